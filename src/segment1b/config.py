@@ -1,0 +1,192 @@
+"""Run settings and policies; the parameter hash that binds policies to reference surfaces."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from segment1b.contracts.locations import POLICIES, contracts_root, nearest, parse_yaml, read_yaml
+from segment1b.errors import Segment1BError
+from segment1b.identity import canonical_json, sha256_hex
+
+_INVALID = "E_POLICY_INVALID"
+_CONTRACT_FILES = ("prep.yaml", "alloc_plan.yaml", "jitter.yaml", "realism.yaml")
+EMBEDDED_OVERLAY = "embedded_world.yaml"
+Share = Field(ge=0, le=1)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PrepPolicy(_Section):
+    """How tiles are listed and weighed, and which countries are left out (S1 to S3)."""
+
+    grid: float | None = Field(gt=0)
+    inclusion_rule: Literal["center", "any_overlap"]
+    on_empty_country: Literal["any_overlap", "omit", "abort"]
+    widen_below: float = Share
+    basis: Literal["population", "area_m2", "uniform"]
+    dp: int = Field(ge=0, le=15)
+    min_units_per_tile: int = Field(ge=0)
+    exclude_countries: tuple[str, ...]
+
+
+class AllocationPolicy(_Section):
+    """Which law turns weights into whole sites (S4)."""
+
+    law: Literal["largest_remainder", "stable"]
+
+
+class JitterPolicy(_Section):
+    """How many attempts a point in a tile gets (S6)."""
+
+    max_attempts_tile: int = Field(ge=1, le=65535)
+    max_attempts_clip: int = Field(ge=0, le=65535)
+
+
+class RealismPolicy(_Section):
+    """Bounds on how the planet looks (S9); null is reported only."""
+
+    max_country_gini: float | None = Share
+    max_top_one_percent_share: float | None = Share
+    min_countries_with_sites_share: float | None = Share
+    min_southern_share: float | None = Share
+    max_southern_share: float | None = Share
+    max_tile_load_error: float | None = Field(ge=0)
+    collapse_flag_below: float = Share
+    neighbour_sample: int = Field(ge=1)
+
+
+class Policy(_Section):
+    """All policies in force; part of the parameter hash, whole."""
+
+    prep: PrepPolicy
+    allocation: AllocationPolicy
+    jitter: JitterPolicy
+    realism: RealismPolicy
+
+
+def contract_policy(names: Iterable[str] = _CONTRACT_FILES) -> dict[str, Any]:
+    """Return the contract's policy files merged into one mapping of sections."""
+    merged: dict[str, Any] = {}
+    for name in names:
+        _overlay(merged, read_yaml(contracts_root() / POLICIES / name, _INVALID), name)
+    return merged
+
+
+def load_policy(
+    files: Iterable[Path] = (), settings: Iterable[str] = (), *, embedded: bool = False
+) -> Policy:
+    """Return the policy in force.
+
+    Args:
+        files: YAML files with sections (prep, allocation, jitter, realism), later ones win.
+        settings: `KEY=VALUE`, where KEY is `section.key` or a key that one section alone has.
+        embedded: lay the embedded world's own preferences over the contract first.
+
+    Raises:
+        Segment1BError: E_POLICY_INVALID, naming the file or setting and the nearest known key.
+    """
+    merged = contract_policy()
+    if embedded:
+        _overlay(merged, contract_policy((EMBEDDED_OVERLAY,)), EMBEDDED_OVERLAY)
+    for file in files:
+        _overlay(merged, read_yaml(file, _INVALID), str(file))
+    for setting in settings:
+        _overlay(merged, _setting(setting), f"--set {setting}")
+    try:
+        return Policy.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(step) for step in first["loc"])
+        raise Segment1BError(
+            _INVALID, f"{key} = {first['input']!r}: {first['msg']}",
+            "see contracts/policies for what each key takes", key=key,
+        ) from None
+
+
+def parameter_document(policy: Policy, surfaces: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the parameter hash is taken over: the policy and the surfaces' SHA-256."""
+    return {"policy": policy.model_dump(mode="json"), "surfaces": dict(surfaces)}
+
+
+def parameter_hash(policy: Policy, surfaces: Mapping[str, str]) -> str:
+    """Return the SHA-256 over the canonical JSON of `parameter_document`."""
+    return sha256_hex(canonical_json(parameter_document(policy, surfaces)))
+
+
+def _setting(setting: str) -> dict[str, Any]:
+    key, equals, text = setting.partition("=")
+    if not equals:
+        raise Segment1BError(_INVALID, f"--set {setting}: no '='", "write KEY=VALUE")
+    path = key.strip().split(".")
+    if len(path) == 1:
+        owners = [name for name, section in _fields().items() if path[0] in section]
+        if not owners:
+            known = set().union(*_fields().values())
+            raise Segment1BError(_INVALID, f"--set: unknown key '{key}'", nearest(key, known))
+        path = [owners[0], path[0]]
+    try:
+        value: Any = parse_yaml(text)
+    except yaml.YAMLError:
+        raise Segment1BError(_INVALID, f"--set {setting}: the value is not YAML") from None
+    for step in reversed(path):
+        value = {step: value}
+    return dict(value)
+
+
+def _fields() -> dict[str, set[str]]:
+    return {
+        name: set(field.annotation.model_fields)  # type: ignore[union-attr]
+        for name, field in Policy.model_fields.items()
+    }
+
+
+def _overlay(merged: dict[str, Any], layer: Mapping[str, Any], place: str) -> None:
+    fields = _fields()
+    for section, values in layer.items():
+        if section not in fields:
+            raise Segment1BError(_INVALID, f"{place}: unknown section '{section}'",
+                                 nearest(section, fields))
+        if not isinstance(values, dict):
+            raise Segment1BError(_INVALID, f"{place}: section '{section}' is not a mapping")
+        for key, value in values.items():
+            if key not in fields[section]:
+                raise Segment1BError(_INVALID, f"{place}: unknown key '{section}.{key}'",
+                                     nearest(key, fields[section]))
+            merged.setdefault(section, {})[key] = value
+
+
+class RunSettings(_Section):
+    """What one run was asked to do; the command line, YAML files and tests all build this."""
+
+    data_root: Path = Path("segment1b-data")
+    outlets: Path | None = None
+    seed: int | None = Field(default=None, ge=0, lt=2**64)
+    parameter_hash: str | None = None
+    manifest_fingerprint: str | None = None
+    validation_bundle: Path | None = None
+    dictionary: Path | None = None
+    policy_files: tuple[Path, ...] = ()
+    settings: tuple[str, ...] = ()
+    skip_s0: bool = False
+    workers: int | None = Field(default=None, ge=1)
+    s1_workers: int | None = Field(default=None, ge=1)
+    s4_workers: int | None = Field(default=None, ge=1)
+    engine: Literal["serial", "threads", "processes"] = "threads"
+    from_state: str = "s0"
+    to_state: str = "s4"
+    merchant_summaries: bool = False
+    verify: bool = False
+    wait_seconds: float = Field(default=0.0, ge=0)
+
+    def workers_for(self, state: str) -> int:
+        """Return the configured number of workers of a state; S4 has one unless told otherwise."""
+        own = {"s1": self.s1_workers, "s4": self.s4_workers}.get(state)
+        return own or self.workers or (1 if state == "s4" else len(os.sched_getaffinity(0)))

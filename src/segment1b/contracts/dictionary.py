@@ -1,0 +1,150 @@
+"""The dataset dictionary: what each dataset is called, where it lies and how it is written."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from segment1b.contracts.locations import DICTIONARY, SCHEMAS, contracts_root, nearest, read_yaml
+from segment1b.contracts.schemas import Column, Schemas
+from segment1b.errors import CODES, Segment1BError
+
+TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
+_TOKEN = re.compile(r"\{(\w+)\}")
+_FAILED = "E_DICTIONARY_RESOLUTION_FAILED"
+
+
+class Dataset(BaseModel):
+    """One entry of the dictionary. Paths are relative to a data root, with `/` between steps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    id: str
+    owner: str
+    kind: Literal["table", "file", "document", "folder"]
+    path: str
+    schema_ref: str
+    licence: str
+    retention_days: int
+    key: list[str] = []
+    cut: Literal["tiles", "rows"] = "rows"
+    encodings: dict[str, str] = {}
+    receipt_in: str | None = None
+    volatile: list[str] = []
+    version_tag: str = ""
+    codes: dict[str, str] = {}
+    columns: tuple[Column, ...] = ()
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Return the identity tokens that the path names, in path order."""
+        return tuple(_TOKEN.findall(self.path))
+
+    def locate(self, tokens: Mapping[str, object]) -> str:
+        """Return the path at one identity, without a final slash."""
+        return self.path.format_map({name: tokens[name] for name in self.tokens}).rstrip("/")
+
+    def partition(self, tokens: Mapping[str, object]) -> list[str]:
+        """Return the path segments that carry tokens, for example `seed=42`."""
+        return [step for step in self.locate(tokens).split("/") if "=" in step]
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """Return the strict Arrow schema: these columns, these types, no nulls."""
+        return pa.schema([pa.field(c.name, c.arrow_type, nullable=False) for c in self.columns])
+
+    def code(self, fault: str) -> str:
+        """Return the error code for a fault of this dataset's own rows (schema, unsorted, ...)."""
+        fallback = {"extras": "schema"}.get(fault, fault)
+        default = {"differs": "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"}
+        return self.codes.get(fault) or self.codes.get(fallback) or default.get(
+            fault, "E_INPUT_SCHEMA_INVALID"
+        )
+
+
+class Contracts:
+    """A dictionary and the schemas its entries refer to."""
+
+    def __init__(self, path: Path, schemas: Schemas) -> None:
+        self.path, self.schemas = path, schemas
+        raw = read_yaml(path, _FAILED)
+        _refuse_unknown(raw, {"version", "segment", "datasets"}, str(path))
+        self._datasets = {
+            name: self._entry(name, entry) for name, entry in (raw.get("datasets") or {}).items()
+        }
+
+    def _entry(self, name: str, entry: Any) -> Dataset:
+        place = f"{self.path}, dataset {name}"
+        if not isinstance(entry, dict):
+            raise Segment1BError(_FAILED, f"{place}: not a mapping", dataset=name)
+        _refuse_unknown(entry, set(Dataset.model_fields) - {"id", "columns"}, place)
+        try:
+            dataset = Dataset(id=name, **entry)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(step) for step in first["loc"])
+            raise Segment1BError(_FAILED, f"{place}: {field}: {first['msg']}",
+                                 "every dataset needs path, licence and retention_days",
+                                 dataset=name) from None
+        wrong = [token for token in dataset.tokens if token not in TOKENS]
+        if wrong or dataset.path.startswith("/") or ".." in dataset.path:
+            raise Segment1BError(_FAILED, f"{place}: path {dataset.path} is not usable",
+                                 f"tokens are {', '.join(TOKENS)}", dataset=name)
+        return dataset.model_copy(update={"columns": self.schemas.columns(dataset.schema_ref)})
+
+    def __getitem__(self, dataset_id: str) -> Dataset:
+        """Return an entry; an unknown id is E_DICTIONARY_RESOLUTION_FAILED."""
+        if dataset_id not in self._datasets:
+            raise Segment1BError(_FAILED, f"{self.path} has no dataset {dataset_id}",
+                                 nearest(dataset_id, self._datasets), dataset=dataset_id)
+        return self._datasets[dataset_id]
+
+    def __iter__(self) -> Any:
+        """Iterate over all entries in file order."""
+        return iter(self._datasets.values())
+
+    def check(self) -> list[str]:
+        """Return every disagreement between dictionary and schemas, empty when there is none."""
+        found = []
+        for dataset in self:
+            names = {column.name for column in dataset.columns}
+            kind = self.schemas.kind(dataset.schema_ref)
+            expected = {"table": "table", "document": "document"}.get(dataset.kind, kind)
+            if kind != expected:
+                found.append(f"{dataset.id}: a {dataset.kind}, but its schema is a {kind}")
+            if names:
+                found += [f"{dataset.id}: {part} names unknown column {column}"
+                          for part, columns in (("key", dataset.key), ("encodings", dataset.encodings))
+                          for column in columns if column not in names]
+            if dataset.receipt_in and dataset.receipt_in not in self._datasets:
+                found.append(f"{dataset.id}: receipt_in names unknown {dataset.receipt_in}")
+            if dataset.receipt_in and dataset.kind == "table" and names - set(dataset.encodings):
+                found.append(f"{dataset.id}: no encoding for "
+                             f"{sorted(names - set(dataset.encodings))}")
+            found += [f"{dataset.id}: unknown code {code}"
+                      for code in dataset.codes.values() if code not in CODES]
+        return found
+
+
+def _refuse_unknown(mapping: Mapping[str, Any], known: set[str], place: str) -> None:
+    for key in mapping:
+        if key not in known:
+            raise Segment1BError(_FAILED, f"{place}: unknown key '{key}'", nearest(key, known))
+
+
+@functools.lru_cache(maxsize=8)
+def load(dictionary: str | None = None) -> Contracts:
+    """Return the contracts: the packaged dictionary, or the one at the path given.
+
+    Raises:
+        Segment1BError: E_DICTIONARY_RESOLUTION_FAILED, E_SCHEMA_RESOLUTION_FAILED.
+    """
+    root = contracts_root()
+    path = Path(dictionary) if dictionary else root / DICTIONARY
+    return Contracts(path, Schemas(root / SCHEMAS))

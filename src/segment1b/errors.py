@@ -1,0 +1,120 @@
+"""The one exception of the package and the table of its codes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+Scope = Literal["R", "C", "P", "T", "S", "D"]
+
+#: Every code the package can raise, with what it means. Scopes are in the design: R run, C country,
+#: P pair, T tile, S site, D dataset.
+CODES: dict[str, tuple[Scope, str]] = {
+    # Use, data root, contracts, policy
+    "E_USAGE": ("R", "the command line or a run setting cannot be used as given"),
+    "E_POLICY_INVALID": ("R", "a policy file or --set value has an unknown key or a bad value"),
+    "E_PARAMETER_HASH_REUSED": ("R", "this parameter_hash is bound to another policy or surface"),
+    "E_DATA_ROOT_UNUSABLE": ("R", "the data root is a file, read-only or cannot be reached"),
+    "E_STORAGE_FULL": ("R", "no space left where the data root lies"),
+    "E_LOCKED": ("R", "another run works on the same identity"),
+    "E_OUTLETS_INVALID": ("R", "an outlet list has bad rows"),
+    "E_INPUT_UNREADABLE": ("R", "an input file is truncated, corrupted or not of its format"),
+    "E_INPUT_SCHEMA_INVALID": ("R", "an input file lacks columns or has other types"),
+    "E_WORKER_DIED": ("R", "a worker process ended before its shard was done"),
+    "E_INTERRUPTED": ("R", "the run was interrupted by its user"),
+    "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL": ("R", "other content is published there"),
+    # S0
+    "E_BUNDLE_MISSING": ("R", "the validation bundle's folder is absent"),
+    "E_INDEX_MISSING": ("R", "the bundle has no index.json"),
+    "E_INDEX_INVALID": ("R", "index.json does not describe the bundle"),
+    "E_PASS_MISSING": ("R", "the bundle has no _passed.flag"),
+    "E_FLAG_FORMAT_INVALID": ("R", "_passed.flag is not 'sha256_hex = <64 hex digits>'"),
+    "E_FLAG_HASH_MISMATCH": ("R", "the bundle's bytes do not hash to the flag"),
+    "E_PATH_EMBED_MISMATCH": ("R", "tokens in files differ from those of the run or the path"),
+    "E_REFERENCE_SURFACE_MISSING": ("R", "an input file is absent"),
+    "E_PARTITION_MISPLACED": ("R", "the outlet partition is absent or elsewhere"),
+    "E_DICTIONARY_RESOLUTION_FAILED": ("R", "no path, licence or retention in the dictionary"),
+    "E_SCHEMA_RESOLUTION_FAILED": ("R", "a schema reference leads nowhere"),
+    "E_EGRESS_CHECKSUM_MISMATCH": ("R", "outlet files differ from egress_checksums.json"),
+    "E_OUTLET_CATALOGUE_FORBIDDEN_BEFORE_PASS": ("R", "outlets were opened before the gate"),
+    "E_FORBIDDEN_SURFACE_READ": ("R", "an input that is not sealed was opened"),
+    "E_RECEIPT_SCHEMA_INVALID": ("R", "the S0 receipt does not fit its schema"),
+    # S1
+    "E007_CRS_MISMATCH": ("R", "not EPSG:4326 (longitude first)"),
+    "E001_GEO_INVALID": ("C", "a country's polygon is invalid or empty"),
+    "E002_RASTER_MISMATCH": ("R", "the raster's grid is refused, or tile_id is not r*ncols+c"),
+    "E003_DUP_TILE": ("C", "a tile is listed twice"),
+    "E005_ISO_FK": ("C", "a polygon's code is not in the ISO table"),
+    "E004_BOUNDS": ("R", "a tile's centre lies outside the globe"),
+    "E006_AREA_NONPOS": ("R", "a tile's area is not positive"),
+    "E008_INCLUSION_RULE": ("C", "a cell is wrongly in or out, or the rule is unknown"),
+    "E009_PERF_BUDGET": ("R", "S1 went past its budget of bytes, time, memory or files"),
+    # S2
+    "E101_TILE_INDEX_MISSING": ("R", "tile_index is absent, malformed or has other digests"),
+    "E102_FK_MISMATCH": ("C", "rows differ from tile_index, or the code is not ISO"),
+    "E103_ZERO_COUNTRY": ("C", "a requested country has no tiles"),
+    "E104_ZERO_MASS": ("C", "mass is zero without fallback, or the fallback was not called for"),
+    "E105_NORMALIZATION": ("C", "bad mass, weights not summing to K, or limits passed"),
+    "E106_MONOTONICITY": ("C", "a heavier tile weighs less"),
+    "E107_DETERMINISM": ("R", "the receipt of tile_weights or tile_index is not reproduced"),
+    "E108_WRITER_HYGIENE": ("R", "path, sort, stray file or missing report"),
+    "E109_PERF_BUDGET": ("R", "S2 went past its budget of bytes, time, memory or files"),
+    # S3
+    "E301_NO_PASS_FLAG": ("R", "no S0 receipt for this fingerprint"),
+    "E302_FK_COUNTRY": ("P", "not an upper-case ISO code"),
+    "E303_MISSING_WEIGHTS": ("R", "tile_weights lacks countries that have outlets"),
+    "E304_ZERO_SITES_ROW": ("P", "a pair with fewer than one site"),
+    "E305_SCHEMA_INVALID": ("R", "s3_requirements has other types or values"),
+    "E305_SCHEMA_EXTRAS": ("R", "s3_requirements has undeclared columns"),
+    "E306_TOKEN_MISMATCH": ("R", "tokens or digests differ from the S0 receipt"),
+    "E307_PK_DUPLICATE": ("R", "a pair stands twice in s3_requirements"),
+    "E308_COUNTS_MISMATCH": ("P", "rows, declared count and total disagree"),
+    "E310_UNSORTED": ("R", "s3_requirements is not in key order"),
+    "E311_DISALLOWED_READ": ("R", "an unsealed or undeclared dataset was opened"),
+    "E312_ORDER_AUTHORITY_VIOLATION": ("R", "a column ranks countries"),
+    "E313_NONDETERMINISTIC_OUTPUT": ("R", "the receipt of s3_requirements is not reproduced"),
+    "E314_SITE_ORDER_INTEGRITY": ("P", "site_order is not dense 1..n, or site_id differs"),
+    "E315_POLICY_ISO_UNKNOWN": ("R", "an excluded country code is not in the ISO table"),
+    # S4
+    "E401_NO_S3_REQUIREMENTS": ("R", "s3_requirements is absent or has no report"),
+    "E402_MISSING_TILE_WEIGHTS": ("C", "a required country has no weights"),
+    "E403_ZERO_TILE_UNIVERSE": ("C", "a required country has no tiles"),
+    "E404_ALLOCATION_MISMATCH": ("P", "a pair's sites do not add up to its n"),
+    "E405_SCHEMA_INVALID": ("R", "s4_alloc_plan has other columns, types or values"),
+    "E406_TOKEN_MISMATCH": ("R", "tokens or input digests differ"),
+    "E407_PK_DUPLICATE": ("R", "a tile stands twice for a pair"),
+    "E408_UNSORTED": ("R", "s4_alloc_plan is not in key order"),
+    "E409_DISALLOWED_READ": ("R", "S4 opened a dataset outside its contract"),
+    "E410_NONDETERMINISTIC_OUTPUT": ("R", "the receipt is not reproduced from the files"),
+    "E411_TIE_RULE_VIOLATION": ("P", "equal remainders were not decided by ascending tile_id"),
+    "E412_ZERO_ROW_EMITTED": ("R", "a row with no sites"),
+    "E413_TILE_NOT_IN_INDEX": ("T", "a tile outside the country's index"),
+    "E414_WEIGHT_TAMPER": ("C", "weights do not sum to K, or dp is mixed"),
+    "E415_RUN_REPORT_MISSING_FIELDS": ("R", "the S4 run report is incomplete"),
+    "E416_NUMERIC_OVERFLOW": ("C", "n*K is beyond what the exact path can hold"),
+    "E417_LAW_VIOLATION": ("P", "the plan differs from the declared law"),
+}
+
+
+class Segment1BError(Exception):
+    """A failure with a code, a place and a way out.
+
+    Args:
+        code: a key of `CODES`.
+        message: what is wrong, and where (file, country, merchant, row).
+        hint: what to do about it.
+        scope: the place as data: country_iso, merchant_id, tile_id, dataset, path, row, ...
+    """
+
+    def __init__(self, code: str, message: str, hint: str = "", **scope: Any) -> None:
+        if code not in CODES:
+            raise KeyError(code)
+        self.code, self.message, self.hint, self.scope = code, message, hint, scope
+        super().__init__(f"{code}: {message}" + (f" ({hint})" if hint else ""))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions cross process boundaries by pickle, which only knows positional arguments.
+        return _rebuild, (self.code, self.message, self.hint, self.scope)
+
+
+def _rebuild(code: str, message: str, hint: str, scope: dict[str, Any]) -> Segment1BError:
+    return Segment1BError(code, message, hint, **scope)

@@ -1,0 +1,1 @@
+"""Evidence of what a run did: the resource meter, reports, failure records, progress."""

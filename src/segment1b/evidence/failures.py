@@ -1,0 +1,41 @@
+"""Failure records: every failure also lands as one JSON object under control/failures/."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from segment1b.contracts import Contracts
+from segment1b.errors import Segment1BError
+from segment1b.storage.durable import replace_json
+from segment1b.storage.root import STAGING
+
+
+def utc_now() -> str:
+    """Return the time now as RFC 3339 with microseconds and Z."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def record_failure(
+    root: Path, contracts: Contracts, error: Segment1BError, state: str | None,
+    tokens: dict[str, Any],
+) -> None:
+    """Write the record of one failure; a root that cannot be written keeps none."""
+    at = utc_now()
+    record = {
+        "event": f"{state.upper()}_ERROR" if state else "RUN_ERROR",
+        "code": error.code,
+        "at": at,
+        "tokens": tokens,
+        "detail": error.message,
+        **{name: value for name, value in error.scope.items() if _plain(value)},
+    }
+    folder = root / contracts["failure_records"].locate({})
+    with suppress(Segment1BError, OSError):
+        replace_json(folder / f"{at.replace(':', '')}_{error.code}.json", record, root / STAGING)
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, str | int | float | bool | list | dict)

@@ -1,0 +1,60 @@
+"""Identity: what a run is about, and its path tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import struct
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from segment1b.errors import Segment1BError
+
+_HEX64 = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return JSON as UTF-8 with sorted keys, no spaces, shortest floats and a final newline."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False,
+                      allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def sha256_hex(data: bytes) -> str:
+    """Return the SHA-256 of bytes as 64 lower-case hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Seed (unsigned 64-bit), manifest_fingerprint and parameter_hash (64 lower-case hex digits).
+
+    Raises:
+        Segment1BError: E_USAGE, for a token of another form.
+    """
+
+    seed: int
+    manifest_fingerprint: str
+    parameter_hash: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise Segment1BError("E_USAGE", f"seed {self.seed} is not an unsigned 64-bit number",
+                                 "give a whole number from 0 to 2^64-1")
+        for name in ("manifest_fingerprint", "parameter_hash"):
+            if not _HEX64.match(getattr(self, name)):
+                raise Segment1BError("E_USAGE", f"{name} '{getattr(self, name)}' is malformed",
+                                     "give 64 lower-case hex digits")
+
+    @property
+    def tokens(self) -> dict[str, int | str]:
+        """Return the tokens by the names that dictionary paths use."""
+        return asdict(self)
+
+    @property
+    def run_id(self) -> str:
+        """Return the run id: 32 hex digits derived from the three tokens (place.md, section 0)."""
+        text = b"segment1b.run.1\0" + struct.pack("<Q", self.seed)
+        text += bytes.fromhex(self.manifest_fingerprint) + bytes.fromhex(self.parameter_hash)
+        return sha256_hex(text)[:32]

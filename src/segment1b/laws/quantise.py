@@ -1,0 +1,47 @@
+"""From integer masses to integer weights that sum to exactly K: the law of S2.
+
+Source: prepare.md §4 "Law". It is Hamilton's method with K units on total mass M, so the division
+and the tie rule are those of `apportionment`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from segment1b.laws.apportionment import give_largest
+from segment1b.laws.division import Int64s, checked_sum, muldiv
+
+_UNITS_LIMIT: Final = 10**15
+
+
+def quantise(masses: Int64s, K: int) -> tuple[Int64s, int]:
+    """Turn the masses of one country's tiles into weights that sum to K.
+
+    `z = floor(mu*K / M)`, `r = mu*K mod M`, `S = K - sum(z)`; one more unit to the S tiles with the
+    largest r, equal r by ascending tile_id. A heavier tile never weighs less; equal masses differ
+    by at most 1, the lower id first. Needs three int64 arrays of length t beside the masses at its
+    peak (weights, remainders, the partition's copy).
+
+    Args:
+        masses: int64[t], integer mass of each tile (micro-persons, 1/1000 m2, or 1), >= 0, tiles
+            in ascending tile_id; their sum M in 1..2^62-1.
+        K: units to hand out, 10^dp, 1 <= K <= 10^15.
+
+    Returns:
+        int64[t] weights in units of 1/K, and the shortfall S.
+
+    Raises:
+        ValueError: a negative mass, M = 0, or K < 1.
+        OverflowError: M >= 2^62 or K > 10^15.
+    """
+    if K < 1:
+        raise ValueError(f"K = {K}: there must be at least one unit")
+    if K > _UNITS_LIMIT:
+        raise OverflowError(f"K = {K} passes 10^15, the limit of the exact path")
+    total = checked_sum(masses, "tile masses")
+    if total == 0:
+        raise ValueError("tile masses sum to 0: nothing to weigh by")
+    weights, remainders = muldiv(masses, K, total)
+    shortfall = K - int(weights.sum())
+    give_largest(weights, remainders, shortfall)
+    return weights, shortfall

@@ -1,0 +1,92 @@
+"""Writes that survive a crash: flush and fsync, then one rename, then fsync of the folder."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from segment1b.errors import Segment1BError
+from segment1b.identity import canonical_json
+
+
+@contextmanager
+def coded_os_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals at `path` into one clear error with a code."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Segment1BError(
+                "E_STORAGE_FULL", f"{path}: {error.strerror}",
+                "free some space and run again; finished states are kept", path=str(path),
+            ) from None
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+            raise Segment1BError(
+                "E_DATA_ROOT_UNUSABLE", f"{path}: {error.strerror}",
+                "give a folder that can be written as --data-root", path=str(path),
+            ) from None
+        raise
+
+
+def fsync_file(path: Path) -> None:
+    """Flush a file to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def fsync_folder(path: Path) -> None:
+    """Flush a folder's entries to the disk."""
+    fsync_file(path)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents, each entry flushed."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        with coded_os_errors(folder):
+            folder.mkdir(exist_ok=True)
+        fsync_folder(folder.parent)
+
+
+def replace_bytes(path: Path, data: bytes, scratch: Path) -> None:
+    """Write a whole file so that readers see the old or the new one, never a part.
+
+    Args:
+        path: the final name.
+        data: the file's bytes.
+        scratch: an existing folder on the same filesystem for the file on its way.
+    """
+    make_folder(path.parent)
+    temporary = scratch / f"{path.name}.{os.getpid()}.tmp"
+    with coded_os_errors(path):
+        with temporary.open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+        fsync_folder(path.parent)
+
+
+def replace_json(path: Path, value: Any, scratch: Path) -> None:
+    """Write a value as canonical JSON with `replace_bytes`."""
+    replace_bytes(path, canonical_json(value), scratch)
+
+
+def read_json(path: Path) -> Any:
+    """Return the value of a JSON file; E_INPUT_UNREADABLE when it is none."""
+    try:
+        return json.loads(path.read_bytes())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise Segment1BError("E_INPUT_UNREADABLE", f"{path} is not JSON: {error}",
+                             "restore the file or remove it and run again", path=str(path)) from None

@@ -1,0 +1,117 @@
+"""Gather: sorted pieces from many shards become part files cut by row count alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segment1b.contracts import Dataset
+from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS, part_name, write_part
+from segment1b.storage.receipts import column_batches
+
+_RANGE_ROWS = 4 * FILE_ROWS
+
+
+def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path) -> int:
+    """Merge pieces into the final part files of a dataset cut by rows.
+
+    Each piece is sorted by the dataset's key; its first key column is a number (merchant_id).
+    Where several pieces hold the same merchant, piece order must be key order (pieces by
+    country, in ASCII order of the country). So merging one range of merchants is slicing each
+    piece and a stable sort by merchant.
+
+    Args:
+        pieces: piece files, in canonical order.
+        dataset: entry of the dataset.
+        folder: where the parts go; must exist.
+
+    Returns:
+        How many rows were written.
+    """
+    cuts = [_Piece(path, dataset.key[0]) for path in pieces]
+    batches = _rebatch(_merged(cuts, dataset))
+    rows, number = 0, 0
+    batch = next(batches, None)
+    while batch is not None:
+        groups = [batch]
+        while len(groups) < FILE_ROWS // GROUP_ROWS and (batch := next(batches, None)) is not None:
+            groups.append(batch)
+        rows += write_part(folder / part_name(number), dataset, groups)
+        number += 1
+        batch = next(batches, None)
+    if not number:
+        write_part(folder / part_name(0), dataset, [dataset.arrow_schema.empty_table()])
+    return rows
+
+
+class _Piece:
+    """One piece: its merchants and where the rows of each begin."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        self.path = path
+        found = [table.column(0).to_numpy() for table in column_batches([path], [key])]
+        column = np.concatenate(found) if found else np.empty(0, np.uint64)
+        self.merchants, self.starts = np.unique(column, return_index=True)
+        self.rows = len(column)
+        with pq.ParquetFile(path) as file:
+            sizes = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+        self.edges = np.cumsum([0, *sizes])
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Return the number of rows of each merchant."""
+        return np.diff(np.append(self.starts, self.rows))
+
+    def read(self, low: int, high: int) -> pa.Table:
+        """Return the rows of merchants low <= m < high."""
+        ends = np.searchsorted(self.merchants, np.array([low, high], np.uint64))
+        start, stop = (int(np.append(self.starts, self.rows)[e]) for e in ends)
+        first = int(np.searchsorted(self.edges, start, "right")) - 1
+        last = int(np.searchsorted(self.edges, stop, "left"))
+        with pq.ParquetFile(self.path, pre_buffer=False) as file:
+            if start == stop:
+                return file.schema_arrow.empty_table()
+            table = file.read_row_groups(list(range(first, last)), use_threads=False)
+        return table.slice(start - int(self.edges[first]), stop - start)
+
+
+def _ranges(pieces: Sequence[_Piece]) -> Iterator[tuple[int, int]]:
+    """Yield ranges [low, high) of merchants that hold about _RANGE_ROWS rows each."""
+    if not any(piece.rows for piece in pieces):
+        return
+    merchants = np.concatenate([piece.merchants for piece in pieces])
+    counts = np.concatenate([piece.counts() for piece in pieces])
+    order = np.argsort(merchants, kind="stable")
+    merchants, running = merchants[order], np.cumsum(counts[order])
+    low = int(merchants[0])
+    for edge in range(_RANGE_ROWS, int(running[-1]), _RANGE_ROWS):
+        high = int(merchants[int(np.searchsorted(running, edge))])
+        if high > low:
+            yield low, high
+            low = high
+    yield low, int(merchants[-1]) + 1
+
+
+def _merged(pieces: Sequence[_Piece], dataset: Dataset) -> Iterator[pa.Table]:
+    for low, high in _ranges(pieces):
+        table = pa.concat_tables([piece.read(low, high) for piece in pieces]).combine_chunks()
+        merchants = table.column(dataset.key[0]).to_numpy()
+        if (merchants[1:] < merchants[:-1]).any():
+            table = table.take(pa.array(np.argsort(merchants, kind="stable")))
+        yield table
+
+
+def _rebatch(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of GROUP_ROWS, the last one shorter."""
+    rest: pa.Table | None = None
+    for table in tables:
+        rest = table if rest is None else pa.concat_tables([rest, table])
+        while rest.num_rows >= GROUP_ROWS:
+            yield rest.slice(0, GROUP_ROWS).combine_chunks()
+            rest = rest.slice(GROUP_ROWS)
+    if rest is not None and rest.num_rows:
+        yield rest.combine_chunks()

@@ -1,0 +1,87 @@
+"""Part files: how a table is cut into files and row groups, and written with its encodings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segment1b.contracts import Dataset
+from segment1b.storage.durable import coded_os_errors, fsync_file
+
+FILE_ROWS = 1_048_576
+GROUP_ROWS = 131_072
+
+
+def part_name(number: int) -> str:
+    """Return the name of the part with that number; ASCII order is number order."""
+    return f"part-{number:05d}.parquet"
+
+
+@dataclass(frozen=True)
+class TileFile:
+    """One file of a tile dataset: stretches (country, first row, end row) of countries, in order."""
+
+    number: int
+    stretches: tuple[tuple[str, int, int], ...]
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows the file holds."""
+        return sum(stop - start for _, start, stop in self.stretches)
+
+
+def cut_tiles(counts: Mapping[str, int]) -> list[TileFile]:
+    """Cut a tile dataset into files, from the number of tiles of each country (in key order).
+
+    Whole countries are packed into a file until the next would take it past FILE_ROWS; a larger
+    country is cut into files of its own.
+    """
+    files: list[list[tuple[str, int, int]]] = []
+    packed = FILE_ROWS
+    for country, count in counts.items():
+        if count > FILE_ROWS:
+            files += [[(country, start, min(start + FILE_ROWS, count))]
+                      for start in range(0, count, FILE_ROWS)]
+            packed = FILE_ROWS
+        elif count:
+            if packed + count > FILE_ROWS:
+                files.append([])
+                packed = 0
+            files[-1].append((country, 0, count))
+            packed += count
+    return [TileFile(number, tuple(stretches)) for number, stretches in enumerate(files)]
+
+
+def groups(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Yield the row groups of one stretch, at most GROUP_ROWS each."""
+    for low in range(start, stop, GROUP_ROWS):
+        yield low, min(low + GROUP_ROWS, stop)
+
+
+def write_part(path: Path, dataset: Dataset, row_groups: Iterable[pa.Table]) -> int:
+    """Write one part file, a row group for each table; return the number of rows.
+
+    The encodings are those of the dictionary; the file is flushed to the disk.
+    """
+    schema, rows = dataset.arrow_schema, 0
+    dictionary = [name for name, how in dataset.encodings.items() if how == "DICTIONARY"]
+    others = {name: how for name, how in dataset.encodings.items() if how != "DICTIONARY"}
+    with coded_os_errors(path):
+        with pq.ParquetWriter(
+            path, schema, compression="zstd", version="2.6", use_dictionary=dictionary,
+            column_encoding=others, store_schema=False, dictionary_pagesize_limit=GROUP_ROWS * 8,
+        ) as writer:
+            for table in row_groups:
+                writer.write_table(table, row_group_size=max(1, table.num_rows))
+                rows += table.num_rows
+        fsync_file(path)
+    return rows
+
+
+def constant(value: str, count: int) -> pa.Array:
+    """Return a string column that holds one value in all its rows."""
+    return pa.repeat(pa.scalar(value), count)

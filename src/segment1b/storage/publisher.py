@@ -1,0 +1,149 @@
+"""The one way a dataset comes to be: stage, receipt, rename, report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segment1b.contracts import Contracts, Dataset
+from segment1b.errors import Segment1BError
+from segment1b.identity import canonical_json
+from segment1b.storage.durable import (
+    coded_os_errors,
+    fsync_folder,
+    make_folder,
+    read_json,
+    replace_bytes,
+    replace_json,
+)
+from segment1b.storage.receipts import Receipt, document_receipt, take_receipt
+
+
+def publish_table(
+    root: Path, dataset: Dataset, tokens: Mapping[str, object], staged: Path, threads: int,
+    *, is_committed: bool,
+) -> Receipt:
+    """Publish a staged folder of part files as a partition.
+
+    The partition that is there already stays when its content is the same. One that no report has
+    committed was left by a run that was killed, and is replaced when it differs.
+
+    Raises:
+        Segment1BError: the dataset's own codes (see `take_receipt`), and
+            E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL with both digests; nothing is touched then.
+    """
+    relative = dataset.locate(tokens)
+    target = root / relative
+    receipt = take_receipt(staged, dataset, relative, threads)
+    fsync_folder(staged)
+    make_folder(target.parent)
+    with coded_os_errors(target.parent):
+        if not _rename(staged, target):
+            there = _receipt_there(target, dataset, relative, threads)
+            if there is not None and there.content_sha256_hex == receipt.content_sha256_hex:
+                return there
+            if is_committed:
+                held = there.content_sha256_hex if there else "that cannot be read"
+                raise Segment1BError(
+                    dataset.code("differs"), f"{relative} holds content {held}, this run made "
+                    f"{receipt.content_sha256_hex}",
+                    "published data is never changed: use another data root or identity, or "
+                    "remove the partition and its run report by hand if it is not wanted",
+                    dataset=dataset.id, path=relative,
+                )
+            os.rename(target, staged.with_name(f"{staged.name}.replaced"))
+            os.rename(staged, target)
+        fsync_folder(target.parent)
+    return receipt
+
+
+def _rename(staged: Path, target: Path) -> bool:
+    # rename() refuses a target folder that is not empty: whoever comes second sees the first.
+    try:
+        os.rename(staged, target)
+    except OSError:
+        if target.is_dir():
+            return False
+        raise
+    return True
+
+
+def _receipt_there(
+    target: Path, dataset: Dataset, relative: str, threads: int
+) -> Receipt | None:
+    try:
+        return take_receipt(target, dataset, relative, threads)
+    except Segment1BError:
+        return None
+
+
+def publish_document(
+    root: Path,
+    contracts: Contracts,
+    dataset: Dataset,
+    tokens: Mapping[str, object],
+    value: dict[str, Any],
+    scratch: Path,
+) -> tuple[Receipt, bool]:
+    """Publish a write-once JSON document; return its receipt and whether it was there already.
+
+    What the dictionary calls volatile (clocks) is not compared; the document that is there stays.
+
+    Raises:
+        Segment1BError: the dataset's schema code, or its `differs` code naming the first field.
+    """
+    relative = dataset.locate(tokens)
+    path = root / relative
+    check_document(contracts, dataset, value)
+    if not path.exists():
+        replace_json(path, value, scratch)
+        return document_receipt(relative, canonical_json(value), dataset.volatile), False
+    there = read_json(path)
+    fields = [name for name in sorted(set(there) | set(value))
+              if name not in dataset.volatile and there.get(name) != value.get(name)]
+    if fields:
+        raise Segment1BError(
+            dataset.code("differs"), f"{relative} has another {fields[0]}: "
+            f"{_short(there.get(fields[0]))} is published, this run has "
+            f"{_short(value.get(fields[0]))}",
+            "one identity has one content: use another data root, or the policy and surfaces "
+            "that were sealed", dataset=dataset.id, path=relative, field=fields[0],
+        )
+    return document_receipt(relative, path.read_bytes(), dataset.volatile), True
+
+
+def publish_file(path: Path, data: bytes, scratch: Path) -> None:
+    """Publish a side file of a run report (replaced on every run, like the report)."""
+    replace_bytes(path, data, scratch)
+
+
+def publish_report(
+    root: Path,
+    contracts: Contracts,
+    dataset: Dataset,
+    tokens: Mapping[str, object],
+    value: dict[str, Any],
+    scratch: Path,
+) -> Path:
+    """Write a run report, replacing the one of an earlier run: this commits its receipts."""
+    check_document(contracts, dataset, value)
+    path = root / dataset.locate(tokens)
+    replace_json(path, value, scratch)
+    return path
+
+
+def check_document(contracts: Contracts, dataset: Dataset, value: Any) -> None:
+    """Refuse a JSON document that does not fit its schema, by the dataset's schema code."""
+    problems = contracts.schemas.problems(dataset.schema_ref, value)
+    if problems:
+        raise Segment1BError(
+            dataset.code("schema"), f"{dataset.id} does not fit its schema: "
+            + "; ".join(problems[:3]), f"see {dataset.schema_ref}", dataset=dataset.id,
+        )
+
+
+def _short(value: Any) -> str:
+    text = canonical_json(value).decode().strip()
+    return text if len(text) <= 200 else text[:197] + "..."

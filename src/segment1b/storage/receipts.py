@@ -1,0 +1,271 @@
+"""Receipts: what proves a partition, and the content digest that outlives a Parquet library.
+
+The digest is one SHA-256 per column over its values in writer order (little-endian; strings as
+LE32 length + bytes), then SHA-256 over the column digests in column order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from segment1b.contracts import Column, Dataset
+from segment1b.errors import Segment1BError
+from segment1b.identity import canonical_json
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Proof of one partition: its files, its bytes and its content."""
+
+    partition_path: str
+    rows: int
+    files: tuple[tuple[str, int, str], ...]  # path, bytes, sha256
+    sha256_hex: str
+    content_sha256_hex: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the receipt in the form that run reports carry."""
+        return {
+            "partition_path": self.partition_path,
+            "rows": self.rows,
+            "files": [{"path": p, "bytes": b, "sha256_hex": s} for p, b, s in self.files],
+            "sha256_hex": self.sha256_hex,
+            "content_sha256_hex": self.content_sha256_hex,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Receipt:
+        """Return the receipt that a run report carries."""
+        files = tuple((f["path"], f["bytes"], f["sha256_hex"]) for f in value["files"])
+        return cls(value["partition_path"], value["rows"], files, value["sha256_hex"],
+                   value["content_sha256_hex"])
+
+
+def hash_files(folder: Path, names: Sequence[str]) -> tuple[tuple[tuple[str, int, str], ...], str]:
+    """Return (path, bytes, SHA-256) of each file and the SHA-256 over all bytes in name order."""
+    whole = hashlib.sha256()
+    files = []
+    for name in sorted(names):
+        own, size = hashlib.sha256(), 0
+        with (folder / name).open("rb") as handle:
+            while block := handle.read(_BLOCK):
+                own.update(block)
+                whole.update(block)
+                size += len(block)
+        files.append((name, size, own.hexdigest()))
+    return tuple(files), whole.hexdigest()
+
+
+def document_receipt(relative: str, data: bytes, volatile: Sequence[str] = ()) -> Receipt:
+    """Return the receipt of a one-file JSON object; its content leaves the volatile fields out."""
+    digest = hashlib.sha256(data).hexdigest()
+    value = {name: field for name, field in json.loads(data).items() if name not in volatile}
+    content = hashlib.sha256(canonical_json(value)).hexdigest()
+    folder, _, name = relative.rpartition("/")
+    return Receipt(folder, 1, ((name, len(data), digest),), digest, content)
+
+
+def take_receipt(folder: Path, dataset: Dataset, relative: str, threads: int) -> Receipt:
+    """Read a partition from disk, check it against its contract and return its receipt.
+
+    Args:
+        folder: where the part files lie now.
+        dataset: their dictionary entry.
+        relative: the partition's path relative to the data root, as the receipt names it.
+        threads: how many columns are read at the same time; changes nothing in the result.
+
+    Raises:
+        Segment1BError: the dataset's own code for wrong columns, values, order or duplicates;
+            E_INPUT_UNREADABLE for a damaged file.
+    """
+    names = sorted(path.name for path in folder.iterdir())
+    paths = [folder / name for name in names]
+    rows = sum(_checked_rows(path, dataset) for path in paths)
+    with ThreadPoolExecutor(threads) as pool:
+        order = pool.submit(_check_order, paths, dataset)
+        raw = pool.submit(hash_files, folder, names)
+        columns = [pool.submit(_column_digest, paths, dataset, c) for c in dataset.columns]
+        digests = [column.result() for column in columns]
+        order.result()
+        files, whole = raw.result()
+    content = hashlib.sha256(b"".join(digests)).hexdigest()
+    return Receipt(relative, rows, files, whole, content)
+
+
+def _checked_rows(path: Path, dataset: Dataset) -> int:
+    with coded_parquet_errors(path), pq.ParquetFile(path) as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+    declared, found = dataset.arrow_schema, set(schema.names)
+    extras = sorted(found - set(declared.names))
+    fault = "extras" if extras else "schema"
+    if extras or not schema.remove_metadata().equals(declared):
+        raise Segment1BError(
+            dataset.code(fault), f"{path.name} of {dataset.id} has columns "
+            f"[{_shape(schema)}], declared are [{_shape(declared)}]",
+            "the file was not written by this dataset's state: remove the partition and run again",
+            dataset=dataset.id, path=path.name,
+        )
+    return int(rows)
+
+
+def _shape(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}{' null' if field.nullable else ''}"
+                     for field in schema)
+
+
+class coded_parquet_errors:  # noqa: N801 - reads as a statement
+    """Turn Arrow's complaints about a damaged file into E_INPUT_UNREADABLE."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, (pa.ArrowException, OSError)) and not isinstance(
+            error, FileNotFoundError
+        ):
+            raise Segment1BError(
+                "E_INPUT_UNREADABLE", f"{self.path} is not a whole Parquet file: {error}",
+                "restore the file from its source", path=str(self.path),
+            ) from None
+
+
+def column_batches(paths: Sequence[Path], columns: list[str]) -> Iterator[pa.Table]:
+    """Yield a partition's row groups in writer order, strings as dictionaries."""
+    for path in paths:
+        with coded_parquet_errors(path):
+            file = pq.ParquetFile(path, read_dictionary=columns, pre_buffer=False)
+            with file:
+                for group in range(file.num_row_groups):
+                    yield file.read_row_group(group, columns=columns, use_threads=False)
+
+
+def _column_digest(paths: Sequence[Path], dataset: Dataset, column: Column) -> bytes:
+    digest = hashlib.sha256()
+    for table in column_batches(paths, [column.name]):
+        array = table.column(0).combine_chunks()
+        check_values(array, dataset, column)
+        digest.update(value_bytes(array))
+    return digest.digest()
+
+
+def value_bytes(array: pa.Array) -> bytes | npt.NDArray[Any]:
+    """Return an array's values as the content digest sees them."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pa.types.is_string(array.type):
+        array = array.dictionary_encode()
+    if pa.types.is_dictionary(array.type):
+        return _string_bytes(array)
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.uint8())
+    values = array.to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False))
+
+
+def _string_bytes(array: pa.DictionaryArray) -> bytes | npt.NDArray[Any]:
+    words = [text.encode() for text in array.dictionary.to_pylist()]
+    encoded = [len(word).to_bytes(4, "little") + word for word in words]
+    codes: npt.NDArray[Any] = array.indices.to_numpy(zero_copy_only=False)
+    if len(encoded) == 1:
+        return bytes(encoded[0] * len(codes))
+    if len({len(word) for word in encoded}) == 1:
+        table = np.frombuffer(b"".join(encoded), np.uint8).reshape(len(encoded), -1)
+        return np.ascontiguousarray(table[codes])
+    return b"".join([encoded[code] for code in codes])
+
+
+def check_values(array: pa.Array, dataset: Dataset, column: Column) -> None:
+    """Refuse nulls, NaN and values outside what the schema allows, by the dataset's code."""
+    fault = None
+    if array.null_count:
+        fault = f"{array.null_count} nulls"
+    elif column.regex and pa.types.is_dictionary(array.type):
+        bad = [text for text in array.dictionary.to_pylist() if not column.regex.match(text)]
+        fault = f"value {bad[0]!r}" if bad else None
+    elif len(array) and pa.types.is_floating(array.type) and pc.any(pc.is_nan(array)).as_py():
+        fault = "NaN"
+    elif len(array) and not pa.types.is_dictionary(array.type):
+        fault = _range_fault(array, column)
+    if fault:
+        raise Segment1BError(
+            dataset.code("schema"), f"{dataset.id}.{column.name} holds {fault}",
+            "the schema in contracts/schemas says what it may hold",
+            dataset=dataset.id, column=column.name,
+        )
+
+
+def _range_fault(array: pa.Array, column: Column) -> str | None:
+    if column.minimum is None and column.maximum is None and column.exclusive_minimum is None:
+        return None
+    ends = pc.min_max(array).as_py()
+    low, high = ends["min"], ends["max"]
+    if column.minimum is not None and low < column.minimum:
+        return f"{low}, below {column.minimum}"
+    if column.exclusive_minimum is not None and low <= column.exclusive_minimum:
+        return f"{low}, not above {column.exclusive_minimum}"
+    if column.maximum is not None and high > column.maximum:
+        return f"{high}, above {column.maximum}"
+    return None
+
+
+def key_words(array: pa.Array) -> npt.NDArray[Any]:
+    """Return a key column as numbers whose order is the key's order.
+
+    Two-letter country codes become 256*A + B (uint16); numbers stay as they are.
+    """
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pa.types.is_string(array.type):
+        array = array.dictionary_encode()
+    if pa.types.is_dictionary(array.type):
+        words = np.array([int.from_bytes(text.encode()[:2], "big")
+                          for text in array.dictionary.to_pylist()], np.uint16)
+        return np.asarray(words[array.indices.to_numpy(zero_copy_only=False)])
+    return np.asarray(array.to_numpy(zero_copy_only=False))
+
+
+def _check_order(paths: Sequence[Path], dataset: Dataset) -> None:
+    last: list[Any] | None = None
+    row = 0
+    for table in column_batches(paths, dataset.key):
+        keys = [key_words(table.column(name)) for name in dataset.key]
+        if not len(keys[0]):
+            continue
+        if last is not None:
+            keys = [np.concatenate(([end], key)).astype(key.dtype) for end, key in
+                    zip(last, keys, strict=True)]
+        equal = np.ones(len(keys[0]) - 1, bool)
+        rising = np.zeros(len(keys[0]) - 1, bool)
+        for key in keys:
+            rising |= equal & (key[1:] > key[:-1])
+            equal &= key[1:] == key[:-1]
+        if not rising.all():
+            at = int(np.flatnonzero(~rising)[0])
+            fault = "duplicate" if equal[at] else "unsorted"
+            place = {name: table.column(name)[max(0, at + (last is None))].as_py()
+                     for name in dataset.key}
+            raise Segment1BError(
+                dataset.code(fault), f"{dataset.id}: key {place} is "
+                f"{'there twice' if equal[at] else 'out of order'} near row {row + at + 1}",
+                "remove the partition and its run report and run again",
+                dataset=dataset.id, row=row + at + 1, **place,
+            )
+        row += table.num_rows
+        last = [key[-1] for key in keys]

@@ -1,0 +1,114 @@
+"""A data root: the folder under which everything lies, its staging area and its locks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
+from segment1b.storage.durable import coded_os_errors, make_folder
+
+STAGING = ".staging"
+LOCKS = ".locks"
+
+
+def open_root(path: Path) -> Path:
+    """Return the data root as an absolute path, created when absent.
+
+    Raises:
+        Segment1BError: E_DATA_ROOT_UNUSABLE when it is a file or cannot be written.
+    """
+    root = Path(os.path.abspath(path))
+    if root.exists() and not root.is_dir():
+        raise Segment1BError("E_DATA_ROOT_UNUSABLE", f"{root} is a file, not a folder",
+                             "give a folder as --data-root", path=str(root))
+    for folder in (root, root / STAGING, root / LOCKS):
+        make_folder(folder)
+    probe = root / STAGING / f"probe-{uuid.uuid4().hex}"
+    with coded_os_errors(root):
+        probe.touch()
+        probe.unlink()
+    return root
+
+
+@contextmanager
+def staging(root: Path) -> Iterator[Path]:
+    """Give a fresh folder under the root's staging area, removed at the end.
+
+    The folder is held by a file lock as long as its run lives, so that what a killed run left
+    behind can be told from what a living one still needs.
+    """
+    folder = root / STAGING / uuid.uuid4().hex
+    lock = FileLock(f"{folder}.lock")
+    with coded_os_errors(folder):
+        lock.acquire(timeout=0)
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def sweep_staging(root: Path) -> list[Path]:
+    """Remove the staging folders of runs that are no more; return what was removed."""
+    removed = []
+    for folder in sorted((root / STAGING).iterdir()):
+        if not folder.is_dir():
+            continue
+        lock = FileLock(f"{folder}.lock")
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
+            removed.append(folder)
+    return removed
+
+
+@contextmanager
+def identity_lock(root: Path, identity: Identity, wait_seconds: float) -> Iterator[None]:
+    """Hold the lock of one identity; the lock's file names the owner's host and pid.
+
+    Raises:
+        Segment1BError: E_LOCKED when another run holds it longer than `wait_seconds`.
+    """
+    path = root / LOCKS / f"{identity.run_id}.lock"
+    owner = path.with_suffix(".owner.json")
+    lock = FileLock(path)
+    try:
+        with coded_os_errors(path):
+            lock.acquire(timeout=wait_seconds)
+    except Timeout:
+        raise Segment1BError(
+            "E_LOCKED", f"another run of this identity is at work in {root}: {_owner(owner)}",
+            "wait for it, or give --wait SECONDS", path=str(path),
+        ) from None
+    try:
+        owner.write_text(json.dumps({
+            "host": socket.gethostname(), "pid": os.getpid(),
+            "since_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }))
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _owner(path: Path) -> str:
+    try:
+        held = json.loads(path.read_text())
+        return f"host {held['host']}, pid {held['pid']}, since {held['since_utc']}"
+    except (OSError, ValueError, KeyError):
+        return "owner unknown"
