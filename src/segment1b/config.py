@@ -106,8 +106,10 @@ def load_policy(
         first = error.errors()[0]
         key = ".".join(str(step) for step in first["loc"])
         raise Segment1BError(
-            _INVALID, f"{key} = {first['input']!r}: {first['msg']}",
-            "see contracts/policies for what each key takes", key=key,
+            _INVALID,
+            f"{key} = {first['input']!r}: {first['msg']}",
+            "see contracts/policies for what each key takes",
+            key=key,
         ) from None
 
 
@@ -152,14 +154,18 @@ def _overlay(merged: dict[str, Any], layer: Mapping[str, Any], place: str) -> No
     fields = _fields()
     for section, values in layer.items():
         if section not in fields:
-            raise Segment1BError(_INVALID, f"{place}: unknown section '{section}'",
-                                 nearest(section, fields))
+            raise Segment1BError(
+                _INVALID, f"{place}: unknown section '{section}'", nearest(section, fields)
+            )
         if not isinstance(values, dict):
             raise Segment1BError(_INVALID, f"{place}: section '{section}' is not a mapping")
         for key, value in values.items():
             if key not in fields[section]:
-                raise Segment1BError(_INVALID, f"{place}: unknown key '{section}.{key}'",
-                                     nearest(key, fields[section]))
+                raise Segment1BError(
+                    _INVALID,
+                    f"{place}: unknown key '{section}.{key}'",
+                    nearest(key, fields[section]),
+                )
             merged.setdefault(section, {})[key] = value
 
 

@@ -72,7 +72,8 @@ def in_order(
             yield waiting.popleft().result()
     except BrokenProcessPool:
         raise Segment1BError(
-            "E_WORKER_DIED", "a worker process ended before its shard was done",
+            "E_WORKER_DIED",
+            "a worker process ended before its shard was done",
             "look for the out-of-memory killer, give fewer workers and run again",
         ) from None
     finally:

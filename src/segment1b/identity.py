@@ -16,8 +16,9 @@ _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 
 def canonical_json(value: Any) -> bytes:
     """Return JSON as UTF-8 with sorted keys, no spaces, shortest floats and a final newline."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False,
-                      allow_nan=False)
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return text.encode() + b"\n"
 
 
@@ -40,12 +41,18 @@ class Identity:
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**64:
-            raise Segment1BError("E_USAGE", f"seed {self.seed} is not an unsigned 64-bit number",
-                                 "give a whole number from 0 to 2^64-1")
+            raise Segment1BError(
+                "E_USAGE",
+                f"seed {self.seed} is not an unsigned 64-bit number",
+                "give a whole number from 0 to 2^64-1",
+            )
         for name in ("manifest_fingerprint", "parameter_hash"):
             if not _HEX64.match(getattr(self, name)):
-                raise Segment1BError("E_USAGE", f"{name} '{getattr(self, name)}' is malformed",
-                                     "give 64 lower-case hex digits")
+                raise Segment1BError(
+                    "E_USAGE",
+                    f"{name} '{getattr(self, name)}' is malformed",
+                    "give 64 lower-case hex digits",
+                )
 
     @property
     def tokens(self) -> dict[str, int | str]:

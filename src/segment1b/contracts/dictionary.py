@@ -63,8 +63,10 @@ class Dataset(BaseModel):
         """Return the error code for a fault of this dataset's own rows (schema, unsorted, ...)."""
         fallback = {"extras": "schema"}.get(fault, fault)
         default = {"differs": "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"}
-        return self.codes.get(fault) or self.codes.get(fallback) or default.get(
-            fault, "E_INPUT_SCHEMA_INVALID"
+        return (
+            self.codes.get(fault)
+            or self.codes.get(fallback)
+            or default.get(fault, "E_INPUT_SCHEMA_INVALID")
         )
 
 
@@ -89,20 +91,31 @@ class Contracts:
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(step) for step in first["loc"])
-            raise Segment1BError(_FAILED, f"{place}: {field}: {first['msg']}",
-                                 "every dataset needs path, licence and retention_days",
-                                 dataset=name) from None
+            raise Segment1BError(
+                _FAILED,
+                f"{place}: {field}: {first['msg']}",
+                "every dataset needs path, licence and retention_days",
+                dataset=name,
+            ) from None
         wrong = [token for token in dataset.tokens if token not in TOKENS]
         if wrong or dataset.path.startswith("/") or ".." in dataset.path:
-            raise Segment1BError(_FAILED, f"{place}: path {dataset.path} is not usable",
-                                 f"tokens are {', '.join(TOKENS)}", dataset=name)
+            raise Segment1BError(
+                _FAILED,
+                f"{place}: path {dataset.path} is not usable",
+                f"tokens are {', '.join(TOKENS)}",
+                dataset=name,
+            )
         return dataset.model_copy(update={"columns": self.schemas.columns(dataset.schema_ref)})
 
     def __getitem__(self, dataset_id: str) -> Dataset:
         """Return an entry; an unknown id is E_DICTIONARY_RESOLUTION_FAILED."""
         if dataset_id not in self._datasets:
-            raise Segment1BError(_FAILED, f"{self.path} has no dataset {dataset_id}",
-                                 nearest(dataset_id, self._datasets), dataset=dataset_id)
+            raise Segment1BError(
+                _FAILED,
+                f"{self.path} has no dataset {dataset_id}",
+                nearest(dataset_id, self._datasets),
+                dataset=dataset_id,
+            )
         return self._datasets[dataset_id]
 
     def __iter__(self) -> Any:
@@ -119,16 +132,23 @@ class Contracts:
             if kind != expected:
                 found.append(f"{dataset.id}: a {dataset.kind}, but its schema is a {kind}")
             if names:
-                found += [f"{dataset.id}: {part} names unknown column {column}"
-                          for part, columns in (("key", dataset.key), ("encodings", dataset.encodings))
-                          for column in columns if column not in names]
+                found += [
+                    f"{dataset.id}: {part} names unknown column {column}"
+                    for part, columns in (("key", dataset.key), ("encodings", dataset.encodings))
+                    for column in columns
+                    if column not in names
+                ]
             if dataset.receipt_in and dataset.receipt_in not in self._datasets:
                 found.append(f"{dataset.id}: receipt_in names unknown {dataset.receipt_in}")
             if dataset.receipt_in and dataset.kind == "table" and names - set(dataset.encodings):
-                found.append(f"{dataset.id}: no encoding for "
-                             f"{sorted(names - set(dataset.encodings))}")
-            found += [f"{dataset.id}: unknown code {code}"
-                      for code in dataset.codes.values() if code not in CODES]
+                found.append(
+                    f"{dataset.id}: no encoding for {sorted(names - set(dataset.encodings))}"
+                )
+            found += [
+                f"{dataset.id}: unknown code {code}"
+                for code in dataset.codes.values()
+                if code not in CODES
+            ]
         return found
 
 

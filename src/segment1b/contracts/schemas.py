@@ -68,8 +68,10 @@ class Schemas:
             if not isinstance(node, dict) or step not in node:
                 known = node if isinstance(node, dict) else {}
                 raise Segment1BError(
-                    "E_SCHEMA_RESOLUTION_FAILED", f"{ref} leads nowhere at '{step}'",
-                    nearest(step, known), schema_ref=ref,
+                    "E_SCHEMA_RESOLUTION_FAILED",
+                    f"{ref} leads nowhere at '{step}'",
+                    nearest(step, known),
+                    schema_ref=ref,
                 )
             node = node[step]
         if not isinstance(node, dict) or "kind" not in node:

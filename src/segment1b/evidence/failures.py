@@ -19,7 +19,10 @@ def utc_now() -> str:
 
 
 def record_failure(
-    root: Path, contracts: Contracts, error: Segment1BError, state: str | None,
+    root: Path,
+    contracts: Contracts,
+    error: Segment1BError,
+    state: str | None,
     tokens: dict[str, Any],
 ) -> None:
     """Write the record of one failure; a root that cannot be written keeps none."""

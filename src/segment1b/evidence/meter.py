@@ -40,8 +40,12 @@ class Meter:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stop.set()
         self._thread.join()
         self._sample()
@@ -64,7 +68,10 @@ class Meter:
         self.peak_files = max(self.peak_files, files)
 
     def resources(
-        self, workers: int, chunk_size: int, bytes_read: Mapping[str, int],
+        self,
+        workers: int,
+        chunk_size: int,
+        bytes_read: Mapping[str, int],
         baselines: Mapping[str, float],
     ) -> dict[str, Any]:
         """Return the `resources` block of a run report."""

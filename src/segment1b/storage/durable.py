@@ -22,13 +22,17 @@ def coded_os_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Segment1BError(
-                "E_STORAGE_FULL", f"{path}: {error.strerror}",
-                "free some space and run again; finished states are kept", path=str(path),
+                "E_STORAGE_FULL",
+                f"{path}: {error.strerror}",
+                "free some space and run again; finished states are kept",
+                path=str(path),
             ) from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
             raise Segment1BError(
-                "E_DATA_ROOT_UNUSABLE", f"{path}: {error.strerror}",
-                "give a folder that can be written as --data-root", path=str(path),
+                "E_DATA_ROOT_UNUSABLE",
+                f"{path}: {error.strerror}",
+                "give a folder that can be written as --data-root",
+                path=str(path),
             ) from None
         raise
 
@@ -88,5 +92,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise Segment1BError("E_INPUT_UNREADABLE", f"{path} is not JSON: {error}",
-                             "restore the file or remove it and run again", path=str(path)) from None
+        raise Segment1BError(
+            "E_INPUT_UNREADABLE",
+            f"{path} is not JSON: {error}",
+            "restore the file or remove it and run again",
+            path=str(path),
+        ) from None

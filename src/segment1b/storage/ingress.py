@@ -42,13 +42,15 @@ def ingress_groups(
         present = file.schema_arrow.names
         for column in wanted:
             if column.name not in present:
-                raise _schema_error(dataset, path, f"has no column {column.name}",
-                                    nearest(column.name, present))
+                raise _schema_error(
+                    dataset, path, f"has no column {column.name}", nearest(column.name, present)
+                )
         for group, size in matching_groups(file, names, where or {}):
             reader.bytes_read[dataset.id] += size
             table = file.read_row_group(group, columns=names, use_threads=False)
-            yield pa.table({c.name: _conform(table.column(c.name), c, dataset, path)
-                            for c in wanted})
+            yield pa.table(
+                {c.name: _conform(table.column(c.name), c, dataset, path) for c in wanted}
+            )
 
 
 def ingress_table(reader: Reader, dataset_id: str, names: list[str]) -> pa.Table:
@@ -70,8 +72,11 @@ def iso_codes(reader: Reader) -> list[str]:
 def _conform(array: pa.ChunkedArray, column: Column, dataset: Dataset, path: Path) -> pa.Array:
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
-    string_like = (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
-                   or pa.types.is_string_view(array.type))
+    string_like = (
+        pa.types.is_string(array.type)
+        or pa.types.is_large_string(array.type)
+        or pa.types.is_string_view(array.type)
+    )
     fits = string_like if column.type == "string" else not string_like
     if fits and pa.types.is_floating(array.type) and column.type != "float64":
         fits = False
@@ -80,10 +85,19 @@ def _conform(array: pa.ChunkedArray, column: Column, dataset: Dataset, path: Pat
             return array.cast(column.arrow_type, safe=True)
     except pa.ArrowException:
         pass
-    raise _schema_error(dataset, path, f"column {column.name} is {array.type}, "
-                        f"declared is {column.type}", "write it in the declared type")
+    raise _schema_error(
+        dataset,
+        path,
+        f"column {column.name} is {array.type}, declared is {column.type}",
+        "write it in the declared type",
+    )
 
 
 def _schema_error(dataset: Dataset, path: Path, what: str, hint: str) -> Segment1BError:
-    return Segment1BError("E_INPUT_SCHEMA_INVALID", f"{dataset.id}, file {path}: {what}", hint,
-                          dataset=dataset.id, path=str(path))
+    return Segment1BError(
+        "E_INPUT_SCHEMA_INVALID",
+        f"{dataset.id}, file {path}: {what}",
+        hint,
+        dataset=dataset.id,
+        path=str(path),
+    )

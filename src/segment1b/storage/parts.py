@@ -23,7 +23,7 @@ def part_name(number: int) -> str:
 
 @dataclass(frozen=True)
 class TileFile:
-    """One file of a tile dataset: stretches (country, first row, end row) of countries, in order."""
+    """One file of a tile dataset: stretches (country, first row, end row), in order."""
 
     number: int
     stretches: tuple[tuple[str, int, int], ...]
@@ -44,8 +44,10 @@ def cut_tiles(counts: Mapping[str, int]) -> list[TileFile]:
     packed = FILE_ROWS
     for country, count in counts.items():
         if count > FILE_ROWS:
-            files += [[(country, start, min(start + FILE_ROWS, count))]
-                      for start in range(0, count, FILE_ROWS)]
+            files += [
+                [(country, start, min(start + FILE_ROWS, count))]
+                for start in range(0, count, FILE_ROWS)
+            ]
             packed = FILE_ROWS
         elif count:
             if packed + count > FILE_ROWS:
@@ -72,8 +74,14 @@ def write_part(path: Path, dataset: Dataset, row_groups: Iterable[pa.Table]) -> 
     others = {name: how for name, how in dataset.encodings.items() if how != "DICTIONARY"}
     with coded_os_errors(path):
         with pq.ParquetWriter(
-            path, schema, compression="zstd", version="2.6", use_dictionary=dictionary,
-            column_encoding=others, store_schema=False, dictionary_pagesize_limit=GROUP_ROWS * 8,
+            path,
+            schema,
+            compression="zstd",
+            version="2.6",
+            use_dictionary=dictionary,
+            column_encoding=others,
+            store_schema=False,
+            dictionary_pagesize_limit=GROUP_ROWS * 8,
         ) as writer:
             for table in row_groups:
                 writer.write_table(table, row_group_size=max(1, table.num_rows))

@@ -22,8 +22,13 @@ from segment1b.storage.receipts import Receipt, document_receipt, take_receipt
 
 
 def publish_table(
-    root: Path, dataset: Dataset, tokens: Mapping[str, object], staged: Path, threads: int,
-    *, is_committed: bool,
+    root: Path,
+    dataset: Dataset,
+    tokens: Mapping[str, object],
+    staged: Path,
+    threads: int,
+    *,
+    is_committed: bool,
 ) -> Receipt:
     """Publish a staged folder of part files as a partition.
 
@@ -47,11 +52,12 @@ def publish_table(
             if is_committed:
                 held = there.content_sha256_hex if there else "that cannot be read"
                 raise Segment1BError(
-                    dataset.code("differs"), f"{relative} holds content {held}, this run made "
-                    f"{receipt.content_sha256_hex}",
+                    dataset.code("differs"),
+                    f"{relative} holds content {held}, this run made {receipt.content_sha256_hex}",
                     "published data is never changed: use another data root or identity, or "
                     "remove the partition and its run report by hand if it is not wanted",
-                    dataset=dataset.id, path=relative,
+                    dataset=dataset.id,
+                    path=relative,
                 )
             os.rename(target, staged.with_name(f"{staged.name}.replaced"))
             os.rename(staged, target)
@@ -70,9 +76,7 @@ def _rename(staged: Path, target: Path) -> bool:
     return True
 
 
-def _receipt_there(
-    target: Path, dataset: Dataset, relative: str, threads: int
-) -> Receipt | None:
+def _receipt_there(target: Path, dataset: Dataset, relative: str, threads: int) -> Receipt | None:
     try:
         return take_receipt(target, dataset, relative, threads)
     except Segment1BError:
@@ -101,15 +105,22 @@ def publish_document(
         replace_json(path, value, scratch)
         return document_receipt(relative, canonical_json(value), dataset.volatile), False
     there = read_json(path)
-    fields = [name for name in sorted(set(there) | set(value))
-              if name not in dataset.volatile and there.get(name) != value.get(name)]
+    fields = [
+        name
+        for name in sorted(set(there) | set(value))
+        if name not in dataset.volatile and there.get(name) != value.get(name)
+    ]
     if fields:
         raise Segment1BError(
-            dataset.code("differs"), f"{relative} has another {fields[0]}: "
+            dataset.code("differs"),
+            f"{relative} has another {fields[0]}: "
             f"{_short(there.get(fields[0]))} is published, this run has "
             f"{_short(value.get(fields[0]))}",
             "one identity has one content: use another data root, or the policy and surfaces "
-            "that were sealed", dataset=dataset.id, path=relative, field=fields[0],
+            "that were sealed",
+            dataset=dataset.id,
+            path=relative,
+            field=fields[0],
         )
     return document_receipt(relative, path.read_bytes(), dataset.volatile), True
 
@@ -139,8 +150,10 @@ def check_document(contracts: Contracts, dataset: Dataset, value: Any) -> None:
     problems = contracts.schemas.problems(dataset.schema_ref, value)
     if problems:
         raise Segment1BError(
-            dataset.code("schema"), f"{dataset.id} does not fit its schema: "
-            + "; ".join(problems[:3]), f"see {dataset.schema_ref}", dataset=dataset.id,
+            dataset.code("schema"),
+            f"{dataset.id} does not fit its schema: " + "; ".join(problems[:3]),
+            f"see {dataset.schema_ref}",
+            dataset=dataset.id,
         )
 
 

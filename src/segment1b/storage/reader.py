@@ -35,8 +35,12 @@ class Partition:
 
 
 def committed(
-    root: Path, contracts: Contracts, dataset: Dataset, tokens: Mapping[str, object],
-    *, verify: bool = False,
+    root: Path,
+    contracts: Contracts,
+    dataset: Dataset,
+    tokens: Mapping[str, object],
+    *,
+    verify: bool = False,
 ) -> Partition | None:
     """Return a partition whose report exists and whose files have the receipt's sizes, or None.
 
@@ -59,8 +63,12 @@ def committed(
     try:
         receipt = Receipt.from_json(report[REPORT_RECEIPTS.get(dataset.id, "determinism_receipt")])
     except (KeyError, TypeError):
-        raise Segment1BError("E_INPUT_UNREADABLE", f"{report_path} carries no receipt",
-                             "remove the report and run again", path=str(report_path)) from None
+        raise Segment1BError(
+            "E_INPUT_UNREADABLE",
+            f"{report_path} carries no receipt",
+            "remove the report and run again",
+            path=str(report_path),
+        ) from None
     there = {path.name: path.stat().st_size for path in folder.iterdir()}
     if there != {name: size for name, size, _ in receipt.files}:
         raise _not_reproduced(dataset, folder, "its files are not those of its receipt")
@@ -71,9 +79,12 @@ def committed(
 
 def _not_reproduced(dataset: Dataset, folder: Path, why: str) -> Segment1BError:
     return Segment1BError(
-        dataset.code("receipt"), f"{dataset.id} in {folder}: {why}",
+        dataset.code("receipt"),
+        f"{dataset.id} in {folder}: {why}",
         "somebody changed published data: restore it, or remove the partition and its report "
-        "and run again", dataset=dataset.id, path=str(folder),
+        "and run again",
+        dataset=dataset.id,
+        path=str(folder),
     )
 
 
@@ -102,8 +113,9 @@ class Reader:
         """Return a declared dataset's entry; anything else is the state's disallowed code."""
         if dataset_id not in self.allowed:
             raise Segment1BError(
-                self.disallowed_code, f"{dataset_id} is not among the declared inputs "
-                f"{', '.join(self.allowed)}", "declare it in the state's contract and seal it",
+                self.disallowed_code,
+                f"{dataset_id} is not among the declared inputs {', '.join(self.allowed)}",
+                "declare it in the state's contract and seal it",
                 dataset=dataset_id,
             )
         return self.contracts[dataset_id]
@@ -114,7 +126,12 @@ class Reader:
         path = self.root / dataset.locate(self.tokens)
         if not path.exists():
             raise self._absent(dataset, "is absent")
-        self.bytes_read[dataset_id] += path.stat().st_size if path.is_file() else 0
+        return path
+
+    def whole_file(self, dataset_id: str) -> Path:
+        """Return the path of an input file that is about to be read from end to end."""
+        path = self.file(dataset_id)
+        self.bytes_read[dataset_id] += path.stat().st_size
         return path
 
     def partition(self, dataset_id: str) -> Partition:
@@ -126,16 +143,21 @@ class Reader:
         for surface, digest in found.report["input_digests"].items():
             if self.surfaces.get(surface, digest) != digest:
                 raise Segment1BError(
-                    self.stale_code, f"{dataset_id} was made from {surface} {digest}, "
+                    self.stale_code,
+                    f"{dataset_id} was made from {surface} {digest}, "
                     f"in force is {self.surfaces[surface]}",
                     "run its state again under the parameter_hash of today's surfaces",
-                    dataset=dataset_id, surface=surface,
+                    dataset=dataset_id,
+                    surface=surface,
                 )
         return found
 
     def row_groups(
-        self, partition: Partition, columns: list[str],
-        where: Mapping[str, tuple[Any, Any]] | None = None, files: Sequence[int] | None = None,
+        self,
+        partition: Partition,
+        columns: list[str],
+        where: Mapping[str, tuple[Any, Any]] | None = None,
+        files: Sequence[int] | None = None,
     ) -> Iterator[pa.Table]:
         """Yield row groups in writer order, strings as dictionaries.
 
@@ -148,9 +170,10 @@ class Reader:
         paths = partition.paths
         strings = [c.name for c in partition.dataset.columns if c.type == "string"]
         for path in paths if files is None else [paths[number] for number in files]:
-            with coded_parquet_errors(path), pq.ParquetFile(
-                path, read_dictionary=strings, pre_buffer=False
-            ) as file:
+            with (
+                coded_parquet_errors(path),
+                pq.ParquetFile(path, read_dictionary=strings, pre_buffer=False) as file,
+            ):
                 for group, size in matching_groups(file, columns, where or {}):
                     self.bytes_read[partition.dataset.id] += size
                     yield file.read_row_group(group, columns=columns, use_threads=False)
@@ -158,9 +181,11 @@ class Reader:
     def _absent(self, dataset: Dataset, why: str) -> Segment1BError:
         code = self.missing.get(dataset.id, "E_REFERENCE_SURFACE_MISSING")
         return Segment1BError(
-            code, f"{dataset.id} {why}: {self.root / dataset.locate(self.tokens)}",
-            f"run {dataset.owner} first" if dataset.owner.startswith("S") else
-            "lay it there, or let 'segment1b reference build' lay the embedded world",
+            code,
+            f"{dataset.id} {why}: {self.root / dataset.locate(self.tokens)}",
+            f"run {dataset.owner} first"
+            if dataset.owner.startswith("S")
+            else "lay it there, or let 'segment1b reference build' lay the embedded world",
             dataset=dataset.id,
         )
 
@@ -181,5 +206,7 @@ def matching_groups(
             if stats is not None and stats.has_min_max and (stats.max < low or stats.min > high):
                 break
         else:
-            yield group, sum(info.column(names.index(name)).total_compressed_size
-                             for name in columns)
+            yield (
+                group,
+                sum(info.column(names.index(name)).total_compressed_size for name in columns),
+            )

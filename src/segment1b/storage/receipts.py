@@ -51,8 +51,13 @@ class Receipt:
     def from_json(cls, value: dict[str, Any]) -> Receipt:
         """Return the receipt that a run report carries."""
         files = tuple((f["path"], f["bytes"], f["sha256_hex"]) for f in value["files"])
-        return cls(value["partition_path"], value["rows"], files, value["sha256_hex"],
-                   value["content_sha256_hex"])
+        return cls(
+            value["partition_path"],
+            value["rows"],
+            files,
+            value["sha256_hex"],
+            value["content_sha256_hex"],
+        )
 
 
 def hash_files(folder: Path, names: Sequence[str]) -> tuple[tuple[tuple[str, int, str], ...], str]:
@@ -114,17 +119,20 @@ def _checked_rows(path: Path, dataset: Dataset) -> int:
     fault = "extras" if extras else "schema"
     if extras or not schema.remove_metadata().equals(declared):
         raise Segment1BError(
-            dataset.code(fault), f"{path.name} of {dataset.id} has columns "
+            dataset.code(fault),
+            f"{path.name} of {dataset.id} has columns "
             f"[{_shape(schema)}], declared are [{_shape(declared)}]",
             "the file was not written by this dataset's state: remove the partition and run again",
-            dataset=dataset.id, path=path.name,
+            dataset=dataset.id,
+            path=path.name,
         )
     return int(rows)
 
 
 def _shape(schema: pa.Schema) -> str:
-    return ", ".join(f"{field.name} {field.type}{' null' if field.nullable else ''}"
-                     for field in schema)
+    return ", ".join(
+        f"{field.name} {field.type}{' null' if field.nullable else ''}" for field in schema
+    )
 
 
 class coded_parquet_errors:  # noqa: N801 - reads as a statement
@@ -141,8 +149,10 @@ class coded_parquet_errors:  # noqa: N801 - reads as a statement
             error, FileNotFoundError
         ):
             raise Segment1BError(
-                "E_INPUT_UNREADABLE", f"{self.path} is not a whole Parquet file: {error}",
-                "restore the file from its source", path=str(self.path),
+                "E_INPUT_UNREADABLE",
+                f"{self.path} is not a whole Parquet file: {error}",
+                "restore the file from its source",
+                path=str(self.path),
             ) from None
 
 
@@ -165,7 +175,7 @@ def _column_digest(paths: Sequence[Path], dataset: Dataset, column: Column) -> b
     return digest.digest()
 
 
-def value_bytes(array: pa.Array) -> bytes | npt.NDArray[Any]:
+def value_bytes(array: pa.Array) -> bytes | memoryview:
     """Return an array's values as the content digest sees them."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
@@ -176,10 +186,10 @@ def value_bytes(array: pa.Array) -> bytes | npt.NDArray[Any]:
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())
     values = array.to_numpy(zero_copy_only=False)
-    return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False))
+    return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).data
 
 
-def _string_bytes(array: pa.DictionaryArray) -> bytes | npt.NDArray[Any]:
+def _string_bytes(array: pa.DictionaryArray) -> bytes | memoryview:
     words = [text.encode() for text in array.dictionary.to_pylist()]
     encoded = [len(word).to_bytes(4, "little") + word for word in words]
     codes: npt.NDArray[Any] = array.indices.to_numpy(zero_copy_only=False)
@@ -187,7 +197,7 @@ def _string_bytes(array: pa.DictionaryArray) -> bytes | npt.NDArray[Any]:
         return bytes(encoded[0] * len(codes))
     if len({len(word) for word in encoded}) == 1:
         table = np.frombuffer(b"".join(encoded), np.uint8).reshape(len(encoded), -1)
-        return np.ascontiguousarray(table[codes])
+        return np.ascontiguousarray(table[codes]).data
     return b"".join([encoded[code] for code in codes])
 
 
@@ -205,9 +215,11 @@ def check_values(array: pa.Array, dataset: Dataset, column: Column) -> None:
         fault = _range_fault(array, column)
     if fault:
         raise Segment1BError(
-            dataset.code("schema"), f"{dataset.id}.{column.name} holds {fault}",
+            dataset.code("schema"),
+            f"{dataset.id}.{column.name} holds {fault}",
             "the schema in contracts/schemas says what it may hold",
-            dataset=dataset.id, column=column.name,
+            dataset=dataset.id,
+            column=column.name,
         )
 
 
@@ -235,8 +247,10 @@ def key_words(array: pa.Array) -> npt.NDArray[Any]:
     if pa.types.is_string(array.type):
         array = array.dictionary_encode()
     if pa.types.is_dictionary(array.type):
-        words = np.array([int.from_bytes(text.encode()[:2], "big")
-                          for text in array.dictionary.to_pylist()], np.uint16)
+        words = np.array(
+            [int.from_bytes(text.encode()[:2], "big") for text in array.dictionary.to_pylist()],
+            np.uint16,
+        )
         return np.asarray(words[array.indices.to_numpy(zero_copy_only=False)])
     return np.asarray(array.to_numpy(zero_copy_only=False))
 
@@ -249,8 +263,10 @@ def _check_order(paths: Sequence[Path], dataset: Dataset) -> None:
         if not len(keys[0]):
             continue
         if last is not None:
-            keys = [np.concatenate(([end], key)).astype(key.dtype) for end, key in
-                    zip(last, keys, strict=True)]
+            keys = [
+                np.concatenate(([end], key)).astype(key.dtype)
+                for end, key in zip(last, keys, strict=True)
+            ]
         equal = np.ones(len(keys[0]) - 1, bool)
         rising = np.zeros(len(keys[0]) - 1, bool)
         for key in keys:
@@ -259,13 +275,18 @@ def _check_order(paths: Sequence[Path], dataset: Dataset) -> None:
         if not rising.all():
             at = int(np.flatnonzero(~rising)[0])
             fault = "duplicate" if equal[at] else "unsorted"
-            place = {name: table.column(name)[max(0, at + (last is None))].as_py()
-                     for name in dataset.key}
+            place = {
+                name: table.column(name)[max(0, at + (last is None))].as_py()
+                for name in dataset.key
+            }
             raise Segment1BError(
-                dataset.code(fault), f"{dataset.id}: key {place} is "
+                dataset.code(fault),
+                f"{dataset.id}: key {place} is "
                 f"{'there twice' if equal[at] else 'out of order'} near row {row + at + 1}",
                 "remove the partition and its run report and run again",
-                dataset=dataset.id, row=row + at + 1, **place,
+                dataset=dataset.id,
+                row=row + at + 1,
+                **place,
             )
         row += table.num_rows
         last = [key[-1] for key in keys]

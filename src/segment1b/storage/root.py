@@ -30,8 +30,12 @@ def open_root(path: Path) -> Path:
     """
     root = Path(os.path.abspath(path))
     if root.exists() and not root.is_dir():
-        raise Segment1BError("E_DATA_ROOT_UNUSABLE", f"{root} is a file, not a folder",
-                             "give a folder as --data-root", path=str(root))
+        raise Segment1BError(
+            "E_DATA_ROOT_UNUSABLE",
+            f"{root} is a file, not a folder",
+            "give a folder as --data-root",
+            path=str(root),
+        )
     for folder in (root, root / STAGING, root / LOCKS):
         make_folder(folder)
     probe = root / STAGING / f"probe-{uuid.uuid4().hex}"
@@ -92,14 +96,21 @@ def identity_lock(root: Path, identity: Identity, wait_seconds: float) -> Iterat
             lock.acquire(timeout=wait_seconds)
     except Timeout:
         raise Segment1BError(
-            "E_LOCKED", f"another run of this identity is at work in {root}: {_owner(owner)}",
-            "wait for it, or give --wait SECONDS", path=str(path),
+            "E_LOCKED",
+            f"another run of this identity is at work in {root}: {_owner(owner)}",
+            "wait for it, or give --wait SECONDS",
+            path=str(path),
         ) from None
     try:
-        owner.write_text(json.dumps({
-            "host": socket.gethostname(), "pid": os.getpid(),
-            "since_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        }))
+        owner.write_text(
+            json.dumps(
+                {
+                    "host": socket.gethostname(),
+                    "pid": os.getpid(),
+                    "since_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                }
+            )
+        )
         yield
     finally:
         owner.unlink(missing_ok=True)

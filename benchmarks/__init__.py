@@ -1,0 +1,1 @@
+"""Benchmarks: one command measures every state beside its read-and-write floor."""

@@ -1,0 +1,1 @@
+"""Where the embedded surfaces come from: pinned packages of data, and what is made of them."""

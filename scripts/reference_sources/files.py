@@ -1,0 +1,128 @@
+"""The files of the embedded world: GeoParquet, Parquet, cloud-optimised GeoTIFF, manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import rasterio
+import rasterio.shutil
+import shapely
+from rasterio.transform import from_origin
+
+from reference_sources.archives import TARBALLS, WHEELS, ZONES
+from reference_sources.shapes import Shapes, as_array
+from reference_sources.tables import YEAR, IsoRow, People, Places
+
+#: Licences by the beginning of a file's name.
+LICENCES: Final = {
+    "iso3166": "MIT (package iso3166)",
+    "populated_places": "CC BY 4.0 (GeoNames)",
+    "country_zones": "public domain (IANA tz)",
+    "country_population": "CC BY 3.0 IGO (UN WPP 2024); GeoNames CC BY 4.0 where marked",
+    "world_countries": "ODbL 1.0 (OpenStreetMap) over public domain (Natural Earth)",
+    "tz_world": "ODbL 1.0 (timezone-boundary-builder 2026c, OpenStreetMap)",
+    "population_": "CC BY 4.0 (GeoNames) and CC BY 3.0 IGO (UN WPP 2024)",
+}
+PUBLIC_DOMAIN_COUNTRIES: Final = {"world_countries": "public domain (Natural Earth)"}
+
+
+def write_tables(
+    folder: Path, iso: list[IsoRow], places: Places, people: Mapping[str, People],
+    zones: Sequence[tuple[str, str]],
+) -> None:
+    """Write the four tables without geometry as Parquet."""
+    columns = zip(*iso, strict=True)
+    _write_parquet(folder / "iso3166.parquet", pa.table(
+        {name: list(column) for name, column in zip(IsoRow._fields, columns, strict=True)}
+    ))
+    _write_parquet(folder / "populated_places.parquet", pa.table({
+        "geonameid": places.geonameid, "name": places.name,
+        "country_iso": pa.array(places.country_iso).dictionary_encode(),
+        "lon_deg": places.lon_deg, "lat_deg": places.lat_deg,
+        "population": places.population.astype(np.int32),
+        "tzid": pa.array(places.tzid).dictionary_encode(),
+    }))
+    _write_parquet(folder / "country_population.parquet", pa.table({
+        "country_iso": list(people), "population": [p.total for p in people.values()],
+        "source": [p.source for p in people.values()],
+    }))
+    _write_parquet(folder / "country_zones.parquet", pa.table({
+        "country_iso": [code for code, _ in zones], "tzid": [zone for _, zone in zones],
+    }))
+
+
+def write_shapes(path: Path, key: str, shapes: Shapes) -> None:
+    """Write shapes as GeoParquet: column `key`, ascending, and `geom` as WKB, longitude first."""
+    keys = sorted(shapes)
+    array = as_array(shapes[k] for k in keys)
+    column = {
+        "encoding": "WKB", "geometry_types": ["MultiPolygon"], "edges": "planar",
+        "bbox": [float(v) for v in shapely.total_bounds(array)],
+    }
+    meta = {"version": "1.1.0", "primary_column": "geom", "columns": {"geom": column}}
+    wkb = shapely.to_wkb(array, byte_order=1).tolist()
+    table = pa.table({key: pa.array(keys), "geom": pa.array(wkb, pa.binary())})
+    _write_parquet(path, table.replace_schema_metadata({"geo": json.dumps(meta)}))
+
+
+def write_raster(path: Path, people: npt.NDArray[np.int64], degrees: float) -> None:
+    """Write people per cell as a cloud-optimised GeoTIFF, uint32, EPSG:4326, no nodata.
+
+    Args:
+        path: the file.
+        people: int64[180/degrees, 360/degrees], north-west first.
+        degrees: cell size.
+    """
+    # The driver for such files only copies; it cannot be written to.
+    with rasterio.MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", height=people.shape[0], width=people.shape[1], count=1, dtype="uint32",
+            crs="EPSG:4326", transform=from_origin(-180, 90, degrees, degrees),
+        ) as plain:
+            plain.write(people.astype(np.uint32), 1)
+            plain.set_band_description(1, f"people per cell, {YEAR}")
+        with memory.open() as plain:
+            # One thread: the order of tiles in the file must not depend on timing.
+            rasterio.shutil.copy(
+                plain, path, driver="COG", COMPRESS="DEFLATE", LEVEL=9, PREDICTOR="YES",
+                BLOCKSIZE=256, OVERVIEWS="NONE", NUM_THREADS=1,
+            )
+
+
+def write_manifest(folder: Path, licences: Mapping[str, str]) -> None:
+    """Write MANIFEST.json: the pinned inputs, and digest and licence of each file made.
+
+    Args:
+        folder: where the files are.
+        licences: licence by the beginning of a file's name.
+    """
+    made = sorted(folder.glob("*.parquet")) + sorted(folder.glob("*.tif"))
+    inputs = [
+        {"package": pin.package, "version": pin.version, "archive_sha256": pin.sha256}
+        for pin in (*WHEELS, *TARBALLS)
+    ]
+    document = {
+        "inputs": [*inputs, {"package": ZONES.package, "version": ZONES.version}],
+        "files": [_entry(path, licences) for path in made],
+    }
+    (folder / "MANIFEST.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _entry(path: Path, licences: Mapping[str, str]) -> dict[str, Any]:
+    licence = next(text for start, text in licences.items() if path.name.startswith(start))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {
+        "file": path.name, "bytes": path.stat().st_size, "sha256": digest, "licence": licence
+    }
+
+
+def _write_parquet(path: Path, table: pa.Table) -> None:
+    pq.write_table(table, path, compression="zstd", compression_level=19)

@@ -1,0 +1,263 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from segment1b.errors import Segment1BError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Merchants' outlets on the planet: exact, reproducible, provable.",
+)
+outlets_app = typer.Typer(no_args_is_help=True, help="Bring outlet lists in.")
+reference_app = typer.Typer(no_args_is_help=True, help="Reference surfaces.")
+contracts_app = typer.Typer(no_args_is_help=True, help="Dictionary and schemas.")
+app.add_typer(outlets_app, name="outlets")
+app.add_typer(reference_app, name="reference")
+app.add_typer(contracts_app, name="contracts")
+
+DataRoot = Annotated[Path, typer.Option(help="Folder under which everything lies.")]
+Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from the bundle.")]
+ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits that came from 1A.")]
+Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]
+Dictionary = Annotated[Path | None, typer.Option(help="Another dataset dictionary.")]
+PolicyFiles = Annotated[list[Path] | None, typer.Option("--policy", help="YAML over the contract.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="KEY=VALUE over the policy, for example allocation.law=largest_remainder."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+ROOT = Path("segment1b-data")
+
+
+@app.command()
+def run(
+    data_root: DataRoot = ROOT,
+    outlets: Annotated[Path | None, typer.Option(help="Outlet list to bring in first.")] = None,
+    seed: Seed = None,
+    parameter_hash: ParameterHash = None,
+    manifest_fingerprint: Fingerprint = None,
+    validation_bundle: Annotated[Path | None, typer.Option(help="1A's bundle elsewhere.")] = None,
+    dictionary: Dictionary = None,
+    policy: PolicyFiles = None,
+    settings: Settings = None,
+    skip_s0: Annotated[bool, typer.Option(help="Trust the S0 receipt that is there.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers of all states.")] = None,
+    s1_workers: Annotated[int | None, typer.Option(min=1, help="Workers of S1.")] = None,
+    s4_workers: Annotated[int | None, typer.Option(min=1, help="Workers of S4 (1).")] = None,
+    engine: Annotated[str, typer.Option(help="serial, threads or processes.")] = "threads",
+    from_state: Annotated[str, typer.Option(help="First state.")] = "s0",
+    to_state: Annotated[str, typer.Option(help="Last state.")] = "s4",
+    merchant_summaries: Annotated[bool, typer.Option(help="S4 reports each merchant.")] = False,
+    verify: Annotated[bool, typer.Option(help="Hash published files before reuse.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a lock.")] = 0.0,
+    as_json: AsJson = False,
+    log_format: Annotated[str, typer.Option(help="text or json, on stderr.")] = "text",
+    quiet: Annotated[bool, typer.Option(help="No progress, warnings only.")] = False,
+) -> None:
+    """Run the states; with no option the embedded world, into ./segment1b-data."""
+    from pydantic import ValidationError
+
+    from segment1b import console
+    from segment1b.config import RunSettings
+    from segment1b.pipeline import run_pipeline
+
+    try:
+        asked = RunSettings(
+            data_root=data_root,
+            outlets=outlets,
+            seed=seed,
+            parameter_hash=parameter_hash,
+            manifest_fingerprint=manifest_fingerprint,
+            validation_bundle=validation_bundle,
+            dictionary=dictionary,
+            policy_files=tuple(policy or ()),
+            settings=tuple(settings or ()),
+            skip_s0=skip_s0,
+            workers=workers,
+            s1_workers=s1_workers,
+            s4_workers=s4_workers,
+            engine=engine,  # type: ignore[arg-type]
+            from_state=from_state,
+            to_state=to_state,
+            merchant_summaries=merchant_summaries,
+            verify=verify,
+            wait_seconds=wait,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Segment1BError(
+            "E_USAGE",
+            f"--{'.'.join(str(s) for s in first['loc'])}: {first['msg']}".replace("_", "-"),
+            "see --help",
+        ) from None
+    console.set_up_logs(log_format, quiet=quiet)
+    with console.progress(log_format, quiet=quiet) as progress:
+        result = run_pipeline(asked, progress)
+    if as_json:
+        console.print_json(console.run_summary(result))
+    else:
+        console.print_run(result)
+
+
+@outlets_app.command("import")
+def outlets_import(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet.")],
+    data_root: DataRoot = ROOT,
+    seed: Seed = None,
+    dictionary: Dictionary = None,
+    policy: PolicyFiles = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring an outlet list in: catalogue, validation bundle, fingerprint."""
+    from segment1b import console
+    from segment1b.config import RunSettings
+    from segment1b.resolution import import_outlets
+
+    run, pairs = import_outlets(
+        RunSettings(
+            data_root=data_root,
+            outlets=file,
+            seed=seed,
+            dictionary=dictionary,
+            policy_files=tuple(policy or ()),
+            settings=tuple(settings or ()),
+        )
+    )
+    summary = {
+        "pairs": len(pairs.n_sites),
+        "outlets": int(pairs.n_sites.sum()),
+        **run.identity.tokens,
+        "ignored_columns": list(pairs.ignored),
+    }
+    if as_json:
+        console.print_json(summary)
+        return
+    for name, value in summary.items():
+        print(f"{name:<21} {value}")
+
+
+@reference_app.command("build")
+def reference_build(
+    resolution_arcsec: Annotated[int, typer.Option(help="Cell size in arc-seconds.")],
+    data_root: DataRoot = ROOT,
+    dictionary: Dictionary = None,
+) -> None:
+    """Lay the embedded surfaces into a root at another resolution."""
+    from segment1b.resolution import build_reference
+
+    for dataset_id, path in build_reference(data_root, resolution_arcsec, dictionary).items():
+        print(f"{dataset_id:<25} {path}")
+
+
+@contracts_app.command("check")
+def contracts_check(dictionary: Dictionary = None) -> None:
+    """Check that dictionary and schemas agree."""
+    from segment1b import contracts
+
+    known = contracts.load(str(dictionary) if dictionary else None)
+    found = known.check()
+    for line in found:
+        print(line)
+    if found:
+        raise typer.Exit(1)
+    print(f"{len(list(known))} datasets agree with their schemas")
+
+
+@app.command()
+def explain(
+    merchant: Annotated[int, typer.Option(help="merchant_id.")],
+    country: Annotated[str, typer.Option(help="Two upper-case letters.")],
+    data_root: DataRoot = ROOT,
+    seed: Seed = None,
+    parameter_hash: ParameterHash = None,
+    manifest_fingerprint: Fingerprint = None,
+    dictionary: Dictionary = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how one pair's sites came to their tiles."""
+    from segment1b import console, explanation
+
+    found = explanation.explain(
+        data_root,
+        merchant,
+        country,
+        {
+            "seed": seed,
+            "parameter_hash": parameter_hash,
+            "manifest_fingerprint": manifest_fingerprint,
+        },
+        dictionary,
+    )
+    if as_json:
+        console.print_json(found)
+    else:
+        explanation.print_explanation(found)
+
+
+def _validate(states: list[str], options: dict[str, Any], *, as_json: bool) -> None:
+    from segment1b import validation_console
+
+    if not validation_console.run_validators(states, options, as_json=as_json):
+        raise typer.Exit(1)
+
+
+def _validate_command(name: str, states: list[str], text: str) -> None:
+    @app.command(name, help=text)
+    def command(
+        data_root: DataRoot = ROOT,
+        seed: Seed = None,
+        parameter_hash: ParameterHash = None,
+        manifest_fingerprint: Fingerprint = None,
+        dictionary: Dictionary = None,
+        validation_bundle: Annotated[Path | None, typer.Option(help="1A's bundle.")] = None,
+        perf: Annotated[bool, typer.Option(help="Check budgets of time and memory too.")] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        options = {
+            "data_root": data_root,
+            "seed": seed,
+            "parameter_hash": parameter_hash,
+            "manifest_fingerprint": manifest_fingerprint,
+            "dictionary": dictionary,
+            "validation_bundle": validation_bundle,
+            "perf": perf,
+        }
+        _validate(states, options, as_json=as_json)
+
+
+_STATES = ["s0", "s1", "s2", "s3", "s4"]
+_validate_command("validate", _STATES, "Check all published states by other means.")
+for _state in _STATES:
+    _validate_command(f"validate-{_state}", [_state], f"Check {_state.upper()} by other means.")
+
+
+def exit_code(error: Segment1BError) -> int:
+    """Return the process's exit code for a failure: 2 usage, 3 a state failed, 4 locked."""
+    if error.code == "E_LOCKED":
+        return 4
+    return 2 if error.code in ("E_USAGE", "E_POLICY_INVALID") else 3
+
+
+def main() -> None:
+    """Run the command line; an error with a code prints no traceback."""
+    try:
+        app()
+    except Segment1BError as error:
+        from segment1b import console
+
+        console.print_error(error, as_json="--json" in sys.argv)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        print("interrupted; nothing is half written, run again to go on", file=sys.stderr)
+        sys.exit(3)

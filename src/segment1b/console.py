@@ -1,0 +1,227 @@
+"""What people and machines see of a run: progress and logs on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from segment1b.errors import Segment1BError
+from segment1b.pipeline import Outcome, Progress, RunResult
+
+LOG = logging.getLogger("segment1b")
+COLLAPSE_WARNING = 0.5
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        return json.dumps(line | getattr(record, "fields", {}), ensure_ascii=False)
+
+
+def set_up_logs(log_format: str, *, quiet: bool) -> None:
+    """Send the package's log to stderr, as text or JSON lines; quiet keeps warnings only."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines() if log_format == "json" else logging.Formatter("%(message)s"))
+    LOG.handlers[:] = [handler]
+    LOG.propagate = False
+    LOG.setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+class LogProgress:
+    """Progress as log lines, for files and machines."""
+
+    def begin(self, state: str, shards: int) -> None:
+        """Log the start of a state."""
+        self._start, self._rows = time.perf_counter(), 0
+        LOG.info(
+            "%s starts, %d shards",
+            state,
+            shards,
+            extra={"fields": {"state": state, "event": "start", "shards": shards}},
+        )
+
+    def advance(self, rows: int) -> None:
+        """Count the rows of a shard."""
+        self._rows += rows
+
+    def end(self, state: str, outcome: str) -> None:
+        """Log the end of a state."""
+        fields: dict[str, Any] = {"state": state, "event": outcome}
+        if outcome == "reused":
+            LOG.info("%s reused: published, inputs unchanged", state, extra={"fields": fields})
+            return
+        seconds = time.perf_counter() - self._start
+        fields |= {"rows": self._rows, "seconds": round(seconds, 3)}
+        LOG.info(
+            "%s published, %s rows in %.1f s",
+            state,
+            f"{self._rows:,}",
+            seconds,
+            extra={"fields": fields},
+        )
+
+
+class BarProgress:
+    """Progress as bars with rows, rate and remaining time, for a person at a terminal."""
+
+    def __init__(self, bars: Bars) -> None:
+        self.bars = bars
+        self._task: TaskID | None = None
+        self._rows = 0
+
+    def begin(self, state: str, shards: int) -> None:
+        """Show a bar for the state's shards."""
+        self._start, self._rows = time.perf_counter(), 0
+        self._task = self.bars.add_task(state, total=max(1, shards), note="")
+
+    def advance(self, rows: int) -> None:
+        """Move the bar by one shard."""
+        self._rows += rows
+        rate = self._rows / max(time.perf_counter() - self._start, 1e-9)
+        assert self._task is not None
+        self.bars.update(self._task, advance=1, note=f"{self._rows:,} rows, {rate:,.0f} rows/s")
+
+    def end(self, state: str, outcome: str) -> None:
+        """Fill the bar, or show that the state is reused."""
+        if outcome == "reused" or self._task is None:
+            self.bars.add_task(state, total=1, completed=1, note="reused: inputs unchanged")
+        else:
+            self.bars.update(self._task, completed=self.bars.tasks[self._task].total or 1)
+
+
+@contextmanager
+def progress(log_format: str, *, quiet: bool) -> Iterator[Progress]:
+    """Give bars at a terminal, log lines elsewhere."""
+    err = Console(stderr=True)
+    if quiet or log_format == "json" or not err.is_terminal:
+        yield LogProgress()
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=err) as bars:
+        yield BarProgress(bars)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on stdout."""
+    print(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str))
+
+
+def print_error(error: Segment1BError, *, as_json: bool) -> None:
+    """Print a failure: code, place and what to do; never a traceback."""
+    if as_json:
+        print_json(
+            {
+                "error": {
+                    "code": error.code,
+                    "message": error.message,
+                    "hint": error.hint,
+                    "scope": error.scope,
+                }
+            }
+        )
+        return
+    err = Console(stderr=True, soft_wrap=True, highlight=False)
+    err.print(f"[bold red]{error.code}[/] {escape(error.message)}")
+    if error.hint:
+        err.print(f"  what to do: {escape(error.hint)}")
+
+
+def run_summary(result: RunResult) -> dict[str, Any]:
+    """Return the summary of a run as one JSON object."""
+    return {
+        "data_root": str(result.root),
+        **result.identity,
+        "policy": result.policy,
+        "states": {
+            o.state: {
+                "outcome": "reused" if o.reused else "published",
+                "rows": o.rows,
+                "wall_seconds": o.report["resources"]["wall_clock_seconds_total"],
+                "max_worker_rss_bytes": o.report["resources"]["max_worker_rss_bytes"],
+                "datasets": [str(path) for path in o.datasets],
+                "run_report": str(o.report_path),
+                "determinism_receipt": o.report["determinism_receipt"],
+            }
+            for o in result.outcomes
+        },
+    }
+
+
+def print_run(result: RunResult) -> None:
+    """Print a run's summary table, and S4's figures in full."""
+    table = Table("state", "outcome", "rows", "seconds", "peak MB", "dataset", title="Segment 1B")
+    for name in ("rows", "seconds", "peak MB"):
+        next(c for c in table.columns if c.header == name).justify = "right"
+    for outcome in result.outcomes:
+        resources = outcome.report["resources"]
+        where = "\n".join(_relative(result, path) for path in outcome.datasets)
+        table.add_row(
+            outcome.state,
+            "reused" if outcome.reused else "published",
+            f"{outcome.rows:,}",
+            f"{resources['wall_clock_seconds_total']:.2f}",
+            f"{resources['max_worker_rss_bytes'] / 1e6:.0f}",
+            where,
+        )
+    out = Console(soft_wrap=True, highlight=False)
+    out.print(table)
+    out.print(f"data root             {result.root}")
+    for name, value in result.identity.items():
+        out.print(f"{name:<21} {value}")
+    for outcome in result.outcomes:
+        if outcome.state == "s4":
+            _print_plan(out, outcome)
+
+
+def _relative(result: RunResult, path: Any) -> str:
+    text = path.relative_to(result.root).as_posix()
+    head, _, tail = text.partition("/seed=")
+    return head if tail else text.partition("/fingerprint=")[0].partition("/parameter_hash=")[0]
+
+
+def _print_plan(out: Console, outcome: Outcome) -> None:
+    report = outcome.report
+    out.print(f"allocation plan       {outcome.datasets[0]}")
+    out.print(f"law                   {report['law']}, dp {report['dp']}")
+    out.print(
+        f"sites = requirements  {report['alloc_sum_equals_requirements']} "
+        f"({report['sites_total']:,} sites, {report['pairs_total']:,} pairs)"
+    )
+    out.print(
+        f"shortfall, ties       {report['shortfall_total']:,}, {report['ties_broken_total']:,}"
+    )
+    out.print(
+        f"collapse index        {report['collapse_index']:.3f} (1: as spread as independent draws)"
+    )
+    if report["collapse_index"] < COLLAPSE_WARNING:
+        out.print(
+            f"[yellow]Outlets pile up (collapse index below {COLLAPSE_WARNING}):[/] "
+            "the law 'stable' avoids it (--set allocation.law=stable)"
+        )

@@ -1,0 +1,255 @@
+"""Explain: how one pair's sites came to their tiles, as numbers that a person can follow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
+from segment1b.laws.apportionment import largest_remainder
+from segment1b.laws.curves import locate, stable_points
+from segment1b.laws.philox import alloc_offsets
+from segment1b.resolution import find_identity
+from segment1b.storage.durable import read_json
+from segment1b.storage.reader import Reader
+
+_READS = ("s3_requirements", "s4_alloc_plan", "tile_weights", "tile_index", "parameter_policy_1B")
+# Tiles that were nearest to one more site, shown beside those that have sites.
+_RUNNERS_UP = 3
+
+
+def explain(
+    data_root: Path,
+    merchant: int,
+    country: str,
+    given: Mapping[str, Any],
+    dictionary: Path | None,
+) -> dict[str, Any]:
+    """Return how a pair's sites came to their tiles.
+
+    Returns:
+        merchant_id, country_iso, law, n_sites, K, and by law: floors, remainders, shortfall and
+        the tie rule (largest_remainder), or offset and points (stable); `tiles` lists the rows
+        with quota, found by the law again, and `published`, what s4_alloc_plan says.
+
+    Raises:
+        Segment1BError: E_USAGE when the pair has no requirement.
+    """
+    root = Path(os.path.abspath(data_root))
+    known, identity = find_identity(root, dictionary, given)
+    reader = Reader(root, known, identity.tokens, _READS, "E409_DISALLOWED_READ", {}, {})
+    n = _required(reader, merchant, country)
+    policy = read_json(reader.file("parameter_policy_1B"))["policy"]
+    ids, weights = _weights(reader, country)
+    scale = 10 ** policy["prep"]["dp"]
+    found: dict[str, Any] = {
+        **identity.tokens,
+        "merchant_id": merchant,
+        "country_iso": country,
+        "law": policy["allocation"]["law"],
+        "n_sites": n,
+        "K": scale,
+        "tiles_in_country": len(ids),
+    }
+    if found["law"] == "largest_remainder":
+        found |= _by_largest_remainder(ids, weights, n, scale)
+    else:
+        found |= _by_stable(reader, identity, found, ids, weights)
+    published = _published(reader, merchant, country)
+    for row in found["tiles"]:
+        row["published"] = published.pop(row["tile_id"], 0)
+    found["agrees"] = not published and all(r["sites"] == r["published"] for r in found["tiles"])
+    return found
+
+
+def _required(reader: Reader, merchant: int, country: str) -> int:
+    partition = reader.partition("s3_requirements")
+    for table in reader.row_groups(
+        partition,
+        ["merchant_id", "legal_country_iso", "n_sites"],
+        {"merchant_id": (merchant, merchant)},
+    ):
+        mine = (table.column(0).to_numpy() == merchant) & _is(table.column(1), country)
+        if mine.any():
+            return int(table.column(2).to_numpy()[mine][0])
+    raise Segment1BError(
+        "E_USAGE",
+        f"merchant {merchant} has no outlets in {country}",
+        "see s3_requirements for the pairs of this root",
+        merchant_id=merchant,
+        country_iso=country,
+    )
+
+
+def _weights(reader: Reader, country: str) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    partition = reader.partition("tile_weights")
+    tables = list(
+        reader.row_groups(partition, ["tile_id", "weight_fp"], {"country_iso": (country, country)})
+    )
+    return (
+        np.concatenate([t.column(0).to_numpy() for t in tables]),
+        np.concatenate([t.column(1).to_numpy() for t in tables]),
+    )
+
+
+def _published(reader: Reader, merchant: int, country: str) -> dict[int, int]:
+    partition = reader.partition("s4_alloc_plan")
+    columns = ["merchant_id", "legal_country_iso", "tile_id", "n_sites_tile"]
+    rows: dict[int, int] = {}
+    for table in reader.row_groups(partition, columns, {"merchant_id": (merchant, merchant)}):
+        mine = (table.column(0).to_numpy() == merchant) & _is(table.column(1), country)
+        rows |= dict(
+            zip(
+                table.column(2).to_numpy()[mine].tolist(),
+                table.column(3).to_numpy()[mine].tolist(),
+                strict=True,
+            )
+        )
+    return rows
+
+
+def _is(column: Any, country: str) -> npt.NDArray[np.bool_]:
+    array = column.combine_chunks()
+    wanted = np.array([code == country for code in array.dictionary.to_pylist()] or [False])
+    return np.asarray(wanted[array.indices.to_numpy()])
+
+
+def _by_largest_remainder(
+    ids: npt.NDArray[np.uint64], weights: npt.NDArray[np.int64], n: int, scale: int
+) -> dict[str, Any]:
+    solved = largest_remainder(weights, n, scale)
+    extra = solved.counts - solved.floors
+    cut = int(solved.remainders[extra > 0].min()) if solved.shortfall else None
+    shown = np.flatnonzero(solved.counts)
+    rest = np.flatnonzero(solved.counts == 0)
+    nearest = rest[np.lexsort((ids[rest], -solved.remainders[rest]))][:_RUNNERS_UP]
+    tiles = [
+        {
+            "tile_id": int(ids[t]),
+            "weight": int(weights[t]),
+            "quota": n * int(weights[t]) / scale,
+            "floor": int(solved.floors[t]),
+            "remainder": int(solved.remainders[t]),
+            "extra": int(extra[t]),
+            "sites": int(solved.counts[t]),
+            "tie": cut is not None and int(solved.remainders[t]) == cut and solved.ties_broken > 0,
+        }
+        for t in (*shown, *nearest)
+    ]
+    return {
+        "shortfall": solved.shortfall,
+        "cut_remainder": cut,
+        "ties_broken": solved.ties_broken,
+        "tiles": tiles,
+    }
+
+
+def _by_stable(
+    reader: Reader,
+    identity: Identity,
+    pair: Mapping[str, Any],
+    ids: npt.NDArray[np.uint64],
+    weights: npt.NDArray[np.int64],
+) -> dict[str, Any]:
+    grid = reader.partition("tile_index").report["grid_dims"]
+    n, scale = pair["n_sites"], pair["K"]
+    offset = alloc_offsets(
+        identity.seed, np.array([pair["merchant_id"]], np.uint64), pair["country_iso"]
+    )
+    points = stable_points(offset, np.array([n], np.int64), scale)
+    at = locate(ids, weights, grid["ncols"], grid["nrows"], points)
+    tiles = []
+    for t in np.unique(at):
+        mine = np.flatnonzero(at == t)
+        tiles.append(
+            {
+                "tile_id": int(ids[t]),
+                "weight": int(weights[t]),
+                "quota": n * int(weights[t]) / scale,
+                "site_orders": (mine + 1).tolist(),
+                "points": points[mine].tolist(),
+                "sites": len(mine),
+            }
+        )
+    return {"offset": int(offset[0]), "tiles": tiles}
+
+
+def print_explanation(found: Mapping[str, Any]) -> None:
+    """Print an explanation as a table with the rule that decided."""
+    out = Console(soft_wrap=True, highlight=False)
+    out.print(
+        f"merchant {found['merchant_id']} in {found['country_iso']}: {found['n_sites']} sites "
+        f"over {found['tiles_in_country']:,} tiles, law {found['law']}, K = {found['K']:,}"
+    )
+    if found["law"] == "largest_remainder":
+        _print_largest_remainder(out, found)
+    else:
+        _print_stable(out, found)
+    verdict = "agrees with" if found["agrees"] else "[red]differs from[/]"
+    out.print(f"The law, applied again here, {verdict} the published plan.")
+
+
+def _print_largest_remainder(out: Console, found: Mapping[str, Any]) -> None:
+    out.print(
+        "quota = n*w/K; floor = whole part; remainder = n*w mod K. "
+        f"The floors leave {found['shortfall']} sites over; they go to the largest "
+        "remainders, equal ones by ascending tile_id."
+    )
+    table = Table(
+        "tile_id", "weight", "quota", "floor", "remainder", "one more", "sites", "published"
+    )
+    for row in found["tiles"]:
+        why = (
+            ("tie, lower id" if row["tie"] else "yes")
+            if row["extra"]
+            else ("no: tie, higher id" if row["tie"] else "no")
+        )
+        table.add_row(
+            str(row["tile_id"]),
+            f"{row['weight']:,}",
+            f"{row['quota']:.6f}",
+            str(row["floor"]),
+            f"{row['remainder']:,}",
+            why,
+            str(row["sites"]),
+            str(row["published"]),
+        )
+    out.print(table)
+    if found["cut_remainder"] is not None:
+        out.print(
+            f"The cut lies at remainder {found['cut_remainder']:,}; the tie rule decided "
+            f"{found['ties_broken']} of {found['shortfall']} sites."
+        )
+
+
+def _print_stable(out: Console, found: Mapping[str, Any]) -> None:
+    out.print(
+        f"offset U = {found['offset']:#018x}; site j lies at point "
+        "floor(((U + j*0x9E3779B97F4A7C15) mod 2^64) * K / 2^64) of the line of weights "
+        "along the Hilbert curve."
+    )
+    table = Table("tile_id", "weight", "quota", "sites j", "points", "sites", "published")
+    for row in found["tiles"]:
+        table.add_row(
+            str(row["tile_id"]),
+            f"{row['weight']:,}",
+            f"{row['quota']:.6f}",
+            _some(row["site_orders"]),
+            _some(row["points"]),
+            str(row["sites"]),
+            str(row["published"]),
+        )
+    out.print(table)
+
+
+def _some(values: list[int]) -> str:
+    shown = ", ".join(f"{value:,}" for value in values[:4])
+    return shown + (f" and {len(values) - 4} more" if len(values) > 4 else "")

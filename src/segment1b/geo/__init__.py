@@ -1,0 +1,1 @@
+"""The raster grid, country polygons, rasterising and points in countries."""

@@ -1,0 +1,183 @@
+"""The raster grid: how rows, columns, tile ids and degrees turn into each other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.crs import CRS
+from rasterio.errors import CRSError, RasterioIOError
+
+from segment1b.errors import Segment1BError
+
+Floats = npt.NDArray[np.float64]
+
+#: First eccentricity squared and semi-minor axis (metres) of WGS84.
+E2 = 0.00669437999014132
+SEMI_MINOR = 6356752.314245179
+_MAX_CELLS = 2**53
+# Wider than rounding of a step written with ten digits, narrower than any cell.
+_WIDTH_SLACK = 1e-6
+_WARP = "gdalwarp -t_srs EPSG:4326 -te -180 -90 180 90 -r sum {path} north_up.tif"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A north-up grid in degrees; every coordinate is computed from the integer, never summed.
+
+    Attributes:
+        x0, y0: longitude of the west edge and latitude of the north edge.
+        a, b: width and height of a cell, both positive.
+        nrows, ncols: number of rows and columns.
+    """
+
+    x0: float
+    y0: float
+    a: float
+    b: float
+    nrows: int
+    ncols: int
+
+    def tile_id(self, rows: npt.ArrayLike, cols: npt.ArrayLike) -> npt.NDArray[np.uint64]:
+        """Return row*ncols + col, uint64 [n]."""
+        return np.asarray(rows, np.uint64) * np.uint64(self.ncols) + np.asarray(cols, np.uint64)
+
+    def rows_cols(
+        self, tile_ids: npt.NDArray[np.uint64]
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+        """Return rows and columns of tile ids, uint32 [n] each."""
+        rows, cols = np.divmod(tile_ids, np.uint64(self.ncols))
+        return rows.astype(np.uint32), cols.astype(np.uint32)
+
+    def plain_lon(self, cols: npt.ArrayLike) -> Floats:
+        """Return longitudes of centres in degrees without wrapping, float64 [n]."""
+        return self.x0 + self.a * (np.asarray(cols, np.float64) + 0.5)
+
+    def plain_edge(self, cols: npt.ArrayLike) -> Floats:
+        """Return longitudes of west edges in degrees without wrapping, float64 [n]."""
+        return self.x0 + self.a * np.asarray(cols, np.float64)
+
+    def plain_north(self, rows: npt.ArrayLike) -> Floats:
+        """Return latitudes of north edges in degrees without clamping, float64 [n]."""
+        return self.y0 - self.b * np.asarray(rows, np.float64)
+
+    def centre_lon(self, cols: npt.ArrayLike) -> Floats:
+        """Return longitudes of centres, float64 [n], degrees in [-180, 180)."""
+        lon = self.plain_lon(cols)
+        lon = np.where(lon >= 180.0, lon - 360.0, lon)
+        return np.where(lon < -180.0, lon + 360.0, lon)
+
+    def centre_lat(self, rows: npt.ArrayLike) -> Floats:
+        """Return latitudes of centres, float64 [n], degrees."""
+        return self.y0 - self.b * (np.asarray(rows, np.float64) + 0.5)
+
+    def west(self, cols: npt.ArrayLike) -> Floats:
+        """Return longitudes of west edges, float64 [n], degrees in [-180, 180)."""
+        lon = self._snapped(self.plain_edge(cols))
+        lon = np.where(lon >= 180.0, lon - 360.0, lon)
+        return np.where(lon < -180.0, lon + 360.0, lon)
+
+    def east(self, cols: npt.ArrayLike) -> Floats:
+        """Return longitudes of east edges, float64 [n], degrees in (-180, 180].
+
+        A cell across the date line has its west edge east of its east edge.
+        """
+        lon = self._snapped(self.plain_edge(np.asarray(cols, np.float64) + 1.0))
+        lon = np.where(lon > 180.0, lon - 360.0, lon)
+        return np.where(lon <= -180.0, lon + 360.0, lon)
+
+    def north(self, rows: npt.ArrayLike) -> Floats:
+        """Return latitudes of north edges, float64 [n], degrees, at most 90."""
+        return np.clip(self.plain_north(rows), -90.0, 90.0)
+
+    def south(self, rows: npt.ArrayLike) -> Floats:
+        """Return latitudes of south edges, float64 [n], degrees, at least -90."""
+        return np.clip(self.plain_north(np.asarray(rows, np.float64) + 1.0), -90.0, 90.0)
+
+    def area_m2(self, rows: npt.ArrayLike) -> Floats:
+        """Return areas of cells on WGS84 between parallels, float64 [n], 12 significant digits.
+
+        Source: prepare.md, section 3; a closed form that does not cancel near the poles.
+        """
+        north, south = self.north(rows), self.south(rows)
+        # The height is the step itself, where no pole cuts it: the difference of two rounded
+        # latitudes near zero would cost the last of the twelve digits.
+        whole = (north < 90.0) & (south > -90.0)
+        height = np.where(whole, self.b, north - south)
+        return np.array([_area(self.a, *row) for row in zip(south, north, height, strict=True)])
+
+    def _snapped(self, lon: Floats) -> Floats:
+        # A step written with few digits leaves 180.0000000001, which is no date-line cell.
+        slack = self.a * _WIDTH_SLACK
+        lon = np.where(np.abs(lon - 180.0) <= slack, 180.0, lon)
+        return np.where(np.abs(lon + 180.0) <= slack, -180.0, lon)
+
+
+def _area(width_deg: float, south_deg: float, north_deg: float, height_deg: float) -> float:
+    p1, p2 = math.radians(south_deg), math.radians(north_deg)
+    s1, s2 = math.sin(p1), math.sin(p2)
+    ds = 2.0 * math.cos((p1 + p2) / 2.0) * math.sin(math.radians(height_deg) / 2.0)
+    e = math.sqrt(E2)
+    df = ds * (1.0 + E2 * s1 * s2) / ((1.0 - E2 * s1 * s1) * (1.0 - E2 * s2 * s2))
+    df += math.atanh(e * ds / (1.0 - E2 * s1 * s2)) / e
+    return float(f"{SEMI_MINOR * SEMI_MINOR / 2.0 * math.radians(width_deg) * df:.11e}")
+
+
+def read_grid(path: Path) -> Grid:
+    """Return the grid of a raster, from its header alone.
+
+    Raises:
+        Segment1BError: E002_RASTER_MISMATCH for a rotated, south-up, too large or too wide grid,
+            E007_CRS_MISMATCH, E004_BOUNDS for centres beyond a pole, E_INPUT_UNREADABLE.
+    """
+    try:
+        with rasterio.open(path) as source:
+            crs, transform = source.crs, source.transform
+            nrows, ncols = source.height, source.width
+    except RasterioIOError as error:
+        raise Segment1BError(
+            "E_INPUT_UNREADABLE",
+            f"{path} is not a whole raster: {error}",
+            "restore the file from its source",
+            path=str(path),
+        ) from None
+    warp = "run: " + _WARP.format(path=path)
+    if not _is_wgs84(crs):
+        shown = crs.to_string() if crs else "no CRS"
+        raise Segment1BError(
+            "E007_CRS_MISMATCH", f"{path} is in {shown}, not in EPSG:4326", warp, path=str(path)
+        )
+    grid = Grid(transform.c, transform.f, transform.a, -transform.e, nrows, ncols)
+    what = None
+    if transform.b or transform.d:
+        what = "is rotated"
+    elif not (grid.a > 0 and grid.b > 0):
+        what = "is not north-up"
+    elif nrows * ncols > _MAX_CELLS:
+        what = f"has {nrows} x {ncols} cells, more than 2^53"
+    elif grid.a * ncols > 360.0 + _WIDTH_SLACK:
+        what = f"is {grid.a * ncols} degrees wide, more than 360"
+    if what:
+        raise Segment1BError("E002_RASTER_MISMATCH", f"{path} {what}", warp, path=str(path))
+    ends = grid.centre_lat([0, nrows - 1])
+    if ends[0] > 90.0 or ends[1] < -90.0:
+        raise Segment1BError(
+            "E004_BOUNDS",
+            f"{path}: row centres run from {ends[0]} to {ends[1]} degrees of latitude",
+            warp,
+            path=str(path),
+        )
+    return grid
+
+
+def _is_wgs84(crs: CRS | None) -> bool:
+    if not crs:
+        return False
+    try:
+        return bool(crs == CRS.from_epsg(4326) or crs == CRS.from_user_input("OGC:CRS84"))
+    except CRSError:
+        return False

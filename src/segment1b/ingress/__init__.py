@@ -1,0 +1,1 @@
+"""Outlet lists that people bring: read, judged row by row, and handed over like 1A's."""

@@ -1,0 +1,375 @@
+"""The hand-over of an imported list: a catalogue and a validation bundle like those of 1A."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from segment1b.contracts import Contracts, Dataset
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity, canonical_json, sha256_hex
+from segment1b.ingress.outlets import (
+    MAX_OUTLETS,
+    Int64s,
+    Pairs,
+    UInt64s,
+    countries,
+    letters,
+    strings,
+)
+from segment1b.storage.durable import (
+    coded_os_errors,
+    fsync_file,
+    fsync_folder,
+    make_folder,
+    read_json,
+)
+from segment1b.storage.ingress import ingress_groups
+from segment1b.storage.parts import FILE_ROWS, constant, groups, part_name, write_part
+from segment1b.storage.reader import Reader
+from segment1b.storage.receipts import hash_files, key_words, take_receipt
+
+PRODUCER = "segment1b outlets import"
+FLAG = "_passed.flag"
+_DIGITS = len(str(MAX_OUTLETS))
+_POWERS = 10 ** np.arange(_DIGITS - 1, -1, -1)
+_INDEX_KINDS = {"egress_checksums.json": "table"}
+
+
+def issue(
+    root: Path, contracts: Contracts, pairs: Pairs, seed: int, parameter_hash: str, scratch: Path
+) -> Path:
+    """Publish the catalogue of an imported list and the bundle that vouches for it.
+
+    What is there already with the same content stays. The bundle comes last, so that whatever a
+    killed import leaves behind is completed by the next one.
+
+    Args:
+        root: the data root.
+        contracts: where everything lies.
+        pairs: the list.
+        seed: unsigned 64-bit; in the catalogue's path and rows.
+        parameter_hash: 64 lower-case hex digits; in the bundle.
+        scratch: a folder on the root's filesystem; everything is staged below it.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        Segment1BError: E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL when another catalogue or somebody
+            else's bundle lies there; E_PATH_EMBED_MISMATCH when this list is sealed with another
+            seed or parameter_hash; E_USAGE for a malformed token; nothing is changed then.
+    """
+    tokens = Identity(seed, pairs.fingerprint, parameter_hash).tokens
+    bundle = root / contracts["validation_bundle_1A"].locate(tokens)
+    _check_bundle(bundle, tokens)
+    _check_seal(root, contracts, bundle, tokens)
+    make_folder(scratch)
+    with tempfile.TemporaryDirectory(prefix="outlets-", dir=scratch) as name:
+        stage = Path(name)
+        catalogue = _publish_catalogue(root, contracts, tokens, pairs, bundle, stage)
+        _publish_candidates(root, contracts["s3_candidate_set"], tokens, stage)
+        if _held(bundle) != tokens:
+            _publish_bundle(bundle, _bundle_files(tokens, pairs, catalogue), stage)
+    return bundle
+
+
+def imported(folder: Path) -> dict[str, Any] | None:
+    """Return the MANIFEST of a bundle that `issue` made, or None for any other folder.
+
+    The fields are producer, seed, manifest_fingerprint, parameter_hash, pairs and outlets.
+    """
+    try:
+        manifest = read_json(folder / "MANIFEST.json")
+    except (Segment1BError, OSError):
+        return None
+    if not isinstance(manifest, dict) or manifest.get("producer") != PRODUCER:
+        return None
+    return manifest
+
+
+def pairs_of(root: Path, contracts: Contracts, seed: int, fingerprint: str) -> Pairs:
+    """Return the pairs of an imported list, counted from its catalogue.
+
+    Raises:
+        Segment1BError: E_PARTITION_MISPLACED when there is no catalogue; E_PATH_EMBED_MISMATCH when
+            it does not hold the list of that fingerprint; E_INPUT_UNREADABLE,
+            E_INPUT_SCHEMA_INVALID for a damaged file.
+    """
+    reader = Reader(root, contracts, {"seed": seed, "manifest_fingerprint": fingerprint},
+                    ("outlet_catalogue",), "E_FORBIDDEN_SURFACE_READ",
+                    {"outlet_catalogue": "E_PARTITION_MISPLACED"}, {})
+    folder = reader.file("outlet_catalogue")
+    dataset = reader.dataset("outlet_catalogue")
+    merchants: list[UInt64s] = [np.empty(0, np.uint64)]
+    codes: list[npt.NDArray[np.uint16]] = [np.empty(0, np.uint16)]
+    counts: list[Int64s] = [np.empty(0, np.int64)]
+    for path in sorted(folder.iterdir()):
+        for table in ingress_groups(reader, dataset, path, ["merchant_id", "legal_country_iso"]):
+            own = table.column(0).combine_chunks().fill_null(0).to_numpy()
+            words = key_words(table.column(1).combine_chunks().fill_null(""))
+            starts, n = _runs(own, words)
+            merchants.append(own[starts])
+            codes.append(words[starts])
+            counts.append(n)
+    merchant, code = np.concatenate(merchants), np.concatenate(codes)
+    # A pair may go on in the next row group.
+    starts, _ = _runs(merchant, code)
+    ends = np.append(0, np.cumsum(np.concatenate(counts)))
+    total = np.diff(ends[np.append(starts, len(merchant))])
+    pairs = Pairs(merchant[starts], countries(code[starts]), total)
+    if pairs.fingerprint != fingerprint:
+        raise Segment1BError(
+            "E_PATH_EMBED_MISMATCH", f"{folder} holds the list {pairs.fingerprint}, its path says "
+            f"{fingerprint}", "somebody changed published data: import the list again into "
+            "another data root", path=str(folder),
+        )
+    return pairs
+
+
+def _runs(merchant: npt.NDArray[Any], code: npt.NDArray[Any]) -> tuple[Int64s, Int64s]:
+    """Return where runs of the same (merchant, code) begin, and their lengths."""
+    new = np.ones(len(merchant), np.bool_)
+    new[1:] = (merchant[1:] != merchant[:-1]) | (code[1:] != code[:-1])
+    starts = np.flatnonzero(new)
+    return starts, np.diff(np.append(starts, len(merchant)))
+
+
+def _held(bundle: Path) -> dict[str, Any] | None:
+    """Return the tokens of a bundle of ours, or None."""
+    manifest = imported(bundle)
+    if manifest is None:
+        return None
+    return {name: manifest.get(name) for name in
+            ("seed", "manifest_fingerprint", "parameter_hash")}
+
+
+def _check_bundle(bundle: Path, tokens: Mapping[str, object]) -> None:
+    """Refuse to touch a bundle that somebody else made."""
+    if imported(bundle) is None and bundle.is_dir() and any(bundle.iterdir()):
+        raise Segment1BError(
+            "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL", f"{bundle} was not made by {PRODUCER}",
+            "bring the list into another data root, or move that bundle away", path=str(bundle),
+            **tokens,
+        )
+
+
+def _check_seal(
+    root: Path, contracts: Contracts, bundle: Path, tokens: Mapping[str, object]
+) -> None:
+    """Refuse other tokens for a list that the gate has sealed already."""
+    path = root / contracts["s0_gate_receipt_1B"].locate(tokens)
+    if not path.exists():
+        return
+    receipt = read_json(path)
+    for sealed in (_held(bundle) or {}, receipt if isinstance(receipt, dict) else {}):
+        if any(sealed.get(name, value) != value for name, value in tokens.items()):
+            raise Segment1BError(
+                "E_PATH_EMBED_MISMATCH", f"the list {tokens['manifest_fingerprint']} is sealed in "
+                f"this data root for seed {sealed.get('seed')} and parameter_hash "
+                f"{sealed.get('parameter_hash')}; asked for are seed {tokens['seed']} and "
+                f"parameter_hash {tokens['parameter_hash']}",
+                "use another --data-root for another policy or seed", path=str(path), **tokens,
+            )
+
+
+def _publish_catalogue(
+    root: Path, contracts: Contracts, tokens: Mapping[str, object], pairs: Pairs, bundle: Path,
+    stage: Path,
+) -> Path:
+    """Publish the catalogue, or find the same one there; return its folder."""
+    dataset = contracts["outlet_catalogue"]
+    target = root / dataset.locate(tokens)
+    if _is_vouched(target, bundle, tokens):
+        return target
+    staged = stage / dataset.id
+    staged.mkdir()
+    _write_catalogue(staged, dataset, pairs, tokens)
+    if not _move(staged, target) and not _same_content(staged, target, dataset):
+        raise Segment1BError(
+            dataset.code("differs"), f"{target} holds other outlets than the list "
+            f"{pairs.fingerprint} has", "published data is never changed: use another data root, "
+            "or move that catalogue away", dataset=dataset.id, path=str(target),
+        )
+    return target
+
+
+def _is_vouched(catalogue: Path, bundle: Path, tokens: Mapping[str, object]) -> bool:
+    """Return whether a bundle of ours has the digests of just these files and this seed."""
+    held = _held(bundle)
+    if held is None or held["seed"] != tokens["seed"] or not catalogue.is_dir():
+        return False
+    try:
+        return bool(read_json(bundle / "egress_checksums.json") == _checksums(tokens, catalogue))
+    except (Segment1BError, OSError):
+        return False
+
+
+def _same_content(staged: Path, target: Path, dataset: Dataset) -> bool:
+    names = _names(target)
+    if names == _names(staged) and hash_files(staged, names) == hash_files(target, names):
+        return True
+    # Another Parquet library writes other bytes for the same rows.
+    try:
+        receipts = [take_receipt(folder, dataset, "", 1) for folder in (staged, target)]
+    except (Segment1BError, OSError):
+        return False
+    return receipts[0].content_sha256_hex == receipts[1].content_sha256_hex
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def _move(staged: Path, target: Path) -> bool:
+    """Rename a folder into its place; return False when something is there already."""
+    fsync_folder(staged)
+    make_folder(target.parent)
+    with coded_os_errors(target):
+        try:
+            os.rename(staged, target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            return False
+        fsync_folder(target.parent)
+    return True
+
+
+def _publish_candidates(
+    root: Path, dataset: Dataset, tokens: Mapping[str, object], stage: Path
+) -> None:
+    """Publish a candidate set without rows, unless there is one.
+
+    A list states no order between countries. Without rows the set is the same for every list, and
+    so can lie under its parameter_hash alone.
+    """
+    target = root / dataset.locate(tokens)
+    if target.is_dir() and any(target.iterdir()):
+        return
+    staged = stage / dataset.id
+    staged.mkdir()
+    write_part(staged / part_name(0), dataset, [dataset.arrow_schema.empty_table()])
+    _move(staged, target)
+
+
+def _write_catalogue(
+    folder: Path, dataset: Dataset, pairs: Pairs, tokens: Mapping[str, object]
+) -> None:
+    """Write the part files, a row group at a time."""
+    columns = _pair_columns(pairs)
+    ends = np.cumsum(pairs.n_sites)
+    rows = int(ends[-1]) if len(ends) else 0
+    for number, low in enumerate(range(0, max(rows, 1), FILE_ROWS)):
+        stretches = groups(low, min(low + FILE_ROWS, rows))
+        write_part(folder / part_name(number), dataset,
+                   (_group(dataset, columns, ends, tokens, *stretch) for stretch in stretches))
+
+
+def _pair_columns(pairs: Pairs) -> dict[str, npt.NDArray[Any]]:
+    """Return what each row of a pair repeats, as arrays [p]; countries as uint8[p, 2]."""
+    n, merchant = pairs.n_sites, pairs.merchant_id
+    starts, countries_of = _runs(merchant, merchant)
+    owner = np.repeat(np.arange(len(starts)), countries_of)
+    most = np.maximum.reduceat(n, starts)
+    # Pairs ascend by country: the first with the most is the first in ASCII order, too.
+    candidates = np.flatnonzero(n == most[owner])
+    home = candidates[np.unique(owner[candidates], return_index=True)[1]]
+    total = np.add.reduceat(n, starts)
+    legal = letters(pairs.country)
+    return {
+        "merchant_id": merchant,
+        "home_country_iso": legal[home][owner],
+        "legal_country_iso": legal,
+        "single_vs_multi_flag": (total > 1)[owner],
+        "raw_nb_outlet_draw": total.astype(np.int32)[owner],
+        "final_country_outlet_count": n.astype(np.int32),
+    }
+
+
+def _group(
+    dataset: Dataset, columns: Mapping[str, npt.NDArray[Any]], ends: Int64s,
+    tokens: Mapping[str, Any], low: int, high: int,
+) -> pa.Table:
+    """Return the catalogue's rows low <= row < high."""
+    count = high - low
+    own = slice(int(np.searchsorted(ends, low, "right")),
+                int(np.searchsorted(ends, high, "left")) + 1)
+    reach = np.clip(ends[own], low, high)
+    repeats = np.diff(reach, prepend=np.int64(low))
+    pair = np.repeat(np.arange(len(repeats)), repeats)
+    begin = ends[own] - columns["final_country_outlet_count"][own]
+    order = np.arange(low, high) - begin[pair] + 1
+    digits = order[:, None] // _POWERS % 10 + ord("0")
+    made: dict[str, Any] = {
+        "manifest_fingerprint": constant(tokens["manifest_fingerprint"], count),
+        "site_id": strings(digits.astype(np.uint8)),
+        "site_order": order.astype(np.int32),
+        "global_seed": np.full(count, tokens["seed"], np.uint64),
+    }
+    for name, values in columns.items():
+        repeated = values[own][pair]
+        made[name] = strings(repeated) if repeated.ndim == 2 else repeated
+    arrays = [pa.array(made[c.name], c.arrow_type) for c in dataset.columns]
+    return pa.Table.from_arrays(arrays, schema=dataset.arrow_schema)
+
+
+def _publish_bundle(bundle: Path, files: Mapping[str, bytes], stage: Path) -> None:
+    staged = stage / "validation_bundle"
+    staged.mkdir()
+    for name, data in files.items():
+        with coded_os_errors(staged):
+            (staged / name).write_bytes(data)
+        fsync_file(staged / name)
+    if not _move(staged, bundle):
+        # Its tokens were never sealed (see _check_seal): nothing depends on it.
+        with coded_os_errors(bundle):
+            os.rename(bundle, stage / "replaced")
+        _move(staged, bundle)
+
+
+def _bundle_files(
+    tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path
+) -> dict[str, bytes]:
+    """Return the bundle's files by name; the same list and tokens give the same bytes."""
+    outlets = int(pairs.n_sites.sum())
+    merchants = len(_runs(pairs.merchant_id, pairs.merchant_id)[0])
+    documents: dict[str, Any] = {
+        "MANIFEST.json": {"producer": PRODUCER, **tokens, "pairs": len(pairs.n_sites),
+                          "outlets": outlets},
+        "parameter_hash_resolved.json": {"parameter_hash": tokens["parameter_hash"]},
+        "manifest_fingerprint_resolved.json": {
+            "manifest_fingerprint": tokens["manifest_fingerprint"]},
+        # An import draws no random numbers.
+        "rng_accounting.json": {"streams": [], "draws": 0},
+        "s9_summary.json": {"merchants": merchants, "pairs": len(pairs.n_sites),
+                            "outlets": outlets, "countries": len(np.unique(pairs.country))},
+        "egress_checksums.json": _checksums(tokens, catalogue),
+    }
+    names = sorted([*documents, "index.json"])
+    documents["index.json"] = [
+        {"artifact_id": name.removesuffix(".json"), "kind": _INDEX_KINDS.get(name, "summary"),
+         "path": name, "mime": "application/json"} for name in names]
+    files = {name: canonical_json(documents[name]) for name in names}
+    files[FLAG] = f"sha256_hex = {sha256_hex(b''.join(files.values()))}\n".encode()
+    return files
+
+
+def _checksums(tokens: Mapping[str, Any], catalogue: Path) -> dict[str, Any]:
+    files, whole = hash_files(catalogue, _names(catalogue))
+    return {
+        "dataset_id": "outlet_catalogue",
+        "seed": tokens["seed"],
+        "manifest_fingerprint": tokens["manifest_fingerprint"],
+        "files": [{"path": path, "sha256_hex": digest, "size_bytes": size}
+                  for path, size, digest in files],
+        "composite_sha256_hex": whole,
+    }

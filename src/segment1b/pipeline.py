@@ -1,0 +1,288 @@
+"""The pipeline: which states run, in which order, what is reused; all that states share."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from segment1b.config import RunSettings, parameter_document
+from segment1b.contracts import Dataset
+from segment1b.engines import executor, in_order
+from segment1b.errors import Segment1BError
+from segment1b.evidence.failures import record_failure
+from segment1b.evidence.meter import Meter, add_bytes, read_baseline
+from segment1b.resolution import resolve
+from segment1b.states import STATES
+from segment1b.states.protocol import Report, Run, ShardResult, State
+from segment1b.storage.durable import read_json
+from segment1b.storage.gather import gather
+from segment1b.storage.parts import FILE_ROWS
+from segment1b.storage.publisher import (
+    publish_document,
+    publish_file,
+    publish_report,
+    publish_table,
+)
+from segment1b.storage.reader import REPORT_RECEIPTS, committed
+from segment1b.storage.receipts import Receipt, document_receipt, hash_files
+from segment1b.storage.root import identity_lock, open_root, staging, sweep_staging
+
+Made = TypeVar("Made")
+
+
+class Progress(Protocol):
+    """What a run tells a person while it works."""
+
+    def begin(self, state: str, shards: int) -> None:
+        """Say that a state starts with that many shards."""
+        ...
+
+    def advance(self, rows: int) -> None:
+        """Say that one more shard is done."""
+        ...
+
+    def end(self, state: str, outcome: str) -> None:
+        """Say that a state is published or reused."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one state: its report, and whether it was there already."""
+
+    state: str
+    reused: bool
+    report_path: Path
+    report: dict[str, Any]
+    datasets: tuple[Path, ...]
+
+    @property
+    def rows(self) -> int:
+        """Return the rows of the state's datasets, or what S0 has seen."""
+        return int(self.report.get("rows_emitted", self.report.get("outlet_rows", 0)))
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did: its identity, policy and the outcome of every state."""
+
+    root: Path
+    identity: dict[str, int | str]
+    policy: dict[str, Any]
+    outcomes: tuple[Outcome, ...]
+
+
+def run_pipeline(settings: RunSettings, progress: Progress) -> RunResult:
+    """Run the states that the settings ask for; what is published and current is reused.
+
+    Raises:
+        Segment1BError: with the code of whatever stops the run; it is recorded under
+            control/failures/ and nothing of the failed state is published.
+    """
+    chosen = _chosen_states(settings)
+    root = open_root(settings.data_root)
+    with staging(root) as scratch:
+        run = _recorded(root, settings, None, lambda: resolve(root, settings, scratch)[0])
+        with identity_lock(root, run.identity, settings.wait_seconds):
+            sweep_staging(root)
+            _recorded(root, settings, None, lambda: _bind_parameter_hash(run))
+            outcomes = []
+            for state in chosen:
+                one = functools.partial(run_state, state, run, settings, progress)
+                outcomes.append(_recorded(root, settings, (state.id, run), one))
+    return RunResult(root, run.tokens, run.policy.model_dump(mode="json"), tuple(outcomes))
+
+
+def run_state(state: State, run: Run, settings: RunSettings, progress: Progress) -> Outcome:
+    """Run one state: work, gather, receipts, publish, report; or reuse what is there."""
+    run = dataclasses.replace(run, staging=run.staging / state.id)
+    run.staging.mkdir()
+    inputs = {} if state.id == "s0" else input_digests(state, run)
+    ready = _reusable(state, run, inputs, settings.verify)
+    if ready is not None:
+        progress.end(state.id, "reused")
+        return ready
+    workers, read = settings.workers_for(state.id), Counter[str]()
+    with Meter() as meter:
+        reader = run.reader(state)
+        shards = state.shards(run, reader)
+        add_bytes(read, reader.bytes_read)
+        progress.begin(state.id, len(shards))
+        results = []
+        with executor(settings.engine, workers) as pool:
+            work = functools.partial(_work, state.id, run)
+            for result in in_order(pool, work, shards, 2 * workers):
+                add_bytes(read, result.bytes_read)
+                results.append(result)
+                progress.advance(result.rows)
+        report = state.report(run, results)
+        body = dict(report.body)
+        body |= _publish(state, run, report, len(results), workers)
+    body.setdefault("input_digests", inputs)
+    body["resources"] = meter.resources(workers, FILE_ROWS, *_reading(state, run, read))
+    for dataset_id, data in report.side_files.items():
+        publish_file(run.root / run.contracts[dataset_id].locate(run.tokens), data, run.staging)
+    path = publish_report(
+        run.root, run.contracts, _report_entry(state, run), run.tokens, body, run.staging
+    )
+    shutil.rmtree(run.staging)
+    progress.end(state.id, "published")
+    return Outcome(state.id, False, path, body, _paths(state, run))
+
+
+def input_digests(state: State, run: Run) -> dict[str, str]:
+    """Return the digest of each dataset a state reads, as it is today.
+
+    Published datasets give the content digest of their receipt, documents that of their content
+    without clocks, reference surfaces and foreign folders the SHA-256 over their bytes.
+    """
+    reader, digests = run.reader(state), {}
+    for dataset_id in state.reads:
+        dataset = run.contracts[dataset_id]
+        if dataset_id in run.surfaces:
+            digests[dataset_id] = run.surfaces[dataset_id]
+        elif dataset.kind == "document":
+            data = reader.file(dataset_id).read_bytes()
+            digests[dataset_id] = document_receipt("", data, dataset.volatile).content_sha256_hex
+        elif dataset.receipt_in:
+            digests[dataset_id] = reader.partition(dataset_id).receipt.content_sha256_hex
+        else:
+            digests[dataset_id] = _folder_digest(reader.file(dataset_id))
+    return digests
+
+
+def _work(state_id: str, run: Run, shard: Any) -> ShardResult:
+    return STATES[state_id].work(run, shard)
+
+
+def _reusable(state: State, run: Run, inputs: dict[str, str], verify: bool) -> Outcome | None:
+    """Return the outcome of an earlier run when its inputs are today's and its files are whole."""
+    entry = _report_entry(state, run)
+    path = run.root / entry.locate(run.tokens)
+    if state.id == "s0" or not path.exists():
+        return None
+    report = read_json(path)
+    if report.get("input_digests") != inputs:
+        return None
+    if run.merchant_summaries and state.id == "s4" and "merchant_summaries" not in report:
+        return None
+    for dataset_id in state.writes:
+        dataset = run.contracts[dataset_id]
+        if committed(run.root, run.contracts, dataset, run.tokens, verify=verify) is None:
+            return None
+    run.staging.rmdir()
+    return Outcome(state.id, True, path, report, _paths(state, run))
+
+
+def _publish(state: State, run: Run, report: Report, pieces: int, workers: int) -> dict[str, Any]:
+    """Publish a state's datasets; return the receipts by their field in the run report."""
+    receipts: dict[str, Any] = {}
+    for dataset_id in state.writes:
+        dataset = run.contracts[dataset_id]
+        field = REPORT_RECEIPTS.get(dataset_id, "determinism_receipt")
+        if dataset_id in report.documents:
+            document = report.documents[dataset_id]
+            receipt, there = publish_document(
+                run.root, run.contracts, dataset, run.tokens, document, run.staging
+            )
+            receipts["no_op"] = there
+            receipts["input_digests"] = {
+                entry["id"]: entry["sha256_hex"] for entry in document["sealed_inputs"]
+            }
+        else:
+            receipt = _publish_table(run, dataset, pieces, workers)
+        receipts[field] = receipt.as_json()
+    return receipts
+
+
+def _publish_table(run: Run, dataset: Dataset, pieces: int, workers: int) -> Receipt:
+    folder = run.staging / dataset.id
+    folder.mkdir(exist_ok=True)
+    if dataset.cut == "rows":
+        parts = run.staging / f"{dataset.id}.parts"
+        parts.mkdir()
+        gather([run.staged(dataset.id, number) for number in range(pieces)], dataset, parts)
+        folder = parts
+    assert dataset.receipt_in is not None
+    report = run.root / run.contracts[dataset.receipt_in].locate(run.tokens)
+    return publish_table(
+        run.root, dataset, run.tokens, folder, workers, is_committed=report.exists()
+    )
+
+
+def _reading(state: State, run: Run, read: Counter[str]) -> tuple[dict[str, int], dict[str, float]]:
+    """Return bytes read and a plain-read baseline by the short name of each input."""
+    count, baselines = {}, {}
+    for dataset_id in state.reads:
+        path = run.root / run.contracts[dataset_id].locate(run.tokens)
+        name = state.meters.get(dataset_id, dataset_id)
+        count[name] = read[dataset_id]
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        baselines[name] = read_baseline([file for file in files if file.exists()])
+    return count, baselines
+
+
+def _bind_parameter_hash(run: Run) -> None:
+    """Bind the parameter hash to its policy and surfaces, or find it bound to others."""
+    publish_document(
+        run.root,
+        run.contracts,
+        run.contracts["parameter_policy_1B"],
+        run.tokens,
+        parameter_document(run.policy, run.surfaces),
+        run.staging,
+    )
+
+
+def _chosen_states(settings: RunSettings) -> list[State]:
+    names = list(STATES)
+    for name in (settings.from_state, settings.to_state):
+        if name not in names:
+            raise Segment1BError(
+                "E_USAGE", f"there is no state '{name}'", f"states are {', '.join(names)}"
+            )
+    first, last = names.index(settings.from_state), names.index(settings.to_state)
+    if first > last:
+        raise Segment1BError(
+            "E_USAGE",
+            f"{settings.from_state} comes after {settings.to_state}",
+            "swap --from-state and --to-state",
+        )
+    return [
+        STATES[name] for name in names[first : last + 1] if not (name == "s0" and settings.skip_s0)
+    ]
+
+
+def _recorded(
+    root: Path, settings: RunSettings, at: tuple[str, Run] | None, step: Callable[[], Made]
+) -> Made:
+    try:
+        return step()
+    except Segment1BError as error:
+        from segment1b import contracts  # the dictionary itself may be what failed
+
+        try:
+            known = contracts.load(str(settings.dictionary) if settings.dictionary else None)
+        except Segment1BError:
+            known = contracts.load()
+        record_failure(root, known, error, at[0] if at else None, at[1].tokens if at else {})
+        raise
+
+
+def _report_entry(state: State, run: Run) -> Dataset:
+    return run.contracts[f"{state.id}_run_report"]
+
+
+def _paths(state: State, run: Run) -> tuple[Path, ...]:
+    return tuple(run.root / run.contracts[d].locate(run.tokens) for d in state.writes)
+
+
+def _folder_digest(path: Path) -> str:
+    names = [p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()]
+    return hash_files(path, names)[1]

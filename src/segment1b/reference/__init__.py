@@ -1,0 +1,1 @@
+"""Reference surfaces: the embedded world, and its population at other resolutions."""

@@ -1,0 +1,62 @@
+"""The embedded world: reference surfaces and sample outlets that ship as package data.
+
+Source: reference-data.md. `MANIFEST.json` beside the files gives digests, licences and inputs.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from segment1b.errors import Segment1BError
+
+_DATA: Final = Path(__file__).parent / "data"
+
+#: File of the population prior by its cell size in degrees, as a policy writes it.
+RESOLUTIONS: Final[dict[str, str]] = {
+    "0.1": "population_2025_0p1deg.tif",
+    "0.05": "population_2025_0p05deg.tif",
+}
+
+#: A made-up list of outlets over all inhabited countries: merchant_id, country_iso, n_outlets.
+SAMPLE_OUTLETS: Final = _DATA / "sample_outlets.csv"
+
+
+def surface(name: str) -> Path:
+    """Return the path of an embedded file.
+
+    Args:
+        name: its file name, for example `world_countries.parquet`.
+
+    Raises:
+        Segment1BError: E_REFERENCE_SURFACE_MISSING when no such file is embedded.
+    """
+    path = _DATA / name
+    if Path(name).name != name or not path.is_file():
+        embedded = sorted(p.name for p in _DATA.glob("*"))
+        raise Segment1BError(
+            "E_REFERENCE_SURFACE_MISSING", f"no embedded file {name!r}",
+            f"embedded are {', '.join(embedded)}; if it should be there, install the package again",
+            path=str(path),
+        )
+    return path
+
+
+def manifest() -> dict[str, Any]:
+    """Return the manifest: `files` (file, bytes, sha256, licence) and the `inputs` of the build.
+
+    It also lists `populated_places.parquet`, from which the population was made and which is not
+    shipped.
+    """
+    document: dict[str, Any] = json.loads(surface("MANIFEST.json").read_text("utf-8"))
+    return document
+
+
+def licences() -> dict[str, str]:
+    """Return the licence of every embedded surface by its file name."""
+    return {
+        entry["file"]: entry["licence"]
+        for entry in manifest()["files"]
+        if (_DATA / entry["file"]).is_file()
+    }

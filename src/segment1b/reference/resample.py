@@ -1,0 +1,234 @@
+"""The population prior at another resolution: people split evenly or summed, none lost or made.
+
+Law. The source is the embedded raster of 180 arc-seconds. Its cells are split into k x k parts of
+g = gcd(180, r) arc-seconds, k = 180/g, and m x m parts are summed to one cell of r = m*g. A cell
+of p people in source row i and column j gives floor(p / k^2) to each part, and the p mod k^2
+people that are left go one each to the parts that stand first in the cell's own order: part
+(a, b), a down and b across from the north-west, stands at place
+
+    ((a*k + b) * s + i*t + j*u) mod k^2,
+
+s, t and u being the whole numbers prime to k^2 nearest to k^2 times 0.618 (1/golden ratio), 0.755
+and 0.570 (1/plastic number and its square). All remainders of a cell are equal, so any order is a
+largest-remainder split; in this one the parts that get one more lie spread over the cell, and the
+first of them is elsewhere in each neighbour, so that people are not pulled to one corner.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.errors import RasterioIOError
+from rasterio.transform import from_origin
+from rasterio.windows import Window
+
+from segment1b.errors import Segment1BError
+from segment1b.reference import embedded
+from segment1b.storage.durable import fsync_file, fsync_folder
+
+SOURCE_ARCSEC: Final = 180
+#: Finer cells would be nearly all empty; the coarsest still count their people in 32 bits.
+FINEST_ARCSEC: Final = 3
+COARSEST_ARCSEC: Final = 108_000
+
+_HALF_TURN: Final = 648_000
+_TILE: Final = 256
+#: Parts held at a time, 4 bytes each.
+_PIECE: Final = 1 << 24
+_GOLDEN, _PLASTIC, _PLASTIC_SQUARED = 0.6180339887498949, 0.7548776662466927, 0.5698402909980532
+
+People = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How source cells become cells of r arc-seconds: k x k parts each, m x m parts to a cell."""
+
+    arcsec: int
+    k: int
+    m: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of the world."""
+        return _HALF_TURN // self.arcsec
+
+    @property
+    def cols(self) -> int:
+        """Columns of the world."""
+        return 2 * self.rows
+
+
+def build_population(resolution_arcsec: int, out: Path) -> None:
+    """Write the embedded population prior at another resolution.
+
+    The file is a GeoTIFF, uint32 people per cell, EPSG:4326, north up, the whole globe, no nodata,
+    tiled, DEFLATE; tiles without people are left out of it and read as zeros. The same version of
+    GDAL writes the same bytes. Finer cells hold no more knowledge than the source's 180
+    arc-seconds: people are spread evenly inside each source cell. Source: module docstring.
+
+    Memory stays below 1 GB at 30 arc-seconds; a band of rows is made and written at a time.
+
+    Args:
+        resolution_arcsec: cell size, 3..108000 arc-seconds, a divisor of 648000 (180 degrees).
+        out: file to write, replaced whole; its folder must exist.
+
+    Raises:
+        Segment1BError: E_USAGE for a cell size that does not fit the globe; E_DATA_ROOT_UNUSABLE
+            when the file cannot be made there; E_STORAGE_FULL when it cannot be written whole.
+    """
+    grid = grid_of(resolution_arcsec)
+    with rasterio.open(embedded.surface(embedded.RESOLUTIONS["0.05"])) as source:
+        people = source.read(1)
+        description = source.descriptions[0]
+    temporary = out.with_name(f"{out.name}.{os.getpid()}.tmp")
+    try:
+        _write(temporary, grid, people, description)
+        _check(temporary, grid, int(people.sum(dtype=np.uint64)))
+        fsync_file(temporary)
+        os.replace(temporary, out)
+        fsync_folder(out.parent)
+    except OSError as error:
+        raise _refusal(out, error, created=temporary.exists()) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def grid_of(resolution_arcsec: int) -> Grid:
+    """Return the grid of a cell size.
+
+    Args:
+        resolution_arcsec: cell size in arc-seconds.
+
+    Raises:
+        Segment1BError: E_USAGE when 180 degrees are no whole number of such cells, or the size is
+            outside 3..108000 arc-seconds; the hint names sizes near it that work.
+    """
+    r = resolution_arcsec
+    if not FINEST_ARCSEC <= r <= COARSEST_ARCSEC or _HALF_TURN % r:
+        fits = [d for d in range(FINEST_ARCSEC, COARSEST_ARCSEC + 1) if _HALF_TURN % d == 0]
+        near = [max((d for d in fits if d < r), default=None),
+                min((d for d in fits if d > r), default=None)]
+        raise Segment1BError(
+            "E_USAGE", f"a cell of {r} arc-seconds is not one of {FINEST_ARCSEC} to "
+            f"{COARSEST_ARCSEC} that divides 180 degrees (648000 arc-seconds)",
+            f"take {' or '.join(str(d) for d in near if d is not None)} arc-seconds",
+        )
+    part = math.gcd(SOURCE_ARCSEC, r)
+    return Grid(r, SOURCE_ARCSEC // part, r // part)
+
+
+def split(people: People, k: int, row0: int, col0: int) -> People:
+    """Split each cell's people evenly over k x k parts, by the law in the module's docstring.
+
+    Args:
+        people: uint32[h, w], people per source cell.
+        k: parts a side, 1..60.
+        row0: source row of the first cell.
+        col0: source column of the first cell.
+
+    Returns:
+        uint32[h*k, w*k], people per part; the parts of a cell sum to it and differ by one at most.
+    """
+    if k == 1:
+        return people
+    height, width = people.shape
+    parts = np.zeros((height * k, width * k), np.uint32)
+    # Most of the globe is empty, so only the cells that have people are touched.
+    rows, cols = np.nonzero(people)
+    each, left = np.divmod(people[rows, cols], np.uint32(k * k))
+    place = _places(k, rows + row0, cols + col0)
+    parts.reshape(height, k, width, k)[rows, :, cols, :] = (
+        each[:, None, None] + (place < left[:, None, None])
+    )
+    return parts
+
+
+def _places(
+    k: int, rows: npt.NDArray[np.intp], cols: npt.NDArray[np.intp]
+) -> npt.NDArray[np.int32]:
+    """Return int32[n, k, k], the place of each part in the order of its cell, 0..k*k-1."""
+    parts = k * k
+    s, t, u = (_prime_near(parts, x) for x in (_GOLDEN, _PLASTIC, _PLASTIC_SQUARED))
+    order = (np.arange(parts, dtype=np.int32) * s % parts).reshape(k, k)
+    shift = ((rows * t + cols * u) % parts).astype(np.int32)
+    place: npt.NDArray[np.int32] = order + shift[:, None, None]
+    place -= (place >= parts) * np.int32(parts)
+    return place
+
+
+def _prime_near(n: int, share: float) -> int:
+    """Return the whole number prime to n nearest to n*share, the lower of two."""
+    return min((c for c in range(1, n) if math.gcd(c, n) == 1), key=lambda c: abs(c - n * share))
+
+
+def _sum(parts: People, m: int) -> People:
+    """Sum m x m parts to one cell: uint32[h*m, w*m] to uint32[h, w]."""
+    if m == 1:
+        return parts
+    height, width = parts.shape
+    down = parts.reshape(height // m, m, width).sum(axis=1, dtype=np.uint32)
+    cells: People = down.reshape(height // m, width // m, m).sum(axis=2, dtype=np.uint32)
+    return cells
+
+
+def _band(grid: Grid, people: People, top: int, bottom: int) -> People:
+    """Return rows top..bottom-1 of the grid, uint32[bottom - top, cols]."""
+    band = np.zeros((bottom - top, grid.cols), np.uint32)
+    k, m = grid.k, grid.m
+    first, last = top * m // k, -(-bottom * m // k)
+    step = max(1, _PIECE // ((bottom - top) * m * m))
+    for left in range(0, grid.cols, step):
+        right = min(left + step, grid.cols)
+        west, east = left * m // k, -(-right * m // k)
+        cells = people[first:last, west:east]
+        if cells.any():
+            parts = split(cells, k, first, west)
+            inner = parts[top * m - first * k : bottom * m - first * k,
+                          left * m - west * k : right * m - west * k]
+            band[:, left:right] = _sum(inner, m)
+    return band
+
+
+def _write(path: Path, grid: Grid, people: People, description: str | None) -> None:
+    degrees = grid.arcsec / 3600
+    with rasterio.open(
+        path, "w", driver="GTiff", height=grid.rows, width=grid.cols, count=1, dtype="uint32",
+        crs="EPSG:4326", transform=from_origin(-180, 90, degrees, degrees), tiled=True,
+        blockxsize=_TILE, blockysize=_TILE, compress="deflate", predictor=2, sparse_ok=True,
+        bigtiff="if_safer",
+    ) as target:
+        target.set_band_description(1, description)
+        for top in range(0, grid.rows, _TILE):
+            bottom = min(top + _TILE, grid.rows)
+            window = Window(0, top, grid.cols, bottom - top)
+            target.write(_band(grid, people, top, bottom), 1, window=window)
+
+
+def _check(path: Path, grid: Grid, total: int) -> None:
+    """Read the file again: GDAL does not report what fails while it closes a file."""
+    found = 0
+    for top in range(0, grid.rows, _TILE):
+        # Opened anew for each band: blocks of an open file pile up in GDAL's cache.
+        with rasterio.open(path) as written:
+            window = Window(0, top, grid.cols, min(_TILE, grid.rows - top))
+            found += int(written.read(1, window=window).sum(dtype=np.uint64))
+    if found != total:
+        raise RasterioIOError(f"{found} of {total} people read back")
+
+
+def _refusal(out: Path, error: OSError, *, created: bool) -> Segment1BError:
+    # GDAL's errors carry no number; once the file is there, what still fails for want of one is
+    # room.
+    if created and error.errno is None:
+        return Segment1BError("E_STORAGE_FULL", f"{out} could not be written whole: {error}",
+                              "free some space and run again", path=str(out))
+    return Segment1BError("E_DATA_ROOT_UNUSABLE", f"{out} cannot be written: {error}",
+                          "give a folder that is there and can be written", path=str(out))

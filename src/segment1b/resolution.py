@@ -1,0 +1,244 @@
+"""Resolution: from what was asked to one run: surfaces, outlets, policy and identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segment1b import contracts
+from segment1b.config import Policy, RunSettings, load_policy, parameter_hash
+from segment1b.contracts import Contracts
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
+from segment1b.ingress.bundle import imported, issue, pairs_of
+from segment1b.ingress.outlets import Pairs, read_outlets
+from segment1b.reference import embedded
+from segment1b.reference.laying import SURFACES, is_embedded, lay_at_resolution, lay_embedded
+from segment1b.states.protocol import Run
+from segment1b.storage.durable import read_json
+from segment1b.storage.ingress import iso_codes
+from segment1b.storage.reader import Reader
+from segment1b.storage.receipts import hash_files
+from segment1b.storage.root import open_root, staging
+
+DEFAULT_SEED = 42
+DEFAULT_GRID = 0.1
+
+
+def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pairs | None]:
+    """Return the run that the settings mean, and the outlet list that was brought in for it.
+
+    An empty root gets the embedded world and, when no outlets are named or there, the sample
+    list. Tokens that are not given come from the one validation bundle in the root; the
+    parameter hash of an imported list is that of the policy in force.
+
+    Raises:
+        Segment1BError: E_USAGE for what cannot be decided, E_REFERENCE_SURFACE_MISSING,
+            E_BUNDLE_MISSING, E_POLICY_INVALID, E_OUTLETS_INVALID.
+    """
+    known = _contracts(settings.dictionary)
+    asked = load_policy(settings.policy_files, settings.settings)
+    _lay_if_empty(root, known, settings, asked, scratch)
+    surfaces = surface_digests(root, known)
+    pairs = _pairs(root, known, settings, surfaces)
+    bundle = None if pairs is not None else _bundle(root, known, settings)
+    own = pairs is not None or (bundle is not None and imported(bundle) is not None)
+    policy = load_policy(
+        settings.policy_files, settings.settings, embedded=own and is_embedded(surfaces)
+    )
+    said: Mapping[str, Any] = _tokens_of(bundle) if bundle else {}
+    computed = parameter_hash(policy, surfaces)
+    identity = Identity(
+        seed=_first(settings.seed, said.get("seed"), DEFAULT_SEED),
+        manifest_fingerprint=_first(
+            settings.manifest_fingerprint,
+            pairs.fingerprint if pairs else None,
+            said.get("manifest_fingerprint"),
+        ),
+        # A hash that came from 1A with the data is adopted; an imported list has none of its own.
+        parameter_hash=_first(
+            settings.parameter_hash, None if own else said.get("parameter_hash"), computed
+        ),
+    )
+    _issue_bundle(root, known, identity, pairs, said if own else None, scratch)
+    return Run(
+        root,
+        identity,
+        policy,
+        surfaces,
+        scratch,
+        settings.validation_bundle,
+        str(settings.dictionary) if settings.dictionary else None,
+        settings.merchant_summaries,
+    ), pairs
+
+
+def surface_digests(root: Path, known: Contracts) -> dict[str, str]:
+    """Return the SHA-256 of each reference surface in the root, by dataset id."""
+    reader = Reader(root, known, {}, SURFACES, "E_FORBIDDEN_SURFACE_READ", {}, {})
+    digests = {}
+    for dataset_id in SURFACES:
+        path = reader.file(dataset_id)
+        digests[dataset_id] = hash_files(path.parent, [path.name])[1]
+    return digests
+
+
+def _lay_if_empty(
+    root: Path, known: Contracts, settings: RunSettings, asked: Policy, scratch: Path
+) -> None:
+    # Somebody who names a parameter hash brings the surfaces it was made with.
+    if settings.parameter_hash is not None:
+        return
+    there = [d for d in SURFACES if (root / known[d].locate({})).exists()]
+    # The raster is laid last: a run that was killed while laying leaves the first few.
+    if there == list(SURFACES[: len(there)]) and len(there) < len(SURFACES):
+        lay_embedded(root, known, _first(asked.prep.grid, DEFAULT_GRID), scratch)
+
+
+def _pairs(
+    root: Path, known: Contracts, settings: RunSettings, surfaces: Mapping[str, str]
+) -> Pairs | None:
+    """Return the outlet list to bring in, or None when the root has a bundle to go by."""
+    if settings.outlets is not None:
+        return read_outlets(settings.outlets, iso_set(root, known))
+    named = settings.manifest_fingerprint or settings.validation_bundle
+    if named or _bundles(root, known) or not is_embedded(surfaces):
+        return None
+    return read_outlets(embedded.SAMPLE_OUTLETS, iso_set(root, known))
+
+
+def iso_set(root: Path, known: Contracts) -> set[str]:
+    """Return the country codes of the root's ISO table."""
+    return set(iso_codes(Reader(root, known, {}, SURFACES, "E_FORBIDDEN_SURFACE_READ", {}, {})))
+
+
+def _bundles(root: Path, known: Contracts) -> list[Path]:
+    pattern = known["validation_bundle_1A"].locate({"manifest_fingerprint": "*"})
+    return sorted(path for path in root.glob(pattern) if path.is_dir())
+
+
+def _bundle(root: Path, known: Contracts, settings: RunSettings) -> Path | None:
+    if settings.validation_bundle is not None:
+        return settings.validation_bundle
+    if settings.manifest_fingerprint is not None:
+        tokens = {"manifest_fingerprint": settings.manifest_fingerprint}
+        return root / known["validation_bundle_1A"].locate(tokens)
+    there = _bundles(root, known)
+    if len(there) > 1:
+        raise Segment1BError(
+            "E_USAGE",
+            f"{root} holds several validation bundles: "
+            + ", ".join(path.name.partition("=")[2] for path in there),
+            "choose one with --manifest-fingerprint",
+        )
+    if not there:
+        raise Segment1BError(
+            "E_BUNDLE_MISSING",
+            f"{root} holds no validation bundle",
+            "bring 1A's bundle, or an outlet list with --outlets FILE",
+        )
+    return there[0]
+
+
+def _tokens_of(bundle: Path) -> dict[str, Any]:
+    """Return the tokens a bundle names; what is absent or malformed is for the gate to judge."""
+    found: dict[str, Any] = {}
+    for name in ("parameter_hash", "manifest_fingerprint"):
+        found[name] = _field(bundle / f"{name}_resolved.json", name)
+    seed = _field(bundle / "egress_checksums.json", "seed")
+    found["seed"] = int(seed) if seed is not None and str(seed).isdigit() else None
+    return found
+
+
+def _field(path: Path, name: str) -> Any:
+    try:
+        document = read_json(path)
+    except (Segment1BError, OSError):
+        return None
+    return document.get(name) if isinstance(document, dict) else None
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), "")
+
+
+def _issue_bundle(
+    root: Path,
+    known: Contracts,
+    identity: Identity,
+    pairs: Pairs | None,
+    said: Mapping[str, Any] | None,
+    scratch: Path,
+) -> None:
+    """Issue the bundle of an imported list for this identity, if it has no such bundle yet."""
+    if pairs is None:
+        if said is None or all(said[name] == value for name, value in identity.tokens.items()):
+            return
+        if said["manifest_fingerprint"] != identity.manifest_fingerprint:
+            return
+        pairs = pairs_of(root, known, int(said["seed"]), identity.manifest_fingerprint)
+    issue(root, known, pairs, identity.seed, identity.parameter_hash, scratch)
+
+
+def import_outlets(settings: RunSettings) -> tuple[Run, Pairs]:
+    """Bring an outlet list into a root: catalogue, bundle; return the run it belongs to.
+
+    Raises:
+        Segment1BError: E_OUTLETS_INVALID naming the bad rows; nothing is written then.
+    """
+    root = open_root(settings.data_root)
+    with staging(root) as scratch:
+        run, pairs = resolve(root, settings, scratch)
+    assert pairs is not None
+    return run, pairs
+
+
+def build_reference(
+    data_root: Path, resolution_arcsec: int, dictionary: Path | None
+) -> dict[str, Path]:
+    """Lay the embedded surfaces into a root at another resolution; return their paths."""
+    root = open_root(data_root)
+    with staging(root) as scratch:
+        return lay_at_resolution(root, _contracts(dictionary), resolution_arcsec, scratch)
+
+
+def find_identity(
+    data_root: Path, dictionary: Path | None, given: Mapping[str, Any]
+) -> tuple[Contracts, Identity]:
+    """Return the identity of what is published in a root, from its S0 receipts.
+
+    Args:
+        data_root: the root.
+        dictionary: another dictionary than the packaged one.
+        given: tokens by name; None where the one receipt that fits shall say.
+
+    Raises:
+        Segment1BError: E301_NO_PASS_FLAG when no receipt fits, E_USAGE when several do.
+    """
+    known = _contracts(dictionary)
+    pattern = known["s0_gate_receipt_1B"].locate({"manifest_fingerprint": "*"})
+    wanted = {name: value for name, value in given.items() if value is not None}
+    found = []
+    for path in sorted(data_root.glob(pattern)):
+        receipt = read_json(path)
+        if all(receipt.get(name) == value for name, value in wanted.items()):
+            found.append({name: receipt.get(name) for name in given})
+    if not found:
+        raise Segment1BError(
+            "E301_NO_PASS_FLAG",
+            f"{data_root} holds no S0 receipt" + (f" with {wanted}" if wanted else ""),
+            "run 'segment1b run' first",
+        )
+    if len(found) > 1:
+        listed = ", ".join(str(one["manifest_fingerprint"]) for one in found)
+        raise Segment1BError(
+            "E_USAGE",
+            f"{data_root} holds several fingerprints: {listed}",
+            "choose one with --manifest-fingerprint",
+        )
+    return known, Identity(**found[0])
+
+
+def _contracts(dictionary: Path | None) -> Contracts:
+    return contracts.load(str(dictionary) if dictionary else None)

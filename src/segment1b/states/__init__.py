@@ -1,0 +1,13 @@
+"""The states: each reads sealed inputs, applies one law and publishes."""
+
+from segment1b.states.protocol import State
+from segment1b.states.s0_gate import S0Gate
+from segment1b.states.s1_tiles import S1Tiles
+from segment1b.states.s2_weights import S2Weights
+from segment1b.states.s3_requirements import S3Requirements
+from segment1b.states.s4_alloc_plan import S4AllocPlan
+
+#: The states by id, in the order in which they run.
+STATES: dict[str, State] = {
+    state.id: state for state in (S0Gate(), S1Tiles(), S2Weights(), S3Requirements(), S4AllocPlan())
+}

@@ -1,0 +1,133 @@
+"""What a state is, and what it is given: the run, its shards and their results."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from segment1b import contracts
+from segment1b.config import Policy
+from segment1b.contracts import Contracts
+from segment1b.identity import Identity
+from segment1b.storage.parts import part_name
+from segment1b.storage.reader import Reader
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: small and picklable, so that it travels to workers whole.
+
+    Attributes:
+        root: the data root.
+        identity: seed, manifest_fingerprint, parameter_hash.
+        policy: the policies in force.
+        surfaces: SHA-256 of each reference surface in force, by dataset id.
+        staging: this run's own folder on the root's filesystem.
+        bundle: the validation bundle's folder when it is not where the dictionary says.
+        dictionary: path of another dictionary than the packaged one.
+        merchant_summaries: S4 reports a line for each merchant.
+    """
+
+    root: Path
+    identity: Identity
+    policy: Policy
+    surfaces: Mapping[str, str]
+    staging: Path
+    bundle: Path | None = None
+    dictionary: str | None = None
+    merchant_summaries: bool = False
+
+    @property
+    def contracts(self) -> Contracts:
+        """Return the dictionary and schemas of this run."""
+        return contracts.load(self.dictionary)
+
+    @property
+    def tokens(self) -> dict[str, int | str]:
+        """Return the identity's tokens by name."""
+        return self.identity.tokens
+
+    def reader(self, state: State) -> Reader:
+        """Return a reader that opens what the state has declared and nothing else."""
+        return Reader(
+            self.root,
+            self.contracts,
+            self.tokens,
+            state.reads,
+            state.disallowed_read,
+            state.missing_input,
+            self.surfaces,
+            state.stale_input,
+        )
+
+    def staged(self, dataset_id: str, number: int) -> Path:
+        """Return where a worker stages part (or piece) `number` of a dataset."""
+        folder = self.staging / dataset_id
+        folder.mkdir(exist_ok=True)
+        return folder / part_name(number)
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What a worker says when its shard is staged.
+
+    Attributes:
+        rows: rows written.
+        counters: the state's own figures, picklable.
+        bytes_read: bytes read by dataset id.
+    """
+
+    rows: int
+    counters: Any = None
+    bytes_read: Mapping[str, int] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run report without its receipts and resources, and what is published beside it.
+
+    Attributes:
+        body: the report's fields.
+        documents: write-once JSON documents by dataset id.
+        side_files: bytes of side files by dataset id, replaced with the report.
+    """
+
+    body: dict[str, Any]
+    documents: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    side_files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class State(Protocol):
+    """A state: what it declares, how its work is cut, done and reported.
+
+    Attributes:
+        id: s0 to s9.
+        reads: dataset ids; the reader refuses any other.
+        writes: dataset ids; tables are cut by row count (workers stage sorted pieces, which the
+            pipeline gathers) or by tiles (workers stage the final parts).
+        disallowed_read, stale_input, missing_input: the state's codes for what its reader refuses.
+        meters: short names of inputs in the resources block, where the design gives them.
+    """
+
+    id: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    disallowed_read: str
+    stale_input: str
+    missing_input: Mapping[str, str]
+    meters: Mapping[str, str]
+
+    def shards(self, run: Run, reader: Reader) -> Sequence[Any]:
+        """Return the pieces of work, in canonical order; checks all that needs no work."""
+        ...
+
+    def work(self, run: Run, shard: Any) -> ShardResult:
+        """Do one piece: read, apply the law, stage."""
+        ...
+
+    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
+        """Return the run report's body."""
+        ...

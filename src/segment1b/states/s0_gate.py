@@ -1,0 +1,322 @@
+"""S0, the gate: prove that 1A passed for this fingerprint, then seal what 1B may read."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from segment1b.errors import Segment1BError
+from segment1b.evidence.failures import utc_now
+from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.storage.durable import read_json
+from segment1b.storage.ingress import ingress_groups
+from segment1b.storage.reader import Reader
+from segment1b.storage.receipts import hash_files
+
+FLAG = "_passed.flag"
+_FLAG_LINE = re.compile(rb"sha256_hex = ([0-9a-f]{64})\n?\Z")
+_MINIMUM = {
+    "MANIFEST.json",
+    "parameter_hash_resolved.json",
+    "manifest_fingerprint_resolved.json",
+    "rng_accounting.json",
+    "s9_summary.json",
+    "egress_checksums.json",
+    "index.json",
+}
+_FILES = (
+    "iso3166_canonical_2024",
+    "world_countries",
+    "population_raster_2025",
+    "tz_world_2025a",
+    "parameter_policy_1B",
+)
+_INDEX_SCHEMA = "schemas.ingress.layer1.yaml#/validation/bundle_index"
+_CHECKSUM_SCHEMA = "schemas.ingress.layer1.yaml#/validation/egress_checksums"
+
+
+class S0Gate:
+    """The gate law of prepare.md, section 2; only the bundle is open before step 6."""
+
+    id = "s0"
+    reads: tuple[str, ...] = (
+        "validation_bundle_1A",
+        "outlet_catalogue",
+        "s3_candidate_set",
+        *_FILES,
+    )
+    writes: tuple[str, ...] = ("s0_gate_receipt_1B",)
+    disallowed_read = "E_FORBIDDEN_SURFACE_READ"
+    stale_input = "E_PATH_EMBED_MISMATCH"
+    missing_input: Mapping[str, str] = {
+        "validation_bundle_1A": "E_BUNDLE_MISSING",
+        "outlet_catalogue": "E_PARTITION_MISPLACED",
+    }
+    meters: Mapping[str, str] = {}
+
+    def shards(self, run: Run, reader: Reader) -> Sequence[str]:
+        """Check steps 1 to 6 and the digests of step 7; return the outlet files to look into."""
+        bundle_files(run)
+        for dataset_id in _FILES:
+            reader.file(dataset_id)
+        return [path for path, _, _ in check_outlet_digests(run, reader)]
+
+    def work(self, run: Run, shard: str) -> ShardResult:
+        """Check that every row of one outlet file carries the run's fingerprint and seed."""
+        reader = run.reader(self)
+        dataset = reader.dataset("outlet_catalogue")
+        path = reader.file("outlet_catalogue") / shard
+        wanted = {
+            "manifest_fingerprint": run.identity.manifest_fingerprint,
+            "global_seed": run.identity.seed,
+        }
+        rows = 0
+        for table in ingress_groups(reader, dataset, path, list(wanted)):
+            for name, value in wanted.items():
+                column = table.column(name)
+                same = pc.fill_null(pc.equal(column, value), False)
+                if not pc.all(same).as_py():
+                    at = pc.index(same, False).as_py()
+                    raise Segment1BError(
+                        "E_PATH_EMBED_MISMATCH",
+                        f"{path}, row {rows + at + 1}: {name} is "
+                        f"{column[at].as_py()}, the run has {value}",
+                        "the outlet partition belongs to another run of 1A",
+                        path=str(path),
+                        row=rows + at + 1,
+                    )
+            rows += table.num_rows
+        return ShardResult(rows, None, reader.bytes_read)
+
+    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
+        """Seal the inputs and return the receipt document."""
+        reader = run.reader(self)
+        files, flag = bundle_files(run)
+        rows = sum(result.rows for result in results)
+        receipt = {
+            **run.tokens,
+            "validation_bundle_path": _shown(run, bundle_folder(run)),
+            "flag_sha256_hex": flag,
+            "verified_at_utc": utc_now(),
+            "sealed_inputs": [
+                sealed_input(run, reader, d)
+                for d in sorted(self.reads)
+                if d != "validation_bundle_1A"
+            ],
+            "notes": None,
+        }
+        body = {
+            **run.tokens,
+            "flag_sha256_hex": flag,
+            "bundle_files": len(files),
+            "outlet_rows": rows,
+        }
+        return Report(body, documents={"s0_gate_receipt_1B": receipt})
+
+
+def bundle_folder(run: Run) -> Path:
+    """Return the bundle's folder: the one given, or the dictionary's."""
+    return run.bundle or run.root / run.contracts["validation_bundle_1A"].locate(run.tokens)
+
+
+def bundle_files(run: Run) -> tuple[list[str], str]:
+    """Check steps 1 to 5 of the gate law; return the indexed paths and the flag's hex."""
+    # Nothing but the bundle may be opened before the flag is proven.
+    closed = dataclasses.replace(
+        run.reader(S0Gate()),
+        allowed=("validation_bundle_1A",),
+        disallowed_code="E_OUTLET_CATALOGUE_FORBIDDEN_BEFORE_PASS",
+    )
+    closed.dataset("validation_bundle_1A")
+    folder = bundle_folder(run)
+    if not folder.is_dir():
+        raise Segment1BError(
+            "E_BUNDLE_MISSING",
+            f"no validation bundle at {folder}",
+            "bring 1A's bundle, or import an outlet list with 'segment1b outlets import'",
+            path=str(folder),
+        )
+    files = _indexed_files(run, folder)
+    flag = _flag(folder)
+    _, whole = hash_files(folder, files)
+    if whole != flag:
+        raise Segment1BError(
+            "E_FLAG_HASH_MISMATCH",
+            f"the files of {folder} hash to {whole}, its flag says {flag}",
+            "the bundle was changed after it passed: restore it from 1A",
+            path=str(folder),
+        )
+    for token in ("parameter_hash", "manifest_fingerprint"):
+        _check_token(run, folder / f"{token}_resolved.json", token)
+    return files, flag
+
+
+def _indexed_files(run: Run, folder: Path) -> list[str]:
+    path = folder / "index.json"
+    if not path.is_file():
+        raise Segment1BError(
+            "E_INDEX_MISSING", f"{path} is absent", "restore the bundle from 1A", path=str(path)
+        )
+    try:
+        index = read_json(path)
+    except Segment1BError as error:
+        raise _invalid_index(path, error.message) from None
+    problems = run.contracts.schemas.problems(_INDEX_SCHEMA, index)
+    if problems:
+        raise _invalid_index(path, problems[0])
+    paths = [entry["path"] for entry in index]
+    for one in paths:
+        # Letters, digits and slashes alone could leave the folder only through these.
+        if (
+            not one.isascii()
+            or one.startswith("/")
+            or "\\" in one
+            or ":" in one
+            or any(step in ("", ".", "..") for step in one.split("/"))
+        ):
+            raise _invalid_index(path, f"path '{one}' is not a plain relative path")
+    for field in ("path", "artifact_id"):
+        values = [entry[field] for entry in index]
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if twice:
+            raise _invalid_index(path, f"{field} '{twice[0]}' stands twice")
+    there = _files_below(folder, path)
+    for what, names in (
+        ("not in the index", there - set(paths)),
+        ("indexed but absent", set(paths) - there),
+        ("missing from the bundle's minimum", _MINIMUM - set(paths)),
+    ):
+        if names:
+            raise _invalid_index(path, f"{what}: {', '.join(sorted(names))}")
+    return sorted(paths)
+
+
+def _files_below(folder: Path, index: Path) -> set[str]:
+    there = set()
+    for base, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if (Path(base) / name).is_symlink():
+                raise _invalid_index(index, f"{Path(base) / name} is a symbolic link")
+        there |= {(Path(base) / name).relative_to(folder).as_posix() for name in files}
+    return there - {FLAG}
+
+
+def _invalid_index(path: Path, what: str) -> Segment1BError:
+    return Segment1BError(
+        "E_INDEX_INVALID", f"{path}: {what}", "restore the bundle from 1A", path=str(path)
+    )
+
+
+def _flag(folder: Path) -> str:
+    path = folder / FLAG
+    if not path.is_file():
+        raise Segment1BError(
+            "E_PASS_MISSING",
+            f"{path} is absent: 1A did not pass",
+            "let 1A's validation pass first",
+            path=str(path),
+        )
+    line = _FLAG_LINE.match(path.read_bytes())
+    if line is None:
+        raise Segment1BError(
+            "E_FLAG_FORMAT_INVALID",
+            f"{path} is not 'sha256_hex = <64 hex digits>'",
+            "restore the flag from 1A, byte for byte",
+            path=str(path),
+        )
+    return line.group(1).decode()
+
+
+def _check_token(run: Run, path: Path, token: str) -> None:
+    document = read_json(path)
+    value = document.get(token) if isinstance(document, dict) else None
+    if value != run.tokens[token]:
+        raise Segment1BError(
+            "E_PATH_EMBED_MISMATCH",
+            f"{path} says {token} {value}, the run has {run.tokens[token]}",
+            f"give --{token.replace('_', '-')} as 1A resolved it",
+            path=str(path),
+        )
+
+
+def check_outlet_digests(run: Run, reader: Reader) -> tuple[tuple[str, int, str], ...]:
+    """Check that the outlet files are exactly those of egress_checksums.json (step 7).
+
+    Returns:
+        (path, bytes, SHA-256) of each file in ASCII order.
+    """
+    folder = reader.file("outlet_catalogue")
+    path = bundle_folder(run) / "egress_checksums.json"
+    said = read_json(path)
+    problems = run.contracts.schemas.problems(_CHECKSUM_SCHEMA, said)
+    if problems:
+        raise Segment1BError(
+            "E_EGRESS_CHECKSUM_MISMATCH",
+            f"{path}: {problems[0]}",
+            "restore the bundle from 1A",
+            path=str(path),
+        )
+    for token in ("seed", "manifest_fingerprint"):
+        if str(said[token]) != str(run.tokens[token]):
+            raise Segment1BError(
+                "E_PATH_EMBED_MISMATCH",
+                f"{path} is about {token} {said[token]}, the run has {run.tokens[token]}",
+                "give the seed and fingerprint that 1A validated",
+                path=str(path),
+            )
+    prefix = reader.dataset("outlet_catalogue").locate(run.tokens) + "/"
+    declared = {
+        f["path"].removeprefix(prefix): (f["size_bytes"], f["sha256_hex"]) for f in said["files"]
+    }
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    files, whole = hash_files(folder, names)
+    found = {name: (size, digest) for name, size, digest in files}
+    for name in sorted(set(found) | set(declared)):
+        if found.get(name) != declared.get(name):
+            raise Segment1BError(
+                "E_EGRESS_CHECKSUM_MISMATCH",
+                f"{folder / name} is {found.get(name, 'absent')}, "
+                f"{path.name} says {declared.get(name, 'nothing of it')} (bytes, SHA-256)",
+                "restore the outlet partition from 1A",
+                path=str(folder / name),
+            )
+    if whole != said["composite_sha256_hex"]:
+        raise Segment1BError(
+            "E_EGRESS_CHECKSUM_MISMATCH",
+            f"{folder} hashes to {whole}, {path} says {said['composite_sha256_hex']}",
+            "restore the bundle from 1A",
+            path=str(path),
+        )
+    return files
+
+
+def sealed_input(run: Run, reader: Reader, dataset_id: str) -> dict[str, Any]:
+    """Return one entry of `sealed_inputs`: the digest over the bytes as they are now."""
+    dataset = reader.dataset(dataset_id)
+    path = reader.file(dataset_id)
+    folder = path if path.is_dir() else path.parent
+    names = (
+        [p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()]
+        if path.is_dir()
+        else [path.name]
+    )
+    files, whole = hash_files(folder, names)
+    return {
+        "id": dataset_id,
+        "partition": dataset.partition(run.tokens),
+        "schema_ref": dataset.schema_ref,
+        "version_tag": dataset.version_tag,
+        "path": dataset.locate(run.tokens),
+        "size_bytes": sum(size for _, size, _ in files),
+        "sha256_hex": whole,
+    }
+
+
+def _shown(run: Run, path: Path) -> str:
+    return path.relative_to(run.root).as_posix() if path.is_relative_to(run.root) else str(path)

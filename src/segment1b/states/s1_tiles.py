@@ -1,0 +1,218 @@
+"""S1, the tile index: list, for each ISO country, the raster cells that belong to it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from shapely import MultiPolygon
+
+from segment1b.errors import Segment1BError
+from segment1b.geo.countries import read_countries
+from segment1b.geo.coverage import bounding_cells, hole_cells
+from segment1b.geo.grid import Grid, read_grid
+from segment1b.geo.overlap import overlap_runs
+from segment1b.geo.scanline import Runs, center_runs
+from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.storage.durable import read_json, replace_json
+from segment1b.storage.ingress import iso_codes
+from segment1b.storage.parts import TileFile, constant, cut_tiles, groups, write_part
+from segment1b.storage.reader import Reader
+
+_PLAN = "s1_plan.json"
+SURFACES = ("iso3166_canonical_2024", "world_countries", "population_raster_2025")
+
+
+@dataclass(frozen=True)
+class TileShard:
+    """One file of both datasets: its stretches of countries, their rules, and the grid."""
+
+    file: TileFile
+    rules: tuple[str, ...]
+    grid: Grid
+
+
+class S1Tiles:
+    """The rules of prepare.md, section 3. Inside S1 tiles are runs; rows exist only per batch."""
+
+    id = "s1"
+    reads: tuple[str, ...] = (*SURFACES, "parameter_policy_1B")
+    writes: tuple[str, ...] = ("tile_index", "tile_bounds")
+    disallowed_read = "E_FORBIDDEN_SURFACE_READ"
+    stale_input = "E_PARAMETER_HASH_REUSED"
+    missing_input: Mapping[str, str] = {}
+    meters: Mapping[str, str] = {}
+
+    def shards(self, run: Run, reader: Reader) -> Sequence[TileShard]:
+        """Find every country's runs, stage them, and cut the files from their counts."""
+        codes = iso_codes(reader)
+        grid = read_grid(reader.file("population_raster_2025"))
+        _check_grid(run, grid)
+        countries = read_countries(reader.whole_file("world_countries"), set(codes))
+        chosen, counters = {}, {}
+        for code, shape in countries.items():
+            rule, runs = choose_runs(run, code, shape, grid)
+            if runs.count:
+                chosen[code] = rule
+                counters[code] = _country_counters(shape, grid, runs)
+                _stage_runs(run, code, runs)
+        plan = {
+            "grid_dims": {"nrows": grid.nrows, "ncols": grid.ncols},
+            "rules": chosen,
+            "by_country": counters,
+            "countries_without_polygon": sorted(set(codes) - set(countries)),
+            "countries_without_tiles": sorted(set(countries) - set(chosen)),
+        }
+        replace_json(run.staging / _PLAN, plan, run.staging)
+        files = cut_tiles({code: c["cells_included"] for code, c in counters.items()})
+        return [TileShard(f, tuple(chosen[s[0]] for s in f.stretches), grid) for f in files]
+
+    def work(self, run: Run, shard: TileShard) -> ShardResult:
+        """Turn the runs of one file into rows of tile_index and tile_bounds."""
+        index, bounds = [], []
+        for (code, start, stop), rule in zip(shard.file.stretches, shard.rules, strict=True):
+            runs = _staged_runs(run, code)
+            for low, high in groups(start, stop):
+                rows, cols = runs.expand(low, high)
+                index.append(index_table(shard.grid, code, rule, rows, cols))
+                bounds.append(bounds_table(shard.grid, code, rows, cols))
+        for dataset_id, tables in (("tile_index", index), ("tile_bounds", bounds)):
+            dataset = run.contracts[dataset_id]
+            write_part(
+                run.staged(dataset_id, shard.file.number),
+                dataset,
+                [table.cast(dataset.arrow_schema) for table in tables],
+            )
+        return ShardResult(shard.file.rows)
+
+    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
+        """Return the counters of the plan."""
+        plan = read_json(run.staging / _PLAN)
+        rule = run.policy.prep.inclusion_rule
+        return Report(
+            {
+                "parameter_hash": run.identity.parameter_hash,
+                "predicate": rule,
+                "ingress_versions": {d: run.contracts[d].version_tag for d in SURFACES},
+                "grid_dims": plan["grid_dims"],
+                "countries_total": len(plan["by_country"]),
+                "rows_emitted": sum(result.rows for result in results),
+                "widened_countries": [c for c, own in sorted(plan["rules"].items()) if own != rule],
+                "countries_without_polygon": plan["countries_without_polygon"],
+                "countries_without_tiles": plan["countries_without_tiles"],
+                "by_country": plan["by_country"],
+            }
+        )
+
+
+def choose_runs(run: Run, code: str, shape: MultiPolygon, grid: Grid) -> tuple[str, Runs]:
+    """Return a country's rule and runs, widened to any_overlap where the policy says so."""
+    policy = run.policy.prep
+    if policy.inclusion_rule == "any_overlap":
+        return "any_overlap", overlap_runs(shape, grid)
+    center = center_runs(shape, grid)
+    if not center.count and policy.on_empty_country != "any_overlap":
+        if policy.on_empty_country == "abort":
+            raise Segment1BError(
+                "E103_ZERO_COUNTRY",
+                f"{code}: no cell has its centre in the country",
+                "set prep.on_empty_country to any_overlap or omit",
+                country_iso=code,
+            )
+        return "center", center
+    if center.count and not policy.widen_below:
+        return "center", center
+    overlap = overlap_runs(shape, grid)
+    if not center.count or center.count < policy.widen_below * overlap.count:
+        return "any_overlap", overlap
+    return "center", center
+
+
+def index_table(
+    grid: Grid, code: str, rule: str, rows: npt.NDArray[np.uint32], cols: npt.NDArray[np.uint32]
+) -> pa.Table:
+    """Return rows of tile_index for cells of one country."""
+    return pa.table(
+        {
+            "country_iso": constant(code, len(rows)),
+            "tile_id": grid.tile_id(rows, cols),
+            "raster_row": rows,
+            "raster_col": cols,
+            "centroid_lon": grid.centre_lon(cols),
+            "centroid_lat": grid.centre_lat(rows),
+            "pixel_area_m2": _areas(grid)[rows],
+            "inclusion_rule": constant(rule, len(rows)),
+        }
+    )
+
+
+def bounds_table(
+    grid: Grid, code: str, rows: npt.NDArray[np.uint32], cols: npt.NDArray[np.uint32]
+) -> pa.Table:
+    """Return rows of tile_bounds for cells of one country."""
+    return pa.table(
+        {
+            "country_iso": constant(code, len(rows)),
+            "tile_id": grid.tile_id(rows, cols),
+            "min_lat_deg": grid.south(rows),
+            "max_lat_deg": grid.north(rows),
+            "min_lon_deg": grid.west(cols),
+            "max_lon_deg": grid.east(cols),
+            "centroid_lat_deg": grid.centre_lat(rows),
+            "centroid_lon_deg": grid.centre_lon(cols),
+        }
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _areas(grid: Grid) -> npt.NDArray[np.float64]:
+    # Area depends on the raster row alone, and its law is scalar: one table serves all workers.
+    areas: npt.NDArray[np.float64] = grid.area_m2(np.arange(grid.nrows))
+    if not (areas > 0).all():
+        row = int(np.flatnonzero(~(areas > 0))[0])
+        raise Segment1BError(
+            "E006_AREA_NONPOS",
+            f"the cells of raster row {row} have no area",
+            "the grid reaches past a pole: crop the raster",
+            raster_row=row,
+        )
+    return areas
+
+
+def _check_grid(run: Run, grid: Grid) -> None:
+    wanted = run.policy.prep.grid
+    if wanted is not None and abs(grid.a - wanted) > 1e-9 * wanted:
+        raise Segment1BError(
+            "E002_RASTER_MISMATCH",
+            f"the policy wants a grid of {wanted} degree, the raster in {run.root} has {grid.a}",
+            "use another --data-root for another grid",
+        )
+
+
+def _country_counters(shape: MultiPolygon, grid: Grid, runs: Runs) -> dict[str, Any]:
+    visited, holes = bounding_cells(shape, grid), hole_cells(shape, grid, runs)
+    ends = grid.tile_id(runs.row[[0, -1]], np.array([runs.start[0], runs.stop[-1] - 1]))
+    return {
+        "cells_visited": visited,
+        "cells_included": runs.count,
+        "cells_excluded_outside": visited - runs.count - holes,
+        "cells_excluded_hole": holes,
+        "tile_id_min": int(ends[0]),
+        "tile_id_max": int(ends[1]),
+    }
+
+
+def _stage_runs(run: Run, code: str, runs: Runs) -> None:
+    folder = run.staging / "runs"
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / f"{code}.npz", **asdict(runs))
+
+
+def _staged_runs(run: Run, code: str) -> Runs:
+    with np.load(run.staging / "runs" / f"{code}.npz") as arrays:
+        return Runs(arrays["row"], arrays["start"], arrays["stop"])

@@ -1,0 +1,230 @@
+"""S2, tile weights: turn each country's tiles into integers that sum to exactly K = 10^dp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from segment1b.errors import Segment1BError
+from segment1b.geo.population import PopulationRaster
+from segment1b.identity import canonical_json, sha256_hex
+from segment1b.laws.quantise import quantise
+from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.storage.ingress import iso_codes
+from segment1b.storage.parts import TileFile, constant, cut_tiles, write_part
+from segment1b.storage.reader import Partition, Reader
+
+MASS_SCALE = {"population": 1_000_000, "area_m2": 1_000, "uniform": 1}
+Masses = npt.NDArray[np.int64]
+
+
+class S2Weights:
+    """The law of prepare.md, section 4: integer masses, then largest remainder per country."""
+
+    id = "s2"
+    reads: tuple[str, ...] = (
+        "tile_index",
+        "iso3166_canonical_2024",
+        "population_raster_2025",
+        "parameter_policy_1B",
+    )
+    writes: tuple[str, ...] = ("tile_weights",)
+    disallowed_read = "E_FORBIDDEN_SURFACE_READ"
+    stale_input = "E101_TILE_INDEX_MISSING"
+    missing_input: Mapping[str, str] = {"tile_index": "E101_TILE_INDEX_MISSING"}
+    meters: Mapping[str, str] = {}
+
+    def shards(self, run: Run, reader: Reader) -> Sequence[tuple[TileFile, ...]]:
+        """Return the units of work: one packed file, or all files of one large country."""
+        index = reader.partition("tile_index")
+        counts = {c: v["cells_included"] for c, v in index.report["by_country"].items()}
+        unknown = sorted(set(counts) - set(iso_codes(reader)))
+        if unknown:
+            raise Segment1BError(
+                "E102_FK_MISMATCH",
+                f"tile_index has {', '.join(unknown)}, the ISO table has not",
+                "run S1 with today's ISO table",
+                country_iso=unknown[0],
+            )
+        _check_resolution(run, counts)
+        shards: list[list[TileFile]] = []
+        for file in cut_tiles(counts):
+            _, start, _ = file.stretches[0]
+            if start:
+                shards[-1].append(file)
+            else:
+                shards.append([file])
+        return [tuple(shard) for shard in shards]
+
+    def work(self, run: Run, shard: tuple[TileFile, ...]) -> ShardResult:
+        """Weigh the countries of one shard and stage its files."""
+        reader = run.reader(self)
+        index = reader.partition("tile_index")
+        weights: dict[str, Masses] = {}
+        counters: dict[str, dict[str, Any]] = {}
+        with _raster(run, reader) as raster:
+            for code in dict.fromkeys(s[0] for file in shard for s in file.stretches):
+                weights[code], counters[code] = weigh(run, reader, index, shard, code, raster)
+        rows = 0
+        for file in shard:
+            tables = weight_tables(run, reader, index, file, weights, counters)
+            rows += write_part(
+                run.staged("tile_weights", file.number), run.contracts["tile_weights"], tables
+            )
+        return ShardResult(rows, counters, reader.bytes_read)
+
+    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
+        """Return the counters of all countries."""
+        policy = run.policy.prep
+        by_country = {code: c for r in results for code, c in sorted(r.counters.items())}
+        versions = {d: run.contracts[d].version_tag for d in self.reads[1:3]}
+        if policy.basis != "population":
+            versions["population_raster_2025"] = None  # type: ignore[assignment]
+        return Report(
+            {
+                "parameter_hash": run.identity.parameter_hash,
+                "basis": policy.basis,
+                "dp": policy.dp,
+                "K": 10**policy.dp,
+                "mass_scale": MASS_SCALE[policy.basis],
+                "policy_sha256": sha256_hex(canonical_json(run.policy.model_dump(mode="json"))),
+                "ingress_versions": versions,
+                "rows_emitted": sum(result.rows for result in results),
+                "countries_total": len(by_country),
+                "by_country": {
+                    c: {k: v for k, v in own.items() if k != "basis"}
+                    for c, own in by_country.items()
+                },
+            }
+        )
+
+
+def weigh(
+    run: Run,
+    reader: Reader,
+    index: Partition,
+    files: Sequence[TileFile],
+    code: str,
+    raster: PopulationRaster | None,
+) -> tuple[Masses, dict[str, Any]]:
+    """Return a country's weights (int64, tile order, sum K) and its counters."""
+    policy = run.policy.prep
+    basis: str = policy.basis
+    numbers = [file.number for file in files]
+    mass = masses(reader, index, numbers, code, basis, raster)
+    total, fallback = int(mass.sum()), False
+    if total == 0:
+        basis, fallback = "area_m2", True
+        mass = masses(reader, index, numbers, code, basis, raster)
+        total = int(mass.sum())
+    try:
+        weights, residue = quantise(mass, 10**policy.dp)
+    except (ValueError, OverflowError) as error:
+        raise Segment1BError(
+            "E105_NORMALIZATION",
+            f"{code}: {error}",
+            "lower prep.dp or scale the raster down",
+            country_iso=code,
+        ) from None
+    return weights, {
+        "basis": basis,
+        "tiles": len(weights),
+        "mass_sum": str(total),
+        "postquant_sum_fp": int(weights.sum()),
+        "residue_allocations": residue,
+        "zero_weight_tiles": int(np.count_nonzero(weights == 0)),
+        "zero_mass_fallback": fallback,
+    }
+
+
+def masses(
+    reader: Reader,
+    index: Partition,
+    files: Sequence[int],
+    code: str,
+    basis: str,
+    raster: PopulationRaster | None,
+) -> Masses:
+    """Return a country's integer masses: uniform 1, area in 1e-3 m2, population in 1e-6 people."""
+    columns = {
+        "uniform": ["tile_id"],
+        "area_m2": ["pixel_area_m2"],
+        "population": ["raster_row", "raster_col"],
+    }[basis]
+    found = []
+    for table in reader.row_groups(index, columns, {"country_iso": (code, code)}, files):
+        arrays = [column.to_numpy() for column in table.columns]
+        if basis == "uniform":
+            found.append(np.ones(table.num_rows, np.int64))
+        elif basis == "area_m2":
+            found.append(np.rint(arrays[0] * MASS_SCALE[basis]).astype(np.int64))
+        else:
+            assert raster is not None
+            found.append(raster.masses(code, *arrays))
+    return np.concatenate(found)
+
+
+def weight_tables(
+    run: Run,
+    reader: Reader,
+    index: Partition,
+    file: TileFile,
+    weights: dict[str, Masses],
+    counters: dict[str, dict[str, Any]],
+) -> Iterator[pa.Table]:
+    """Yield the row groups of one file of tile_weights, the rows of tile_index."""
+    schema = run.contracts["tile_weights"].arrow_schema
+    at = {code: start for code, start, _ in file.stretches}
+    for table in reader.row_groups(index, ["country_iso", "tile_id"], None, [file.number]):
+        code, count = table.column(0)[0].as_py(), table.num_rows
+        yield pa.table(
+            {
+                "country_iso": constant(code, count),
+                "tile_id": table.column("tile_id"),
+                "weight_fp": weights[code][at[code] : at[code] + count],
+                "dp": np.full(count, run.policy.prep.dp, np.uint8),
+                "basis": constant(counters[code]["basis"], count),
+            }
+        ).cast(schema)
+        at[code] += count
+
+
+class _raster:  # noqa: N801 - reads as a statement
+    """The population raster while a shard needs it; nothing for the other bases."""
+
+    def __init__(self, run: Run, reader: Reader) -> None:
+        self.reader, self.raster = reader, None
+        if run.policy.prep.basis == "population":
+            path = run.root / reader.dataset("population_raster_2025").locate(run.tokens)
+            self.raster = PopulationRaster(path)
+
+    def __enter__(self) -> PopulationRaster | None:
+        return self.raster
+
+    def __exit__(self, *_: object) -> None:
+        if self.raster is not None:
+            self.reader.bytes_read["population_raster_2025"] += self.raster.bytes_read
+            self.raster.close()
+
+
+def _check_resolution(run: Run, counts: dict[str, int]) -> None:
+    policy = run.policy.prep
+    if not counts:
+        raise Segment1BError(
+            "E103_ZERO_COUNTRY",
+            "tile_index has no country",
+            "check world_countries and the raster's extent",
+        )
+    largest = max(counts, key=lambda code: (counts[code], code))
+    if 10**policy.dp < policy.min_units_per_tile * counts[largest]:
+        raise Segment1BError(
+            "E105_NORMALIZATION",
+            f"dp {policy.dp} gives 10^{policy.dp} units to the "
+            f"{counts[largest]} tiles of {largest}, fewer than {policy.min_units_per_tile} each",
+            "raise prep.dp (12 serves the world at 30 arc-seconds)",
+            country_iso=largest,
+        )

@@ -1,0 +1,75 @@
+"""The validate commands: find the identity, run the checks, print the table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from segment1b.console import print_json
+from segment1b.resolution import find_identity
+from segment1b.validators import CheckResult, validate
+
+TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
+
+
+def run_validators(states: Sequence[str], options: Mapping[str, Any], *, as_json: bool) -> bool:
+    """Run the checks of some states and print their verdicts; return whether all passed."""
+    root = Path(os.path.abspath(options["data_root"]))
+    given = {name: options[name] for name in TOKENS}
+    contracts, identity = find_identity(root, options["dictionary"], given)
+    results = validate(
+        root,
+        contracts,
+        identity.tokens,
+        states,
+        bundle=options["validation_bundle"],
+        perf=options["perf"],
+    )
+    if as_json:
+        print_json(
+            {
+                "ok": not any(r.offending for r in results),
+                "checks": [
+                    {
+                        "state": r.state,
+                        "name": r.name,
+                        "code": r.code,
+                        "scope": r.scope,
+                        "proves": r.proves,
+                        "offending": r.offending,
+                        "rows": r.rows,
+                        "detail": r.detail,
+                    }
+                    for r in results
+                ],
+            }
+        )
+    else:
+        _print(results)
+    return not any(result.offending for result in results)
+
+
+def _print(results: Sequence[CheckResult]) -> None:
+    table = Table("state", "check", "code", "proves", "verdict", title="Checks")
+    for result in results:
+        verdict = f"[red]{result.offending:,} rows[/]" if result.offending else "pass"
+        table.add_row(
+            result.state, escape(result.name), result.code, escape(result.proves), verdict
+        )
+    out = Console(soft_wrap=True, highlight=False)
+    out.print(table)
+    failed = [result for result in results if result.offending]
+    for result in failed:
+        out.print(
+            f"[bold red]{result.code}[/] {escape(result.name)}: {result.offending:,} "
+            f"offending rows {escape(result.detail)}"
+        )
+        for row in result.rows:
+            out.print(f"  {escape(str(row))}")
+    out.print(f"{len(results) - len(failed)} of {len(results)} checks pass")

@@ -1,0 +1,100 @@
+"""Killed at any instant, a run leaves nothing or a whole dataset, and goes on where it stopped."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+import worlds
+from segment1b import contracts
+from segment1b.storage.durable import read_json
+from segment1b.storage.reader import REPORT_RECEIPTS
+from segment1b.storage.receipts import Receipt, hash_files
+
+KILLS = 100
+
+
+def run_in_child(root: Path, outlets: Path) -> None:
+    worlds.run(root, outlets=outlets, workers=2)
+
+
+def partitions_with_report(root: Path) -> int:
+    """Check every visible partition that has a report, byte by byte; return how many there are."""
+    known, whole = contracts.load(), 0
+    for dataset in known:
+        if dataset.receipt_in is None or dataset.kind != "table":
+            continue
+        report_pattern = known[dataset.receipt_in].path
+        for token in ("seed", "manifest_fingerprint", "parameter_hash"):
+            report_pattern = report_pattern.replace("{" + token + "}", "*")
+        for report_path in root.glob(report_pattern):
+            field = REPORT_RECEIPTS.get(dataset.id, "determinism_receipt")
+            receipt = Receipt.from_json(read_json(report_path)[field])
+            folder = root / receipt.partition_path
+            names = [path.name for path in folder.iterdir()]
+            files, composite = hash_files(folder, names)
+            assert files == receipt.files
+            assert composite == receipt.sha256_hex
+            whole += 1
+    return whole
+
+
+def test_a_run_killed_at_100_random_moments_ends_with_the_digests_of_an_undisturbed_one(
+    tmp_path: Path,
+) -> None:
+    world = worlds.lay_small_world(tmp_path / "world", degrees=1.0)
+    outlets = worlds.outlet_list(tmp_path / "outlets.csv")
+    shutil.copytree(world, tmp_path / "undisturbed")
+    undisturbed = worlds.run(tmp_path / "undisturbed", outlets=outlets, workers=2)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["worlds", "segment1b.pipeline", "segment1b.states"])
+    chance = random.Random(1)
+    root, finished, seen = tmp_path / "root-0", 0, set()
+    shutil.copytree(world, root)
+    for _ in range(KILLS):
+        child = context.Process(target=run_in_child, args=(root, outlets))
+        child.start()
+        child.join(chance.uniform(0.02, 0.7))
+        child.kill()
+        child.join()
+        seen.add(partitions_with_report(root))
+        if child.exitcode == 0:
+            # Whole before the kill came: check it and start over from nothing.
+            assert worlds.digests(worlds.run(root, outlets=outlets)) == worlds.digests(undisturbed)
+            finished += 1
+            root = tmp_path / f"root-{finished}"
+            shutil.copytree(world, root)
+    assert len(seen) > 2, "the kills never fell into different states"
+    assert worlds.digests(worlds.run(root, outlets=outlets)) == worlds.digests(undisturbed)
+    assert not [p for p in (root / ".staging").iterdir() if p.is_dir()]
+
+
+@pytest.mark.parametrize("engine", ["processes"])
+def test_workers_end_when_their_run_is_killed(tmp_path: Path, engine: str) -> None:
+    import os
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    import psutil
+
+    outlets = worlds.outlet_list(tmp_path / "outlets.csv")
+    root = worlds.lay_small_world(tmp_path / "root")
+    script = f"import worlds, pathlib; worlds.run(pathlib.Path({str(root)!r}), outlets=pathlib.Path({str(outlets)!r}), engine={engine!r}, workers=2)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(worlds.__file__).parent)}
+    child = subprocess.Popen([sys.executable, "-c", script], env=environment)
+    workers: list[psutil.Process] = []
+    deadline = time.monotonic() + 60
+    while not workers and time.monotonic() < deadline and child.poll() is None:
+        workers = [p for p in psutil.Process(child.pid).children(recursive=True)]
+        time.sleep(0.02)
+    assert workers
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive

@@ -1,0 +1,339 @@
+"""Outlet lists: what is taken, the fingerprint, and every way in which a list can be wrong."""
+
+import gzip
+import hashlib
+import random
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segment1b.errors import Segment1BError
+from segment1b.ingress.outlets import MAX_MERCHANT, Pairs, _codes, _known, _whole, cell_fault
+from segment1b.ingress.outlets import read_outlets as read
+from segment1b.ingress.sources import _CSV_BLOCK
+
+ISO = {"DE", "FR", "GB", "NO", "US"}
+HEAD = "merchant_id,country_iso,n_outlets\n"
+SITES = "merchant_id,country_iso,site_order\n"
+GOOD = HEAD + "17,FR,2\n17,DE,3\n5,US,1\n"
+
+
+def write(folder: Path, text: str | bytes, name: str = "list.csv") -> Path:
+    """Write a list as it stands."""
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def refused(path: Path) -> Segment1BError:
+    """Return the error of a list that must be refused."""
+    with pytest.raises(Segment1BError) as caught:
+        read(path, ISO)
+    assert caught.value.code == "E_OUTLETS_INVALID"
+    assert caught.value.scope["path"] == str(path)
+    assert caught.value.hint
+    return caught.value
+
+
+def places(error: Segment1BError) -> list[tuple[int, str | None]]:
+    """Return (line, column) of the rows that an error lists."""
+    return [(row["line"], row["column"]) for row in error.scope["rows"]]
+
+
+def as_lists(pairs: Pairs) -> list[tuple[int, str, int]]:
+    """Return the pairs as Python values."""
+    return list(zip(pairs.merchant_id.tolist(), pairs.country.tolist(), pairs.n_sites.tolist(),
+                    strict=True))
+
+
+def test_pairs_come_in_key_order_with_their_types(tmp_path: Path) -> None:
+    """Merchant by number, country by ASCII, whatever the order of the rows."""
+    pairs = read(write(tmp_path, GOOD), ISO)
+    assert as_lists(pairs) == [(5, "US", 1), (17, "DE", 3), (17, "FR", 2)]
+    assert (pairs.merchant_id.dtype, pairs.n_sites.dtype) == (np.uint64, np.int64)
+    assert pairs.country.dtype == np.dtype("U2")
+    assert pairs.ignored == ()
+
+
+def test_fingerprint_by_hand(tmp_path: Path) -> None:
+    """The digest of a text that a person can write with sort and sha256sum."""
+    text = b"merchant_id,country_iso,n_outlets\n5,US,1\n17,DE,3\n17,FR,2\n"
+    pairs = read(write(tmp_path, GOOD), ISO)
+    assert pairs.fingerprint == hashlib.sha256(text).hexdigest()
+
+
+def test_fingerprint_over_many_blocks() -> None:
+    """More pairs than one block holds, with ids of every length."""
+    rng = np.random.default_rng(7)
+    merchant = np.unique((2 ** rng.uniform(0, 63, 300_000)).astype(np.uint64))
+    pairs = Pairs(merchant, np.full(len(merchant), "DE"), rng.integers(1, 999_999, len(merchant)))
+    lines = "".join(f"{m},{c},{n}\n" for m, c, n in as_lists(pairs))
+    assert pairs.fingerprint == hashlib.sha256((HEAD + lines).encode()).hexdigest()
+
+
+def test_shuffled_rows_and_every_form_give_one_fingerprint(tmp_path: Path) -> None:
+    """CSV, gzip, BOM, CRLF, quotes, more columns, Parquet, a row a pair or an outlet: one list."""
+    rows = [(m, c, 1 + (m * 7 + ord(c[0])) % 5) for m in range(1, 60) for c in sorted(ISO)]
+    lines = [f"{m},{c},{n}\n" for m, c, n in rows]
+    want = hashlib.sha256((HEAD + "".join(lines)).encode()).hexdigest()
+    random.Random(3).shuffle(lines)
+    text = HEAD + "".join(lines)
+    sites = [(m, c, k) for m, c, n in rows for k in range(1, n + 1)]
+    random.Random(4).shuffle(sites)
+    quoted = "".join(f'"x\n""y",{n},"{c}",{m:09d}\n' for m, c, n in rows)
+    table = {"merchant_id": [r[0] for r in rows], "country_iso": [r[1] for r in rows],
+             "n_outlets": [r[2] for r in rows]}
+    narrow = pa.table(table, pa.schema([("merchant_id", pa.int16()), ("country_iso", pa.string()),
+                                        ("n_outlets", pa.uint8())]))
+    words = pa.table({" merchant_id ": list(map(str, table["merchant_id"])),
+                      "country_iso": pa.array(table["country_iso"]).dictionary_encode(),
+                      "n_outlets": pa.array(list(map(str, table["n_outlets"])), pa.large_string()),
+                      "note": [None] * len(rows)})
+    pq.write_table(narrow, tmp_path / "narrow.parquet")
+    pq.write_table(words, tmp_path / "words.PARQUET")
+    lists = [
+        write(tmp_path, text), write(tmp_path, gzip.compress(text.encode()), "a.csv.gz"),
+        write(tmp_path, "\ufeff" + text.replace("\n", "\r\n"), "b.txt"),
+        write(tmp_path, "\n\n note, n_outlets ,country_iso,merchant_id\n\n" + quoted, "c.csv"),
+        write(tmp_path, SITES + "".join(f"{m},{c},{k}\n" for m, c, k in sites), "d.csv"),
+        write(tmp_path, "country_iso,merchant_id\n" + "".join(f"{c},{m}\n" for m, c, _ in sites),
+              "e.csv"),
+        tmp_path / "narrow.parquet", tmp_path / "words.PARQUET",
+    ]
+    assert [read(path, ISO).fingerprint for path in lists] == [want] * len(lists)
+    assert read(lists[3], ISO).ignored == ("note",)
+    assert read(lists[-1], ISO).ignored == ("note",)
+
+
+def test_limits_are_taken(tmp_path: Path) -> None:
+    """The largest merchant and count, and zeros in front of a number."""
+    pairs = read(write(tmp_path, f"{HEAD}{MAX_MERCHANT},NO,999999\n{'0' * 40}1,DE,0001\n"), ISO)
+    assert as_lists(pairs) == [(1, "DE", 1), (MAX_MERCHANT, "NO", 999_999)]
+
+
+CELLS = [
+    ("0,DE,1", "merchant_id", "'0' is not a whole number in 1..2^63-1"),
+    (f"{2**63},DE,1", "merchant_id", "is not a whole number in 1..2^63-1"),
+    ("99999999999999999999,DE,1", "merchant_id", "is not a whole number"),
+    ("-4,DE,1", "merchant_id", "'-4' is not a whole number"),
+    ("0x1F,DE,1", "merchant_id", "'0x1F' is not a whole number"),
+    (" 4,DE,1", "merchant_id", "' 4' is not a whole number"),
+    ("4.0,DE,1", "merchant_id", "'4.0' is not a whole number"),
+    ("\u0664,DE,1", "merchant_id", "is not a whole number"),
+    (",DE,1", "merchant_id", "value is missing"),
+    ("4,,1", "country_iso", "value is missing"),
+    ("4,de,1", "country_iso", "'de' is not two upper-case letters ('DE' would be one; codes are "
+     "never changed)"),
+    ("4, DE,1", "country_iso", "' DE' is not two upper-case letters ('DE' would be one"),
+    ("4,DEU,1", "country_iso", "'DEU' is not two upper-case letters"),
+    ("4,\u00c4,1", "country_iso", "is not two upper-case letters"),
+    ("4,XX,1", "country_iso", "'XX' is not in the ISO table"),
+    ("4,DE,0", "n_outlets", "'0' is not a whole number in 1..999999"),
+    ("4,DE,1000000", "n_outlets", "'1000000' is not a whole number in 1..999999"),
+    ("4,DE,two", "n_outlets", "'two' is not a whole number in 1..999999"),
+    ("4,DE,", "n_outlets", "value is missing"),
+    ('4,DE,"1\n"', "n_outlets", "'1\\n' is not a whole number"),
+]
+
+
+@pytest.mark.parametrize(("row", "column", "reason"), CELLS)
+def test_a_bad_value_is_named(tmp_path: Path, row: str, column: str, reason: str) -> None:
+    """By line, column and reason, and by nothing else."""
+    error = refused(write(tmp_path, f"{HEAD}1,DE,1\n{row}\n2,DE,1\n"))
+    assert places(error) == [(3, column)]
+    assert reason in error.scope["rows"][0]["reason"]
+    assert error.scope["total"] == 1
+    assert f"has 1 bad row:\n  line 3, column {column}: " in error.message
+    assert reason in error.message
+
+
+def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
+    """Blank lines, quoted newlines, a header of two lines and CRLF all count."""
+    text = 'merchant_id,country_iso,n_outlets,"a\nb"\n\n1,DE,1,"x\n\ny"\n2,de,1,\n\n\n3,DE,0,\n'
+    assert places(refused(write(tmp_path, text))) == [(7, "country_iso"), (10, "n_outlets")]
+    crlf = write(tmp_path, text.replace("\n", "\r\n"), "crlf.csv")
+    assert places(refused(crlf)) == [(7, "country_iso"), (10, "n_outlets")]
+
+
+def test_all_faults_of_a_row_are_named(tmp_path: Path) -> None:
+    """One entry a row, however much is wrong with it."""
+    error = refused(write(tmp_path, HEAD + "0,de,1\n"))
+    (row,) = error.scope["rows"]
+    assert (row["line"], row["column"]) == (2, "merchant_id")
+    assert "whole number in 1..2^63-1; column country_iso: 'de' is not" in row["reason"]
+
+
+def test_the_first_twenty_bad_rows_are_listed_and_all_are_counted(tmp_path: Path) -> None:
+    """Rows of all kinds of faults, in line order."""
+    lines = [f"{m},DE,1" for m in range(1, 101)]
+    for place in range(10, 40):
+        lines[place] = [f"{place},xx,1", f"{place},DE", "1,DE,1"][place % 3]
+    error = refused(write(tmp_path, HEAD + "\n".join(lines)))
+    assert error.scope["total"] == 30
+    assert [row["line"] for row in error.scope["rows"]] == list(range(12, 32))
+    assert "has 30 bad rows:" in error.message
+    assert error.message.endswith("and 10 more")
+
+
+def test_a_pair_that_stands_twice(tmp_path: Path) -> None:
+    """The second and third one is bad and points to the first."""
+    error = refused(write(tmp_path, HEAD + "9,DE,1\n17,DE,5\n9,FR,1\n\n17,DE,5\n17,DE,6\n"))
+    assert places(error) == [(6, "merchant_id"), (7, "merchant_id")]
+    assert all("merchant 17 in DE: this pair already stands in line 3" in row["reason"]
+               for row in error.scope["rows"])
+
+
+def test_site_order_that_is_not_whole_doubled_or_leaves_a_gap(tmp_path: Path) -> None:
+    """Each bad row by its own line; of a pair with an unreadable order no gap is claimed."""
+    rows = ["1,DE,2", "1,DE,1", "2,DE,1", "2,DE,3", "3,DE,2", "4,DE,1", "4,DE,1", "5,DE,1",
+            "5,DE,x", "5,DE,3", "6,DE,0", "7,DE,1000000"]
+    error = refused(write(tmp_path, SITES + "\n".join(rows) + "\n"))
+    reasons = {row["line"]: row["reason"] for row in error.scope["rows"]}
+    assert {row["column"] for row in error.scope["rows"]} == {"site_order"}
+    assert sorted(reasons) == [5, 6, 8, 10, 12, 13]
+    assert reasons[5] == "3 leaves a gap: merchant 2 in DE has no site_order 2"
+    assert reasons[6] == "2 leaves a gap: merchant 3 in DE has no site_order 1"
+    assert reasons[8] == "site_order 1 of merchant 4 in DE already stands in line 7"
+    assert reasons[10] == "'x' is not a whole number in 1..999999"
+
+
+def test_more_outlets_of_a_pair_than_six_digits_count(tmp_path: Path) -> None:
+    """One fault for the pair, at the outlet that is too many."""
+    text = "merchant_id,country_iso\n8,FR\n" + "8,DE\n" * 1_000_002
+    error = refused(write(tmp_path, text))
+    assert places(error) == [(1_000_002, "merchant_id")]
+    assert "more than 999999 outlets of one pair" in error.message
+    assert "begins in line 3" in error.message
+    most = read(write(tmp_path, "merchant_id,country_iso\n" + "8,DE\n" * 999_999), ISO)
+    assert as_lists(most) == [(8, "DE", 999_999)]
+
+
+def test_a_wrong_number_of_fields(tmp_path: Path) -> None:
+    """Too few, too many, none but spaces."""
+    error = refused(write(tmp_path, HEAD + "1,DE,1\n2,DE\n3,DE,1,9\n\n   \n4,DE,1\n"))
+    assert places(error) == [(3, None), (4, None), (6, None)]
+    assert "  line 3: 2 fields, the first line has 3" in error.message
+
+
+@pytest.mark.parametrize("tail", ['9,"DE,1\n', '9,DE,1,"note\n', '9,DE,1,"no\nte"x\n'])
+def test_a_stray_quote_swallows_no_rows(tmp_path: Path, tail: str) -> None:
+    """Not even in the last column, nor in one that nobody looks at."""
+    head = "merchant_id,country_iso,n_outlets,note\n"
+    error = refused(write(tmp_path, head + "1,DE,1,\n" + tail + "2,DE,1,\n3,DE,1,\n"))
+    assert error.scope["rows"][0]["line"] == 3
+    assert error.scope["total"] == 1
+
+
+def test_a_stray_quote_before_more_than_a_block(tmp_path: Path) -> None:
+    """The quote runs past what is read at a time."""
+    error = refused(write(tmp_path, HEAD + '1,DE,1\n2,"DE,1\n' + "3,DE,1\n" * (_CSV_BLOCK // 7)))
+    assert "line 3" in error.message
+
+
+@pytest.mark.parametrize(("header", "missing", "near"), [
+    ("merchant,country_iso,n_outlets", "merchant_id", "did you mean 'merchant'?"),
+    ("merchant_id,country,n_outlets", "country_iso", "did you mean 'country'?"),
+    ("merchant_id,country_iso,n_outlet", "n_outlets", "did you mean 'n_outlet'?"),
+    ("merchant_id,country_iso,N_Outlets", "n_outlets", "did you mean 'N_Outlets'?"),
+    ("merchant_id,country_iso,siteorder", "site_order", "did you mean 'siteorder'?"),
+    ("merchant_id;country_iso;n_outlets", "merchant_id, country_iso", "by commas, not by ';'"),
+    ("17,DE,5", "merchant_id, country_iso", "known: "),
+])
+def test_a_missing_column_is_named_with_the_nearest(
+    tmp_path: Path, header: str, missing: str, near: str
+) -> None:
+    """A misspelt third column is no list of one row an outlet."""
+    error = refused(write(tmp_path, header + "\n1,DE,1\n"))
+    assert f"has no column {missing}" in error.message
+    assert near in error.hint
+
+
+def test_a_column_that_stands_twice(tmp_path: Path) -> None:
+    """Nobody can say which one is meant."""
+    error = refused(write(tmp_path, "merchant_id,country_iso,n_outlets, n_outlets\n1,DE,1,2\n"))
+    assert "has column n_outlets 2 times" in error.message
+
+
+FILES = [
+    ("empty.csv", b"", "is empty"), ("blank.csv", b"\n\n", "is empty"),
+    ("bom.csv", b"\xef\xbb\xbf", "is empty"),
+    ("head.csv", HEAD.encode(), "has column names but no rows"),
+    ("head.csv", HEAD.encode() + b"\n\r\n", "has column names but no rows"),
+    ("latin.csv", HEAD.encode() + b"1,DE,1\n2,D\xc9,1\n", "line 3: not UTF-8 (byte 0xc9)"),
+    ("note.csv", b"merchant_id,country_iso,x\n1,DE,a\n2,DE,\xe9\n", "line 3: not UTF-8"),
+    ("late.csv", HEAD.encode() + b"1,DE,1\n" * 9000 + b"2,\xff,1\n", "line 9002: not UTF-8"),
+    ("wide.csv", HEAD.encode("utf-16"), "line 1: not UTF-8"),
+    ("cut.csv.gz", gzip.compress(GOOD.encode())[:-9], "cannot be read"),
+    ("plain.csv.gz", GOOD.encode(), "cannot be read"),
+    ("bad.parquet", b"PAR1 and nothing else", "is not a whole Parquet file"),
+    ("list.xlsx", b"PK", "has an ending that is not known"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "what"), FILES)
+def test_a_file_that_cannot_be_taken(tmp_path: Path, name: str, data: bytes, what: str) -> None:
+    """Empty, without rows, not UTF-8, damaged, of another kind."""
+    assert what in refused(write(tmp_path, data, name)).message
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """Absent, or a folder."""
+    assert "does not exist" in refused(tmp_path / "absent.csv").message
+    assert "is a folder" in refused(tmp_path).message
+
+
+def test_bad_rows_of_parquet_are_named_by_row(tmp_path: Path) -> None:
+    """Nulls, numbers out of range, and a pair that stands twice."""
+    path = tmp_path / "list.parquet"
+    pq.write_table(pa.table({
+        "merchant_id": pa.array([1, -2, None, 3, 1, 2**62, 4], pa.int64()),
+        "country_iso": ["DE", "DE", "DE", None, "DE", "xx", "FR"],
+        "n_outlets": pa.array([1, 1, 1, 1, 1, 1, None], pa.int32()),
+    }), path)
+    error = refused(path)
+    assert places(error) == [(2, "merchant_id"), (3, "merchant_id"), (4, "country_iso"),
+                             (5, "merchant_id"), (6, "country_iso"), (7, "n_outlets")]
+    assert "  row 2, column merchant_id: '-2' is not a whole number" in error.message
+    assert "already stands in row 1" in error.message
+
+
+@pytest.mark.parametrize(("column", "values"), [
+    ("merchant_id", [1.0]), ("country_iso", [49]), ("n_outlets", [True]),
+])
+def test_a_parquet_column_of_another_type(tmp_path: Path, column: str, values: list) -> None:
+    """Numbers with a fraction are no whole numbers, and codes are text."""
+    path = tmp_path / "list.parquet"
+    good = {"merchant_id": [1], "country_iso": ["DE"], "n_outlets": [1]}
+    pq.write_table(pa.table(good | {column: values}), path)
+    assert f"in column {column}" in refused(path).message
+
+
+def test_parquet_without_rows_or_cut_short(tmp_path: Path) -> None:
+    """The footer says no rows; the pages are gone."""
+    path = tmp_path / "list.parquet"
+    table = pa.table({"merchant_id": [1], "country_iso": ["DE"], "n_outlets": [1]})
+    pq.write_table(table.slice(0, 0), path)
+    assert "has no rows" in refused(path).message
+    pq.write_table(table, path)
+    data = bytearray(path.read_bytes())
+    data[4:60] = bytes(56)
+    path.write_bytes(data)
+    assert "is not a whole Parquet file" in refused(path).message
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text("0123456789ADEFRx -+.\t\u00e9\0", max_size=24), min_size=1, max_size=9))
+def test_the_fast_checks_and_the_reasons_agree(texts: list[str]) -> None:
+    """A value is 0 in the arrays exactly when a reason is found for it."""
+    array = pa.array(["", *texts], pa.string()).slice(1)
+    for name, limit in (("merchant_id", MAX_MERCHANT), ("n_outlets", 999_999)):
+        want = [0 if cell_fault(name, text, ISO) else int(text) for text in texts]
+        assert _whole(array, limit).tolist() == want
+    want = [0 if cell_fault("country_iso", text, ISO) else int.from_bytes(text.encode(), "big")
+            for text in texts]
+    assert _codes(array, _known(ISO)).tolist() == want

@@ -1,0 +1,87 @@
+"""Small worlds for tests: real polygons and real population, few countries, coarse cells."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import rasterio
+from rasterio.transform import from_origin
+
+from segment1b import contracts
+from segment1b.config import RunSettings
+from segment1b.pipeline import RunResult, run_pipeline
+from segment1b.reference import embedded
+
+#: A hole (LS in ZA), the antimeridian (FJ), atolls (MV), a city (VA), and two plain ones.
+COUNTRIES = ("FJ", "LS", "MV", "NL", "PT", "VA", "ZA")
+
+
+class Silent:
+    """A progress display that shows nothing."""
+
+    def begin(self, state: str, shards: int) -> None:
+        """Say nothing."""
+
+    def advance(self, rows: int) -> None:
+        """Say nothing."""
+
+    def end(self, state: str, outcome: str) -> None:
+        """Say nothing."""
+
+
+def place(root: Path, dataset_id: str) -> Path:
+    """Return where a reference surface lies in a root, its folder made."""
+    path = root / contracts.load()[dataset_id].locate({})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def lay_small_world(root: Path, degrees: float = 0.5, countries: tuple[str, ...] = COUNTRIES) -> Path:
+    """Lay a few embedded countries and the prior summed into cells of `degrees`; return the root."""
+    shutil.copy(embedded.surface("iso3166.parquet"), place(root, "iso3166_canonical_2024"))
+    shutil.copy(embedded.surface("tz_world.parquet"), place(root, "tz_world_2025a"))
+    world = pq.read_table(embedded.surface("world_countries.parquet"))
+    mine = pc.is_in(world["country_iso"], pa.array(countries))
+    pq.write_table(world.filter(mine), place(root, "world_countries"))
+    with rasterio.open(embedded.surface("population_2025_0p1deg.tif")) as source:
+        people = source.read(1).astype(np.int64)
+    k = round(degrees / 0.1)
+    rows, cols = people.shape[0] // k, people.shape[1] // k
+    coarse = people.reshape(rows, k, cols, k).sum((1, 3)).astype(np.uint32)
+    with rasterio.open(place(root, "population_raster_2025"), "w", driver="GTiff", height=rows,
+                       width=cols, count=1, dtype="uint32", crs="EPSG:4326", compress="deflate",
+                       transform=from_origin(-180, 90, degrees, degrees)) as target:
+        target.write(coarse, 1)
+    return root
+
+
+def outlet_list(path: Path, countries: tuple[str, ...] = COUNTRIES, merchants: int = 60) -> Path:
+    """Write a deterministic outlet list over the countries: many small pairs, a few large ones."""
+    lines = ["merchant_id,country_iso,n_outlets"]
+    for merchant in range(1, merchants + 1):
+        for place_, code in enumerate(countries):
+            if (merchant * 7 + place_ * 3) % 5 < 2:
+                n = 1 + (merchant * 37 + place_ * 11) % 9 + (400 if merchant % 29 == 0 else 0)
+                lines.append(f"{merchant * 1000 + 7},{code},{n}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def run(root: Path, **settings: object) -> RunResult:
+    """Run the pipeline silently on a root."""
+    return run_pipeline(RunSettings(data_root=root, **settings), Silent())  # type: ignore[arg-type]
+
+
+def digests(result: RunResult) -> dict[str, str]:
+    """Return the content digest of every dataset a run has published, by state."""
+    found = {o.state: o.report["determinism_receipt"]["content_sha256_hex"]
+             for o in result.outcomes if o.state != "s0"}
+    for outcome in result.outcomes:
+        if outcome.state == "s1":
+            found["s1b"] = outcome.report["tile_bounds_receipt"]["content_sha256_hex"]
+    return found
