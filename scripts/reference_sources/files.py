@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import rasterio
 import rasterio.shutil
 import shapely
-from rasterio.transform import from_origin
+from rasterio.transform import Affine
 
 from reference_sources.archives import TARBALLS, WHEELS, ZONES
 from reference_sources.shapes import Shapes, as_array
@@ -85,7 +85,7 @@ def write_raster(path: Path, people: npt.NDArray[np.int64], degrees: float) -> N
     with rasterio.MemoryFile() as memory:
         with memory.open(
             driver="GTiff", height=people.shape[0], width=people.shape[1], count=1, dtype="uint32",
-            crs="EPSG:4326", transform=from_origin(-180, 90, degrees, degrees),
+            crs="EPSG:4326", transform=Affine(degrees, 0, -180, 0, -degrees, 90),
         ) as plain:
             plain.write(people.astype(np.uint32), 1)
             plain.set_band_description(1, f"people per cell, {YEAR}")

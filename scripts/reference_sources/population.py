@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from rasterio.features import rasterize
-from rasterio.transform import from_origin
+from rasterio.transform import Affine
 from shapely import MultiPolygon
 from shapely.geometry.base import BaseGeometry
 
@@ -224,10 +224,10 @@ def _fill(share: Floats, shape: BaseGeometry, west: float, north: float, degrees
     finer = degrees / _SAMPLES
     sampled = rasterize(
         [(piece, 1)], (height * _SAMPLES, width * _SAMPLES),
-        transform=from_origin(west, north, finer, finer), dtype="uint8",
+        transform=Affine(finer, 0, west, 0, -finer, north), dtype="uint8",
     ).reshape(height, _SAMPLES, width, _SAMPLES).mean((1, 3))
     touched = rasterize(
-        [(piece, 1)], (height, width), transform=from_origin(west, north, degrees, degrees),
+        [(piece, 1)], (height, width), transform=Affine(degrees, 0, west, 0, -degrees, north),
         dtype="uint8", all_touched=True,
     )
     share[...] = np.where((sampled == 0) & (touched == 1), _TRACE_OF_LAND, sampled)

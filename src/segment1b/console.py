@@ -175,20 +175,20 @@ def run_summary(result: RunResult) -> dict[str, Any]:
 
 
 def print_run(result: RunResult) -> None:
-    """Print a run's summary table, and S4's figures in full."""
-    table = Table("state", "outcome", "rows", "seconds", "peak MB", "dataset", title="Segment 1B")
+    """Print a run's summary: a table of states, where each dataset lies, S4's figures in full."""
+    table = Table(title="Segment 1B")
+    for name in ("state", "outcome"):
+        table.add_column(name)
     for name in ("rows", "seconds", "peak MB"):
-        next(c for c in table.columns if c.header == name).justify = "right"
+        table.add_column(name, justify="right")
     for outcome in result.outcomes:
         resources = outcome.report["resources"]
-        where = "\n".join(_relative(result, path) for path in outcome.datasets)
         table.add_row(
             outcome.state,
             "reused" if outcome.reused else "published",
             f"{outcome.rows:,}",
             f"{resources['wall_clock_seconds_total']:.2f}",
             f"{resources['max_worker_rss_bytes'] / 1e6:.0f}",
-            where,
         )
     out = Console(soft_wrap=True, highlight=False)
     out.print(table)
@@ -196,14 +196,11 @@ def print_run(result: RunResult) -> None:
     for name, value in result.identity.items():
         out.print(f"{name:<21} {value}")
     for outcome in result.outcomes:
+        for path in outcome.datasets:
+            out.print(f"{outcome.state:<21} {path.relative_to(result.root)}")
+    for outcome in result.outcomes:
         if outcome.state == "s4":
             _print_plan(out, outcome)
-
-
-def _relative(result: RunResult, path: Any) -> str:
-    text = path.relative_to(result.root).as_posix()
-    head, _, tail = text.partition("/seed=")
-    return head if tail else text.partition("/fingerprint=")[0].partition("/parameter_hash=")[0]
 
 
 def _print_plan(out: Console, outcome: Outcome) -> None:

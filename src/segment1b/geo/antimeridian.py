@@ -36,7 +36,8 @@ def _jumps(coordinates: Coordinates) -> npt.NDArray[np.bool_]:
     """Return which edges cross the date line, bool [n-1]."""
     lat = coordinates[:, 1]
     seam = (np.abs(lat[1:]) == 90.0) & (lat[1:] == lat[:-1])
-    return (np.abs(np.diff(coordinates[:, 0])) > 180.0) & ~seam
+    jumps: npt.NDArray[np.bool_] = (np.abs(np.diff(coordinates[:, 0])) > 180.0) & ~seam
+    return jumps
 
 
 def _unwrapped(coordinates: Coordinates) -> Coordinates:

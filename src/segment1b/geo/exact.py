@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -11,8 +12,6 @@ import shapely
 from shapely import MultiPolygon
 
 Floats = npt.NDArray[np.float64]
-# Farther than this from a point, a float crossing is on the right side for sure.
-_SURE_DEG = 1e-6
 INSIDE, BORDER, OUTSIDE = 1, 0, -1
 
 
@@ -56,9 +55,7 @@ def locate(ring: Floats, x: float, y: float) -> int:
     return INSIDE if crossings % 2 else OUTSIDE
 
 
-def enters_open_cell(
-    edge: tuple[float, float, float, float], shift: float, cell: tuple[float, float, float, float]
-) -> bool:
+def enters_open_cell(edge: Sequence[float], shift: float, cell: Sequence[float]) -> bool:
     """Return whether a segment meets an open rectangle, exactly (after Liang and Barsky).
 
     Args:

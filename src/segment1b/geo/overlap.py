@@ -46,7 +46,7 @@ def _entered(edges: Edges, shift: float, grid: Grid) -> Runs:
     bottom = np.maximum(low[edge], grid.plain_north(row + 1))
     top = np.minimum(high[edge], grid.plain_north(row))
     west, east, slack = _lon_range(edges, edge, bottom, top, shift)
-    sure = _surely_inside(edges, edge, row, bottom, top, grid)
+    sure = _surely_inside(row, bottom, top, grid)
     # Columns an edge may enter, and those it enters for sure: farther than `slack` from a corner.
     may_first, may_last = _column(west - slack, grid), _column(east + slack, grid)
     in_first, in_last = _column(west + slack, grid), _column(east - slack, grid)
@@ -97,9 +97,7 @@ def _lon_range(
     return np.minimum(a, b), np.maximum(a, b), slack
 
 
-def _surely_inside(
-    edges: Edges, edge: Ints, row: Ints, bottom: Floats, top: Floats, grid: Grid
-) -> npt.NDArray[np.bool_]:
+def _surely_inside(row: Ints, bottom: Floats, top: Floats, grid: Grid) -> npt.NDArray[np.bool_]:
     """Return whether the edge is within the open row for sure, not just along its border."""
     crosses = top - bottom > NEAR_DEG
     between = (bottom > grid.plain_north(row + 1) + NEAR_DEG) & (
@@ -128,12 +126,11 @@ def _decided(
     ]
     ends = [v[edge[index]] for v in edges]
     hit = [
-        enters_open_cell(
-            tuple(float(v[i]) for v in ends),
-            shift,  # type: ignore[arg-type]
-            tuple(float(v[i]) for v in borders),
-        )  # type: ignore[arg-type]
-        for i in range(len(index))
+        enters_open_cell(segment, shift, cell)
+        for segment, cell in zip(
+            np.column_stack(ends).tolist(), np.column_stack(borders).tolist(), strict=True
+        )
     ]
-    chosen = np.array(hit, bool)
-    return row[index[chosen]] * (grid.ncols + 1) + col[chosen]
+    chosen = index[np.array(hit, bool)]
+    cells: Ints = row[chosen] * (grid.ncols + 1) + col[np.array(hit, bool)]
+    return cells

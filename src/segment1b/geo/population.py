@@ -76,7 +76,8 @@ class PopulationRaster:
                 raster_row=int(rows[at]),
                 raster_col=int(cols[at]),
             )
-        return scaled.astype(np.int64)
+        whole: npt.NDArray[np.int64] = scaled.astype(np.int64)
+        return whole
 
     def _count(self, window: Window) -> None:
         height, width = self._source.block_shapes[0]

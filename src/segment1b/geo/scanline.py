@@ -146,7 +146,7 @@ def rows_between(low: Floats, high: Floats, grid: Grid, slack: float) -> tuple[I
 
 
 def spread(first: Ints, last: Ints) -> tuple[Ints, Ints]:
-    """Return (index, value) for every whole value in first[i]..last[i], by `repeat` and `arange`."""
+    """Return (index, value) for every whole value in first[i]..last[i], ascending."""
     length = np.maximum(last - first + 1, 0)
     index = np.repeat(np.arange(len(first)), length)
     value = np.arange(len(index)) + np.repeat(first - (np.cumsum(length) - length), length)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -75,8 +76,8 @@ def open_source(path: Path) -> Source:
             of another format, not UTF-8, or without any row.
     """
     name = path.name.lower()
-    if not path.exists():
-        raise refusal(path, "does not exist", "give an existing file")
+    if not os.path.exists(path):
+        raise refusal(path, "does not exist or cannot be reached", "give an existing file")
     if path.is_dir():
         raise refusal(path, "is a folder", "give one file")
     if name.endswith(".parquet"):

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.errors import RasterioIOError
-from rasterio.transform import from_origin
+from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from segment1b.errors import Segment1BError
@@ -201,7 +201,7 @@ def _write(path: Path, grid: Grid, people: People, description: str | None) -> N
     degrees = grid.arcsec / 3600
     with rasterio.open(
         path, "w", driver="GTiff", height=grid.rows, width=grid.cols, count=1, dtype="uint32",
-        crs="EPSG:4326", transform=from_origin(-180, 90, degrees, degrees), tiled=True,
+        crs="EPSG:4326", transform=Affine(degrees, 0, -180, 0, -degrees, 90), tiled=True,
         blockxsize=_TILE, blockysize=_TILE, compress="deflate", predictor=2, sparse_ok=True,
         bigtiff="if_safer",
     ) as target:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -137,15 +137,16 @@ def index_table(
     grid: Grid, code: str, rule: str, rows: npt.NDArray[np.uint32], cols: npt.NDArray[np.uint32]
 ) -> pa.Table:
     """Return rows of tile_index for cells of one country."""
+    axes = _axes(grid)
     return pa.table(
         {
             "country_iso": constant(code, len(rows)),
             "tile_id": grid.tile_id(rows, cols),
             "raster_row": rows,
             "raster_col": cols,
-            "centroid_lon": grid.centre_lon(cols),
-            "centroid_lat": grid.centre_lat(rows),
-            "pixel_area_m2": _areas(grid)[rows],
+            "centroid_lon": axes.centre_lon[cols],
+            "centroid_lat": axes.centre_lat[rows],
+            "pixel_area_m2": axes.area_m2[rows],
             "inclusion_rule": constant(rule, len(rows)),
         }
     )
@@ -155,24 +156,37 @@ def bounds_table(
     grid: Grid, code: str, rows: npt.NDArray[np.uint32], cols: npt.NDArray[np.uint32]
 ) -> pa.Table:
     """Return rows of tile_bounds for cells of one country."""
+    axes = _axes(grid)
     return pa.table(
         {
             "country_iso": constant(code, len(rows)),
             "tile_id": grid.tile_id(rows, cols),
-            "min_lat_deg": grid.south(rows),
-            "max_lat_deg": grid.north(rows),
-            "min_lon_deg": grid.west(cols),
-            "max_lon_deg": grid.east(cols),
-            "centroid_lat_deg": grid.centre_lat(rows),
-            "centroid_lon_deg": grid.centre_lon(cols),
+            "min_lat_deg": axes.south[rows],
+            "max_lat_deg": axes.north[rows],
+            "min_lon_deg": axes.west[cols],
+            "max_lon_deg": axes.east[cols],
+            "centroid_lat_deg": axes.centre_lat[rows],
+            "centroid_lon_deg": axes.centre_lon[cols],
         }
     )
 
 
+class _Axes(NamedTuple):
+    """What depends on the raster row or column alone, float64 [nrows] or [ncols]."""
+
+    centre_lat: npt.NDArray[np.float64]
+    north: npt.NDArray[np.float64]
+    south: npt.NDArray[np.float64]
+    area_m2: npt.NDArray[np.float64]
+    centre_lon: npt.NDArray[np.float64]
+    west: npt.NDArray[np.float64]
+    east: npt.NDArray[np.float64]
+
+
 @functools.lru_cache(maxsize=2)
-def _areas(grid: Grid) -> npt.NDArray[np.float64]:
-    # Area depends on the raster row alone, and its law is scalar: one table serves all workers.
-    areas: npt.NDArray[np.float64] = grid.area_m2(np.arange(grid.nrows))
+def _axes(grid: Grid) -> _Axes:
+    rows, cols = np.arange(grid.nrows), np.arange(grid.ncols)
+    areas = grid.area_m2(rows)
     if not (areas > 0).all():
         row = int(np.flatnonzero(~(areas > 0))[0])
         raise Segment1BError(
@@ -181,7 +195,15 @@ def _areas(grid: Grid) -> npt.NDArray[np.float64]:
             "the grid reaches past a pole: crop the raster",
             raster_row=row,
         )
-    return areas
+    return _Axes(
+        grid.centre_lat(rows),
+        grid.north(rows),
+        grid.south(rows),
+        areas,
+        grid.centre_lon(cols),
+        grid.west(cols),
+        grid.east(cols),
+    )
 
 
 def _check_grid(run: Run, grid: Grid) -> None:

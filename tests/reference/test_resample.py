@@ -1,0 +1,168 @@
+"""The prior at other resolutions: nobody lost or made, nobody pulled to one side."""
+
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segment1b.errors import Segment1BError
+from segment1b.reference import embedded, resample
+from segment1b.reference.resample import Grid, People, build_population, grid_of, split
+
+WORLD_PEOPLE = 8_231_617_658
+
+
+@pytest.fixture(scope="module")
+def source() -> People:
+    with rasterio.open(embedded.surface(embedded.RESOLUTIONS["0.05"])) as raster:
+        return raster.read(1)
+
+
+def built(arcsec: int, folder: Path) -> People:
+    build_population(arcsec, folder / "p.tif")
+    with rasterio.open(folder / "p.tif") as raster:
+        return raster.read(1)
+
+
+@pytest.mark.parametrize("arcsec", [120, 150, 180, 240, 360, 1000, 3600, 108_000])
+def test_everybody_is_kept(arcsec: int, tmp_path: Path) -> None:
+    people = built(arcsec, tmp_path)
+    assert people.shape == (648_000 // arcsec, 1_296_000 // arcsec)
+    assert int(people.sum(dtype=np.uint64)) == WORLD_PEOPLE
+
+
+def test_the_file_is_a_plain_world_raster(tmp_path: Path) -> None:
+    build_population(150, tmp_path / "p.tif")
+    assert [p.name for p in tmp_path.iterdir()] == ["p.tif"]
+    with rasterio.open(tmp_path / "p.tif") as raster:
+        assert (raster.driver, raster.dtypes, raster.count) == ("GTiff", ("uint32",), 1)
+        assert raster.crs.to_epsg() == 4326
+        assert raster.nodata is None
+        assert raster.bounds == pytest.approx((-180, -90, 180, 90), abs=1e-9)
+        assert raster.descriptions == ("people per cell, 2025",)
+        assert raster.block_shapes == [(256, 256)]
+        assert raster.tags(ns="IMAGE_STRUCTURE")["COMPRESSION"] == "DEFLATE"
+    assert (tmp_path / "p.tif").stat().st_size < 10_000_000
+
+
+def test_bytes_are_the_same_again(tmp_path: Path) -> None:
+    digests = set()
+    for _ in range(2):
+        build_population(360, tmp_path / "p.tif")
+        digests.add(hashlib.sha256((tmp_path / "p.tif").read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+def test_the_source_comes_back_at_its_own_resolution(source: People, tmp_path: Path) -> None:
+    assert np.array_equal(built(180, tmp_path), source)
+
+
+def test_coarser_cells_are_sums(source: People, tmp_path: Path) -> None:
+    sums = source.reshape(1800, 2, 3600, 2).sum((1, 3))
+    assert np.array_equal(built(360, tmp_path), sums)
+
+
+def test_finer_cells_sum_to_their_source_and_differ_by_one(
+    source: People, tmp_path: Path
+) -> None:
+    parts = built(90, tmp_path).reshape(3600, 2, 7200, 2)
+    assert np.array_equal(parts.sum((1, 3)), source)
+    assert (parts.max((1, 3)) - parts.min((1, 3))).max() == 1
+
+
+def test_a_ratio_that_is_not_whole_splits_then_sums(source: People, tmp_path: Path) -> None:
+    """150 arc-seconds: 5 x 5 of the parts that 30 arc-seconds would have."""
+    people = built(150, tmp_path)
+    some = slice(700, 800), slice(3500, 3700)  # Europe; 100 x 200 source cells, 120 x 240 here
+    parts = split(source[some], 6, 700, 3500)
+    sums = parts.reshape(120, 5, 240, 5).sum((1, 3))
+    assert sums.sum() > 10_000_000
+    assert np.array_equal(people[840:960, 4200:4440], sums)
+
+
+def test_pieces_and_bands_leave_no_trace(
+    source: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = built(150, tmp_path)
+    monkeypatch.setattr(resample, "_PIECE", 1 << 20)
+    monkeypatch.setattr(resample, "_TILE", 112)
+    assert np.array_equal(built(150, tmp_path), whole)
+
+
+@given(st.sampled_from([2, 3, 4, 5, 6, 9, 10, 12, 15, 20]), st.integers(0, 2**32 - 1),
+       st.integers(0, 3599), st.integers(0, 7199))
+def test_any_cell_is_split_evenly(k: int, people: int, row: int, col: int) -> None:
+    parts = split(np.array([[people]], np.uint32), k, row, col)
+    assert parts.shape == (k, k)
+    assert int(parts.sum(dtype=np.uint64)) == people
+    assert int(parts.max()) - int(parts.min()) <= 1
+
+
+@pytest.mark.parametrize("k", [2, 3, 6])
+@pytest.mark.parametrize("people", [1, 3, 7, 35])
+def test_no_part_of_the_cells_is_favoured(k: int, people: int) -> None:
+    """Over k^2 rows and columns of equal cells, each part gets the same number in all."""
+    cells = np.full((k * k, k * k), people, np.uint32)
+    parts = split(cells, k, 1000, 2000).reshape(k * k, k, k * k, k).sum((0, 2))
+    assert parts.min() == parts.max() == people * k * k
+
+
+def test_where_a_cells_first_people_go() -> None:
+    """Worked by hand for k = 2 (s = t = u = 3) in source cell (0, 0), and one cell east."""
+    assert split(np.array([[6]], np.uint32), 2, 0, 0).tolist() == [[2, 1], [1, 2]]
+    assert split(np.array([[6]], np.uint32), 2, 0, 1).tolist() == [[1, 1], [2, 2]]
+
+
+@pytest.mark.parametrize(("arcsec", "near"), [
+    (7, "6 or 8"), (100, None), (110, "108 or 120"), (0, "take 3 "), (-30, "take 3 "),
+    (1, "take 3 "), (200_000, "take 108000 "), (3601, "3600 or 4000"),
+])
+def test_sizes_that_do_not_fit_are_refused_with_near_ones(
+    arcsec: int, near: str | None, tmp_path: Path
+) -> None:
+    if near is None:
+        assert grid_of(arcsec) == Grid(100, 9, 5)
+        return
+    with pytest.raises(Segment1BError, match=near) as caught:
+        build_population(arcsec, tmp_path / "p.tif")
+    assert caught.value.code == "E_USAGE"
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_coarsest_and_finest_grids_are_whole() -> None:
+    for arcsec in (3, 108_000):
+        grid = grid_of(arcsec)
+        assert grid.rows * arcsec == 648_000
+        assert 180 * grid.m == arcsec * grid.k
+        assert math.gcd(grid.k, grid.m) == 1
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Segment1BError, match=r"p\.tif") as caught:
+        build_population(3600, tmp_path / "absent" / "p.tif")
+    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+
+
+def test_a_file_that_was_not_written_whole_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GDAL is silent about a full disk on closing, so a file cut short stands for that."""
+    write = resample._write
+
+    def cut_short(path: Path, *arguments: object) -> None:
+        write(path, *arguments)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) - 1000])
+
+    monkeypatch.setattr(resample, "_write", cut_short)
+    (tmp_path / "p.tif").write_bytes(b"older")
+    with pytest.raises(Segment1BError) as caught:
+        build_population(3600, tmp_path / "p.tif")
+    assert caught.value.code == "E_STORAGE_FULL"
+    assert (tmp_path / "p.tif").read_bytes() == b"older"
+    assert len(list(tmp_path.iterdir())) == 1
