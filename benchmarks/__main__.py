@@ -28,8 +28,10 @@ from segment1b.resolution import build_reference
 
 RESULTS = Path(__file__).parent / "results.md"
 STATES = ("s0", "s1", "s2", "s3", "s4")
-HEADER = ("| state | wall s | CPU s | peak MB | rows | rows/s | bytes/row | floor s | x floor |\n"
-          "|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+HEADER = (
+    "| state | wall s | CPU s | peak MB | rows | rows/s | bytes/row | floor s | x floor |\n"
+    "|---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+)
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,9 @@ def run_once(world: World, root: Path, workers: int) -> RunResult:
     if root.exists():
         shutil.rmtree(root)
     shutil.copytree(world.root / "reference", root / "reference")
-    return run_pipeline(RunSettings(data_root=root, outlets=world.outlets, workers=workers),
-                        LogProgress())
+    return run_pipeline(
+        RunSettings(data_root=root, outlets=world.outlets, workers=workers), LogProgress()
+    )
 
 
 def state_row(state: str, runs: list[RunResult], folder: Path, workers: int) -> str:
@@ -105,32 +108,44 @@ def state_row(state: str, runs: list[RunResult], folder: Path, workers: int) -> 
     cpu = statistics.median(u["cpu_seconds_total"] for u in used)
     peak = max(u["max_worker_rss_bytes"] for u in used)
     rows = outcomes[-1].rows * max(1, len(OUTPUTS.get(state, [])))
-    size = sum(f.stat().st_size for path in outcomes[-1].datasets
-               for f in (path.iterdir() if path.is_dir() else [path]))
+    size = sum(
+        f.stat().st_size
+        for path in outcomes[-1].datasets
+        for f in (path.iterdir() if path.is_dir() else [path])
+    )
     scratch = folder / "floor"
     scratch.mkdir(exist_ok=True)
-    floors = [floor_seconds(run.root, contracts.load(), run.identity, state, scratch, workers)
-              for run in runs]
+    floors = [
+        floor_seconds(run.root, contracts.load(), run.identity, state, scratch, workers)
+        for run in runs
+    ]
     floor = statistics.median(floors)
-    return (f"| {state} | {wall:.2f} | {cpu:.2f} | {peak / 1e6:.0f} | {rows:,} | "
-            f"{rows / wall:,.0f} | {size / max(1, rows):.2f} | {floor:.2f} | {wall / floor:.1f} |\n")
+    return (
+        f"| {state} | {wall:.2f} | {cpu:.2f} | {peak / 1e6:.0f} | {rows:,} | "
+        f"{rows / wall:,.0f} | {size / max(1, rows):.2f} | {floor:.2f} | {wall / floor:.1f} |\n"
+    )
 
 
-def growth(
-    folder: Path, world: World, scale: Scale, runs: list[RunResult], workers: int
-) -> str:
+def growth(folder: Path, world: World, scale: Scale, runs: list[RunResult], workers: int) -> str:
     """Return how the cost grows: finer tiles, twice the sites, one worker against several."""
     finer = scale.arcsec * 2 // 3
-    more_tiles = run_once(lay(folder / "finer", Scale(finer, scale.outlets), 1),
-                          folder / "finer-run", workers)
+    more_tiles = run_once(
+        lay(folder / "finer", Scale(finer, scale.outlets), 1), folder / "finer-run", workers
+    )
     more_sites = run_once(lay(folder / "double", scale, 2), folder / "double-run", workers)
     alone = run_once(world, folder / "alone-run", 1)
     base = wall_of(runs[-1])
-    lines = [("this scale", base, tiles_of(runs[-1]), sites_of(runs[-1])),
-             (f"tiles x {tiles_of(more_tiles) / tiles_of(runs[-1]):.2f} ({finer} arc-seconds)",
-              wall_of(more_tiles), tiles_of(more_tiles), sites_of(more_tiles)),
-             ("sites x 2", wall_of(more_sites), tiles_of(more_sites), sites_of(more_sites)),
-             ("1 worker", wall_of(alone), tiles_of(alone), sites_of(alone))]
+    lines = [
+        ("this scale", base, tiles_of(runs[-1]), sites_of(runs[-1])),
+        (
+            f"tiles x {tiles_of(more_tiles) / tiles_of(runs[-1]):.2f} ({finer} arc-seconds)",
+            wall_of(more_tiles),
+            tiles_of(more_tiles),
+            sites_of(more_tiles),
+        ),
+        ("sites x 2", wall_of(more_sites), tiles_of(more_sites), sites_of(more_sites)),
+        ("1 worker", wall_of(alone), tiles_of(alone), sites_of(alone)),
+    ]
     text = "\n| growth | wall s S0-S4 | x | tiles | sites |\n|---|---:|---:|---:|---:|\n"
     for label, wall, tiles, sites in lines:
         text += f"| {label} | {wall:.2f} | {wall / base:.2f} | {tiles:,} | {sites:,} |\n"
@@ -155,8 +170,11 @@ def sites_of(run: RunResult) -> int:
 def machine() -> str:
     """Return what the figures were measured on, without the machine's name."""
     versions: dict[str, Any] = {
-        "Python": platform.python_version(), "numpy": np.__version__, "pyarrow": pa.__version__,
-        "shapely": shapely.__version__, "rasterio": rasterio.__version__,
+        "Python": platform.python_version(),
+        "numpy": np.__version__,
+        "pyarrow": pa.__version__,
+        "shapely": shapely.__version__,
+        "rasterio": rasterio.__version__,
     }
     cores = len(os.sched_getaffinity(0))
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -16,20 +16,39 @@ from segment1b.storage.parts import write_part
 #: What each state reads, column by column, and what it writes.
 INPUTS: dict[str, dict[str, list[str]]] = {
     "s1": {"world_countries": ["country_iso", "geom"], "iso3166_canonical_2024": ["country_iso"]},
-    "s2": {"tile_index": ["country_iso", "tile_id", "raster_row", "raster_col"],
-           "population_raster_2025": []},
-    "s3": {"outlet_catalogue": ["merchant_id", "legal_country_iso", "site_order", "site_id",
-                                "final_country_outlet_count"]},
-    "s4": {"s3_requirements": ["merchant_id", "legal_country_iso", "n_sites"],
-           "tile_weights": ["country_iso", "tile_id", "weight_fp", "dp"],
-           "tile_index": ["country_iso", "tile_id"]},
+    "s2": {
+        "tile_index": ["country_iso", "tile_id", "raster_row", "raster_col"],
+        "population_raster_2025": [],
+    },
+    "s3": {
+        "outlet_catalogue": [
+            "merchant_id",
+            "legal_country_iso",
+            "site_order",
+            "site_id",
+            "final_country_outlet_count",
+        ]
+    },
+    "s4": {
+        "s3_requirements": ["merchant_id", "legal_country_iso", "n_sites"],
+        "tile_weights": ["country_iso", "tile_id", "weight_fp", "dp"],
+        "tile_index": ["country_iso", "tile_id"],
+    },
 }
-OUTPUTS = {"s1": ["tile_index", "tile_bounds"], "s2": ["tile_weights"],
-           "s3": ["s3_requirements"], "s4": ["s4_alloc_plan"]}
+OUTPUTS = {
+    "s1": ["tile_index", "tile_bounds"],
+    "s2": ["tile_weights"],
+    "s3": ["s3_requirements"],
+    "s4": ["s4_alloc_plan"],
+}
 
 
 def floor_seconds(
-    root: Path, contracts: Contracts, tokens: dict[str, int | str], state: str, scratch: Path,
+    root: Path,
+    contracts: Contracts,
+    tokens: dict[str, int | str],
+    state: str,
+    scratch: Path,
     workers: int,
 ) -> float:
     """Return the seconds that reading and writing alone take, with that many threads.
@@ -38,8 +57,14 @@ def floor_seconds(
     """
     start = time.perf_counter()
     if state == "s0":
-        ids = ("outlet_catalogue", "s3_candidate_set", "world_countries",
-               "population_raster_2025", "tz_world_2025a", "iso3166_canonical_2024")
+        ids = (
+            "outlet_catalogue",
+            "s3_candidate_set",
+            "world_countries",
+            "population_raster_2025",
+            "tz_world_2025a",
+            "iso3166_canonical_2024",
+        )
         for dataset_id in ids:
             for path in _files(root / contracts[dataset_id].locate(tokens)):
                 _read_plain(path)
@@ -54,7 +79,7 @@ def floor_seconds(
         dataset = contracts[dataset_id]
         paths = _files(root / dataset.locate(tokens))
         for at in range(0, len(paths), workers):
-            seconds += _write(dataset, paths[at:at + workers], scratch, workers)
+            seconds += _write(dataset, paths[at : at + workers], scratch, workers)
     return seconds
 
 
@@ -65,8 +90,13 @@ def _write(dataset: Dataset, paths: Sequence[Path], scratch: Path, workers: int)
         with pq.ParquetFile(path) as file:
             loaded.append([file.read_row_group(g) for g in range(file.num_row_groups)])
     start = time.perf_counter()
-    _run([lambda path=path, tables=tables: write_part(scratch / path.name, dataset, tables)
-          for path, tables in zip(paths, loaded, strict=True)], workers)
+    _run(
+        [
+            lambda path=path, tables=tables: write_part(scratch / path.name, dataset, tables)
+            for path, tables in zip(paths, loaded, strict=True)
+        ],
+        workers,
+    )
     seconds = time.perf_counter() - start
     for path in paths:
         (scratch / path.name).unlink()

@@ -47,10 +47,12 @@ def write_outlets(path: Path, outlets: int, seed: int = 1) -> int:
         country[order][1:] != country[order][:-1]
     )
     order = order[keep]
-    table = pa.table({
-        "merchant_id": merchant[order].astype(np.uint64),
-        "country_iso": pa.DictionaryArray.from_arrays(country[order].astype(np.int32), codes),
-        "n_outlets": sites[order],
-    })
+    table = pa.table(
+        {
+            "merchant_id": merchant[order].astype(np.uint64),
+            "country_iso": pa.DictionaryArray.from_arrays(country[order].astype(np.int32), codes),
+            "n_outlets": sites[order],
+        }
+    )
     pq.write_table(table, path, compression="zstd")
     return int(sites[order].sum())

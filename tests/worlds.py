@@ -41,7 +41,9 @@ def place(root: Path, dataset_id: str) -> Path:
     return path
 
 
-def lay_small_world(root: Path, degrees: float = 0.5, countries: tuple[str, ...] = COUNTRIES) -> Path:
+def lay_small_world(
+    root: Path, degrees: float = 0.5, countries: tuple[str, ...] = COUNTRIES
+) -> Path:
     """Lay a few embedded countries and the prior summed into cells of `degrees`; return the root."""
     shutil.copy(embedded.surface("iso3166.parquet"), place(root, "iso3166_canonical_2024"))
     shutil.copy(embedded.surface("tz_world.parquet"), place(root, "tz_world_2025a"))
@@ -53,9 +55,18 @@ def lay_small_world(root: Path, degrees: float = 0.5, countries: tuple[str, ...]
     k = round(degrees / 0.1)
     rows, cols = people.shape[0] // k, people.shape[1] // k
     coarse = people.reshape(rows, k, cols, k).sum((1, 3)).astype(np.uint32)
-    with rasterio.open(place(root, "population_raster_2025"), "w", driver="GTiff", height=rows,
-                       width=cols, count=1, dtype="uint32", crs="EPSG:4326", compress="deflate",
-                       transform=from_origin(-180, 90, degrees, degrees)) as target:
+    with rasterio.open(
+        place(root, "population_raster_2025"),
+        "w",
+        driver="GTiff",
+        height=rows,
+        width=cols,
+        count=1,
+        dtype="uint32",
+        crs="EPSG:4326",
+        compress="deflate",
+        transform=from_origin(-180, 90, degrees, degrees),
+    ) as target:
         target.write(coarse, 1)
     return root
 
@@ -77,10 +88,18 @@ def run(root: Path, **settings: object) -> RunResult:
     return run_pipeline(RunSettings(data_root=root, **settings), Silent())  # type: ignore[arg-type]
 
 
+def run_list(root: Path, outlets: Path, engine: str) -> None:
+    """Run an outlet list with two workers; for child processes, which import this by name."""
+    run(root, outlets=outlets, engine=engine, workers=2)
+
+
 def digests(result: RunResult) -> dict[str, str]:
     """Return the content digest of every dataset a run has published, by state."""
-    found = {o.state: o.report["determinism_receipt"]["content_sha256_hex"]
-             for o in result.outcomes if o.state != "s0"}
+    found = {
+        o.state: o.report["determinism_receipt"]["content_sha256_hex"]
+        for o in result.outcomes
+        if o.state != "s0"
+    }
     for outcome in result.outcomes:
         if outcome.state == "s1":
             found["s1b"] = outcome.report["tile_bounds_receipt"]["content_sha256_hex"]

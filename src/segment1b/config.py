@@ -24,7 +24,12 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class PrepPolicy(_Section):
+class _PolicySection(_Section):
+    # Strict, so that `true` is no 1; finite, as the parameter hash is taken over JSON.
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class PrepPolicy(_PolicySection):
     """How tiles are listed and weighed, and which countries are left out (S1 to S3)."""
 
     grid: float | None = Field(gt=0)
@@ -34,23 +39,23 @@ class PrepPolicy(_Section):
     basis: Literal["population", "area_m2", "uniform"]
     dp: int = Field(ge=0, le=15)
     min_units_per_tile: int = Field(ge=0)
-    exclude_countries: tuple[str, ...]
+    exclude_countries: tuple[str, ...] = Field(strict=False)
 
 
-class AllocationPolicy(_Section):
+class AllocationPolicy(_PolicySection):
     """Which law turns weights into whole sites (S4)."""
 
     law: Literal["largest_remainder", "stable"]
 
 
-class JitterPolicy(_Section):
+class JitterPolicy(_PolicySection):
     """How many attempts a point in a tile gets (S6)."""
 
     max_attempts_tile: int = Field(ge=1, le=65535)
     max_attempts_clip: int = Field(ge=0, le=65535)
 
 
-class RealismPolicy(_Section):
+class RealismPolicy(_PolicySection):
     """Bounds on how the planet looks (S9); null is reported only."""
 
     max_country_gini: float | None = Share

@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import random
 import shutil
+import time
 from pathlib import Path
 
-import pytest
+import psutil
 
 import worlds
 from segment1b import contracts
@@ -16,10 +17,6 @@ from segment1b.storage.reader import REPORT_RECEIPTS
 from segment1b.storage.receipts import Receipt, hash_files
 
 KILLS = 100
-
-
-def run_in_child(root: Path, outlets: Path) -> None:
-    worlds.run(root, outlets=outlets, workers=2)
 
 
 def partitions_with_report(root: Path) -> int:
@@ -56,7 +53,7 @@ def test_a_run_killed_at_100_random_moments_ends_with_the_digests_of_an_undistur
     root, finished, seen = tmp_path / "root-0", 0, set()
     shutil.copytree(world, root)
     for _ in range(KILLS):
-        child = context.Process(target=run_in_child, args=(root, outlets))
+        child = context.Process(target=worlds.run_list, args=(root, outlets, "threads"))
         child.start()
         child.join(chance.uniform(0.02, 0.7))
         child.kill()
@@ -73,28 +70,19 @@ def test_a_run_killed_at_100_random_moments_ends_with_the_digests_of_an_undistur
     assert not [p for p in (root / ".staging").iterdir() if p.is_dir()]
 
 
-@pytest.mark.parametrize("engine", ["processes"])
-def test_workers_end_when_their_run_is_killed(tmp_path: Path, engine: str) -> None:
-    import os
-    import signal
-    import subprocess
-    import sys
-    import time
-
-    import psutil
-
+def test_workers_end_when_their_run_is_killed(tmp_path: Path) -> None:
     outlets = worlds.outlet_list(tmp_path / "outlets.csv")
     root = worlds.lay_small_world(tmp_path / "root")
-    script = f"import worlds, pathlib; worlds.run(pathlib.Path({str(root)!r}), outlets=pathlib.Path({str(outlets)!r}), engine={engine!r}, workers=2)"
-    environment = {**os.environ, "PYTHONPATH": str(Path(worlds.__file__).parent)}
-    child = subprocess.Popen([sys.executable, "-c", script], env=environment)
+    context = multiprocessing.get_context("spawn")
+    child = context.Process(target=worlds.run_list, args=(root, outlets, "processes"))
+    child.start()
     workers: list[psutil.Process] = []
     deadline = time.monotonic() + 60
-    while not workers and time.monotonic() < deadline and child.poll() is None:
-        workers = [p for p in psutil.Process(child.pid).children(recursive=True)]
+    while len(workers) < 2 and time.monotonic() < deadline and child.is_alive():
+        workers = psutil.Process(child.pid).children(recursive=True)
         time.sleep(0.02)
+    child.kill()
+    child.join()
     assert workers
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert not alive

@@ -283,7 +283,7 @@ def test_a_file_that_cannot_be_taken(tmp_path: Path, name: str, data: bytes, wha
 
 def test_no_file(tmp_path: Path) -> None:
     """Absent, or a folder."""
-    assert "does not exist" in refused(tmp_path / "absent.csv").message
+    assert "cannot be reached: No such file" in refused(tmp_path / "absent.csv").message
     assert "is a folder" in refused(tmp_path).message
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segment1b.contracts.locations import DICTIONARY, SCHEMAS, contracts_root, nearest, read_yaml
 from segment1b.contracts.schemas import Column, Schemas
@@ -17,6 +17,10 @@ from segment1b.errors import CODES, Segment1BError
 
 TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
 _TOKEN = re.compile(r"\{(\w+)\}")
+_FAULTS = {"schema", "extras", "duplicate", "unsorted", "receipt", "differs"}
+Encoding = Literal[
+    "PLAIN", "DICTIONARY", "DELTA_BINARY_PACKED", "DELTA_BYTE_ARRAY", "BYTE_STREAM_SPLIT"
+]
 _FAILED = "E_DICTIONARY_RESOLUTION_FAILED"
 
 
@@ -28,13 +32,13 @@ class Dataset(BaseModel):
     id: str
     owner: str
     kind: Literal["table", "file", "document", "folder"]
-    path: str
+    path: str = Field(min_length=1)
     schema_ref: str
-    licence: str
-    retention_days: int
+    licence: str = Field(min_length=1)
+    retention_days: int = Field(ge=1)
     key: list[str] = []
     cut: Literal["tiles", "rows"] = "rows"
-    encodings: dict[str, str] = {}
+    encodings: dict[str, Encoding] = {}
     receipt_in: str | None = None
     volatile: list[str] = []
     version_tag: str = ""
@@ -77,9 +81,10 @@ class Contracts:
         self.path, self.schemas = path, schemas
         raw = read_yaml(path, _FAILED)
         _refuse_unknown(raw, {"version", "segment", "datasets"}, str(path))
-        self._datasets = {
-            name: self._entry(name, entry) for name, entry in (raw.get("datasets") or {}).items()
-        }
+        entries = raw.get("datasets") or {}
+        if not isinstance(entries, dict):
+            raise Segment1BError(_FAILED, f"{path}: datasets is not a mapping")
+        self._datasets = {name: self._entry(name, entry) for name, entry in entries.items()}
 
     def _entry(self, name: str, entry: Any) -> Dataset:
         place = f"{self.path}, dataset {name}"
@@ -97,7 +102,9 @@ class Contracts:
                 "every dataset needs path, licence and retention_days",
                 dataset=name,
             ) from None
+        _refuse_unknown(dataset.codes, _FAULTS, f"{place}, codes")
         wrong = [token for token in dataset.tokens if token not in TOKENS]
+        wrong += re.findall("[{}]", _TOKEN.sub("", dataset.path))
         if wrong or dataset.path.startswith("/") or ".." in dataset.path:
             raise Segment1BError(
                 _FAILED,
@@ -140,6 +147,8 @@ class Contracts:
                 ]
             if dataset.receipt_in and dataset.receipt_in not in self._datasets:
                 found.append(f"{dataset.id}: receipt_in names unknown {dataset.receipt_in}")
+            if dataset.receipt_in and dataset.kind == "table" and not dataset.key:
+                found.append(f"{dataset.id}: no key")
             if dataset.receipt_in and dataset.kind == "table" and names - set(dataset.encodings):
                 found.append(
                     f"{dataset.id}: no encoding for {sorted(names - set(dataset.encodings))}"

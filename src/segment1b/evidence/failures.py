@@ -9,6 +9,7 @@ from typing import Any
 
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
+from segment1b.identity import canonical_json
 from segment1b.storage.durable import replace_json
 from segment1b.storage.root import STAGING
 
@@ -41,4 +42,8 @@ def record_failure(
 
 
 def _plain(value: Any) -> bool:
-    return isinstance(value, str | int | float | bool | list | dict)
+    try:
+        canonical_json(value)
+    except (TypeError, ValueError):
+        return False
+    return value is not None

@@ -43,6 +43,8 @@ def country_quality(sites: Int64s, weights: Int64s, scale: int) -> dict[str, Any
 
 def expected_tiles(share: npt.NDArray[np.float64], total: int) -> float:
     """Return the mean number of distinct tiles that `total` independent draws would hit."""
+    if not total:
+        return 0.0
     with np.errstate(divide="ignore"):
         return float(-np.expm1(total * np.log1p(-share)).sum())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
+import stat
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -76,9 +76,12 @@ def open_source(path: Path) -> Source:
             of another format, not UTF-8, or without any row.
     """
     name = path.name.lower()
-    if not os.path.exists(path):
-        raise refusal(path, "does not exist or cannot be reached", "give an existing file")
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise refusal(path, f"cannot be reached: {error.strerror}", "give an existing file"
+                      ) from None
+    if stat.S_ISDIR(mode):
         raise refusal(path, "is a folder", "give one file")
     if name.endswith(".parquet"):
         return ParquetSource(path)

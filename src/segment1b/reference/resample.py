@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,7 +73,8 @@ def build_population(resolution_arcsec: int, out: Path) -> None:
     The file is a GeoTIFF, uint32 people per cell, EPSG:4326, north up, the whole globe, no nodata,
     tiled, DEFLATE; tiles without people are left out of it and read as zeros. The same version of
     GDAL writes the same bytes. Finer cells hold no more knowledge than the source's 180
-    arc-seconds: people are spread evenly inside each source cell. Source: module docstring.
+    arc-seconds: people are spread evenly inside each source cell. At 180 the embedded file is copied. Source:
+    module docstring.
 
     Memory stays below 1 GB at 30 arc-seconds; a band of rows is made and written at a time.
 
@@ -85,13 +87,14 @@ def build_population(resolution_arcsec: int, out: Path) -> None:
             when the file cannot be made there; E_STORAGE_FULL when it cannot be written whole.
     """
     grid = grid_of(resolution_arcsec)
-    with rasterio.open(embedded.surface(embedded.RESOLUTIONS["0.05"])) as source:
-        people = source.read(1)
-        description = source.descriptions[0]
+    source = embedded.surface(embedded.RESOLUTIONS["0.05"])
     temporary = out.with_name(f"{out.name}.{os.getpid()}.tmp")
     try:
-        _write(temporary, grid, people, description)
-        _check(temporary, grid, int(people.sum(dtype=np.uint64)))
+        if resolution_arcsec == SOURCE_ARCSEC:
+            # Its very bytes: surfaces are known by their digest.
+            shutil.copyfile(source, temporary)
+        else:
+            _resample(source, temporary, grid)
         fsync_file(temporary)
         os.replace(temporary, out)
         fsync_folder(out.parent)
@@ -195,6 +198,14 @@ def _band(grid: Grid, people: People, top: int, bottom: int) -> People:
                           left * m - west * k : right * m - west * k]
             band[:, left:right] = _sum(inner, m)
     return band
+
+
+def _resample(source: Path, target: Path, grid: Grid) -> None:
+    with rasterio.open(source) as raster:
+        people = raster.read(1)
+        description = raster.descriptions[0]
+    _write(target, grid, people, description)
+    _check(target, grid, int(people.sum(dtype=np.uint64)))
 
 
 def _write(path: Path, grid: Grid, people: People, description: str | None) -> None:

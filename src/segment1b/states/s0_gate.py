@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from segment1b.errors import Segment1BError
@@ -80,7 +81,7 @@ class S0Gate:
         for table in ingress_groups(reader, dataset, path, list(wanted)):
             for name, value in wanted.items():
                 column = table.column(name)
-                same = pc.fill_null(pc.equal(column, value), False)
+                same = pc.fill_null(pc.equal(column, pa.scalar(value, column.type)), False)
                 if not pc.all(same).as_py():
                     at = pc.index(same, False).as_py()
                     raise Segment1BError(

@@ -13,6 +13,16 @@ from typing import Any
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
 
+_UNUSABLE = (
+    errno.EACCES,
+    errno.EROFS,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+)
+
 
 @contextmanager
 def coded_os_errors(path: Path) -> Iterator[None]:
@@ -27,7 +37,7 @@ def coded_os_errors(path: Path) -> Iterator[None]:
                 "free some space and run again; finished states are kept",
                 path=str(path),
             ) from None
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in _UNUSABLE:
             raise Segment1BError(
                 "E_DATA_ROOT_UNUSABLE",
                 f"{path}: {error.strerror}",
@@ -54,9 +64,10 @@ def fsync_folder(path: Path) -> None:
 def make_folder(path: Path) -> None:
     """Create a folder and its parents, each entry flushed."""
     missing = []
-    while not path.is_dir():
-        missing.append(path)
-        path = path.parent
+    with coded_os_errors(path):
+        while not path.is_dir():
+            missing.append(path)
+            path = path.parent
     for folder in reversed(missing):
         with coded_os_errors(folder):
             folder.mkdir(exist_ok=True)
@@ -91,7 +102,7 @@ def read_json(path: Path) -> Any:
     """Return the value of a JSON file; E_INPUT_UNREADABLE when it is none."""
     try:
         return json.loads(path.read_bytes())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise Segment1BError(
             "E_INPUT_UNREADABLE",
             f"{path} is not JSON: {error}",

@@ -13,7 +13,7 @@ from segment1b.contracts import Column, Dataset
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
 from segment1b.storage.reader import Reader, matching_groups
-from segment1b.storage.receipts import coded_parquet_errors
+from segment1b.storage.receipts import checked_text, coded_parquet_errors
 
 
 def ingress_groups(
@@ -39,17 +39,20 @@ def ingress_groups(
     """
     wanted = [column for column in dataset.columns if column.name in names]
     with coded_parquet_errors(path), pq.ParquetFile(path, pre_buffer=False) as file:
-        present = file.schema_arrow.names
+        present = file.schema_arrow
         for column in wanted:
-            if column.name not in present:
+            if present.names.count(column.name) != 1:
+                many = "several columns" if column.name in present.names else "no column"
                 raise _schema_error(
-                    dataset, path, f"has no column {column.name}", nearest(column.name, present)
+                    dataset, path, f"has {many} {column.name}", nearest(column.name, present.names)
                 )
+            if not _fits(present.field(column.name).type, column):
+                raise _type_error(dataset, path, present.field(column.name).type, column)
         for group, size in matching_groups(file, names, where or {}):
             reader.bytes_read[dataset.id] += size
             table = file.read_row_group(group, columns=names, use_threads=False)
-            yield pa.table(
-                {c.name: _conform(table.column(c.name), c, dataset, path) for c in wanted}
+            yield checked_text(
+                pa.table({c.name: _conform(table.column(c.name), c, dataset, path) for c in wanted})
             )
 
 
@@ -66,29 +69,37 @@ def ingress_table(reader: Reader, dataset_id: str, names: list[str]) -> pa.Table
 def iso_codes(reader: Reader) -> list[str]:
     """Return the country codes of the ISO table in ASCII order."""
     column = ingress_table(reader, "iso3166_canonical_2024", ["country_iso"]).column(0)
-    return sorted(set(column.to_pylist()))
+    return sorted(set(column.drop_null().to_pylist()))
+
+
+def _fits(found: pa.DataType, column: Column) -> bool:
+    if pa.types.is_dictionary(found):
+        found = found.value_type
+    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    raw = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    accepted = {
+        "string": text,
+        "binary": raw,
+        "bool": (pa.types.is_boolean,),
+        "float64": (pa.types.is_floating, pa.types.is_integer),
+    }.get(column.type, (pa.types.is_integer,))
+    return any(one(found) for one in accepted)
 
 
 def _conform(array: pa.ChunkedArray, column: Column, dataset: Dataset, path: Path) -> pa.Array:
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
-    string_like = (
-        pa.types.is_string(array.type)
-        or pa.types.is_large_string(array.type)
-        or pa.types.is_string_view(array.type)
-    )
-    fits = string_like if column.type == "string" else not string_like
-    if fits and pa.types.is_floating(array.type) and column.type != "float64":
-        fits = False
     try:
-        if fits:
-            return array.cast(column.arrow_type, safe=True)
+        return array.cast(column.arrow_type, safe=True)
     except pa.ArrowException:
-        pass
-    raise _schema_error(
+        raise _type_error(dataset, path, array.type, column) from None
+
+
+def _type_error(dataset: Dataset, path: Path, found: pa.DataType, column: Column) -> Segment1BError:
+    return _schema_error(
         dataset,
         path,
-        f"column {column.name} is {array.type}, declared is {column.type}",
+        f"column {column.name} is {found}, declared is {column.type}, or a value does not fit",
         "write it in the declared type",
     )
 

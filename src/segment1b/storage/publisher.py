@@ -104,7 +104,8 @@ def publish_document(
     if not path.exists():
         replace_json(path, value, scratch)
         return document_receipt(relative, canonical_json(value), dataset.volatile), False
-    there = read_json(path)
+    held = read_json(path)
+    there = held if isinstance(held, dict) else {}
     fields = [
         name
         for name in sorted(set(there) | set(value))

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
 from segment1b.storage.durable import read_json
-from segment1b.storage.receipts import Receipt, coded_parquet_errors, hash_files
+from segment1b.storage.receipts import Receipt, checked_text, coded_parquet_errors, hash_files
 
 REPORT_RECEIPTS = {"tile_bounds": "tile_bounds_receipt"}
 
@@ -62,10 +62,11 @@ def committed(
     report = read_json(report_path)
     try:
         receipt = Receipt.from_json(report[REPORT_RECEIPTS.get(dataset.id, "determinism_receipt")])
-    except (KeyError, TypeError):
+        report["input_digests"].items()
+    except (KeyError, TypeError, AttributeError):
         raise Segment1BError(
             "E_INPUT_UNREADABLE",
-            f"{report_path} carries no receipt",
+            f"{report_path} carries no receipt or no input digests",
             "remove the report and run again",
             path=str(report_path),
         ) from None
@@ -176,7 +177,7 @@ class Reader:
             ):
                 for group, size in matching_groups(file, columns, where or {}):
                     self.bytes_read[partition.dataset.id] += size
-                    yield file.read_row_group(group, columns=columns, use_threads=False)
+                    yield checked_text(file.read_row_group(group, columns, use_threads=False))
 
     def _absent(self, dataset: Dataset, why: str) -> Segment1BError:
         code = self.missing.get(dataset.id, "E_REFERENCE_SURFACE_MISSING")

@@ -163,7 +163,17 @@ def column_batches(paths: Sequence[Path], columns: list[str]) -> Iterator[pa.Tab
             file = pq.ParquetFile(path, read_dictionary=columns, pre_buffer=False)
             with file:
                 for group in range(file.num_row_groups):
-                    yield file.read_row_group(group, columns=columns, use_threads=False)
+                    yield checked_text(file.read_row_group(group, columns, use_threads=False))
+
+
+def checked_text(table: pa.Table) -> pa.Table:
+    """Return the table; a damaged string, one that is no UTF-8, raises pa.ArrowInvalid."""
+    for column in table.columns:
+        for chunk in column.chunks:
+            text = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+            if pa.types.is_string(text.type):
+                text.validate(full=True)
+    return table
 
 
 def _column_digest(paths: Sequence[Path], dataset: Dataset, column: Column) -> bytes:
@@ -275,17 +285,15 @@ def _check_order(paths: Sequence[Path], dataset: Dataset) -> None:
         if not rising.all():
             at = int(np.flatnonzero(~rising)[0])
             fault = "duplicate" if equal[at] else "unsorted"
-            place = {
-                name: table.column(name)[max(0, at + (last is None))].as_py()
-                for name in dataset.key
-            }
+            at_fault = at + (last is None)
+            place = {name: table.column(name)[at_fault].as_py() for name in dataset.key}
             raise Segment1BError(
                 dataset.code(fault),
                 f"{dataset.id}: key {place} is "
-                f"{'there twice' if equal[at] else 'out of order'} near row {row + at + 1}",
+                f"{'there twice' if equal[at] else 'out of order'} in row {row + at_fault + 1}",
                 "remove the partition and its run report and run again",
                 dataset=dataset.id,
-                row=row + at + 1,
+                row=row + at_fault + 1,
                 **place,
             )
         row += table.num_rows

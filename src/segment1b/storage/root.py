@@ -29,7 +29,9 @@ def open_root(path: Path) -> Path:
         Segment1BError: E_DATA_ROOT_UNUSABLE when it is a file or cannot be written.
     """
     root = Path(os.path.abspath(path))
-    if root.exists() and not root.is_dir():
+    with coded_os_errors(root):
+        occupied = root.exists() and not root.is_dir()
+    if occupied:
         raise Segment1BError(
             "E_DATA_ROOT_UNUSABLE",
             f"{root} is a file, not a folder",
@@ -101,16 +103,14 @@ def identity_lock(root: Path, identity: Identity, wait_seconds: float) -> Iterat
             "wait for it, or give --wait SECONDS",
             path=str(path),
         ) from None
+    about = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "since_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
     try:
-        owner.write_text(
-            json.dumps(
-                {
-                    "host": socket.gethostname(),
-                    "pid": os.getpid(),
-                    "since_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                }
-            )
-        )
+        with coded_os_errors(owner):
+            owner.write_text(json.dumps(about))
         yield
     finally:
         owner.unlink(missing_ok=True)

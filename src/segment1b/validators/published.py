@@ -1,0 +1,186 @@
+"""What lies in a data root at one identity, looked at once and remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from segment1b.contracts import Contracts, Dataset
+from segment1b.identity import canonical_json
+from segment1b.validators.proofs import (
+    DamagedError,
+    Proof,
+    files_below,
+    prove_bytes,
+    prove_table,
+)
+
+Fault = Literal["absent", "damaged", "schema"]
+_PART = re.compile(r"part-\d{5}\.parquet\Z")
+RECEIPT_FIELDS = {"tile_bounds": "tile_bounds_receipt"}
+
+
+class UnusableError(Exception):
+    """A dataset that no check can look into, with the kind of fault and the reason."""
+
+    def __init__(self, dataset_id: str, fault: Fault, reason: str, path: Path) -> None:
+        super().__init__(f"{dataset_id}: {reason}")
+        self.dataset_id, self.fault, self.reason, self.path = dataset_id, fault, reason, path
+
+    def row(self) -> dict[str, Any]:
+        """Return the fault as an offending row."""
+        return {"dataset": self.dataset_id, "path": str(self.path), "reason": self.reason}
+
+
+@dataclass
+class Published:
+    """One identity of one data root.
+
+    Attributes:
+        root: the data root.
+        contracts: dictionary and schemas.
+        tokens: seed, manifest_fingerprint, parameter_hash.
+        bundle: the validation bundle's folder when it is not where the dictionary says.
+    """
+
+    root: Path
+    contracts: Contracts
+    tokens: Mapping[str, Any]
+    bundle: Path | None = None
+    _proofs: dict[str, Proof | UnusableError] = field(default_factory=dict)
+    _documents: dict[str, Any] = field(default_factory=dict)
+
+    def dataset(self, dataset_id: str) -> Dataset:
+        """Return a dictionary entry."""
+        return self.contracts[dataset_id]
+
+    def path(self, dataset_id: str) -> Path:
+        """Return where a dataset lies (the bundle may have been given another folder)."""
+        if dataset_id == "validation_bundle_1A" and self.bundle is not None:
+            return self.bundle
+        return self.root / self.dataset(dataset_id).locate(self.tokens)
+
+    def files(self, dataset_id: str) -> list[Path]:
+        """Return a dataset's files in ASCII order of relative path; empty when it is absent.
+
+        A table of ours has its part files; what else lies in its folder is `stray`.
+        """
+        there = self._all_files(dataset_id)
+        return [one for one in there if not self._is_stray(dataset_id, one)]
+
+    def stray(self, dataset_id: str) -> list[str]:
+        """Return the names of what lies in the folder of a table of ours and is no part file."""
+        path, there = self.path(dataset_id), self._all_files(dataset_id)
+        strange = [one for one in there if self._is_stray(dataset_id, one)]
+        return [one.relative_to(path).as_posix() for one in strange]
+
+    def _all_files(self, dataset_id: str) -> list[Path]:
+        path = self.path(dataset_id)
+        return files_below(path) if path.exists() else []
+
+    def _is_stray(self, dataset_id: str, file: Path) -> bool:
+        ours = is_our_table(self.dataset(dataset_id))
+        return ours and not (file.parent == self.path(dataset_id) and _PART.match(file.name))
+
+    def document(self, dataset_id: str) -> Any:
+        """Return a JSON document that fits its schema.
+
+        Raises:
+            UnusableError: absent, not JSON, or of another shape.
+        """
+        if dataset_id not in self._documents:
+            self._documents[dataset_id] = self._read_document(dataset_id)
+        found = self._documents[dataset_id]
+        if isinstance(found, UnusableError):
+            raise found
+        return found
+
+    def _read_document(self, dataset_id: str) -> Any:
+        path = self.path(dataset_id)
+        try:
+            value = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return UnusableError(dataset_id, "absent", "is absent", path)
+        except (OSError, ValueError) as error:
+            return UnusableError(dataset_id, "damaged", f"is not JSON: {error}", path)
+        problems = self.contracts.schemas.problems(self.dataset(dataset_id).schema_ref, value)
+        if problems:
+            return UnusableError(dataset_id, "schema", "; ".join(problems[:3]), path)
+        return value
+
+    def proof(self, dataset_id: str) -> Proof:
+        """Return the proof of a table of ours (every value read) or of any other dataset's bytes.
+
+        Raises:
+            UnusableError: absent, damaged, or without the declared columns.
+        """
+        if dataset_id not in self._proofs:
+            try:
+                self._proofs[dataset_id] = self._take_proof(dataset_id)
+            except UnusableError as error:
+                self._proofs[dataset_id] = error
+        found = self._proofs[dataset_id]
+        if isinstance(found, UnusableError):
+            raise found
+        return found
+
+    def _take_proof(self, dataset_id: str) -> Proof:
+        dataset, path = self.dataset(dataset_id), self.path(dataset_id)
+        files = self.files(dataset_id)
+        if not files:
+            raise UnusableError(dataset_id, "absent", "is absent", path)
+        if not is_our_table(dataset):
+            return prove_bytes(path.parent if path.is_file() else path, files)
+        try:
+            proof = prove_table(path, files, declared_columns(dataset))
+        except DamagedError as error:
+            raise UnusableError(dataset_id, "damaged", f"cannot be read: {error}", path) from None
+        declared = {(name, kind) for name, kind, _ in declared_columns(dataset)}
+        for file in proof.files:
+            missing = declared - {(name, kind) for name, kind, _ in file.columns}
+            if missing:
+                lacks = ", ".join(f"{name} {kind}" for name, kind in sorted(missing))
+                raise UnusableError(dataset_id, "schema", f"{file.name} lacks {lacks}", path)
+        return proof
+
+    def receipt(self, dataset_id: str) -> dict[str, Any]:
+        """Return the receipt that the run report carries for a table of ours.
+
+        Raises:
+            UnusableError: there is no usable report.
+        """
+        report = self.document(str(self.dataset(dataset_id).receipt_in))
+        receipt: dict[str, Any] = report[RECEIPT_FIELDS.get(dataset_id, "determinism_receipt")]
+        return receipt
+
+    def digest_today(self, dataset_id: str) -> str | None:
+        """Return the digest by which a run report names an input, over the bytes as they are now.
+
+        Tables of ours give their content digest, documents that of their content without clocks,
+        anything else the SHA-256 over the bytes of all files in name order.
+
+        Raises:
+            UnusableError: the dataset cannot be looked into.
+        """
+        dataset = self.dataset(dataset_id)
+        if dataset.kind == "document":
+            value = self.document(dataset_id)
+            kept = {name: item for name, item in value.items() if name not in dataset.volatile}
+            return hashlib.sha256(canonical_json(kept)).hexdigest()
+        proof = self.proof(dataset_id)
+        return proof.content if dataset.receipt_in else proof.composite
+
+
+def is_our_table(dataset: Dataset) -> bool:
+    """Return whether a dataset is a table that segment 1B publishes with a receipt."""
+    return dataset.kind == "table" and dataset.receipt_in is not None
+
+
+def declared_columns(dataset: Dataset) -> list[tuple[str, str, bool]]:
+    """Return (name, type, nullable) of each declared column, in order."""
+    return [(f.name, str(f.type), f.nullable) for f in dataset.arrow_schema]

@@ -1,0 +1,80 @@
+"""What a check says: the rule it proves and the rows that offend against it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+SHOWN_ROWS = 20
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The verdict of one check.
+
+    Attributes:
+        state: s0 to s4.
+        name: short name of the check, unique within its state.
+        code: the error code that offending rows mean.
+        scope: R run, C country, P pair, T tile.
+        proves: one sentence that holds when nothing offends.
+        offending: how many rows offend.
+        rows: the first 20 of them, with key, what was found and what was expected.
+        detail: what else a reader needs to know, for example which checks were not possible.
+    """
+
+    state: str
+    name: str
+    code: str
+    scope: str
+    proves: str
+    offending: int
+    rows: list[Row]
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Return whether nothing offends."""
+        return self.offending == 0
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a check is called, which code its offenders carry and what it proves."""
+
+    state: str
+    name: str
+    code: str
+    scope: str
+    proves: str
+
+    def judge(self, offenders: Iterable[Row], detail: str = "", code: str = "") -> CheckResult:
+        """Return the verdict over some offending rows; `code` overrides the rule's own."""
+        rest: Iterator[Row] = iter(offenders)
+        shown = list(itertools.islice(rest, SHOWN_ROWS))
+        return self.counted(len(shown) + sum(1 for _ in rest), shown, detail, code)
+
+    def counted(
+        self, offending: int, shown: list[Row], detail: str = "", code: str = ""
+    ) -> CheckResult:
+        """Return the verdict over offenders that were counted already."""
+        return CheckResult(
+            self.state,
+            self.name,
+            code or self.code,
+            self.scope,
+            self.proves,
+            offending,
+            shown[:SHOWN_ROWS],
+            detail,
+        )
+
+
+def differences(found: dict[str, Any], expected: dict[str, Any], **place: Any) -> Iterator[Row]:
+    """Yield a row for each name whose found value is not the expected one."""
+    for name in sorted(set(found) | set(expected)):
+        if found.get(name) != expected.get(name):
+            yield {**place, "field": name, "found": found.get(name), "expected": expected.get(name)}

@@ -1,0 +1,366 @@
+"""Bad input gets one error with a code and a place, and nothing is published."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import rasterio
+import shapely
+from rasterio.transform import Affine
+
+import worlds
+from segment1b.errors import Segment1BError
+
+
+@pytest.fixture(scope="module")
+def surfaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return worlds.lay_small_world(tmp_path_factory.mktemp("world"), degrees=1.0)
+
+
+@pytest.fixture
+def root(surfaces: Path, tmp_path: Path) -> Path:
+    shutil.copytree(surfaces, tmp_path / "root")
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def outlets(tmp_path: Path) -> Path:
+    return worlds.outlet_list(tmp_path / "outlets.csv")
+
+
+def published(root: Path) -> list[str]:
+    """Return the segment's own datasets that are visible under a root."""
+    folder = root / "data" / "layer1" / "1B"
+    return sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+
+
+def refused(root: Path, **settings: Any) -> Segment1BError:
+    """Run, expect a coded refusal, and check that it is recorded and staging is clean."""
+    with pytest.raises(Segment1BError) as caught:
+        worlds.run(root, **settings)
+    records = [json.loads(p.read_text()) for p in (root / "control" / "failures").iterdir()]
+    assert caught.value.code in {record["code"] for record in records}
+    assert not [p for p in (root / ".staging").iterdir() if p.is_dir()]
+    return caught.value
+
+
+def rewrite_countries(root: Path, change: Callable[[str, Any], Any], **metadata: Any) -> None:
+    """Rewrite world_countries with each geometry changed, and other GeoParquet metadata."""
+    path = worlds.place(root, "world_countries")
+    table = pq.read_table(path)
+    codes = table.column("country_iso").to_pylist()
+    shapes = [
+        change(code, shapely.from_wkb(wkb))
+        for code, wkb in zip(codes, table.column("geom").to_pylist(), strict=True)
+    ]
+    out = pa.table(
+        {
+            "country_iso": codes,
+            "geom": pa.array(
+                [None if s is None else shapely.to_wkb(s) for s in shapes], pa.binary()
+            ),
+        }
+    )
+    geo = {
+        "version": "1.1.0",
+        "primary_column": "geom",
+        "columns": {"geom": {"encoding": "WKB", "geometry_types": [], **metadata}},
+    }
+    pq.write_table(out.replace_schema_metadata({"geo": json.dumps(geo)}), path)
+
+
+BOWTIE = shapely.Polygon([(5, 50), (7, 52), (7, 50), (5, 52)])
+
+
+@pytest.mark.parametrize(
+    ("what", "shape"),
+    [
+        ("self-intersecting", BOWTIE),
+        ("empty", shapely.Polygon()),
+        ("a line", shapely.LineString([(4, 51), (6, 52)])),
+        ("absent", None),
+    ],
+)
+def test_an_unusable_polygon_is_e001_and_names_its_country_and_row(
+    root: Path, outlets: Path, what: str, shape: Any
+) -> None:
+    rewrite_countries(root, lambda code, old: shape if code == "NL" else old)
+    error = refused(root, outlets=outlets)
+    assert error.code == "E001_GEO_INVALID"
+    assert error.scope["country_iso"] == "NL"
+    assert error.scope["row"] == 4
+    assert "tile_index" not in published(root)
+
+
+def test_polygons_in_another_crs_are_e007(root: Path, outlets: Path) -> None:
+    crs = {"name": "WGS 84 / Pseudo-Mercator", "id": {"authority": "EPSG", "code": 3857}}
+    rewrite_countries(root, lambda _, old: old, crs=crs)
+    error = refused(root, outlets=outlets)
+    assert error.code == "E007_CRS_MISMATCH"
+    assert "Pseudo-Mercator" in error.message
+
+
+def test_a_polygon_with_an_unknown_code_is_e005(root: Path, outlets: Path) -> None:
+    path = worlds.place(root, "world_countries")
+    table = pq.read_table(path)
+    codes = ["XX" if c == "PT" else c for c in table.column("country_iso").to_pylist()]
+    pq.write_table(table.set_column(0, "country_iso", pa.array(codes)), path)
+    error = refused(root, outlets=outlets)
+    assert error.code == "E005_ISO_FK"
+    assert error.scope["country_iso"] == "XX"
+
+
+def test_a_polygon_uncut_at_the_antimeridian_gives_the_tiles_of_the_cut_one(
+    root: Path, outlets: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(root, tmp_path / "cut")
+    ring = [(178.0, -19.0), (-178.0, -19.0), (-178.0, -16.0), (178.0, -16.0)]
+    uncut = shapely.Polygon(ring)
+    cut = shapely.MultiPolygon([shapely.box(178, -19, 180, -16), shapely.box(-180, -19, -178, -16)])
+    rewrite_countries(root, lambda code, old: uncut if code == "FJ" else old)
+    rewrite_countries(tmp_path / "cut", lambda code, old: cut if code == "FJ" else old)
+    assert worlds.digests(worlds.run(root, outlets=outlets)) == worlds.digests(
+        worlds.run(tmp_path / "cut", outlets=outlets)
+    )
+
+
+def test_a_polygon_winding_over_a_pole_covers_it(root: Path, tmp_path: Path) -> None:
+    cap = shapely.Polygon([(lon, -70.0) for lon in (-150, -90, -30, 30, 90, 150)])
+    rewrite_countries(root, lambda code, old: cap if code == "ZA" else old)
+    (tmp_path / "one.csv").write_text("merchant_id,country_iso,n_outlets\n1,ZA,1\n")
+    result = worlds.run(root, outlets=tmp_path / "one.csv", to_state="s1")
+    counters = result.outcomes[-1].report["by_country"]["ZA"]
+    assert counters["cells_included"] == 20 * 360
+    assert counters["tile_id_max"] == 180 * 360 - 1
+
+
+def rewrite_raster(root: Path, change: Callable[[Any, dict[str, Any]], Any]) -> None:
+    """Rewrite the population raster with other values or another profile."""
+    path = worlds.place(root, "population_raster_2025")
+    with rasterio.open(path) as source:
+        values, profile = source.read(1), dict(source.profile)
+    values = change(values, profile)
+    with rasterio.open(path, "w", **profile) as target:
+        target.write(values, 1)
+
+
+def turned(values: Any, profile: dict[str, Any]) -> Any:
+    profile["transform"] = profile["transform"] * Affine.rotation(10)
+    return values
+
+
+def south_up(values: Any, profile: dict[str, Any]) -> Any:
+    profile["transform"] = Affine(1.0, 0.0, -180.0, 0.0, 1.0, -90.0)
+    return values[::-1]
+
+
+def projected(values: Any, profile: dict[str, Any]) -> Any:
+    profile["crs"] = "ESRI:54009"
+    return values
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (turned, "E002_RASTER_MISMATCH"),
+        (south_up, "E002_RASTER_MISMATCH"),
+        (projected, "E007_CRS_MISMATCH"),
+    ],
+)
+def test_a_raster_that_is_not_north_up_in_degrees_is_refused_with_a_gdalwarp_line(
+    root: Path, outlets: Path, change: Any, code: str
+) -> None:
+    rewrite_raster(root, change)
+    error = refused(root, outlets=outlets)
+    assert error.code == code
+    assert "gdalwarp" in error.hint
+    assert "tile_index" not in published(root)
+
+
+@pytest.mark.parametrize("value", [np.nan, -1.0, np.inf, -np.inf, 1e30])
+def test_impossible_population_is_e105_and_names_country_and_cell(
+    root: Path, outlets: Path, value: float
+) -> None:
+    def put(values: Any, profile: dict[str, Any]) -> Any:
+        profile.update(dtype="float64", nodata=None)
+        values = values.astype(np.float64)
+        values[37, 185] = value  # 52.5 N, 5.5 E: the Netherlands
+        return values
+
+    rewrite_raster(root, put)
+    error = refused(root, outlets=outlets)
+    assert error.code == "E105_NORMALIZATION"
+    assert error.scope["country_iso"] == "NL"
+    assert (error.scope["raster_row"], error.scope["raster_col"]) == (37, 185)
+    assert "tile_weights" not in published(root)
+
+
+@pytest.mark.parametrize("nodata", [-99999.0, np.nan])
+def test_declared_nodata_counts_as_nobody(root: Path, outlets: Path, nodata: float) -> None:
+    def put(values: Any, profile: dict[str, Any]) -> Any:
+        profile.update(dtype="float32", nodata=nodata)
+        values = values.astype(np.float32)
+        values[values == 0] = nodata
+        return values
+
+    plain = worlds.digests(
+        worlds.run(shutil.copytree(root, root.parent / "plain"), outlets=outlets)
+    )
+    rewrite_raster(root, put)
+    assert worlds.digests(worlds.run(root, outlets=outlets))["s2"] == plain["s2"]
+
+
+def test_a_country_outside_the_raster_has_no_tiles_and_s3_lists_it_with_its_outlets(
+    root: Path, outlets: Path
+) -> None:
+    def crop(values: Any, profile: dict[str, Any]) -> Any:
+        profile["height"] = 100  # down to 10 S: no Fiji, Lesotho or South Africa
+        return values[:100]
+
+    rewrite_raster(root, crop)
+    error = refused(root, outlets=outlets)
+    assert error.code == "E303_MISSING_WEIGHTS"
+    assert set(error.scope["countries"]) == {"FJ", "LS", "ZA"}
+    assert all(count > 0 for count in error.scope["countries"].values())
+    kept = worlds.run(root, outlets=outlets, to_state="s1")
+    assert kept.outcomes[-1].report["countries_without_tiles"] == ["FJ", "LS", "ZA"]
+
+
+def test_a_dp_too_small_for_the_tiles_is_e105_before_any_work(root: Path, outlets: Path) -> None:
+    error = refused(root, outlets=outlets, settings=("dp=3",))
+    assert error.code == "E105_NORMALIZATION"
+    assert "raise prep.dp" in error.hint
+    assert "tile_weights" not in published(root)
+
+
+def test_the_policy_cannot_exclude_an_unknown_country(root: Path, outlets: Path) -> None:
+    error = refused(root, outlets=outlets, settings=("exclude_countries=[XQ]",))
+    assert error.code == "E315_POLICY_ISO_UNKNOWN"
+
+
+def test_excluded_countries_are_left_out_and_listed_with_pairs_and_sites(
+    root: Path, outlets: Path
+) -> None:
+    result = worlds.run(root, outlets=outlets, settings=("exclude_countries=[NL, PT]",))
+    report = result.outcomes[3].report
+    rows = [line.split(",") for line in outlets.read_text().splitlines()[1:]]
+    for code in ("NL", "PT"):
+        mine = [int(n) for _, c, n in rows if c == code]
+        assert report["excluded_by_policy"][code] == {"pairs": len(mine), "sites": sum(mine)}
+    kept = sum(int(n) for _, c, n in rows if c not in ("NL", "PT"))
+    assert result.outcomes[4].report["sites_total"] == kept
+
+
+@pytest.mark.parametrize(
+    "dataset_id", ["iso3166_canonical_2024", "world_countries", "population_raster_2025"]
+)
+@pytest.mark.parametrize("damage", ["truncated", "other bytes"])
+def test_a_damaged_surface_is_named(
+    root: Path, outlets: Path, dataset_id: str, damage: str
+) -> None:
+    path = worlds.place(root, dataset_id)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] if damage == "truncated" else b"nonsense" * 100)
+    error = refused(root, outlets=outlets)
+    assert error.code == "E_INPUT_UNREADABLE"
+    assert str(path) in error.message
+    assert "tile_weights" not in published(root)
+
+
+@pytest.mark.parametrize("dataset_id", ["world_countries", "tz_world_2025a"])
+def test_an_absent_surface_is_named(root: Path, outlets: Path, dataset_id: str) -> None:
+    worlds.place(root, dataset_id).unlink()
+    error = refused(root, outlets=outlets)
+    assert error.code == "E_REFERENCE_SURFACE_MISSING"
+    assert dataset_id in error.message
+
+
+@pytest.mark.parametrize("state", ["s1", "s2", "s3"])
+def test_published_parts_that_were_cut_short_are_refused_by_the_next_run(
+    root: Path, outlets: Path, state: str
+) -> None:
+    result = worlds.run(root, outlets=outlets)
+    folder = next(o for o in result.outcomes if o.state == state).datasets[0]
+    part = next(folder.iterdir())
+    part.write_bytes(part.read_bytes()[:-10])
+    error = refused(root, outlets=outlets)
+    assert error.code in ("E107_DETERMINISM", "E313_NONDETERMINISTIC_OUTPUT")
+    assert str(folder) in error.message
+
+
+def test_the_same_hash_with_another_policy_is_refused(root: Path, outlets: Path) -> None:
+    given = "ab" * 32
+    worlds.run(root, outlets=outlets, parameter_hash=given)
+    error = refused(root, outlets=outlets, parameter_hash=given, settings=("dp=11",))
+    assert error.code == "E_PARAMETER_HASH_REUSED"
+    assert "policy" in error.message
+
+
+def test_the_same_hash_with_another_surface_is_refused(root: Path, outlets: Path) -> None:
+    given = "cd" * 32
+    worlds.run(root, outlets=outlets, parameter_hash=given)
+
+    def more(values: Any, profile: dict[str, Any]) -> Any:
+        return values + np.uint32(1)
+
+    rewrite_raster(root, more)
+    error = refused(root, outlets=outlets, parameter_hash=given)
+    assert error.code == "E_PARAMETER_HASH_REUSED"
+    assert "surfaces" in error.message
+
+
+def test_a_changed_published_plan_is_never_overwritten(root: Path, outlets: Path) -> None:
+    result = worlds.run(root, outlets=outlets)
+    plan = result.outcomes[4].datasets[0]
+    part = next(plan.iterdir())
+    table = pq.read_table(part)
+    pq.write_table(table.slice(0, table.num_rows - 1), part)
+    before = part.read_bytes()
+    error = refused(root, outlets=outlets)
+    assert error.code == "E410_NONDETERMINISTIC_OUTPUT"
+    assert part.read_bytes() == before
+
+
+def test_a_data_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(Segment1BError) as caught:
+        worlds.run(tmp_path / "file")
+    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+
+
+def test_a_grid_that_is_not_the_roots_is_e002(root: Path, outlets: Path) -> None:
+    error = refused(root, outlets=outlets, settings=("grid=0.1",))
+    assert error.code == "E002_RASTER_MISMATCH"
+
+
+@pytest.mark.parametrize(("first", "last"), [("s9", "s4"), ("s3", "s1")])
+def test_states_that_cannot_be_run_are_a_usage_error(root: Path, first: str, last: str) -> None:
+    with pytest.raises(Segment1BError) as caught:
+        worlds.run(root, from_state=first, to_state=last)
+    assert caught.value.code == "E_USAGE"
+
+
+def test_skipping_the_gate_without_its_receipt_is_e301(root: Path, outlets: Path) -> None:
+    worlds.run(root, outlets=outlets, to_state="s2", skip_s0=True)
+    error = refused(root, from_state="s3")
+    assert error.code == "E301_NO_PASS_FLAG"
+
+
+def test_two_bundles_in_a_root_are_listed(root: Path, outlets: Path, tmp_path: Path) -> None:
+    worlds.run(root, outlets=outlets, to_state="s0")
+    other = tmp_path / "other.csv"
+    other.write_text("merchant_id,country_iso,n_outlets\n5,NL,3\n")
+    second = worlds.run(root, outlets=other, to_state="s0")
+    error = refused(root)
+    assert error.code == "E_USAGE"
+    assert str(second.identity["manifest_fingerprint"]) in error.message
+    chosen = worlds.run(root, manifest_fingerprint=second.identity["manifest_fingerprint"])
+    assert chosen.outcomes[4].report["sites_total"] == 3

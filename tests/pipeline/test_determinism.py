@@ -1,0 +1,156 @@
+"""The same inputs and identity give the same bytes for any workers, engine, order and locale."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import worlds
+from segment1b.pipeline import RunResult
+from segment1b.states import STATES
+
+
+@pytest.fixture(scope="module")
+def surfaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return worlds.lay_small_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def outlets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return worlds.outlet_list(tmp_path_factory.mktemp("list") / "outlets.csv")
+
+
+@pytest.fixture(scope="module")
+def first(surfaces: Path, outlets: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    root = tmp_path_factory.mktemp("first") / "root"
+    shutil.copytree(surfaces, root)
+    return worlds.run(root, outlets=outlets, workers=1, engine="serial", settings=STABLE)
+
+
+STABLE = ("allocation.law=stable",)
+
+
+def rerun(surfaces: Path, tmp_path: Path, **settings: Any) -> RunResult:
+    shutil.copytree(surfaces, tmp_path / "root")
+    return worlds.run(tmp_path / "root", settings=STABLE, **settings)
+
+
+def file_bytes(result: RunResult) -> dict[str, str]:
+    """Return the SHA-256 over the bytes of every dataset that a run has published."""
+    return {
+        o.state: o.report["determinism_receipt"]["sha256_hex"]
+        for o in result.outcomes
+        if o.state != "s0"
+    }
+
+
+@pytest.mark.parametrize(
+    ("engine", "workers"),
+    [
+        ("serial", 1),
+        ("threads", 1),
+        ("threads", 2),
+        ("threads", 5),
+        ("processes", 1),
+        ("processes", 2),
+    ],
+)
+def test_engine_and_workers_change_no_byte(
+    surfaces: Path, outlets: Path, first: RunResult, tmp_path: Path, engine: str, workers: int
+) -> None:
+    again = rerun(surfaces, tmp_path, outlets=outlets, engine=engine, workers=workers)
+    assert worlds.digests(again) == worlds.digests(first)
+    assert file_bytes(again) == file_bytes(first)
+
+
+def test_a_shuffled_outlet_list_gives_the_same_plan(
+    surfaces: Path, outlets: Path, first: RunResult, tmp_path: Path
+) -> None:
+    header, *rows = outlets.read_text().splitlines()
+    random.Random(3).shuffle(rows)
+    shuffled = tmp_path / "shuffled.csv"
+    shuffled.write_text("\n".join([header, *rows]) + "\n")
+    assert worlds.digests(rerun(surfaces, tmp_path, outlets=shuffled)) == worlds.digests(first)
+
+
+def test_country_polygons_in_another_order_give_the_same_tiles_and_plan(
+    surfaces: Path, outlets: Path, first: RunResult, tmp_path: Path
+) -> None:
+    shutil.copytree(surfaces, tmp_path / "root")
+    path = worlds.place(tmp_path / "root", "world_countries")
+    table = pq.read_table(path)
+    order = list(range(table.num_rows))
+    random.Random(5).shuffle(order)
+    pq.write_table(table.take(pa.array(order)), path)
+    again = worlds.run(tmp_path / "root", settings=STABLE, outlets=outlets)
+    assert again.identity["parameter_hash"] != first.identity["parameter_hash"]
+    assert worlds.digests(again) == worlds.digests(first)
+
+
+def test_the_order_in_which_shards_are_worked_changes_nothing(
+    surfaces: Path,
+    outlets: Path,
+    first: RunResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Results are consumed in canonical order, so the shards are worked beforehand, backwards.
+    for state in STATES.values():
+        plain = state.shards
+
+        def backwards(run: Any, reader: Any, state: Any = state, plain: Any = plain) -> Any:
+            shards = plain(run, reader)
+            for shard in reversed(shards):
+                state.work(run, shard)
+            return shards
+
+        monkeypatch.setattr(state, "shards", backwards)
+    again = rerun(surfaces, tmp_path, outlets=outlets, workers=2)
+    assert worlds.digests(again) == worlds.digests(first)
+
+
+@pytest.mark.parametrize(
+    ("zone", "locale"), [("Pacific/Kiritimati", "de_DE.UTF-8"), ("America/St_Johns", "C")]
+)
+def test_time_zone_and_locale_change_no_byte(
+    surfaces: Path, outlets: Path, first: RunResult, tmp_path: Path, zone: str, locale: str
+) -> None:
+    shutil.copytree(surfaces, tmp_path / "root")
+    environment = {**os.environ, "TZ": zone, "LANG": locale, "LC_ALL": locale}
+    command = [
+        sys.executable,
+        "-m",
+        "segment1b",
+        "run",
+        "--data-root",
+        tmp_path / "root",
+        "--outlets",
+        outlets,
+        "--set",
+        STABLE[0],
+        "--quiet",
+    ]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+    again = worlds.run(tmp_path / "root", settings=STABLE)
+    assert all(outcome.reused for outcome in again.outcomes if outcome.state != "s0")
+    assert file_bytes(again) == file_bytes(first)
+
+
+def test_every_python_and_library_version_comes_to_the_golden_digests(first: RunResult) -> None:
+    # These change only with a law, a schema or the embedded data, and then the changelog says so.
+    assert worlds.digests(first) == {
+        "s1": "a5d8d8416332ea7b677fce0d77375796e05e754847bda6e5472fa57883e1fa7b",
+        "s1b": "909e8cd06b49351b95c43a6c785b36a65abcff2f8e02bb377a0c364e01e165a8",
+        "s2": "239e462a350c735f8d02092e7e9e53f585beed453c7838320d23be0dcc4838b1",
+        "s3": "b8989f9d85861e1cb41c0244c66ad2164bd50e6453b3d4ec6d00b14a51407cda",
+        "s4": "3fa5f8b29234a7096c46ec95d913bb9657dc8c668f6de2afcebba7c5bcd9f0bc",
+    }
