@@ -32,10 +32,13 @@ class Meter:
         self.peak_rss = self.peak_files = 0
         self._own = psutil.Process()
         self._children: dict[int, float] = {}
+        self._earlier: dict[int, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample_until_stopped, daemon=True)
 
     def __enter__(self) -> Meter:
+        self._sample()
+        self._earlier = dict(self._children)
         self._wall0, self._cpu0 = time.perf_counter(), time.process_time()
         self._thread.start()
         return self
@@ -50,7 +53,8 @@ class Meter:
         self._thread.join()
         self._sample()
         self.wall = time.perf_counter() - self._wall0
-        self.cpu = time.process_time() - self._cpu0 + sum(self._children.values())
+        children = sum(t - self._earlier.get(pid, 0.0) for pid, t in self._children.items())
+        self.cpu = time.process_time() - self._cpu0 + children
 
     def _sample_until_stopped(self) -> None:
         while not self._stop.wait(_PERIOD_SECONDS):

@@ -2,78 +2,117 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import shapely
 from shapely import MultiPolygon, Polygon
 
 Coordinates = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+# Degrees; 180.0000000001 is rounding, not land beyond the date line.
+_NUISANCE = 1e-9
+
+
+class _Ring(NamedTuple):
+    """Coordinates [n, 2] without jumps, and whether they wind around the globe."""
+
+    xy: Coordinates
+    winds: bool
 
 
 def cut(geometry: Polygon | MultiPolygon) -> MultiPolygon:
     """Return the geometry with every piece inside longitudes -180 to 180.
 
     A ring edge with |dlon| > 180 crosses the date line: its ring is unwrapped by +-360, cut at
-    +-180, and the pieces are shifted back. Edges with both ends on a pole are seams and stay. A
-    ring that winds 360 degrees is closed over its pole. What needs no cut comes back untouched.
+    +-180, and the pieces are shifted back. Rings that are drawn past +-180 are unwrapped already.
+    Edges with both ends on a pole are seams and stay. A ring that winds 360 degrees is closed over
+    the pole of its hemisphere. What needs no cut comes back untouched.
 
     Raises:
         ValueError: a polygon that has to be cut is invalid; the reason and place are named.
     """
-    parts: list[Polygon] = []
-    for polygon in shapely.get_parts(geometry):
-        parts += _pieces(polygon) if _crosses(polygon) else [polygon]
-    return MultiPolygon(parts)
+    if _needs_cut(geometry):
+        parts: list[Polygon] = []
+        for polygon in shapely.get_parts(geometry):
+            parts += _cut(polygon) if _needs_cut(polygon) else [polygon]
+        return MultiPolygon(parts)
+    return geometry if isinstance(geometry, MultiPolygon) else MultiPolygon([geometry])
 
 
-def _crosses(polygon: Polygon) -> bool:
-    coordinates, ring = shapely.get_coordinates(shapely.get_rings(polygon), return_index=True)
+def _needs_cut(geometry: Polygon | MultiPolygon) -> bool:
+    rings = shapely.get_rings(shapely.get_parts(geometry))
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
     same = ring[1:] == ring[:-1]
-    return bool((_jumps(coordinates) & same).any())
+    beyond = np.abs(xy[:, 0]) > 180.0 + _NUISANCE
+    return bool(beyond.any() or (_jumps(xy) & same).any())
 
 
-def _jumps(coordinates: Coordinates) -> npt.NDArray[np.bool_]:
-    """Return which edges cross the date line, bool [n-1]."""
-    lat = coordinates[:, 1]
-    seam = (np.abs(lat[1:]) == 90.0) & (lat[1:] == lat[:-1])
-    jumps: npt.NDArray[np.bool_] = (np.abs(np.diff(coordinates[:, 0])) > 180.0) & ~seam
+def _seams(xy: Coordinates) -> Bools:
+    start, end = xy[:-1, 1], xy[1:, 1]
+    seams: Bools = (np.abs(start) == 90.0) & (start == end)
+    return seams
+
+
+def _jumps(xy: Coordinates) -> Bools:
+    jumps: Bools = (np.abs(np.diff(xy[:, 0])) > 180.0) & ~_seams(xy)
     return jumps
 
 
-def _unwrapped(coordinates: Coordinates) -> Coordinates:
-    """Return a ring without jumps; one that winds around the globe is closed over its pole."""
-    steps = np.diff(coordinates[:, 0])
-    turns = np.where(_jumps(coordinates), -360.0 * np.sign(steps), 0.0)
-    out = coordinates.copy()
+def _unwrapped(xy: Coordinates) -> _Ring:
+    turns = np.where(_jumps(xy), -360.0 * np.rint(np.diff(xy[:, 0]) / 360.0), 0.0)
+    left_over = turns.sum()
+    if left_over and _seams(xy).any():
+        # The ring already runs along its pole, where longitude means nothing: the turn is there.
+        steps = np.abs(np.diff(xy[:, 0]))
+        turns[np.argmax(np.where(_seams(xy), steps, -1.0))] -= left_over
+        left_over = 0.0
+    out = xy.copy()
     out[1:, 0] += np.cumsum(turns)
-    if out[-1, 0] != out[0, 0]:
-        pole = 90.0 if coordinates[:, 1].mean() > 0 else -90.0
+    if left_over:
+        pole = 90.0 if xy[:, 1].mean() > 0 else -90.0
         out = np.vstack([out, [out[-1, 0], pole], [out[0, 0], pole], out[0]])
-    return out
+    return _Ring(out, bool(left_over))
 
 
-def _pieces(polygon: Polygon) -> list[Polygon]:
+def _cut(polygon: Polygon) -> list[Polygon]:
     shell = _unwrapped(shapely.get_coordinates(polygon.exterior))
+    holes = [_unwrapped(shapely.get_coordinates(ring)) for ring in polygon.interiors]
+    if not any(ring.winds for ring in (shell, *holes)):
+        return _strips(Polygon(shell.xy, [_beside(hole.xy, shell.xy) for hole in holes]))
+    # A cap has no frame of longitudes that holes fit into: they are cut out of its pieces.
+    kept = shapely.union_all(_strips(Polygon(shell.xy)))
+    lost = shapely.union_all([piece for hole in holes for piece in _strips(Polygon(hole.xy))])
+    return _polygons(shapely.difference(kept, lost))
+
+
+def _beside(hole: Coordinates, shell: Coordinates) -> Coordinates:
+    """Return a hole, which was unwrapped by itself, in the frame of its shell."""
     low, high = shell[:, 0].min(), shell[:, 0].max()
-    holes = []
-    for interior in polygon.interiors:
-        hole = _unwrapped(shapely.get_coordinates(interior))
-        # A hole is unwrapped by itself: bring it into the frame of its shell.
-        middle = (hole[:, 0].min() + hole[:, 0].max()) / 2
-        while middle < low:
-            hole[:, 0] += 360.0
-            middle += 360.0
-        while middle > high:
-            hole[:, 0] -= 360.0
-            middle -= 360.0
-        holes.append(hole)
-    whole = Polygon(shell, holes)
+    middle = (hole[:, 0].min() + hole[:, 0].max()) / 2
+    east = max(np.ceil((low - middle) / 360.0), 0.0)
+    west = max(np.ceil((middle - high) / 360.0), 0.0)
+    moved = hole.copy()
+    moved[:, 0] += 360.0 * (east - west)
+    return moved
+
+
+def _strips(whole: Polygon) -> list[Polygon]:
+    """Return the pieces between one date line and the next, each shifted into -180 to 180."""
     if not whole.is_valid:
         raise ValueError(f"{shapely.is_valid_reason(whole)} (longitudes unwrapped)")
+    low, _, high, _ = whole.bounds
+    first = int(np.floor((low + 180.0 + _NUISANCE) / 360.0))
+    last = int(np.ceil((high + 180.0 - _NUISANCE) / 360.0))
     pieces: list[Polygon] = []
-    for turn in range(int(np.floor((low + 180.0) / 360.0)), int(np.ceil((high + 180.0) / 360.0))):
+    for turn in range(first, last):
         strip = shapely.box(360.0 * turn - 180.0, -90.0, 360.0 * turn + 180.0, 90.0)
         piece = shapely.intersection(whole, strip)
         moved = shapely.transform(piece, lambda xy, turn=turn: xy - [360.0 * turn, 0.0])
-        pieces += [p for p in shapely.get_parts(moved) if p.geom_type == "Polygon"]
+        pieces += _polygons(moved)
     return pieces
+
+
+def _polygons(geometry: shapely.Geometry) -> list[Polygon]:
+    return [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon"]

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.types as pt
 import shapely
-from shapely import MultiPolygon
+from shapely import MultiPolygon, Polygon
 
 from segment1b.errors import Segment1BError
 from segment1b.geo.antimeridian import cut
 
-_WGS84 = {("EPSG", "4326"), ("OGC", "CRS84")}
+_WGS84 = ("EPSG:4326", "OGC:CRS84")
+_MAX_LON, _MAX_LAT = 360.0, 90.0
 
 
 def read_countries(path: Path, iso_codes: set[str]) -> dict[str, MultiPolygon]:
     """Return the shape of each country of a GeoParquet file, by code in ASCII order.
 
+    Several rows or parts of one country are united after the cut at the antimeridian.
+
     Args:
-        path: file with columns country_iso and geom (WKB, longitude first).
+        path: file with columns country_iso and geom (WKB, degrees, longitude first).
         iso_codes: the codes of the ISO table.
 
     Raises:
         Segment1BError: E007_CRS_MISMATCH, E005_ISO_FK (all unknown codes), E001_GEO_INVALID
             (country, row and reason), E_INPUT_SCHEMA_INVALID, E_INPUT_UNREADABLE.
     """
-    table = _table(path)
+    table, geo = _table(path)
     codes = table.column("country_iso").to_pylist()
     unknown = sorted({str(code) for code in codes if code not in iso_codes})
     if unknown:
@@ -38,28 +44,29 @@ def read_countries(path: Path, iso_codes: set[str]) -> dict[str, MultiPolygon]:
             f"{path}: {', '.join(unknown)} are not in the ISO table",
             "map them to ISO 3166-1 alpha-2 codes, or add them to the table",
             country_iso=unknown[0],
+            path=str(path),
         )
-    parts: dict[str, list[Any]] = {}
-    for row, (code, geometry) in enumerate(zip(codes, _geometries(table, path), strict=True)):
+    geometries = _geometries(path, codes, table.column("geom"))
+    if geo is None:
+        _check_degrees(path, geometries)
+    parts: dict[str, list[Polygon]] = {}
+    for row, (code, geometry) in enumerate(zip(codes, geometries, strict=True)):
         parts.setdefault(code, []).extend(_parts(path, code, row, geometry))
     return {code: _union(parts[code]) for code in sorted(parts)}
 
 
-def _table(path: Path) -> pa.Table:
+def _table(path: Path) -> tuple[pa.Table, dict[str, Any] | None]:
+    """Return the two columns and the description of geom, None without GeoParquet metadata."""
     try:
         file = pq.ParquetFile(path)
-        names, metadata = file.schema_arrow.names, file.schema_arrow.metadata or {}
-        for name in ("country_iso", "geom"):
-            if name not in names:
-                raise Segment1BError(
-                    "E_INPUT_SCHEMA_INVALID",
-                    f"{path} has no column {name}",
-                    f"its columns are {', '.join(names)}",
-                    path=str(path),
-                )
-        _check_crs(path, json.loads(metadata.get(b"geo", b"{}")))
-        return file.read(columns=["country_iso", "geom"])
-    except (pa.ArrowException, OSError, ValueError) as error:
+        _check_columns(path, file.schema_arrow)
+        text = (file.schema_arrow.metadata or {}).get(b"geo")
+        geo = None if text is None else json.loads(text).get("columns", {}).get("geom", {})
+        if geo is not None:
+            _check_crs(path, geo)
+        return file.read(columns=["country_iso", "geom"]), geo
+    except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
+        # An AttributeError: the metadata is JSON, but not an object of objects.
         raise Segment1BError(
             "E_INPUT_UNREADABLE",
             f"{path} is not a whole GeoParquet file: {error}",
@@ -68,56 +75,108 @@ def _table(path: Path) -> pa.Table:
         ) from None
 
 
+def _check_columns(path: Path, schema: pa.Schema) -> None:
+    for name, fits, wanted in (
+        ("country_iso", _holds_text, "text"),
+        ("geom", _holds_bytes, "WKB bytes"),
+    ):
+        if name not in schema.names:
+            nearest = difflib.get_close_matches(name, schema.names, 1, 0.0)
+            raise Segment1BError(
+                "E_INPUT_SCHEMA_INVALID",
+                f"{path} has no column {name}",
+                f"the nearest of its columns is {nearest[0]}" if nearest else "it has no columns",
+                path=str(path),
+            )
+        found = schema.field(name).type
+        if not fits(found):
+            raise Segment1BError(
+                "E_INPUT_SCHEMA_INVALID",
+                f"{path}: column {name} is {found}, not {wanted}",
+                "write country_iso as strings and geom as WKB",
+                path=str(path),
+            )
+
+
+def _holds_text(found: pa.DataType) -> bool:
+    plain = found.value_type if pt.is_dictionary(found) else found
+    return bool(pt.is_string(plain) or pt.is_large_string(plain) or pt.is_string_view(plain))
+
+
+def _holds_bytes(found: pa.DataType) -> bool:
+    plain = found.storage_type if isinstance(found, pa.BaseExtensionType) else found
+    return bool(pt.is_binary(plain) or pt.is_large_binary(plain) or pt.is_binary_view(plain))
+
+
 def _check_crs(path: Path, geo: dict[str, Any]) -> None:
     # GeoParquet: a column without crs is OGC:CRS84; null means unknown.
-    column = geo.get("columns", {}).get("geom", {})
-    crs = column.get("crs", {"id": {"authority": "OGC", "code": "CRS84"}})
-    identifier = (crs or {}).get("id", {})
-    if (identifier.get("authority"), str(identifier.get("code"))) not in _WGS84:
-        shown = (crs or {}).get("name", "unknown")
+    crs = geo.get("crs", _WGS84[1])
+    found = crs
+    if isinstance(crs, dict):
+        identifier = crs.get("id", {})
+        found = f"{identifier.get('authority')}:{identifier.get('code')}"
+    if found not in _WGS84:
+        shown = crs.get("name", found) if isinstance(crs, dict) else crs
         raise Segment1BError(
             "E007_CRS_MISMATCH",
-            f"{path}: geom is in '{shown}', not in EPSG:4326 or OGC:CRS84",
+            f"{path}: geom is in {shown or 'an unknown CRS'}, not in EPSG:4326 or OGC:CRS84",
             "reproject it, for example with ogr2ogr -t_srs EPSG:4326",
             path=str(path),
         )
 
 
-def _geometries(table: pa.Table, path: Path) -> Any:
-    column = table.column("geom").combine_chunks()
-    if isinstance(column, pa.ExtensionArray):
-        column = column.storage
-    try:
-        return shapely.from_wkb(np.array(column.to_pylist(), dtype=object))
-    except (shapely.errors.GEOSException, TypeError) as error:
+def _check_degrees(path: Path, geometries: npt.NDArray[np.object_]) -> None:
+    bounds = shapely.total_bounds(geometries)
+    if (np.abs(bounds) > [_MAX_LON, _MAX_LAT, _MAX_LON, _MAX_LAT]).any():
         raise Segment1BError(
-            "E_INPUT_UNREADABLE",
-            f"{path}: geom holds bytes that are no WKB: {error}",
-            "write geometries as ISO WKB",
+            "E007_CRS_MISMATCH",
+            f"{path} names no CRS, and its bounds {bounds.tolist()} are not degrees",
+            "reproject it, for example with ogr2ogr -t_srs EPSG:4326",
             path=str(path),
-        ) from None
+        )
 
 
-def _parts(path: Path, code: str, row: int, geometry: Any) -> list[Any]:
-    what = None
-    if geometry is None or shapely.is_empty(geometry):
-        what = "is empty"
-    elif geometry.geom_type not in ("Polygon", "MultiPolygon"):
-        what = f"is a {geometry.geom_type}"
-    else:
-        bounds = shapely.bounds(geometry)
-        if not (np.abs(bounds[[1, 3]]) <= 90.0).all() or not (np.abs(bounds) <= 360.0).all():
-            what = f"reaches beyond the globe: bounds {bounds.tolist()}"
+def _geometries(path: Path, codes: list[str], column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.cast(column.type.storage_type)
+    blobs = np.array([*column.to_pylist(), None], object)[:-1]
+    with np.errstate(invalid="ignore"):
+        try:
+            return np.asarray(shapely.from_wkb(blobs), object)
+        except shapely.errors.GEOSException:
+            row, error = _first_bad(blobs)
+    raise Segment1BError(
+        "E_INPUT_UNREADABLE",
+        f"{path}, row {row + 1}: geom of {codes[row]} holds bytes that are no WKB: {error}",
+        "write geometries as ISO WKB",
+        country_iso=codes[row],
+        row=row + 1,
+        path=str(path),
+    )
+
+
+def _first_bad(blobs: npt.NDArray[np.object_]) -> tuple[int, str]:
+    for row, blob in enumerate(blobs):
+        try:
+            shapely.from_wkb(blob)
+        except shapely.errors.GEOSException as error:
+            return row, str(error)
+    raise AssertionError("geometries are read one by one but not together")
+
+
+def _parts(path: Path, code: str, row: int, geometry: Any) -> list[Polygon]:
+    """Return the valid pieces of one row's geometry."""
+    what = _flaw(geometry)
     if what is None:
         try:
-            pieces = list(shapely.get_parts(cut(geometry)))
+            pieces = shapely.get_parts(cut(shapely.force_2d(geometry)))
         except ValueError as error:
             what = f"is invalid: {error}"
         else:
-            bad = next((p for p in pieces if not p.is_valid), None)
-            if bad is None:
-                return pieces
-            what = f"is invalid: {shapely.is_valid_reason(bad)}"
+            invalid = np.flatnonzero(~shapely.is_valid(pieces))
+            if not len(invalid):
+                return [piece for piece in pieces if not piece.is_empty]
+            what = f"is invalid: {shapely.is_valid_reason(pieces[invalid[0]])}"
     raise Segment1BError(
         "E001_GEO_INVALID",
         f"{path}, row {row + 1}: the polygon of {code} {what}",
@@ -128,9 +187,22 @@ def _parts(path: Path, code: str, row: int, geometry: Any) -> list[Any]:
     )
 
 
-def _union(parts: list[Any]) -> MultiPolygon:
+def _flaw(geometry: Any) -> str | None:
+    """Return what keeps a geometry from being cut, if anything does."""
+    if geometry is None or geometry.is_empty:
+        return "is empty"
+    if geometry.geom_type not in ("Polygon", "MultiPolygon"):
+        return f"is a {geometry.geom_type}"
+    if not np.isfinite(shapely.get_coordinates(geometry)).all():
+        return f"is invalid: {shapely.is_valid_reason(geometry)}"
+    if (np.abs(geometry.bounds) > [_MAX_LON, _MAX_LAT, _MAX_LON, _MAX_LAT]).any():
+        return f"reaches beyond the globe: bounds {geometry.bounds}"
+    return None
+
+
+def _union(parts: list[Polygon]) -> MultiPolygon:
     together = MultiPolygon(parts)
     if together.is_valid:
         return together
-    merged = shapely.get_parts(shapely.union_all(parts))
-    return MultiPolygon([p for p in merged if p.geom_type == "Polygon"])
+    merged = shapely.union_all(parts)
+    return MultiPolygon([p for p in shapely.get_parts(merged) if isinstance(p, Polygon)])

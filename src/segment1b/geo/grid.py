@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import shlex
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio import Affine
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioIOError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioIOError
 
 from segment1b.errors import Segment1BError
 
@@ -20,9 +23,12 @@ Floats = npt.NDArray[np.float64]
 E2 = 0.00669437999014132
 SEMI_MINOR = 6356752.314245179
 _MAX_CELLS = 2**53
-# Wider than rounding of a step written with ten digits, narrower than any cell.
+# Degrees a grid may be too wide: more than rounding of a step, less than any cell.
 _WIDTH_SLACK = 1e-6
-_WARP = "gdalwarp -t_srs EPSG:4326 -te -180 -90 180 90 -r sum {path} north_up.tif"
+# Share of a cell within which an edge stands on the date line: a step written with few digits
+# leaves 180.0000000001, and that is no date-line cell.
+_EDGE_SLACK = 1e-6
+_WARP = "gdalwarp{source} -t_srs EPSG:4326 -te -180 -90 180 90 -r sum {path} north_up.tif"
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,13 @@ class Grid:
         return self.x0 + self.a * (np.asarray(cols, np.float64) + 0.5)
 
     def plain_edge(self, cols: npt.ArrayLike) -> Floats:
-        """Return longitudes of west edges in degrees without wrapping, float64 [n]."""
-        return self.x0 + self.a * np.asarray(cols, np.float64)
+        """Return longitudes of west edges in degrees without wrapping, float64 [n].
+
+        An edge within a millionth of a cell of the date line is put on it.
+        """
+        lon = self.x0 + self.a * np.asarray(cols, np.float64)
+        date_line = 360.0 * np.floor(lon / 360.0) + 180.0
+        return np.where(np.abs(lon - date_line) <= self.a * _EDGE_SLACK, date_line, lon)
 
     def plain_north(self, rows: npt.ArrayLike) -> Floats:
         """Return latitudes of north edges in degrees without clamping, float64 [n]."""
@@ -67,9 +78,7 @@ class Grid:
 
     def centre_lon(self, cols: npt.ArrayLike) -> Floats:
         """Return longitudes of centres, float64 [n], degrees in [-180, 180)."""
-        lon = self.plain_lon(cols)
-        lon = np.where(lon >= 180.0, lon - 360.0, lon)
-        return np.where(lon < -180.0, lon + 360.0, lon)
+        return _from_west(self.plain_lon(cols))
 
     def centre_lat(self, rows: npt.ArrayLike) -> Floats:
         """Return latitudes of centres, float64 [n], degrees."""
@@ -77,18 +86,15 @@ class Grid:
 
     def west(self, cols: npt.ArrayLike) -> Floats:
         """Return longitudes of west edges, float64 [n], degrees in [-180, 180)."""
-        lon = self._snapped(self.plain_edge(cols))
-        lon = np.where(lon >= 180.0, lon - 360.0, lon)
-        return np.where(lon < -180.0, lon + 360.0, lon)
+        return _from_west(self.plain_edge(cols))
 
     def east(self, cols: npt.ArrayLike) -> Floats:
         """Return longitudes of east edges, float64 [n], degrees in (-180, 180].
 
         A cell across the date line has its west edge east of its east edge.
         """
-        lon = self._snapped(self.plain_edge(np.asarray(cols, np.float64) + 1.0))
-        lon = np.where(lon > 180.0, lon - 360.0, lon)
-        return np.where(lon <= -180.0, lon + 360.0, lon)
+        lon = _from_west(self.plain_edge(np.asarray(cols, np.float64) + 1.0))
+        return np.where(lon == -180.0, 180.0, lon)
 
     def north(self, rows: npt.ArrayLike) -> Floats:
         """Return latitudes of north edges, float64 [n], degrees, at most 90."""
@@ -103,18 +109,21 @@ class Grid:
 
         Source: prepare.md, section 3; a closed form that does not cancel near the poles.
         """
-        north, south = self.north(rows), self.south(rows)
+        distinct, back = np.unique(np.asarray(rows), return_inverse=True)
+        north, south = self.north(distinct), self.south(distinct)
         # The height is the step itself, where no pole cuts it: the difference of two rounded
         # latitudes near zero would cost the last of the twelve digits.
         whole = (north < 90.0) & (south > -90.0)
         height = np.where(whole, self.b, north - south)
-        return np.array([_area(self.a, *row) for row in zip(south, north, height, strict=True)])
+        areas = [_area(self.a, *row) for row in zip(south, north, height, strict=True)]
+        return np.array(areas, np.float64)[back]
 
-    def _snapped(self, lon: Floats) -> Floats:
-        # A step written with few digits leaves 180.0000000001, which is no date-line cell.
-        slack = self.a * _WIDTH_SLACK
-        lon = np.where(np.abs(lon - 180.0) <= slack, 180.0, lon)
-        return np.where(np.abs(lon + 180.0) <= slack, -180.0, lon)
+
+def _from_west(lon: Floats) -> Floats:
+    # Whole turns are subtracted without rounding: the difference of floats so close is exact.
+    lon = lon - 360.0 * np.rint(lon / 360.0)
+    lon = np.where(lon >= 180.0, lon - 360.0, lon)
+    return np.where(lon < -180.0, lon + 360.0, lon)
 
 
 def _area(width_deg: float, south_deg: float, north_deg: float, height_deg: float) -> float:
@@ -134,18 +143,10 @@ def read_grid(path: Path) -> Grid:
         Segment1BError: E002_RASTER_MISMATCH for a rotated, south-up, too large or too wide grid,
             E007_CRS_MISMATCH, E004_BOUNDS for centres beyond a pole, E_INPUT_UNREADABLE.
     """
-    try:
-        with rasterio.open(path) as source:
-            crs, transform = source.crs, source.transform
-            nrows, ncols = source.height, source.width
-    except RasterioIOError as error:
-        raise Segment1BError(
-            "E_INPUT_UNREADABLE",
-            f"{path} is not a whole raster: {error}",
-            "restore the file from its source",
-            path=str(path),
-        ) from None
-    warp = "run: " + _WARP.format(path=path)
+    crs, transform, nrows, ncols = _header(path)
+    warp = "run: " + _WARP.format(
+        source="" if crs else " -s_srs <its CRS>", path=shlex.quote(str(path))
+    )
     if not _is_wgs84(crs):
         shown = crs.to_string() if crs else "no CRS"
         raise Segment1BError(
@@ -172,6 +173,25 @@ def read_grid(path: Path) -> Grid:
             path=str(path),
         )
     return grid
+
+
+def _header(path: Path) -> tuple[CRS | None, Affine, int, int]:
+    try:
+        with warnings.catch_warnings():
+            # A raster without a geotransform is refused below, with a hint.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as source:
+                if source.count:
+                    return source.crs, source.transform, source.height, source.width
+                reason = "it has no band of its own"
+    except RasterioIOError as error:
+        reason = str(error)
+    raise Segment1BError(
+        "E_INPUT_UNREADABLE",
+        f"{path} is not a whole raster: {reason}",
+        "restore the file from its source",
+        path=str(path),
+    )
 
 
 def _is_wgs84(crs: CRS | None) -> bool:

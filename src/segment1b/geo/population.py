@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.errors import RasterioIOError
+from rasterio.errors import RasterBlockError, RasterioIOError
 from rasterio.windows import Window
 
 from segment1b.errors import Segment1BError
@@ -86,4 +87,6 @@ class PopulationRaster:
             for j in range(window.col_off // width, right // width + 1):
                 if (i, j) not in self._seen:
                     self._seen.add((i, j))
-                    self.bytes_read += self._source.block_size(1, i, j)
+                    # A sparse raster stores nothing for an empty block.
+                    with suppress(RasterBlockError):
+                        self.bytes_read += self._source.block_size(1, i, j)

@@ -1,26 +1,21 @@
 """The scanline: a country's raster cells as runs, from its edges alone.
 
-For every edge the raster rows whose centre line it crosses, the crossing's longitude, one sort by
-(row, column), a running sum of signed crossings: where it is not zero, the country lies. The cost
-grows with the border, not with the area. Centres within 1e-9 degree of an edge are decided exactly.
+For every edge the raster rows whose centre line it crosses, the column of each crossing, one sort
+by (row, column), a running sum of signed crossings: where it is positive, the country lies. The
+cost grows with the border, not with the area.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import shapely
 from shapely import MultiPolygon
 
-from segment1b.geo.exact import covers
+from segment1b.geo.edges import Bools, Edges, Ints, crossings, edges_of, shifts, spread
 from segment1b.geo.grid import Grid
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-NEAR_DEG = 1e-9
 
 
 @dataclass(frozen=True)
@@ -41,174 +36,117 @@ class Runs:
         return int((self.stop - self.start).sum())
 
     def expand(self, low: int, high: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-        """Return rows and columns of the cells number low..high-1 in row-major order, uint32."""
+        """Return rows and columns of the cells number low..high-1 in row-major order, uint32.
+
+        Nothing but these cells is expanded; numbers past the last cell give none.
+        """
         ends = np.cumsum(self.stop - self.start)
-        first = int(np.searchsorted(ends, low, "right"))
-        last = int(np.searchsorted(ends, high, "left")) + 1
-        length = self.stop[first:last] - self.start[first:last]
-        offset = np.repeat(self.start[first:last] - (np.cumsum(length) - length), length)
-        cols = offset + np.arange(len(offset))
-        rows = np.repeat(self.row[first:last], length)
-        skip = low - (int(ends[first - 1]) if first else 0)
-        wanted = slice(skip, skip + high - low)
-        return rows[wanted].astype(np.uint32), cols[wanted].astype(np.uint32)
-
-
-class Edges(NamedTuple):
-    """Ring edges (x1, y1) to (x2, y2) in degrees, float64 [e]; shells run counter-clockwise."""
-
-    x1: Floats
-    y1: Floats
-    x2: Floats
-    y2: Floats
-
-
-def edges_of(shape: MultiPolygon, *, holes_only: bool = False) -> Edges:
-    """Return all ring edges of a shape, shells counter-clockwise and holes clockwise."""
-    polygons = shapely.get_parts(shapely.orient_polygons(shape))
-    if holes_only:
-        rings = [ring for polygon in polygons for ring in polygon.interiors]
-    else:
-        rings = shapely.get_rings(polygons)
-    points, ring = shapely.get_coordinates(rings, return_index=True)
-    same = np.flatnonzero(ring[1:] == ring[:-1])
-    return Edges(points[same, 0], points[same, 1], points[same + 1, 0], points[same + 1, 1])
-
-
-def copies(shape: MultiPolygon, grid: Grid) -> list[float]:
-    """Return by how many degrees (-360, 0, 360) the shape must be shifted to meet the grid."""
-    west, _, east, _ = shape.bounds
-    right = grid.x0 + grid.a * grid.ncols
-    return [s for s in (-360.0, 0.0, 360.0) if west + s < right and east + s > grid.x0]
+        begins = ends - (self.stop - self.start)
+        some = slice(int(np.searchsorted(ends, low, "right")), int(np.searchsorted(begins, high)))
+        start, begin = self.start[some], begins[some]
+        first = start + np.maximum(low - begin, 0)
+        index, cols = spread(first, np.minimum(self.stop[some], start + high - begin) - 1)
+        return self.row[some][index].astype(np.uint32), cols.astype(np.uint32)
 
 
 def runs_from_events(key: Ints, change: Ints, ncols: int) -> Runs:
-    """Return the runs where the running sum of changes is not zero.
+    """Return the runs where the running sum of changes is positive.
 
     Args:
         key: int64 [n], row*(ncols+1) + column where a change takes place.
         change: int64 [n]; the changes of every row add up to zero.
         ncols: columns of the raster.
     """
-    order = np.argsort(key, kind="stable")
+    order = np.argsort(key)
     key, change = key[order], change[order]
-    first = np.flatnonzero(np.append(True, key[1:] != key[:-1])) if len(key) else key
+    first = np.flatnonzero(np.diff(key, prepend=-1))
     key = key[first]
-    level = np.cumsum(np.add.reduceat(change, first)) if len(key) else change
-    inside = level != 0
-    before = np.append(False, inside[:-1])
-    row, start = np.divmod(key[inside & ~before], ncols + 1)
-    _, stop = np.divmod(key[~inside & before], ncols + 1)
-    return Runs(row, start, stop)
+    inside = np.cumsum(np.add.reduceat(change, first) if len(first) else change) > 0
+    turn = np.flatnonzero(np.diff(inside, prepend=False))
+    row, start = np.divmod(key[turn[::2]], ncols + 1)
+    return Runs(row, start, key[turn[1::2]] % (ncols + 1))
 
 
-def events_of(runs: Runs, ncols: int) -> tuple[Ints, Ints]:
-    """Return the events of runs: +1 where a run starts, -1 where it ends."""
-    base = runs.row * (ncols + 1)
-    ones = np.ones(len(runs.row), np.int64)
-    return np.concatenate([base + runs.start, base + runs.stop]), np.concatenate([ones, -ones])
-
-
-def union(runs: list[Runs], ncols: int) -> Runs:
+def union(runs: Sequence[Runs], ncols: int) -> Runs:
     """Return the cells that stand in any of the runs."""
-    events = [events_of(one, ncols) for one in runs]
-    key = np.concatenate([key for key, _ in events])
-    return runs_from_events(key, np.concatenate([change for _, change in events]), ncols)
-
-
-def winding_runs(edges: Edges, shifts: list[float], grid: Grid) -> Runs:
-    """Return the cells whose centre the edges wind around, border cases left to rounding."""
-    down = edges.y1 > edges.y2
-    low, high = np.minimum(edges.y1, edges.y2), np.maximum(edges.y1, edges.y2)
-    edge, row = rows_between(low, high, grid, 0.0)
-    lat = grid.centre_lat(row)
-    # Half-open, so that a vertex on a centre line counts once.
-    crossed = (lat >= low[edge]) & (lat < high[edge])
-    edge, row, lat = edge[crossed], row[crossed], lat[crossed]
-    share = (lat - edges.y1[edge]) / (edges.y2[edge] - edges.y1[edge])
-    lon = edges.x1[edge] + share * (edges.x2[edge] - edges.x1[edge])
-    key, change = [], []
-    for shift in shifts:
-        col = np.ceil((lon + shift - grid.x0) / grid.a - 0.5).astype(np.int64)
-        key.append(row * (grid.ncols + 1) + np.clip(col, 0, grid.ncols))
-        change.append(np.where(down[edge], 1, -1))
-    if not shifts:
-        return Runs(*(np.empty(0, np.int64),) * 3)
-    return runs_from_events(np.concatenate(key), np.concatenate(change), grid.ncols)
-
-
-def rows_between(low: Floats, high: Floats, grid: Grid, slack: float) -> tuple[Ints, Ints]:
-    """Return (edge, row) for rows whose centre line may lie in [low - slack, high + slack]."""
-    # One row more on either side than rounding could ask for.
-    first = np.floor((grid.y0 - high - slack) / grid.b - 0.5).astype(np.int64)
-    last = np.ceil((grid.y0 - low + slack) / grid.b - 0.5).astype(np.int64)
-    return spread(np.clip(first, 0, grid.nrows), np.clip(last, -1, grid.nrows - 1))
-
-
-def spread(first: Ints, last: Ints) -> tuple[Ints, Ints]:
-    """Return (index, value) for every whole value in first[i]..last[i], ascending."""
-    length = np.maximum(last - first + 1, 0)
-    index = np.repeat(np.arange(len(first)), length)
-    value = np.arange(len(index)) + np.repeat(first - (np.cumsum(length) - length), length)
-    return index, value
+    base = [one.row * (ncols + 1) for one in runs]
+    opens = [b + one.start for b, one in zip(base, runs, strict=True)]
+    closes = [b + one.stop for b, one in zip(base, runs, strict=True)]
+    key = np.concatenate([np.empty(0, np.int64), *opens, *closes])
+    return runs_from_events(key, np.repeat([1, -1], len(key) // 2), ncols)
 
 
 def center_runs(shape: MultiPolygon, grid: Grid) -> Runs:
     """Return the cells whose centre lies in a closed shell and not in one of its closed holes.
 
+    Args:
+        shape: valid polygons in degrees, cut at the date line.
+        grid: the raster's grid.
+
     Source: prepare.md, section 3, rule `center`.
     """
-    edges, shifts = edges_of(shape), copies(shape, grid)
-    runs = winding_runs(edges, shifts, grid)
-    row, col = _centres_near(edges, shifts, grid)
-    if not len(row):
-        return runs
-    wanted = covers(shape, grid.centre_lon(col), grid.centre_lat(row))
-    return _corrected(runs, row, col, wanted, grid.ncols)
+    edges = edges_of(shape)
+    return union([closed_runs(edges, s, grid) for s in shifts(shape, grid)], grid.ncols)
 
 
-def _centres_near(edges: Edges, shifts: list[float], grid: Grid) -> tuple[Ints, Ints]:
-    """Return the cells whose centre lies within NEAR_DEG of an edge (or a little farther)."""
-    low, high = np.minimum(edges.y1, edges.y2), np.maximum(edges.y1, edges.y2)
-    edge, row = rows_between(low, high, grid, NEAR_DEG)
-    lat = grid.centre_lat(row)
-    near = (lat >= low[edge] - NEAR_DEG) & (lat <= high[edge] + NEAR_DEG)
-    edge, row, lat = edge[near], row[near], lat[near]
-    ends = [
-        _lon_at(edges, edge, np.clip(lat + d, low[edge], high[edge]), d)
-        for d in (-NEAR_DEG, NEAR_DEG)
-    ]
-    west, east = np.minimum(*ends) - NEAR_DEG, np.maximum(*ends) + NEAR_DEG
-    found = []
-    for shift in shifts:
-        first = np.ceil((west + shift - grid.x0) / grid.a - 0.5).astype(np.int64)
-        last = np.floor((east + shift - grid.x0) / grid.a - 0.5).astype(np.int64)
-        index, col = spread(np.maximum(first, 0), np.minimum(last, grid.ncols - 1))
-        found.append(row[index] * grid.ncols + col)
-    cells = np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
-    return np.divmod(cells, grid.ncols)
+def closed_runs(edges: Edges, shift: float, grid: Grid) -> Runs:
+    """Return the cells whose centre the edges wind around; on a border, as `center` says.
 
-
-def _lon_at(edges: Edges, edge: Ints, lat: Floats, side: float) -> Floats:
-    """Return where an edge passes a latitude; a horizontal edge gives one of its ends."""
-    rise = edges.y2[edge] - edges.y1[edge]
-    flat = rise == 0.0
-    share = np.where(flat, float(side > 0), (lat - edges.y1[edge]) / np.where(flat, 1.0, rise))
-    return edges.x1[edge] + share * (edges.x2[edge] - edges.x1[edge])
-
-
-def _corrected(runs: Runs, row: Ints, col: Ints, wanted: npt.NDArray[np.bool_], ncols: int) -> Runs:
-    """Return runs in which the given cells are in or out as wanted."""
-    key, change = events_of(runs, ncols)
-    cell = row * (ncols + 1) + col
-    starts = runs.row * (ncols + 1) + runs.start
-    at = np.searchsorted(starts, cell, "right") - 1
-    held = (
-        (at >= 0) & (cell < (runs.row * (ncols + 1) + runs.stop)[at])
-        if len(starts)
-        else (np.zeros(len(cell), bool))
+    Args:
+        edges: whole rings.
+        shift: degrees of longitude added to them.
+        grid: the raster's grid.
+    """
+    edge, row = _rows(edges, grid)
+    passed, lat = edges.at(edge), grid.centre_lat(row)
+    column = crossings(passed, lat, shift, grid.plain_lon, grid.a)
+    # Half-open, so that a vertex on a centre line counts once; this drops horizontal edges.
+    counted = lat < np.maximum(passed.y1, passed.y2)
+    key = row * (grid.ncols + 1) + np.clip(column.line, 0, grid.ncols)
+    change = np.where(passed.y1 > passed.y2, 1, -1)
+    # A horizontal edge on a centre line holds all centres between its ends, any other edge one.
+    other = passed.y1 == passed.y2
+    end = crossings(passed.at(other).reversed(), lat[other], shift, grid.plain_lon, grid.a)
+    first, last = column.line.copy(), column.line - ~column.on
+    first[other] = np.minimum(first[other], end.line)
+    last[other] = np.maximum(last[other], end.line - ~end.on)
+    on = np.flatnonzero(last >= first)
+    index, col = spread(np.maximum(first[on], 0), np.minimum(last[on], grid.ncols - 1))
+    held = on[index]
+    cell, kept = _border_cells(row[held] * (grid.ncols + 1) + col, passed.at(held))
+    # Valid polygons wind around a point of their border once or not at all: one step decides.
+    decided = np.where(kept, 1, -1)
+    return runs_from_events(
+        np.concatenate([key[counted], cell, cell + 1]),
+        np.concatenate([change[counted], decided, -decided]),
+        grid.ncols,
     )
-    wrong = held != wanted
-    sign = np.where(wanted[wrong], 1, -1)
-    key = np.concatenate([key, cell[wrong], cell[wrong] + 1])
-    return runs_from_events(key, np.concatenate([change, sign, -sign]), ncols)
+
+
+def _rows(edges: Edges, grid: Grid) -> tuple[Ints, Ints]:
+    """Return (edge, row) for every row whose centre line an edge meets, ends included."""
+    low, high = np.minimum(edges.y1, edges.y2), np.maximum(edges.y1, edges.y2)
+    # Rounded outwards by more than an error of the division; the comparison below is exact.
+    first = np.ceil((grid.y0 - high) / grid.b - 0.5 - 1e-3).astype(np.int64)
+    last = np.floor((grid.y0 - low) / grid.b - 0.5 + 1e-3).astype(np.int64)
+    edge, row = spread(np.maximum(first, 0), np.minimum(last, grid.nrows - 1))
+    lat = grid.centre_lat(row)
+    met = (low[edge] <= lat) & (lat <= high[edge])
+    return edge[met], row[met]
+
+
+def _border_cells(cell: Ints, edge: Edges) -> tuple[Ints, Bools]:
+    """Return the distinct cells whose centre lies on a border, and which of them are in.
+
+    A cell is in when it is on the shell of a polygon and not on a hole of the same polygon: where
+    an island touches the shore of its lake, the island's point counts.
+    """
+    if not len(cell):
+        return cell, np.empty(0, bool)
+    order = np.lexsort((edge.owner, cell))
+    cell, owner, hole = cell[order], edge.owner[order], edge.hole[order]
+    group = np.flatnonzero((np.diff(cell, prepend=-1) != 0) | (np.diff(owner, prepend=-1) != 0))
+    kept = ~np.logical_or.reduceat(hole, group)
+    cells = cell[group]
+    first = np.flatnonzero(np.diff(cells, prepend=-1))
+    return cells[first], np.logical_or.reduceat(kept, first)

@@ -16,6 +16,7 @@ first of them is elsewhere in each neighbour, so that people are not pulled to o
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import shutil
@@ -73,8 +74,8 @@ def build_population(resolution_arcsec: int, out: Path) -> None:
     The file is a GeoTIFF, uint32 people per cell, EPSG:4326, north up, the whole globe, no nodata,
     tiled, DEFLATE; tiles without people are left out of it and read as zeros. The same version of
     GDAL writes the same bytes. Finer cells hold no more knowledge than the source's 180
-    arc-seconds: people are spread evenly inside each source cell. At 180 the embedded file is copied. Source:
-    module docstring.
+    arc-seconds: people are spread evenly inside each source cell. At 180 the embedded file is
+    copied. Source: module docstring.
 
     Memory stays below 1 GB at 30 arc-seconds; a band of rows is made and written at a time.
 
@@ -238,7 +239,8 @@ def _check(path: Path, grid: Grid, total: int) -> None:
 def _refusal(out: Path, error: OSError, *, created: bool) -> Segment1BError:
     # GDAL's errors carry no number; once the file is there, what still fails for want of one is
     # room.
-    if created and error.errno is None:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or (created and error.errno is None)
+    if full:
         return Segment1BError("E_STORAGE_FULL", f"{out} could not be written whole: {error}",
                               "free some space and run again", path=str(out))
     return Segment1BError("E_DATA_ROOT_UNUSABLE", f"{out} cannot be written: {error}",

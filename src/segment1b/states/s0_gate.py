@@ -257,12 +257,7 @@ def check_outlet_digests(run: Run, reader: Reader) -> tuple[tuple[str, int, str]
     said = read_json(path)
     problems = run.contracts.schemas.problems(_CHECKSUM_SCHEMA, said)
     if problems:
-        raise Segment1BError(
-            "E_EGRESS_CHECKSUM_MISMATCH",
-            f"{path}: {problems[0]}",
-            "restore the bundle from 1A",
-            path=str(path),
-        )
+        raise _mismatch(path, f"{path}: {problems[0]}")
     for token in ("seed", "manifest_fingerprint"):
         if str(said[token]) != str(run.tokens[token]):
             raise Segment1BError(
@@ -275,26 +270,32 @@ def check_outlet_digests(run: Run, reader: Reader) -> tuple[tuple[str, int, str]
     declared = {
         f["path"].removeprefix(prefix): (f["size_bytes"], f["sha256_hex"]) for f in said["files"]
     }
+    if len(declared) < len(said["files"]):
+        raise _mismatch(path, f"{path} names a file twice")
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     files, whole = hash_files(folder, names)
     found = {name: (size, digest) for name, size, digest in files}
     for name in sorted(set(found) | set(declared)):
         if found.get(name) != declared.get(name):
-            raise Segment1BError(
-                "E_EGRESS_CHECKSUM_MISMATCH",
+            raise _mismatch(
+                folder / name,
                 f"{folder / name} is {found.get(name, 'absent')}, "
                 f"{path.name} says {declared.get(name, 'nothing of it')} (bytes, SHA-256)",
-                "restore the outlet partition from 1A",
-                path=str(folder / name),
             )
     if whole != said["composite_sha256_hex"]:
-        raise Segment1BError(
-            "E_EGRESS_CHECKSUM_MISMATCH",
-            f"{folder} hashes to {whole}, {path} says {said['composite_sha256_hex']}",
-            "restore the bundle from 1A",
-            path=str(path),
+        raise _mismatch(
+            path, f"{folder} hashes to {whole}, {path} says {said['composite_sha256_hex']}"
         )
     return files
+
+
+def _mismatch(path: Path, what: str) -> Segment1BError:
+    return Segment1BError(
+        "E_EGRESS_CHECKSUM_MISMATCH",
+        what,
+        "restore the outlet partition and the bundle from 1A",
+        path=str(path),
+    )
 
 
 def sealed_input(run: Run, reader: Reader, dataset_id: str) -> dict[str, Any]:

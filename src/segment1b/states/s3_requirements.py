@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from segment1b.errors import Segment1BError
 from segment1b.states.protocol import Report, Run, ShardResult
 from segment1b.states.seal import check_sealed, sealed_inputs
+from segment1b.storage.gather import write_piece
 from segment1b.storage.ingress import ingress_groups, iso_codes
-from segment1b.storage.parts import FILE_ROWS, write_part
+from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import coded_parquet_errors, hash_files, key_words
 
@@ -88,11 +89,10 @@ class S3Requirements:
             rows, set(iso_codes(reader)), set(run.policy.prep.exclude_countries)
         )
         dataset = run.contracts["s3_requirements"]
-        piece = pairs.cast(dataset.arrow_schema)
-        write_part(
+        write_piece(
             run.staged("s3_requirements", shard.number),
             dataset,
-            [piece.slice(at, 131_072) for at in range(0, max(1, len(piece)), 131_072)],
+            [pairs.slice(at, GROUP_ROWS) for at in range(0, len(pairs), GROUP_ROWS)],
         )
         countries = pairs.column("legal_country_iso").combine_chunks().dictionary_encode()
         n = pairs.column("n_sites").to_numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,33 @@ from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS, part_name, write_part
 from segment1b.storage.receipts import column_batches
 
 _RANGE_ROWS = 4 * FILE_ROWS
+
+
+def write_piece(
+    path: Path, dataset: Dataset, tables: Iterable[pa.Table], stretches: int = 1
+) -> int:
+    """Write one shard's piece, which `gather` will read; return the number of rows.
+
+    Args:
+        path: where the piece goes.
+        dataset: entry of the dataset.
+        tables: rows; each of `stretches` (countries) is sorted by the key, and they follow each
+            other in key order.
+        stretches: one is written as it comes; more are held together and sorted by merchant.
+    """
+    tables = (table.cast(dataset.arrow_schema) for table in tables)
+    if stretches > 1:
+        merged = pa.concat_tables([dataset.arrow_schema.empty_table(), *tables])
+        tables = _rebatch(iter([_by_merchant(merged, dataset)]))
+    return write_part(path, dataset, tables, durable=False)
+
+
+def _by_merchant(table: pa.Table, dataset: Dataset) -> pa.Table:
+    """Return the rows in merchant order, those of one merchant in the order they had."""
+    merchants = table.column(dataset.key[0]).to_numpy()
+    if (merchants[1:] < merchants[:-1]).any():
+        return table.take(pa.array(np.argsort(merchants, kind="stable")))
+    return table
 
 
 def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path) -> int:
@@ -98,11 +125,8 @@ def _ranges(pieces: Sequence[_Piece]) -> Iterator[tuple[int, int]]:
 
 def _merged(pieces: Sequence[_Piece], dataset: Dataset) -> Iterator[pa.Table]:
     for low, high in _ranges(pieces):
-        table = pa.concat_tables([piece.read(low, high) for piece in pieces]).combine_chunks()
-        merchants = table.column(dataset.key[0]).to_numpy()
-        if (merchants[1:] < merchants[:-1]).any():
-            table = table.take(pa.array(np.argsort(merchants, kind="stable")))
-        yield table
+        table = pa.concat_tables([piece.read(low, high) for piece in pieces])
+        yield _by_merchant(table.combine_chunks(), dataset)
 
 
 def _rebatch(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

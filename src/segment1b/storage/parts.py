@@ -64,10 +64,13 @@ def groups(start: int, stop: int) -> Iterator[tuple[int, int]]:
         yield low, min(low + GROUP_ROWS, stop)
 
 
-def write_part(path: Path, dataset: Dataset, row_groups: Iterable[pa.Table]) -> int:
+def write_part(
+    path: Path, dataset: Dataset, row_groups: Iterable[pa.Table], *, durable: bool = True
+) -> int:
     """Write one part file, a row group for each table; return the number of rows.
 
-    The encodings are those of the dictionary; the file is flushed to the disk.
+    The encodings are those of the dictionary. A durable file is flushed to the disk; the pieces
+    that workers stage for the gather need not be, since a run that dies starts its state anew.
     """
     schema, rows = dataset.arrow_schema, 0
     dictionary = [name for name, how in dataset.encodings.items() if how == "DICTIONARY"]
@@ -86,7 +89,8 @@ def write_part(path: Path, dataset: Dataset, row_groups: Iterable[pa.Table]) -> 
             for table in row_groups:
                 writer.write_table(table, row_group_size=max(1, table.num_rows))
                 rows += table.num_rows
-        fsync_file(path)
+        if durable:
+            fsync_file(path)
     return rows
 
 

@@ -14,7 +14,13 @@ import pyarrow.parquet as pq
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
 from segment1b.storage.durable import read_json
-from segment1b.storage.receipts import Receipt, checked_text, coded_parquet_errors, hash_files
+from segment1b.storage.receipts import (
+    Receipt,
+    coded_parquet_errors,
+    hash_files,
+    open_words,
+    read_words,
+)
 
 REPORT_RECEIPTS = {"tile_bounds": "tile_bounds_receipt"}
 
@@ -171,13 +177,10 @@ class Reader:
         paths = partition.paths
         strings = [c.name for c in partition.dataset.columns if c.type == "string"]
         for path in paths if files is None else [paths[number] for number in files]:
-            with (
-                coded_parquet_errors(path),
-                pq.ParquetFile(path, read_dictionary=strings, pre_buffer=False) as file,
-            ):
+            with coded_parquet_errors(path), open_words(path, strings) as file:
                 for group, size in matching_groups(file, columns, where or {}):
                     self.bytes_read[partition.dataset.id] += size
-                    yield checked_text(file.read_row_group(group, columns, use_threads=False))
+                    yield read_words(file, group, columns)
 
     def _absent(self, dataset: Dataset, why: str) -> Segment1BError:
         code = self.missing.get(dataset.id, "E_REFERENCE_SURFACE_MISSING")

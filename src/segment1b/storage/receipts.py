@@ -159,11 +159,35 @@ class coded_parquet_errors:  # noqa: N801 - reads as a statement
 def column_batches(paths: Sequence[Path], columns: list[str]) -> Iterator[pa.Table]:
     """Yield a partition's row groups in writer order, strings as dictionaries."""
     for path in paths:
-        with coded_parquet_errors(path):
-            file = pq.ParquetFile(path, read_dictionary=columns, pre_buffer=False)
-            with file:
-                for group in range(file.num_row_groups):
-                    yield checked_text(file.read_row_group(group, columns, use_threads=False))
+        with coded_parquet_errors(path), open_words(path, columns) as file:
+            for group in range(file.num_row_groups):
+                yield read_words(file, group, columns)
+
+
+def open_words(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
+    """Open a file whose strings come as dictionaries where Arrow can do so (not delta-coded)."""
+    meta = pq.read_metadata(path)
+    chunks = [
+        meta.row_group(group).column(column)
+        for group in range(meta.num_row_groups)
+        for column in range(meta.num_columns)
+    ]
+    delta = {
+        chunk.path_in_schema
+        for chunk in chunks
+        if any(encoding.startswith("DELTA") for encoding in chunk.encodings)
+    }
+    words = [name for name in columns if name not in delta]
+    return pq.ParquetFile(path, metadata=meta, read_dictionary=words, pre_buffer=False)
+
+
+def read_words(file: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
+    """Return a row group with its strings as dictionaries."""
+    table = checked_text(file.read_row_group(group, columns, use_threads=False))
+    for at, column in enumerate(table.columns):
+        if pa.types.is_string(column.type):
+            table = table.set_column(at, table.column_names[at], column.dictionary_encode())
+    return table
 
 
 def checked_text(table: pa.Table) -> pa.Table:

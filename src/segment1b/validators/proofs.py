@@ -68,7 +68,7 @@ def prove_bytes(folder: Path, paths: Sequence[Path]) -> Proof:
     for one in paths:
         own, size = hashlib.sha256(), 0
         with one.open("rb") as handle:
-            for block in iter(lambda: handle.read(BLOCK), b""):  # noqa: B023 - used at once
+            for block in iter(lambda: handle.read(BLOCK), b""):
                 own.update(block)
                 whole.update(block)
                 size += len(block)

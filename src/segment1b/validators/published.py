@@ -26,11 +26,14 @@ RECEIPT_FIELDS = {"tile_bounds": "tile_bounds_receipt"}
 
 
 class UnusableError(Exception):
-    """A dataset that no check can look into, with the kind of fault and the reason."""
+    """A dataset that no check can look into: kind of fault, reason, and a code if it has one."""
 
-    def __init__(self, dataset_id: str, fault: Fault, reason: str, path: Path) -> None:
+    def __init__(
+        self, dataset_id: str, fault: Fault, reason: str, path: Path, code: str = ""
+    ) -> None:
         super().__init__(f"{dataset_id}: {reason}")
-        self.dataset_id, self.fault, self.reason, self.path = dataset_id, fault, reason, path
+        self.dataset_id, self.fault, self.reason = dataset_id, fault, reason
+        self.path, self.code = path, code
 
     def row(self) -> dict[str, Any]:
         """Return the fault as an offending row."""

@@ -1,0 +1,93 @@
+"""The SQL files: what their first lines say, and how they are run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from segment1b.errors import CODES
+from segment1b.validators.results import CheckResult, Rule
+from segment1b.validators.session import Session
+
+FOLDER = Path(__file__).parent
+_FIELD = re.compile(r"-- (code|scope|proves|needs|makes): (.*)\Z")
+_MORE = re.compile(r"--   +(\S.*)\Z")
+
+
+@dataclass(frozen=True)
+class Script:
+    """A SQL file.
+
+    Attributes:
+        path: the file.
+        header: code, scope, proves, needs and makes, as far as its first lines give them.
+        text: the whole file.
+    """
+
+    path: Path
+    header: dict[str, str]
+    text: str
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Return the views and tables it reads."""
+        return _names(self.header.get("needs", ""))
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Return the tables it makes; empty for a check."""
+        return _names(self.header.get("makes", ""))
+
+    @property
+    def rule(self) -> Rule:
+        """Return the rule that the file proves."""
+        name = self.path.stem.partition("_")[2]
+        header = self.header
+        if header["code"] not in CODES:
+            raise KeyError(f"{self.path}: {header['code']}")
+        return Rule(self.path.parent.name, name, header["code"], header["scope"], header["proves"])
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def read_script(path: Path) -> Script:
+    """Return a SQL file with the fields of its first comment lines."""
+    text = path.read_text(encoding="utf-8")
+    header: dict[str, str] = {}
+    last = ""
+    for line in text.splitlines():
+        field, more = _FIELD.match(line), _MORE.match(line)
+        if field:
+            last = field.group(1)
+            header[last] = field.group(2).strip()
+        elif more and last:
+            header[last] += " " + more.group(1).strip()
+        else:
+            break
+    return Script(path, header, text)
+
+
+def checks_of(state: str) -> Sequence[Script]:
+    """Return a state's checks in the order of their numbers."""
+    return [read_script(path) for path in sorted((FOLDER / state).glob("[0-9][0-9]_*.sql"))]
+
+
+def run_check(session: Session, script: Script) -> CheckResult:
+    """Run one check; a query that breaks off is an offence whose row gives the reason."""
+    try:
+        return script.rule.judge(session.rows(script.text))
+    except duckdb.Error as error:
+        return broken_off(script.rule, error)
+
+
+def broken_off(rule: Rule, error: Exception) -> CheckResult:
+    """Return the verdict of a check that could not come to its end."""
+    lines = str(error).strip().splitlines()
+    reason = {"reason": lines[0] if lines else type(error).__name__}
+    return rule.judge([reason], "the check could not come to its end")

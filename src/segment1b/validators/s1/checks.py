@@ -1,0 +1,88 @@
+"""S1: the tile index against grid, ellipsoid and polygons."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from segment1b.validators.case import ISO, POLICY, RASTER, Case, Check, Preparation, StateChecks
+from segment1b.validators.results import CheckResult, Rule
+from segment1b.validators.s1.areas import row_areas
+from segment1b.validators.s1.membership import check_membership, countries
+from segment1b.validators.s1.polygons import crs_fault
+
+_MISSING = "E_REFERENCE_SURFACE_MISSING"
+_HYGIENE = "E108_WRITER_HYGIENE"
+
+
+def _make_row_areas(case: Case) -> None:
+    assert case.grid is not None
+    areas = row_areas(case.grid)
+    rows = np.arange(len(areas), dtype=np.uint32)
+    case.session.table("row_areas", {"raster_row": rows, "area_m2": areas})
+
+
+def _crs(case: Case, rule: Rule) -> CheckResult:
+    path = case.published.path("world_countries")
+    fault = crs_fault(path)
+    return rule.judge([{"path": str(path), "reason": fault}] if fault else ())
+
+
+def _polygons(case: Case, rule: Rule) -> CheckResult:
+    return rule.judge(
+        {"country_iso": country.code, "reason": country.fault}
+        for country in countries(case)
+        if country.fault
+    )
+
+
+PLAN = StateChecks(
+    id="s1",
+    report="s1_run_report",
+    report_code=_HYGIENE,
+    hygiene_code=_HYGIENE,
+    identity_code=_HYGIENE,
+    owns=("tile_index", "tile_bounds"),
+    absent={
+        "s1_run_report": _HYGIENE,
+        "tile_index": "E101_TILE_INDEX_MISSING",
+        "tile_bounds": _HYGIENE,
+        "world_countries": _MISSING,
+        ISO: _MISSING,
+        RASTER: _MISSING,
+        POLICY: _MISSING,
+    },
+    reads=(ISO, "world_countries", RASTER, POLICY),
+    disallowed_code="E_FORBIDDEN_SURFACE_READ",
+    stale={"": "E_PARAMETER_HASH_REUSED"},
+    preparations=(Preparation("row_areas", (RASTER,), ("row_areas",), _make_row_areas),),
+    checks=(
+        Check(
+            Rule("s1", "crs", "E007_CRS_MISMATCH", "R", "polygons are in longitude and latitude"),
+            ("world_countries",),
+            _crs,
+        ),
+        Check(
+            Rule(
+                "s1",
+                "polygons",
+                "E001_GEO_INVALID",
+                "C",
+                "every polygon is valid and has an area, once unwrapped at the antimeridian",
+            ),
+            ("world_countries",),
+            _polygons,
+        ),
+        Check(
+            Rule(
+                "s1",
+                "membership",
+                "E008_INCLUSION_RULE",
+                "C",
+                "exactly the cells that each country's rule includes are listed, and it is the "
+                "rule that the policy asks for",
+            ),
+            ("tile_index", "world_countries", RASTER, POLICY),
+            check_membership,
+        ),
+    ),
+)

@@ -1,0 +1,60 @@
+-- makes: weighed, weighed_countries
+-- needs: tile_index, cell_masses, parameter_policy_1B
+-- The weights as the law gives them: integer masses first, then largest remainder to K, all in
+-- HUGEINT. DuckDB casts DOUBLE to BIGINT half to even, as the law's rint does.
+CREATE OR REPLACE TABLE masses AS
+SELECT
+    i.country_iso, i.tile_id,
+    CASE run.basis
+        WHEN 'uniform' THEN 1
+        WHEN 'area_m2' THEN CAST(1000 * i.pixel_area_m2 AS BIGINT)
+        ELSE coalesce(c.mass, 0)
+    END::HUGEINT AS asked,
+    CAST(1000 * i.pixel_area_m2 AS BIGINT)::HUGEINT AS area
+FROM tile_index AS i
+CROSS JOIN run
+LEFT JOIN cell_masses AS c ON c.tile_id = i.tile_id;
+
+CREATE OR REPLACE TABLE weighed AS
+WITH totals AS (
+    SELECT country_iso, sum(asked) AS asked_total, sum(area) AS area_total
+    FROM masses
+    GROUP BY country_iso
+),
+chosen AS (
+    SELECT
+        m.country_iso, m.tile_id,
+        CASE WHEN t.asked_total = 0 THEN m.area ELSE m.asked END AS mass,
+        CASE WHEN t.asked_total = 0 THEN t.area_total ELSE t.asked_total END AS total,
+        t.asked_total = 0 AS fallback
+    FROM masses AS m
+    JOIN totals AS t USING (country_iso)
+),
+divided AS (
+    SELECT
+        chosen.*,
+        mass * run.K // total AS floor,
+        mass * run.K % total AS remainder
+    FROM chosen, run
+),
+ranked AS (
+    SELECT
+        divided.*,
+        run.K - sum(floor) OVER (PARTITION BY country_iso) AS shortfall,
+        row_number() OVER (PARTITION BY country_iso ORDER BY remainder DESC, tile_id) AS place
+    FROM divided, run
+)
+SELECT
+    country_iso, tile_id, mass, total, fallback, remainder, shortfall,
+    floor + CASE WHEN place <= shortfall THEN 1 ELSE 0 END AS weight
+FROM ranked;
+
+CREATE OR REPLACE TABLE weighed_countries AS
+SELECT
+    country_iso,
+    count(*)::HUGEINT AS tiles,
+    any_value(total) AS mass_sum,
+    any_value(shortfall) AS residue_allocations,
+    bool_or(fallback) AS zero_mass_fallback
+FROM weighed
+GROUP BY country_iso;

@@ -1,0 +1,74 @@
+-- makes: expected_plan, solved
+-- needs: s3_requirements, tile_weights, parameter_policy_1B
+-- The plan as largest remainder gives it: z = floor(n*w/K), r = n*w mod K, one more site to the
+-- n - sum(z) tiles with the largest r, equal r by ascending tile_id. All in HUGEINT.
+--
+-- The result depends on (country, n) alone, so each distinct n is solved once. And only the n
+-- heaviest tiles (weight descending, tile_id ascending) can receive a site: tiles with n*w >= K
+-- come first in that order, and as the weights sum to K there are at most n of them, each with a
+-- floor of at least 1. Any tile behind them has floor 0 and remainder n*w, so among those a larger
+-- remainder is a larger weight and ties fall to the lower tile_id, which is again the order. The
+-- units they receive are at most n minus the number of tiles before them: all within the first n.
+-- One tile more is taken along, to see whether the last unit was decided by the tie rule.
+CREATE OR REPLACE TABLE sizes AS
+SELECT legal_country_iso AS country_iso, n_sites, count(*)::HUGEINT AS pairs
+FROM s3_requirements
+GROUP BY legal_country_iso, n_sites;
+
+CREATE OR REPLACE TABLE heaviest AS
+SELECT country_iso, tile_id, weight_fp, place
+FROM (
+    SELECT
+        country_iso, tile_id, weight_fp,
+        row_number() OVER (PARTITION BY country_iso ORDER BY weight_fp DESC, tile_id) AS place
+    FROM tile_weights
+    WHERE country_iso IN (SELECT country_iso FROM sizes)
+)
+JOIN (SELECT country_iso, max(n_sites) AS largest FROM sizes GROUP BY country_iso)
+    USING (country_iso)
+WHERE place <= largest + 1;
+
+CREATE OR REPLACE TABLE shares AS
+WITH divided AS (
+    SELECT
+        s.country_iso, s.n_sites, s.pairs, h.tile_id,
+        s.n_sites::HUGEINT * h.weight_fp // run.K AS floor,
+        s.n_sites::HUGEINT * h.weight_fp % run.K AS remainder
+    FROM sizes AS s
+    JOIN heaviest AS h ON h.country_iso = s.country_iso AND h.place <= s.n_sites + 1
+    CROSS JOIN run
+)
+SELECT
+    *,
+    n_sites - sum(floor) OVER (PARTITION BY country_iso, n_sites) AS shortfall,
+    row_number() OVER (
+        PARTITION BY country_iso, n_sites ORDER BY remainder DESC, tile_id
+    ) AS place
+FROM divided;
+
+-- The cut is the smallest remainder that received a unit; it was a tie when a tile with that very
+-- remainder received none.
+CREATE OR REPLACE TABLE solved AS
+SELECT
+    country_iso, n_sites, any_value(pairs) AS pairs, any_value(shortfall) AS shortfall,
+    any_value(cut) AS cut,
+    CASE WHEN count(*) FILTER (WHERE remainder = cut AND place > shortfall) > 0
+        THEN count(*) FILTER (WHERE remainder = cut AND place <= shortfall)
+        ELSE 0
+    END::HUGEINT AS ties
+FROM (
+    SELECT
+        *,
+        min(CASE WHEN place <= shortfall THEN remainder END)
+            OVER (PARTITION BY country_iso, n_sites) AS cut
+    FROM shares
+)
+GROUP BY country_iso, n_sites;
+
+CREATE OR REPLACE TABLE expected_plan AS
+SELECT
+    r.merchant_id, r.legal_country_iso, s.tile_id,
+    s.floor + CASE WHEN s.place <= s.shortfall THEN 1 ELSE 0 END AS n_sites_tile
+FROM s3_requirements AS r
+JOIN shares AS s ON s.country_iso = r.legal_country_iso AND s.n_sites = r.n_sites
+WHERE s.floor + CASE WHEN s.place <= s.shortfall THEN 1 ELSE 0 END > 0;

@@ -1,0 +1,107 @@
+"""The law `stable` derived again: offsets by numpy's Philox, points in HUGEINT, one full sort."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+
+import numpy as np
+import numpy.typing as npt
+
+from segment1b.validators.case import Case
+from segment1b.validators.s4.hilbert import order_of, places
+
+_PAIRS_AT_ONCE = 1 << 16
+
+# x_j = floor(((U + j*G) mod 2^64) * K / 2^64), j = 1..n, with G the golden ratio's 64-bit fraction.
+_POINTS = """
+SELECT
+    merchant_id,
+    ((word::HUGEINT + site * 11400714819323198485::HUGEINT) % 18446744073709551616::HUGEINT
+        * (SELECT K FROM run) // 18446744073709551616::HUGEINT)::BIGINT AS point
+FROM (
+    SELECT merchant_id, word, unnest(range(1, n_sites + 1))::HUGEINT AS site FROM offsets
+)
+ORDER BY merchant_id
+"""
+
+
+def make_expected_plan(case: Case) -> None:
+    """Make expected_plan (merchant_id, legal_country_iso, tile_id, n_sites_tile), and solved.
+
+    The curve laws have no floors, so solved has no rows to sum over.
+    """
+    session = case.session
+    session.execute(
+        "CREATE OR REPLACE TABLE expected_plan (merchant_id UBIGINT, legal_country_iso VARCHAR, "
+        "tile_id UBIGINT, n_sites_tile BIGINT); "
+        "CREATE OR REPLACE TABLE solved (country_iso VARCHAR, n_sites BIGINT, pairs HUGEINT, "
+        "shortfall HUGEINT, cut HUGEINT, ties HUGEINT)"
+    )
+    codes = session.rows(
+        "SELECT DISTINCT legal_country_iso AS code FROM s3_requirements "
+        "WHERE legal_country_iso IN (SELECT country_iso FROM tile_weights) ORDER BY code"
+    )
+    for code in [row["code"] for row in codes]:
+        _expect_country(case, code)
+
+
+def _expect_country(case: Case, code: str) -> None:
+    session, grid = case.session, case.grid
+    assert grid is not None
+    tiles = session.arrays(
+        "SELECT tile_id, weight_fp FROM tile_weights WHERE country_iso = ?", [code]
+    )
+    rows, cols = np.divmod(tiles["tile_id"], np.uint64(grid.ncols))
+    along = np.argsort(places(rows, cols, order_of(grid.nrows, grid.ncols)))
+    line = np.cumsum(tiles["weight_fp"][along])
+    pairs = session.arrays(
+        "SELECT merchant_id, n_sites FROM s3_requirements "
+        "WHERE legal_country_iso = ? ORDER BY merchant_id",
+        [code],
+    )
+    for low in range(0, len(pairs["merchant_id"]), _PAIRS_AT_ONCE):
+        merchants = pairs["merchant_id"][low : low + _PAIRS_AT_ONCE]
+        session.table(
+            "offsets",
+            {
+                "merchant_id": merchants,
+                "n_sites": pairs["n_sites"][low : low + _PAIRS_AT_ONCE],
+                "word": offsets(int(case.published.tokens["seed"]), merchants, code),
+            },
+        )
+        points = session.arrays(_POINTS)
+        # The point x lies in the tile whose running sum is the first above x; weights that do not
+        # sum to K, which have a check of their own, may leave points behind the last tile.
+        at = np.minimum(np.searchsorted(line, points["point"], "right"), len(line) - 1)
+        session.append(
+            "expected_plan", _counted(points["merchant_id"], tiles["tile_id"][along[at]], code)
+        )
+
+
+def _counted(
+    merchants: npt.NDArray[np.uint64], tiles: npt.NDArray[np.uint64], code: str
+) -> dict[str, npt.NDArray[np.generic]]:
+    both, often = np.unique(np.stack([merchants, tiles]), axis=1, return_counts=True)
+    return {
+        "merchant_id": both[0],
+        "legal_country_iso": np.full(len(often), code),
+        "tile_id": both[1],
+        "n_sites_tile": often,
+    }
+
+
+def offsets(seed: int, merchants: npt.NDArray[np.uint64], country: str) -> npt.NDArray[np.uint64]:
+    """Return each pair's offset: the first word of its Philox block, uint64 [n].
+
+    The block's counter is (1, 0, merchant_id, country); numpy adds 1 to the first word before it
+    makes a block.
+    """
+    digest = hashlib.sha256(b"segment1b\0alloc_offset\0" + struct.pack("<Q", seed)).digest()
+    key = np.frombuffer(digest[:16], "<u8").astype(np.uint64)
+    letters = int.from_bytes(country.encode("ascii"), "big")
+    words = [
+        np.random.Philox(counter=[0, 0, int(merchant), letters], key=key).random_raw(4)[0]
+        for merchant in merchants
+    ]
+    return np.array(words, np.uint64)

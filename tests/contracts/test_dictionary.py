@@ -1,0 +1,289 @@
+"""The dictionary: what it must say of each dataset, and where it disagrees with the schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import yaml
+
+from segment1b.contracts import Contracts, load
+from segment1b.contracts.locations import DICTIONARY, contracts_root, read_yaml
+from segment1b.errors import Segment1BError
+
+FAILED = "E_DICTIONARY_RESOLUTION_FAILED"
+TOKENS = {"seed": 42, "manifest_fingerprint": "f" * 64, "parameter_hash": "a" * 64}
+Edit = Callable[[dict[str, Any]], object]
+
+
+def edited(tmp_path: Path, edit: Edit) -> Contracts:
+    """Load the packaged dictionary with one thing changed."""
+    raw = read_yaml(contracts_root() / DICTIONARY, FAILED)
+    edit(raw)
+    path = tmp_path / "dictionary.yaml"
+    path.write_text(yaml.safe_dump(raw, sort_keys=False))
+    return load(str(path))
+
+
+def refused(tmp_path: Path, edit: Edit) -> Segment1BError:
+    """Return the error that the changed dictionary raises."""
+    with pytest.raises(Segment1BError) as caught:
+        edited(tmp_path, edit)
+    return caught.value
+
+
+def s4(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of s4_alloc_plan."""
+    entry: dict[str, Any] = raw["datasets"]["s4_alloc_plan"]
+    return entry
+
+
+def test_the_packaged_dictionary_agrees_with_its_schemas() -> None:
+    assert load().check() == []
+
+
+def test_a_copy_of_the_packaged_dictionary_says_the_same(tmp_path: Path) -> None:
+    assert list(edited(tmp_path, lambda _: None)) == list(load())
+
+
+@pytest.mark.parametrize(
+    ("dataset_id", "anchor"),
+    [
+        ("s3_requirements", "schemas.1B.yaml#/plan/s3_requirements"),
+        ("s4_alloc_plan", "schemas.1B.yaml#/plan/s4_alloc_plan"),
+        ("s3_run_report", "schemas.1B.yaml#/report/s3_run_report"),
+        ("s4_run_report", "schemas.1B.yaml#/report/s4_run_report"),
+    ],
+)
+def test_the_named_datasets_stand_under_their_anchors(dataset_id: str, anchor: str) -> None:
+    assert load()[dataset_id].schema_ref == anchor
+
+
+def test_every_dataset_that_a_state_publishes_is_committed_by_a_report_of_the_same_tokens() -> None:
+    known = load()
+    published = [dataset for dataset in known if dataset.receipt_in]
+    assert len(published) >= 6
+    for dataset in published:
+        assert set(known[str(dataset.receipt_in)].tokens) == set(dataset.tokens), dataset.id
+
+
+def test_no_two_datasets_share_a_path() -> None:
+    paths = [dataset.path.rstrip("/") for dataset in load()]
+    assert len(set(paths)) == len(paths)
+
+
+@pytest.mark.parametrize("field", ["path", "licence", "retention_days", "schema_ref", "kind"])
+def test_a_dataset_without_one_of_its_fields_is_refused(tmp_path: Path, field: str) -> None:
+    error = refused(tmp_path, lambda raw: s4(raw).pop(field))
+    assert error.code == FAILED
+    assert "s4_alloc_plan" in error.message
+    assert field in error.message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("path", ""),
+        ("path", None),
+        ("licence", ""),
+        ("licence", 3),
+        ("retention_days", 0),
+        ("retention_days", "365"),
+        ("retention_days", True),
+        ("kind", "matrix"),
+        ("cut", "merchants"),
+        ("encodings", {"merchant_id": "DELTA_BINARY_PACKT"}),
+        ("key", "merchant_id"),
+    ],
+)
+def test_a_field_of_another_form_is_refused_by_name(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    error = refused(tmp_path, lambda raw: s4(raw).update({field: value}))
+    assert error.code == FAILED
+    assert f"s4_alloc_plan: {field}" in error.message
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/data/s4/seed={seed}",
+        "data/../../s4/seed={seed}",
+        "data/s4/seed={sed}",
+        "data/s4/{}",
+        "data/s4/{seed",
+        "data/s4/seed={seed!r}",
+    ],
+)
+def test_a_path_that_leaves_the_root_or_has_other_tokens_is_refused(
+    tmp_path: Path, path: str
+) -> None:
+    error = refused(tmp_path, lambda raw: s4(raw).update(path=path))
+    assert error.code == FAILED
+    assert path in error.message
+
+
+@pytest.mark.parametrize(
+    ("edit", "known"),
+    [
+        (lambda raw: raw.update(dataset={}), "datasets"),
+        (lambda raw: s4(raw).update(licens="MIT"), "licence"),
+        (lambda raw: s4(raw).update(encoding={}), "encodings"),
+        (lambda raw: s4(raw)["codes"].update(unsortet="E408_UNSORTED"), "unsorted"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path, edit: Edit, known: str) -> None:
+    error = refused(tmp_path, edit)
+    assert error.code == FAILED
+    assert error.hint == f"did you mean '{known}'?"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda raw: raw.update({7: 8}),
+        lambda raw: s4(raw).update({7: 8}),
+        lambda raw: raw["datasets"].update({7: dict(s4(raw))}),
+        lambda raw: raw["datasets"].update(s4_alloc_plan=None),
+        lambda raw: raw.update(datasets=["s4_alloc_plan"]),
+    ],
+)
+def test_what_is_not_shaped_like_a_dictionary_is_refused(tmp_path: Path, edit: Edit) -> None:
+    assert refused(tmp_path, edit).code == FAILED
+
+
+def test_an_absent_dictionary_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(Segment1BError, match=r"absent\.yaml does not exist") as caught:
+        load(str(tmp_path / "absent.yaml"))
+    assert caught.value.code == FAILED
+
+
+def test_an_unknown_dataset_names_the_nearest_known_one() -> None:
+    with pytest.raises(Segment1BError) as caught:
+        load()["s4_aloc_plan"]
+    assert caught.value.code == FAILED
+    assert caught.value.hint == "did you mean 's4_alloc_plan'?"
+
+
+def test_a_dictionary_without_a_dataset_fails_where_it_is_asked_for(tmp_path: Path) -> None:
+    known = edited(tmp_path, lambda raw: raw["datasets"].pop("tile_bounds"))
+    with pytest.raises(Segment1BError) as caught:
+        known["tile_bounds"]
+    assert caught.value.code == FAILED
+
+
+@pytest.mark.parametrize(
+    "anchor",
+    [
+        "schemas.1B.yaml#/plan/s4_aloc_plan",
+        "schemas.1B.yaml#/plan",
+        "schemas.1B.yaml#/plan/s4_alloc_plan/columns/merchant_id/type/x",
+        "schemas.1C.yaml#/plan/s4_alloc_plan",
+        "schemas.1B.yaml",
+        "",
+    ],
+)
+def test_an_anchor_that_leads_to_no_schema_is_refused(tmp_path: Path, anchor: str) -> None:
+    error = refused(tmp_path, lambda raw: s4(raw).update(schema_ref=anchor))
+    assert error.code == "E_SCHEMA_RESOLUTION_FAILED"
+
+
+def test_tokens_come_in_path_order() -> None:
+    assert load()["s4_alloc_plan"].tokens == ("seed", "manifest_fingerprint", "parameter_hash")
+    assert load()["tile_index"].tokens == ("parameter_hash",)
+    assert load()["world_countries"].tokens == ()
+
+
+def test_a_path_is_its_pattern_with_the_tokens_in_place_and_no_final_slash() -> None:
+    assert load()["s4_alloc_plan"].locate(TOKENS) == (
+        f"data/layer1/1B/s4_alloc_plan/seed=42/fingerprint={'f' * 64}/parameter_hash={'a' * 64}"
+    )
+    assert load()["tile_index"].locate(TOKENS) == (
+        f"data/layer1/1B/tile_index/parameter_hash={'a' * 64}"
+    )
+
+
+def test_a_partition_is_named_by_the_steps_that_carry_tokens() -> None:
+    assert load()["s4_alloc_plan"].partition(TOKENS) == [
+        "seed=42",
+        f"fingerprint={'f' * 64}",
+        f"parameter_hash={'a' * 64}",
+    ]
+    assert load()["world_countries"].partition(TOKENS) == []
+
+
+def test_the_arrow_schema_has_the_declared_columns_and_no_nulls() -> None:
+    assert load()["s4_alloc_plan"].arrow_schema == pa.schema(
+        [
+            pa.field("merchant_id", pa.uint64(), nullable=False),
+            pa.field("legal_country_iso", pa.string(), nullable=False),
+            pa.field("tile_id", pa.uint64(), nullable=False),
+            pa.field("n_sites_tile", pa.int64(), nullable=False),
+        ]
+    )
+
+
+def test_a_fault_has_the_dataset_s_own_code_or_a_common_one() -> None:
+    s3, index, outlets = (
+        load()[one] for one in ("s3_requirements", "tile_index", "outlet_catalogue")
+    )
+    assert s3.code("extras") == "E305_SCHEMA_EXTRAS"
+    assert index.code("extras") == index.code("schema") == "E108_WRITER_HYGIENE"
+    assert index.code("duplicate") == "E003_DUP_TILE"
+    assert s3.code("differs") == "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"
+    assert load()["parameter_policy_1B"].code("differs") == "E_PARAMETER_HASH_REUSED"
+    assert outlets.code("schema") == "E_INPUT_SCHEMA_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("edit", "finding"),
+    [
+        (
+            lambda raw: s4(raw).update(schema_ref="schemas.1B.yaml#/report/s4_run_report"),
+            "s4_alloc_plan: a table, but its schema is a document",
+        ),
+        (
+            lambda raw: raw["datasets"]["s4_run_report"].update(
+                schema_ref="schemas.1B.yaml#/plan/s4_alloc_plan"
+            ),
+            "s4_run_report: a document, but its schema is a table",
+        ),
+        (
+            lambda raw: s4(raw).update(key=["merchant_id", "tile"]),
+            "s4_alloc_plan: key names unknown column tile",
+        ),
+        (
+            lambda raw: s4(raw)["encodings"].update(n_sites="PLAIN"),
+            "s4_alloc_plan: encodings names unknown column n_sites",
+        ),
+        (
+            lambda raw: s4(raw)["encodings"].pop("tile_id"),
+            "s4_alloc_plan: no encoding for ['tile_id']",
+        ),
+        (lambda raw: s4(raw).pop("key"), "s4_alloc_plan: no key"),
+        (
+            lambda raw: s4(raw).update(receipt_in="s4_report"),
+            "s4_alloc_plan: receipt_in names unknown s4_report",
+        ),
+        (
+            lambda raw: s4(raw)["codes"].update(schema="E999_NOTHING"),
+            "s4_alloc_plan: unknown code E999_NOTHING",
+        ),
+    ],
+)
+def test_check_reports_each_disagreement(tmp_path: Path, edit: Edit, finding: str) -> None:
+    assert finding in edited(tmp_path, edit).check()
+
+
+def test_check_reports_all_disagreements_at_once(tmp_path: Path) -> None:
+    def edit(raw: dict[str, Any]) -> None:
+        s4(raw)["encodings"].pop("tile_id")
+        raw["datasets"]["tile_index"]["key"] = ["country", "tile_id"]
+
+    assert edited(tmp_path, edit).check() == [
+        "tile_index: key names unknown column country",
+        "s4_alloc_plan: no encoding for ['tile_id']",
+    ]

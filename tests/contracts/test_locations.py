@@ -1,0 +1,76 @@
+"""YAML as the contracts mean it, and hints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from segment1b.contracts.locations import (
+    DICTIONARY,
+    POLICIES,
+    SCHEMAS,
+    contracts_root,
+    nearest,
+    parse_yaml,
+    read_yaml,
+)
+from segment1b.errors import Segment1BError
+
+
+def test_norway_stays_a_string() -> None:
+    assert parse_yaml("[NO, SE, on, off, yes, Y]") == ["NO", "SE", "on", "off", "yes", "Y"]
+    assert parse_yaml("{NO: 1}") == {"NO": 1}
+
+
+def test_true_and_false_are_the_only_booleans() -> None:
+    assert parse_yaml("[true, false, True, FALSE]") == [True, False, "True", "FALSE"]
+
+
+def test_other_scalars_keep_their_yaml_types() -> None:
+    assert parse_yaml("[1, 0.5, null, ~, 'NO']") == [1, 0.5, None, None, "NO"]
+
+
+@pytest.mark.parametrize("folder", [DICTIONARY, SCHEMAS, POLICIES])
+def test_the_contract_files_are_found(folder: str) -> None:
+    assert (contracts_root() / folder).exists()
+
+
+def test_a_mapping_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("prep: {exclude_countries: [NO]}\n")
+    assert read_yaml(tmp_path / "a.yaml", "E_POLICY_INVALID") == {
+        "prep": {"exclude_countries": ["NO"]}
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"a: [1", "is not readable YAML"),
+        (b"\xff\xfe\xfd", "is not readable YAML"),
+        (b"- a\n", "holds no mapping"),
+        (b"", "holds no mapping"),
+    ],
+)
+def test_what_is_no_yaml_mapping_is_refused_by_name(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(content)
+    with pytest.raises(Segment1BError, match=says) as caught:
+        read_yaml(path, "E_POLICY_INVALID")
+    assert caught.value.code == "E_POLICY_INVALID"
+    assert str(path) in caught.value.message
+
+
+def test_an_absent_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.yaml", tmp_path):
+        with pytest.raises(Segment1BError, match=path.name) as caught:
+            read_yaml(path, "E_POLICY_INVALID")
+        assert caught.value.code == "E_POLICY_INVALID"
+
+
+def test_a_hint_names_the_nearest_word_or_all_of_them() -> None:
+    assert nearest("licens", ["licence", "path"]) == "did you mean 'licence'?"
+    assert nearest("zzz", ["licence", "path"]) == "known: licence, path"
+    assert nearest(7, ["licence", "path"]) == "known: licence, path"

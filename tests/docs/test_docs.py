@@ -1,0 +1,259 @@
+"""The documents: commands run, codes exist, links lead somewhere, programs print what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import typer
+
+from segment1b.cli import app
+from segment1b.errors import CODES
+from worlds import COUNTRIES, lay_small_world, outlet_list, run
+
+REPOSITORY = Path(__file__).parents[2]
+DOCS = REPOSITORY / "docs"
+RUNBOOKS = sorted((DOCS / "runbooks").glob("*.md"))
+PAGES = [REPOSITORY / "README.md", *sorted(DOCS.rglob("*.md"))]
+WIDTH = 110
+#: What the documents call their data roots; those that are built by a command are not laid here.
+ROOTS = ("segment1b-data", "world", "other-law", "mine")
+MERCHANT, COUNTRY = 259, "DE"
+
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+# A table in a narrow terminal cuts long codes off; these end in an ellipsis.
+_CODE = re.compile(r"\bE(?:\d{3})?_[A-Z][A-Z0-9_]*\b(?!…)")
+_LATER = re.compile(r"E[5-9]\d\d_")
+
+page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """Return the fenced blocks of a page in one language."""
+    found = _BLOCK.findall(path.read_text(encoding="utf-8"))
+    return [body for name, body in found if name == language]
+
+
+def shell_lines(path: Path) -> list[str]:
+    """Return the command lines of a page's sh blocks, without comments."""
+    lines = "".join(blocks(path, "sh")).splitlines()
+    return [text for line in lines if (text := line.partition("  #")[0].strip())]
+
+
+def commands(path: Path) -> list[list[str]]:
+    """Return the words of a page's segment1b commands, without the program's name."""
+    found = [shlex.split(line) for line in shell_lines(path)]
+    return [words[1:] for words in found if words[0] == "segment1b"]
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the names by which a page's headings can be linked to."""
+    prose = _BLOCK.sub("", path.read_text(encoding="utf-8"))
+    titles = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run a small world under the law `stable`, with the pair that the documents show."""
+    folder = tmp_path_factory.mktemp("docs")
+    root = lay_small_world(folder / "root", countries=(*COUNTRIES, "DE", "FR", "JP"))
+    outlets = outlet_list(folder / "my.csv")
+    outlets.write_text(outlets.read_text() + f"{MERCHANT},{COUNTRY},6\n")
+    (folder / "grown.csv").write_text(outlets.read_text() + "99999,NL,4\n")
+    run(root, outlets=outlets, settings=("allocation.law=stable",))
+    return folder
+
+
+@pytest.fixture
+def desk(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a folder with the lists and data roots that the documents name."""
+    for name in ("my.csv", "grown.csv"):
+        shutil.copy(small / name, tmp_path / name)
+    for name in ROOTS:
+        shutil.copytree(small / "root" / "reference", tmp_path / name / "reference")
+    for name in ("segment1b-data", "world"):
+        run(tmp_path / name, outlets=small / "my.csv")
+    run(tmp_path / "other-law", outlets=small / "my.csv", to_state="s0")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@page
+def test_every_command_parses(path: Path) -> None:
+    """Commands and options exist, and none that must be given is left out."""
+    for words in commands(path):
+        command = typer.main.get_command(app)
+        while words and words[0] in getattr(command, "commands", {}):
+            command, words = command.commands[words[0]], words[1:]
+        assert not hasattr(command, "commands"), f"no such command: {words}"
+        command.make_context(command.name, list(words))
+
+
+@page
+def test_every_command_runs_in_a_small_root(path: Path, desk: Path) -> None:
+    """The commands of a page, one after the other, end well."""
+    for words in commands(path):
+        filled = [_fingerprint(desk / "world") if word == "HEX" else word for word in words]
+        assert not app(filled, standalone_mode=False), words
+
+
+def _fingerprint(root: Path) -> str:
+    """Return the fingerprint that was sealed last."""
+    receipts = root.glob("data/layer1/1B/s0_gate_receipt/*/s0_gate_receipt.json")
+    newest = max(receipts, key=lambda receipt: receipt.stat().st_mtime_ns)
+    return str(json.loads(newest.read_text())["manifest_fingerprint"])
+
+
+def test_make_has_the_targets_that_are_named() -> None:
+    """README and CONTRIBUTING speak of make; each target is in the Makefile."""
+    targets = set(re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        target
+        for path in (*PAGES, REPOSITORY / "CONTRIBUTING.md")
+        for target in re.findall(r"(?:^|`)make ([\w-]+)", path.read_text(), re.MULTILINE)
+    }
+    assert {"demo", "test"} <= named <= targets
+
+
+@page
+def test_every_code_that_is_named_exists(path: Path) -> None:
+    """A runbook for a code that nothing raises would mislead."""
+    assert set(_CODE.findall(path.read_text(encoding="utf-8"))) <= set(CODES)
+
+
+def test_every_code_of_s0_to_s4_is_in_a_runbook() -> None:
+    """Each code is listed with what to do, not only mentioned in passing."""
+    told = {
+        code
+        for path in RUNBOOKS
+        for code, text in re.findall(r"^- `(E\w+)`(.*?)(?=^\S|\Z)", path.read_text(), re.M | re.S)
+        if "*What to do:*" in " ".join(text.split())
+    }
+    tables = "".join(path.read_text() for path in RUNBOOKS)
+    told |= set(re.findall(r"^\| `(E\w+)` \|.+\|.+\|$", tables, re.MULTILINE))
+    assert {code for code in CODES if not _LATER.match(code)} <= told
+
+
+@page
+def test_every_link_leads_somewhere(path: Path) -> None:
+    """Relative links and pictures exist, headings too."""
+    prose = _BLOCK.sub("", path.read_text(encoding="utf-8"))
+    for link in _LINK.findall(prose):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_pictures_are_small_and_used() -> None:
+    """No page takes long to load, and no picture is left behind."""
+    used = {
+        (path.parent / link).resolve()
+        for path in PAGES
+        for link in _LINK.findall(path.read_text(encoding="utf-8"))
+    }
+    pictures = sorted((DOCS / "pictures").glob("*.png"))
+    assert pictures
+    for picture in pictures:
+        assert picture.stat().st_size < 300_000, picture.name
+        assert picture in used, picture.name
+
+
+@page
+def test_pages_are_neat(path: Path) -> None:
+    """Lines are short, blocks closed, and nothing tells of the machine they were written on."""
+    text = path.read_text(encoding="utf-8")
+    assert [line for line in text.splitlines() if len(line) > WIDTH] == []
+    assert text.count("```") % 2 == 0
+    assert not re.search(r"/(tmp|work|home|root)/|TODO", text)
+    if path.name == "README.md":
+        assert len(text.splitlines()) < 200
+
+
+def programs(path: Path) -> Iterator[str]:
+    """Yield a page's Python programs."""
+    yield from blocks(path, "python")
+
+
+def outcome(program: str, folder: Path, *arguments: str) -> list[str]:
+    """Run a program in a folder and return the lines it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def test_the_digest_program_reproduces_every_receipt(small: Path) -> None:
+    """docs/contracts.md: the content digest, without any code of the package."""
+    (program,) = programs(DOCS / "contracts.md")
+    reports = sorted((small / "root" / "control").rglob("s[1-4]_run_report.json"))
+    assert len(reports) == 4
+    for report in reports:
+        said = json.loads(report.read_text())["determinism_receipt"]["content_sha256_hex"]
+        assert outcome(program, small, "root", str(report)) == [said, said], report.name
+
+
+def test_the_program_by_hand_finds_the_plan(small: Path) -> None:
+    """docs/laws.md: the tiles of a pair, without any code of the package."""
+    (program,) = programs(DOCS / "laws.md")
+    for country in (COUNTRY, "ZA", "FJ"):
+        merchant, sites = largest_pair(small / "root", country)
+        printed = outcome(program, small, "root", str(merchant), country)
+        assert sorted(int(line.split()[2]) for line in printed) == sites
+
+
+def largest_pair(root: Path, country: str) -> tuple[int, list[int]]:
+    """Return the merchant with most sites in a country, and the tile of each, ascending."""
+    (part,) = (root / "data/layer1/1B/s4_alloc_plan").rglob("part-*.parquet")
+    sites: dict[int, list[int]] = {}
+    for row in pq.ParquetFile(part).read().to_pylist():
+        if row["legal_country_iso"] == country:
+            tiles = [row["tile_id"]] * row["n_sites_tile"]
+            sites.setdefault(row["merchant_id"], []).extend(tiles)
+    return max(sites.items(), key=lambda pair: len(pair[1]))
+
+
+def test_the_plan_is_read_as_the_readme_says(desk: Path) -> None:
+    """README.md: three lines of DuckDB."""
+    (program,) = programs(REPOSITORY / "README.md")
+    printed = outcome(program, desk)
+    assert any("legal_country_iso" in line for line in printed)
+    assert any(COUNTRY in line for line in printed)
+
+
+def test_worked_numbers_of_the_laws(small: Path) -> None:
+    """docs/laws.md: the examples that a reader may redo with pencil and paper."""
+    text = " ".join((DOCS / "laws.md").read_text().split())
+    golden = 0x9E3779B97F4A7C15
+    points = [j * golden % 2**64 * 1000 // 2**64 for j in range(1, 6)]
+    assert "The points are {}, {}, {}, {} and {}.".format(*points) in text
+    assert hamilton((700, 300), 5) == [4, 1]
+    assert hamilton((429, 429, 142), 10) == [4, 4, 2]
+    assert hamilton((429, 429, 142), 11) == [5, 5, 1]
+    assert hamilton((5, 4, 3), 100) == [42, 33, 25]
+
+
+def hamilton(weights: tuple[int, ...], n: int) -> list[int]:
+    """Apportion by the plain definition."""
+    total = sum(weights)
+    sites = [n * weight // total for weight in weights]
+    by_rest = sorted(range(len(weights)), key=lambda t: (-(n * weights[t] % total), t))
+    for t in by_rest[: n - sum(sites)]:
+        sites[t] += 1
+    return sites

@@ -1,0 +1,148 @@
+"""The antimeridian: what is cut, what is closed over a pole, and what stays as it is."""
+
+from __future__ import annotations
+
+import pytest
+import shapely
+from shapely import MultiPolygon, Polygon, box
+
+from segment1b.geo.antimeridian import cut
+
+
+def around(lat: float, *lons: float) -> list[tuple[float, float]]:
+    """Return a ring along a parallel."""
+    return [(lon, lat) for lon in lons]
+
+
+def same(geometry: MultiPolygon, *boxes: tuple[float, float, float, float]) -> bool:
+    """Return whether a valid geometry is the union of boxes."""
+    expected = shapely.union_all([box(*b) for b in boxes])
+    return bool(geometry.is_valid and shapely.equals(geometry, expected))
+
+
+def test_a_polygon_across_the_date_line_becomes_two_pieces() -> None:
+    ring = [(170, 0), (-170, 0), (-170, 10), (170, 10)]
+    assert same(cut(Polygon(ring)), (170, 0, 180, 10), (-180, 0, -170, 10))
+
+
+def test_the_direction_of_a_ring_does_not_matter() -> None:
+    ring = [(170, 0), (170, 10), (-170, 10), (-170, 0)]
+    assert same(cut(Polygon(ring)), (170, 0, 180, 10), (-180, 0, -170, 10))
+
+
+def test_a_polygon_across_the_date_line_and_longitude_0_is_not_torn() -> None:
+    ring = [(-10, 0), (100, 0), (170, 0), (-170, 0), (-170, 10), (170, 10), (100, 10), (-10, 10)]
+    assert same(cut(Polygon(ring)), (-10, 0, 180, 10), (-180, 0, -170, 10))
+
+
+def test_a_polygon_across_longitude_0_comes_back_untouched() -> None:
+    country = MultiPolygon([box(-5, -5, 5, 5), box(100, 0, 110, 10)])
+    assert cut(country) is country
+
+
+def test_a_polygon_that_is_not_cut_becomes_a_multipolygon_with_the_same_points() -> None:
+    polygon = box(-5, -5, 5, 5)
+    assert shapely.get_coordinates(cut(polygon)).tolist() == [
+        list(point) for point in polygon.exterior.coords
+    ]
+
+
+def test_only_the_part_that_crosses_is_cut() -> None:
+    island = Polygon([(1, 1), (2, 1.1), (1.5, 2)])
+    country = MultiPolygon([island, Polygon([(179, 0), (-179, 0), (-179, 1), (179, 1)])])
+    pieces = shapely.get_parts(cut(country))
+    assert len(pieces) == 3
+    assert pieces[0].equals_exact(island)
+
+
+def test_a_hole_across_the_date_line_is_cut_with_its_shell() -> None:
+    shell = [(170, 0), (-170, 0), (-170, 10), (170, 10)]
+    hole = [(175, 4), (-175, 4), (-175, 6), (175, 6)]
+    got = cut(Polygon(shell, [hole]))
+    assert got.is_valid
+    assert got.area == pytest.approx(200 - 20)
+    assert not shapely.intersects_xy(got, [178, -178], 5).any()
+
+
+def test_a_hole_beyond_the_date_line_moves_with_its_shell() -> None:
+    shell = [(170, 0), (-170, 0), (-170, 10), (170, 10)]
+    hole = [(-178, 4), (-176, 4), (-176, 6), (-178, 6)]
+    got = cut(Polygon(shell, [hole]))
+    assert got.is_valid
+    assert got.area == pytest.approx(200 - 4)
+    assert shapely.intersects_xy(got, [-177, 177, -175, -179], 5).tolist() == [False, *[True] * 3]
+
+
+def test_a_hole_before_the_date_line_moves_with_a_shell_that_starts_beyond_it() -> None:
+    shell = [(-170, 0), (-170, 10), (170, 10), (170, 0)]
+    hole = [(172, 4), (174, 4), (174, 6), (172, 6)]
+    got = cut(Polygon(shell, [hole]))
+    assert got.is_valid
+    assert got.area == pytest.approx(200 - 4)
+    assert not shapely.intersects_xy(got, 173, 5)
+
+
+def test_a_ring_drawn_past_180_is_cut_as_well() -> None:
+    assert same(cut(box(170, 0, 190, 10)), (170, 0, 180, 10), (-180, 0, -170, 10))
+    assert same(cut(box(-190, 0, -170, 10)), (170, 0, 180, 10), (-180, 0, -170, 10))
+
+
+def test_rounding_beyond_180_is_no_land_beyond_the_date_line() -> None:
+    country = MultiPolygon([box(170, 0, 180.00000000001, 10)])
+    assert cut(country) is country
+    ring = [(170, 0), (180.00000000001, 0), (-180, 10), (170, 10)]
+    assert len(cut(Polygon(ring)).geoms) == 1
+
+
+def test_an_edge_along_the_date_line_is_no_crossing() -> None:
+    country = MultiPolygon([box(170, 0, 180, 10), box(-180, 0, -170, 10)])
+    assert cut(country) is country
+
+
+def test_a_ring_that_jumps_between_the_two_names_of_the_date_line_is_one_piece() -> None:
+    ring = [(170, 0), (180, 0), (-180, 5), (180, 10), (170, 10)]
+    assert same(cut(Polygon(ring)), (170, 0, 180, 10))
+
+
+def test_seams_along_a_pole_stay() -> None:
+    coast = [(180, -70), (90, -65), (0, -70), (-90, -65), (-180, -70)]
+    country = MultiPolygon([Polygon([(-180, -90), (180, -90), *coast])])
+    assert cut(country) is country
+
+
+@pytest.mark.parametrize(("lat", "pole"), [(60.0, 90.0), (-60.0, -90.0)])
+@pytest.mark.parametrize("start", [0, 1, 4])
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_ring_that_winds_is_closed_over_its_pole(
+    lat: float, pole: float, start: int, step: int
+) -> None:
+    lons = [-170, -90, 0, 90, 170]
+    ring = around(lat, *(lons[start:] + lons[:start])[::step])
+    south, north = sorted((lat, pole))
+    assert same(cut(Polygon(ring)), (-180, south, 180, north))
+
+
+def test_a_hole_that_winds_leaves_a_belt() -> None:
+    lons = (-170, -90, 0, 90, 170)
+    belt = cut(Polygon(around(60, *lons), [around(80, *lons)]))
+    assert same(belt, (-180, 60, 180, 80))
+
+
+@pytest.mark.parametrize("west", [-5.0, 40.0, 175.0, -178.0])
+def test_a_cap_keeps_its_hole_wherever_it_was_drawn_from(west: float) -> None:
+    east = west + 10 if west + 10 <= 180 else west - 350
+    hole = [(west, 70), (east, 70), (east, 75), (west, 75)]
+    cap = cut(Polygon(around(60, 0, 90, 170, -170, -90), [hole]))
+    assert cap.is_valid
+    assert cap.area == pytest.approx(360 * 30 - 50)
+
+
+def test_a_wedge_that_runs_along_its_pole_is_not_closed_twice() -> None:
+    wedge = cut(Polygon([(170, 80), (-170, 80), (-170, 90), (170, 90)]))
+    assert same(wedge, (170, 80, 180, 90), (-180, 80, -170, 90))
+
+
+def test_a_polygon_that_crosses_itself_once_unwrapped_is_named() -> None:
+    bow = [(175, 0), (-175, 10), (-175, 0), (175, 10)]
+    with pytest.raises(ValueError, match=r"Self-intersection\[180 5\]"):
+        cut(Polygon(bow))

@@ -1,0 +1,126 @@
+"""Writes that survive a crash, and the operating system's refusals as coded errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from segment1b.errors import Segment1BError
+from segment1b.storage.durable import (
+    coded_os_errors,
+    make_folder,
+    read_json,
+    replace_bytes,
+    replace_json,
+)
+from shapes import without_privilege
+
+
+def test_a_file_is_written_with_its_folders_and_leaves_nothing_in_scratch(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    target = tmp_path / "a/b/c.bin"
+    replace_bytes(target, b"\0one", scratch)
+    assert target.read_bytes() == b"\0one"
+    replace_bytes(target, b"two", scratch)
+    assert target.read_bytes() == b"two"
+    assert list(scratch.iterdir()) == []
+
+
+def test_whoever_has_the_old_file_open_reads_it_whole(tmp_path: Path) -> None:
+    target = tmp_path / "a.bin"
+    replace_bytes(target, b"old" * 1000, tmp_path)
+    with target.open("rb") as old:
+        replace_bytes(target, b"new", tmp_path)
+        assert old.read() == b"old" * 1000
+    assert target.read_bytes() == b"new"
+
+
+def test_json_is_written_in_its_canonical_form(tmp_path: Path) -> None:
+    replace_json(tmp_path / "a.json", {"b": 1, "a": "Å"}, tmp_path)
+    assert (tmp_path / "a.json").read_bytes() == '{"a":"Å","b":1}\n'.encode()
+    assert read_json(tmp_path / "a.json") == {"a": "Å", "b": 1}
+
+
+def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    replace_json(target, {"a": 1}, tmp_path)
+    # The file on its way leads to a device that is always full.
+    (tmp_path / f"a.json.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(Segment1BError, match="No space left") as caught:
+        replace_json(target, {"a": 2}, tmp_path)
+    assert caught.value.code == "E_STORAGE_FULL"
+    assert read_json(target) == {"a": 1}
+
+
+def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    for inside in (tmp_path / "taken", tmp_path / "taken/a", tmp_path / "taken/a/b"):
+        with pytest.raises(Segment1BError, match="taken") as caught:
+            make_folder(inside)
+        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+    assert (tmp_path / "taken").read_text() == "a file"
+
+
+def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(Segment1BError, match=r"report\.json") as caught:
+        replace_bytes(tmp_path / "report.json", b"x", tmp_path)
+    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+
+
+def test_a_folder_without_write_permission_is_refused() -> None:
+    with tempfile.TemporaryDirectory() as base:
+        Path(base).chmod(0o555)
+        with without_privilege(), pytest.raises(Segment1BError) as caught:
+            make_folder(Path(base) / "a/b")
+        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+
+
+def test_a_folder_that_may_not_be_entered_is_refused() -> None:
+    with tempfile.TemporaryDirectory() as base:
+        Path(base).chmod(0o400)
+        with without_privilege(), pytest.raises(Segment1BError) as caught:
+            make_folder(Path(base) / "a/b")
+        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+
+
+def test_folders_are_made_once(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a/b")
+    (tmp_path / "a/b/file").touch()
+    make_folder(tmp_path / "a/b")
+    assert (tmp_path / "a/b/file").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_no_space_and_no_quota_are_one_error(tmp_path: Path, number: int) -> None:
+    with pytest.raises(Segment1BError) as caught, coded_os_errors(tmp_path):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.code == "E_STORAGE_FULL"
+    assert str(tmp_path) in caught.value.message
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR])
+def test_a_place_that_cannot_be_written_is_one_error(tmp_path: Path, number: int) -> None:
+    with pytest.raises(Segment1BError) as caught, coded_os_errors(tmp_path):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+
+
+def test_other_refusals_of_the_system_pass_through(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output"), coded_os_errors(tmp_path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"\xff", b"[" * 100_000, b'{"a": ' + b"1" * 5000 + b"}"]
+)
+def test_what_is_no_json_is_refused_by_name(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(text)
+    with pytest.raises(Segment1BError, match=r"a\.json is not JSON") as caught:
+        read_json(tmp_path / "a.json")
+    assert caught.value.code == "E_INPUT_UNREADABLE"

@@ -1,0 +1,263 @@
+"""Part files: the cut into files and row groups, encodings, equal bytes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segment1b.contracts import Column, Dataset, load
+from segment1b.errors import Segment1BError
+from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS, constant, cut_tiles, groups, part_name
+from segment1b.storage.parts import write_part as write
+
+MILLION = 1_048_576
+CODES = ["AD", "BR", "CA", "FJ", "LS", "MV", "NL", "NO", "RU", "VA"]
+COUNTS = (
+    st.integers(0, 3)
+    | st.integers(0, MILLION // 3)
+    | st.integers(MILLION - 2, MILLION + 2)
+    | st.integers(MILLION, 5 * MILLION)
+)
+LAW = settings(deadline=None, derandomize=True, max_examples=300)
+
+
+def counts() -> st.SearchStrategy[dict[str, int]]:
+    """Draw the number of tiles of some countries, in key order."""
+    return st.lists(COUNTS, max_size=len(CODES)).map(
+        lambda drawn: dict(zip(CODES, drawn, strict=False))
+    )
+
+
+def naive_cut(tiles: Mapping[str, int]) -> list[list[tuple[str, int, int]]]:
+    """Pack whole countries until the next would pass a million rows; cut larger ones alone."""
+    files: list[list[tuple[str, int, int]]] = []
+    open_file: list[tuple[str, int, int]] = []
+    for country, count in tiles.items():
+        if count == 0:
+            continue
+        held = sum(stop for _, _, stop in open_file)
+        if open_file and (count > MILLION or held + count > MILLION):
+            files.append(open_file)
+            open_file = []
+        if count <= MILLION:
+            open_file.append((country, 0, count))
+            continue
+        start = 0
+        while start < count:
+            files.append([(country, start, min(start + MILLION, count))])
+            start += MILLION
+    return [*files, open_file] if open_file else files
+
+
+def test_files_and_row_groups_have_their_sizes() -> None:
+    assert (FILE_ROWS, GROUP_ROWS) == (1_048_576, 131_072)
+
+
+def test_part_names_sort_as_their_numbers() -> None:
+    numbers = [0, 1, 9, 10, 99, 100, 9_999, 10_000, 99_999]
+    names = [part_name(number) for number in numbers]
+    assert names[0] == "part-00000.parquet"
+    assert sorted(names) == names
+
+
+@LAW
+@given(counts())
+def test_the_cut_is_that_of_a_plain_loop(tiles: dict[str, int]) -> None:
+    files = cut_tiles(tiles)
+    assert [list(file.stretches) for file in files] == naive_cut(tiles)
+    assert [file.number for file in files] == list(range(len(files)))
+
+
+@LAW
+@given(counts())
+def test_every_tile_is_in_one_file_in_order_and_no_file_passes_its_size(
+    tiles: dict[str, int],
+) -> None:
+    files = cut_tiles(tiles)
+    held: dict[str, int] = {}
+    for country, start, stop in (s for file in files for s in file.stretches):
+        assert start == held.get(country, 0)
+        held[country] = stop
+    assert held == {country: count for country, count in tiles.items() if count}
+    assert list(held) == [country for country in tiles if tiles[country]]
+    assert all(0 < file.rows <= MILLION for file in files)
+    assert sum(file.rows for file in files) == sum(tiles.values())
+
+
+@LAW
+@given(counts())
+def test_larger_countries_have_files_of_their_own_and_no_packed_file_could_take_the_next(
+    tiles: dict[str, int],
+) -> None:
+    files = cut_tiles(tiles)
+    large = {country for country, count in tiles.items() if count > MILLION}
+    for file in files:
+        countries = {country for country, _, _ in file.stretches}
+        assert not countries & large or len(countries) == 1
+    for file, after in itertools.pairwise(files):
+        if file.stretches[0][0] not in large:
+            assert file.rows + tiles[after.stretches[0][0]] > MILLION
+
+
+@pytest.mark.parametrize(
+    ("tiles", "expected"),
+    [
+        ({}, []),
+        ({"NO": 0}, []),
+        ({"NO": MILLION}, [[("NO", 0, MILLION)]]),
+        ({"NO": MILLION + 1}, [[("NO", 0, MILLION)], [("NO", MILLION, MILLION + 1)]]),
+        (
+            {"NO": 1, "RU": MILLION + 1, "VA": 1},
+            [
+                [("NO", 0, 1)],
+                [("RU", 0, MILLION)],
+                [("RU", MILLION, MILLION + 1)],
+                [("VA", 0, 1)],
+            ],
+        ),
+        ({"NO": MILLION - 1, "VA": 1}, [[("NO", 0, MILLION - 1), ("VA", 0, 1)]]),
+        ({"NO": MILLION, "VA": 1}, [[("NO", 0, MILLION)], [("VA", 0, 1)]]),
+    ],
+)
+def test_worked_cuts(tiles: dict[str, int], expected: list[list[tuple[str, int, int]]]) -> None:
+    assert [list(file.stretches) for file in cut_tiles(tiles)] == expected
+
+
+@LAW
+@given(st.integers(0, MILLION), st.integers(0, MILLION))
+def test_row_groups_cover_their_stretch_in_pieces_of_the_full_size(start: int, rows: int) -> None:
+    cut = list(groups(start, start + rows))
+    assert [row for low, high in cut for row in (low, high)][1:-1] == [
+        edge for edge in range(start + 131_072, start + rows, 131_072) for _ in (0, 1)
+    ]
+    if rows:
+        assert (cut[0][0], cut[-1][1]) == (start, start + rows)
+    else:
+        assert cut == []
+
+
+WORDS = {"inclusion_rule": "center", "basis": "population", "site_id": "000001"}
+
+
+def values(column: Column, rows: int) -> list[Any]:
+    """Return values that the column may hold."""
+    if column.type == "string":
+        word = WORDS.get(column.name, "0" * 64 if "fingerprint" in column.name else "NO")
+        return [word] * rows
+    if column.type == "bool":
+        return [True] * rows
+    return [number % 12 for number in range(rows)] if column.name == "dp" else list(range(rows))
+
+
+def filled(dataset: Dataset, rows: int) -> pa.Table:
+    """Return a table of a dataset with that many rows."""
+    return pa.table(
+        [pa.array(values(c, rows), c.arrow_type) for c in dataset.columns],
+        schema=dataset.arrow_schema,
+    )
+
+
+PACKED = [dataset.id for dataset in load() if dataset.encodings]
+
+
+@pytest.mark.parametrize("dataset_id", PACKED)
+def test_a_part_has_the_encodings_that_the_dictionary_names(
+    tmp_path: Path, dataset_id: str
+) -> None:
+    dataset = load()[dataset_id]
+    assert write(tmp_path / "a.parquet", dataset, [filled(dataset, 9)]) == 9
+    group = pq.read_metadata(tmp_path / "a.parquet").row_group(0)
+    for at, column in enumerate(dataset.columns):
+        chunk, how = group.column(at), dataset.encodings[column.name]
+        assert chunk.compression == "ZSTD"
+        assert chunk.has_dictionary_page == (how == "DICTIONARY")
+        wanted = "RLE_DICTIONARY" if how == "DICTIONARY" else how
+        assert wanted in chunk.encodings, (column.name, chunk.encodings)
+
+
+def test_the_datasets_that_states_publish_all_name_their_encodings() -> None:
+    assert set(PACKED) >= {
+        "tile_index",
+        "tile_bounds",
+        "tile_weights",
+        "s3_requirements",
+        "s4_alloc_plan",
+    }
+
+
+def test_a_part_carries_nothing_of_the_library_s_own_schema(tmp_path: Path) -> None:
+    dataset = load()["s4_alloc_plan"]
+    write(tmp_path / "a.parquet", dataset, [filled(dataset, 9)])
+    assert pq.read_metadata(tmp_path / "a.parquet").metadata is None
+
+
+def test_a_part_has_a_row_group_for_each_table_and_reads_back(tmp_path: Path) -> None:
+    dataset = load()["s4_alloc_plan"]
+    tables = [filled(dataset, 3), filled(dataset, 1), filled(dataset, 5)]
+    assert write(tmp_path / "a.parquet", dataset, iter(tables)) == 9
+    with pq.ParquetFile(tmp_path / "a.parquet") as file:
+        assert file.schema_arrow.equals(dataset.arrow_schema)
+        assert file.num_row_groups == 3
+        assert [file.read_row_group(number) for number in range(3)] == tables
+
+
+def test_row_groups_carry_statistics_of_every_key_column(tmp_path: Path) -> None:
+    dataset = load()["s4_alloc_plan"]
+    write(tmp_path / "a.parquet", dataset, [filled(dataset, 3)])
+    group = pq.read_metadata(tmp_path / "a.parquet").row_group(0)
+    found = [group.column(at).statistics for at in range(4)]
+    assert [(s.min, s.max) for s in found] == [(0, 2), ("NO", "NO"), (0, 2), (0, 2)]
+
+
+def test_a_part_without_rows_is_a_file_that_says_so(tmp_path: Path) -> None:
+    dataset = load()["s3_requirements"]
+    assert write(tmp_path / "a.parquet", dataset, [dataset.arrow_schema.empty_table()]) == 0
+    assert pq.read_table(tmp_path / "a.parquet").num_rows == 0
+
+
+@pytest.mark.parametrize("dataset_id", PACKED)
+def test_the_same_rows_have_the_same_bytes_however_they_lie_in_memory(
+    tmp_path: Path, dataset_id: str
+) -> None:
+    dataset = load()[dataset_id]
+    rows = filled(dataset, 3000)
+    held = [
+        rows,
+        pa.concat_tables([filled(dataset, 3000).slice(0, 1000), rows.slice(1000)]).combine_chunks(),
+        pa.concat_tables([filled(dataset, 7), rows]).slice(7),
+    ]
+    written = set()
+    for number, table in enumerate(held):
+        path = tmp_path / f"{number}.parquet"
+        write(path, dataset, [table])
+        written.add(path.read_bytes())
+    assert len(written) == 1
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    dataset = load()["s4_alloc_plan"]
+    (tmp_path / "a.parquet").symlink_to("/dev/full")
+    with pytest.raises(Segment1BError, match=r"a\.parquet") as caught:
+        write(tmp_path / "a.parquet", dataset, [filled(dataset, 9)])
+    assert caught.value.code == "E_STORAGE_FULL"
+
+
+def test_a_part_in_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    dataset = load()["s4_alloc_plan"]
+    (tmp_path / "taken").touch()
+    with pytest.raises(Segment1BError, match="taken") as caught:
+        write(tmp_path / "taken/a.parquet", dataset, [filled(dataset, 9)])
+    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+
+
+def test_a_constant_column_holds_one_value_in_all_rows() -> None:
+    assert constant("NO", 3).to_pylist() == ["NO", "NO", "NO"]
+    assert constant("NO", 0).to_pylist() == []

@@ -1,0 +1,311 @@
+"""Reading: declared and committed data only, of today's surfaces, with a count of the bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from published import KNOWN, S3, TOKENS, commit, publish, requirements
+from segment1b.errors import Segment1BError
+from segment1b.storage.reader import Partition, Reader, committed, matching_groups
+from shapes import dataset, write_files
+
+FILES = [
+    [requirements((1, "NO", 2), (1, "SE", 1)), requirements((2, "AD", 5), (3, "NO", 1))],
+    [requirements((4, "NO", 7)), requirements((2**63 - 1, "VA", 8))],
+]
+SURFACES = {"world_countries": "3" * 64}
+
+
+def reader(root: Path, **more: Any) -> Reader:
+    """Return the reader of a state that reads s3_requirements and one surface."""
+    given: dict[str, Any] = {
+        "root": root,
+        "contracts": KNOWN,
+        "tokens": TOKENS,
+        "allowed": ("s3_requirements", "world_countries"),
+        "disallowed_code": "E409_DISALLOWED_READ",
+        "missing": {"s3_requirements": "E401_NO_S3_REQUIREMENTS"},
+        "surfaces": SURFACES,
+        "stale_code": "E406_TOKEN_MISMATCH",
+    }
+    return Reader(**{**given, **more})
+
+
+def laid(root: Path) -> Path:
+    """Publish and commit s3_requirements; return its folder."""
+    commit(root, publish(root, *FILES))
+    return root / S3.locate(TOKENS)
+
+
+def refused(act: Callable[[], object]) -> Segment1BError:
+    """Return the error of an act."""
+    with pytest.raises(Segment1BError) as caught:
+        act()
+    return caught.value
+
+
+def rows(tables: list[pa.Table]) -> list[tuple[int, str, int]]:
+    """Return the rows of tables."""
+    return [row for t in tables for row in zip(*(c.to_pylist() for c in t.columns), strict=True)]
+
+
+ALL = rows([group for file in FILES for group in file])
+COLUMNS = ["merchant_id", "legal_country_iso", "n_sites"]
+
+
+def test_a_dataset_that_the_state_has_not_declared_is_refused_by_its_code(tmp_path: Path) -> None:
+    laid(tmp_path)
+    for act in (
+        lambda: reader(tmp_path, allowed=("tile_index",)).partition("s3_requirements"),
+        lambda: reader(tmp_path).file("iso3166_canonical_2024"),
+        lambda: reader(tmp_path).dataset("no_such_dataset"),
+    ):
+        assert refused(act).code == "E409_DISALLOWED_READ"
+
+
+def test_an_absent_partition_is_refused_by_the_code_for_it(tmp_path: Path) -> None:
+    error = refused(lambda: reader(tmp_path).partition("s3_requirements"))
+    assert error.code == "E401_NO_S3_REQUIREMENTS"
+    assert error.hint == "run S3 first"
+
+
+def test_an_absent_surface_is_refused_with_its_path(tmp_path: Path) -> None:
+    error = refused(lambda: reader(tmp_path).file("world_countries"))
+    assert error.code == "E_REFERENCE_SURFACE_MISSING"
+    assert KNOWN["world_countries"].locate({}) in error.message
+
+
+def test_a_partition_without_a_report_is_unfinished(tmp_path: Path) -> None:
+    publish(tmp_path, *FILES)
+    assert committed(tmp_path, KNOWN, S3, TOKENS) is None
+    error = refused(lambda: reader(tmp_path).partition("s3_requirements"))
+    assert error.code == "E401_NO_S3_REQUIREMENTS"
+
+
+def test_a_report_without_its_partition_commits_nothing(tmp_path: Path) -> None:
+    folder = laid(tmp_path)
+    folder.rename(tmp_path / "gone")
+    assert committed(tmp_path, KNOWN, S3, TOKENS) is None
+
+
+def test_a_committed_partition_is_found_at_its_own_identity_alone(tmp_path: Path) -> None:
+    laid(tmp_path)
+    found = committed(tmp_path, KNOWN, S3, TOKENS)
+    assert found is not None
+    assert [path.name for path in found.paths] == ["part-00000.parquet", "part-00001.parquet"]
+    assert found.receipt.rows == len(ALL)
+    assert committed(tmp_path, KNOWN, S3, TOKENS | {"seed": 43}) is None
+
+
+def append_byte(folder: Path) -> None:
+    """Make the first part a byte longer."""
+    with (folder / "part-00000.parquet").open("ab") as handle:
+        handle.write(b"x")
+
+
+def remove_part(folder: Path) -> None:
+    """Remove the last part."""
+    (folder / "part-00001.parquet").unlink()
+
+
+def add_part(folder: Path) -> None:
+    """Add a part."""
+    (folder / "part-00002.parquet").write_bytes((folder / "part-00001.parquet").read_bytes())
+
+
+def rename_part(folder: Path) -> None:
+    """Call a part by another name."""
+    (folder / "part-00001.parquet").rename(folder / "part-00009.parquet")
+
+
+@pytest.mark.parametrize("hurt", [append_byte, remove_part, add_part, rename_part])
+def test_files_that_are_not_those_of_the_receipt_are_refused(
+    tmp_path: Path, hurt: Callable[[Path], None]
+) -> None:
+    hurt(laid(tmp_path))
+    error = refused(lambda: reader(tmp_path).partition("s3_requirements"))
+    assert error.code == "E313_NONDETERMINISTIC_OUTPUT"
+
+
+def test_a_byte_flipped_in_place_is_found_when_the_bytes_are_verified(tmp_path: Path) -> None:
+    part = laid(tmp_path) / "part-00000.parquet"
+    assert committed(tmp_path, KNOWN, S3, TOKENS, verify=True) is not None
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    assert committed(tmp_path, KNOWN, S3, TOKENS) is not None
+    error = refused(lambda: committed(tmp_path, KNOWN, S3, TOKENS, verify=True))
+    assert error.code == "E313_NONDETERMINISTIC_OUTPUT"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda report: report.pop("determinism_receipt"),
+        lambda report: report["determinism_receipt"].pop("files"),
+        lambda report: report.update(determinism_receipt=None),
+        lambda report: report["determinism_receipt"].update(files=[1]),
+        lambda report: report.pop("input_digests"),
+        lambda report: report.update(input_digests=[]),
+    ],
+)
+def test_a_report_that_carries_no_receipt_is_named(
+    tmp_path: Path, edit: Callable[[dict[str, Any]], object]
+) -> None:
+    laid(tmp_path)
+    path = tmp_path / KNOWN["s3_run_report"].locate(TOKENS)
+    report = json.loads(path.read_bytes())
+    edit(report)
+    path.write_text(json.dumps(report))
+    error = refused(lambda: reader(tmp_path).partition("s3_requirements"))
+    assert error.code == "E_INPUT_UNREADABLE"
+    assert str(path) in error.message
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{", b"7"])
+def test_a_report_that_is_no_report_is_named(tmp_path: Path, text: bytes) -> None:
+    laid(tmp_path)
+    path = tmp_path / KNOWN["s3_run_report"].locate(TOKENS)
+    path.write_bytes(text)
+    error = refused(lambda: reader(tmp_path).partition("s3_requirements"))
+    assert error.code == "E_INPUT_UNREADABLE"
+    assert str(path) in error.message
+
+
+def test_a_partition_made_from_another_surface_is_stale(tmp_path: Path) -> None:
+    laid(tmp_path)
+    assert reader(tmp_path).partition("s3_requirements").receipt.rows == len(ALL)
+    changed = reader(tmp_path, surfaces={"world_countries": "9" * 64})
+    error = refused(lambda: changed.partition("s3_requirements"))
+    assert error.code == "E406_TOKEN_MISMATCH"
+    assert error.scope["surface"] == "world_countries"
+    assert "3" * 64 in error.message
+    assert "9" * 64 in error.message
+
+
+def test_a_surface_that_a_partition_never_saw_cannot_make_it_stale(tmp_path: Path) -> None:
+    laid(tmp_path)
+    other = reader(tmp_path, surfaces={"tz_world_2025a": "9" * 64})
+    assert other.partition("s3_requirements").receipt.rows == len(ALL)
+
+
+def read(
+    root: Path, where: dict[str, Any] | None = None, columns: list[str] | None = None, **more: Any
+) -> tuple[list[pa.Table], int, Partition]:
+    """Read the partition; return its tables and the bytes that were counted."""
+    mine = reader(root)
+    found = mine.partition("s3_requirements")
+    tables = list(mine.row_groups(found, columns or COLUMNS, where, **more))
+    return tables, mine.bytes_read["s3_requirements"], found
+
+
+def chunk_bytes(part: Partition, groups: list[tuple[int, int]], columns: list[str]) -> int:
+    """Return the compressed bytes of columns in row groups (file, group)."""
+    total = 0
+    for file, group in groups:
+        info = pq.read_metadata(part.paths[file]).row_group(group)
+        chunks = [info.column(at) for at in range(info.num_columns)]
+        total += sum(c.total_compressed_size for c in chunks if c.path_in_schema in columns)
+    return total
+
+
+def test_row_groups_come_in_writer_order_with_their_strings_as_dictionaries(
+    tmp_path: Path,
+) -> None:
+    laid(tmp_path)
+    tables, _, _ = read(tmp_path)
+    assert rows(tables) == ALL
+    assert [table.num_rows for table in tables] == [2, 2, 1, 1]
+    assert all(pa.types.is_dictionary(t.column("legal_country_iso").type) for t in tables)
+
+
+@pytest.mark.parametrize(
+    ("where", "groups"),
+    [
+        ({}, [(0, 0), (0, 1), (1, 0), (1, 1)]),
+        ({"merchant_id": (2, 3)}, [(0, 1)]),
+        ({"merchant_id": (1, 2)}, [(0, 0), (0, 1)]),
+        ({"merchant_id": (5, 2**63 - 2)}, []),
+        ({"merchant_id": (2**63 - 1, 2**64 - 1)}, [(1, 1)]),
+        ({"legal_country_iso": ("VA", "VA")}, [(1, 1)]),
+        ({"legal_country_iso": ("AD", "AD")}, [(0, 1)]),
+        ({"merchant_id": (3, 4), "legal_country_iso": ("NO", "NO")}, [(0, 1), (1, 0)]),
+        ({"merchant_id": (3, 4), "legal_country_iso": ("SE", "SE")}, []),
+    ],
+)
+def test_only_row_groups_that_can_match_are_read_and_counted(
+    tmp_path: Path, where: dict[str, Any], groups: list[tuple[int, int]]
+) -> None:
+    laid(tmp_path)
+    tables, count, part = read(tmp_path, where)
+    assert rows(tables) == rows([FILES[file][group] for file, group in groups])
+    assert count == chunk_bytes(part, groups, COLUMNS)
+
+
+def test_only_the_wanted_columns_are_read_and_counted(tmp_path: Path) -> None:
+    laid(tmp_path)
+    tables, count, part = read(tmp_path, columns=["n_sites"])
+    assert all(table.column_names == ["n_sites"] for table in tables)
+    assert count == chunk_bytes(part, [(0, 0), (0, 1), (1, 0), (1, 1)], ["n_sites"])
+    assert 0 < count < read(tmp_path)[1]
+
+
+def test_only_the_files_asked_for_are_opened(tmp_path: Path) -> None:
+    folder = laid(tmp_path)
+    (folder / "part-00000.parquet").write_bytes(
+        b"x" * (folder / "part-00000.parquet").stat().st_size
+    )
+    tables, _, _ = read(tmp_path, files=[1])
+    assert rows(tables) == rows(FILES[1])
+
+
+def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+    part = laid(tmp_path) / "part-00001.parquet"
+    part.write_bytes(b"x" * part.stat().st_size)
+    error = refused(lambda: read(tmp_path))
+    assert error.code == "E_INPUT_UNREADABLE"
+    assert str(part) in error.message
+
+
+def test_a_file_that_is_read_from_end_to_end_counts_its_size(tmp_path: Path) -> None:
+    path = tmp_path / KNOWN["world_countries"].locate({})
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x" * 777)
+    mine = reader(tmp_path)
+    assert mine.file("world_countries") == path
+    assert mine.bytes_read["world_countries"] == 0
+    assert mine.whole_file("world_countries") == path
+    assert mine.bytes_read["world_countries"] == 777
+
+
+def test_statistics_of_unsigned_numbers_prune_above_two_to_the_63(tmp_path: Path) -> None:
+    of = dataset({"tile_id": "uint64"}, ["tile_id"])
+    groups = pa.table([[1, 2, 2**63 + 5, 2**64 - 1]], schema=of.arrow_schema)
+    write_files(tmp_path, [groups], row_group_size=2)
+    with pq.ParquetFile(tmp_path / "part-00000.parquet") as file:
+        found = {
+            bounds: [group for group, _ in matching_groups(file, ["tile_id"], {"tile_id": bounds})]
+            for bounds in [(0, 5), (2**63, 2**64 - 1), (3, 2**63 + 4), (2, 2**63 + 5)]
+        }
+    assert found == {
+        (0, 5): [0],
+        (2**63, 2**64 - 1): [1],
+        (3, 2**63 + 4): [],
+        (2, 2**63 + 5): [0, 1],
+    }
+
+
+def test_a_file_without_statistics_is_read_whole(tmp_path: Path) -> None:
+    of = dataset({"tile_id": "uint64"}, ["tile_id"])
+    groups = pa.table([[1, 2, 3, 4]], schema=of.arrow_schema)
+    write_files(tmp_path, [groups], row_group_size=2, write_statistics=False)
+    with pq.ParquetFile(tmp_path / "part-00000.parquet") as file:
+        found = list(matching_groups(file, ["tile_id"], {"tile_id": (9, 9)}))
+    assert [group for group, _ in found] == [0, 1]

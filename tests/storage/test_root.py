@@ -1,0 +1,223 @@
+"""A data root: opened or refused, one run per identity, staging that outlives no run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import segment1b
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
+from segment1b.storage.root import identity_lock, open_root, staging, sweep_staging
+from shapes import without_privilege
+
+IDENTITY = Identity(42, "1" * 64, "2" * 64)
+OTHER = Identity(43, "1" * 64, "2" * 64)
+
+PRELUDE = f"""
+import sys, time
+from pathlib import Path
+from segment1b.identity import Identity
+from segment1b.storage.root import identity_lock, open_root, staging
+root = open_root(Path(sys.argv[1]))
+identity = Identity(42, {"1" * 64!r}, {"2" * 64!r})
+"""
+HOLD = """
+with identity_lock(root, identity, 0):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+STAGE = """
+with staging(root) as folder:
+    (folder / "piece").write_text("half")
+    print(folder, flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@contextmanager
+def process(code: str, root: Path, seconds: float = 600) -> Iterator[tuple[int, str]]:
+    """Run code in another process until its first line is out; give its pid and that line."""
+    source = str(Path(segment1b.__file__).parents[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", PRELUDE + code, str(root), str(seconds)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": source},
+    ) as child:
+        assert child.stdout is not None
+        try:
+            yield child.pid, child.stdout.readline().strip()
+        finally:
+            child.kill()
+
+
+def test_a_root_is_made_with_its_parents_and_can_be_opened_again(tmp_path: Path) -> None:
+    root = open_root(tmp_path / "a/b")
+    assert root == tmp_path / "a/b"
+    (root / "data").mkdir()
+    assert open_root(root) == root
+    assert (root / "data").is_dir()
+
+
+def test_opening_a_root_leaves_nothing_but_its_own_folders(tmp_path: Path) -> None:
+    open_root(tmp_path)
+    assert [path.name for path in sorted(tmp_path.rglob("*"))] == [".locks", ".staging"]
+
+
+def test_a_relative_root_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_root(Path("mine")) == tmp_path / "mine"
+
+
+@pytest.mark.parametrize("inside", ["", "below", "below/deeper"])
+def test_a_root_that_is_a_file_or_lies_in_one_is_refused(tmp_path: Path, inside: str) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    with pytest.raises(Segment1BError, match="taken") as caught:
+        open_root(taken / inside)
+    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+    assert taken.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", [".staging", ".locks"])
+def test_a_root_whose_own_folders_are_taken_by_files_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(Segment1BError, match=name) as caught:
+        open_root(tmp_path)
+    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+
+
+@pytest.mark.parametrize("below", ["", "new"])
+@pytest.mark.parametrize("mode", [0o555, 0o000])
+def test_a_root_that_cannot_be_written_is_refused(mode: int, below: str) -> None:
+    with tempfile.TemporaryDirectory() as base:
+        Path(base).chmod(mode)
+        with without_privilege(), pytest.raises(Segment1BError, match=base) as caught:
+            open_root(Path(base) / below)
+        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+        Path(base).chmod(0o755)
+
+
+def test_a_root_that_has_become_read_only_is_refused() -> None:
+    with tempfile.TemporaryDirectory() as base:
+        root = open_root(Path(base))
+        for folder in (root, root / ".staging", root / ".locks"):
+            folder.chmod(0o555)
+        with without_privilege(), pytest.raises(Segment1BError) as caught:
+            open_root(root)
+        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+
+
+def test_a_second_run_of_an_identity_is_told_who_is_at_work(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    with (
+        process(HOLD, root) as (pid, line),
+        pytest.raises(Segment1BError) as caught,
+        identity_lock(root, IDENTITY, 0),
+    ):
+        pass
+    assert line == "held"
+    assert caught.value.code == "E_LOCKED"
+    assert f"host {socket.gethostname()}, pid {pid}, since 20" in caught.value.message
+
+
+def test_another_identity_is_free(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    held = []
+    with process(HOLD, root), identity_lock(root, OTHER, 0):
+        held.append(OTHER)
+    assert held == [OTHER]
+
+
+def test_a_second_run_that_waits_goes_on_when_the_first_ends(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    held = []
+    with process(HOLD, root, seconds=0.3):
+        start = time.monotonic()
+        with identity_lock(root, IDENTITY, 30):
+            held.append(time.monotonic() - start)
+    assert 0.05 < held[0] < 20
+
+
+def test_a_second_run_waits_no_longer_than_told(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    with process(HOLD, root):
+        start = time.monotonic()
+        with pytest.raises(Segment1BError) as caught, identity_lock(root, IDENTITY, 0.3):
+            pass
+    assert caught.value.code == "E_LOCKED"
+    assert 0.3 <= time.monotonic() - start < 20
+
+
+def test_a_killed_owner_frees_its_lock(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    held = []
+    with process(HOLD, root) as (pid, _):
+        os.kill(pid, signal.SIGKILL)
+        with identity_lock(root, IDENTITY, 20):
+            held.append(pid)
+    assert held == [pid]
+
+
+def test_a_lock_is_free_after_its_block_also_when_that_failed(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    with pytest.raises(ZeroDivisionError), identity_lock(root, IDENTITY, 0):
+        _ = 1 / 0
+    held = []
+    with identity_lock(root, IDENTITY, 0):
+        held.append(1)
+    assert held == [1]
+    assert not list((root / ".locks").glob("*.owner.json"))
+
+
+def test_staging_gives_a_fresh_folder_that_is_gone_afterwards(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    with staging(root) as one, staging(root) as two:
+        assert one != two
+        assert one.parent == two.parent == root / ".staging"
+        (one / "a/b").mkdir(parents=True)
+        (one / "a/b/piece").touch()
+    assert list((root / ".staging").iterdir()) == []
+
+
+def test_staging_is_removed_when_its_block_failed(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    with pytest.raises(ZeroDivisionError), staging(root):
+        _ = 1 / 0
+    assert list((root / ".staging").iterdir()) == []
+
+
+def test_the_sweep_keeps_what_living_runs_stage(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    with process(STAGE, root) as (_, theirs), staging(root) as mine:
+        (mine / "piece").write_text("half")
+        assert sweep_staging(root) == []
+        assert (mine / "piece").read_text() == "half"
+        assert (Path(theirs) / "piece").read_text() == "half"
+
+
+def test_the_sweep_removes_what_killed_runs_have_staged(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    with process(STAGE, root) as (pid, theirs):
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert (Path(theirs) / "piece").exists()
+        with staging(root) as mine:
+            assert sweep_staging(root) == [Path(theirs)]
+            assert mine.exists()
+    assert list((root / ".staging").iterdir()) == []
+
+
+def test_the_sweep_of_an_empty_staging_area_removes_nothing(tmp_path: Path) -> None:
+    assert sweep_staging(open_root(tmp_path)) == []
