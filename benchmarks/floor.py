@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -69,10 +70,11 @@ def floor_seconds(
             for path in _files(root / contracts[dataset_id].locate(tokens)):
                 _read_plain(path)
         return time.perf_counter() - start
-    jobs: list[Callable[[], None]] = []
-    for dataset_id, columns in INPUTS[state].items():
-        for path in _files(root / contracts[dataset_id].locate(tokens)):
-            jobs.append(lambda path=path, columns=columns: _read(path, columns))
+    jobs = [
+        functools.partial(_read, path, columns)
+        for dataset_id, columns in INPUTS[state].items()
+        for path in _files(root / contracts[dataset_id].locate(tokens))
+    ]
     _run(jobs, workers)
     seconds = time.perf_counter() - start
     for dataset_id in OUTPUTS[state]:
@@ -90,13 +92,11 @@ def _write(dataset: Dataset, paths: Sequence[Path], scratch: Path, workers: int)
         with pq.ParquetFile(path) as file:
             loaded.append([file.read_row_group(g) for g in range(file.num_row_groups)])
     start = time.perf_counter()
-    _run(
-        [
-            lambda path=path, tables=tables: write_part(scratch / path.name, dataset, tables)
-            for path, tables in zip(paths, loaded, strict=True)
-        ],
-        workers,
-    )
+    jobs = [
+        functools.partial(write_part, scratch / path.name, dataset, tables)
+        for path, tables in zip(paths, loaded, strict=True)
+    ]
+    _run(jobs, workers)
     seconds = time.perf_counter() - start
     for path in paths:
         (scratch / path.name).unlink()

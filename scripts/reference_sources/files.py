@@ -35,28 +35,53 @@ PUBLIC_DOMAIN_COUNTRIES: Final = {"world_countries": "public domain (Natural Ear
 
 
 def write_tables(
-    folder: Path, iso: list[IsoRow], places: Places, people: Mapping[str, People],
+    folder: Path,
+    iso: list[IsoRow],
+    places: Places,
+    people: Mapping[str, People],
     zones: Sequence[tuple[str, str]],
 ) -> None:
     """Write the four tables without geometry as Parquet."""
     columns = zip(*iso, strict=True)
-    _write_parquet(folder / "iso3166.parquet", pa.table(
-        {name: list(column) for name, column in zip(IsoRow._fields, columns, strict=True)}
-    ))
-    _write_parquet(folder / "populated_places.parquet", pa.table({
-        "geonameid": places.geonameid, "name": places.name,
-        "country_iso": pa.array(places.country_iso).dictionary_encode(),
-        "lon_deg": places.lon_deg, "lat_deg": places.lat_deg,
-        "population": places.population.astype(np.int32),
-        "tzid": pa.array(places.tzid).dictionary_encode(),
-    }))
-    _write_parquet(folder / "country_population.parquet", pa.table({
-        "country_iso": list(people), "population": [p.total for p in people.values()],
-        "source": [p.source for p in people.values()],
-    }))
-    _write_parquet(folder / "country_zones.parquet", pa.table({
-        "country_iso": [code for code, _ in zones], "tzid": [zone for _, zone in zones],
-    }))
+    _write_parquet(
+        folder / "iso3166.parquet",
+        pa.table(
+            {name: list(column) for name, column in zip(IsoRow._fields, columns, strict=True)}
+        ),
+    )
+    _write_parquet(
+        folder / "populated_places.parquet",
+        pa.table(
+            {
+                "geonameid": places.geonameid,
+                "name": places.name,
+                "country_iso": pa.array(places.country_iso).dictionary_encode(),
+                "lon_deg": places.lon_deg,
+                "lat_deg": places.lat_deg,
+                "population": places.population.astype(np.int32),
+                "tzid": pa.array(places.tzid).dictionary_encode(),
+            }
+        ),
+    )
+    _write_parquet(
+        folder / "country_population.parquet",
+        pa.table(
+            {
+                "country_iso": list(people),
+                "population": [p.total for p in people.values()],
+                "source": [p.source for p in people.values()],
+            }
+        ),
+    )
+    _write_parquet(
+        folder / "country_zones.parquet",
+        pa.table(
+            {
+                "country_iso": [code for code, _ in zones],
+                "tzid": [zone for _, zone in zones],
+            }
+        ),
+    )
 
 
 def write_shapes(path: Path, key: str, shapes: Shapes) -> None:
@@ -64,7 +89,9 @@ def write_shapes(path: Path, key: str, shapes: Shapes) -> None:
     keys = sorted(shapes)
     array = as_array(shapes[k] for k in keys)
     column = {
-        "encoding": "WKB", "geometry_types": ["MultiPolygon"], "edges": "planar",
+        "encoding": "WKB",
+        "geometry_types": ["MultiPolygon"],
+        "edges": "planar",
         "bbox": [float(v) for v in shapely.total_bounds(array)],
     }
     meta = {"version": "1.1.0", "primary_column": "geom", "columns": {"geom": column}}
@@ -84,16 +111,28 @@ def write_raster(path: Path, people: npt.NDArray[np.int64], degrees: float) -> N
     # The driver for such files only copies; it cannot be written to.
     with rasterio.MemoryFile() as memory:
         with memory.open(
-            driver="GTiff", height=people.shape[0], width=people.shape[1], count=1, dtype="uint32",
-            crs="EPSG:4326", transform=Affine(degrees, 0, -180, 0, -degrees, 90),
+            driver="GTiff",
+            height=people.shape[0],
+            width=people.shape[1],
+            count=1,
+            dtype="uint32",
+            crs="EPSG:4326",
+            transform=Affine(degrees, 0, -180, 0, -degrees, 90),
         ) as plain:
             plain.write(people.astype(np.uint32), 1)
             plain.set_band_description(1, f"people per cell, {YEAR}")
         with memory.open() as plain:
             # One thread: the order of tiles in the file must not depend on timing.
             rasterio.shutil.copy(
-                plain, path, driver="COG", COMPRESS="DEFLATE", LEVEL=9, PREDICTOR="YES",
-                BLOCKSIZE=256, OVERVIEWS="NONE", NUM_THREADS=1,
+                plain,
+                path,
+                driver="COG",
+                COMPRESS="DEFLATE",
+                LEVEL=9,
+                PREDICTOR="YES",
+                BLOCKSIZE=256,
+                OVERVIEWS="NONE",
+                NUM_THREADS=1,
             )
 
 
@@ -119,9 +158,7 @@ def write_manifest(folder: Path, licences: Mapping[str, str]) -> None:
 def _entry(path: Path, licences: Mapping[str, str]) -> dict[str, Any]:
     licence = next(text for start, text in licences.items() if path.name.startswith(start))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {
-        "file": path.name, "bytes": path.stat().st_size, "sha256": digest, "licence": licence
-    }
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest, "licence": licence}
 
 
 def _write_parquet(path: Path, table: pa.Table) -> None:

@@ -222,12 +222,21 @@ def _fill(share: Floats, shape: BaseGeometry, west: float, north: float, degrees
     if piece.is_empty or piece.area == 0:
         return
     finer = degrees / _SAMPLES
-    sampled = rasterize(
-        [(piece, 1)], (height * _SAMPLES, width * _SAMPLES),
-        transform=Affine(finer, 0, west, 0, -finer, north), dtype="uint8",
-    ).reshape(height, _SAMPLES, width, _SAMPLES).mean((1, 3))
+    sampled = (
+        rasterize(
+            [(piece, 1)],
+            (height * _SAMPLES, width * _SAMPLES),
+            transform=Affine(finer, 0, west, 0, -finer, north),
+            dtype="uint8",
+        )
+        .reshape(height, _SAMPLES, width, _SAMPLES)
+        .mean((1, 3))
+    )
     touched = rasterize(
-        [(piece, 1)], (height, width), transform=Affine(degrees, 0, west, 0, -degrees, north),
-        dtype="uint8", all_touched=True,
+        [(piece, 1)],
+        (height, width),
+        transform=Affine(degrees, 0, west, 0, -degrees, north),
+        dtype="uint8",
+        all_touched=True,
     )
     share[...] = np.where((sampled == 0) & (touched == 1), _TRACE_OF_LAND, sampled)

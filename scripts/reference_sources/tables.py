@@ -70,8 +70,13 @@ class Places:
 def iso_codes(archives: Archives) -> list[IsoRow]:
     """Return the ISO table, codes ascending."""
     return sorted(
-        IsoRow(c.alpha2, c.alpha3, c.numeric, c.apolitical_name,
-               "user_assigned" if c.alpha2 == KOSOVO else "official")
+        IsoRow(
+            c.alpha2,
+            c.alpha3,
+            c.numeric,
+            c.apolitical_name,
+            "user_assigned" if c.alpha2 == KOSOVO else "official",
+        )
         for c in archives.module("iso3166").countries
     )
 

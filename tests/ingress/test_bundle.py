@@ -33,8 +33,14 @@ def pairs_from(*rows: tuple[int, str, int]) -> Pairs:
     return Pairs(np.array(merchant, np.uint64), np.array(country, "U2"), np.array(n, np.int64))
 
 
-SMALL = pairs_from((5, "US", 1), (17, "DE", 2), (17, "FR", 2), (17, "US", 1), (2**63 - 1, "AD", 1),
-                   (2**63 - 1, "NO", 2))
+SMALL = pairs_from(
+    (5, "US", 1),
+    (17, "DE", 2),
+    (17, "FR", 2),
+    (17, "US", 1),
+    (2**63 - 1, "AD", 1),
+    (2**63 - 1, "NO", 2),
+)
 
 
 def bring(root: Path, pairs: Pairs = SMALL, seed: int = 42, policy: str = P) -> Path:
@@ -42,8 +48,9 @@ def bring(root: Path, pairs: Pairs = SMALL, seed: int = 42, policy: str = P) -> 
     return issue(root, KNOWN, pairs, seed, policy, root / ".staging")
 
 
-def place(root: Path, dataset_id: str, pairs: Pairs = SMALL, seed: int = 42,
-          policy: str = P) -> Path:
+def place(
+    root: Path, dataset_id: str, pairs: Pairs = SMALL, seed: int = 42, policy: str = P
+) -> Path:
     """Return where a dataset lies."""
     tokens = {"seed": seed, "manifest_fingerprint": pairs.fingerprint, "parameter_hash": policy}
     return root / KNOWN[dataset_id].locate(tokens)
@@ -51,8 +58,11 @@ def place(root: Path, dataset_id: str, pairs: Pairs = SMALL, seed: int = 42,
 
 def whole(root: Path) -> dict[str, bytes]:
     """Return every published file below a root with its bytes."""
-    return {path.relative_to(root).as_posix(): path.read_bytes()
-            for path in sorted((root / "data").rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted((root / "data").rglob("*"))
+        if path.is_file()
+    }
 
 
 def gate(root: Path, pairs: Pairs = SMALL, seed: int = 42, policy: str = P) -> int:
@@ -117,8 +127,13 @@ def test_the_gate_lets_it_pass(tmp_path: Path, seed: int) -> None:
     assert gate(tmp_path, seed=seed) == 9
     assert list((tmp_path / ".staging").iterdir()) == []
     assert imported(folder) == {
-        "producer": "segment1b outlets import", "seed": seed, "parameter_hash": P,
-        "manifest_fingerprint": SMALL.fingerprint, "pairs": 6, "outlets": 9}
+        "producer": "segment1b outlets import",
+        "seed": seed,
+        "parameter_hash": P,
+        "manifest_fingerprint": SMALL.fingerprint,
+        "pairs": 6,
+        "outlets": 9,
+    }
     checksums = json.loads((folder / "egress_checksums.json").read_bytes())
     assert [entry["path"] for entry in checksums["files"]] == ["part-00000.parquet"]
 
@@ -150,8 +165,14 @@ def test_many_files_and_groups(tmp_path: Path) -> None:
     assert len(sizes) > 2
     table = pq.read_table(folder)
     counts = table.group_by(["merchant_id", "legal_country_iso"], use_threads=False).aggregate(
-        [("site_order", "count"), ("site_order", "max"), ("final_country_outlet_count", "min"),
-         ("final_country_outlet_count", "max"), ("site_id", "max")])
+        [
+            ("site_order", "count"),
+            ("site_order", "max"),
+            ("final_country_outlet_count", "min"),
+            ("final_country_outlet_count", "max"),
+            ("site_id", "max"),
+        ]
+    )
     counts = counts.sort_by([("merchant_id", "ascending"), ("legal_country_iso", "ascending")])
     for column in counts.column_names[2:-1]:
         assert counts.column(column).to_numpy().tolist() == n.tolist()
@@ -323,8 +344,9 @@ def test_pairs_of_refuses_what_is_not_the_list(tmp_path: Path) -> None:
     with pytest.raises(Segment1BError) as caught:
         pairs_of(tmp_path, KNOWN, 7, SMALL.fingerprint)
     assert caught.value.code == "E_PARTITION_MISPLACED"
-    assert pairs_of(tmp_path, KNOWN, 42, SMALL.fingerprint).country.tolist() == \
-        SMALL.country.tolist()
+    assert (
+        pairs_of(tmp_path, KNOWN, 42, SMALL.fingerprint).country.tolist() == SMALL.country.tolist()
+    )
     part = place(tmp_path, "outlet_catalogue") / "part-00000.parquet"
     table = pq.read_table(part)
     for wrong in (table.slice(1), table.take(list(range(8, -1, -1))), table.slice(0, 0)):

@@ -47,8 +47,9 @@ def places(error: Segment1BError) -> list[tuple[int, str | None]]:
 
 def as_lists(pairs: Pairs) -> list[tuple[int, str, int]]:
     """Return the pairs as Python values."""
-    return list(zip(pairs.merchant_id.tolist(), pairs.country.tolist(), pairs.n_sites.tolist(),
-                    strict=True))
+    return list(
+        zip(pairs.merchant_id.tolist(), pairs.country.tolist(), pairs.n_sites.tolist(), strict=True)
+    )
 
 
 def test_pairs_come_in_key_order_with_their_types(tmp_path: Path) -> None:
@@ -86,24 +87,40 @@ def test_shuffled_rows_and_every_form_give_one_fingerprint(tmp_path: Path) -> No
     sites = [(m, c, k) for m, c, n in rows for k in range(1, n + 1)]
     random.Random(4).shuffle(sites)
     quoted = "".join(f'"x\n""y",{n},"{c}",{m:09d}\n' for m, c, n in rows)
-    table = {"merchant_id": [r[0] for r in rows], "country_iso": [r[1] for r in rows],
-             "n_outlets": [r[2] for r in rows]}
-    narrow = pa.table(table, pa.schema([("merchant_id", pa.int16()), ("country_iso", pa.string()),
-                                        ("n_outlets", pa.uint8())]))
-    words = pa.table({" merchant_id ": list(map(str, table["merchant_id"])),
-                      "country_iso": pa.array(table["country_iso"]).dictionary_encode(),
-                      "n_outlets": pa.array(list(map(str, table["n_outlets"])), pa.large_string()),
-                      "note": [None] * len(rows)})
+    table = {
+        "merchant_id": [r[0] for r in rows],
+        "country_iso": [r[1] for r in rows],
+        "n_outlets": [r[2] for r in rows],
+    }
+    narrow = pa.table(
+        table,
+        pa.schema(
+            [("merchant_id", pa.int16()), ("country_iso", pa.string()), ("n_outlets", pa.uint8())]
+        ),
+    )
+    words = pa.table(
+        {
+            " merchant_id ": list(map(str, table["merchant_id"])),
+            "country_iso": pa.array(table["country_iso"]).dictionary_encode(),
+            "n_outlets": pa.array(list(map(str, table["n_outlets"])), pa.large_string()),
+            "note": [None] * len(rows),
+        }
+    )
     pq.write_table(narrow, tmp_path / "narrow.parquet")
     pq.write_table(words, tmp_path / "words.PARQUET")
     lists = [
-        write(tmp_path, text), write(tmp_path, gzip.compress(text.encode()), "a.csv.gz"),
+        write(tmp_path, text),
+        write(tmp_path, gzip.compress(text.encode()), "a.csv.gz"),
         write(tmp_path, "\ufeff" + text.replace("\n", "\r\n"), "b.txt"),
         write(tmp_path, "\n\n note, n_outlets ,country_iso,merchant_id\n\n" + quoted, "c.csv"),
         write(tmp_path, SITES + "".join(f"{m},{c},{k}\n" for m, c, k in sites), "d.csv"),
-        write(tmp_path, "country_iso,merchant_id\n" + "".join(f"{c},{m}\n" for m, c, _ in sites),
-              "e.csv"),
-        tmp_path / "narrow.parquet", tmp_path / "words.PARQUET",
+        write(
+            tmp_path,
+            "country_iso,merchant_id\n" + "".join(f"{c},{m}\n" for m, c, _ in sites),
+            "e.csv",
+        ),
+        tmp_path / "narrow.parquet",
+        tmp_path / "words.PARQUET",
     ]
     assert [read(path, ISO).fingerprint for path in lists] == [want] * len(lists)
     assert read(lists[3], ISO).ignored == ("note",)
@@ -127,8 +144,11 @@ CELLS = [
     ("\u0664,DE,1", "merchant_id", "is not a whole number"),
     (",DE,1", "merchant_id", "value is missing"),
     ("4,,1", "country_iso", "value is missing"),
-    ("4,de,1", "country_iso", "'de' is not two upper-case letters ('DE' would be one; codes are "
-     "never changed)"),
+    (
+        "4,de,1",
+        "country_iso",
+        "'de' is not two upper-case letters ('DE' would be one; codes are never changed)",
+    ),
     ("4, DE,1", "country_iso", "' DE' is not two upper-case letters ('DE' would be one"),
     ("4,DEU,1", "country_iso", "'DEU' is not two upper-case letters"),
     ("4,\u00c4,1", "country_iso", "is not two upper-case letters"),
@@ -184,14 +204,28 @@ def test_a_pair_that_stands_twice(tmp_path: Path) -> None:
     """The second and third one is bad and points to the first."""
     error = refused(write(tmp_path, HEAD + "9,DE,1\n17,DE,5\n9,FR,1\n\n17,DE,5\n17,DE,6\n"))
     assert places(error) == [(6, "merchant_id"), (7, "merchant_id")]
-    assert all("merchant 17 in DE: this pair already stands in line 3" in row["reason"]
-               for row in error.scope["rows"])
+    assert all(
+        "merchant 17 in DE: this pair already stands in line 3" in row["reason"]
+        for row in error.scope["rows"]
+    )
 
 
 def test_site_order_that_is_not_whole_doubled_or_leaves_a_gap(tmp_path: Path) -> None:
     """Each bad row by its own line; of a pair with an unreadable order no gap is claimed."""
-    rows = ["1,DE,2", "1,DE,1", "2,DE,1", "2,DE,3", "3,DE,2", "4,DE,1", "4,DE,1", "5,DE,1",
-            "5,DE,x", "5,DE,3", "6,DE,0", "7,DE,1000000"]
+    rows = [
+        "1,DE,2",
+        "1,DE,1",
+        "2,DE,1",
+        "2,DE,3",
+        "3,DE,2",
+        "4,DE,1",
+        "4,DE,1",
+        "5,DE,1",
+        "5,DE,x",
+        "5,DE,3",
+        "6,DE,0",
+        "7,DE,1000000",
+    ]
     error = refused(write(tmp_path, SITES + "\n".join(rows) + "\n"))
     reasons = {row["line"]: row["reason"] for row in error.scope["rows"]}
     assert {row["column"] for row in error.scope["rows"]} == {"site_order"}
@@ -235,15 +269,18 @@ def test_a_stray_quote_before_more_than_a_block(tmp_path: Path) -> None:
     assert "line 3" in error.message
 
 
-@pytest.mark.parametrize(("header", "missing", "near"), [
-    ("merchant,country_iso,n_outlets", "merchant_id", "did you mean 'merchant'?"),
-    ("merchant_id,country,n_outlets", "country_iso", "did you mean 'country'?"),
-    ("merchant_id,country_iso,n_outlet", "n_outlets", "did you mean 'n_outlet'?"),
-    ("merchant_id,country_iso,N_Outlets", "n_outlets", "did you mean 'N_Outlets'?"),
-    ("merchant_id,country_iso,siteorder", "site_order", "did you mean 'siteorder'?"),
-    ("merchant_id;country_iso;n_outlets", "merchant_id, country_iso", "by commas, not by ';'"),
-    ("17,DE,5", "merchant_id, country_iso", "known: "),
-])
+@pytest.mark.parametrize(
+    ("header", "missing", "near"),
+    [
+        ("merchant,country_iso,n_outlets", "merchant_id", "did you mean 'merchant'?"),
+        ("merchant_id,country,n_outlets", "country_iso", "did you mean 'country'?"),
+        ("merchant_id,country_iso,n_outlet", "n_outlets", "did you mean 'n_outlet'?"),
+        ("merchant_id,country_iso,N_Outlets", "n_outlets", "did you mean 'N_Outlets'?"),
+        ("merchant_id,country_iso,siteorder", "site_order", "did you mean 'siteorder'?"),
+        ("merchant_id;country_iso;n_outlets", "merchant_id, country_iso", "by commas, not by ';'"),
+        ("17,DE,5", "merchant_id, country_iso", "known: "),
+    ],
+)
 def test_a_missing_column_is_named_with_the_nearest(
     tmp_path: Path, header: str, missing: str, near: str
 ) -> None:
@@ -260,7 +297,8 @@ def test_a_column_that_stands_twice(tmp_path: Path) -> None:
 
 
 FILES = [
-    ("empty.csv", b"", "is empty"), ("blank.csv", b"\n\n", "is empty"),
+    ("empty.csv", b"", "is empty"),
+    ("blank.csv", b"\n\n", "is empty"),
     ("bom.csv", b"\xef\xbb\xbf", "is empty"),
     ("head.csv", HEAD.encode(), "has column names but no rows"),
     ("head.csv", HEAD.encode() + b"\n\r\n", "has column names but no rows"),
@@ -290,21 +328,37 @@ def test_no_file(tmp_path: Path) -> None:
 def test_bad_rows_of_parquet_are_named_by_row(tmp_path: Path) -> None:
     """Nulls, numbers out of range, and a pair that stands twice."""
     path = tmp_path / "list.parquet"
-    pq.write_table(pa.table({
-        "merchant_id": pa.array([1, -2, None, 3, 1, 2**62, 4], pa.int64()),
-        "country_iso": ["DE", "DE", "DE", None, "DE", "xx", "FR"],
-        "n_outlets": pa.array([1, 1, 1, 1, 1, 1, None], pa.int32()),
-    }), path)
+    pq.write_table(
+        pa.table(
+            {
+                "merchant_id": pa.array([1, -2, None, 3, 1, 2**62, 4], pa.int64()),
+                "country_iso": ["DE", "DE", "DE", None, "DE", "xx", "FR"],
+                "n_outlets": pa.array([1, 1, 1, 1, 1, 1, None], pa.int32()),
+            }
+        ),
+        path,
+    )
     error = refused(path)
-    assert places(error) == [(2, "merchant_id"), (3, "merchant_id"), (4, "country_iso"),
-                             (5, "merchant_id"), (6, "country_iso"), (7, "n_outlets")]
+    assert places(error) == [
+        (2, "merchant_id"),
+        (3, "merchant_id"),
+        (4, "country_iso"),
+        (5, "merchant_id"),
+        (6, "country_iso"),
+        (7, "n_outlets"),
+    ]
     assert "  row 2, column merchant_id: '-2' is not a whole number" in error.message
     assert "already stands in row 1" in error.message
 
 
-@pytest.mark.parametrize(("column", "values"), [
-    ("merchant_id", [1.0]), ("country_iso", [49]), ("n_outlets", [True]),
-])
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("merchant_id", [1.0]),
+        ("country_iso", [49]),
+        ("n_outlets", [True]),
+    ],
+)
 def test_a_parquet_column_of_another_type(tmp_path: Path, column: str, values: list) -> None:
     """Numbers with a fraction are no whole numbers, and codes are text."""
     path = tmp_path / "list.parquet"
@@ -334,6 +388,8 @@ def test_the_fast_checks_and_the_reasons_agree(texts: list[str]) -> None:
     for name, limit in (("merchant_id", MAX_MERCHANT), ("n_outlets", 999_999)):
         want = [0 if cell_fault(name, text, ISO) else int(text) for text in texts]
         assert _whole(array, limit).tolist() == want
-    want = [0 if cell_fault("country_iso", text, ISO) else int.from_bytes(text.encode(), "big")
-            for text in texts]
+    want = [
+        0 if cell_fault("country_iso", text, ISO) else int.from_bytes(text.encode(), "big")
+        for text in texts
+    ]
     assert _codes(array, _known(ISO)).tolist() == want

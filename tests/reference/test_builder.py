@@ -25,8 +25,14 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm fetches two of the sources")
 def test_a_build_gives_the_shipped_bytes(tmp_path: Path) -> None:
     """In a process of its own: a decoder brings a second copy of GDAL."""
-    command = [sys.executable, str(ROOT / "scripts" / "build_reference.py"),
-               "--out", str(tmp_path), "--cache", str(ROOT / "reference-cache")]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "build_reference.py"),
+        "--out",
+        str(tmp_path),
+        "--cache",
+        str(ROOT / "reference-cache"),
+    ]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     made = json.loads((tmp_path / "MANIFEST.json").read_text())
@@ -88,8 +94,12 @@ def test_a_small_territory_is_cut_out_of_its_neighbour() -> None:
 
 def test_people_stay_on_their_land_and_sum_exactly() -> None:
     places = Places(
-        np.array([1, 2, 3], np.int32), ["town", "village", "islet"], np.array(["AA", "AA", "BB"]),
-        np.array([10.3, 11.7, 15.05]), np.array([50.4, 50.6, 50.05]), np.array([90_000, 0, 10]),
+        np.array([1, 2, 3], np.int32),
+        ["town", "village", "islet"],
+        np.array(["AA", "AA", "BB"]),
+        np.array([10.3, 11.7, 15.05]),
+        np.array([50.4, 50.6, 50.05]),
+        np.array([90_000, 0, 10]),
         ["Z"] * 3,
     )
     boxes = {"AA": shapely.box(10, 50, 12, 51), "BB": shapely.box(18, 50, 19, 51)}

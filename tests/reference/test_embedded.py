@@ -48,8 +48,13 @@ def test_unknown_surfaces_are_refused_by_name(name: str) -> None:
 
 def test_every_iso_code_is_accounted_for() -> None:
     """249 official codes and XK, each with a polygon, a number of people and a zone."""
-    status = dict(zip(column("iso3166.parquet", "country_iso"),
-                      column("iso3166.parquet", "status"), strict=True))
+    status = dict(
+        zip(
+            column("iso3166.parquet", "country_iso"),
+            column("iso3166.parquet", "status"),
+            strict=True,
+        )
+    )
     assert len(status) == 250
     assert [code for code, s in status.items() if s != "official"] == ["XK"]
     for file in ("world_countries.parquet", "country_population.parquet"):

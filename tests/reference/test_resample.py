@@ -71,9 +71,7 @@ def test_coarser_cells_are_sums(source: People, tmp_path: Path) -> None:
     assert np.array_equal(built(360, tmp_path), sums)
 
 
-def test_finer_cells_sum_to_their_source_and_differ_by_one(
-    source: People, tmp_path: Path
-) -> None:
+def test_finer_cells_sum_to_their_source_and_differ_by_one(source: People, tmp_path: Path) -> None:
     parts = built(90, tmp_path).reshape(3600, 2, 7200, 2)
     assert np.array_equal(parts.sum((1, 3)), source)
     assert (parts.max((1, 3)) - parts.min((1, 3))).max() == 1
@@ -98,8 +96,12 @@ def test_pieces_and_bands_leave_no_trace(
     assert np.array_equal(built(150, tmp_path), whole)
 
 
-@given(st.sampled_from([2, 3, 4, 5, 6, 9, 10, 12, 15, 20]), st.integers(0, 2**32 - 1),
-       st.integers(0, 3599), st.integers(0, 7199))
+@given(
+    st.sampled_from([2, 3, 4, 5, 6, 9, 10, 12, 15, 20]),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 3599),
+    st.integers(0, 7199),
+)
 def test_any_cell_is_split_evenly(k: int, people: int, row: int, col: int) -> None:
     parts = split(np.array([[people]], np.uint32), k, row, col)
     assert parts.shape == (k, k)
@@ -122,10 +124,19 @@ def test_where_a_cells_first_people_go() -> None:
     assert split(np.array([[6]], np.uint32), 2, 0, 1).tolist() == [[1, 1], [2, 2]]
 
 
-@pytest.mark.parametrize(("arcsec", "near"), [
-    (7, "6 or 8"), (100, None), (110, "108 or 120"), (0, "take 3 "), (-30, "take 3 "),
-    (1, "take 3 "), (200_000, "take 108000 "), (3601, "3600 or 4000"),
-])
+@pytest.mark.parametrize(
+    ("arcsec", "near"),
+    [
+        (7, "6 or 8"),
+        (100, None),
+        (110, "108 or 120"),
+        (0, "take 3 "),
+        (-30, "take 3 "),
+        (1, "take 3 "),
+        (200_000, "take 108000 "),
+        (3601, "3600 or 4000"),
+    ],
+)
 def test_sizes_that_do_not_fit_are_refused_with_near_ones(
     arcsec: int, near: str | None, tmp_path: Path
 ) -> None:

@@ -62,8 +62,9 @@ def test_small_countries_get_few(rows: list[tuple[int, str, int]]) -> None:
     people, outlets = inhabited(), Counter[str]()
     for _, code, n in rows:
         outlets[code] += n
-    assert all(n == 1 or people[code] / n > 10_000 for code, n in outlets.items()
-               if people[code] < 200_000)
+    assert all(
+        n == 1 or people[code] / n > 10_000 for code, n in outlets.items() if people[code] < 200_000
+    )
     assert outlets["CN"] > outlets["US"] > outlets["NR"] == 1
 
 

@@ -104,9 +104,15 @@ def pairs_of(root: Path, contracts: Contracts, seed: int, fingerprint: str) -> P
             it does not hold the list of that fingerprint; E_INPUT_UNREADABLE,
             E_INPUT_SCHEMA_INVALID for a damaged file.
     """
-    reader = Reader(root, contracts, {"seed": seed, "manifest_fingerprint": fingerprint},
-                    ("outlet_catalogue",), "E_FORBIDDEN_SURFACE_READ",
-                    {"outlet_catalogue": "E_PARTITION_MISPLACED"}, {})
+    reader = Reader(
+        root,
+        contracts,
+        {"seed": seed, "manifest_fingerprint": fingerprint},
+        ("outlet_catalogue",),
+        "E_FORBIDDEN_SURFACE_READ",
+        {"outlet_catalogue": "E_PARTITION_MISPLACED"},
+        {},
+    )
     folder = reader.file("outlet_catalogue")
     dataset = reader.dataset("outlet_catalogue")
     merchants: list[UInt64s] = [np.empty(0, np.uint64)]
@@ -128,9 +134,10 @@ def pairs_of(root: Path, contracts: Contracts, seed: int, fingerprint: str) -> P
     pairs = Pairs(merchant[starts], countries(code[starts]), total)
     if pairs.fingerprint != fingerprint:
         raise Segment1BError(
-            "E_PATH_EMBED_MISMATCH", f"{folder} holds the list {pairs.fingerprint}, its path says "
-            f"{fingerprint}", "somebody changed published data: import the list again into "
-            "another data root", path=str(folder),
+            "E_PATH_EMBED_MISMATCH",
+            f"{folder} holds the list {pairs.fingerprint}, its path says {fingerprint}",
+            "somebody changed published data: import the list again into another data root",
+            path=str(folder),
         )
     return pairs
 
@@ -148,16 +155,17 @@ def _held(bundle: Path) -> dict[str, Any] | None:
     manifest = imported(bundle)
     if manifest is None:
         return None
-    return {name: manifest.get(name) for name in
-            ("seed", "manifest_fingerprint", "parameter_hash")}
+    return {name: manifest.get(name) for name in ("seed", "manifest_fingerprint", "parameter_hash")}
 
 
 def _check_bundle(bundle: Path, tokens: Mapping[str, object]) -> None:
     """Refuse to touch a bundle that somebody else made."""
     if imported(bundle) is None and bundle.is_dir() and any(bundle.iterdir()):
         raise Segment1BError(
-            "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL", f"{bundle} was not made by {PRODUCER}",
-            "bring the list into another data root, or move that bundle away", path=str(bundle),
+            "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL",
+            f"{bundle} was not made by {PRODUCER}",
+            "bring the list into another data root, or move that bundle away",
+            path=str(bundle),
             **tokens,
         )
 
@@ -173,16 +181,23 @@ def _check_seal(
     for sealed in (_held(bundle) or {}, receipt if isinstance(receipt, dict) else {}):
         if any(sealed.get(name, value) != value for name, value in tokens.items()):
             raise Segment1BError(
-                "E_PATH_EMBED_MISMATCH", f"the list {tokens['manifest_fingerprint']} is sealed in "
+                "E_PATH_EMBED_MISMATCH",
+                f"the list {tokens['manifest_fingerprint']} is sealed in "
                 f"this data root for seed {sealed.get('seed')} and parameter_hash "
                 f"{sealed.get('parameter_hash')}; asked for are seed {tokens['seed']} and "
                 f"parameter_hash {tokens['parameter_hash']}",
-                "use another --data-root for another policy or seed", path=str(path), **tokens,
+                "use another --data-root for another policy or seed",
+                path=str(path),
+                **tokens,
             )
 
 
 def _publish_catalogue(
-    root: Path, contracts: Contracts, tokens: Mapping[str, object], pairs: Pairs, bundle: Path,
+    root: Path,
+    contracts: Contracts,
+    tokens: Mapping[str, object],
+    pairs: Pairs,
+    bundle: Path,
     stage: Path,
 ) -> Path:
     """Publish the catalogue, or find the same one there; return its folder."""
@@ -195,9 +210,11 @@ def _publish_catalogue(
     _write_catalogue(staged, dataset, pairs, tokens)
     if not _move(staged, target) and not _same_content(staged, target, dataset):
         raise Segment1BError(
-            dataset.code("differs"), f"{target} holds other outlets than the list "
-            f"{pairs.fingerprint} has", "published data is never changed: use another data root, "
-            "or move that catalogue away", dataset=dataset.id, path=str(target),
+            dataset.code("differs"),
+            f"{target} holds other outlets than the list {pairs.fingerprint} has",
+            "published data is never changed: use another data root, or move that catalogue away",
+            dataset=dataset.id,
+            path=str(target),
         )
     return target
 
@@ -270,8 +287,11 @@ def _write_catalogue(
     rows = int(ends[-1]) if len(ends) else 0
     for number, low in enumerate(range(0, max(rows, 1), FILE_ROWS)):
         stretches = groups(low, min(low + FILE_ROWS, rows))
-        write_part(folder / part_name(number), dataset,
-                   (_group(dataset, columns, ends, tokens, *stretch) for stretch in stretches))
+        write_part(
+            folder / part_name(number),
+            dataset,
+            (_group(dataset, columns, ends, tokens, *stretch) for stretch in stretches),
+        )
 
 
 def _pair_columns(pairs: Pairs) -> dict[str, npt.NDArray[Any]]:
@@ -296,13 +316,18 @@ def _pair_columns(pairs: Pairs) -> dict[str, npt.NDArray[Any]]:
 
 
 def _group(
-    dataset: Dataset, columns: Mapping[str, npt.NDArray[Any]], ends: Int64s,
-    tokens: Mapping[str, Any], low: int, high: int,
+    dataset: Dataset,
+    columns: Mapping[str, npt.NDArray[Any]],
+    ends: Int64s,
+    tokens: Mapping[str, Any],
+    low: int,
+    high: int,
 ) -> pa.Table:
     """Return the catalogue's rows low <= row < high."""
     count = high - low
-    own = slice(int(np.searchsorted(ends, low, "right")),
-                int(np.searchsorted(ends, high, "left")) + 1)
+    own = slice(
+        int(np.searchsorted(ends, low, "right")), int(np.searchsorted(ends, high, "left")) + 1
+    )
     reach = np.clip(ends[own], low, high)
     repeats = np.diff(reach, prepend=np.int64(low))
     pair = np.repeat(np.arange(len(repeats)), repeats)
@@ -336,28 +361,41 @@ def _publish_bundle(bundle: Path, files: Mapping[str, bytes], stage: Path) -> No
         _move(staged, bundle)
 
 
-def _bundle_files(
-    tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path
-) -> dict[str, bytes]:
+def _bundle_files(tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> dict[str, bytes]:
     """Return the bundle's files by name; the same list and tokens give the same bytes."""
     outlets = int(pairs.n_sites.sum())
     merchants = len(_runs(pairs.merchant_id, pairs.merchant_id)[0])
     documents: dict[str, Any] = {
-        "MANIFEST.json": {"producer": PRODUCER, **tokens, "pairs": len(pairs.n_sites),
-                          "outlets": outlets},
+        "MANIFEST.json": {
+            "producer": PRODUCER,
+            **tokens,
+            "pairs": len(pairs.n_sites),
+            "outlets": outlets,
+        },
         "parameter_hash_resolved.json": {"parameter_hash": tokens["parameter_hash"]},
         "manifest_fingerprint_resolved.json": {
-            "manifest_fingerprint": tokens["manifest_fingerprint"]},
+            "manifest_fingerprint": tokens["manifest_fingerprint"]
+        },
         # An import draws no random numbers.
         "rng_accounting.json": {"streams": [], "draws": 0},
-        "s9_summary.json": {"merchants": merchants, "pairs": len(pairs.n_sites),
-                            "outlets": outlets, "countries": len(np.unique(pairs.country))},
+        "s9_summary.json": {
+            "merchants": merchants,
+            "pairs": len(pairs.n_sites),
+            "outlets": outlets,
+            "countries": len(np.unique(pairs.country)),
+        },
         "egress_checksums.json": _checksums(tokens, catalogue),
     }
     names = sorted([*documents, "index.json"])
     documents["index.json"] = [
-        {"artifact_id": name.removesuffix(".json"), "kind": _INDEX_KINDS.get(name, "summary"),
-         "path": name, "mime": "application/json"} for name in names]
+        {
+            "artifact_id": name.removesuffix(".json"),
+            "kind": _INDEX_KINDS.get(name, "summary"),
+            "path": name,
+            "mime": "application/json",
+        }
+        for name in names
+    ]
     files = {name: canonical_json(documents[name]) for name in names}
     files[FLAG] = f"sha256_hex = {sha256_hex(b''.join(files.values()))}\n".encode()
     return files
@@ -369,7 +407,8 @@ def _checksums(tokens: Mapping[str, Any], catalogue: Path) -> dict[str, Any]:
         "dataset_id": "outlet_catalogue",
         "seed": tokens["seed"],
         "manifest_fingerprint": tokens["manifest_fingerprint"],
-        "files": [{"path": path, "sha256_hex": digest, "size_bytes": size}
-                  for path, size, digest in files],
+        "files": [
+            {"path": path, "sha256_hex": digest, "size_bytes": size} for path, size, digest in files
+        ],
         "composite_sha256_hex": whole,
     }

@@ -66,10 +66,16 @@ class Pairs:
             part = slice(low, low + _BLOCK)
             lines = pa.BufferOutputStream()
             pv.write_csv(
-                pa.table([self.merchant_id[part], strings(letters(self.country[part])),
-                          self.n_sites[part]], names=["m", "c", "n"]),
-                lines, pv.WriteOptions(include_header=False, quoting_style="none",
-                                       batch_size=_BLOCK),
+                pa.table(
+                    [
+                        self.merchant_id[part],
+                        strings(letters(self.country[part])),
+                        self.n_sites[part],
+                    ],
+                    names=["m", "c", "n"],
+                ),
+                lines,
+                pv.WriteOptions(include_header=False, quoting_style="none", batch_size=_BLOCK),
             )
             digest.update(lines.getvalue())
         return digest.hexdigest()
@@ -90,8 +96,9 @@ def strings(characters: npt.NDArray[np.uint8]) -> pa.StringArray:
     """Return r strings of w ASCII characters each, from uint8[r, w]."""
     rows, width = characters.shape
     starts = np.arange(0, (rows + 1) * width, width, dtype=np.int32)
-    return pa.StringArray.from_buffers(rows, pa.py_buffer(starts),
-                                       pa.py_buffer(np.ascontiguousarray(characters)))
+    return pa.StringArray.from_buffers(
+        rows, pa.py_buffer(starts), pa.py_buffer(np.ascontiguousarray(characters))
+    )
 
 
 def read_outlets(path: Path, iso: set[str]) -> Pairs:
@@ -112,8 +119,10 @@ def read_outlets(path: Path, iso: set[str]) -> Pairs:
     source = open_source(path)
     counted = _counted(source)
     columns = ["merchant_id", "country_iso", *([counted] if counted else [])]
-    ignored = [source.names[place] for place in
-               sorted(set(range(len(source.names))) - set(pick(source, columns)))]
+    ignored = [
+        source.names[place]
+        for place in sorted(set(range(len(source.names))) - set(pick(source, columns)))
+    ]
     rows = _read_rows(source, columns, _known(iso))
     table = _sort(rows, counted)
     faults = _pair_faults(table, counted)
@@ -123,10 +132,14 @@ def read_outlets(path: Path, iso: set[str]) -> Pairs:
     if source.skipped or bad.any():
         raise _bad_rows(source, columns, iso, bad, faults)
     starts = np.flatnonzero(table.first)
-    n = (table.number[starts] if counted == "n_outlets"
-         else np.diff(np.append(starts, len(table.first))))
-    return Pairs(table.merchant[starts], countries(table.country[starts]), n.astype(np.int64),
-                 tuple(ignored))
+    n = (
+        table.number[starts]
+        if counted == "n_outlets"
+        else np.diff(np.append(starts, len(table.first)))
+    )
+    return Pairs(
+        table.merchant[starts], countries(table.country[starts]), n.astype(np.int64), tuple(ignored)
+    )
 
 
 class _Rows(NamedTuple):
@@ -188,8 +201,11 @@ def _read_rows(source: Source, columns: list[str], known: npt.NDArray[np.bool_])
     for batch in source.batches(columns):
         merchant.append(_whole(batch.column(0), MAX_MERCHANT))
         country.append(_codes(batch.column(1), known))
-        number.append(_whole(batch.column(2), MAX_OUTLETS).astype(np.int32)
-                      if len(columns) == 3 else np.ones(batch.num_rows, np.int32))
+        number.append(
+            _whole(batch.column(2), MAX_OUTLETS).astype(np.int32)
+            if len(columns) == 3
+            else np.ones(batch.num_rows, np.int32)
+        )
     if not merchant:
         return _Rows(np.empty(0, np.uint64), np.empty(0, np.uint16), np.empty(0, np.int32))
     return _Rows(np.concatenate(merchant), np.concatenate(country), np.concatenate(number))
@@ -251,8 +267,10 @@ def _pair_faults(table: _Sorted, counted: str | None) -> list[_Fault]:
     doubled = np.flatnonzero(~fresh & (table.number > 0))
     # Of a pair with an unreadable site_order nobody can say what is missing.
     gap = np.flatnonzero((table.number > before + 1) & (table.number[begin] > 0))
-    return [_Fault("site", table.row[doubled], table.row[_last_true(fresh)[doubled]]),
-            _Fault("gap", table.row[gap], before[gap].astype(np.int64) + 1)]
+    return [
+        _Fault("site", table.row[doubled], table.row[_last_true(fresh)[doubled]]),
+        _Fault("gap", table.row[gap], before[gap].astype(np.int64) + 1),
+    ]
 
 
 def _last_true(flags: npt.NDArray[np.bool_]) -> Int64s:
@@ -260,8 +278,13 @@ def _last_true(flags: npt.NDArray[np.bool_]) -> Int64s:
     return np.maximum.accumulate(np.where(flags, np.arange(len(flags)), 0))
 
 
-def _bad_rows(source: Source, columns: list[str], iso: set[str], bad: npt.NDArray[np.bool_],
-              faults: list[_Fault]) -> Segment1BError:
+def _bad_rows(
+    source: Source,
+    columns: list[str],
+    iso: set[str],
+    bad: npt.NDArray[np.bool_],
+    faults: list[_Fault],
+) -> Segment1BError:
     """Return the error that lists the first bad rows, with their places found in a second pass."""
     shown = np.flatnonzero(bad)[:SHOWN]
     between: dict[int, list[tuple[str, int]]] = {}
@@ -273,21 +296,32 @@ def _bad_rows(source: Source, columns: list[str], iso: set[str], bad: npt.NDArra
     entries = [(line, [("", reason)]) for line, reason in survey.misfits]
     for row in shown.tolist():
         place = survey.places[row]
-        reasons = [(name, reason) for name in columns
-                   if (reason := cell_fault(name, place.texts[name], iso)) is not None]
+        reasons = [
+            (name, reason)
+            for name in columns
+            if (reason := cell_fault(name, place.texts[name], iso)) is not None
+        ]
         for kind, other in between.get(row, []):
             where = survey.places[other].number if kind != "gap" else other
             reasons.append(_between_fault(kind, where, place.texts, source.unit))
         entries.append((place.number, reasons))
     rows = [_entry(number, reasons) for number, reasons in sorted(entries)[:SHOWN]]
     total = source.skipped + int(np.count_nonzero(bad))
-    lines = [f"  {source.unit} {row['line']}"
-             + (f", column {row['column']}" if row["column"] else "") + f": {row['reason']}"
-             for row in rows]
+    lines = [
+        f"  {source.unit} {row['line']}"
+        + (f", column {row['column']}" if row["column"] else "")
+        + f": {row['reason']}"
+        for row in rows
+    ]
     more = [f"  and {total - len(rows)} more"] if total > len(rows) else []
     what = f"has {total} bad row{'s' if total > 1 else ''}:"
-    return refusal(source.path, "\n".join([what, *lines, *more]),
-                   "mend them in the list and bring it in again; nothing was written", rows, total)
+    return refusal(
+        source.path,
+        "\n".join([what, *lines, *more]),
+        "mend them in the list and bring it in again; nothing was written",
+        rows,
+        total,
+    )
 
 
 def _entry(number: int, reasons: list[tuple[str, str]]) -> dict[str, Any]:
@@ -320,9 +354,11 @@ def _between_fault(
     if kind == "pair":
         return "merchant_id", f"{pair}: this pair already stands in {unit} {other}"
     if kind == "many":
-        return "merchant_id", (f"{pair}: more than {MAX_OUTLETS} outlets of one pair, which "
-                               f"begins in {unit} {other}")
+        return "merchant_id", (
+            f"{pair}: more than {MAX_OUTLETS} outlets of one pair, which begins in {unit} {other}"
+        )
     if kind == "site":
-        return "site_order", (f"site_order {texts['site_order']} of {pair} already stands in "
-                              f"{unit} {other}")
+        return "site_order", (
+            f"site_order {texts['site_order']} of {pair} already stands in {unit} {other}"
+        )
     return "site_order", f"{texts['site_order']} leaves a gap: {pair} has no site_order {other}"

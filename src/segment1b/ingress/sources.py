@@ -79,8 +79,9 @@ def open_source(path: Path) -> Source:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        raise refusal(path, f"cannot be reached: {error.strerror}", "give an existing file"
-                      ) from None
+        raise refusal(
+            path, f"cannot be reached: {error.strerror}", "give an existing file"
+        ) from None
     if stat.S_ISDIR(mode):
         raise refusal(path, "is a folder", "give one file")
     if name.endswith(".parquet"):
@@ -90,11 +91,13 @@ def open_source(path: Path) -> Source:
     raise refusal(path, "has an ending that is not known", _FORMATS)
 
 
-def refusal(path: Path, what: str, hint: str, rows: list[dict[str, Any]] | None = None,
-            total: int = 0) -> Segment1BError:
+def refusal(
+    path: Path, what: str, hint: str, rows: list[dict[str, Any]] | None = None, total: int = 0
+) -> Segment1BError:
     """Return the error for a list that cannot be taken: `path` and `what` make a sentence."""
-    return Segment1BError(_CODE, f"{path} {what}", hint, path=str(path), rows=rows or [],
-                          total=total)
+    return Segment1BError(
+        _CODE, f"{path} {what}", hint, path=str(path), rows=rows or [], total=total
+    )
 
 
 def pick(source: Source, columns: list[str]) -> list[int]:
@@ -106,14 +109,19 @@ def pick(source: Source, columns: list[str]) -> list[int]:
     missing = [name for name in columns if name not in source.names]
     if missing:
         head = source.names[0] if len(source.names) == 1 else ""
-        hint = next((f"separate the fields by commas, not by {sign!r}" for sign in ";\t|"
-                     if sign in head), "")
+        hint = next(
+            (f"separate the fields by commas, not by {sign!r}" for sign in ";\t|" if sign in head),
+            "",
+        )
         hint = hint or "; ".join(f"{name}: {nearest(name, source.names)}" for name in missing)
         raise refusal(source.path, f"has no column {', '.join(missing)}", hint)
     for name in columns:
         if source.names.count(name) > 1:
-            raise refusal(source.path, f"has column {name} {source.names.count(name)} times",
-                          "keep one of them")
+            raise refusal(
+                source.path,
+                f"has column {name} {source.names.count(name)} times",
+                "keep one of them",
+            )
     return [source.names.index(name) for name in columns]
 
 
@@ -147,7 +155,8 @@ class CsvSource:
                     yield pa.record_batch([batch.column(i) for i in picked], names=columns)
             except pa.ArrowInvalid as error:
                 raise self._diagnosis() or refusal(
-                    self.path, f"cannot be read as CSV: {error}", _FORMATS) from None
+                    self.path, f"cannot be read as CSV: {error}", _FORMATS
+                ) from None
         # A field of a column that nobody looks at could have swallowed rows by a stray quote.
         if spans_lines and (stray := self._stray_quote()):
             raise stray
@@ -165,8 +174,9 @@ class CsvSource:
                 if len(found) == len(wanted) and len(misfits) >= enough:
                     break
                 if len(fields) != len(self.names):
-                    misfits.append((line, f"{len(fields)} fields, the first line has "
-                                    f"{len(self.names)}"))
+                    misfits.append(
+                        (line, f"{len(fields)} fields, the first line has {len(self.names)}")
+                    )
                     continue
                 row += 1
                 if row in wanted:
@@ -184,8 +194,9 @@ class CsvSource:
             raw,
             pv.ReadOptions(block_size=_CSV_BLOCK, skip_rows=self._header_end, column_names=names),
             pv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
-            pv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()),
-                              strings_can_be_null=False),
+            pv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
         )
 
     def _open(self) -> IO[bytes]:
@@ -205,8 +216,11 @@ class CsvSource:
                         yield line, reader.line_num, fields
                     line = reader.line_num + 1
             except csv.Error as error:
-                raise self._refuse_line(line, f"not readable as CSV ({error}): a quote is not "
-                                        "closed, or stands inside a field") from None
+                raise self._refuse_line(
+                    line,
+                    f"not readable as CSV ({error}): a quote is not "
+                    "closed, or stands inside a field",
+                ) from None
 
     def _stray_quote(self) -> Segment1BError | None:
         try:
@@ -222,25 +236,30 @@ class CsvSource:
                 try:
                     line.decode()
                 except UnicodeDecodeError as error:
-                    return self._refuse_line(
-                        number, f"not UTF-8 (byte 0x{line[error.start]:02x})")
+                    return self._refuse_line(number, f"not UTF-8 (byte 0x{line[error.start]:02x})")
         return self._stray_quote()
 
     def _refuse_line(self, line: int, reason: str) -> Segment1BError:
-        return refusal(self.path, f"is not CSV in UTF-8: line {line}: {reason}",
-                       "save it as CSV in UTF-8, with quotes around whole fields only",
-                       [{"line": line, "column": None, "reason": reason}], 1)
+        return refusal(
+            self.path,
+            f"is not CSV in UTF-8: line {line}: {reason}",
+            "save it as CSV in UTF-8, with quotes around whole fields only",
+            [{"line": line, "column": None, "reason": reason}],
+            1,
+        )
 
     @contextmanager
     def _coded(self) -> Iterator[None]:
         try:
             yield
         except UnicodeDecodeError as error:
-            raise self._diagnosis() or refusal(self.path, f"is not UTF-8: {error}",
-                                               "save it as UTF-8") from None
+            raise self._diagnosis() or refusal(
+                self.path, f"is not UTF-8: {error}", "save it as UTF-8"
+            ) from None
         except (OSError, EOFError, zlib.error) as error:
-            raise refusal(self.path, f"cannot be read: {error}", "give a whole, readable file"
-                          ) from None
+            raise refusal(
+                self.path, f"cannot be read: {error}", "give a whole, readable file"
+            ) from None
 
 
 class ParquetSource:
@@ -263,8 +282,10 @@ class ParquetSource:
         raw = [self._raw[place] for place in pick(self, columns)]
         with self._coded(), pq.ParquetFile(self.path, pre_buffer=False) as file:
             for batch in file.iter_batches(_PARQUET_ROWS, columns=raw, use_threads=False):
-                arrays = [self._plain(batch.column(own), name)
-                          for own, name in zip(raw, columns, strict=True)]
+                arrays = [
+                    self._plain(batch.column(own), name)
+                    for own, name in zip(raw, columns, strict=True)
+                ]
                 yield pa.record_batch(arrays, names=columns)
 
     def survey(self, wanted: Collection[int]) -> Survey:
@@ -284,19 +305,28 @@ class ParquetSource:
             array = array.cast(array.type.value_type)
         if pa.types.is_integer(array.type) and name != "country_iso":
             return array
-        if (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
-                or pa.types.is_string_view(array.type)):
+        if (
+            pa.types.is_string(array.type)
+            or pa.types.is_large_string(array.type)
+            or pa.types.is_string_view(array.type)
+        ):
             return array.cast(pa.string())
-        raise refusal(self.path, f"has {array.type} in column {name}", "write country_iso as "
-                      "text and the other columns as whole numbers")
+        raise refusal(
+            self.path,
+            f"has {array.type} in column {name}",
+            "write country_iso as text and the other columns as whole numbers",
+        )
 
     @contextmanager
     def _coded(self) -> Iterator[None]:
         try:
             yield
         except (pa.ArrowException, OSError) as error:
-            raise refusal(self.path, f"is not a whole Parquet file: {error}",
-                          "restore the file from its source") from None
+            raise refusal(
+                self.path,
+                f"is not a whole Parquet file: {error}",
+                "restore the file from its source",
+            ) from None
 
 
 def text_bytes(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
@@ -304,8 +334,8 @@ def text_bytes(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArra
     _, places, data = texts.buffers()
     if not len(texts) or data is None:
         return np.zeros(len(texts) + 1, np.int32), np.empty(0, np.uint8)
-    starts = np.frombuffer(places, np.int32)[texts.offset:texts.offset + len(texts) + 1]
-    return starts - starts[0], np.frombuffer(data, np.uint8)[starts[0]:starts[-1]]
+    starts = np.frombuffer(places, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return starts - starts[0], np.frombuffer(data, np.uint8)[starts[0] : starts[-1]]
 
 
 def _has_newline(texts: pa.StringArray) -> bool:

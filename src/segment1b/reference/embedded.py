@@ -36,7 +36,8 @@ def surface(name: str) -> Path:
     if Path(name).name != name or not path.is_file():
         embedded = sorted(p.name for p in _DATA.glob("*"))
         raise Segment1BError(
-            "E_REFERENCE_SURFACE_MISSING", f"no embedded file {name!r}",
+            "E_REFERENCE_SURFACE_MISSING",
+            f"no embedded file {name!r}",
             f"embedded are {', '.join(embedded)}; if it should be there, install the package again",
             path=str(path),
         )

@@ -33,7 +33,8 @@ def lay_embedded(root: Path, contracts: Contracts, grid: float, scratch: Path) -
     name = embedded.RESOLUTIONS.get(f"{grid:g}")
     if name is None:
         raise Segment1BError(
-            "E_POLICY_INVALID", f"prep.grid = {grid:g}: no such raster is embedded",
+            "E_POLICY_INVALID",
+            f"prep.grid = {grid:g}: no such raster is embedded",
             f"embedded are {', '.join(embedded.RESOLUTIONS)}; 'segment1b reference build' makes "
             "others",
         )
@@ -79,8 +80,9 @@ def _refuse_other(dataset_id: str, target: Path, made: Path) -> None:
     held, new = (hash_files(p.parent, [p.name])[1] for p in (target, made))
     if held != new:
         raise Segment1BError(
-            "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL", f"{target} is another {dataset_id}: "
-            f"SHA-256 {held}, the embedded one would be {new}",
-            "lay the embedded world into another --data-root", dataset=dataset_id,
+            "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL",
+            f"{target} is another {dataset_id}: SHA-256 {held}, the embedded one would be {new}",
+            "lay the embedded world into another --data-root",
+            dataset=dataset_id,
             path=str(target),
         )

@@ -118,10 +118,13 @@ def grid_of(resolution_arcsec: int) -> Grid:
     r = resolution_arcsec
     if not FINEST_ARCSEC <= r <= COARSEST_ARCSEC or _HALF_TURN % r:
         fits = [d for d in range(FINEST_ARCSEC, COARSEST_ARCSEC + 1) if _HALF_TURN % d == 0]
-        near = [max((d for d in fits if d < r), default=None),
-                min((d for d in fits if d > r), default=None)]
+        near = [
+            max((d for d in fits if d < r), default=None),
+            min((d for d in fits if d > r), default=None),
+        ]
         raise Segment1BError(
-            "E_USAGE", f"a cell of {r} arc-seconds is not one of {FINEST_ARCSEC} to "
+            "E_USAGE",
+            f"a cell of {r} arc-seconds is not one of {FINEST_ARCSEC} to "
             f"{COARSEST_ARCSEC} that divides 180 degrees (648000 arc-seconds)",
             f"take {' or '.join(str(d) for d in near if d is not None)} arc-seconds",
         )
@@ -149,8 +152,8 @@ def split(people: People, k: int, row0: int, col0: int) -> People:
     rows, cols = np.nonzero(people)
     each, left = np.divmod(people[rows, cols], np.uint32(k * k))
     place = _places(k, rows + row0, cols + col0)
-    parts.reshape(height, k, width, k)[rows, :, cols, :] = (
-        each[:, None, None] + (place < left[:, None, None])
+    parts.reshape(height, k, width, k)[rows, :, cols, :] = each[:, None, None] + (
+        place < left[:, None, None]
     )
     return parts
 
@@ -195,8 +198,10 @@ def _band(grid: Grid, people: People, top: int, bottom: int) -> People:
         cells = people[first:last, west:east]
         if cells.any():
             parts = split(cells, k, first, west)
-            inner = parts[top * m - first * k : bottom * m - first * k,
-                          left * m - west * k : right * m - west * k]
+            inner = parts[
+                top * m - first * k : bottom * m - first * k,
+                left * m - west * k : right * m - west * k,
+            ]
             band[:, left:right] = _sum(inner, m)
     return band
 
@@ -212,9 +217,21 @@ def _resample(source: Path, target: Path, grid: Grid) -> None:
 def _write(path: Path, grid: Grid, people: People, description: str | None) -> None:
     degrees = grid.arcsec / 3600
     with rasterio.open(
-        path, "w", driver="GTiff", height=grid.rows, width=grid.cols, count=1, dtype="uint32",
-        crs="EPSG:4326", transform=Affine(degrees, 0, -180, 0, -degrees, 90), tiled=True,
-        blockxsize=_TILE, blockysize=_TILE, compress="deflate", predictor=2, sparse_ok=True,
+        path,
+        "w",
+        driver="GTiff",
+        height=grid.rows,
+        width=grid.cols,
+        count=1,
+        dtype="uint32",
+        crs="EPSG:4326",
+        transform=Affine(degrees, 0, -180, 0, -degrees, 90),
+        tiled=True,
+        blockxsize=_TILE,
+        blockysize=_TILE,
+        compress="deflate",
+        predictor=2,
+        sparse_ok=True,
         bigtiff="if_safer",
     ) as target:
         target.set_band_description(1, description)
@@ -241,7 +258,15 @@ def _refusal(out: Path, error: OSError, *, created: bool) -> Segment1BError:
     # room.
     full = error.errno in (errno.ENOSPC, errno.EDQUOT) or (created and error.errno is None)
     if full:
-        return Segment1BError("E_STORAGE_FULL", f"{out} could not be written whole: {error}",
-                              "free some space and run again", path=str(out))
-    return Segment1BError("E_DATA_ROOT_UNUSABLE", f"{out} cannot be written: {error}",
-                          "give a folder that is there and can be written", path=str(out))
+        return Segment1BError(
+            "E_STORAGE_FULL",
+            f"{out} could not be written whole: {error}",
+            "free some space and run again",
+            path=str(out),
+        )
+    return Segment1BError(
+        "E_DATA_ROOT_UNUSABLE",
+        f"{out} cannot be written: {error}",
+        "give a folder that is there and can be written",
+        path=str(out),
+    )

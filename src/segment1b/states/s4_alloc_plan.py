@@ -78,7 +78,7 @@ class S4AllocPlan:
         def tables() -> Iterator[pa.Table]:
             for code in shard.countries:
                 start, total = time.perf_counter(), np.zeros(len(tiles[code][0]), np.int64)
-                own = {"country_iso": code, "rows": 0, "shortfall": 0, "ties": 0}
+                own: dict[str, Any] = {"country_iso": code, "rows": 0, "shortfall": 0, "ties": 0}
                 pairs = staged_pairs(run, code)
                 for plan in allocate(run, code, shard.grid, pairs, tiles[code]):
                     np.add.at(total, plan.tile, plan.sites)
