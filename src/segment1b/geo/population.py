@@ -1,9 +1,12 @@
-"""The population raster, read through windows and turned into whole micro-persons."""
+"""The population raster: blocks read once, turned into whole micro-persons."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import functools
+import threading
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,27 +19,40 @@ from segment1b.errors import Segment1BError
 MICRO = 1_000_000
 # Above this a mass is no longer a whole number in float64.
 _LIMIT = 2.0**53
+# Decoded blocks kept for the next country: countries share the blocks along their borders.
+_KEPT_BYTES = 256 << 20
+
+Cells = npt.NDArray[np.uint32]
+
+
+def open_population(path: Path) -> PopulationRaster:
+    """Return the raster at a path, one for all threads of the process as long as it is the same."""
+    found = path.stat()
+    return _opened(path, found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(path: Path, _mtime: int, _size: int) -> PopulationRaster:
+    return PopulationRaster(path)
+
+
+def close_population() -> None:
+    """Let go of the raster and its blocks."""
+    _opened.cache_clear()
 
 
 class PopulationRaster:
-    """An open raster.
-
-    Attributes:
-        bytes_read: compressed bytes of the blocks that windows have touched, each counted once.
-    """
+    """An open raster with its last decoded blocks, shared by threads."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.bytes_read = path, 0
+        self.path = path
         self._source = rasterio.open(path)
-        self._seen: set[tuple[int, int]] = set()
+        self._blocks: OrderedDict[tuple[int, int], npt.NDArray[Any]] = OrderedDict()
+        self._kept = 0
+        # A GDAL handle serves one thread at a time.
+        self._lock = threading.Lock()
 
-    def close(self) -> None:
-        """Close the file."""
-        self._source.close()
-
-    def masses(
-        self, country: str, rows: npt.NDArray[np.uint32], cols: npt.NDArray[np.uint32]
-    ) -> npt.NDArray[np.int64]:
+    def masses(self, country: str, rows: Cells, cols: Cells) -> tuple[npt.NDArray[np.int64], int]:
         """Return rint(1e6 * people) of the cells, half to even; declared nodata counts as 0.
 
         Args:
@@ -44,23 +60,14 @@ class PopulationRaster:
             rows: raster rows, uint32 [n].
             cols: raster columns, uint32 [n].
 
+        Returns:
+            int64 [n], micro-persons, and how many compressed bytes were read for them.
+
         Raises:
             Segment1BError: E105_NORMALIZATION for a negative, non-finite or too large value that
                 is not the declared nodata; E_INPUT_UNREADABLE for a damaged block.
         """
-        row0, col0 = int(rows.min()), int(cols.min())
-        window = Window(col0, row0, int(cols.max()) - col0 + 1, int(rows.max()) - row0 + 1)
-        self._count(window)
-        try:
-            block = self._source.read(1, window=window)
-        except RasterioIOError as error:
-            raise Segment1BError(
-                "E_INPUT_UNREADABLE",
-                f"{self.path}: {error.args[0]}",
-                "restore the raster from its source",
-                path=str(self.path),
-            ) from None
-        people = block[rows - row0, cols - col0].astype(np.float64)
+        people, read = self._values(rows, cols)
         nodata = self._source.nodata
         if nodata is not None:
             people[np.isnan(people) if np.isnan(nodata) else people == nodata] = 0.0
@@ -77,16 +84,54 @@ class PopulationRaster:
                 raster_row=int(rows[at]),
                 raster_col=int(cols[at]),
             )
-        whole: npt.NDArray[np.int64] = scaled.astype(np.int64)
-        return whole
+        return scaled.astype(np.int64), read
 
-    def _count(self, window: Window) -> None:
+    def _values(self, rows: Cells, cols: Cells) -> tuple[npt.NDArray[np.float64], int]:
+        """Return the cells' values and the bytes read: only blocks that hold such cells."""
         height, width = self._source.block_shapes[0]
-        bottom, right = window.row_off + window.height - 1, window.col_off + window.width - 1
-        for i in range(window.row_off // height, bottom // height + 1):
-            for j in range(window.col_off // width, right // width + 1):
-                if (i, j) not in self._seen:
-                    self._seen.add((i, j))
-                    # A sparse raster stores nothing for an empty block.
-                    with suppress(RasterBlockError):
-                        self.bytes_read += self._source.block_size(1, i, j)
+        across = -(-self._source.width // width)
+        row0, col0 = int(rows.min()), int(cols.min())
+        held = np.bincount((rows // height).astype(np.int64) * across + cols // width)
+        shape = (int(rows.max()) - row0 + 1, int(cols.max()) - col0 + 1)
+        band, read = np.zeros(shape, self._source.dtypes[0]), 0
+        for number in np.flatnonzero(held):
+            i, j = divmod(int(number), across)
+            block, size = self._block(i, j)
+            top, left = i * height - row0, j * width - col0
+            part = block[max(0, -top) : shape[0] - top, max(0, -left) : shape[1] - left]
+            top, left = max(0, top), max(0, left)
+            band[top : top + part.shape[0], left : left + part.shape[1]] = part
+            read += size
+        return band[rows - row0, cols - col0].astype(np.float64), read
+
+    def _block(self, i: int, j: int) -> tuple[npt.NDArray[Any], int]:
+        with self._lock:
+            if (i, j) in self._blocks:
+                self._blocks.move_to_end((i, j))
+                return self._blocks[i, j], 0
+            try:
+                block = self._source.read(1, window=self._window(i, j))
+            except RasterioIOError as error:
+                raise Segment1BError(
+                    "E_INPUT_UNREADABLE",
+                    f"{self.path}: {error.args[0]}",
+                    "restore the raster from its source",
+                    path=str(self.path),
+                ) from None
+            self._blocks[i, j] = block
+            self._kept += block.nbytes
+            while self._kept > _KEPT_BYTES and len(self._blocks) > 1:
+                self._kept -= self._blocks.popitem(last=False)[1].nbytes
+            return block, self._size(i, j)
+
+    def _window(self, i: int, j: int) -> Window:
+        height, width = self._source.block_shapes[0]
+        bottom = min((i + 1) * height, self._source.height)
+        right = min((j + 1) * width, self._source.width)
+        return Window.from_slices((i * height, bottom), (j * width, right))
+
+    def _size(self, i: int, j: int) -> int:
+        try:
+            return int(self._source.block_size(1, i, j))
+        except RasterBlockError:
+            return 0  # a sparse raster stores nothing for an empty block

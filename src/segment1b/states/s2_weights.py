@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segment1b.errors import Segment1BError
-from segment1b.geo.population import PopulationRaster
+from segment1b.geo.population import PopulationRaster, close_population, open_population
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.laws.quantise import quantise
 from segment1b.states.protocol import Report, Run, ShardResult
@@ -66,9 +66,9 @@ class S2Weights:
         index = reader.partition("tile_index")
         weights: dict[str, Masses] = {}
         counters: dict[str, dict[str, Any]] = {}
-        with _raster(run, reader) as raster:
-            for code in dict.fromkeys(s[0] for file in shard for s in file.stretches):
-                weights[code], counters[code] = weigh(run, reader, index, shard, code, raster)
+        raster = _raster(run, reader)
+        for code in dict.fromkeys(s[0] for file in shard for s in file.stretches):
+            weights[code], counters[code] = weigh(run, reader, index, shard, code, raster)
         rows = 0
         for file in shard:
             tables = weight_tables(run, reader, index, file, weights, counters)
@@ -79,6 +79,7 @@ class S2Weights:
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return the counters of all countries."""
+        close_population()
         policy = run.policy.prep
         by_country = {code: c for r in results for code, c in sorted(r.counters.items())}
         versions = {d: run.contracts[d].version_tag for d in self.reads[1:3]}
@@ -164,7 +165,9 @@ def masses(
             found.append(np.rint(arrays[0] * MASS_SCALE[basis]).astype(np.int64))
         else:
             assert raster is not None
-            found.append(raster.masses(code, *arrays))
+            mass, read = raster.masses(code, *arrays)
+            reader.bytes_read["population_raster_2025"] += read
+            found.append(mass)
     return np.concatenate(found)
 
 
@@ -193,22 +196,10 @@ def weight_tables(
         at[code] += count
 
 
-class _raster:  # noqa: N801 - reads as a statement
-    """The population raster while a shard needs it; nothing for the other bases."""
-
-    def __init__(self, run: Run, reader: Reader) -> None:
-        self.reader, self.raster = reader, None
-        if run.policy.prep.basis == "population":
-            path = run.root / reader.dataset("population_raster_2025").locate(run.tokens)
-            self.raster = PopulationRaster(path)
-
-    def __enter__(self) -> PopulationRaster | None:
-        return self.raster
-
-    def __exit__(self, *_: object) -> None:
-        if self.raster is not None:
-            self.reader.bytes_read["population_raster_2025"] += self.raster.bytes_read
-            self.raster.close()
+def _raster(run: Run, reader: Reader) -> PopulationRaster | None:
+    if run.policy.prep.basis != "population":
+        return None
+    return open_population(reader.file("population_raster_2025"))
 
 
 def _check_resolution(run: Run, counts: dict[str, int]) -> None:
