@@ -165,17 +165,17 @@ def column_batches(paths: Sequence[Path], columns: list[str]) -> Iterator[pa.Tab
 
 
 def open_words(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
-    """Open a file whose strings come as dictionaries where Arrow can do so (not delta-coded)."""
+    """Open a file whose strings come as dictionaries where Arrow can do so (not delta-coded).
+
+    One writer gives all row groups of a file the same encodings, so the first speaks for all.
+    """
     meta = pq.read_metadata(path)
-    chunks = [
-        meta.row_group(group).column(column)
-        for group in range(meta.num_row_groups)
-        for column in range(meta.num_columns)
-    ]
+    first = meta.row_group(0) if meta.num_row_groups else None
     delta = {
         chunk.path_in_schema
-        for chunk in chunks
-        if any(encoding.startswith("DELTA") for encoding in chunk.encodings)
+        for chunk in (first.column(at) for at in range(meta.num_columns if first else 0))
+        if chunk.physical_type == "BYTE_ARRAY"
+        and any(encoding.startswith("DELTA") for encoding in chunk.encodings)
     }
     words = [name for name in columns if name not in delta]
     return pq.ParquetFile(path, metadata=meta, read_dictionary=words, pre_buffer=False)
