@@ -24,7 +24,10 @@ COUNTRIES = ("FJ", "LS", "MV", "NL", "PT", "VA", "ZA")
 class Silent:
     """A progress display that shows nothing."""
 
-    def begin(self, state: str, shards: int) -> None:
+    def plan(self, state: str) -> None:
+        """Say nothing."""
+
+    def begin(self, shards: int) -> None:
         """Say nothing."""
 
     def advance(self, rows: int) -> None:

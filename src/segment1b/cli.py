@@ -50,19 +50,25 @@ def run(
     dictionary: Dictionary = None,
     policy: PolicyFiles = None,
     settings: Settings = None,
-    skip_s0: Annotated[bool, typer.Option(help="Trust the S0 receipt that is there.")] = False,
+    skip_s0: Annotated[
+        bool, typer.Option("--skip-s0", help="Trust the S0 receipt that is there.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Workers of all states.")] = None,
     s1_workers: Annotated[int | None, typer.Option(min=1, help="Workers of S1.")] = None,
     s4_workers: Annotated[int | None, typer.Option(min=1, help="Workers of S4 (1).")] = None,
     engine: Annotated[str, typer.Option(help="serial, threads or processes.")] = "threads",
     from_state: Annotated[str, typer.Option(help="First state.")] = "s0",
     to_state: Annotated[str, typer.Option(help="Last state.")] = "s4",
-    merchant_summaries: Annotated[bool, typer.Option(help="S4 reports each merchant.")] = False,
-    verify: Annotated[bool, typer.Option(help="Hash published files before reuse.")] = False,
+    merchant_summaries: Annotated[
+        bool, typer.Option("--merchant-summaries", help="S4 reports each merchant.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash published files before reuse.")
+    ] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a lock.")] = 0.0,
     as_json: AsJson = False,
     log_format: Annotated[str, typer.Option(help="text or json, on stderr.")] = "text",
-    quiet: Annotated[bool, typer.Option(help="No progress, warnings only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, warnings only.")] = False,
 ) -> None:
     """Run the states; with no option the embedded world, into ./segment1b-data."""
     from pydantic import ValidationError
@@ -221,7 +227,9 @@ def _validate_command(name: str, states: list[str], text: str) -> None:
         manifest_fingerprint: Fingerprint = None,
         dictionary: Dictionary = None,
         validation_bundle: Annotated[Path | None, typer.Option(help="1A's bundle.")] = None,
-        perf: Annotated[bool, typer.Option(help="Check budgets of time and memory too.")] = False,
+        perf: Annotated[
+            bool, typer.Option("--perf", help="Check budgets of time and memory too.")
+        ] = False,
         as_json: AsJson = False,
     ) -> None:
         options = {
@@ -259,5 +267,4 @@ def main() -> None:
         console.print_error(error, as_json="--json" in sys.argv)
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
-        print("interrupted; nothing is half written, run again to go on", file=sys.stderr)
         sys.exit(3)

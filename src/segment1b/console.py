@@ -51,14 +51,17 @@ def set_up_logs(log_format: str, *, quiet: bool) -> None:
 class LogProgress:
     """Progress as log lines, for files and machines."""
 
-    def begin(self, state: str, shards: int) -> None:
-        """Log the start of a state."""
-        self._start, self._rows = time.perf_counter(), 0
+    def plan(self, state: str) -> None:
+        """Start the state's clock."""
+        self._state, self._start, self._rows = state, time.perf_counter(), 0
+
+    def begin(self, shards: int) -> None:
+        """Log the start of a state's work."""
         LOG.info(
             "%s starts, %d shards",
-            state,
+            self._state,
             shards,
-            extra={"fields": {"state": state, "event": "start", "shards": shards}},
+            extra={"fields": {"state": self._state, "event": "start", "shards": shards}},
         )
 
     def advance(self, rows: int) -> None:
@@ -90,10 +93,15 @@ class BarProgress:
         self._task: TaskID | None = None
         self._rows = 0
 
-    def begin(self, state: str, shards: int) -> None:
-        """Show a bar for the state's shards."""
+    def plan(self, state: str) -> None:
+        """Show a bar that waits for the number of shards."""
         self._start, self._rows = time.perf_counter(), 0
-        self._task = self.bars.add_task(state, total=max(1, shards), note="")
+        self._task = self.bars.add_task(state, total=None, note="planning")
+
+    def begin(self, shards: int) -> None:
+        """Give the bar the number of the state's shards."""
+        assert self._task is not None
+        self.bars.update(self._task, total=max(1, shards), note="")
 
     def advance(self, rows: int) -> None:
         """Move the bar by one shard."""
@@ -161,7 +169,7 @@ def run_summary(result: RunResult) -> dict[str, Any]:
         "policy": result.policy,
         "states": {
             o.state: {
-                "outcome": "reused" if o.reused else "published",
+                "outcome": o.what,
                 "rows": o.rows,
                 "wall_seconds": o.report["resources"]["wall_clock_seconds_total"],
                 "max_worker_rss_bytes": o.report["resources"]["max_worker_rss_bytes"],
@@ -183,13 +191,16 @@ def print_run(result: RunResult) -> None:
         table.add_column(name, justify="right")
     for outcome in result.outcomes:
         resources = outcome.report["resources"]
-        table.add_row(
-            outcome.state,
-            "reused" if outcome.reused else "published",
-            f"{outcome.rows:,}",
-            f"{resources['wall_clock_seconds_total']:.2f}",
-            f"{resources['max_worker_rss_bytes'] / 1e6:.0f}",
+        # What an earlier run took says nothing of this one.
+        used = (
+            ("", "")
+            if outcome.reused
+            else (
+                f"{resources['wall_clock_seconds_total']:.2f}",
+                f"{resources['max_worker_rss_bytes'] / 1e6:.0f}",
+            )
         )
+        table.add_row(outcome.state, outcome.what, f"{outcome.rows:,}", *used)
     out = Console(soft_wrap=True, highlight=False)
     out.print(table)
     out.print(f"data root             {result.root}")

@@ -83,7 +83,7 @@ def _required(reader: Reader, merchant: int, country: str) -> int:
     raise Segment1BError(
         "E_USAGE",
         f"merchant {merchant} has no outlets in {country}",
-        "see s3_requirements for the pairs of this root",
+        "see s3_requirements for the pairs of this root; codes are two upper-case letters",
         merchant_id=merchant,
         country_iso=country,
     )
@@ -184,7 +184,8 @@ def _by_stable(
 
 def print_explanation(found: Mapping[str, Any]) -> None:
     """Print an explanation as a table with the rule that decided."""
-    out = Console(soft_wrap=True, highlight=False)
+    # An auditor copies these numbers: a narrow terminal may wrap a line, never cut a figure.
+    out = Console(width=200, soft_wrap=True, highlight=False)
     out.print(
         f"merchant {found['merchant_id']} in {found['country_iso']}: {found['n_sites']} sites "
         f"over {found['tiles_in_country']:,} tiles, law {found['law']}, K = {found['K']:,}"
@@ -203,7 +204,7 @@ def _print_largest_remainder(out: Console, found: Mapping[str, Any]) -> None:
         f"The floors leave {found['shortfall']} sites over; they go to the largest "
         "remainders, equal ones by ascending tile_id."
     )
-    table = Table(
+    table = _figures(
         "tile_id", "weight", "quota", "floor", "remainder", "one more", "sites", "published"
     )
     for row in found["tiles"]:
@@ -236,7 +237,7 @@ def _print_stable(out: Console, found: Mapping[str, Any]) -> None:
         "floor(((U + j*0x9E3779B97F4A7C15) mod 2^64) * K / 2^64) of the line of weights "
         "along the Hilbert curve."
     )
-    table = Table("tile_id", "weight", "quota", "sites j", "points", "sites", "published")
+    table = _figures("tile_id", "weight", "quota", "sites j", "points", "sites", "published")
     for row in found["tiles"]:
         table.add_row(
             str(row["tile_id"]),
@@ -248,6 +249,13 @@ def _print_stable(out: Console, found: Mapping[str, Any]) -> None:
             str(row["published"]),
         )
     out.print(table)
+
+
+def _figures(*names: str) -> Table:
+    table = Table()
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def _some(values: list[int]) -> str:

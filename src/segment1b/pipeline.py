@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from segment1b.config import RunSettings, parameter_document
+from segment1b import contracts
+from segment1b.config import RunSettings, load_policy, parameter_document
 from segment1b.contracts import Dataset
 from segment1b.engines import executor, in_order
 from segment1b.errors import Segment1BError
@@ -39,8 +40,12 @@ Made = TypeVar("Made")
 class Progress(Protocol):
     """What a run tells a person while it works."""
 
-    def begin(self, state: str, shards: int) -> None:
-        """Say that a state starts with that many shards."""
+    def plan(self, state: str) -> None:
+        """Say that a state starts to cut its work into shards."""
+        ...
+
+    def begin(self, shards: int) -> None:
+        """Say that the work starts, with that many shards."""
         ...
 
     def advance(self, rows: int) -> None:
@@ -61,6 +66,13 @@ class Outcome:
     report_path: Path
     report: dict[str, Any]
     datasets: tuple[Path, ...]
+
+    @property
+    def what(self) -> str:
+        """Return reused, unchanged (the gate was checked again and said the same) or published."""
+        if self.reused:
+            return "reused"
+        return "unchanged" if self.report.get("no_op") else "published"
 
     @property
     def rows(self) -> int:
@@ -86,6 +98,7 @@ def run_pipeline(settings: RunSettings, progress: Progress) -> RunResult:
             control/failures/ and nothing of the failed state is published.
     """
     chosen = _chosen_states(settings)
+    load_policy(settings.policy_files, settings.settings)  # a bad policy makes no data root
     root = open_root(settings.data_root)
     with staging(root) as scratch:
         run = _recorded(root, settings, None, lambda: resolve(root, settings, scratch)[0])
@@ -110,10 +123,11 @@ def run_state(state: State, run: Run, settings: RunSettings, progress: Progress)
         return ready
     workers, read = settings.workers_for(state.id), Counter[str]()
     with Meter() as meter:
+        progress.plan(state.id)
         reader = run.reader(state)
         shards = state.shards(run, reader)
         add_bytes(read, reader.bytes_read)
-        progress.begin(state.id, len(shards))
+        progress.begin(len(shards))
         results = []
         with executor(settings.engine, workers) as pool:
             work = functools.partial(_work, state.id, run)
@@ -168,7 +182,7 @@ def _reusable(state: State, run: Run, inputs: dict[str, str], verify: bool) -> O
     if state.id == "s0" or not path.exists():
         return None
     report = read_json(path)
-    if report.get("input_digests") != inputs:
+    if not isinstance(report, dict) or report.get("input_digests") != inputs:
         return None
     if run.merchant_summaries and state.id == "s4" and "merchant_summaries" not in report:
         return None
@@ -264,15 +278,20 @@ def _recorded(
 ) -> Made:
     try:
         return step()
+    except KeyboardInterrupt:
+        failure = Segment1BError(
+            "E_INTERRUPTED",
+            "the run was interrupted; nothing is half written",
+            "run again: it goes on where it stopped",
+        )
     except Segment1BError as error:
-        from segment1b import contracts  # the dictionary itself may be what failed
-
-        try:
-            known = contracts.load(str(settings.dictionary) if settings.dictionary else None)
-        except Segment1BError:
-            known = contracts.load()
-        record_failure(root, known, error, at[0] if at else None, at[1].tokens if at else {})
-        raise
+        failure = error
+    try:
+        known = contracts.load(str(settings.dictionary) if settings.dictionary else None)
+    except Segment1BError:
+        known = contracts.load()  # the dictionary itself may be what failed
+    record_failure(root, known, failure, at[0] if at else None, at[1].tokens if at else {})
+    raise failure
 
 
 def _report_entry(state: State, run: Run) -> Dataset:

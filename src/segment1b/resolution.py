@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from segment1b import contracts
 from segment1b.config import Policy, RunSettings, load_policy, parameter_hash
 from segment1b.contracts import Contracts
@@ -39,9 +41,13 @@ def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pair
     """
     known = _contracts(settings.dictionary)
     asked = load_policy(settings.policy_files, settings.settings)
+    # The list is read first: one with bad rows leaves the root without surfaces too.
+    given = None
+    if settings.outlets is not None:
+        given = read_outlets(settings.outlets, iso_set(root, known))
     _lay_if_empty(root, known, settings, asked, scratch)
     surfaces = surface_digests(root, known)
-    pairs = _pairs(root, known, settings, surfaces)
+    pairs = given or _sample(root, known, settings, surfaces)
     bundle = None if pairs is not None else _bundle(root, known, settings)
     own = pairs is not None or (bundle is not None and imported(bundle) is not None)
     policy = load_policy(
@@ -96,12 +102,10 @@ def _lay_if_empty(
         lay_embedded(root, known, _first(asked.prep.grid, DEFAULT_GRID), scratch)
 
 
-def _pairs(
+def _sample(
     root: Path, known: Contracts, settings: RunSettings, surfaces: Mapping[str, str]
 ) -> Pairs | None:
-    """Return the outlet list to bring in, or None when the root has a bundle to go by."""
-    if settings.outlets is not None:
-        return read_outlets(settings.outlets, iso_set(root, known))
+    """Return the sample list for an embedded world without outlets; None where a bundle says."""
     named = settings.manifest_fingerprint or settings.validation_bundle
     if named or _bundles(root, known) or not is_embedded(surfaces):
         return None
@@ -109,7 +113,9 @@ def _pairs(
 
 
 def iso_set(root: Path, known: Contracts) -> set[str]:
-    """Return the country codes of the root's ISO table."""
+    """Return the country codes of the root's ISO table; a root without one gets the embedded."""
+    if not (root / known["iso3166_canonical_2024"].locate({})).exists():
+        return set(pq.read_table(embedded.surface("iso3166.parquet"))["country_iso"].to_pylist())
     return set(iso_codes(Reader(root, known, {}, SURFACES, "E_FORBIDDEN_SURFACE_READ", {}, {})))
 
 
@@ -187,6 +193,7 @@ def import_outlets(settings: RunSettings) -> tuple[Run, Pairs]:
     Raises:
         Segment1BError: E_OUTLETS_INVALID naming the bad rows; nothing is written then.
     """
+    load_policy(settings.policy_files, settings.settings)
     root = open_root(settings.data_root)
     with staging(root) as scratch:
         run, pairs = resolve(root, settings, scratch)

@@ -56,20 +56,25 @@ def run_validators(states: Sequence[str], options: Mapping[str, Any], *, as_json
 
 
 def _print(results: Sequence[CheckResult]) -> None:
-    table = Table("state", "check", "code", "proves", "verdict", title="Checks")
+    """Print one line a check, then what offends; wide, so that codes stay whole and searchable."""
+    table = Table(title="Checks")
+    for name in ("state", "code", "check", "verdict"):
+        table.add_column(name, no_wrap=True)
     for result in results:
-        verdict = f"[red]{result.offending:,} rows[/]" if result.offending else "pass"
-        table.add_row(
-            result.state, escape(result.name), result.code, escape(result.proves), verdict
-        )
-    out = Console(soft_wrap=True, highlight=False)
+        verdict = f"[red]{_rows(result)}[/]" if result.offending else "pass"
+        table.add_row(result.state, result.code, escape(result.name), verdict)
+    out = Console(width=120, soft_wrap=True, highlight=False)
     out.print(table)
     failed = [result for result in results if result.offending]
     for result in failed:
         out.print(
-            f"[bold red]{result.code}[/] {escape(result.name)}: {result.offending:,} "
-            f"offending rows {escape(result.detail)}"
+            f"[bold red]{result.code}[/] {escape(result.name)}, {_rows(result)} "
+            f"{escape(result.detail)}\n  it proves: {escape(result.proves)}"
         )
         for row in result.rows:
             out.print(f"  {escape(str(row))}")
     out.print(f"{len(results) - len(failed)} of {len(results)} checks pass")
+
+
+def _rows(result: CheckResult) -> str:
+    return f"{result.offending:,} offending row" + ("s" if result.offending > 1 else "")

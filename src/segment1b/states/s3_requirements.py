@@ -156,7 +156,9 @@ def merchant_ranges(paths: Sequence[Path]) -> list[MerchantRange]:
             for group in range(file.num_row_groups if "merchant_id" in names else 0):
                 info = file.metadata.row_group(group)
                 stats = info.column(names.index("merchant_id")).statistics
-                low = int(stats.min) if stats is not None and stats.has_min_max else 0
+                low = stats.min if stats is not None and stats.has_min_max else 0
+                if not isinstance(low, int):
+                    return [MerchantRange(0, 0, 2**64)]  # of another type: the reader will say so
                 groups.append((max(low, 0), info.num_rows))
     edges, rows = [0], 0
     for low, count in sorted(groups):

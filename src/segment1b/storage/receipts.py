@@ -170,10 +170,11 @@ def open_words(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
     One writer gives all row groups of a file the same encodings, so the first speaks for all.
     """
     meta = pq.read_metadata(path)
-    first = meta.row_group(0) if meta.num_row_groups else None
+    groups = range(min(1, meta.num_row_groups))
+    first = [meta.row_group(g).column(c) for g in groups for c in range(meta.num_columns)]
     delta = {
         chunk.path_in_schema
-        for chunk in (first.column(at) for at in range(meta.num_columns if first else 0))
+        for chunk in first
         if chunk.physical_type == "BYTE_ARRAY"
         and any(encoding.startswith("DELTA") for encoding in chunk.encodings)
     }
