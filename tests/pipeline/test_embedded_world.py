@@ -1,0 +1,83 @@
+"""The embedded world, as `segment1b run` without options makes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import worlds
+from segment1b import contracts
+from segment1b.pipeline import RunResult
+from segment1b.validators import validate
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    return worlds.run(tmp_path_factory.mktemp("embedded"))
+
+
+def keyed(country: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Return country and a number below 2^44 as one sortable number."""
+    letters = np.array([int.from_bytes(c.encode(), "big") for c in country.tolist()], np.uint64)
+    return (letters << np.uint64(44)) + number.astype(np.uint64)
+
+
+def columns(result: RunResult, state: int, *names: str) -> list[np.ndarray]:
+    table = pq.read_table(result.outcomes[state].datasets[0], partitioning=None)
+    return [np.asarray(table.column(name).to_numpy(zero_copy_only=False)) for name in names]
+
+
+def test_every_pair_receives_exactly_its_sites(result: RunResult) -> None:
+    country, merchant, n = columns(result, 3, "legal_country_iso", "merchant_id", "n_sites")
+    country4, merchant4, sites = columns(
+        result, 4, "legal_country_iso", "merchant_id", "n_sites_tile"
+    )
+    required, planned = keyed(country, merchant), keyed(country4, merchant4)
+    order = np.argsort(required)
+    at = np.searchsorted(required[order], planned)
+    assert np.array_equal(np.bincount(at, sites, len(n)), n[order])
+
+
+def test_stable_keeps_every_tile_of_every_pair_within_three_sites_of_its_quota(
+    result: RunResult,
+) -> None:
+    assert result.policy["allocation"]["law"] == "stable"
+    country, merchant, n = columns(result, 3, "legal_country_iso", "merchant_id", "n_sites")
+    wcountry, wtile, weight = columns(result, 2, "country_iso", "tile_id", "weight_fp")
+    pcountry, pmerchant, ptile, sites = columns(
+        result, 4, "legal_country_iso", "merchant_id", "tile_id", "n_sites_tile"
+    )
+    pairs, planned = keyed(country, merchant), keyed(pcountry, pmerchant)
+    order = np.argsort(pairs)
+    n_of = n[order][np.searchsorted(pairs[order], planned)]
+    share = weight[np.searchsorted(keyed(wcountry, wtile), keyed(pcountry, ptile))] / 10**12
+    assert np.abs(sites - n_of * share).max() < 3
+    # Tiles without a site of the pair: their quota is what they miss.
+    heaviest = {c: weight[wcountry == c].max() / 10**12 for c in np.unique(country).tolist()}
+    rows = set(zip(planned.tolist(), ptile.tolist(), strict=True))
+    for code, own, count in zip(country.tolist(), pairs.tolist(), n.tolist(), strict=True):
+        if count * heaviest[code] < 3:
+            continue
+        mine = wcountry == code
+        heavy = wtile[mine][count * weight[mine] / 10**12 >= 3]
+        assert all((own, tile) in rows for tile in heavy.tolist())
+
+
+def test_all_checks_pass_by_other_means(result: RunResult) -> None:
+    found = validate(
+        Path(result.root),
+        contracts.load(),
+        result.identity,
+        ["s0", "s1", "s2", "s3", "s4"],
+        perf=True,
+    )
+    assert [check for check in found if check.offending] == []
+    assert len(found) > 150
+
+
+def test_a_second_run_reuses_every_state_behind_the_gate(result: RunResult) -> None:
+    again = worlds.run(result.root, verify=True)
+    assert [o.what for o in again.outcomes] == ["unchanged", *["reused"] * 4]
