@@ -156,19 +156,20 @@ def masses(
         "area_m2": ["pixel_area_m2"],
         "population": ["raster_row", "raster_col"],
     }[basis]
-    found = []
+    # Filled in place: a list of groups and their concatenation would hold a large country twice.
+    found = np.ones(index.report["by_country"][code]["cells_included"], np.int64)
+    at = 0
     for table in reader.row_groups(index, columns, {"country_iso": (code, code)}, files):
         arrays = [column.to_numpy() for column in table.columns]
-        if basis == "uniform":
-            found.append(np.ones(table.num_rows, np.int64))
-        elif basis == "area_m2":
-            found.append(np.rint(arrays[0] * MASS_SCALE[basis]).astype(np.int64))
-        else:
+        group = found[at : at + table.num_rows]
+        at += table.num_rows
+        if basis == "area_m2":
+            group[:] = np.rint(arrays[0] * MASS_SCALE[basis])
+        elif basis == "population":
             assert raster is not None
-            mass, read = raster.masses(code, *arrays)
+            group[:], read = raster.masses(code, *arrays)
             reader.bytes_read["population_raster_2025"] += read
-            found.append(mass)
-    return np.concatenate(found)
+    return found
 
 
 def weight_tables(
