@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from segment1b.contracts import Contracts, Dataset, load
 from segment1b.storage.parts import part_name, write_part
-from segment1b.storage.publisher import publish_report, publish_table
+from segment1b.storage.publisher import publish_report, publish_folder
 from segment1b.storage.receipts import Receipt
 
 TOKENS: dict[str, Any] = {
@@ -51,7 +51,7 @@ def publish(
     stages = root / ".staging"
     stages.mkdir(parents=True, exist_ok=True)
     staged = stage(stages / f"stage-{len(list(stages.iterdir()))}", dataset, files)
-    return publish_table(root, dataset, TOKENS, staged, 2, is_committed=is_committed)
+    return publish_folder(root, dataset, TOKENS, staged, 2, is_committed=is_committed)
 
 
 def s3_report(receipt: Receipt, **more: Any) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def explain(
     """
     root = Path(os.path.abspath(data_root))
     known, identity = find_identity(root, dictionary, given)
-    reader = Reader(root, known, identity.tokens, _READS, "E409_DISALLOWED_READ", {}, {})
+    reader = Reader(root, known, identity.places, _READS, "E409_DISALLOWED_READ", {}, {})
     n = _required(reader, merchant, country)
     policy = read_json(reader.file("parameter_policy_1B"))["policy"]
     ids, weights = _weights(reader, country)

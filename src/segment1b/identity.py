@@ -60,6 +60,11 @@ class Identity:
         return asdict(self)
 
     @property
+    def places(self) -> dict[str, int | str]:
+        """Return what paths are located by: the tokens and the run id."""
+        return {**self.tokens, "run_id": self.run_id}
+
+    @property
     def run_id(self) -> str:
         """Return the run id: 32 hex digits derived from the three tokens (place.md, section 0)."""
         text = b"segment1b.run.1\0" + struct.pack("<Q", self.seed)

@@ -27,10 +27,11 @@ from segment1b.storage.parts import FILE_ROWS
 from segment1b.storage.publisher import (
     publish_document,
     publish_file,
+    publish_folder,
+    publish_once,
     publish_report,
-    publish_table,
 )
-from segment1b.storage.reader import REPORT_RECEIPTS, committed
+from segment1b.storage.reader import committed
 from segment1b.storage.receipts import Receipt, document_receipt, hash_files
 from segment1b.storage.root import identity_lock, open_root, staging, sweep_staging
 
@@ -135,15 +136,17 @@ def run_state(state: State, run: Run, settings: RunSettings, progress: Progress)
                 add_bytes(read, result.bytes_read)
                 results.append(result)
                 progress.advance(result.rows)
+        _gather(state, run, len(results))
         report = state.report(run, results)
+        add_bytes(read, report.bytes_read)
         body = dict(report.body)
-        body |= _publish(state, run, report, len(results), workers)
+        body |= _publish(state, run, report, workers)
     body.setdefault("input_digests", inputs)
     body["resources"] = meter.resources(workers, FILE_ROWS, *_reading(state, run, read))
     for dataset_id, data in report.side_files.items():
-        publish_file(run.root / run.contracts[dataset_id].locate(run.tokens), data, run.staging)
+        publish_file(run.root / run.contracts[dataset_id].locate(run.places), data, run.staging)
     path = publish_report(
-        run.root, run.contracts, _report_entry(state, run), run.tokens, body, run.staging
+        run.root, run.contracts, _report_entry(state, run), run.places, body, run.staging
     )
     shutil.rmtree(run.staging)
     progress.end(state.id, "published")
@@ -178,7 +181,7 @@ def _work(state_id: str, run: Run, shard: Any) -> ShardResult:
 def _reusable(state: State, run: Run, inputs: dict[str, str], verify: bool) -> Outcome | None:
     """Return the outcome of an earlier run when its inputs are today's and its files are whole."""
     entry = _report_entry(state, run)
-    path = run.root / entry.locate(run.tokens)
+    path = run.root / entry.locate(run.places)
     if state.id == "s0" or not path.exists():
         return None
     report = read_json(path)
@@ -188,45 +191,56 @@ def _reusable(state: State, run: Run, inputs: dict[str, str], verify: bool) -> O
         return None
     for dataset_id in state.writes:
         dataset = run.contracts[dataset_id]
-        if committed(run.root, run.contracts, dataset, run.tokens, verify=verify) is None:
+        if committed(run.root, run.contracts, dataset, run.places, verify=verify) is None:
             return None
     run.staging.rmdir()
     return Outcome(state.id, True, path, report, _paths(state, run))
 
 
-def _publish(state: State, run: Run, report: Report, pieces: int, workers: int) -> dict[str, Any]:
-    """Publish a state's datasets; return the receipts by their field in the run report."""
-    receipts: dict[str, Any] = {}
+def _gather(state: State, run: Run, pieces: int) -> None:
+    """Merge the pieces of tables cut by rows into their final parts, still staged."""
     for dataset_id in state.writes:
         dataset = run.contracts[dataset_id]
-        field = REPORT_RECEIPTS.get(dataset_id, "determinism_receipt")
+        if dataset.kind == "table" and dataset.cut == "rows":
+            parts = run.parts(dataset_id)
+            parts.mkdir()
+            gather([run.staged(dataset_id, number) for number in range(pieces)], dataset, parts)
+
+
+def _publish(state: State, run: Run, report: Report, workers: int) -> dict[str, Any]:
+    """Publish a state's logs and datasets; return the receipts by their field in the report."""
+    receipts: dict[str, Any] = {}
+    for dataset_id, data in report.logs.items():
+        log = run.contracts[dataset_id]
+        receipts[log.receipt_field] = publish_once(
+            run.root, log, run.places, data, run.staging
+        ).as_json()
+    for dataset_id in state.writes:
+        dataset = run.contracts[dataset_id]
+        field = dataset.receipt_field
         if dataset_id in report.documents:
             document = report.documents[dataset_id]
             receipt, there = publish_document(
-                run.root, run.contracts, dataset, run.tokens, document, run.staging
+                run.root, run.contracts, dataset, run.places, document, run.staging
             )
             receipts["no_op"] = there
             receipts["input_digests"] = {
                 entry["id"]: entry["sha256_hex"] for entry in document["sealed_inputs"]
             }
         else:
-            receipt = _publish_table(run, dataset, pieces, workers)
+            receipt = _publish_folder(run, dataset, workers)
         receipts[field] = receipt.as_json()
     return receipts
 
 
-def _publish_table(run: Run, dataset: Dataset, pieces: int, workers: int) -> Receipt:
-    folder = run.staging / dataset.id
+def _publish_folder(run: Run, dataset: Dataset, workers: int) -> Receipt:
+    gathered = dataset.kind == "table" and dataset.cut == "rows"
+    folder = run.parts(dataset.id) if gathered else run.staging / dataset.id
     folder.mkdir(exist_ok=True)
-    if dataset.cut == "rows":
-        parts = run.staging / f"{dataset.id}.parts"
-        parts.mkdir()
-        gather([run.staged(dataset.id, number) for number in range(pieces)], dataset, parts)
-        folder = parts
     assert dataset.receipt_in is not None
-    report = run.root / run.contracts[dataset.receipt_in].locate(run.tokens)
-    return publish_table(
-        run.root, dataset, run.tokens, folder, workers, is_committed=report.exists()
+    report = run.root / run.contracts[dataset.receipt_in].locate(run.places)
+    return publish_folder(
+        run.root, dataset, run.places, folder, workers, is_committed=report.exists()
     )
 
 
@@ -234,7 +248,7 @@ def _reading(state: State, run: Run, read: Counter[str]) -> tuple[dict[str, int]
     """Return bytes read and a plain-read baseline by the short name of each input."""
     count, baselines = {}, {}
     for dataset_id in state.reads:
-        path = run.root / run.contracts[dataset_id].locate(run.tokens)
+        path = run.root / run.contracts[dataset_id].locate(run.places)
         name = state.meters.get(dataset_id, dataset_id)
         count[name] = read[dataset_id]
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
@@ -248,7 +262,7 @@ def _bind_parameter_hash(run: Run) -> None:
         run.root,
         run.contracts,
         run.contracts["parameter_policy_1B"],
-        run.tokens,
+        run.places,
         parameter_document(run.policy, run.surfaces),
         run.staging,
     )
@@ -299,7 +313,7 @@ def _report_entry(state: State, run: Run) -> Dataset:
 
 
 def _paths(state: State, run: Run) -> tuple[Path, ...]:
-    return tuple(run.root / run.contracts[d].locate(run.tokens) for d in state.writes)
+    return tuple(run.root / run.contracts[d].locate(run.places) for d in state.writes)
 
 
 def _folder_digest(path: Path) -> str:

@@ -13,7 +13,6 @@ import psutil
 import worlds
 from segment1b import contracts
 from segment1b.storage.durable import read_json
-from segment1b.storage.reader import REPORT_RECEIPTS
 from segment1b.storage.receipts import Receipt, hash_files
 
 KILLS = 100
@@ -26,11 +25,10 @@ def partitions_with_report(root: Path) -> int:
         if dataset.receipt_in is None or dataset.kind != "table":
             continue
         report_pattern = known[dataset.receipt_in].path
-        for token in ("seed", "manifest_fingerprint", "parameter_hash"):
+        for token in ("seed", "manifest_fingerprint", "parameter_hash", "run_id"):
             report_pattern = report_pattern.replace("{" + token + "}", "*")
         for report_path in root.glob(report_pattern):
-            field = REPORT_RECEIPTS.get(dataset.id, "determinism_receipt")
-            receipt = Receipt.from_json(read_json(report_path)[field])
+            receipt = Receipt.from_json(read_json(report_path)[dataset.receipt_field])
             folder = root / receipt.partition_path
             names = [path.name for path in folder.iterdir()]
             files, composite = hash_files(folder, names)

@@ -15,7 +15,7 @@ from segment1b.contracts.locations import DICTIONARY, SCHEMAS, contracts_root, n
 from segment1b.contracts.schemas import Column, Schemas
 from segment1b.errors import CODES, Segment1BError
 
-TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
+TOKENS = ("seed", "manifest_fingerprint", "parameter_hash", "run_id", "attempt")
 _TOKEN = re.compile(r"\{(\w+)\}")
 _FAULTS = {"schema", "extras", "duplicate", "unsorted", "receipt", "differs"}
 Encoding = Literal[
@@ -40,6 +40,8 @@ class Dataset(BaseModel):
     cut: Literal["tiles", "rows"] = "rows"
     encodings: dict[str, Encoding] = {}
     receipt_in: str | None = None
+    receipt_field: str = "determinism_receipt"
+    final_in_layer: bool = False
     volatile: list[str] = []
     version_tag: str = ""
     codes: dict[str, str] = {}

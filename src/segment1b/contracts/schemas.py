@@ -19,6 +19,7 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "binary": pa.binary(),
     "bool": pa.bool_(),
     "uint8": pa.uint8(),
+    "uint16": pa.uint16(),
     "uint32": pa.uint32(),
     "uint64": pa.uint64(),
     "int32": pa.int32(),

@@ -22,14 +22,14 @@ _WGS84 = ("EPSG:4326", "OGC:CRS84")
 _MAX_LON, _MAX_LAT = 360.0, 90.0
 
 
-def read_countries(path: Path, iso_codes: set[str]) -> dict[str, MultiPolygon]:
+def read_countries(path: Path, iso_codes: set[str] | None = None) -> dict[str, MultiPolygon]:
     """Return the shape of each country of a GeoParquet file, by code in ASCII order.
 
     Several rows or parts of one country are united after the cut at the antimeridian.
 
     Args:
         path: file with columns country_iso and geom (WKB, degrees, longitude first).
-        iso_codes: the codes of the ISO table.
+        iso_codes: the codes of the ISO table; None where S1 has checked them.
 
     Raises:
         Segment1BError: E007_CRS_MISMATCH, E005_ISO_FK (all unknown codes), E001_GEO_INVALID
@@ -37,7 +37,8 @@ def read_countries(path: Path, iso_codes: set[str]) -> dict[str, MultiPolygon]:
     """
     table, geo = _table(path)
     codes = table.column("country_iso").to_pylist()
-    unknown = sorted({str(code) for code in codes if code not in iso_codes})
+    known = set(codes) if iso_codes is None else iso_codes
+    unknown = sorted({str(code) for code in codes if code not in known})
     if unknown:
         raise Segment1BError(
             "E005_ISO_FK",

@@ -6,8 +6,10 @@ from segment1b.states.s1_tiles import S1Tiles
 from segment1b.states.s2_weights import S2Weights
 from segment1b.states.s3_requirements import S3Requirements
 from segment1b.states.s4_alloc_plan import S4AllocPlan
+from segment1b.states.s5_assignment import S5Assignment
 
 #: The states by id, in the order in which they run.
 STATES: dict[str, State] = {
-    state.id: state for state in (S0Gate(), S1Tiles(), S2Weights(), S3Requirements(), S4AllocPlan())
+    state.id: state
+    for state in (S0Gate(), S1Tiles(), S2Weights(), S3Requirements(), S4AllocPlan(), S5Assignment())
 }

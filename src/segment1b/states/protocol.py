@@ -50,12 +50,17 @@ class Run:
         """Return the identity's tokens by name."""
         return self.identity.tokens
 
+    @property
+    def places(self) -> dict[str, int | str]:
+        """Return what paths are located by: the tokens and the run id."""
+        return self.identity.places
+
     def reader(self, state: State) -> Reader:
         """Return a reader that opens what the state has declared and nothing else."""
         return Reader(
             self.root,
             self.contracts,
-            self.tokens,
+            self.places,
             state.reads,
             state.disallowed_read,
             state.missing_input,
@@ -68,6 +73,10 @@ class Run:
         folder = self.staging / dataset_id
         folder.mkdir(exist_ok=True)
         return folder / part_name(number)
+
+    def parts(self, dataset_id: str) -> Path:
+        """Return the staged folder that is about to be published as a dataset cut by rows."""
+        return self.staging / f"{dataset_id}.parts"
 
 
 @dataclass(frozen=True)
@@ -93,11 +102,15 @@ class Report:
         body: the report's fields.
         documents: write-once JSON documents by dataset id.
         side_files: bytes of side files by dataset id, replaced with the report.
+        logs: bytes of write-once files by dataset id.
+        bytes_read: bytes read for the report by dataset id.
     """
 
     body: dict[str, Any]
     documents: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     side_files: Mapping[str, bytes] = field(default_factory=dict)
+    logs: Mapping[str, bytes] = field(default_factory=dict)
+    bytes_read: Mapping[str, int] = field(default_factory=dict)
 
 
 class State(Protocol):

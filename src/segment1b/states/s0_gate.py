@@ -123,7 +123,7 @@ class S0Gate:
 
 def bundle_folder(run: Run) -> Path:
     """Return the bundle's folder: the one given, or the dictionary's."""
-    return run.bundle or run.root / run.contracts["validation_bundle_1A"].locate(run.tokens)
+    return run.bundle or run.root / run.contracts["validation_bundle_1A"].locate(run.places)
 
 
 def bundle_files(run: Run) -> tuple[list[str], str]:
@@ -266,7 +266,7 @@ def check_outlet_digests(run: Run, reader: Reader) -> tuple[tuple[str, int, str]
                 "give the seed and fingerprint that 1A validated",
                 path=str(path),
             )
-    prefix = reader.dataset("outlet_catalogue").locate(run.tokens) + "/"
+    prefix = reader.dataset("outlet_catalogue").locate(run.places) + "/"
     declared = {
         f["path"].removeprefix(prefix): (f["size_bytes"], f["sha256_hex"]) for f in said["files"]
     }
@@ -311,10 +311,10 @@ def sealed_input(run: Run, reader: Reader, dataset_id: str) -> dict[str, Any]:
     files, whole = hash_files(folder, names)
     return {
         "id": dataset_id,
-        "partition": dataset.partition(run.tokens),
+        "partition": dataset.partition(run.places),
         "schema_ref": dataset.schema_ref,
         "version_tag": dataset.version_tag,
-        "path": dataset.locate(run.tokens),
+        "path": dataset.locate(run.places),
         "size_bytes": sum(size for _, size, _ in files),
         "sha256_hex": whole,
     }

@@ -289,7 +289,7 @@ def _rows_of(run: Run, reader: Reader, shard: MerchantRange) -> dict[str, Any]:
     dataset = reader.dataset("outlet_catalogue")
     where = {"merchant_id": (shard.low, shard.high - 1)}
     tables = []
-    for path in _files(run.root / dataset.locate(run.tokens)):
+    for path in _files(run.root / dataset.locate(run.places)):
         for table in ingress_groups(reader, dataset, path, _COLUMNS, where):
             merchant = table.column("merchant_id").combine_chunks().fill_null(0).to_numpy()
             inside = (merchant >= np.uint64(shard.low)) & (merchant <= np.uint64(shard.high - 1))

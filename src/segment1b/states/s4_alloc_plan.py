@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 
 from segment1b.errors import Segment1BError
 from segment1b.evidence.quality import country_quality, overall_collapse
-from segment1b.states.protocol import Report, Run, ShardResult
-from segment1b.states.s4_inputs import (
+from segment1b.states.by_country import (
     CountryShard,
     Int64s,
     UInt64s,
@@ -22,9 +21,10 @@ from segment1b.states.s4_inputs import (
     check_index,
     country_shards,
     read_weights,
-    split_by_country,
-    staged_pairs,
+    stage_by_country,
+    staged_rows,
 )
+from segment1b.states.protocol import Report, Run, ShardResult
 from segment1b.states.s4_laws import Plan, allocate
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.gather import write_piece
@@ -32,6 +32,7 @@ from segment1b.storage.parts import GROUP_ROWS, constant
 from segment1b.storage.reader import Reader
 
 _INLINE_SUMMARIES = 10_000
+_PAIR = ["merchant_id", "n_sites"]
 
 
 class S4AllocPlan:
@@ -64,7 +65,7 @@ class S4AllocPlan:
     def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
         """Stage each country's pairs on their own and return shards of countries in ASCII order."""
         sealed_inputs(run, reader, self.stale_input)
-        countries = split_by_country(run, reader)
+        countries = stage_by_country(run, reader, "s3_requirements", _PAIR)
         check_countries(reader, countries)
         return country_shards(reader, countries)
 
@@ -79,7 +80,8 @@ class S4AllocPlan:
             for code in shard.countries:
                 start, total = time.perf_counter(), np.zeros(len(tiles[code][0]), np.int64)
                 own: dict[str, Any] = {"country_iso": code, "rows": 0, "shortfall": 0, "ties": 0}
-                pairs = staged_pairs(run, code)
+                rows = staged_rows(run, "s3_requirements", _PAIR, code)
+                pairs = rows["merchant_id"].copy(), rows["n_sites"].copy()
                 for plan in allocate(run, code, shard.grid, pairs, tiles[code]):
                     np.add.at(total, plan.tile, plan.sites)
                     own["rows"] += len(plan.pair)
@@ -95,7 +97,7 @@ class S4AllocPlan:
 
         path = run.staged("s4_alloc_plan", shard.number)
         rows = write_piece(path, run.contracts["s4_alloc_plan"], tables(), len(shard.countries))
-        check_index(reader, shard, used)
+        check_index(reader, shard, used, "E413_TILE_NOT_IN_INDEX")
         return ShardResult(rows, counters, reader.bytes_read)
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
@@ -196,5 +198,5 @@ def _with_summaries(
         return Report({**body, "merchant_summaries": table.to_pylist()})
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
-    body["merchant_summaries"] = {"path": dataset.locate(run.tokens), "rows": len(table)}
+    body["merchant_summaries"] = {"path": dataset.locate(run.places), "rows": len(table)}
     return Report(body, side_files={dataset.id: buffer.getvalue()})

@@ -18,10 +18,16 @@ from segment1b.storage.durable import (
     replace_bytes,
     replace_json,
 )
-from segment1b.storage.receipts import Receipt, document_receipt, take_receipt
+from segment1b.storage.receipts import (
+    Receipt,
+    document_receipt,
+    folder_receipt,
+    hash_files,
+    take_receipt,
+)
 
 
-def publish_table(
+def publish_folder(
     root: Path,
     dataset: Dataset,
     tokens: Mapping[str, object],
@@ -30,7 +36,7 @@ def publish_table(
     *,
     is_committed: bool,
 ) -> Receipt:
-    """Publish a staged folder of part files as a partition.
+    """Publish a staged folder as a partition: a table's parts, or the files of a bundle.
 
     The partition that is there already stays when its content is the same. One that no report has
     committed was left by a run that was killed, and is replaced when it differs.
@@ -41,7 +47,8 @@ def publish_table(
     """
     relative = dataset.locate(tokens)
     target = root / relative
-    receipt = take_receipt(staged, dataset, relative, threads)
+    take = take_receipt if dataset.kind == "table" else folder_receipt
+    receipt = take(staged, dataset, relative, threads)
     fsync_folder(staged)
     make_folder(target.parent)
     with coded_os_errors(target.parent):
@@ -78,7 +85,8 @@ def _rename(staged: Path, target: Path) -> bool:
 
 def _receipt_there(target: Path, dataset: Dataset, relative: str, threads: int) -> Receipt | None:
     try:
-        return take_receipt(target, dataset, relative, threads)
+        take = take_receipt if dataset.kind == "table" else folder_receipt
+        return take(target, dataset, relative, threads)
     except Segment1BError:
         return None
 
@@ -124,6 +132,26 @@ def publish_document(
             field=fields[0],
         )
     return document_receipt(relative, path.read_bytes(), dataset.volatile), True
+
+
+def publish_once(
+    root: Path, dataset: Dataset, tokens: Mapping[str, object], data: bytes, scratch: Path
+) -> Receipt:
+    """Publish a write-once file (a log); one that is there must have the same bytes."""
+    relative = dataset.locate(tokens)
+    path = root / relative
+    if not path.exists():
+        replace_bytes(path, data, scratch)
+    elif path.read_bytes() != data:
+        raise Segment1BError(
+            dataset.code("differs"),
+            f"{relative} holds other bytes than this run made",
+            "a log is written once: use another data root, or remove the log by hand",
+            dataset=dataset.id,
+            path=relative,
+        )
+    files, whole = hash_files(path.parent, [path.name])
+    return Receipt(relative.rpartition("/")[0], data.count(b"\n"), files, whole, whole)
 
 
 def publish_file(path: Path, data: bytes, scratch: Path) -> None:

@@ -22,8 +22,6 @@ from segment1b.storage.receipts import (
     read_words,
 )
 
-REPORT_RECEIPTS = {"tile_bounds": "tile_bounds_receipt"}
-
 
 @dataclass(frozen=True)
 class Partition:
@@ -67,7 +65,7 @@ def committed(
         return None
     report = read_json(report_path)
     try:
-        receipt = Receipt.from_json(report[REPORT_RECEIPTS.get(dataset.id, "determinism_receipt")])
+        receipt = Receipt.from_json(report[dataset.receipt_field])
         report["input_digests"].items()
     except (KeyError, TypeError, AttributeError):
         raise Segment1BError(

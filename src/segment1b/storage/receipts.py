@@ -84,6 +84,13 @@ def document_receipt(relative: str, data: bytes, volatile: Sequence[str] = ()) -
     return Receipt(folder, 1, ((name, len(data), digest),), digest, content)
 
 
+def folder_receipt(folder: Path, _dataset: Dataset, relative: str, _threads: int) -> Receipt:
+    """Return the receipt of a folder of plain files; its content is its bytes."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    files, whole = hash_files(folder, names)
+    return Receipt(relative, len(files), files, whole, whole)
+
+
 def take_receipt(folder: Path, dataset: Dataset, relative: str, threads: int) -> Receipt:
     """Read a partition from disk, check it against its contract and return its receipt.
 

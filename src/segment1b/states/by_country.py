@@ -1,8 +1,8 @@
-"""What S4 reads: pairs by country, weights that sum to K, and the index its tiles must be in."""
+"""What states that work by country read: shards, rows, weights, bounds and the index."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from segment1b.states.protocol import Run
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import cut_tiles
 from segment1b.storage.reader import Partition, Reader
+from segment1b.storage.split import COUNTRY, Records, read_split, split_by_country
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
@@ -36,9 +37,17 @@ class CountryShard:
     grid: tuple[int, int]
 
 
-def country_shards(reader: Reader, countries: Mapping[str, int]) -> list[CountryShard]:
-    """Return the shards for the required countries, from how the tile datasets are cut."""
-    report = reader.partition("tile_index").report
+def country_shards(
+    reader: Reader, countries: Iterable[str], tiles: str = "tile_index"
+) -> list[CountryShard]:
+    """Return the shards for the countries, from how the tile datasets are cut.
+
+    Args:
+        reader: the state's reader.
+        countries: country codes that have tiles.
+        tiles: a dataset that S1 commits and the state has declared.
+    """
+    countries, report = set(countries), reader.partition(tiles).report
     grid = (report["grid_dims"]["nrows"], report["grid_dims"]["ncols"])
     counts = {code: own["cells_included"] for code, own in report["by_country"].items()}
     units: list[tuple[list[str], list[int]]] = []
@@ -54,25 +63,19 @@ def country_shards(reader: Reader, countries: Mapping[str, int]) -> list[Country
     ]
 
 
-def split_by_country(run: Run, reader: Reader) -> dict[str, int]:
-    """Stage the pairs of each country as two raw files (merchants, sites); return pair counts."""
-    counts: dict[str, int] = {}
-    (run.staging / "pairs").mkdir(exist_ok=True)
-    requirements = reader.partition("s3_requirements")
-    for table in reader.row_groups(requirements, ["merchant_id", "legal_country_iso", "n_sites"]):
-        countries = table.column("legal_country_iso").combine_chunks()
-        codes = countries.indices.to_numpy()
-        columns = {
-            "merchants": table.column("merchant_id").to_numpy(),
-            "sites": table.column("n_sites").to_numpy(),
-        }
-        for number, code in enumerate(countries.dictionary.to_pylist()):
-            mine = codes == number
-            counts[code] = counts.get(code, 0) + int(np.count_nonzero(mine))
-            for name, values in columns.items():
-                with (run.staging / "pairs" / f"{code}.{name}").open("ab") as handle:
-                    values[mine].tofile(handle)
-    return {code: count for code, count in counts.items() if count}
+def stage_by_country(
+    run: Run, reader: Reader, dataset_id: str, columns: list[str]
+) -> dict[str, int]:
+    """Stage a published dataset's rows by country; return how many rows each country has."""
+    partition = reader.partition(dataset_id)
+    tables = reader.row_groups(partition, [*columns, COUNTRY])
+    return split_by_country(run.staging / f"{dataset_id}.split", partition.dataset, columns, tables)
+
+
+def staged_rows(run: Run, dataset_id: str, columns: list[str], code: str) -> Records:
+    """Return the staged rows of one country as records, in the dataset's order."""
+    folder = run.staging / f"{dataset_id}.split"
+    return read_split(folder, code, run.contracts[dataset_id], columns)
 
 
 def read_weights(
@@ -118,28 +121,33 @@ def _tampered(code: str, what: str) -> Segment1BError:
     )
 
 
-def check_index(reader: Reader, shard: CountryShard, used: Mapping[str, UInt64s]) -> None:
+def check_index(
+    reader: Reader, shard: CountryShard, used: Mapping[str, UInt64s], code: str
+) -> None:
     """Refuse tiles with sites that their country's index does not list.
 
-    Raises:
-        Segment1BError: E413_TILE_NOT_IN_INDEX.
+    Args:
+        reader: the state's reader.
+        shard: the countries.
+        used: distinct tile ids with sites, ascending, by country.
+        code: the state's code for such a tile.
     """
     found = dict.fromkeys(used, 0)
     span: dict[str, tuple[Any, Any]] = {"country_iso": (shard.countries[0], shard.countries[-1])}
     index = reader.partition("tile_index")
     for table in reader.row_groups(index, ["country_iso", "tile_id"], span, shard.files):
-        code, ids = table.column("country_iso")[0].as_py(), table.column("tile_id").to_numpy()
-        if code in used:
-            low, high = np.searchsorted(used[code], [ids[0], ids[-1] + np.uint64(1)])
-            near = used[code][low:high]
-            found[code] += int(np.count_nonzero(ids[np.searchsorted(ids, near)] == near))
-    for code, tiles in used.items():
-        if found[code] != len(tiles):
+        iso, ids = table.column("country_iso")[0].as_py(), table.column("tile_id").to_numpy()
+        if iso in used:
+            low, high = np.searchsorted(used[iso], [ids[0], ids[-1] + np.uint64(1)])
+            near = used[iso][low:high]
+            found[iso] += int(np.count_nonzero(ids[np.searchsorted(ids, near)] == near))
+    for iso, tiles in used.items():
+        if found[iso] != len(tiles):
             raise Segment1BError(
-                "E413_TILE_NOT_IN_INDEX",
-                f"{code}: {len(tiles) - found[code]} used tiles are not in tile_index",
+                code,
+                f"{iso}: {len(tiles) - found[iso]} used tiles are not in tile_index",
                 "tile_weights and tile_index belong to different runs: run S1 and S2",
-                country_iso=code,
+                country_iso=iso,
             )
 
 
@@ -165,7 +173,49 @@ def _listed(partition: Partition) -> set[str]:
     return set(partition.report["by_country"])
 
 
-def staged_pairs(run: Run, code: str) -> tuple[UInt64s, Int64s]:
-    """Return the merchants (ascending) and site counts of a country's pairs."""
-    stem = run.staging / "pairs" / code
-    return (np.fromfile(f"{stem}.merchants", np.uint64), np.fromfile(f"{stem}.sites", np.int64))
+BOUNDS = (
+    "min_lat_deg",
+    "max_lat_deg",
+    "min_lon_deg",
+    "max_lon_deg",
+    "centroid_lat_deg",
+    "centroid_lon_deg",
+)
+
+
+def read_bounds(
+    reader: Reader, shard: CountryShard, used: Mapping[str, UInt64s], code: str
+) -> dict[str, Records]:
+    """Return the bounds of used tiles, float64 records [t] in the order of `used`, by country.
+
+    Args:
+        reader: the state's reader; tile_bounds must be declared.
+        shard: the countries.
+        used: distinct tile ids, ascending, by country.
+        code: the state's code for a tile without bounds row.
+    """
+    record = np.dtype([(name, np.float64) for name in BOUNDS])
+    bounds = {iso: np.full(len(ids), np.nan, record) for iso, ids in used.items()}
+    span: dict[str, tuple[Any, Any]] = {"country_iso": (shard.countries[0], shard.countries[-1])}
+    columns = ["country_iso", "tile_id", *BOUNDS]
+    for table in reader.row_groups(reader.partition("tile_bounds"), columns, span, shard.files):
+        iso, ids = table.column("country_iso")[0].as_py(), table.column("tile_id").to_numpy()
+        if iso not in used:
+            continue
+        low, high = np.searchsorted(used[iso], [ids[0], ids[-1] + np.uint64(1)])
+        at = np.searchsorted(ids, used[iso][low:high])
+        there = ids[at] == used[iso][low:high]
+        for name in BOUNDS:
+            values = table.column(name).to_numpy()[at]
+            bounds[iso][name][low:high] = np.where(there, values, np.nan)
+    for iso, rows in bounds.items():
+        lost = np.flatnonzero(np.isnan(rows["min_lat_deg"]))
+        if len(lost):
+            raise Segment1BError(
+                code,
+                f"{iso}: tile {used[iso][lost[0]]} has sites and no bounds; {len(lost)} such tiles",
+                "tile_bounds belongs to another run: run S1 to S4 again",
+                country_iso=iso,
+                tile_id=int(used[iso][lost[0]]),
+            )
+    return bounds

@@ -1,0 +1,1 @@
+"""What people take away: the gate before the published sites, files of them, comparisons, logs."""

@@ -1,0 +1,401 @@
+"""The consumer's gate: what a passed data root must hold, checked without running anything.
+
+Source: place.md §6 "Bundle", "Flag" and the reader's rule.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import pyarrow.dataset as ds
+
+from segment1b import contracts as contract_files
+from segment1b.contracts import Contracts, Dataset
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
+from segment1b.storage.durable import coded_os_errors, read_json
+from segment1b.storage.reader import committed
+from segment1b.storage.receipts import hash_files
+
+if TYPE_CHECKING:
+    import polars as pl
+
+EGRESS = "site_locations"
+BUNDLE = "validation_bundle_1B"
+FLAG = "_passed.flag"
+_FLAG_LINE = re.compile(rb"(?:sha256_hex = )?([0-9a-f]{64})\n?\Z")
+_MINIMUM = frozenset(
+    {
+        "MANIFEST.json",
+        "parameter_hash_resolved.json",
+        "manifest_fingerprint_resolved.json",
+        "rng_accounting.json",
+        "s9_summary.json",
+        "egress_checksums.json",
+        "realism.json",
+        "index.json",
+    }
+)
+_STATES = frozenset(f"S{number}" for number in range(1, 9))
+_CHECKSUMS = "schemas.ingress.layer1.yaml#/validation/egress_checksums"
+
+
+def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> dict[str, Any]:
+    """Check that the sites of one identity passed and are still what passed.
+
+    Args:
+        root: the data root.
+        contracts: its dictionary and schemas.
+        tokens: seed, manifest_fingerprint, parameter_hash and run_id.
+
+    Returns:
+        The tokens, `flag_sha256_hex`, `bundle_files`, `egress` (files, bytes,
+        composite_sha256_hex) and `receipts` (ids of the datasets whose receipts hold).
+
+    Raises:
+        Segment1BError: E908_BUNDLE_CONTENTS_MISSING, E909_INDEX_INVALID,
+            E910_FLAG_BAD_OR_MISSING, E_PATH_EMBED_MISMATCH, E_EGRESS_CHECKSUM_MISMATCH, or the
+            receipt code of a dataset whose files are not those of its run report.
+    """
+    folder = root / contracts[BUNDLE].locate(tokens)
+    proof = _proven_bundle(contracts, folder)
+    _check_tokens(folder, tokens)
+    files = _check_egress(root, contracts, folder, tokens)
+    return {
+        **{name: tokens[name] for name in ("seed", "manifest_fingerprint", "parameter_hash")},
+        "flag_sha256_hex": proof.flag,
+        "bundle_files": proof.files,
+        "egress": {
+            "dataset_id": EGRESS,
+            "path": contracts[EGRESS].locate(tokens),
+            "files": len(files.files),
+            "bytes": sum(size for _, size, _ in files.files),
+            "composite_sha256_hex": files.composite,
+        },
+        "receipts": _check_receipts(root, contracts, tokens, files),
+    }
+
+
+def find_places(
+    root: Path, contracts: Contracts, given: Mapping[str, Any] | None = None
+) -> dict[str, int | str]:
+    """Return what the paths of the one passed bundle in a root are located by.
+
+    A root that was handed over may hold the sites and their bundle alone, so the bundle says.
+
+    Args:
+        root: the data root.
+        contracts: its dictionary.
+        given: seed, manifest_fingerprint, parameter_hash; None where the bundle shall say.
+
+    Raises:
+        Segment1BError: as `verify_bundle`; E_USAGE when several bundles fit.
+    """
+    wanted = {name: value for name, value in (given or {}).items() if value is not None}
+    fingerprint = wanted.get("manifest_fingerprint", "*")
+    pattern = contracts[BUNDLE].locate({"manifest_fingerprint": fingerprint})
+    folders = [path for path in sorted(root.glob(pattern)) if path.is_dir()]
+    if not folders:
+        raise Segment1BError(
+            "E908_BUNDLE_CONTENTS_MISSING",
+            f"{root / pattern} is absent: no sites in this root have passed",
+            "run all states, S9 included, or ask whoever made the data for its bundle",
+            path=str(root / pattern),
+        )
+    if len(folders) > 1:
+        raise Segment1BError(
+            "E_USAGE",
+            f"{root} holds several validation bundles: "
+            + ", ".join(path.name.partition("=")[2] for path in folders),
+            "choose one with --manifest-fingerprint",
+        )
+    _proven_bundle(contracts, folders[0])
+    said = _said(folders[0])
+    for name, value in wanted.items():
+        if said[name] != value:
+            raise _other_tokens(folders[0], name, said[name], value)
+    return Identity(**said).places
+
+
+def read_site_locations(
+    root: str | Path,
+    *,
+    seed: int | None = None,
+    manifest_fingerprint: str | None = None,
+    parameter_hash: str | None = None,
+    dictionary: str | Path | None = None,
+    as_: Literal["arrow", "polars"] = "arrow",
+) -> ds.Dataset | pl.LazyFrame:
+    """Open the published sites of a data root, once they are proven.
+
+    Args:
+        root: the data root.
+        seed: the seed; the root's one bundle says when not given, as for the next two.
+        manifest_fingerprint: which outlets.
+        parameter_hash: which policies and surfaces.
+        dictionary: another dataset dictionary than the packaged one.
+        as_: `arrow` for a pyarrow.dataset.Dataset, `polars` for a polars.LazyFrame.
+
+    Returns:
+        The rows merchant_id, legal_country_iso, site_order, lon_deg, lat_deg; nothing is read
+        until asked for.
+
+    Raises:
+        Segment1BError: as `verify_bundle`, for anything but proven data; E_USAGE.
+    """
+    if as_ not in ("arrow", "polars"):
+        raise Segment1BError("E_USAGE", f"as_ is '{as_}'", "give 'arrow' or 'polars'")
+    scan = _polars_scan() if as_ == "polars" else None
+    known = contract_files.load(str(dictionary) if dictionary else None)
+    given = {
+        "seed": seed,
+        "manifest_fingerprint": manifest_fingerprint,
+        "parameter_hash": parameter_hash,
+    }
+    folder = Path(os.path.abspath(root))
+    tokens = find_places(folder, known, given)
+    paths = proven_paths(folder, known, tokens)
+    if scan is not None:
+        return scan(paths)
+    schema = known[EGRESS].arrow_schema
+    return ds.dataset([str(path) for path in paths], schema=schema, format="parquet")
+
+
+def proven_paths(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> list[Path]:
+    """Return the part files of the sites in key order, after `verify_bundle`."""
+    verify_bundle(root, contracts, tokens)
+    return sorted((root / contracts[EGRESS].locate(tokens)).iterdir())
+
+
+def _polars_scan() -> Any:
+    try:
+        import polars
+    except ImportError:
+        raise Segment1BError(
+            "E_USAGE",
+            "polars is not installed",
+            "install it (pip install polars), or ask for as_='arrow'",
+        ) from None
+    return polars.scan_parquet
+
+
+class _Proof(NamedTuple):
+    flag: str
+    files: int
+
+
+class _Egress(NamedTuple):
+    files: tuple[tuple[str, int, str], ...]  # path, bytes, SHA-256
+    composite: str
+
+
+def _proven_bundle(contracts: Contracts, folder: Path) -> _Proof:
+    """Check the index, the files it names and the flag over them."""
+    if not folder.is_dir():
+        raise Segment1BError(
+            "E908_BUNDLE_CONTENTS_MISSING",
+            f"{folder} is absent: these sites have not passed",
+            "run S9, or ask whoever made the data for its bundle",
+            path=str(folder),
+        )
+    flag_path = folder / FLAG
+    if not flag_path.is_file():
+        raise _bad_flag(flag_path, "is absent: these sites have not passed")
+    with coded_os_errors(flag_path):
+        line = _FLAG_LINE.match(flag_path.read_bytes())
+    if line is None:
+        raise _bad_flag(flag_path, "is not 'sha256_hex = <64 hex digits>'")
+    names = _indexed(contracts, folder)
+    with coded_os_errors(folder):
+        whole = hash_files(folder, names)[1]
+    if whole != line.group(1).decode():
+        raise _bad_flag(flag_path, f"says {line.group(1).decode()}, the files hash to {whole}")
+    return _Proof(whole, len(names))
+
+
+def _bad_flag(path: Path, what: str) -> Segment1BError:
+    return Segment1BError(
+        "E910_FLAG_BAD_OR_MISSING",
+        f"{path} {what}",
+        "do not use this data: restore the bundle from its source, or run S9 again",
+        path=str(path),
+    )
+
+
+def _indexed(contracts: Contracts, folder: Path) -> list[str]:
+    """Return the paths of the index, which must be the files that are there but the flag."""
+    path = folder / "index.json"
+    if not path.is_file():
+        raise _contents_missing(folder, {path.name})
+    try:
+        index = read_json(path)
+    except Segment1BError as error:
+        raise _invalid_index(path, error.message) from None
+    problems = contracts.schemas.problems(contracts[BUNDLE].schema_ref, index)
+    if problems:
+        raise _invalid_index(path, problems[0])
+    paths = [entry["path"] for entry in index]
+    for one in paths:
+        if not _is_plain(one):
+            raise _invalid_index(path, f"path '{one}' is not a plain relative path")
+    for field in ("path", "artifact_id"):
+        values = [entry[field] for entry in index]
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if twice:
+            raise _invalid_index(path, f"{field} '{twice[0]}' stands twice")
+    there = _files_below(folder)
+    absent = (set(paths) | _MINIMUM) - there
+    if absent:
+        raise _contents_missing(folder, absent)
+    unlisted = there - set(paths)
+    if unlisted:
+        raise _invalid_index(path, f"not in the index: {', '.join(sorted(unlisted))}")
+    return sorted(paths)
+
+
+def _is_plain(path: str) -> bool:
+    steps = path.split("/")
+    plain = path.isascii() and path.isprintable() and "\\" not in path and ":" not in path
+    return plain and not any(step in ("", ".", "..") for step in steps)
+
+
+def _files_below(folder: Path) -> set[str]:
+    there = set()
+    for base, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if (Path(base) / name).is_symlink():
+                raise _invalid_index(folder, f"{Path(base) / name} is a symbolic link")
+        there |= {(Path(base) / name).relative_to(folder).as_posix() for name in files}
+    return there - {FLAG}
+
+
+def _invalid_index(path: Path, what: str) -> Segment1BError:
+    return Segment1BError(
+        "E909_INDEX_INVALID",
+        f"{path}: {what}",
+        "restore the bundle from its source, or run S9 again",
+        path=str(path),
+    )
+
+
+def _contents_missing(folder: Path, names: set[str]) -> Segment1BError:
+    return Segment1BError(
+        "E908_BUNDLE_CONTENTS_MISSING",
+        f"{folder} lacks {', '.join(sorted(names))}",
+        "restore the bundle from its source, or run S9 again",
+        path=str(folder),
+    )
+
+
+def _said(folder: Path) -> dict[str, Any]:
+    """Return the tokens that a proven bundle names."""
+    said: dict[str, Any] = {"seed": read_json(folder / "egress_checksums.json").get("seed")}
+    for name in ("manifest_fingerprint", "parameter_hash"):
+        said[name] = read_json(folder / f"{name}_resolved.json").get(name)
+    if isinstance(said["seed"], str) and said["seed"].isdigit():
+        said["seed"] = int(said["seed"])
+    missing = {name for name, value in said.items() if value is None}
+    if missing:
+        raise Segment1BError(
+            "E908_BUNDLE_CONTENTS_MISSING",
+            f"{folder} does not name its {', '.join(sorted(missing))}",
+            "the bundle was not written by S9",
+            path=str(folder),
+        )
+    return said
+
+
+def _check_tokens(folder: Path, tokens: Mapping[str, object]) -> None:
+    for name, value in _said(folder).items():
+        if value != tokens[name]:
+            raise _other_tokens(folder, name, value, tokens[name])
+
+
+def _other_tokens(folder: Path, name: str, said: object, wanted: object) -> Segment1BError:
+    return Segment1BError(
+        "E_PATH_EMBED_MISMATCH",
+        f"{folder} is about {name} {said}, asked for is {wanted}",
+        f"give --{name.replace('_', '-')} as the bundle names it",
+        path=str(folder),
+    )
+
+
+def _check_egress(
+    root: Path, contracts: Contracts, bundle: Path, tokens: Mapping[str, object]
+) -> _Egress:
+    """Check that the site files are byte for byte those of egress_checksums.json."""
+    path = bundle / "egress_checksums.json"
+    said = read_json(path)
+    problems = contracts.schemas.problems(_CHECKSUMS, said)
+    if problems or said["dataset_id"] != EGRESS:
+        raise _mismatch(path, f"{path}: {problems[0] if problems else said['dataset_id']}")
+    relative = contracts[EGRESS].locate(tokens)
+    folder = root / relative
+    if not folder.is_dir():
+        raise _mismatch(folder, f"{folder} is absent")
+    declared = {
+        entry["path"].removeprefix(f"{relative}/"): (entry["size_bytes"], entry["sha256_hex"])
+        for entry in said["files"]
+    }
+    with coded_os_errors(folder):
+        there = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+        files, whole = hash_files(folder, there)
+    found = {name: (size, digest) for name, size, digest in files}
+    for name in sorted(set(found) | set(declared)):
+        if found.get(name) != declared.get(name):
+            raise _mismatch(
+                folder / name,
+                f"{folder / name} is {found.get(name, 'absent')}, "
+                f"{path.name} says {declared.get(name, 'nothing of it')} (bytes, SHA-256)",
+            )
+    if whole != said["composite_sha256_hex"] or len(declared) < len(said["files"]):
+        raise _mismatch(path, f"{folder} hashes to {whole}, {path} says otherwise")
+    return _Egress(files, whole)
+
+
+def _mismatch(path: Path, what: str) -> Segment1BError:
+    return Segment1BError(
+        "E_EGRESS_CHECKSUM_MISMATCH",
+        what,
+        "do not use this data: restore it and its bundle from their source",
+        path=str(path),
+    )
+
+
+def _check_receipts(
+    root: Path, contracts: Contracts, tokens: Mapping[str, object], egress: _Egress
+) -> list[str]:
+    """Check the sizes of all partitions in the root against their run reports' receipts."""
+    held = []
+    for dataset in contracts:
+        if dataset.kind != "table" or dataset.owner not in _STATES or not dataset.receipt_in:
+            continue
+        if not (root / dataset.locate(tokens)).is_dir():
+            continue
+        with coded_os_errors(root / dataset.locate(tokens)):
+            partition = committed(root, contracts, dataset, tokens)
+        if partition is None and dataset.id != EGRESS:
+            raise _no_receipt(root, dataset, tokens, "has no run report")
+        if partition is None:
+            continue  # The bundle's checksums prove the sites by themselves.
+        if dataset.id == EGRESS and partition.receipt.files != egress.files:
+            raise _no_receipt(root, dataset, tokens, "has a run report about other files")
+        held.append(dataset.id)
+    return held
+
+
+def _no_receipt(
+    root: Path, dataset: Dataset, tokens: Mapping[str, object], what: str
+) -> Segment1BError:
+    folder = root / dataset.locate(tokens)
+    return Segment1BError(
+        dataset.code("receipt"),
+        f"{dataset.id} in {folder} {what}",
+        "restore the reports under control/ from their source",
+        dataset=dataset.id,
+        path=str(folder),
+    )

@@ -1,0 +1,87 @@
+"""S6's law of an attempt: a point in a rectangle, and whether it lies in its tile.
+
+Every step is one binary64 operation with one rounding, so that anybody's replay agrees bit for bit.
+Source: place.md, section 3.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from segment1b.laws.philox import country_word, key_of, philox4x64, u01
+
+Floats = npt.NDArray[np.float64]
+UInt64s = npt.NDArray[np.uint64]
+
+LABEL: Final = "in_cell_jitter"
+
+
+class Tiles(NamedTuple):
+    """Tiles in degrees, float64 [t] each; west > east marks a tile across the date line."""
+
+    south: Floats
+    north: Floats
+    west: Floats
+    east: Floats
+    lat: Floats
+    lon: Floats
+
+    def at(self, index: npt.NDArray[np.int64]) -> Tiles:
+        """Return the tiles of these indices."""
+        return Tiles(*(column[index] for column in self))
+
+
+class Boxes(NamedTuple):
+    """Rectangles to draw in, float64 [t], degrees; longitudes unwrapped to the centroid's side."""
+
+    west: Floats
+    east: Floats
+    south: Floats
+    north: Floats
+
+    def at(self, index: npt.NDArray[np.int64]) -> Boxes:
+        """Return the rectangles of these indices."""
+        return Boxes(*(column[index] for column in self))
+
+
+def draws(
+    seed: int, country: str, attempt: int, merchant: UInt64s, order: npt.NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """Return u01 of words w0 (longitude) and w1 (latitude) of an attempt, float64 [n] each."""
+    counter = (attempt, order.astype(np.uint64), merchant, country_word(country))
+    w0, w1, _, _ = philox4x64(counter, key_of(LABEL, seed))
+    return u01(w0), u01(w1)
+
+
+def in_tile(u: tuple[Floats, Floats], tiles: Tiles) -> tuple[Floats, Floats]:
+    """Return (d_lon, d_lat) from the centroid for a point in the whole tile (lane 0)."""
+    width = tiles.east - tiles.west
+    width = np.where(width < 0, width + 360.0, width)
+    return (u[0] - 0.5) * width, (u[1] - 0.5) * (tiles.north - tiles.south)
+
+
+def in_box(u: tuple[Floats, Floats], box: Boxes, tiles: Tiles) -> tuple[Floats, Floats]:
+    """Return (d_lon, d_lat) from the centroid for a point in an envelope (lane 1)."""
+    lon = (box.west + u[0] * (box.east - box.west)) - tiles.lon
+    return lon, (box.south + u[1] * (box.north - box.south)) - tiles.lat
+
+
+def point(d_lon: Floats, d_lat: Floats, tiles: Tiles) -> tuple[Floats, Floats]:
+    """Return longitude [-180, 180) and latitude of centroid plus offset, degrees."""
+    return wrap(tiles.lon + d_lon), tiles.lat + d_lat
+
+
+def wrap(lon: Floats) -> Floats:
+    """Return x - 360 where x >= 180, x + 360 where x < -180."""
+    return np.where(lon >= 180.0, lon - 360.0, np.where(lon < -180.0, lon + 360.0, lon))
+
+
+def inside_tile(lon: Floats, lat: Floats, tiles: Tiles) -> npt.NDArray[np.bool_]:
+    """Return which points lie in their closed tile, without tolerance (test (a))."""
+    after, before = lon >= tiles.west, lon <= tiles.east
+    across = tiles.west > tiles.east
+    within: npt.NDArray[np.bool_] = np.where(across, after | before, after & before)
+    return within & (tiles.south <= lat) & (lat <= tiles.north)

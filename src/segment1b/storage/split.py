@@ -1,0 +1,61 @@
+"""Split: rows in merchant order become one staged file of records for each country."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from segment1b.contracts import Dataset
+
+COUNTRY = "legal_country_iso"
+Records = npt.NDArray[Any]
+
+
+def record_type(dataset: Dataset, columns: list[str]) -> np.dtype[Any]:
+    """Return the record of some columns (numbers), packed, in the order given."""
+    types = {column.name: column.arrow_type.to_pandas_dtype() for column in dataset.columns}
+    return np.dtype([(name, types[name]) for name in columns])
+
+
+def split_by_country(
+    folder: Path, dataset: Dataset, columns: list[str], tables: Iterable[pa.Table]
+) -> dict[str, int]:
+    """Append the rows of each table to one file of records a country; order is kept.
+
+    Args:
+        folder: where the files go; made when absent.
+        dataset: gives the columns' types.
+        columns: the columns to keep, numbers all.
+        tables: rows with these columns and legal_country_iso as a dictionary.
+
+    Returns:
+        How many rows each country has.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    record, counts = record_type(dataset, columns), dict[str, int]()
+    for table in tables:
+        country = table.column(COUNTRY).combine_chunks()
+        codes = country.indices.to_numpy()
+        order = np.argsort(codes, kind="stable")
+        rows = np.empty(len(codes), record)
+        for name in columns:
+            rows[name] = table.column(name).to_numpy()[order]
+        edges = np.searchsorted(codes[order], np.arange(len(country.dictionary) + 1))
+        for number, code in enumerate(country.dictionary.to_pylist()):
+            mine = rows[edges[number] : edges[number + 1]]
+            if len(mine):
+                counts[code] = counts.get(code, 0) + len(mine)
+                with (folder / code).open("ab") as handle:
+                    mine.tofile(handle)
+    return counts
+
+
+def read_split(folder: Path, code: str, dataset: Dataset, columns: list[str]) -> Records:
+    """Return the records of one country, in the order in which they came; none if it has none."""
+    path, record = folder / code, record_type(dataset, columns)
+    return np.fromfile(path, record) if path.exists() else np.empty(0, record)
