@@ -154,7 +154,9 @@ def values(column: Column, rows: int) -> list[Any]:
         return [word] * rows
     if column.type == "bool":
         return [True] * rows
-    return [number % 12 for number in range(rows)] if column.name == "dp" else list(range(rows))
+    # dp, blocks and lane are narrow.
+    limit = {"uint8": 12, "uint16": 1000}.get(column.type, rows or 1)
+    return [number % limit for number in range(rows)]
 
 
 def filled(dataset: Dataset, rows: int) -> pa.Table:

@@ -64,7 +64,7 @@ class Country:
         parts = []
         for left, right, turn in spans:
             met = shapely.intersection(self._shape, shapely.box(left, south, right, north))
-            moved = shapely.transform(met, lambda xy, turn=turn: xy + [turn, 0.0])
+            moved = shapely.transform(met, lambda xy, turn=turn: xy + np.array([turn, 0.0]))
             parts += [p for p in shapely.get_parts(_flat(moved)) if p.geom_type == "Polygon"]
         parts = [part for part in parts if part.area > 0]
         if not parts:
@@ -72,7 +72,8 @@ class Country:
         bounds = shapely.total_bounds(parts)
         largest = max(parts, key=lambda part: part.area)
         surface = shapely.point_on_surface(largest)
-        return Clip(*(float(bounds[i]) for i in (0, 2, 1, 3)), surface.x, surface.y)
+        left, bottom, right, top = bounds.tolist()
+        return Clip(left, right, bottom, top, surface.x, surface.y)
 
 
 def _flat(geometry: shapely.Geometry) -> shapely.Geometry:

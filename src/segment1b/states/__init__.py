@@ -7,9 +7,22 @@ from segment1b.states.s2_weights import S2Weights
 from segment1b.states.s3_requirements import S3Requirements
 from segment1b.states.s4_alloc_plan import S4AllocPlan
 from segment1b.states.s5_assignment import S5Assignment
+from segment1b.states.s6_jitter import S6Jitter
+from segment1b.states.s7_synthesis import S7Synthesis
+from segment1b.states.s8_egress import S8Egress
 
 #: The states by id, in the order in which they run.
 STATES: dict[str, State] = {
     state.id: state
-    for state in (S0Gate(), S1Tiles(), S2Weights(), S3Requirements(), S4AllocPlan(), S5Assignment())
+    for state in (
+        S0Gate(),
+        S1Tiles(),
+        S2Weights(),
+        S3Requirements(),
+        S4AllocPlan(),
+        S5Assignment(),
+        S6Jitter(),
+        S7Synthesis(),
+        S8Egress(),
+    )
 }

@@ -1,0 +1,244 @@
+"""S7, synthesis: join S5, S6 and the grid into one checked coordinate per site, without draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from segment1b.errors import Segment1BError
+from segment1b.evidence.versions import versions
+from segment1b.laws.jitter import Tiles, inside_tile, point
+from segment1b.states.by_country import (
+    BOUNDS,
+    CountryShard,
+    country_shards,
+    read_bounds,
+    stage_by_country,
+    staged_rows,
+)
+from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.states.seal import sealed_inputs
+from segment1b.storage.durable import read_json
+from segment1b.storage.gather import write_piece
+from segment1b.storage.ingress import ingress_groups
+from segment1b.storage.parts import GROUP_ROWS, constant
+from segment1b.storage.reader import Reader
+from segment1b.storage.split import COUNTRY, Records, read_split, split_by_country
+
+_S5 = ["merchant_id", "site_order", "tile_id"]
+_S6 = [*_S5, "delta_lat_deg", "delta_lon_deg"]
+_KEY = ["merchant_id", "site_order"]
+
+
+class S7Synthesis:
+    """The law of place.md, section 4: merge by key, add, test again, cover the catalogue."""
+
+    id = "s7"
+    reads: tuple[str, ...] = (
+        "s0_gate_receipt_1B",
+        "s5_site_tile_assignment",
+        "s6_site_jitter",
+        "tile_bounds",
+        "outlet_catalogue",
+        "s3_run_report",
+    )
+    writes: tuple[str, ...] = ("s7_site_synthesis",)
+    disallowed_read = "E510_DISALLOWED_READ"
+    stale_input = "E508_TOKEN_MISMATCH"
+    missing_input: Mapping[str, str] = {
+        "s0_gate_receipt_1B": "E301_NO_PASS_FLAG",
+        "s5_site_tile_assignment": "E701_ROW_MISSING",
+        "s6_site_jitter": "E701_ROW_MISSING",
+        "tile_bounds": "E709_TILE_FK_VIOLATION",
+        "outlet_catalogue": "E708_1A_COVERAGE_FAIL",
+        "s3_run_report": "E401_NO_S3_REQUIREMENTS",
+    }
+    meters: Mapping[str, str] = {}
+
+    def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
+        """Stage S5, S6 and the catalogue by country; their countries must agree."""
+        sealed_inputs(run, reader, self.stale_input)
+        s5 = stage_by_country(run, reader, "s5_site_tile_assignment", _S5)
+        s6 = stage_by_country(run, reader, "s6_site_jitter", _S6)
+        catalogue = _stage_catalogue(run, reader)
+        for code in sorted(set(s5) | set(s6)):
+            if s5.get(code, 0) != s6.get(code, 0):
+                fault = (
+                    "E701_ROW_MISSING" if s6.get(code, 0) < s5.get(code, 0) else ("E702_ROW_EXTRA")
+                )
+                raise Segment1BError(
+                    fault,
+                    f"{code}: S5 has {s5.get(code, 0)} sites, S6 {s6.get(code, 0)}",
+                    "run S5 and S6 again",
+                    country_iso=code,
+                )
+        excluded = set(_excluded(reader))
+        for code in sorted(set(s5) ^ (set(catalogue) - excluded)):
+            raise Segment1BError(
+                "E708_1A_COVERAGE_FAIL",
+                f"{code}: {catalogue.get(code, 0)} outlets in the catalogue, {s5.get(code, 0)} "
+                f"sites; excluded by policy are {sorted(excluded)}",
+                "run S3 to S6 again for this catalogue",
+                country_iso=code,
+            )
+        return country_shards(reader, s5, "tile_bounds")
+
+    def work(self, run: Run, shard: CountryShard) -> ShardResult:
+        """Join the sites of a shard's countries and stage the piece."""
+        reader = run.reader(self)
+        joined = {code: _joined(run, code) for code in shard.countries}
+        used = {code: np.unique(rows["tile_id"]) for code, rows in joined.items()}
+        bounds = read_bounds(reader, shard, used, "E709_TILE_FK_VIOLATION")
+        tables: list[pa.Table] = []
+        counters = {}
+        for code, rows in joined.items():
+            _check_coverage(run, code, rows)
+            tile = np.searchsorted(used[code], rows["tile_id"])
+            tiles = Tiles(*(bounds[code][name][tile] for name in BOUNDS))
+            lon, lat = point(rows["delta_lon_deg"], rows["delta_lat_deg"], tiles)
+            _check_inside(code, rows, inside_tile(lon, lat, tiles))
+            tables += _tables(run, code, rows, lon, lat)
+            counters[code] = {"sites": len(rows), "tiles": len(used[code])}
+        path = run.staged("s7_site_synthesis", shard.number)
+        write_piece(path, run.contracts["s7_site_synthesis"], tables, len(shard.countries))
+        return ShardResult(sum(t.num_rows for t in tables), counters, reader.bytes_read)
+
+    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
+        """Return the parity, coverage and containment counts."""
+        reader = run.reader(self)
+        counters = {code: own for r in results for code, own in r.counters.items()}
+        sites = sum(result.rows for result in results)
+        receipt = read_json(reader.file("s0_gate_receipt_1B"))
+        body: dict[str, Any] = {
+            **run.identity.tokens,
+            "run_id": run.identity.run_id,
+            "versions": versions(),
+            "rows_emitted": sites,
+            "sites_total_s5": reader.partition("s5_site_tile_assignment").receipt.rows,
+            "sites_total_s6": reader.partition("s6_site_jitter").receipt.rows,
+            "sites_total_s7": sites,
+            "parity_s5_s7_ok": reader.partition("s5_site_tile_assignment").receipt.rows == sites,
+            "parity_s5_s6_ok": reader.partition("s6_site_jitter").receipt.rows == sites,
+            "fk_tile_ok_count": sites,
+            "fk_tile_fail_count": 0,
+            "inside_pixel_ok_count": sites,
+            "inside_pixel_fail_count": 0,
+            "coverage_1a_ok_count": sites,
+            "coverage_1a_miss_count": 0,
+            "excluded_by_policy": _excluded(reader),
+            "flag_sha256_hex": receipt["flag_sha256_hex"],
+            "by_country": dict(sorted(counters.items())),
+        }
+        return Report(body)
+
+
+def _excluded(reader: Reader) -> dict[str, Any]:
+    """Return what S3's policy left out; nothing else excuses a country."""
+    report = read_json(reader.file("s3_run_report"))
+    return dict(report["excluded_by_policy"])
+
+
+def _stage_catalogue(run: Run, reader: Reader) -> dict[str, int]:
+    folder = reader.file("outlet_catalogue")
+    dataset = reader.dataset("outlet_catalogue")
+    paths = sorted((p for p in folder.rglob("*") if p.is_file()), key=Path.as_posix)
+    tables = (
+        _coded(table)
+        for path in paths
+        for table in ingress_groups(reader, dataset, path, [*_KEY, COUNTRY])
+    )
+    return split_by_country(run.staging / "outlet_catalogue.split", dataset, _KEY, tables)
+
+
+def _coded(table: pa.Table) -> pa.Table:
+    at = table.column_names.index(COUNTRY)
+    return table.set_column(at, COUNTRY, table.column(at).combine_chunks().dictionary_encode())
+
+
+def _joined(run: Run, code: str) -> Records:
+    """Return S6's rows of a country once they are S5's, key by key and tile by tile."""
+    s5 = staged_rows(run, "s5_site_tile_assignment", _S5, code)
+    s6 = staged_rows(run, "s6_site_jitter", _S6, code)
+    for names, fault in ((_KEY, "E701_ROW_MISSING"), (["tile_id"], "E702_ROW_EXTRA")):
+        same = np.ones(len(s5), bool)
+        for name in names:
+            same &= s5[name] == s6[name]
+        if not same.all():
+            raise _site_error(
+                fault,
+                code,
+                s5[~same][0],
+                f"S5 and S6 differ in {', '.join(names)}",
+                "run S5 and S6 again",
+            )
+    return s6
+
+
+def _check_coverage(run: Run, code: str, rows: Records) -> None:
+    """Refuse sites that are not exactly the catalogue's, whatever order its files have."""
+    dataset = run.contracts["outlet_catalogue"]
+    outlets = read_split(run.staging / "outlet_catalogue.split", code, dataset, _KEY)
+    outlets = outlets[np.lexsort((outlets["site_order"], outlets["merchant_id"]))]
+    same = len(outlets) == len(rows)
+    if same:
+        same = bool(
+            (outlets["merchant_id"] == rows["merchant_id"]).all()
+            and (outlets["site_order"] == rows["site_order"]).all()
+        )
+    if not same:
+        raise Segment1BError(
+            "E708_1A_COVERAGE_FAIL",
+            f"{code}: the {len(rows)} sites are not the {len(outlets)} outlets of the catalogue",
+            "run S3 to S6 again for this catalogue",
+            country_iso=code,
+        )
+
+
+def _check_inside(code: str, rows: Records, inside: npt.NDArray[np.bool_]) -> None:
+    if not inside.all():
+        raise _site_error(
+            "E707_POINT_OUTSIDE_PIXEL",
+            code,
+            rows[~inside][0],
+            f"the point lies outside its tile; {int((~inside).sum())} such sites",
+            "s6_site_jitter was changed: run S6 again",
+        )
+
+
+def _site_error(code: str, iso: str, row: Any, what: str, hint: str) -> Segment1BError:
+    merchant, order = int(row["merchant_id"]), int(row["site_order"])
+    return Segment1BError(
+        code,
+        f"merchant {merchant} in {iso}, site {order}: {what}",
+        hint,
+        merchant_id=merchant,
+        country_iso=iso,
+        site_order=order,
+    )
+
+
+def _tables(
+    run: Run, code: str, rows: Records, lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]
+) -> list[pa.Table]:
+    schema = run.contracts["s7_site_synthesis"].arrow_schema
+    found = []
+    for at in range(0, len(rows), GROUP_ROWS):
+        part = slice(at, at + GROUP_ROWS)
+        found.append(
+            pa.table(
+                {
+                    "merchant_id": rows["merchant_id"][part].copy(),
+                    "legal_country_iso": constant(code, len(rows[part])),
+                    "site_order": rows["site_order"][part].copy(),
+                    "tile_id": rows["tile_id"][part].copy(),
+                    "lon_deg": lon[part],
+                    "lat_deg": lat[part],
+                }
+            ).cast(schema)
+        )
+    return found
