@@ -211,6 +211,34 @@ def explain(
         explanation.print_explanation(found)
 
 
+@app.command()
+def replay(
+    merchant: Annotated[int, typer.Option(help="merchant_id.")],
+    country: Annotated[str, typer.Option(help="Two upper-case letters.")],
+    site: Annotated[int, typer.Option(help="site_order.")],
+    data_root: DataRoot = ROOT,
+    seed: Seed = None,
+    parameter_hash: ParameterHash = None,
+    manifest_fingerprint: Fingerprint = None,
+    dictionary: Dictionary = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how one outlet came to its coordinate."""
+    from segment1b import console
+    from segment1b import replay as story
+
+    given = {
+        "seed": seed,
+        "parameter_hash": parameter_hash,
+        "manifest_fingerprint": manifest_fingerprint,
+    }
+    found = story.replay(data_root, merchant, country, site, given, dictionary)
+    if as_json:
+        console.print_json(found)
+    else:
+        story.print_replay(found)
+
+
 def _validate(states: list[str], options: dict[str, Any], *, as_json: bool) -> None:
     from segment1b import validation_console
 
