@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from segment1b.contracts import Contracts, Dataset, load
 from segment1b.storage.parts import part_name, write_part
-from segment1b.storage.publisher import publish_report, publish_folder
+from segment1b.storage.publisher import publish_folder, publish_report
 from segment1b.storage.receipts import Receipt
 
 TOKENS: dict[str, Any] = {

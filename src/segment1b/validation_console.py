@@ -26,7 +26,7 @@ def run_validators(states: Sequence[str], options: Mapping[str, Any], *, as_json
     results = validate(
         root,
         contracts,
-        identity.places,
+        identity.tokens,
         states,
         bundle=options["validation_bundle"],
         perf=options["perf"],
