@@ -12,7 +12,20 @@ import pyarrow.parquet as pq
 import rasterio
 
 from segment1b.contracts import Contracts, Dataset
+from segment1b.identity import Identity
 from segment1b.storage.parts import write_part
+
+SITE = ["merchant_id", "legal_country_iso", "site_order", "tile_id"]
+BOUNDS = [
+    "country_iso",
+    "tile_id",
+    "min_lat_deg",
+    "max_lat_deg",
+    "min_lon_deg",
+    "max_lon_deg",
+    "centroid_lat_deg",
+    "centroid_lon_deg",
+]
 
 #: What each state reads, column by column, and what it writes.
 INPUTS: dict[str, dict[str, list[str]]] = {
@@ -35,12 +48,46 @@ INPUTS: dict[str, dict[str, list[str]]] = {
         "tile_weights": ["country_iso", "tile_id", "weight_fp", "dp"],
         "tile_index": ["country_iso", "tile_id"],
     },
+    "s5": {
+        "s4_alloc_plan": ["merchant_id", "legal_country_iso", "tile_id", "n_sites_tile"],
+        "tile_weights": ["country_iso", "tile_id", "weight_fp", "dp"],
+        "tile_index": ["country_iso", "tile_id"],
+    },
+    "s6": {
+        "s5_site_tile_assignment": SITE,
+        "tile_index": ["country_iso", "tile_id"],
+        "tile_bounds": BOUNDS,
+        "world_countries": ["country_iso", "geom"],
+    },
+    "s7": {
+        "s5_site_tile_assignment": SITE,
+        "s6_site_jitter": [*SITE, "delta_lat_deg", "delta_lon_deg"],
+        "tile_bounds": BOUNDS,
+        "outlet_catalogue": ["merchant_id", "legal_country_iso", "site_order"],
+    },
+    "s8": {"s7_site_synthesis": [*SITE[:3], "lon_deg", "lat_deg"]},
+    "s9": {
+        "s4_alloc_plan": ["merchant_id", "legal_country_iso", "tile_id", "n_sites_tile"],
+        "s5_site_tile_assignment": SITE,
+        "s6_site_jitter": [*SITE, "delta_lat_deg", "delta_lon_deg"],
+        "s7_site_synthesis": [*SITE, "lon_deg", "lat_deg"],
+        "site_locations": [*SITE[:3], "lon_deg", "lat_deg"],
+        "rng_event_in_cell_jitter": [*SITE[:3], "blocks", "lane"],
+        "tile_bounds": BOUNDS,
+        "world_countries": ["country_iso", "geom"],
+        "outlet_catalogue": ["merchant_id", "legal_country_iso", "site_order"],
+    },
 }
 OUTPUTS = {
     "s1": ["tile_index", "tile_bounds"],
     "s2": ["tile_weights"],
     "s3": ["s3_requirements"],
     "s4": ["s4_alloc_plan"],
+    "s5": ["rng_event_site_tile_assign", "s5_site_tile_assignment"],
+    "s6": ["rng_event_in_cell_jitter", "s6_site_jitter"],
+    "s7": ["s7_site_synthesis"],
+    "s8": ["site_locations"],
+    "s9": [],
 }
 
 
@@ -56,6 +103,7 @@ def floor_seconds(
 
     S0 writes next to nothing: its floor is one plain read of all that it seals.
     """
+    places = Identity(**tokens).places  # type: ignore[arg-type]
     start = time.perf_counter()
     if state == "s0":
         ids = (
@@ -67,19 +115,19 @@ def floor_seconds(
             "iso3166_canonical_2024",
         )
         for dataset_id in ids:
-            for path in _files(root / contracts[dataset_id].locate(tokens)):
+            for path in _files(root / contracts[dataset_id].locate(places)):
                 _read_plain(path)
         return time.perf_counter() - start
     jobs = [
         functools.partial(_read, path, columns)
         for dataset_id, columns in INPUTS[state].items()
-        for path in _files(root / contracts[dataset_id].locate(tokens))
+        for path in _files(root / contracts[dataset_id].locate(places))
     ]
     _run(jobs, workers)
     seconds = time.perf_counter() - start
     for dataset_id in OUTPUTS[state]:
         dataset = contracts[dataset_id]
-        paths = _files(root / dataset.locate(tokens))
+        paths = _files(root / dataset.locate(places))
         for at in range(0, len(paths), workers):
             seconds += _write(dataset, paths[at : at + workers], scratch, workers)
     return seconds
