@@ -87,23 +87,24 @@ def outlet_list(path: Path, countries: tuple[str, ...] = COUNTRIES, merchants: i
 
 
 def run(root: Path, **settings: object) -> RunResult:
-    """Run the pipeline silently on a root."""
+    """Run the pipeline silently on a root, to S4 unless another state is named."""
+    settings.setdefault("to_state", "s4")
     return run_pipeline(RunSettings(data_root=root, **settings), Silent())  # type: ignore[arg-type]
 
 
 def run_list(root: Path, outlets: Path, engine: str) -> None:
     """Run an outlet list with two workers; for child processes, which import this by name."""
-    run(root, outlets=outlets, engine=engine, workers=2)
+    run(root, outlets=outlets, engine=engine, workers=2, to_state="s9")
 
 
 def digests(result: RunResult) -> dict[str, str]:
-    """Return the content digest of every dataset a run has published, by state."""
-    found = {
-        o.state: o.report["determinism_receipt"]["content_sha256_hex"]
-        for o in result.outcomes
-        if o.state != "s0"
-    }
+    """Return the content digest of every dataset, log and bundle that a run has published."""
+    found = {}
     for outcome in result.outcomes:
-        if outcome.state == "s1":
-            found["s1b"] = outcome.report["tile_bounds_receipt"]["content_sha256_hex"]
+        if outcome.state == "s0":
+            continue
+        for field, value in outcome.report.items():
+            if field.endswith("_receipt"):
+                log = "" if field == "determinism_receipt" else f".{field.removesuffix('_receipt')}"
+                found[outcome.state + log] = value["content_sha256_hex"]
     return found

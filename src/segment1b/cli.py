@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from segment1b import cli_egress
 from segment1b.errors import Segment1BError
 
 app = typer.Typer(
@@ -58,7 +59,7 @@ def run(
     s4_workers: Annotated[int | None, typer.Option(min=1, help="Workers of S4 (1).")] = None,
     engine: Annotated[str, typer.Option(help="serial, threads or processes.")] = "threads",
     from_state: Annotated[str, typer.Option(help="First state.")] = "s0",
-    to_state: Annotated[str, typer.Option(help="Last state.")] = "s4",
+    to_state: Annotated[str, typer.Option(help="Last state.")] = "s9",
     merchant_summaries: Annotated[
         bool, typer.Option("--merchant-summaries", help="S4 reports each merchant.")
     ] = False,
@@ -272,10 +273,13 @@ def _validate_command(name: str, states: list[str], text: str) -> None:
         _validate(states, options, as_json=as_json)
 
 
-_STATES = ["s0", "s1", "s2", "s3", "s4"]
+_STATES = [f"s{number}" for number in range(10)]
 _validate_command("validate", _STATES, "Check all published states by other means.")
 for _state in _STATES:
     _validate_command(f"validate-{_state}", [_state], f"Check {_state.upper()} by other means.")
+
+
+cli_egress.register(app)
 
 
 def exit_code(error: Segment1BError) -> int:

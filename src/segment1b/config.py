@@ -192,7 +192,7 @@ class RunSettings(_Section):
     s4_workers: int | None = Field(default=None, ge=1)
     engine: Literal["serial", "threads", "processes"] = "threads"
     from_state: str = "s0"
-    to_state: str = "s4"
+    to_state: str = "s9"
     merchant_summaries: bool = False
     verify: bool = False
     wait_seconds: float = Field(default=0.0, ge=0)

@@ -212,6 +212,13 @@ def print_run(result: RunResult) -> None:
     for outcome in result.outcomes:
         if outcome.state == "s4":
             _print_plan(out, outcome)
+        elif outcome.state == "s8":
+            out.print(f"site locations        {outcome.datasets[0]}")
+        elif outcome.state == "s9":
+            out.print(
+                f"verdict               {outcome.report['verdict']}, flag written: "
+                f"{outcome.report['flag_sha256_hex']}"
+            )
 
 
 def _print_plan(out: Console, outcome: Outcome) -> None:

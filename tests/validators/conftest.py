@@ -15,9 +15,10 @@ import pytest
 
 import worlds
 from segment1b import contracts
+from segment1b.identity import Identity
 from segment1b.validators import CheckResult, validate
 from segment1b.validators.proofs import prove_table
-from segment1b.validators.published import RECEIPT_FIELDS, declared_columns
+from segment1b.validators.published import declared_columns
 
 Rows = list[dict[str, Any]]
 
@@ -85,16 +86,18 @@ class World:
                 {"path": f.name, "bytes": f.size, "sha256_hex": f.sha256} for f in proof.files
             ],
         }
-        field = RECEIPT_FIELDS.get(dataset_id, "determinism_receipt")
+        field = dataset.receipt_field
         assert dataset.receipt_in is not None
         self.rewrite(dataset.receipt_in, lambda report: report[field].update(taken))
 
 
-def publish(folder: Path, *settings: str) -> World:
+def publish(folder: Path, *settings: str, to_state: str = "s4") -> World:
     root = worlds.lay_small_world(folder / "root", degrees=1.0)
     outlets = worlds.outlet_list(folder / "outlets.csv", merchants=20)
-    result = worlds.run(root, outlets=outlets, settings=settings, merchant_summaries=True)
-    return World(root, dict(result.identity))
+    result = worlds.run(
+        root, outlets=outlets, settings=settings, merchant_summaries=True, to_state=to_state
+    )
+    return World(root, Identity(**result.identity).places)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
@@ -118,5 +121,32 @@ def world(published: dict[str, World], tmp_path: Path) -> Callable[[str], World]
     def copy(name: str = "stable") -> World:
         shutil.copytree(published[name].root, tmp_path / name)
         return World(tmp_path / name, published[name].tokens)
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def placed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
+    """Give worlds that are published to their bundle: sites with own points, and permuted ones."""
+    return {
+        "own_point": publish(
+            tmp_path_factory.mktemp("own"), "allocation.law=stable", to_state="s9"
+        ),
+        "permuted": publish(
+            tmp_path_factory.mktemp("permuted"),
+            "allocation.law=largest_remainder",
+            "prep.exclude_countries=[LS]",
+            to_state="s9",
+        ),
+    }
+
+
+@pytest.fixture
+def place(placed: dict[str, World], tmp_path: Path) -> Callable[[str], World]:
+    """Give a copy of a world with locations, to be spoiled."""
+
+    def copy(name: str = "permuted") -> World:
+        shutil.copytree(placed[name].root, tmp_path / name)
+        return World(tmp_path / name, placed[name].tokens)
 
     return copy

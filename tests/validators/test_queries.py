@@ -13,7 +13,8 @@ from segment1b.validators.plans import PLANS
 from segment1b.validators.queries import FOLDER, Script, checks_of, read_script
 from segment1b.validators.session import Session
 
-SCRIPTS = {f"{state}/{s.path.stem}": s for state in PLANS for s in checks_of(state)}
+STATES = ("s0", "s1", "s2", "s3", "s4")
+SCRIPTS = {f"{state}/{s.path.stem}": s for state in STATES for s in checks_of(state)}
 SWAP = "UPDATE {t} SET part_row = 3 - part_row WHERE part_row IN (1, 2)"
 TWICE = "INSERT INTO {t} FROM {t} LIMIT 1"
 DROP = "DELETE FROM {t} WHERE part_row = 1"
@@ -259,7 +260,7 @@ CASES = [(name, *spoil) for name, spoils in SPOILS.items() for spoil in spoils]
 def sessions(published: dict[str, Any]) -> Iterator[dict[str, Session]]:
     world = published["stable"]
     known = contracts.load()
-    opened = {state: open_session(world.root, known, world.tokens, state) for state in PLANS}
+    opened = {state: open_session(world.root, known, world.tokens, state) for state in STATES}
     yield opened
     for session in opened.values():
         session.close()

@@ -1,7 +1,4 @@
-"""The consumer's gate: what a passed data root must hold, checked without running anything.
-
-Source: place.md §6 "Bundle", "Flag" and the reader's rule.
-"""
+"""The consumer's gate: what a passed root must hold (place.md §6), checked by reading alone."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from segment1b.states.s5_assignment import S5Assignment
 from segment1b.states.s6_jitter import S6Jitter
 from segment1b.states.s7_synthesis import S7Synthesis
 from segment1b.states.s8_egress import S8Egress
+from segment1b.states.s9_validation import S9Validation
 
 #: The states by id, in the order in which they run.
 STATES: dict[str, State] = {
@@ -24,5 +25,6 @@ STATES: dict[str, State] = {
         S6Jitter(),
         S7Synthesis(),
         S8Egress(),
+        S9Validation(),
     )
 }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.states.protocol import Run
 from segment1b.storage.durable import fsync_file, read_json
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
+from segment1b.validators.acceptance import Acceptance
 
 FLAG = "_passed.flag"
 _DATASETS = (
@@ -37,19 +38,11 @@ _KINDS = {
 }
 
 
-class _Verdict(Protocol):
-    check: str
-    code: str
-    failures: int
-    examples: list[dict[str, Any]]
-    detail: str
-
-
 def write_bundle(
     folder: Path,
     run: Run,
     reader: Reader,
-    verdicts: Sequence[_Verdict],
+    verdicts: Sequence[Acceptance],
     figures: dict[str, Any],
 ) -> None:
     """Write all files of the bundle but the flag; no clock, host or memory is in them."""
@@ -99,7 +92,7 @@ def _write(path: Path, value: Any) -> None:
     fsync_file(path)
 
 
-def _accounting(reader: Reader, verdicts: Sequence[_Verdict]) -> dict[str, Any]:
+def _accounting(reader: Reader, verdicts: Sequence[Acceptance]) -> dict[str, Any]:
     s5 = read_json(reader.file("s5_run_report"))
     s6 = read_json(reader.file("s6_run_report"))
     events = s5["rng_events_emitted"]
@@ -126,7 +119,7 @@ def _accounting(reader: Reader, verdicts: Sequence[_Verdict]) -> dict[str, Any]:
     }
 
 
-def _summary(reader: Reader, verdicts: Sequence[_Verdict]) -> dict[str, Any]:
+def _summary(reader: Reader, verdicts: Sequence[Acceptance]) -> dict[str, Any]:
     s8 = read_json(reader.file("s8_run_report"))
     return {
         "verdict": "FAIL" if any(v.failures for v in verdicts) else "PASS",

@@ -43,7 +43,7 @@ def validate(
         root: the data root.
         contracts: dictionary and schemas.
         tokens: seed (int), manifest_fingerprint and parameter_hash (64 hex digits).
-        states: of s0 to s4.
+        states: of s0 to s9.
         bundle: the validation bundle's folder when it is not where the dictionary says.
         perf: check the budgets of time, memory, files and bytes too.
         threads: of the database; changes nothing in the results.

@@ -27,14 +27,17 @@ class Case:
         session: its database.
         usable: datasets, reports and made tables that checks can look into.
         grid: the population raster's grid, once that is usable.
-        memo: what one check has read and another may use.
     """
 
     published: Published
     session: Session
     usable: set[str] = field(default_factory=set)
     grid: Grid | None = None
-    memo: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def memo(self) -> dict[str, Any]:
+        """Return what one check has read and another may use."""
+        return self.published.memo
 
     def report(self, report_id: str) -> dict[str, Any]:
         """Return a usable run report."""
@@ -76,7 +79,7 @@ class StateChecks:
     """All that is checked of one state.
 
     Attributes:
-        id: s0 to s4.
+        id: s0 to s9.
         report: its run report.
         report_code: for a run report that is damaged or of another shape.
         hygiene_code: for stray files and another cut into files.
@@ -85,6 +88,7 @@ class StateChecks:
         absent: for each dataset that is looked into, the code when it is not there.
         reads: the inputs that its design allows.
         disallowed_code: for a report that names any other input.
+        ranking_code: for a column that ranks countries.
         stale: the code for an input whose digest is not that of today; under "" that of the rest.
         faults: for datasets whose damage has a code of this state's own, that code.
         preparations, checks: in the order in which they are run.
@@ -101,6 +105,7 @@ class StateChecks:
     disallowed_code: str
     stale: Mapping[str, str]
     faults: Mapping[str, str] = field(default_factory=dict)
+    ranking_code: str = "E312_ORDER_AUTHORITY_VIOLATION"
     preparations: Sequence[Preparation] = ()
     checks: Sequence[Check] = ()
 

@@ -7,7 +7,7 @@ import duckdb
 from segment1b.contracts import Dataset
 from segment1b.validators.case import RASTER, Case, StateChecks
 from segment1b.validators.grid import read_grid
-from segment1b.validators.published import UnusableError, is_our_table
+from segment1b.validators.published import UnusableError, is_log, is_our_table
 from segment1b.validators.results import CheckResult, Rule
 
 PREFIX = "readable_"
@@ -39,6 +39,10 @@ def _open(case: Case, dataset_id: str) -> None:
     dataset = case.published.dataset(dataset_id)
     if dataset_id == RASTER:
         case.grid = read_grid(case.published)
+    elif is_log(dataset):
+        case.published.lines(dataset_id)
+    elif dataset.kind == "folder":
+        case.published.proof(dataset_id)
     elif dataset.kind == "document":
         case.published.document(dataset_id)
         if dataset_id.endswith("_run_report"):

@@ -10,7 +10,12 @@ from segment1b.validators.s1 import checks as s1
 from segment1b.validators.s2 import checks as s2
 from segment1b.validators.s3 import checks as s3
 from segment1b.validators.s4 import checks as s4
+from segment1b.validators.s5 import checks as s5
+from segment1b.validators.s6 import checks as s6
+from segment1b.validators.s7 import checks as s7
+from segment1b.validators.s8 import checks as s8
+from segment1b.validators.s9 import checks as s9
 
 PLANS: Mapping[str, StateChecks] = {
-    plan.id: plan for plan in (s0.PLAN, s1.PLAN, s2.PLAN, s3.PLAN, s4.PLAN)
+    state.PLAN.id: state.PLAN for state in (s0, s1, s2, s3, s4, s5, s6, s7, s8, s9)
 }

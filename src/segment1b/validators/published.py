@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segment1b.contracts import Contracts, Dataset
-from segment1b.identity import canonical_json
+from segment1b.identity import Identity, canonical_json
 from segment1b.validators.proofs import (
     DamagedError,
     Proof,
@@ -22,7 +22,6 @@ from segment1b.validators.proofs import (
 
 Fault = Literal["absent", "damaged", "schema"]
 _PART = re.compile(r"part-\d{5}\.parquet\Z")
-RECEIPT_FIELDS = {"tile_bounds": "tile_bounds_receipt"}
 
 
 class UnusableError(Exception):
@@ -47,16 +46,23 @@ class Published:
     Attributes:
         root: the data root.
         contracts: dictionary and schemas.
-        tokens: seed, manifest_fingerprint, parameter_hash.
+        tokens: seed, manifest_fingerprint, parameter_hash; run_id is derived from them.
         bundle: the validation bundle's folder when it is not where the dictionary says.
+        memo: what the checks of one state have read and those of another may use.
     """
 
     root: Path
     contracts: Contracts
     tokens: Mapping[str, Any]
     bundle: Path | None = None
+    memo: dict[str, Any] = field(default_factory=dict)
     _proofs: dict[str, Proof | UnusableError] = field(default_factory=dict)
     _documents: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = ("seed", "manifest_fingerprint", "parameter_hash")
+        identity = Identity(**{name: self.tokens[name] for name in names})
+        self.tokens = {**self.tokens, **identity.places}
 
     def dataset(self, dataset_id: str) -> Dataset:
         """Return a dictionary entry."""
@@ -116,6 +122,35 @@ class Published:
             return UnusableError(dataset_id, "schema", "; ".join(problems[:3]), path)
         return value
 
+    def lines(self, dataset_id: str) -> list[dict[str, Any]]:
+        """Return the rows of a log of JSON lines, each of which fits its schema.
+
+        Raises:
+            UnusableError: absent, not JSON lines, or of another shape.
+        """
+        if dataset_id not in self._documents:
+            self._documents[dataset_id] = self._read_lines(dataset_id)
+        found = self._documents[dataset_id]
+        if isinstance(found, UnusableError):
+            raise found
+        rows: list[dict[str, Any]] = found
+        return rows
+
+    def _read_lines(self, dataset_id: str) -> list[Any] | UnusableError:
+        path = self.path(dataset_id)
+        try:
+            rows = [json.loads(line) for line in path.read_bytes().splitlines()]
+        except FileNotFoundError:
+            return UnusableError(dataset_id, "absent", "is absent", path)
+        except (OSError, ValueError) as error:
+            return UnusableError(dataset_id, "damaged", f"is no JSON lines: {error}", path)
+        for number, row in enumerate(rows):
+            problems = self.contracts.schemas.problems(self.dataset(dataset_id).schema_ref, row)
+            if problems:
+                reason = f"line {number + 1}: {'; '.join(problems[:3])}"
+                return UnusableError(dataset_id, "schema", reason, path)
+        return rows
+
     def proof(self, dataset_id: str) -> Proof:
         """Return the proof of a table of ours (every value read) or of any other dataset's bytes.
 
@@ -158,7 +193,7 @@ class Published:
             UnusableError: there is no usable report.
         """
         report = self.document(str(self.dataset(dataset_id).receipt_in))
-        receipt: dict[str, Any] = report[RECEIPT_FIELDS.get(dataset_id, "determinism_receipt")]
+        receipt: dict[str, Any] = report[self.dataset(dataset_id).receipt_field]
         return receipt
 
     def digest_today(self, dataset_id: str) -> str | None:
@@ -182,6 +217,11 @@ class Published:
 def is_our_table(dataset: Dataset) -> bool:
     """Return whether a dataset is a table that segment 1B publishes with a receipt."""
     return dataset.kind == "table" and dataset.receipt_in is not None
+
+
+def is_log(dataset: Dataset) -> bool:
+    """Return whether a dataset is one file of JSON lines."""
+    return dataset.kind == "file" and dataset.path.endswith(".jsonl")
 
 
 def declared_columns(dataset: Dataset) -> list[tuple[str, str, bool]]:

@@ -16,10 +16,10 @@ class CheckResult:
     """The verdict of one check.
 
     Attributes:
-        state: s0 to s4.
+        state: s0 to s9.
         name: short name of the check, unique within its state.
         code: the error code that offending rows mean.
-        scope: R run, C country, P pair, T tile.
+        scope: R run, D dataset, C country, P pair, T tile, S site.
         proves: one sentence that holds when nothing offends.
         offending: how many rows offend.
         rows: the first 20 of them, with key, what was found and what was expected.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import duckdb
@@ -53,27 +53,34 @@ class _Skipped:
 
 
 def run_state(
-    plan: StateChecks, published: Published, session: Session, generic: Sequence[Check]
+    plan: StateChecks,
+    published: Published,
+    session: Session,
+    generic: Sequence[Check],
+    only: Collection[str] | None = None,
 ) -> list[CheckResult]:
-    """Run all checks of one state.
+    """Run all checks of one state, or some of them.
 
     Args:
         plan: what is checked.
         published: of what.
         session: its database.
         generic: checks that every state's tables get, before the state's own.
+        only: names of the checks to run; all where None.
     """
     case = Case(published, session)
     results, skipped = prepare_state(plan, case)
     results += [
         _run(case, check)
         for check in (*generic, *plan.checks)
-        if not skipped.lacks(case, check.needs, check.rule.name)
+        if (only is None or check.rule.name in only)
+        and not skipped.lacks(case, check.needs, check.rule.name)
     ]
     results += [
         run_check(session, script)
         for script in checks_of(plan.id)
-        if not skipped.lacks(case, script.needs, script.rule.name)
+        if (only is None or script.rule.name in only)
+        and not skipped.lacks(case, script.needs, script.rule.name)
     ]
     results += skipped.unexplained(plan, results)
     return [skipped.named(result) for result in results]

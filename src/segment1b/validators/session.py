@@ -22,6 +22,7 @@ _TYPES = {
     "binary": "BLOB",
     "bool": "BOOLEAN",
     "uint8": "UTINYINT",
+    "uint16": "USMALLINT",
     "uint32": "UINTEGER",
     "uint64": "UBIGINT",
     "int32": "INTEGER",
@@ -188,6 +189,12 @@ class Session:
         """Return the columns of a query without nulls as arrays; raises duckdb.Error."""
         found = self.connection.cursor().sql(query, params=list(values)).to_arrow_table()
         return {name: found.column(name).to_numpy() for name in found.column_names}
+
+    def batches(self, query: str, rows: int = 1 << 18) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """Yield the columns of a query without nulls as arrays, some rows at a time."""
+        for batch in self.connection.cursor().sql(query).to_arrow_reader(rows):
+            if batch.num_rows:
+                yield {name: batch.column(name).to_numpy(False) for name in batch.schema.names}
 
     def execute(self, script: str) -> None:
         """Run statements that make tables; raises duckdb.Error."""

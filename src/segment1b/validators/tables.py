@@ -15,6 +15,7 @@ from segment1b.validators.published import Published, UnusableError, declared_co
 from segment1b.validators.results import CheckResult, Row, Rule, differences
 from segment1b.validators.shapes import cut_differences
 
+# site_order numbers the sites of a pair; it is part of the key and ranks no country.
 _RANKS = re.compile(r"rank|order|priority|position|precedence", re.IGNORECASE)
 
 
@@ -50,7 +51,7 @@ def generic_checks(plan: StateChecks, published: Published) -> list[Check]:
     if plan.owns:
         proves = "no column of the state's tables ranks countries"
         needs = plan.owns
-        checks.append(check("ranking", "E312_ORDER_AUTHORITY_VIOLATION", proves, needs, _ranking))
+        checks.append(check("ranking", plan.ranking_code, proves, needs, _ranking))
     for dataset_id in plan.owns:
         checks += _table_checks(plan, published.dataset(dataset_id))
     return checks
@@ -118,8 +119,9 @@ def _tokens(plan: StateChecks, case: Case, rule: Rule) -> CheckResult:
             )
         if RECEIPT in case.usable:
             receipt = case.report(RECEIPT)
-            sealed = {name: receipt[name] for name in tokens}
-            yield from differences(sealed, dict(tokens), document=RECEIPT)
+            sealed = {name: receipt[name] for name in tokens if name in receipt}
+            expected = {name: tokens[name] for name in sealed}
+            yield from differences(sealed, expected, document=RECEIPT)
 
     return rule.judge(found())
 
@@ -161,7 +163,7 @@ def _ranking(plan: StateChecks, case: Case, rule: Rule) -> CheckResult:
         for dataset_id in plan.owns
         for file in case.published.proof(dataset_id).files
         for name, _, _ in file.columns
-        if _RANKS.search(name)
+        if _RANKS.search(name) and name != "site_order"
     )
 
 

@@ -126,7 +126,9 @@ def _unwrap(part: Polygon) -> Polygon:
 def _continuous(ring: Floats) -> Floats:
     """Return a ring without jumps; one that winds round the globe is closed over its pole."""
     out = ring.copy()
-    out[:, 0] = np.unwrap(ring[:, 0], period=360)
+    # Whole turns only: numpy's own corrections are rounded.
+    turns = np.rint((np.unwrap(ring[:, 0], period=360) - ring[:, 0]) / 360)
+    out[:, 0] += 360 * turns
     if abs(out[-1, 0] - out[0, 0]) < 180:
         return out
     pole = 90.0 if ring[:, 1].mean() > 0 else -90.0

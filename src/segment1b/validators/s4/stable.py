@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import struct
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from segment1b.validators.case import Case
 from segment1b.validators.s4.hilbert import order_of, places
+from segment1b.validators.words import country_word, key_of, words
 
 _PAIRS_AT_ONCE = 1 << 16
 
@@ -17,13 +17,15 @@ _PAIRS_AT_ONCE = 1 << 16
 _POINTS = """
 SELECT
     merchant_id,
+    site::BIGINT AS site_order,
     ((word::HUGEINT + site * 11400714819323198485::HUGEINT) % 18446744073709551616::HUGEINT
         * (SELECT K FROM run) // 18446744073709551616::HUGEINT)::BIGINT AS point
 FROM (
     SELECT merchant_id, word, unnest(range(1, n_sites + 1))::HUGEINT AS site FROM offsets
 )
-ORDER BY merchant_id
+ORDER BY merchant_id, site
 """
+Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 def make_expected_plan(case: Case) -> None:
@@ -38,15 +40,30 @@ def make_expected_plan(case: Case) -> None:
         "CREATE OR REPLACE TABLE solved (country_iso VARCHAR, n_sites BIGINT, pairs HUGEINT, "
         "shortfall HUGEINT, cut HUGEINT, ties HUGEINT)"
     )
-    codes = session.rows(
-        "SELECT DISTINCT legal_country_iso AS code FROM s3_requirements "
+    for code, points in points_by_country(case, "s3_requirements"):
+        session.append("expected_plan", _counted(points["merchant_id"], points["tile_id"], code))
+
+
+def points_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
+    """Yield each country's sites with the tiles in which their own points lie, in key order.
+
+    Args:
+        case: with tile_weights, grid and policy.
+        pairs: a view or table (merchant_id, legal_country_iso, n_sites).
+
+    Yields:
+        The country, and merchant_id uint64, site_order int64, tile_id uint64 [n] of some pairs.
+    """
+    codes = case.session.rows(
+        f"SELECT DISTINCT legal_country_iso AS code FROM {pairs} "  # noqa: S608
         "WHERE legal_country_iso IN (SELECT country_iso FROM tile_weights) ORDER BY code"
     )
     for code in [row["code"] for row in codes]:
-        _expect_country(case, code)
+        for points in _points_of(case, code, pairs):
+            yield code, points
 
 
-def _expect_country(case: Case, code: str) -> None:
+def _points_of(case: Case, code: str, pairs: str) -> Iterator[Arrays]:
     session, grid = case.session, case.grid
     assert grid is not None
     tiles = session.arrays(
@@ -55,18 +72,18 @@ def _expect_country(case: Case, code: str) -> None:
     rows, cols = np.divmod(tiles["tile_id"], np.uint64(grid.ncols))
     along = np.argsort(places(rows, cols, order_of(grid.nrows, grid.ncols)))
     line = np.cumsum(tiles["weight_fp"][along])
-    pairs = session.arrays(
-        "SELECT merchant_id, n_sites FROM s3_requirements "
+    mine = session.arrays(
+        f"SELECT merchant_id, n_sites::BIGINT AS n_sites FROM {pairs} "  # noqa: S608
         "WHERE legal_country_iso = ? ORDER BY merchant_id",
         [code],
     )
-    for low in range(0, len(pairs["merchant_id"]), _PAIRS_AT_ONCE):
-        merchants = pairs["merchant_id"][low : low + _PAIRS_AT_ONCE]
+    for low in range(0, len(mine["merchant_id"]), _PAIRS_AT_ONCE):
+        merchants = mine["merchant_id"][low : low + _PAIRS_AT_ONCE]
         session.table(
             "offsets",
             {
                 "merchant_id": merchants,
-                "n_sites": pairs["n_sites"][low : low + _PAIRS_AT_ONCE],
+                "n_sites": mine["n_sites"][low : low + _PAIRS_AT_ONCE],
                 "word": offsets(int(case.published.tokens["seed"]), merchants, code),
             },
         )
@@ -74,14 +91,16 @@ def _expect_country(case: Case, code: str) -> None:
         # The point x lies in the tile whose running sum is the first above x; weights that do not
         # sum to K, which have a check of their own, may leave points behind the last tile.
         at = np.minimum(np.searchsorted(line, points["point"], "right"), len(line) - 1)
-        session.append(
-            "expected_plan", _counted(points["merchant_id"], tiles["tile_id"][along[at]], code)
-        )
+        yield {
+            "merchant_id": points["merchant_id"],
+            "site_order": points["site_order"],
+            "tile_id": tiles["tile_id"][along[at]],
+        }
 
 
 def _counted(
-    merchants: npt.NDArray[np.uint64], tiles: npt.NDArray[np.uint64], code: str
-) -> dict[str, npt.NDArray[np.generic]]:
+    merchants: npt.NDArray[np.generic], tiles: npt.NDArray[np.generic], code: str
+) -> Arrays:
     both, often = np.unique(np.stack([merchants, tiles]), axis=1, return_counts=True)
     return {
         "merchant_id": both[0],
@@ -92,16 +111,9 @@ def _counted(
 
 
 def offsets(seed: int, merchants: npt.NDArray[np.uint64], country: str) -> npt.NDArray[np.uint64]:
-    """Return each pair's offset: the first word of its Philox block, uint64 [n].
-
-    The block's counter is (1, 0, merchant_id, country); numpy adds 1 to the first word before it
-    makes a block.
+    """Return each pair's offset: the first word of its Philox block at counter
+    (1, 0, merchant_id, country), uint64 [n].
     """
-    digest = hashlib.sha256(b"segment1b\0alloc_offset\0" + struct.pack("<Q", seed)).digest()
-    key = np.frombuffer(digest[:16], "<u8").astype(np.uint64)
-    letters = int.from_bytes(country.encode("ascii"), "big")
-    words = [
-        np.random.Philox(counter=[0, 0, int(merchant), letters], key=key).random_raw(4)[0]
-        for merchant in merchants
-    ]
-    return np.array(words, np.uint64)
+    none = np.zeros(len(merchants), np.uint64)
+    letters = np.full(len(merchants), country_word(country), np.uint64)
+    return words(key_of("alloc_offset", seed), none, merchants, letters)[:, 0]

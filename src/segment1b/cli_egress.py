@@ -1,0 +1,145 @@
+"""The commands of people who take data away: parse, call, print."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+DataRoot = Annotated[Path, typer.Option(help="Folder under which everything lies.")]
+Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from the bundle.")]
+ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits; taken from the bundle.")]
+Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]
+Dictionary = Annotated[Path | None, typer.Option(help="Another dataset dictionary.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+ROOT = Path("segment1b-data")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command("verify-bundle")(verify_bundle)
+    app.command("export")(export)
+    app.command("diff")(diff)
+    app.command("rng-export")(rng_export)
+
+
+def verify_bundle(
+    data_root: Annotated[Path, typer.Argument(help="A data root.")] = ROOT,
+    seed: Seed = None,
+    parameter_hash: ParameterHash = None,
+    manifest_fingerprint: Fingerprint = None,
+    dictionary: Dictionary = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check flag, index, checksums and receipts of a data root, running nothing."""
+    from segment1b import console, contracts
+    from segment1b.egress import gate
+
+    root = Path(os.path.abspath(data_root))
+    known = contracts.load(str(dictionary) if dictionary else None)
+    given = _tokens(seed, parameter_hash, manifest_fingerprint)
+    found = gate.verify_bundle(root, known, gate.find_places(root, known, given))
+    if as_json:
+        console.print_json(found)
+        return
+    egress = found["egress"]
+    print(f"passed: flag {found['flag_sha256_hex']} over {found['bundle_files']} bundle files")
+    print(f"{egress['path']}: {egress['files']} files, {egress['bytes']:,} bytes as they passed")
+    print(f"receipts hold: {', '.join(found['receipts']) or 'no other dataset is here'}")
+
+
+def export(
+    out: Annotated[Path, typer.Option(help="The file to write; must not exist.")],
+    fmt: Annotated[
+        str, typer.Option("--format", help="geoparquet, csv, geojsonseq or flatgeobuf.")
+    ] = "geoparquet",
+    country: Annotated[
+        list[str] | None, typer.Option(help="Only this country; may be repeated.")
+    ] = None,
+    merchant: Annotated[
+        list[int] | None, typer.Option(help="Only this merchant; may be repeated.")
+    ] = None,
+    data_root: DataRoot = ROOT,
+    seed: Seed = None,
+    parameter_hash: ParameterHash = None,
+    manifest_fingerprint: Fingerprint = None,
+    dictionary: Dictionary = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the proven sites as one file for maps, tables and scripts."""
+    from segment1b import console, contracts
+    from segment1b.egress import export as exports
+    from segment1b.egress import gate
+
+    root = Path(os.path.abspath(data_root))
+    known = contracts.load(str(dictionary) if dictionary else None)
+    given = _tokens(seed, parameter_hash, manifest_fingerprint)
+    places = gate.find_places(root, known, given)
+    rows = exports.export(root, known, places, fmt, out, country or (), merchant or ())
+    if as_json:
+        console.print_json({"rows": rows, "format": fmt, "out": str(out)})
+    else:
+        print(f"{rows:,} sites in {out}")
+
+
+def diff(
+    old: Annotated[Path, typer.Argument(help="A data root.")],
+    new: Annotated[Path, typer.Argument(help="The same or another data root.")],
+    old_fingerprint: Annotated[str | None, typer.Option(help="Which outlets of OLD.")] = None,
+    new_fingerprint: Annotated[str | None, typer.Option(help="Which outlets of NEW.")] = None,
+    dictionary: Dictionary = None,
+    as_json: AsJson = False,
+) -> None:
+    """Report which sites were added, removed and moved, by country, with distances."""
+    from segment1b import console
+    from segment1b.egress import growth
+
+    found = growth.diff(
+        Path(os.path.abspath(old)),
+        Path(os.path.abspath(new)),
+        old={"manifest_fingerprint": old_fingerprint},
+        new={"manifest_fingerprint": new_fingerprint},
+        dictionary=dictionary,
+    )
+    if as_json:
+        console.print_json(found)
+        return
+    for line in growth.lines(found):
+        print(line)
+
+
+def rng_export(
+    stream: Annotated[str, typer.Option(help="site_tile_assign or in_cell_jitter.")],
+    out: Annotated[Path, typer.Option(help="The file to write; must not exist.")],
+    data_root: DataRoot = ROOT,
+    seed: Seed = None,
+    parameter_hash: ParameterHash = None,
+    manifest_fingerprint: Fingerprint = None,
+    dictionary: Dictionary = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the random draws of a stream as JSON lines, one per event."""
+    from segment1b import console
+    from segment1b.egress import rng_log
+    from segment1b.resolution import find_identity
+
+    root = Path(os.path.abspath(data_root))
+    given = _tokens(seed, parameter_hash, manifest_fingerprint)
+    known, identity = find_identity(root, dictionary, given)
+    events = rng_log.rng_export(root, known, identity.places, stream, out)
+    if as_json:
+        console.print_json({"events": events, "stream": stream, "out": str(out)})
+    else:
+        print(f"{events:,} events in {out}")
+
+
+def _tokens(
+    seed: int | None, parameter_hash: str | None, fingerprint: str | None
+) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "parameter_hash": parameter_hash,
+        "manifest_fingerprint": fingerprint,
+    }

@@ -1,0 +1,13 @@
+-- code: E602_ROW_EXTRA
+-- scope: S
+-- proves: every row of s6_site_jitter is a site of s5_site_tile_assignment, in the same tile
+-- needs: s5_site_tile_assignment, s6_site_jitter
+SELECT
+    j.merchant_id, j.legal_country_iso, j.site_order, j.tile_id AS found, s.tile_id AS expected
+FROM s6_site_jitter AS j
+LEFT JOIN s5_site_tile_assignment AS s
+    ON s.merchant_id = j.merchant_id
+    AND s.legal_country_iso = j.legal_country_iso
+    AND s.site_order = j.site_order
+WHERE s.tile_id IS DISTINCT FROM j.tile_id
+ORDER BY 1, 2, 3

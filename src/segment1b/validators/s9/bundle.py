@@ -1,0 +1,181 @@
+"""The validation bundle: its files, its index, its flag, and what its files say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from segment1b.validators.case import Case
+from segment1b.validators.results import CheckResult, Row, Rule, differences
+
+BUNDLE = "validation_bundle_1B"
+FLAG = "_passed.flag"
+FILES = (
+    "MANIFEST.json",
+    "egress_checksums.json",
+    "index.json",
+    "manifest_fingerprint_resolved.json",
+    "parameter_hash_resolved.json",
+    "realism.json",
+    "rng_accounting.json",
+    "s9_summary.json",
+)
+_UNNAMED = {"MANIFEST.json", "index.json"}
+_HEX64 = "[0-9a-f]{64}"
+_FLAG = re.compile(rf"(?:sha256_hex = )?({_HEX64})\n?".encode())
+_INDEX = "schemas.ingress.layer1.yaml#/validation/bundle_index"
+_EGRESS = "site_locations"
+
+
+def folder_of(case: Case) -> Path:
+    """Return where the bundle lies."""
+    return case.published.path(BUNDLE)
+
+
+def read(case: Case, name: str) -> Any:
+    """Return the value of one of the bundle's JSON files; raises OSError or ValueError."""
+    return json.loads((folder_of(case) / name).read_bytes())
+
+
+def check_files(case: Case, rule: Rule) -> CheckResult:
+    """Judge that the bundle has the files of the design, each JSON but the flag."""
+
+    def lost() -> Iterator[Row]:
+        there = {path.relative_to(folder_of(case)).as_posix() for path in _there(case)}
+        for name in sorted({*FILES, FLAG} - there):
+            yield {"path": name, "reason": "is absent"}
+        for name in sorted(set(FILES) & there):
+            try:
+                read(case, name)
+            except ValueError as error:
+                yield {"path": name, "reason": f"is no JSON: {error}"}
+
+    return rule.judge(lost())
+
+
+def check_index(case: Case, rule: Rule) -> CheckResult:
+    """Judge that the index lists every file but the flag once, by safe relative paths."""
+
+    def wrong() -> Iterator[Row]:
+        index = read(case, "index.json")
+        problems = case.published.contracts.schemas.problems(_INDEX, index)
+        if problems:
+            yield from ({"path": "index.json", "reason": problem} for problem in problems)
+            return
+        paths = [entry["path"] for entry in index]
+        there = {path.relative_to(folder_of(case)).as_posix() for path in _there(case)} - {FLAG}
+        for path in sorted(set(paths) | there):
+            if paths.count(path) != int(path in there):
+                yield {"path": path, "found": paths.count(path), "expected": int(path in there)}
+            if not path.isascii() or path.startswith("/") or ".." in path.split("/"):
+                yield {"path": path, "reason": "is not a relative ASCII path"}
+        names = [entry["artifact_id"] for entry in index]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield {"artifact_id": name, "found": names.count(name), "expected": 1}
+
+    return rule.judge(wrong())
+
+
+def check_flag(case: Case, rule: Rule) -> CheckResult:
+    """Judge the flag against the bytes of all indexed files, and against the run report."""
+    written = _FLAG.fullmatch((folder_of(case) / FLAG).read_bytes())
+    whole = hashlib.sha256()
+    for name in sorted(entry["path"] for entry in read(case, "index.json")):
+        whole.update((folder_of(case) / name).read_bytes())
+    found = {
+        "flag": written.group(1).decode() if written else "malformed",
+        "report": case.report("s9_run_report")["flag_sha256_hex"],
+    }
+    return rule.judge(differences(found, dict.fromkeys(found, whole.hexdigest())))
+
+
+def check_manifest(case: Case, rule: Rule) -> CheckResult:
+    """Judge tokens, dataset paths and the digests of the other files but the index."""
+    manifest, published = read(case, "MANIFEST.json"), case.published
+
+    def wrong() -> Iterator[Row]:
+        tokens = dict(published.tokens)
+        yield from differences({name: manifest.get(name) for name in tokens}, tokens)
+        located = {
+            name: published.dataset(name).locate(published.tokens) for name in manifest["datasets"]
+        }
+        yield from differences(manifest["datasets"], located)
+        if _EGRESS not in located:
+            yield {"field": _EGRESS, "found": None, "expected": "its path"}
+        digests = {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in _there(case)
+            if path.name not in {*_UNNAMED, FLAG}
+        }
+        yield from differences(manifest["files"], digests)
+
+    return rule.judge(wrong())
+
+
+def check_resolved(case: Case, rule: Rule) -> CheckResult:
+    """Judge the two files that name parameter_hash and manifest_fingerprint."""
+    tokens = case.published.tokens
+
+    def wrong() -> Iterator[Row]:
+        for name in ("parameter_hash", "manifest_fingerprint"):
+            said = read(case, f"{name}_resolved.json")
+            expected = {name: tokens[name]}
+            expected |= {other: tokens[other] for other in said if other in tokens}
+            yield from differences(said, expected, path=f"{name}_resolved.json")
+
+    return rule.judge(wrong())
+
+
+def check_checksums(case: Case, rule: Rule) -> CheckResult:
+    """Judge egress_checksums.json against the bytes of site_locations as they are today."""
+    proof, tokens = case.published.proof(_EGRESS), case.published.tokens
+    expected = {
+        "dataset_id": _EGRESS,
+        "seed": tokens["seed"],
+        "manifest_fingerprint": tokens["manifest_fingerprint"],
+        "files": [
+            {"path": file.name, "sha256_hex": file.sha256, "size_bytes": file.size}
+            for file in proof.files
+        ],
+        "composite_sha256_hex": proof.composite,
+        "content_sha256_hex": proof.content,
+    }
+    said = read(case, "egress_checksums.json")
+    return rule.judge(differences(said, expected, path="egress_checksums.json"))
+
+
+def check_verdict(case: Case, rule: Rule) -> CheckResult:
+    """Judge that summary and report say PASS, and that no check of the summary has failures."""
+    summary, report = read(case, "s9_summary.json"), case.report("s9_run_report")
+    (rows,) = case.session.rows("SELECT count(*) AS n FROM site_locations")
+    counted = {
+        row["code"]: row["n"]
+        for row in case.session.rows(
+            "SELECT legal_country_iso AS code, count(*) AS n FROM site_locations GROUP BY code"
+        )
+    }
+    found = {
+        "verdict": summary["verdict"],
+        "report": report["verdict"],
+        "failures_by_code": report["failures_by_code"],
+        "failed": {name: own["failures"] for name, own in summary["checks"].items()},
+        "rows": summary["rows"],
+        "by_country": summary["by_country"],
+    }
+    expected = {
+        "verdict": "PASS",
+        "report": "PASS",
+        "failures_by_code": {},
+        "failed": dict.fromkeys([f"A{n}" for n in (*range(901, 906), *range(911, 917))], 0),
+        "rows": rows["n"],
+        "by_country": counted,
+    }
+    return rule.judge(differences(found, expected, path="s9_summary.json"))
+
+
+def _there(case: Case) -> list[Path]:
+    return case.published.files(BUNDLE)

@@ -1,0 +1,48 @@
+"""Sites in batches of one country, as arrays."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segment1b.validators.case import Case
+from segment1b.validators.results import Row
+
+Arrays = dict[str, npt.NDArray[Any]]
+# The counter word of a country, in SQL: 256*A + B.
+COUNTRY = "(256 * ascii(legal_country_iso[1]) + ascii(legal_country_iso[2]))::UBIGINT AS country"
+
+
+def by_country(case: Case, query: str) -> Iterator[tuple[str, Arrays]]:
+    """Yield the rows of a query, which has `country` and is ordered by it, country by country."""
+    for batch in case.session.batches(query):
+        letters = batch["country"]
+        starts = [0, *(np.flatnonzero(np.diff(letters)) + 1).tolist(), len(letters)]
+        for low, high in itertools.pairwise(starts):
+            code = _letters(int(letters[low]))
+            yield code, {name: values[low:high] for name, values in batch.items()}
+
+
+def portions(rows: Arrays, weight: str, most: int) -> Iterator[Arrays]:
+    """Yield consecutive rows whose weights sum to about `most`, one row at least."""
+    load = np.cumsum(rows[weight].astype(np.int64)) // most
+    starts = [0, *(np.flatnonzero(np.diff(load)) + 1).tolist(), len(load)]
+    for low, high in itertools.pairwise(starts):
+        yield {name: values[low:high] for name, values in rows.items()}
+
+
+def site_key(rows: Arrays, at: int) -> Row:
+    """Return the key of a site as the start of an offending row."""
+    return {
+        "merchant_id": int(rows["merchant_id"][at]),
+        "legal_country_iso": _letters(int(rows["country"][at])),
+        "site_order": int(rows["site_order"][at]),
+    }
+
+
+def _letters(word: int) -> str:
+    return chr(word >> 8) + chr(word & 255)
