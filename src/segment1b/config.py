@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from segment1b.contracts.locations import POLICIES, contracts_root, nearest, parse_yaml, read_yaml
 from segment1b.errors import Segment1BError
@@ -53,6 +53,12 @@ class JitterPolicy(_PolicySection):
 
     max_attempts_tile: int = Field(ge=1, le=65535)
     max_attempts_clip: int = Field(ge=0, le=65535)
+
+    @model_validator(mode="after")
+    def _counted_in_sixteen_bits(self) -> JitterPolicy:
+        if self.max_attempts_tile + self.max_attempts_clip > 65535:
+            raise ValueError("max_attempts_tile + max_attempts_clip must not pass 65535")
+        return self
 
 
 class RealismPolicy(_PolicySection):

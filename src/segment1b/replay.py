@@ -251,7 +251,17 @@ def _one(
     reader: Reader, dataset_id: str, columns: list[str], merchant: int, country: str, site: int
 ) -> dict[str, Any]:
     rows = _pair(reader, dataset_id, columns, merchant, country)
-    return next(row for row in rows if row["site_order"] == site)
+    own = [row for row in rows if row["site_order"] == site]
+    if not own:
+        raise Segment1BError(
+            "E609_RNG_EVENT_COUNT",
+            f"{dataset_id} has no row for merchant {merchant} in {country}, site {site}",
+            "the dataset was changed: run its state again in another data root",
+            merchant_id=merchant,
+            country_iso=country,
+            site_order=site,
+        )
+    return own[0]
 
 
 def print_replay(found: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from segment1b.storage.receipts import hash_files
 from segment1b.storage.root import open_root, staging
 
 DEFAULT_SEED = 42
+TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
 DEFAULT_GRID = 0.1
 
 
@@ -230,7 +231,7 @@ def find_identity(
     for path in sorted(data_root.glob(pattern)):
         receipt = read_json(path)
         if all(receipt.get(name) == value for name, value in wanted.items()):
-            found.append({name: receipt.get(name) for name in given})
+            found.append({name: receipt.get(name) for name in TOKENS})
     if not found:
         raise Segment1BError(
             "E301_NO_PASS_FLAG",

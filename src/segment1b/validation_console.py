@@ -12,10 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from segment1b.console import print_json
-from segment1b.resolution import find_identity
+from segment1b.resolution import TOKENS, find_identity
 from segment1b.validators import CheckResult, validate
-
-TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
 
 
 def run_validators(states: Sequence[str], options: Mapping[str, Any], *, as_json: bool) -> bool:

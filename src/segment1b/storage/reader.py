@@ -145,6 +145,15 @@ class Reader:
         found = committed(self.root, self.contracts, dataset, self.tokens)
         if found is None:
             raise self._absent(dataset, "is absent or has no run report")
+        for token, value in self.tokens.items():
+            if found.report.get(token, value) != value:
+                raise Segment1BError(
+                    self.stale_code,
+                    f"{dataset_id}: its run report is about {token} {found.report[token]}, the "
+                    f"run has {value}",
+                    "the partition was brought from another run: remove it and run its state",
+                    dataset=dataset_id,
+                )
         for surface, digest in found.report["input_digests"].items():
             if self.surfaces.get(surface, digest) != digest:
                 raise Segment1BError(
