@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -14,6 +13,7 @@ from segment1b import contracts as contract_files
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
+from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, open_bundle
 from segment1b.storage.durable import coded_os_errors, read_json
 from segment1b.storage.reader import committed
 from segment1b.storage.receipts import hash_files
@@ -23,22 +23,18 @@ if TYPE_CHECKING:
 
 EGRESS = "site_locations"
 BUNDLE = "validation_bundle_1B"
-FLAG = "_passed.flag"
-_FLAG_LINE = re.compile(rb"(?:sha256_hex = )?([0-9a-f]{64})\n?\Z")
-_MINIMUM = frozenset(
-    {
-        "MANIFEST.json",
-        "parameter_hash_resolved.json",
-        "manifest_fingerprint_resolved.json",
-        "rng_accounting.json",
-        "s9_summary.json",
-        "egress_checksums.json",
-        "realism.json",
-        "index.json",
-    }
+_RULES = BundleRules(
+    absent="E908_BUNDLE_CONTENTS_MISSING",
+    index_absent="E908_BUNDLE_CONTENTS_MISSING",
+    index_invalid="E909_INDEX_INVALID",
+    contents_missing="E908_BUNDLE_CONTENTS_MISSING",
+    flag_absent="E910_FLAG_BAD_OR_MISSING",
+    flag_format="E910_FLAG_BAD_OR_MISSING",
+    flag_hash="E910_FLAG_BAD_OR_MISSING",
+    minimum=MINIMUM | {"realism.json"},
+    hint="do not use this data: restore the bundle from its source, or run S9 again",
 )
 _STATES = frozenset(f"S{number}" for number in range(1, 9))
-_CHECKSUMS = "schemas.ingress.layer1.yaml#/validation/egress_checksums"
 
 
 def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> dict[str, Any]:
@@ -59,13 +55,13 @@ def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]
             receipt code of a dataset whose files are not those of its run report.
     """
     folder = root / contracts[BUNDLE].locate(tokens)
-    proof = _proven_bundle(contracts, folder)
+    names, flag = open_bundle(contracts, folder, _RULES)
     _check_tokens(folder, tokens)
     files = _check_egress(root, contracts, folder, tokens)
     return {
         **{name: tokens[name] for name in ("seed", "manifest_fingerprint", "parameter_hash")},
-        "flag_sha256_hex": proof.flag,
-        "bundle_files": proof.files,
+        "flag_sha256_hex": flag,
+        "bundle_files": len(names),
         "egress": {
             "dataset_id": EGRESS,
             "path": contracts[EGRESS].locate(tokens),
@@ -110,7 +106,7 @@ def find_places(
             + ", ".join(path.name.partition("=")[2] for path in folders),
             "choose one with --manifest-fingerprint",
         )
-    _proven_bundle(contracts, folders[0])
+    open_bundle(contracts, folders[0], _RULES)
     said = _said(folders[0])
     for name, value in wanted.items():
         if said[name] != value:
@@ -180,112 +176,9 @@ def _polars_scan() -> Any:
     return polars.scan_parquet
 
 
-class _Proof(NamedTuple):
-    flag: str
-    files: int
-
-
 class _Egress(NamedTuple):
     files: tuple[tuple[str, int, str], ...]  # path, bytes, SHA-256
     composite: str
-
-
-def _proven_bundle(contracts: Contracts, folder: Path) -> _Proof:
-    """Check the index, the files it names and the flag over them."""
-    if not folder.is_dir():
-        raise Segment1BError(
-            "E908_BUNDLE_CONTENTS_MISSING",
-            f"{folder} is absent: these sites have not passed",
-            "run S9, or ask whoever made the data for its bundle",
-            path=str(folder),
-        )
-    flag_path = folder / FLAG
-    if not flag_path.is_file():
-        raise _bad_flag(flag_path, "is absent: these sites have not passed")
-    with coded_os_errors(flag_path):
-        line = _FLAG_LINE.match(flag_path.read_bytes())
-    if line is None:
-        raise _bad_flag(flag_path, "is not 'sha256_hex = <64 hex digits>'")
-    names = _indexed(contracts, folder)
-    with coded_os_errors(folder):
-        whole = hash_files(folder, names)[1]
-    if whole != line.group(1).decode():
-        raise _bad_flag(flag_path, f"says {line.group(1).decode()}, the files hash to {whole}")
-    return _Proof(whole, len(names))
-
-
-def _bad_flag(path: Path, what: str) -> Segment1BError:
-    return Segment1BError(
-        "E910_FLAG_BAD_OR_MISSING",
-        f"{path} {what}",
-        "do not use this data: restore the bundle from its source, or run S9 again",
-        path=str(path),
-    )
-
-
-def _indexed(contracts: Contracts, folder: Path) -> list[str]:
-    """Return the paths of the index, which must be the files that are there but the flag."""
-    path = folder / "index.json"
-    if not path.is_file():
-        raise _contents_missing(folder, {path.name})
-    try:
-        index = read_json(path)
-    except Segment1BError as error:
-        raise _invalid_index(path, error.message) from None
-    problems = contracts.schemas.problems(contracts[BUNDLE].schema_ref, index)
-    if problems:
-        raise _invalid_index(path, problems[0])
-    paths = [entry["path"] for entry in index]
-    for one in paths:
-        if not _is_plain(one):
-            raise _invalid_index(path, f"path '{one}' is not a plain relative path")
-    for field in ("path", "artifact_id"):
-        values = [entry[field] for entry in index]
-        twice = sorted({value for value in values if values.count(value) > 1})
-        if twice:
-            raise _invalid_index(path, f"{field} '{twice[0]}' stands twice")
-    there = _files_below(folder)
-    absent = (set(paths) | _MINIMUM) - there
-    if absent:
-        raise _contents_missing(folder, absent)
-    unlisted = there - set(paths)
-    if unlisted:
-        raise _invalid_index(path, f"not in the index: {', '.join(sorted(unlisted))}")
-    return sorted(paths)
-
-
-def _is_plain(path: str) -> bool:
-    steps = path.split("/")
-    plain = path.isascii() and path.isprintable() and "\\" not in path and ":" not in path
-    return plain and not any(step in ("", ".", "..") for step in steps)
-
-
-def _files_below(folder: Path) -> set[str]:
-    there = set()
-    for base, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            if (Path(base) / name).is_symlink():
-                raise _invalid_index(folder, f"{Path(base) / name} is a symbolic link")
-        there |= {(Path(base) / name).relative_to(folder).as_posix() for name in files}
-    return there - {FLAG}
-
-
-def _invalid_index(path: Path, what: str) -> Segment1BError:
-    return Segment1BError(
-        "E909_INDEX_INVALID",
-        f"{path}: {what}",
-        "restore the bundle from its source, or run S9 again",
-        path=str(path),
-    )
-
-
-def _contents_missing(folder: Path, names: set[str]) -> Segment1BError:
-    return Segment1BError(
-        "E908_BUNDLE_CONTENTS_MISSING",
-        f"{folder} lacks {', '.join(sorted(names))}",
-        "restore the bundle from its source, or run S9 again",
-        path=str(folder),
-    )
 
 
 def _said(folder: Path) -> dict[str, Any]:
@@ -327,7 +220,7 @@ def _check_egress(
     """Check that the site files are byte for byte those of egress_checksums.json."""
     path = bundle / "egress_checksums.json"
     said = read_json(path)
-    problems = contracts.schemas.problems(_CHECKSUMS, said)
+    problems = contracts.schemas.problems(CHECKSUMS_SCHEMA, said)
     if problems or said["dataset_id"] != EGRESS:
         raise _mismatch(path, f"{path}: {problems[0] if problems else said['dataset_id']}")
     relative = contracts[EGRESS].locate(tokens)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity, canonical_json, sha256_hex
+from segment1b.identity import Identity, canonical_json
 from segment1b.ingress.outlets import (
     MAX_OUTLETS,
     Int64s,
@@ -25,6 +25,7 @@ from segment1b.ingress.outlets import (
     letters,
     strings,
 )
+from segment1b.storage.bundles import FLAG, flag_line, joined_digest
 from segment1b.storage.durable import (
     coded_os_errors,
     fsync_file,
@@ -38,7 +39,6 @@ from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files, key_words, take_receipt
 
 PRODUCER = "segment1b outlets import"
-FLAG = "_passed.flag"
 _DIGITS = len(str(MAX_OUTLETS))
 _POWERS = 10 ** np.arange(_DIGITS - 1, -1, -1)
 _INDEX_KINDS = {"egress_checksums.json": "table"}
@@ -397,7 +397,7 @@ def _bundle_files(tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> d
         for name in names
     ]
     files = {name: canonical_json(documents[name]) for name in names}
-    files[FLAG] = f"sha256_hex = {sha256_hex(b''.join(files.values()))}\n".encode()
+    files[FLAG] = flag_line(joined_digest(files))
     return files
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,22 +13,23 @@ import pyarrow.compute as pc
 from segment1b.errors import Segment1BError
 from segment1b.evidence.failures import utc_now
 from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, open_bundle
 from segment1b.storage.durable import read_json
 from segment1b.storage.ingress import ingress_groups
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
 
-FLAG = "_passed.flag"
-_FLAG_LINE = re.compile(rb"sha256_hex = ([0-9a-f]{64})\n?\Z")
-_MINIMUM = {
-    "MANIFEST.json",
-    "parameter_hash_resolved.json",
-    "manifest_fingerprint_resolved.json",
-    "rng_accounting.json",
-    "s9_summary.json",
-    "egress_checksums.json",
-    "index.json",
-}
+_RULES = BundleRules(
+    absent="E_BUNDLE_MISSING",
+    index_absent="E_INDEX_MISSING",
+    index_invalid="E_INDEX_INVALID",
+    contents_missing="E_INDEX_INVALID",
+    flag_absent="E_PASS_MISSING",
+    flag_format="E_FLAG_FORMAT_INVALID",
+    flag_hash="E_FLAG_HASH_MISMATCH",
+    minimum=MINIMUM,
+    hint="restore 1A's bundle byte for byte, or import a list with 'segment1b outlets import'",
+)
 _FILES = (
     "iso3166_canonical_2024",
     "world_countries",
@@ -38,8 +37,6 @@ _FILES = (
     "tz_world_2025a",
     "parameter_policy_1B",
 )
-_INDEX_SCHEMA = "schemas.ingress.layer1.yaml#/validation/bundle_index"
-_CHECKSUM_SCHEMA = "schemas.ingress.layer1.yaml#/validation/egress_checksums"
 
 
 class S0Gate:
@@ -136,102 +133,10 @@ def bundle_files(run: Run) -> tuple[list[str], str]:
     )
     closed.dataset("validation_bundle_1A")
     folder = bundle_folder(run)
-    if not folder.is_dir():
-        raise Segment1BError(
-            "E_BUNDLE_MISSING",
-            f"no validation bundle at {folder}",
-            "bring 1A's bundle, or import an outlet list with 'segment1b outlets import'",
-            path=str(folder),
-        )
-    files = _indexed_files(run, folder)
-    flag = _flag(folder)
-    _, whole = hash_files(folder, files)
-    if whole != flag:
-        raise Segment1BError(
-            "E_FLAG_HASH_MISMATCH",
-            f"the files of {folder} hash to {whole}, its flag says {flag}",
-            "the bundle was changed after it passed: restore it from 1A",
-            path=str(folder),
-        )
+    files, flag = open_bundle(run.contracts, folder, _RULES)
     for token in ("parameter_hash", "manifest_fingerprint"):
         _check_token(run, folder / f"{token}_resolved.json", token)
     return files, flag
-
-
-def _indexed_files(run: Run, folder: Path) -> list[str]:
-    path = folder / "index.json"
-    if not path.is_file():
-        raise Segment1BError(
-            "E_INDEX_MISSING", f"{path} is absent", "restore the bundle from 1A", path=str(path)
-        )
-    try:
-        index = read_json(path)
-    except Segment1BError as error:
-        raise _invalid_index(path, error.message) from None
-    problems = run.contracts.schemas.problems(_INDEX_SCHEMA, index)
-    if problems:
-        raise _invalid_index(path, problems[0])
-    paths = [entry["path"] for entry in index]
-    for one in paths:
-        # Letters, digits and slashes alone could leave the folder only through these.
-        if (
-            not one.isascii()
-            or one.startswith("/")
-            or "\\" in one
-            or ":" in one
-            or any(step in ("", ".", "..") for step in one.split("/"))
-        ):
-            raise _invalid_index(path, f"path '{one}' is not a plain relative path")
-    for field in ("path", "artifact_id"):
-        values = [entry[field] for entry in index]
-        twice = sorted({value for value in values if values.count(value) > 1})
-        if twice:
-            raise _invalid_index(path, f"{field} '{twice[0]}' stands twice")
-    there = _files_below(folder, path)
-    for what, names in (
-        ("not in the index", there - set(paths)),
-        ("indexed but absent", set(paths) - there),
-        ("missing from the bundle's minimum", _MINIMUM - set(paths)),
-    ):
-        if names:
-            raise _invalid_index(path, f"{what}: {', '.join(sorted(names))}")
-    return sorted(paths)
-
-
-def _files_below(folder: Path, index: Path) -> set[str]:
-    there = set()
-    for base, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            if (Path(base) / name).is_symlink():
-                raise _invalid_index(index, f"{Path(base) / name} is a symbolic link")
-        there |= {(Path(base) / name).relative_to(folder).as_posix() for name in files}
-    return there - {FLAG}
-
-
-def _invalid_index(path: Path, what: str) -> Segment1BError:
-    return Segment1BError(
-        "E_INDEX_INVALID", f"{path}: {what}", "restore the bundle from 1A", path=str(path)
-    )
-
-
-def _flag(folder: Path) -> str:
-    path = folder / FLAG
-    if not path.is_file():
-        raise Segment1BError(
-            "E_PASS_MISSING",
-            f"{path} is absent: 1A did not pass",
-            "let 1A's validation pass first",
-            path=str(path),
-        )
-    line = _FLAG_LINE.match(path.read_bytes())
-    if line is None:
-        raise Segment1BError(
-            "E_FLAG_FORMAT_INVALID",
-            f"{path} is not 'sha256_hex = <64 hex digits>'",
-            "restore the flag from 1A, byte for byte",
-            path=str(path),
-        )
-    return line.group(1).decode()
 
 
 def _check_token(run: Run, path: Path, token: str) -> None:
@@ -255,7 +160,7 @@ def check_outlet_digests(run: Run, reader: Reader) -> tuple[tuple[str, int, str]
     folder = reader.file("outlet_catalogue")
     path = bundle_folder(run) / "egress_checksums.json"
     said = read_json(path)
-    problems = run.contracts.schemas.problems(_CHECKSUM_SCHEMA, said)
+    problems = run.contracts.schemas.problems(CHECKSUMS_SCHEMA, said)
     if problems:
         raise _mismatch(path, f"{path}: {problems[0]}")
     for token in ("seed", "manifest_fingerprint"):

@@ -8,12 +8,12 @@ from typing import Any
 
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.states.protocol import Run
+from segment1b.storage.bundles import FLAG, flag_line
 from segment1b.storage.durable import fsync_file, read_json
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
 from segment1b.validators.acceptance import Acceptance
 
-FLAG = "_passed.flag"
 _DATASETS = (
     "s4_alloc_plan",
     "s5_site_tile_assignment",
@@ -82,7 +82,7 @@ def write_bundle(
 def write_flag(folder: Path) -> str:
     """Write the flag over the indexed files in ASCII order; return its hex digits."""
     digest = hash_files(folder, list(_KINDS))[1]
-    (folder / FLAG).write_bytes(f"sha256_hex = {digest}\n".encode())
+    (folder / FLAG).write_bytes(flag_line(digest))
     fsync_file(folder / FLAG)
     return digest
 

@@ -1,0 +1,140 @@
+"""Validation bundles: one law of index and flag opens 1A's bundle and 1B's own.
+
+The index lists every file below the folder but the flag, each once, itself included; the flag holds
+the SHA-256 of their bytes joined in ASCII order of path.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from segment1b.contracts import Contracts
+from segment1b.errors import Segment1BError
+from segment1b.identity import sha256_hex
+from segment1b.storage.durable import coded_os_errors, read_json
+from segment1b.storage.receipts import hash_files
+
+FLAG = "_passed.flag"
+INDEX_SCHEMA = "schemas.ingress.layer1.yaml#/validation/bundle_index"
+CHECKSUMS_SCHEMA = "schemas.ingress.layer1.yaml#/validation/egress_checksums"
+MINIMUM = frozenset(
+    {
+        "MANIFEST.json",
+        "parameter_hash_resolved.json",
+        "manifest_fingerprint_resolved.json",
+        "rng_accounting.json",
+        "s9_summary.json",
+        "egress_checksums.json",
+        "index.json",
+    }
+)
+_FLAG_LINE = re.compile(rb"sha256_hex = ([0-9a-f]{64})\n?\Z")
+
+
+@dataclass(frozen=True)
+class BundleRules:
+    """Whose bundle it is: the codes of what can be wrong, its least files, what to do."""
+
+    absent: str
+    index_absent: str
+    index_invalid: str
+    contents_missing: str
+    flag_absent: str
+    flag_format: str
+    flag_hash: str
+    minimum: frozenset[str]
+    hint: str
+
+    def error(self, code: str, path: Path, what: str) -> Segment1BError:
+        """Return the error for something at a path."""
+        return Segment1BError(code, f"{path} {what}", self.hint, path=str(path))
+
+
+def flag_line(digest: str) -> bytes:
+    """Return the bytes of a flag for the hex digits of its digest."""
+    return f"sha256_hex = {digest}\n".encode()
+
+
+def joined_digest(files: dict[str, bytes]) -> str:
+    """Return the digest that a flag holds, over files given by path."""
+    return sha256_hex(b"".join(files[name] for name in sorted(files)))
+
+
+def open_bundle(contracts: Contracts, folder: Path, rules: BundleRules) -> tuple[list[str], str]:
+    """Check a bundle's index and flag; return the indexed paths and the flag's hex digits.
+
+    Raises:
+        Segment1BError: the rules' codes.
+    """
+    if not folder.is_dir():
+        raise rules.error(rules.absent, folder, "is absent: nothing has passed here")
+    names = _indexed(contracts, folder, rules)
+    path = folder / FLAG
+    if not path.is_file():
+        raise rules.error(rules.flag_absent, path, "is absent: this has not passed")
+    with coded_os_errors(path):
+        line = _FLAG_LINE.match(path.read_bytes())
+    if line is None:
+        raise rules.error(rules.flag_format, path, "is not 'sha256_hex = <64 hex digits>'")
+    flag = line.group(1).decode()
+    with coded_os_errors(folder):
+        whole = hash_files(folder, names)[1]
+    if whole != flag:
+        what = f"was changed after it passed: its files hash to {whole}, its flag says {flag}"
+        raise rules.error(rules.flag_hash, folder, what)
+    return names, flag
+
+
+def _indexed(contracts: Contracts, folder: Path, rules: BundleRules) -> list[str]:
+    path = folder / "index.json"
+    if not path.is_file():
+        raise rules.error(rules.index_absent, path, "is absent")
+    try:
+        index = read_json(path)
+    except Segment1BError as error:
+        raise rules.error(rules.index_invalid, path, f"is unreadable: {error.message}") from None
+    problems = contracts.schemas.problems(INDEX_SCHEMA, index)
+    if problems:
+        raise rules.error(rules.index_invalid, path, f"does not fit its schema: {problems[0]}")
+    paths = [entry["path"] for entry in index]
+    for one in paths:
+        if not _is_plain(one):
+            raise rules.error(
+                rules.index_invalid, path, f"is wrong: path '{one}' is not a plain relative path"
+            )
+    for field in ("path", "artifact_id"):
+        values = [entry[field] for entry in index]
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if twice:
+            raise rules.error(
+                rules.index_invalid, path, f"is wrong: {field} '{twice[0]}' stands twice"
+            )
+    there = _files_below(folder, path, rules)
+    for code, what, lost in (
+        (rules.index_invalid, "not in the index", there - set(paths)),
+        (rules.contents_missing, "indexed but absent", set(paths) - there),
+        (rules.contents_missing, "missing from the bundle's minimum", rules.minimum - set(paths)),
+    ):
+        if lost:
+            raise rules.error(code, path, f"is wrong: {what}: {', '.join(sorted(lost))}")
+    return sorted(paths)
+
+
+def _is_plain(path: str) -> bool:
+    # Letters, digits and slashes alone could leave the folder only through these.
+    plain = path.isascii() and path.isprintable() and "\\" not in path and ":" not in path
+    return plain and not any(step in ("", ".", "..") for step in path.split("/"))
+
+
+def _files_below(folder: Path, index: Path, rules: BundleRules) -> set[str]:
+    there = set()
+    for base, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if (Path(base) / name).is_symlink():
+                what = f"is wrong: {Path(base) / name} is a symbolic link"
+                raise rules.error(rules.index_invalid, index, what)
+        there |= {(Path(base) / name).relative_to(folder).as_posix() for name in files}
+    return there - {FLAG}
