@@ -87,7 +87,7 @@ class S5Assignment:
         rows: list[pa.Table] = []
         events: list[pa.Table] = []
         used: dict[str, UInt64s] = {}
-        ties = pairs = 0
+        ties = pairs = mismatches = 0
         for code in shard.countries:
             sites = _sites(code, staged_rows(run, "s4_alloc_plan", _PLAN, code))
             pairs += len(sites.quota)
@@ -99,6 +99,8 @@ class S5Assignment:
                 tile, tied = permuted(sites, word)
                 ties += tied
                 events += _tables(run, EVENTS, code, sites, {"word": word})
+            dealt = tile[np.lexsort((tile, sites.pair))]
+            mismatches += int(np.count_nonzero(dealt != sites.tile))
             rows += _tables(run, "s5_site_tile_assignment", code, sites, {"tile_id": tile})
         check_index(reader, shard, used, "E505_TILE_NOT_IN_INDEX")
         for dataset_id, tables in (("s5_site_tile_assignment", rows), (EVENTS, events)):
@@ -108,7 +110,12 @@ class S5Assignment:
                 tables,
                 len(shard.countries),
             )
-        counters = {"pairs": pairs, "ties": ties, "events": sum(t.num_rows for t in events)}
+        counters = {
+            "pairs": pairs,
+            "ties": ties,
+            "mismatches": mismatches,
+            "events": sum(t.num_rows for t in events),
+        }
         return ShardResult(sum(t.num_rows for t in rows), counters, reader.bytes_read)
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
@@ -127,7 +134,7 @@ class S5Assignment:
             "pairs_total": sum(result.counters["pairs"] for result in results),
             "rng_events_emitted": sum(result.counters["events"] for result in results),
             "ties_broken_total": sum(result.counters["ties"] for result in results),
-            "quota_mismatches": 0,
+            "quota_mismatches": sum(result.counters["mismatches"] for result in results),
             "dup_sites": 0,
             "tile_not_in_index": 0,
             "fk_country_violations": 0,

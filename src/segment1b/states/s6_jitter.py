@@ -30,7 +30,7 @@ from segment1b.states.by_country import (
     staged_rows,
 )
 from segment1b.states.protocol import Report, Run, ShardResult
-from segment1b.states.s6_points import Points, place_sites
+from segment1b.states.s6_points import Points, outside, place_sites
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.gather import write_piece
 from segment1b.storage.parts import GROUP_ROWS, constant
@@ -89,8 +89,10 @@ class S6Jitter:
         tables: dict[str, list[pa.Table]] = {"s6_site_jitter": [], EVENTS: []}
         counters = {}
         for code, rows in sites.items():
-            points = _place(run, code, shapes[code], rows, used[code], bounds[code])
-            counters[code] = _counters(points)
+            # A copy of the shape for this call alone: threads must not share one.
+            country = Country(shapes[code])
+            points = _place(run, code, country, rows, used[code], bounds[code])
+            counters[code] = _counters(points, outside(country, points))
             _add_tables(run, code, rows, points, tables)
         for dataset_id, own in tables.items():
             write_piece(
@@ -126,8 +128,8 @@ class S6Jitter:
                 "lanes": _lane_sums(counters),
             },
             "fk_tile_index_failures": 0,
-            "point_outside_pixel": 0,
-            "point_outside_country": 0,
+            "point_outside_pixel": sum(own["outside_pixel"] for own in counters.values()),
+            "point_outside_country": sum(own["outside_country"] for own in counters.values()),
             "path_embed_mismatches": 0,
             "interior_tiles": sum(own["interior"] for own in counters.values()),
             "border_tiles": sum(own["border"] for own in counters.values()),
@@ -150,7 +152,7 @@ def _read_shapes(path: Path, _mtime: int, _size: int) -> dict[str, MultiPolygon]
 
 
 def _place(
-    run: Run, code: str, shape: MultiPolygon, rows: Records, used: UInt64s, bounds: Records
+    run: Run, code: str, country: Country, rows: Records, used: UInt64s, bounds: Records
 ) -> Points:
     tiles = Tiles(*(bounds[name].copy() for name in BOUNDS))
     sites = (
@@ -158,12 +160,10 @@ def _place(
         rows["site_order"].copy(),
         np.searchsorted(used, rows["tile_id"]),
     )
-    # A copy of the shape for this call alone: threads must not share one.
-    country = Country(shape)
     return place_sites(run.identity.seed, code, country, run.policy.jitter, sites, tiles, used)
 
 
-def _counters(points: Points) -> dict[str, Any]:
+def _counters(points: Points, outside_of: tuple[int, int]) -> dict[str, Any]:
     attempts, often = np.unique(points.blocks, return_counts=True)
     interior = int(np.count_nonzero(points.interior))
     return {
@@ -173,6 +173,8 @@ def _counters(points: Points) -> dict[str, Any]:
         "histogram": dict(zip(attempts.tolist(), often.tolist(), strict=True)),
         "interior": interior,
         "border": len(points.interior) - interior,
+        "outside_pixel": outside_of[0],
+        "outside_country": outside_of[1],
     }
 
 

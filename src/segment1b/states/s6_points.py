@@ -97,6 +97,16 @@ def place_sites(
     return points
 
 
+def outside(country: Country, points: Points) -> tuple[int, int]:
+    """Count the points that lie outside their tile, and outside their country (no shortcut)."""
+    tiles = points.tiles.at(points.tile)
+    lon, lat = point(points.d_lon, points.d_lat, tiles)
+    return (
+        int(np.count_nonzero(~inside_tile(lon, lat, tiles))),
+        int(np.count_nonzero(~country.contains(lon, lat))),
+    )
+
+
 def _rounds(
     seed: int,
     code: str,

@@ -101,9 +101,14 @@ class S7Synthesis:
             tile = np.searchsorted(used[code], rows["tile_id"])
             tiles = Tiles(*(bounds[code][name][tile] for name in BOUNDS))
             lon, lat = point(rows["delta_lon_deg"], rows["delta_lat_deg"], tiles)
-            _check_inside(code, rows, inside_tile(lon, lat, tiles))
+            inside = inside_tile(lon, lat, tiles)
+            _check_inside(code, rows, inside)
             tables += _tables(run, code, rows, lon, lat)
-            counters[code] = {"sites": len(rows), "tiles": len(used[code])}
+            counters[code] = {
+                "sites": len(rows),
+                "tiles": len(used[code]),
+                "inside": int(np.count_nonzero(inside)),
+            }
         path = run.staged("s7_site_synthesis", shard.number)
         write_piece(path, run.contracts["s7_site_synthesis"], tables, len(shard.countries))
         return ShardResult(sum(t.num_rows for t in tables), counters, reader.bytes_read)
@@ -113,6 +118,7 @@ class S7Synthesis:
         reader = run.reader(self)
         counters = {code: own for r in results for code, own in r.counters.items()}
         sites = sum(result.rows for result in results)
+        inside = sum(own["inside"] for own in counters.values())
         receipt = read_json(reader.file("s0_gate_receipt_1B"))
         body: dict[str, Any] = {
             **run.identity.tokens,
@@ -126,8 +132,8 @@ class S7Synthesis:
             "parity_s5_s6_ok": reader.partition("s6_site_jitter").receipt.rows == sites,
             "fk_tile_ok_count": sites,
             "fk_tile_fail_count": 0,
-            "inside_pixel_ok_count": sites,
-            "inside_pixel_fail_count": 0,
+            "inside_pixel_ok_count": inside,
+            "inside_pixel_fail_count": sites - inside,
             "coverage_1a_ok_count": sites,
             "coverage_1a_miss_count": 0,
             "excluded_by_policy": _excluded(reader),
