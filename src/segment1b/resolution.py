@@ -13,7 +13,8 @@ from segment1b.config import Policy, RunSettings, load_policy, parameter_hash
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
-from segment1b.ingress.bundle import imported, issue, pairs_of
+from segment1b.ingress.bundle import imported, issue
+from segment1b.ingress.catalogue import pairs_of
 from segment1b.ingress.outlets import Pairs, read_outlets
 from segment1b.reference import embedded
 from segment1b.reference.laying import SURFACES, is_embedded, lay_at_resolution, lay_embedded
