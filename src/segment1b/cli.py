@@ -72,44 +72,35 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, warnings only.")] = False,
 ) -> None:
     """Run the states; with no option the embedded world, into ./segment1b-data."""
-    from pydantic import ValidationError
+    from segment1b import console, scenario
+    from segment1b.config import run_settings
 
-    from segment1b import console
-    from segment1b.config import RunSettings
-    from segment1b.pipeline import run_pipeline
-
-    try:
-        asked = RunSettings(
-            data_root=data_root,
-            outlets=outlets,
-            seed=seed,
-            parameter_hash=parameter_hash,
-            manifest_fingerprint=manifest_fingerprint,
-            validation_bundle=validation_bundle,
-            dictionary=dictionary,
-            policy_files=tuple(policy or ()),
-            settings=tuple(settings or ()),
-            skip_s0=skip_s0,
-            workers=workers,
-            s1_workers=s1_workers,
-            s4_workers=s4_workers,
-            engine=engine,  # type: ignore[arg-type]
-            from_state=from_state,
-            to_state=to_state,
-            merchant_summaries=merchant_summaries,
-            verify=verify,
-            wait_seconds=wait,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Segment1BError(
-            "E_USAGE",
-            f"--{'.'.join(str(s) for s in first['loc'])}: {first['msg']}".replace("_", "-"),
-            "see --help",
-        ) from None
+    asked = run_settings(
+        {
+            "data_root": data_root,
+            "outlets": outlets,
+            "seed": seed,
+            "parameter_hash": parameter_hash,
+            "manifest_fingerprint": manifest_fingerprint,
+            "validation_bundle": validation_bundle,
+            "dictionary": dictionary,
+            "policy_files": tuple(policy or ()),
+            "settings": tuple(settings or ()),
+            "skip_s0": skip_s0,
+            "workers": workers,
+            "s1_workers": s1_workers,
+            "s4_workers": s4_workers,
+            "engine": engine,
+            "from_state": from_state,
+            "to_state": to_state,
+            "merchant_summaries": merchant_summaries,
+            "verify": verify,
+            "wait_seconds": wait,
+        }
+    )
     console.set_up_logs(log_format, quiet=quiet)
     with console.progress(log_format, quiet=quiet) as progress:
-        result = run_pipeline(asked, progress)
+        result = scenario.run(asked, progress)
     if as_json:
         console.print_json(console.run_summary(result))
     else:

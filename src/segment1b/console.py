@@ -23,7 +23,8 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from segment1b.errors import Segment1BError
-from segment1b.pipeline import Outcome, Progress, RunResult
+from segment1b.outcome import Outcome, RunResult
+from segment1b.pipeline import Progress
 
 LOG = logging.getLogger("segment1b")
 COLLAPSE_WARNING = 0.5
