@@ -45,7 +45,7 @@ class PrepPolicy(_PolicySection):
 class AllocationPolicy(_PolicySection):
     """Which law turns weights into whole sites (S4)."""
 
-    law: Literal["largest_remainder", "stable"]
+    law: Literal["largest_remainder", "systematic", "stable", "balanced"]
 
 
 class JitterPolicy(_PolicySection):

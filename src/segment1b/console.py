@@ -239,5 +239,5 @@ def _print_plan(out: Console, outcome: Outcome) -> None:
     if report["collapse_index"] < COLLAPSE_WARNING:
         out.print(
             f"[yellow]Outlets pile up (collapse index below {COLLAPSE_WARNING}):[/] "
-            "the law 'stable' avoids it (--set allocation.law=stable)"
+            "the laws 'stable', 'systematic' and 'balanced' avoid it (--set allocation.law=stable)"
         )
