@@ -21,8 +21,8 @@ from reference_sources.countries import (
     with_small_territories,
 )
 from reference_sources.population import population_raster
-from segment1b.reference.files import write_shapes
 from reference_sources.time_zones import time_zones
+from segment1b.reference.files import write_shapes
 
 DEGREES = (0.05, 0.1)
 

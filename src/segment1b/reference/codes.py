@@ -112,9 +112,9 @@ def read_code_list(path: Path, renamed: Mapping[str, str]) -> pa.Table:
     if "numeric" in columns:
         columns["numeric"] = [t.zfill(3) if t.isdigit() else t for t in columns["numeric"]]
     _check_codes(path, columns)
-    return pa.table({name: pa.array(texts, pa.string()) for name, texts in columns.items()}).sort_by(
-        "country_iso"
-    )
+    return pa.table(
+        {name: pa.array(texts, pa.string()) for name, texts in columns.items()}
+    ).sort_by("country_iso")
 
 
 def _header(path: Path) -> list[str]:
@@ -131,7 +131,9 @@ def _check_codes(path: Path, columns: Mapping[str, list[str]]) -> None:
             if not text and name != "country_iso":
                 continue
             if not form.fullmatch(text):
-                raise _invalid(path, f"line {line}: '{text}' is no {name}", "ISO 3166-1, upper case")
+                raise _invalid(
+                    path, f"line {line}: '{text}' is no {name}", "ISO 3166-1, upper case"
+                )
             if text in lines:
                 raise _invalid(
                     path, f"line {line}: {text} stands in line {lines[text]} too", "list it once"

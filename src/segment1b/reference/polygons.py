@@ -74,11 +74,11 @@ def draw_mended(features: Features, keys: Sequence[str]) -> Drawn:
             pieces = valid_pieces(geometry)
         except ValueError as error:
             try:
-                pieces = _mended(geometry)
+                drawn, pieces = _mended(geometry)
             except ValueError:
                 flaws.append((row, key, str(error)))
                 continue
-            before, after = (float(area_km2(as_)[0]) for as_ in ([geometry], [unite(pieces)]))
+            before, after = area_km2([drawn, unite(pieces)]).tolist()
             repairs.append(Repair(row, key, str(error), before, after))
         parts.setdefault(key, []).append(pieces)
     if flaws:
@@ -86,13 +86,14 @@ def draw_mended(features: Features, keys: Sequence[str]) -> Drawn:
     return Drawn(_dissolved(parts), repairs)
 
 
-def _mended(geometry: Any) -> list[Polygon]:
+def _mended(geometry: Any) -> tuple[MultiPolygon, list[Polygon]]:
+    """Return a geometry's polygons as drawn, date line undone, and mended."""
     kept = _polygons(geometry)
     if not kept or not np.isfinite(shapely.get_coordinates(kept)).all():
         raise ValueError("nothing to mend")
     flat = unwrapped(MultiPolygon(kept))
     pieces = _polygons(shapely.make_valid(flat, method="structure", keep_collapsed=False))
-    return valid_pieces(MultiPolygon(pieces))
+    return flat, valid_pieces(MultiPolygon(pieces))
 
 
 def _polygons(geometry: Any) -> list[Polygon]:
@@ -117,7 +118,9 @@ def _dissolved(parts: dict[str, list[list[Polygon]]]) -> dict[str, MultiPolygon]
 def _refused(
     features: Features, flaws: Sequence[tuple[int, str, str]], hint: str
 ) -> Segment1BError:
-    listed = "; ".join(f"row {row}, {key or 'no key'}: {what}" for row, key, what in flaws[:_LISTED])
+    listed = "; ".join(
+        f"row {row}, {key or 'no key'}: {what}" for row, key, what in flaws[:_LISTED]
+    )
     more = f"; and {len(flaws) - _LISTED} more" if len(flaws) > _LISTED else ""
     row, key, _ = flaws[0]
     return Segment1BError(

@@ -107,7 +107,7 @@ def _read_vector(path: Path, column: str, layer: str | None) -> Features:
 def _layer(path: Path, layers: Sequence[str], wanted: str | None) -> str:
     if wanted is None and len(layers) == 1:
         return layers[0]
-    if wanted in layers:
+    if wanted is not None and wanted in layers:
         return wanted
     what = "has several layers" if wanted is None else f"has no layer {wanted}"
     raise _schema(path, f"{what}: {', '.join(layers)}", "choose one with --layer NAME")
@@ -178,7 +178,11 @@ def _check_crs(path: Path, layer: str, crs: str | None) -> None:
 
 def _mismatch(path: Path, layer: str, crs: str, *, known: bool) -> Segment1BError:
     words = ["ogr2ogr", *([] if known else ["-s_srs", "<its CRS>"]), "-t_srs", "EPSG:4326"]
-    words += [str(path.with_name(f"{path.stem}_wgs84.gpkg")), str(path), *([layer] if layer else [])]
+    words += [
+        str(path.with_name(f"{path.stem}_wgs84.gpkg")),
+        str(path),
+        *([layer] if layer else []),
+    ]
     return Segment1BError(
         "E007_CRS_MISMATCH",
         f"{path} is in {crs or 'no CRS'}, not in EPSG:4326 or OGC:CRS84",
@@ -193,8 +197,8 @@ def _texts(values: npt.NDArray[Any]) -> list[str]:
     for value in values.tolist():
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        missing = value is None or value != value  # noqa: PLR0124 - NaN
-        texts.append("" if missing else str(value).strip())
+        # What is not equal to itself is a number that is none.
+        texts.append("" if value is None or value != value else str(value).strip())
     return texts
 
 
