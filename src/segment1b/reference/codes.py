@@ -103,7 +103,7 @@ def read_code_list(path: Path, renamed: Mapping[str, str]) -> pa.Table:
         wanted = renamed.get(name, name)
         if wanted in table.column_names:
             columns[name] = [text.strip() for text in table.column(wanted).to_pylist()]
-        elif name == "country_iso" or name in renamed:
+        elif name == "country_iso" or wanted != name:
             raise _invalid(
                 path,
                 f"has no column {wanted}; it has {', '.join(table.column_names)}",

@@ -2,7 +2,8 @@
 
 The grid is the raster's own: S1 lists the cells that it has, so a raster of one country makes tiles
 there and nowhere else. Cells must be square and divide 180 degrees. A step that was written with
-few digits is taken for the exact one when no edge moves by more than a hundredth of a cell.
+few digits is taken for the exact one when it differs by less than a millionth and no edge moves by
+more than a hundredth of a cell.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from segment1b.reference.resample import write_refusal
 
 _TILE: Final = 256
 #: Cells of a window, 8 bytes each at most.
-_PIECE: Final = 1 << 21
+_PIECE: Final = 1 << 19
 #: Share of a cell by which an edge may move when the step is made exact.
 _DRIFT: Final = 0.01
+#: Relative difference of a step written with few digits from the exact one.
+_STEP: Final = 1e-6
 #: Above this many people a cell's micro-persons are no whole number in float64.
 _MOST: Final = 2.0**53 / MICRO
 
@@ -116,8 +119,12 @@ def _exact(path: Path, grid: Grid, band: int) -> Grid:
     cells = max(1, round(180.0 / grid.a))
     step = 180.0 / cells
     allowed = _DRIFT * step
-    if abs(grid.a - step) * grid.ncols > allowed or abs(grid.b - step) * grid.nrows > allowed:
-        oblong = abs(grid.a - grid.b) * max(grid.nrows, grid.ncols) > allowed
+
+    def differs(one: float, other: float, cells: int) -> bool:
+        return abs(one - other) > min(_STEP * step, allowed / cells)
+
+    if differs(grid.a, step, grid.ncols) or differs(grid.b, step, grid.nrows):
+        oblong = differs(grid.a, grid.b, max(grid.nrows, grid.ncols))
         what = "are not square" if oblong else "do not divide 180 degrees"
         raise Segment1BError(
             "E002_RASTER_MISMATCH",

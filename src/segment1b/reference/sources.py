@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import warnings
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ from segment1b.storage.receipts import hash_files
 _PARQUET: Final = (".parquet", ".geoparquet", ".pq")
 #: A Shapefile is several files of one name.
 _SHAPEFILE: Final = (".shp", ".shx", ".dbf", ".prj", ".cpg")
+_SHP_HEADER: Final = 100
 _RESTORE: Final = "restore the file from its source"
 
 
@@ -91,6 +94,7 @@ def _read_vector(path: Path, column: str, layer: str | None) -> Features:
     import pyogrio
     from pyogrio.raw import read
 
+    _check_length(path)
     with _coded(path) as notes:
         named = _layer(path, [str(one) for one in pyogrio.list_layers(path)[:, 0]], layer)
         info = pyogrio.read_info(path, layer=named)
@@ -102,6 +106,32 @@ def _read_vector(path: Path, column: str, layer: str | None) -> Features:
         _, _, geometries, fields = read(path, layer=named, columns=[column], force_2d=True)
         shapes = _shapes(geometries)
     return Features(path, named, column, _texts(fields[0]), shapes, sorted({*notes, *more}))
+
+
+def _check_length(path: Path) -> None:
+    """Refuse a Shapefile, in a zip archive too, that is shorter than its header says.
+
+    GDAL reads what is cut off as rows without geometry.
+    """
+    found: list[tuple[str, int, bytes]] = []
+    try:
+        if path.suffix.lower() == ".shp":
+            with path.open("rb") as file:
+                found = [(path.name, path.stat().st_size, file.read(_SHP_HEADER))]
+        elif path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                for member in archive.infolist():
+                    if member.filename.lower().endswith(".shp"):
+                        with archive.open(member) as file:
+                            head = file.read(_SHP_HEADER)
+                        found.append((member.filename, member.file_size, head))
+    except (OSError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise _unreadable(path, str(error)) from None
+    for name, size, head in found:
+        # The length stands in 16-bit words, high byte first.
+        said = 2 * int.from_bytes(head[24:28], "big")
+        if len(head) < _SHP_HEADER or said != size:
+            raise _unreadable(path, f"{name} is {size} bytes long, its header says {said}")
 
 
 def _layer(path: Path, layers: Sequence[str], wanted: str | None) -> str:
