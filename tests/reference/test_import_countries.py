@@ -183,7 +183,7 @@ def unwrapped(shape: MultiPolygon) -> MultiPolygon:
         ("FJ", "jumping"),
         ("NZ", "past 180"),
         ("NZ", "jumping"),
-        ("RU", "jumping"),
+        pytest.param("RU", "jumping", marks=pytest.mark.slow),
     ],
 )
 def test_a_country_across_the_date_line_is_cut_there(tmp_path: Path, code: str, drawn: str) -> None:
