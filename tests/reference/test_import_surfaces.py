@@ -232,7 +232,7 @@ def test_an_import_killed_at_any_moment_leaves_all_files_or_none(tmp_path: Path)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bring", "segment1b.reference.importing"])
     chance, seen = random.Random(1), set()
-    for number in range(6):
+    for number in range(4):
         root = tmp_path / f"root-{number}"
         child = context.Process(target=bring.import_some, args=(source, root))
         child.start()
