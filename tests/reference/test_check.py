@@ -166,3 +166,17 @@ def test_the_published_areas_name_their_source() -> None:
     assert len(rows) == 249
     assert {row["source"] for row in rows} == {"GeoNames", "CIA World Factbook"}
     assert all(row["area_km2"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    "surface", ["iso3166_canonical_2024", "tz_world_2025a", "population_raster_2025"]
+)
+def test_a_damaged_surface_is_named(tmp_path: Path, surface: str) -> None:
+    noise = np.random.default_rng(1).integers(0, 1 << 20, (180, 360)).astype("int32")
+    root = small(tmp_path / "root", noise, Affine(1, 0, -180, 0, -1, 90))
+    path = root / KNOWN[surface].locate({})
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(Segment1BError) as caught:
+        check(root, KNOWN, None, Bounds())
+    assert caught.value.code == "E_INPUT_UNREADABLE"
+    assert str(path) in caught.value.message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -14,8 +15,10 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import rasterio
 import shapely
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 from shapely import MultiPolygon
+from shapely.errors import GEOSException
 
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
@@ -118,7 +121,8 @@ def check(
         Segment1BError: E_REFERENCE_SURFACE_MISSING, and what S1 raises for bad surfaces.
     """
     paths = {dataset_id: _path(root, contracts, dataset_id) for dataset_id in SURFACES}
-    codes = read_codes(paths[ISO]).all
+    with _whole(paths[ISO]):
+        codes = read_codes(paths[ISO]).all
     shapes = read_countries(paths[COUNTRIES], set(codes))
     grid = read_grid(paths[RASTER])
     found: dict[str, Any] = {
@@ -145,6 +149,20 @@ def _path(root: Path, contracts: Contracts, dataset_id: str) -> Path:
             path=str(path),
         )
     return path
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Turn what a damaged surface makes a library say into E_INPUT_UNREADABLE."""
+    try:
+        yield
+    except (pa.ArrowException, RasterioError, OSError, KeyError, GEOSException) as error:
+        raise Segment1BError(
+            "E_INPUT_UNREADABLE",
+            f"{path} is not whole: {error}",
+            "restore it, or make the root anew",
+            path=str(path),
+        ) from None
 
 
 def _about(path: Path) -> dict[str, Any]:
@@ -184,7 +202,8 @@ def _areas(shapes: Shapes) -> list[dict[str, Any]]:
 
 
 def _without_zone(shapes: Shapes, path: Path) -> list[str]:
-    zones = shapely.from_wkb(pq.read_table(path, columns=["geom"])["geom"].to_pylist())
+    with _whole(path):
+        zones = shapely.from_wkb(pq.read_table(path, columns=["geom"])["geom"].to_pylist())
     parts, owner = shapely.get_parts(as_array(shapes.values()), return_index=True)
     # Pieces that lie in a zone's box are looked at one by one, and each country until one meets.
     tree, met = shapely.STRtree(zones), np.zeros(len(shapes), bool)
@@ -221,7 +240,7 @@ def _bands(path: Path, grid: Grid) -> Iterator[tuple[int, npt.NDArray[np.float64
     for top in range(0, grid.nrows, height):
         window = Window(0, top, grid.ncols, min(height, grid.nrows - top))
         # Opened anew for each band: blocks of an open file pile up in GDAL's cache.
-        with rasterio.open(path) as raster:
+        with _whole(path), rasterio.open(path) as raster:
             read = raster.read(1, window=window, masked=True)
         yield top, read.filled(0).astype(np.float64)
 
