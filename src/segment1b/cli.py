@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segment1b import cli_egress
+from segment1b import cli_egress, cli_reference
 from segment1b.errors import Segment1BError
 
 app = typer.Typer(
@@ -18,10 +18,8 @@ app = typer.Typer(
     help="Merchants' outlets on the planet: exact, reproducible, provable.",
 )
 outlets_app = typer.Typer(no_args_is_help=True, help="Bring outlet lists in.")
-reference_app = typer.Typer(no_args_is_help=True, help="Reference surfaces.")
 contracts_app = typer.Typer(no_args_is_help=True, help="Dictionary and schemas.")
 app.add_typer(outlets_app, name="outlets")
-app.add_typer(reference_app, name="reference")
 app.add_typer(contracts_app, name="contracts")
 
 DataRoot = Annotated[Path, typer.Option(help="Folder under which everything lies.")]
@@ -145,19 +143,6 @@ def outlets_import(
         print(f"{name:<21} {value}")
 
 
-@reference_app.command("build")
-def reference_build(
-    resolution_arcsec: Annotated[int, typer.Option(help="Cell size in arc-seconds.")],
-    data_root: DataRoot = ROOT,
-    dictionary: Dictionary = None,
-) -> None:
-    """Lay the embedded surfaces into a root at another resolution."""
-    from segment1b.resolution import build_reference
-
-    for dataset_id, path in build_reference(data_root, resolution_arcsec, dictionary).items():
-        print(f"{dataset_id:<25} {path}")
-
-
 @contracts_app.command("check")
 def contracts_check(dictionary: Dictionary = None) -> None:
     """Check that dictionary and schemas agree."""
@@ -271,6 +256,7 @@ for _state in _STATES:
 
 
 cli_egress.register(app)
+cli_reference.register(app)
 
 
 def exit_code(error: Segment1BError) -> int:
