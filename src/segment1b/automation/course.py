@@ -106,6 +106,8 @@ def _look(run: RunPlan, course: Course, traced: TracedProgress) -> None:
 def _look_after_failure(run: RunPlan, course: Course, traced: TracedProgress) -> None:
     """Do so for a run that failed, as far as its error names the identity."""
     assert course.error is not None
+    if "state" in course.error.scope:
+        traced.fail(course.error.scope["state"])
     if all(name in course.error.scope for name in TOKENS):
         course.identity = {name: course.error.scope[name] for name in TOKENS}
         try:

@@ -52,6 +52,11 @@ class TracedProgress:
         trace.ended_utc, trace.outcome = utc_now(), outcome
         self._shown.end(state, outcome)
 
+    def fail(self, state: str) -> None:
+        """Note which state has failed; one whose inputs are refused never began."""
+        if state not in self.states:
+            self._begin(state)
+
     def _begin(self, state: str) -> None:
         self.states[state] = StateTrace(utc_now())
         self._on_start(state, self.states[state].began_utc)
