@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -11,12 +12,15 @@ from pathlib import Path
 
 import pytest
 import typer
+from pydantic import BaseModel
 
-from segment1b.automation.plan import load_night
+from automation.conftest import Write, night, plan
+from segment1b.automation.plan import LineagePlan, Night, RunPlan, load_night
 from segment1b.cli import app
 
 REPOSITORY = Path(__file__).parents[2]
 UNITS = REPOSITORY / "docs" / "automation"
+README = (UNITS / "README.md").read_text(encoding="utf-8")
 SHIPPED = REPOSITORY / "config" / "runs" / "segment1b_nightly.yaml"
 
 
@@ -77,13 +81,13 @@ def test_the_schedulers_are_pinned(name: str) -> None:
 
 
 def test_the_shipped_file_stays_below_the_ignored_folder() -> None:
-    night = load_night(SHIPPED, {})
-    assert night.openlineage is not None
-    paths = [night.lock, night.summary, night.openlineage.to]
-    paths += [run.data_root for run in night.runs]
+    read = load_night(SHIPPED, {})
+    assert read.openlineage is not None
+    paths = [read.lock, read.summary, read.openlineage.to]
+    paths += [run.data_root for run in read.runs]
     assert {Path(str(path)).parts[0] for path in paths} == {"segment1b-data"}
     assert "segment1b-data/" in (REPOSITORY / ".gitignore").read_text().splitlines()
-    assert [run.checks for run in night.runs] == [("s3", "s4")]
+    assert [run.checks for run in read.runs] == [("s3", "s4")]
 
 
 def test_the_commented_example_of_the_shipped_file_can_be_used(tmp_path: Path) -> None:
@@ -91,10 +95,29 @@ def test_the_commented_example_of_the_shipped_file_can_be_used(tmp_path: Path) -
     at = lines.index("  # - name: own-list")
     lines[at:] = [line.replace("  # ", "  ", 1) for line in lines[at:]]
     (tmp_path / "n.yaml").write_text("\n".join(lines))
-    night = load_night(tmp_path / "n.yaml", {"SEGMENT1B_OUTLETS": "mine.csv"})
-    own = night.runs[1]
+    read = load_night(tmp_path / "n.yaml", {"SEGMENT1B_OUTLETS": "mine.csv"})
+    own = read.runs[1]
     assert (own.name, str(own.outlets), own.dp, len(own.checks)) == ("own-list", "mine.csv", 9, 10)
     assert own.overrides == ("allocation.law=largest_remainder", "prep.dp=9")
+
+
+def test_the_documented_program_reads_a_summary(desk: Path, write: Write) -> None:
+    summary = night(write(plan("a", "one", to_state="s0"), plan("b", "two", outlets="no.csv")))
+    (desk / "s.json").write_text(json.dumps(summary))
+    (program,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", program, "s.json"], capture_output=True, text=True)
+    assert done.stdout == "a passed None []\nb failed E_OUTLETS_INVALID []\n"
+
+
+def test_every_key_is_documented() -> None:
+    keys = {key for model in (RunPlan, Night) for key in keys_of(model)}
+    told = set(re.findall(r"`(\w+)`", README))
+    assert {key for key in keys if not key.endswith("_run_report")} <= told
+    assert set(keys_of(LineagePlan)) <= set(re.findall(r"^  (\w+):", README, re.MULTILINE))
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def script(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
