@@ -186,7 +186,7 @@ def test_a_copy_that_cannot_be_put_fails_its_run_alone(desk: Path, write: Write)
 
 
 def test_a_run_that_breaks_is_e_internal_and_the_next_goes_on(
-    desk: Path, write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    desk: Path, write: Write, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = scenario.run
 
@@ -196,11 +196,14 @@ def test_a_run_that_breaks_is_e_internal_and_the_next_goes_on(
         return real(settings, *rest)
 
     monkeypatch.setattr(scenario, "run", breaks_once)
-    summary = night(write(plan("first", "two"), plan("second", "one")))
+    path = write(plan("first", "two"), plan("second", "one"))
+    done = command("--config", path, "--json", "--log-format", "json")
+    summary = json.loads(done.stdout)
     assert [run["status"] for run in summary["runs"]] == ["failed", "passed"]
     error = summary["runs"][0]["error"]
     assert (error["code"], error["message"]) == ("E_INTERNAL", "ZeroDivisionError: by zero")
-    assert "Traceback" in caplog.text
+    (line,) = (text for text in done.stderr.splitlines() if "broke" in text)
+    assert 'ZeroDivisionError("by zero")' in json.loads(line)["traceback"]
 
 
 def test_an_interrupt_ends_the_night_with_a_summary(
