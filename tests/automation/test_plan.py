@@ -127,6 +127,7 @@ def test_policy_files_are_one_or_several(tmp_path: Path) -> None:
             "",
         ),
         ("runs: [{name: a, data_root: x, parameter_hash: AB}]", "run 'a': parameter_hash", ""),
+        ("runs: [{name: a, data_root: x, dictionary: no.yaml}]", "run 'a': no.yaml", ""),
         ("fail_fast: 1\nruns: [{name: a, data_root: x}]", "night.yaml, key fail_fast", ""),
         (
             "openlineage: 'http://u:secret@h/'\nruns: [{name: a, data_root: x}]",

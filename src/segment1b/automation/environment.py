@@ -49,17 +49,13 @@ def _replacement(match: re.Match[str], environment: Mapping[str, str], place: st
     if has_default:
         return environment.get(name) or default
     if name not in environment:
+        near = nearest(name, environment)
+        # All variables by name are no help, and may tell what should not be printed.
+        also = f"; {near}" if near.startswith("did you mean") else ""
         raise Segment1BError(
             "E_USAGE",
             f"{place}: the environment variable {name} is not set",
-            f"set it, or write ${{{name}:-default}}; {nearest(name, environment)}"
-            if _has_near(name, environment)
-            else f"set it, or write ${{{name}:-default}}",
+            f"set it, or write ${{{name}:-default}}{also}",
             variable=name,
         )
     return environment[name]
-
-
-def _has_near(name: str, environment: Mapping[str, str]) -> bool:
-    # The whole environment is no help, and may hold what should not be printed.
-    return nearest(name, environment).startswith("did you mean")

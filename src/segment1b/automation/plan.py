@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
@@ -148,8 +148,7 @@ def load_night(path: Path, environment: Mapping[str, str] = os.environ) -> Night
     names, states, policies, tokens, dictionaries.
 
     Raises:
-        Segment1BError: E_USAGE or E_POLICY_INVALID, naming the file, the run and the key;
-            E_DICTIONARY_RESOLUTION_FAILED for a dictionary that cannot be used.
+        Segment1BError: E_USAGE or E_POLICY_INVALID, naming the file, the run and the key.
     """
     raw = read_yaml(path, "E_USAGE")
     _refuse_unknown(raw, {*Night.model_fields, "defaults"}, str(path))
@@ -224,9 +223,8 @@ def _run(
         )
         contracts.load(str(run.dictionary) if run.dictionary else None)
     except Segment1BError as error:
-        raise Segment1BError(
-            error.code, f"{place}: {error.message}", error.hint, **error.scope
-        ) from None
+        code = error.code if error.code == "E_POLICY_INVALID" else "E_USAGE"
+        raise Segment1BError(code, f"{place}: {error.message}", error.hint, **error.scope) from None
     in_order = sorted(set(run.checks), key=STATE_NAMES.index)
     return run.model_copy(update={"checks": tuple(in_order)})
 
@@ -267,7 +265,7 @@ def _mapping(value: Any, place: str) -> dict[str, Any]:
     return value
 
 
-def _refuse_unknown(raw: Mapping[str, Any], known: Any, place: str) -> None:
+def _refuse_unknown(raw: Mapping[str, Any], known: Collection[str], place: str) -> None:
     for key in raw:
         if key not in known:
             raise _usage(f"{place}: unknown key '{key}'", nearest(key, known), key=str(key))
