@@ -1,10 +1,4 @@
-"""The scenario runner: the one thing that whoever wants a run calls.
-
-    from segment1b import scenario
-    from segment1b.config import RunSettings
-
-    result = scenario.run(RunSettings(data_root=Path("mine"), outlets=Path("my.csv")), progress)
-"""
+"""The scenario runner: the one thing that whoever wants a run calls."""
 
 from __future__ import annotations
 
