@@ -61,6 +61,9 @@ PROVOKED_BY: dict[str, str] = {
     "E_INTERRUPTED": (
         "pipeline/test_places.py::test_a_run_that_is_interrupted_says_so_and_goes_on_later"
     ),
+    "E_INTERNAL": (
+        "automation/test_nightly.py::test_a_run_that_breaks_is_e_internal_and_the_next_goes_on"
+    ),
     "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL": COMMITTED,
     "E_BUNDLE_MISSING": "states/test_s0_gate.py::test_step_1_the_bundle_s_folder_exists",
     "E_INDEX_MISSING": "states/test_s0_gate.py::test_step_2_there_is_an_index",

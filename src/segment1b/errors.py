@@ -21,6 +21,7 @@ CODES: dict[str, tuple[Scope, str]] = {
     "E_INPUT_SCHEMA_INVALID": ("R", "an input file lacks columns or has other types"),
     "E_WORKER_DIED": ("R", "a worker process ended before its shard was done"),
     "E_INTERRUPTED": ("R", "the run was interrupted by its user"),
+    "E_INTERNAL": ("R", "the program itself is at fault"),
     "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL": ("R", "other content is published there"),
     # S0
     "E_BUNDLE_MISSING": ("R", "the validation bundle's folder is absent"),

@@ -232,6 +232,8 @@ def _recorded(
     except Segment1BError:
         known = contracts.load()  # the dictionary itself may be what failed
     record_failure(root, known, failure, at[0] if at else None, at[1].tokens if at else {})
+    if at:  # whoever catches it learns which state it was, and where the others are published
+        failure.scope = {**at[1].tokens, "state": at[0], **failure.scope}
     raise failure
 
 

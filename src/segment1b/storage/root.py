@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import socket
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +14,7 @@ from filelock import FileLock, Timeout
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.storage.durable import coded_os_errors, make_folder
+from segment1b.storage.locks import owned_lock
 
 STAGING = ".staging"
 LOCKS = ".locks"
@@ -91,35 +89,6 @@ def identity_lock(root: Path, identity: Identity, wait_seconds: float) -> Iterat
         Segment1BError: E_LOCKED when another run holds it longer than `wait_seconds`.
     """
     path = root / LOCKS / f"{identity.run_id}.lock"
-    owner = path.with_suffix(".owner.json")
-    lock = FileLock(path)
-    try:
-        with coded_os_errors(path):
-            lock.acquire(timeout=wait_seconds)
-    except Timeout:
-        raise Segment1BError(
-            "E_LOCKED",
-            f"another run of this identity is at work in {root}: {_owner(owner)}",
-            "wait for it, or give --wait SECONDS",
-            path=str(path),
-        ) from None
-    about = {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "since_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    try:
-        with coded_os_errors(owner):
-            owner.write_text(json.dumps(about))
+    busy = f"another run of this identity is at work in {root}"
+    with owned_lock(path, wait_seconds, busy, "wait for it, or give --wait SECONDS"):
         yield
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
-
-
-def _owner(path: Path) -> str:
-    try:
-        held = json.loads(path.read_text())
-        return f"host {held['host']}, pid {held['pid']}, since {held['since_utc']}"
-    except (OSError, ValueError, KeyError):
-        return "owner unknown"
