@@ -62,6 +62,11 @@ PROVOKED_BY: dict[str, str] = {
         "pipeline/test_places.py::test_a_run_that_is_interrupted_says_so_and_goes_on_later"
     ),
     "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL": COMMITTED,
+    "E_EVIDENCE_INVALID": "review/test_evidence.py::test_a_damaged_bundle_is_refused",
+    "E_EVIDENCE_NOT_REPRODUCED": (
+        "review/test_evidence.py"
+        "::test_other_content_than_published_is_an_error_and_leaves_nothing"
+    ),
     "E_BUNDLE_MISSING": "states/test_s0_gate.py::test_step_1_the_bundle_s_folder_exists",
     "E_INDEX_MISSING": "states/test_s0_gate.py::test_step_2_there_is_an_index",
     "E_INDEX_INVALID": "states/test_s0_gate.py::test_step_2_the_index_is_an_array_of_entries",
