@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -107,6 +108,24 @@ def test_the_derivation_needs_python_alone(copy: Path) -> None:
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
     assert done.returncode == 1
     assert "coordinates     DIFFERS" in done.stdout
+
+
+def test_every_command_of_the_index_runs_in_the_bundle(copy: Path) -> None:
+    """README.md of the bundle: what a reviewer types, as it stands there."""
+    text = (copy / "README.md").read_text(encoding="utf-8")
+    commands = [c.strip() for c in re.findall(r"^ *```\n(.*?)^ *```$", text, re.M | re.S)]
+    assert [command.split()[0] for command in commands] == ["sha256sum", "segment1b", "python"]
+    folder = Path(sys.executable).parent
+    for command in commands:
+        words = command.split()
+        own = folder / words[0]
+        subprocess.run([own if own.exists() else words[0], *words[1:]], cwd=copy, check=True)
+
+
+def test_every_link_of_its_texts_leads_to_a_file_of_the_bundle() -> None:
+    for page in IN_REPOSITORY.glob("*.md"):
+        for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            assert (IN_REPOSITORY / link).is_file(), (page.name, link)
 
 
 def test_the_derivation_in_the_bundle_is_the_one_of_this_version() -> None:
