@@ -57,8 +57,8 @@ def datasets() -> Iterator[str]:
     yield from (
         "# Datasets",
         "",
-        "Made from the dictionary and the schemas when this site was built. Paths are below the data",
-        "root; no column holds nulls, and rows are in the order of their key.",
+        "Made from the dictionary and the schemas when this site was built. Paths are below the",
+        "data root; no column holds nulls, and rows are in the order of their key.",
     )
     owner = ""
     for dataset in known:
@@ -91,7 +91,7 @@ def _about(dataset: Dataset) -> Iterator[str]:
         "kept": f"{dataset.retention_days:,} days",
         "errors": ", ".join(f"`{code}`" for code in dict.fromkeys(dataset.codes.values())),
     }
-    yield from ("| | |", "|---|---|")
+    yield from ("| of the dataset | |", "|---|---|")
     yield from (f"| {name} | {value} |" for name, value in rows.items() if value)
     if dataset.columns:
         yield from ("", "| column | type | unit | values | encoding |", "|---|---|---|---|---|")
@@ -119,8 +119,8 @@ def error_codes() -> Iterator[str]:
     yield from (
         "# Error codes",
         "",
-        "Made from the table in `errors.py` when this site was built. The runbooks say what to do about",
-        "each. `segment1b validate` leaves with 1 for any code that it finds in published data.",
+        "Made from the table in `errors.py` when this site was built. The runbooks say what to do",
+        "about each. `segment1b validate` leaves with 1 for any that it finds in published data.",
         "",
         "| code | meaning | concerns | exit code of a run | runbooks |",
         "|---|---|---|---:|---|",
@@ -148,8 +148,8 @@ def api() -> Iterator[str]:
     yield from (
         "# Python",
         "",
-        "Made from docstrings when this site was built. `from segment1b import read_site_locations` is",
-        "the short name of the first.",
+        "Made from docstrings when this site was built. The first has a short name:",
+        "`from segment1b import read_site_locations`.",
     )
     for heading, names in API.items():
         yield from ("", f"## {heading}")

@@ -41,7 +41,7 @@ def evidence(
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No steps on stderr.")] = False,
 ) -> None:
-    """Write what reviewers need: sample, reports, checks, and the run made again, with checksums."""
+    """Write what reviewers need: sample, reports, checks, checksums, and the run made again."""
     from segment1b import console
     from segment1b.resolution import find_identity
     from segment1b.review.bundle import write_evidence

@@ -40,5 +40,5 @@ def test_verify_bundle_knows_an_evidence_bundle_even_when_it_is_damaged(tmp_path
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.stdout.startswith("evidence holds ")
     (tmp_path / "manifest.json").write_text("{}")
-    with pytest.raises(Segment1BError, match="E_EVIDENCE_INVALID.*SHA256SUMS is absent"):
+    with pytest.raises(Segment1BError, match=r"E_EVIDENCE_INVALID.*SHA256SUMS is absent"):
         CliRunner().invoke(app, ["verify-bundle", str(tmp_path)], catch_exceptions=False)

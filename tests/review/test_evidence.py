@@ -130,7 +130,8 @@ def test_every_link_of_its_texts_leads_to_a_file_of_the_bundle() -> None:
 
 def test_the_derivation_in_the_bundle_is_the_one_of_this_version() -> None:
     spec = importlib.util.find_spec("segment1b.review.rederive")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     assert (IN_REPOSITORY / "rederive.py").read_bytes() == Path(spec.origin).read_bytes()
 
 
@@ -298,7 +299,7 @@ def test_other_content_than_published_is_an_error_and_leaves_nothing(
         return found
 
     monkeypatch.setattr(proof, "_receipts", other)
-    with pytest.raises(Segment1BError, match="E_EVIDENCE_NOT_REPRODUCED.*s4_alloc_plan"):
+    with pytest.raises(Segment1BError, match=r"E_EVIDENCE_NOT_REPRODUCED.*s4_alloc_plan"):
         write_evidence(world, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
@@ -333,13 +334,13 @@ def test_nothing_but_older_evidence_is_ever_replaced(
     out.mkdir()
     (out / "thesis.txt").write_text("years of work")
     for replace in (False, True):
-        with pytest.raises(Segment1BError, match="E_USAGE.*something else"):
+        with pytest.raises(Segment1BError, match=r"E_USAGE.*something else"):
             write_evidence(world, out, replace=replace)
     assert (out / "thesis.txt").read_text() == "years of work"
     (out / "thesis.txt").unlink()
     write_evidence(world, out)
     before = listing(out)
-    with pytest.raises(Segment1BError, match="E_USAGE.*--replace"):
+    with pytest.raises(Segment1BError, match=r"E_USAGE.*--replace"):
         write_evidence(world, out)
     assert listing(out) == before
     write_evidence(world, out, replace=True, sample_sites=10)

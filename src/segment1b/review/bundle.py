@@ -173,8 +173,8 @@ def _volatile(published: Published, folder: Path) -> None:
 
 
 def _worked(published: Published, sampled: Sampled, folder: Path) -> None:
-    """Tell the story of the first sampled pair and of its first outlet."""
-    merchant, country, _ = sampled.pairs[0]
+    """Tell the story of a sampled pair and of its first outlet."""
+    merchant, country = sampled.shown
     root, given, where = published.root, published.identity.tokens, published.dictionary
     _json(folder / "explain.json", explanation.explain(root, merchant, country, given, where))
     _json(folder / "replay.json", replaying.replay(root, merchant, country, 1, given, where))
@@ -224,16 +224,15 @@ def _texts(
         "determinism.md": prose.determinism(proof),
         "NOTICE.md": prose.notices(published.known, surfaces),
     }
-    names = [path.name + ("/" if path.is_dir() else "") for path in folder.iterdir()]
-    story = _story(folder / "samples", sampled.pairs[0])
-    texts["README.md"] = prose.readme(manifest, sampled, story, [*names, *texts, "README.md", SUMS])
+    story = _story(folder / "samples", sampled.shown)
+    texts["README.md"] = prose.readme(manifest, len(sampled.pairs), story)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def _story(samples: Path, pair: tuple[int, str, int]) -> list[dict[str, Any]]:
+def _story(samples: Path, pair: tuple[int, str]) -> list[dict[str, Any]]:
     """Return the rows of a pair's first outlet, from its requirement to its location."""
-    merchant, country, _ = pair
+    merchant, country = pair
 
     def row(name: str, **wanted: Any) -> dict[str, Any]:
         table = pq.read_table(samples / f"{name}.parquet").to_pylist()

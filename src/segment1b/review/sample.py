@@ -32,11 +32,13 @@ class Sampled:
 
     Attributes:
         pairs: merchant_id, legal_country_iso and n_sites of the pairs, in key order.
+        shown: merchant_id and legal_country_iso of the pair whose story is told.
         rows: rows by dataset id.
         of_rows: rows of the whole dataset by dataset id.
     """
 
     pairs: tuple[tuple[int, str, int], ...]
+    shown: tuple[int, str]
     rows: dict[str, int]
     of_rows: dict[str, int]
 
@@ -73,7 +75,8 @@ def write_sample(
         pacsv.write_csv(tables[dataset.id], folder / f"{dataset.id}.csv")
     listed = tuple((row["merchant_id"], row[COUNTRY], row["n_sites"]) for row in pairs.to_pylist())
     whole = {name: partition.receipt.rows for name, partition in partitions.items()}
-    return Sampled(listed, {d.id: tables[d.id].num_rows for d in published}, whole)
+    shown = _readable(pairs, tables["s4_alloc_plan"])
+    return Sampled(listed, shown, {d.id: tables[d.id].num_rows for d in published}, whole)
 
 
 def _chosen(requirements: pa.Table, identity: Identity, sites: int) -> pa.Table:
@@ -94,6 +97,14 @@ def _chosen(requirements: pa.Table, identity: Identity, sites: int) -> pa.Table:
             break
     rows: npt.NDArray[np.int64] = np.array(sorted(chosen or [int(np.argmin(n))]), np.int64)
     return requirements.take(pa.array(rows)).combine_chunks()
+
+
+def _readable(pairs: pa.Table, plan: pa.Table) -> tuple[int, str]:
+    """Return the pair with the fewest sites of those with six tiles, or with the most tiles."""
+    tiles = plan.group_by(_PAIR).aggregate([("tile_id", "count")])
+    rows = tiles.join(pairs, _PAIR).sort_by([(name, "ascending") for name in _PAIR]).to_pylist()
+    best = max(rows, key=lambda row: (min(row["tile_id_count"], 6), -row["n_sites"]))
+    return best["merchant_id"], best[COUNTRY]
 
 
 def _about(partition: Partition, wanted: pa.Table, keys: list[str]) -> pa.Table:
@@ -118,7 +129,7 @@ def _partition(root: Path, dataset: Dataset, known: Contracts, identity: Identit
     if found is None:
         raise Segment1BError(
             dataset.code("receipt"),
-            f"{dataset.id} is absent or has no run report: {root / dataset.locate(identity.places)}",
+            f"{root / dataset.locate(identity.places)} is absent or has no run report",
             "run the states first",
             dataset=dataset.id,
         )
