@@ -83,10 +83,10 @@ def staged_rows(run: Run, dataset_id: str, columns: list[str], code: str) -> Rec
 def read_weights(
     run: Run, reader: Reader, shard: CountryShard
 ) -> dict[str, tuple[UInt64s, Int64s]]:
-    """Return the tiles with weight of a shard's countries, once they sum to K under the policy's dp.
+    """Return tiles and weights of a shard's countries, once they sum to K under the policy's dp.
 
     A tile without weight gets no site by any law, and half of the world's tiles have none: they
-    are left where they are, and row groups without any other are not read.
+    are left out, and row groups without any other are not read.
 
     Raises:
         Segment1BError: E414_WEIGHT_TAMPER.

@@ -160,7 +160,7 @@ def _check_sums(code: str, merchants: UInt64s, n: Int64s, plan: Plan) -> None:
 def _plan_tables(
     run: Run, code: str, merchants: UInt64s, tile_ids: UInt64s, plan: Plan
 ) -> Iterator[pa.Table]:
-    schema = run.contracts["s4_alloc_plan"].arrow_schema
+    schema = run.contracts["s4_alloc_plan"].words_schema
     for at in range(0, len(plan.pair), GROUP_ROWS):
         part = slice(at, at + GROUP_ROWS)
         yield pa.table(
