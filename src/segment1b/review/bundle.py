@@ -225,7 +225,7 @@ def _texts(
         "NOTICE.md": prose.notices(published.known, surfaces),
     }
     story = _story(folder / "samples", sampled.shown)
-    texts["README.md"] = prose.readme(manifest, len(sampled.pairs), story)
+    texts["README.md"] = prose.readme(manifest, sampled.pairs, story)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
 

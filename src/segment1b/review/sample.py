@@ -31,13 +31,13 @@ class Sampled:
     """What was sampled.
 
     Attributes:
-        pairs: merchant_id, legal_country_iso and n_sites of the pairs, in key order.
+        pairs: how many pairs.
         shown: merchant_id and legal_country_iso of the pair whose story is told.
         rows: rows by dataset id.
         of_rows: rows of the whole dataset by dataset id.
     """
 
-    pairs: tuple[tuple[int, str, int], ...]
+    pairs: int
     shown: tuple[int, str]
     rows: dict[str, int]
     of_rows: dict[str, int]
@@ -73,23 +73,24 @@ def write_sample(
     for dataset in published:
         write_part(folder / f"{dataset.id}.parquet", dataset, [tables[dataset.id]], durable=False)
         pacsv.write_csv(tables[dataset.id], folder / f"{dataset.id}.csv")
-    listed = tuple((row["merchant_id"], row[COUNTRY], row["n_sites"]) for row in pairs.to_pylist())
     whole = {name: partition.receipt.rows for name, partition in partitions.items()}
     shown = _readable(pairs, tables["s4_alloc_plan"])
-    return Sampled(listed, shown, {d.id: tables[d.id].num_rows for d in published}, whole)
+    rows = {name: table.num_rows for name, table in tables.items()}
+    return Sampled(pairs.num_rows, shown, {d.id: rows[d.id] for d in published}, whole)
 
 
 def _chosen(requirements: pa.Table, identity: Identity, sites: int) -> pa.Table:
     """Return pairs in the order of words drawn under the run id, while they fit; in key order.
 
-    A smaller pair that still fits is taken after a larger one that does not.
+    No pair takes more than a quarter of the room, so that there are several; a smaller pair that
+    still fits is taken after a larger one that does not. Where none fits, the smallest is taken.
     """
     n = requirements.column("n_sites").to_numpy()
     words = np.random.Philox(key=int(identity.run_id, 16)).random_raw(len(n))
     order = np.argsort(words, kind="stable")
     chosen: list[int] = []
     left = sites
-    for at in order[n[order] <= sites].tolist():
+    for at in order[n[order] <= max(1, sites // 4)].tolist():
         if n[at] <= left:
             chosen.append(at)
             left -= int(n[at])
