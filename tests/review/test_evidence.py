@@ -276,16 +276,6 @@ def test_a_sample_holds_whole_pairs_and_every_tile_they_use(
         assert keys == sorted(keys), name
 
 
-def test_a_pair_larger_than_the_sample_is_still_shown_whole(
-    world: Published, tmp_path: Path, one_repeat: None
-) -> None:
-    write_evidence(world, tmp_path / "out", sample_sites=1)
-    need = pq.read_table(tmp_path / "out" / "samples" / "s3_requirements.parquet").to_pylist()
-    assert len(need) == 1
-    sites = pq.read_table(tmp_path / "out" / "samples" / "site_locations.parquet")
-    assert sites.num_rows == need[0]["n_sites"]
-
-
 def test_other_content_than_published_is_an_error_and_leaves_nothing(
     world: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_repeat: None
 ) -> None:
@@ -343,9 +333,14 @@ def test_nothing_but_older_evidence_is_ever_replaced(
     with pytest.raises(Segment1BError, match=r"E_USAGE.*--replace"):
         write_evidence(world, out)
     assert listing(out) == before
-    write_evidence(world, out, replace=True, sample_sites=10)
+    write_evidence(world, out, replace=True, sample_sites=1)
     assert listing(out) != before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    # No pair fits a sample of one: the smallest is shown, and whole.
+    need = pq.read_table(out / "samples" / "s3_requirements.parquet").to_pylist()
+    assert len(need) == 1
+    sites = pq.read_table(out / "samples" / "site_locations.parquet")
+    assert sites.num_rows == need[0]["n_sites"]
 
 
 def test_older_evidence_stays_when_the_new_cannot_take_its_place(
