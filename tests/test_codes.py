@@ -65,6 +65,10 @@ PROVOKED_BY: dict[str, str] = {
         "automation/test_nightly.py::test_a_run_that_breaks_is_e_internal_and_the_next_goes_on"
     ),
     "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL": COMMITTED,
+    "E_EVIDENCE_INVALID": "review/test_evidence.py::test_a_damaged_bundle_is_refused",
+    "E_EVIDENCE_NOT_REPRODUCED": (
+        "review/test_evidence.py::test_other_content_than_published_is_an_error_and_leaves_nothing"
+    ),
     "E_BUNDLE_MISSING": "states/test_s0_gate.py::test_step_1_the_bundle_s_folder_exists",
     "E_INDEX_MISSING": "states/test_s0_gate.py::test_step_2_there_is_an_index",
     "E_INDEX_INVALID": "states/test_s0_gate.py::test_step_2_the_index_is_an_array_of_entries",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segment1b import cli_automation, cli_egress, cli_reference
+from segment1b import cli_automation, cli_egress, cli_evidence, cli_reference
 from segment1b.errors import Segment1BError
 
 app = typer.Typer(
@@ -258,6 +258,7 @@ for _state in _STATES:
 cli_egress.register(app)
 cli_reference.register(app)
 cli_automation.register(app)
+cli_evidence.register(app)
 
 
 def exit_code(error: Segment1BError) -> int:

@@ -19,35 +19,9 @@ ROOT = Path("segment1b-data")
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    app.command("verify-bundle")(verify_bundle)
     app.command("export")(export)
     app.command("diff")(diff)
     app.command("rng-export")(rng_export)
-
-
-def verify_bundle(
-    data_root: Annotated[Path, typer.Argument(help="A data root.")] = ROOT,
-    seed: Seed = None,
-    parameter_hash: ParameterHash = None,
-    manifest_fingerprint: Fingerprint = None,
-    dictionary: Dictionary = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check flag, index, checksums and receipts of a data root, running nothing."""
-    from segment1b import console, contracts
-    from segment1b.egress import gate
-
-    root = Path(os.path.abspath(data_root))
-    known = contracts.load(str(dictionary) if dictionary else None)
-    given = _tokens(seed, parameter_hash, manifest_fingerprint)
-    found = gate.verify_bundle(root, known, gate.find_places(root, known, given))
-    if as_json:
-        console.print_json(found)
-        return
-    egress = found["egress"]
-    print(f"passed: flag {found['flag_sha256_hex']} over {found['bundle_files']} bundle files")
-    print(f"{egress['path']}: {egress['files']} files, {egress['bytes']:,} bytes as they passed")
-    print(f"receipts hold: {', '.join(found['receipts']) or 'no other dataset is here'}")
 
 
 def export(

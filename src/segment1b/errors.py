@@ -23,6 +23,8 @@ CODES: dict[str, tuple[Scope, str]] = {
     "E_INTERRUPTED": ("R", "the run was interrupted by its user"),
     "E_INTERNAL": ("R", "the program itself is at fault"),
     "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL": ("R", "other content is published there"),
+    "E_EVIDENCE_INVALID": ("R", "an evidence bundle is not whole, was changed or disagrees"),
+    "E_EVIDENCE_NOT_REPRODUCED": ("D", "the run made again came to other content"),
     # S0
     "E_BUNDLE_MISSING": ("R", "the validation bundle's folder is absent"),
     "E_INDEX_MISSING": ("R", "the bundle has no index.json"),

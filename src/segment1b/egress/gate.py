@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EGRESS = "site_locations"
 BUNDLE = "validation_bundle_1B"
-_RULES = BundleRules(
+RULES = BundleRules(
     absent="E908_BUNDLE_CONTENTS_MISSING",
     index_absent="E908_BUNDLE_CONTENTS_MISSING",
     index_invalid="E909_INDEX_INVALID",
@@ -55,7 +55,7 @@ def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]
             receipt code of a dataset whose files are not those of its run report.
     """
     folder = root / contracts[BUNDLE].locate(tokens)
-    names, flag = open_bundle(contracts, folder, _RULES)
+    names, flag = open_bundle(contracts, folder, RULES)
     _check_tokens(folder, tokens)
     files = _check_egress(root, contracts, folder, tokens)
     return {
@@ -106,8 +106,8 @@ def find_places(
             + ", ".join(path.name.partition("=")[2] for path in folders),
             "choose one with --manifest-fingerprint",
         )
-    open_bundle(contracts, folders[0], _RULES)
-    said = _said(folders[0])
+    open_bundle(contracts, folders[0], RULES)
+    said = tokens_said(folders[0])
     for name, value in wanted.items():
         if said[name] != value:
             raise _other_tokens(folders[0], name, said[name], value)
@@ -181,7 +181,7 @@ class _Egress(NamedTuple):
     composite: str
 
 
-def _said(folder: Path) -> dict[str, Any]:
+def tokens_said(folder: Path) -> dict[str, Any]:
     """Return the tokens that a proven bundle names."""
     said: dict[str, Any] = {"seed": read_json(folder / "egress_checksums.json").get("seed")}
     for name in ("manifest_fingerprint", "parameter_hash"):
@@ -200,7 +200,7 @@ def _said(folder: Path) -> dict[str, Any]:
 
 
 def _check_tokens(folder: Path, tokens: Mapping[str, object]) -> None:
-    for name, value in _said(folder).items():
+    for name, value in tokens_said(folder).items():
         if value != tokens[name]:
             raise _other_tokens(folder, name, value, tokens[name])
 
