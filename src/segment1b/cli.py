@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segment1b import cli_egress
+from segment1b import cli_egress, cli_store
 from segment1b.errors import Segment1BError
 
 app = typer.Typer(
@@ -280,6 +280,7 @@ for _state in _STATES:
 
 
 cli_egress.register(app)
+cli_store.register(app)
 
 
 def exit_code(error: Segment1BError) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,8 +35,9 @@ def verify_bundle(
     """Check flag, index, checksums and receipts of a data root, running nothing."""
     from segment1b import console, contracts
     from segment1b.egress import gate
+    from segment1b.storage.root import find_root
 
-    root = Path(os.path.abspath(data_root))
+    root = find_root(data_root)
     known = contracts.load(str(dictionary) if dictionary else None)
     given = _tokens(seed, parameter_hash, manifest_fingerprint)
     found = gate.verify_bundle(root, known, gate.find_places(root, known, given))
@@ -72,8 +72,9 @@ def export(
     from segment1b import console, contracts
     from segment1b.egress import export as exports
     from segment1b.egress import gate
+    from segment1b.storage.root import find_root
 
-    root = Path(os.path.abspath(data_root))
+    root = find_root(data_root)
     known = contracts.load(str(dictionary) if dictionary else None)
     given = _tokens(seed, parameter_hash, manifest_fingerprint)
     places = gate.find_places(root, known, given)
@@ -95,10 +96,11 @@ def diff(
     """Report which sites were added, removed and moved, by country, with distances."""
     from segment1b import console
     from segment1b.egress import growth
+    from segment1b.storage.root import find_root
 
     found = growth.diff(
-        Path(os.path.abspath(old)),
-        Path(os.path.abspath(new)),
+        find_root(old),
+        find_root(new),
         old={"manifest_fingerprint": old_fingerprint},
         new={"manifest_fingerprint": new_fingerprint},
         dictionary=dictionary,
@@ -124,8 +126,9 @@ def rng_export(
     from segment1b import console
     from segment1b.egress import rng_log
     from segment1b.resolution import find_identity
+    from segment1b.storage.root import find_root
 
-    root = Path(os.path.abspath(data_root))
+    root = find_root(data_root)
     given = _tokens(seed, parameter_hash, manifest_fingerprint)
     known, identity = find_identity(root, dictionary, given)
     events = rng_log.rng_export(root, known, identity.places, stream, out)

@@ -24,6 +24,7 @@ from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
 from segment1b.storage.root import open_root, staging
+from segment1b.storage.working_copy import fetch
 
 DEFAULT_SEED = 42
 TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
@@ -45,6 +46,8 @@ def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pair
     asked = load_policy(settings.policy_files, settings.settings)
     # The list is read first: one with bad rows leaves the root without surfaces too.
     given = None
+    fetch(root, [known[dataset_id].locate({}) for dataset_id in SURFACES])
+    fetch(root, [known["validation_bundle_1A"].locate({"manifest_fingerprint": "*"})])
     if settings.outlets is not None:
         given = read_outlets(settings.outlets, iso_set(root, known))
     _lay_if_empty(root, known, settings, asked, scratch)

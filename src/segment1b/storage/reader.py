@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from segment1b.storage.receipts import (
     open_words,
     read_words,
 )
+from segment1b.storage.working_copy import commit_of, fetch
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,16 @@ def committed(
         tokens: at which identity.
         verify: hash the files again instead of comparing sizes only.
 
+    What a working copy has not brought yet is judged by its receipt in the store.
+
     Raises:
         Segment1BError: the dataset's receipt code when files are not those of the receipt.
     """
     assert dataset.receipt_in is not None
     report_path = root / contracts[dataset.receipt_in].locate(tokens)
     folder = root / dataset.locate(tokens)
-    if not report_path.exists() or not folder.is_dir():
+    away = None if folder.is_dir() else commit_of(root, dataset.locate(tokens))
+    if not report_path.exists() or not (folder.is_dir() or away):
         return None
     report = read_json(report_path)
     try:
@@ -74,7 +78,14 @@ def committed(
             "remove the report and run again",
             path=str(report_path),
         ) from None
-    there = {path.name: path.stat().st_size for path in folder.iterdir()}
+    if away and verify:
+        fetch(root, [dataset.locate(tokens)])
+        away = None
+    there = (
+        {name: size for name, size, _ in away.receipt.files}
+        if away
+        else {path.name: path.stat().st_size for path in folder.iterdir()}
+    )
     if there != {name: size for name, size, _ in receipt.files}:
         raise _not_reproduced(dataset, folder, "its files are not those of its receipt")
     if verify and hash_files(folder, list(there))[0] != receipt.files:
@@ -124,6 +135,10 @@ class Reader:
                 dataset=dataset_id,
             )
         return self.contracts[dataset_id]
+
+    def fetch(self, dataset_ids: Iterable[str]) -> None:
+        """Bring declared inputs that a working copy of an object store does not hold yet."""
+        fetch(self.root, [self.dataset(one).locate(self.tokens) for one in dataset_ids])
 
     def file(self, dataset_id: str) -> Path:
         """Return the path of an input file that must exist."""
