@@ -24,7 +24,7 @@ app.add_typer(outlets_app, name="outlets")
 app.add_typer(reference_app, name="reference")
 app.add_typer(contracts_app, name="contracts")
 
-DataRoot = Annotated[Path, typer.Option(help="Folder under which everything lies.")]
+DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix; all lies there.")]
 Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from the bundle.")]
 ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits that came from 1A.")]
 Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-DataRoot = Annotated[Path, typer.Option(help="Folder under which everything lies.")]
+DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix; all lies there.")]
 Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from the bundle.")]
 ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits; taken from the bundle.")]
 Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]

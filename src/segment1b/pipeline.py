@@ -118,7 +118,8 @@ def run_state(state: State, run: Run, settings: RunSettings, progress: Progress)
     run = dataclasses.replace(run, staging=run.staging / state.id)
     run.staging.mkdir()
     # Receipts tell what has changed; rows are brought when the state has work to do.
-    run.reader(state).fetch(d for d in state.reads if not run.contracts[d].receipt_in)
+    entries = [run.contracts[dataset_id] for dataset_id in state.reads]
+    run.reader(state).fetch(e.id for e in entries if e.kind == "document" or not e.receipt_in)
     inputs = {} if state.id == "s0" else input_digests(state, run)
     ready = _reusable(state, run, inputs, settings.verify)
     if ready is not None:

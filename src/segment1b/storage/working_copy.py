@@ -25,6 +25,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from segment1b import contracts
 from segment1b.identity import sha256_hex
 from segment1b.storage.durable import (
     coded_os_errors,
@@ -40,10 +41,9 @@ STORE = ".store"
 STAGING = ".staging"
 LOCKS = ".locks"
 COMMITS = "control/commits"
-FAILURES = "control/failures"
 _OWN = (STORE, STAGING, LOCKS)
 UPLOAD = "upload="
-#: Smaller objects and folders come at once, larger ones when a command reads them. Bytes.
+#: Reports, receipts and what is not larger come at once, the rest when a command reads it. Bytes.
 _SMALL = 4 << 20
 _AT_ONCE = 8
 
@@ -108,6 +108,12 @@ def working_copy(url: str, cache: Path | None = None) -> Path:
     return root
 
 
+def shown(root: Path) -> str:
+    """Return how a person knows a data root: its URL, or its path."""
+    store = origin(root)
+    return str(root) if store is None else f"{store.url} (working copy {root})"
+
+
 def origin(root: Path) -> Objects | None:
     """Return the store that a root copies, or None for a root of its own."""
     try:
@@ -133,7 +139,7 @@ def _bring_in_line(root: Path, store: Objects, index: Index) -> None:
     for left in (root / STORE).iterdir():
         if left.is_dir():  # A killed process was bringing something.
             shutil.rmtree(left)
-    there = [one for one in store.list() if not one.path.startswith(f"{FAILURES}/")]
+    there = [one for one in store.list() if not one.path.startswith(_failures())]
     plain = {one.path: one for one in there if f"/{UPLOAD}" not in one.path}
     index.objects = {path: (one.size, one.e_tag) for path, one in plain.items()}
     stale = [
@@ -141,11 +147,12 @@ def _bring_in_line(root: Path, store: Objects, index: Index) -> None:
         for path, one in plain.items()
         if index.held.get(path) != one.e_tag or not _has_size(root / path, one.size)
     ]
+    at_once = [p for p in stale if plain[p].size <= _SMALL or p.startswith("control/")]
     for path in stale:
         index.held.pop(path, None)
-        if plain[path].size > _SMALL:
-            (root / path).unlink(missing_ok=True)
-    _bring(root, store, index, [path for path in stale if plain[path].size <= _SMALL])
+    for path in set(stale) - set(at_once):
+        (root / path).unlink(missing_ok=True)
+    _bring(root, store, index, at_once)
     commits = _commits(root, store, index)
     for folder, upload in list(index.uploads.items()):
         if (
@@ -158,6 +165,11 @@ def _bring_in_line(root: Path, store: Objects, index: Index) -> None:
     for folder, commit in commits.items():
         if folder not in index.uploads and commit.size <= _SMALL:
             _bring_folder(root, store, index, folder, commit)
+
+
+def _failures() -> str:
+    """Return where records of failures lie: each machine keeps its own, the store has all."""
+    return f"{contracts.load()['failure_records'].locate({})}/"
 
 
 def _has_size(path: Path, size: int) -> bool:
@@ -173,7 +185,7 @@ def _drop(root: Path, index: Index) -> None:
     kept = tuple(f"{folder}/" for folder in index.uploads)
     for base, _, files in os.walk(root, topdown=False):
         at = Path(base).relative_to(root).as_posix()
-        if at.split("/")[0] in _OWN or at.startswith(FAILURES):
+        if at.split("/")[0] in _OWN or f"{at}/".startswith(_failures()):
             continue
         for name in files:
             path = name if at == "." else f"{at}/{name}"

@@ -87,8 +87,8 @@ def create_file(root: Path, path: Path, made: Path) -> None:
             if version is not None:
                 _note(index, relative, size, version)
                 return
-    with scratch_folder(root) as stage:
-        held = store.download(relative, stage / "held")[1]
+        with scratch_folder(root) as stage:
+            held = store.download(relative, stage / "held")[1]
     new = hash_files(made.parent, [made.name])[0][0][2]
     if held != new:
         raise Segment1BError(
@@ -169,9 +169,9 @@ def _upload(store: Objects, staged: Path, receipt: Receipt, replaced: Commit | N
 
 
 def _create(store: Objects, path: str, data: bytes) -> tuple[bytes, str | None]:
-    """Put an object unless there is one; return what is there, and its version if it is ours.
+    """Put an object unless there is one; return what is there, and its version if this put made it.
 
-    A put whose answer was lost is tried again, and then finds itself.
+    A put whose answer was lost is tried again, and then finds its own bytes.
     """
     for attempt in range(_TRIES):
         version = store.create(path, data)
@@ -179,7 +179,7 @@ def _create(store: Objects, path: str, data: bytes) -> tuple[bytes, str | None]:
             return data, version
         held = store.read(path)
         if held is not None:
-            return held, "" if held == data else None
+            return held, None
         # S3 answers 409 while another writer's put is on its way.
         time.sleep(0.1 * 2**attempt)
     raise Segment1BError(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.contracts import Contracts
-from segment1b.storage.working_copy import fetch
 from segment1b.validators.budgets import budget_checks
 from segment1b.validators.case import Case
 from segment1b.validators.plans import PLANS
@@ -54,7 +53,6 @@ def validate(
         with a row that says why, and names the checks that were not possible for it.
     """
     published = Published(root, contracts, tokens, bundle)
-    _fetch(published, states)
     results = []
     with Session(published, threads) as session:
         for state in states:
@@ -74,16 +72,6 @@ def open_session(
     It has a view for each dataset and report, the one-row view `run`, and the tables that the
     state's setup files make, as far as all of these can be made. The caller closes it.
     """
-    published = Published(root, contracts, tokens)
-    _fetch(published, [state])
-    session = Session(published)
+    session = Session(Published(root, contracts, tokens))
     prepare_state(PLANS[state], Case(session.published, session))
     return session
-
-
-def _fetch(published: Published, states: Sequence[str]) -> None:
-    """Bring what the checks of some states look into."""
-    plans = [PLANS[state] for state in states]
-    names = {name for plan in plans for name in (*plan.owns, *plan.absent, *plan.reads)}
-    places = [published.dataset(name).locate(published.tokens) for name in sorted(names)]
-    fetch(published.root, places)
