@@ -56,9 +56,9 @@ class Commit:
     upload: str
 
     @property
-    def size(self) -> int:
-        """Return the bytes of all files."""
-        return sum(size for _, size, _ in self.receipt.files)
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each file by name."""
+        return {name: size for name, size, _ in self.receipt.files}
 
     def as_json(self) -> dict[str, Any]:
         """Return the commit as it stands in the store."""
@@ -163,7 +163,7 @@ def _bring_in_line(root: Path, store: Objects, index: Index) -> None:
             del index.uploads[folder]
     _drop(root, index)
     for folder, commit in commits.items():
-        if folder not in index.uploads and commit.size <= _SMALL:
+        if folder not in index.uploads and sum(commit.sizes.values()) <= _SMALL:
             _bring_folder(root, store, index, folder, commit)
 
 
@@ -177,7 +177,7 @@ def _has_size(path: Path, size: int) -> bool:
 
 
 def _whole(folder: Path, commit: Commit) -> bool:
-    return all(_has_size(folder / name, size) for name, size, _ in commit.receipt.files)
+    return all(_has_size(folder / name, size) for name, size in commit.sizes.items())
 
 
 def _drop(root: Path, index: Index) -> None:
