@@ -339,6 +339,7 @@ def test_however_often_a_writer_is_killed_the_next_run_goes_on(
         while writer.poll() is None and not arrived.wait(timeout=0.05):
             pass
         if not arrived.is_set():
+            proxy.judge = lambda _method, _path: None
             err = writer.communicate()[1]
             assert writer.returncode == 0, err
             break
