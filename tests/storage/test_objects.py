@@ -8,13 +8,16 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from segment1b.errors import Segment1BError
 from segment1b.storage import objects
 from segment1b.storage.objects import Objects, url_of
+from segment1b.storage.working_copy import working_copy
 from stores import BUCKET, CREDENTIALS, Answer, Proxy, s3_server
 
 VERBS: dict[str, Callable[[Objects, Path], object]] = {
@@ -189,3 +192,41 @@ def test_a_store_that_is_silent_is_unavailable(
     with pytest.raises(Segment1BError) as caught:
         Objects(f"s3://{BUCKET}/a").list()
     assert caught.value.code == "E_STORE_UNAVAILABLE"
+
+
+def test_a_word_in_a_name_is_no_refusal(
+    proxy: Proxy, store: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "_RETRIES", 1)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # Opens the store anew.
+    named = Objects(f"{store.url}/credentials")
+    proxy.judge = lambda _method, _path: Answer(503, "SlowDown")
+    with pytest.raises(Segment1BError) as caught:
+        named.read("AccessDenied")
+    assert caught.value.code == "E_STORE_UNAVAILABLE"
+
+
+def test_without_credentials_the_store_is_denied(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    # The machine's own account is asked for at this address.
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", proxy.endpoint)
+    proxy.judge = lambda _method, _path: Answer(404, "NotFound")
+    with pytest.raises(Segment1BError) as caught:
+        Objects(f"s3://{BUCKET}/a").list()
+    assert caught.value.code == "E_STORE_DENIED"
+
+
+def test_a_folder_s_marker_is_no_file(store: Objects, proxy: Proxy, tmp_path: Path) -> None:
+    prefix = urlsplit(store.url).path
+    for path in ("", "/reference", "/reference/spatial"):
+        marker = HTTPConnection(urlsplit(proxy.endpoint).netloc, timeout=30)
+        marker.request("PUT", f"/{BUCKET}{prefix}{path}/", b"")
+        assert marker.getresponse().status == 200
+        marker.close()
+    store.replace("reference/spatial/file", b"1")
+    root = working_copy(store.url, tmp_path)
+    assert {p.name for p in root.rglob("*") if p.is_file()} >= {"a", "file"}
+    assert (root / "reference/spatial/file").read_bytes() == b"1"

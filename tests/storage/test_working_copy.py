@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -183,6 +184,41 @@ def test_a_receipt_that_is_none_is_named(tmp_path: Path, store: Path) -> None:
     with pytest.raises(Segment1BError, match="is no receipt") as caught:
         machine(tmp_path, "b")
     assert caught.value.code == "E_STORE_DAMAGED"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"partition_path": "data/elsewhere"},
+        {"upload": "../../../upload"},
+        {"files": [{"path": "../../out.parquet", "bytes": 1, "sha256_hex": "0" * 64}]},
+        {"files": [{"path": "/out.parquet", "bytes": 1, "sha256_hex": "0" * 64}]},
+        {"files": [{"path": 7, "bytes": 1, "sha256_hex": "0" * 64}]},
+    ],
+    ids=str,
+)
+def test_a_receipt_that_leads_elsewhere_is_refused(
+    tmp_path: Path, store: Path, wrong: dict[str, Any]
+) -> None:
+    publish(machine(tmp_path, "a"), ONE)
+    path = store / commit_path(TARGET)
+    path.write_bytes(canonical_json({**json.loads(path.read_bytes()), **wrong}))
+    with pytest.raises(Segment1BError, match="receipt of something else") as caught:
+        machine(tmp_path, "b")
+    assert caught.value.code == "E_STORE_DAMAGED"
+
+
+def test_objects_named_like_the_copy_s_own_files_stay_in_the_store(
+    tmp_path: Path, store: Path
+) -> None:
+    root = machine(tmp_path, "a")
+    before = (root / ".store/origin.json").read_bytes()
+    for name in (".store/origin.json", ".locks/x.lock", ".staging/x"):
+        (store / name).parent.mkdir()
+        (store / name).write_text("foreign")
+    machine(tmp_path, "a")
+    assert (root / ".store/origin.json").read_bytes() == before
+    assert copied(root) == {}
 
 
 def test_the_copy_follows_what_is_replaced_removed_and_added(tmp_path: Path, store: Path) -> None:

@@ -34,8 +34,10 @@ _RETRIES = 10
 _PATIENCE = timedelta(seconds=60)
 _DENIED = re.compile(
     r"ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch"
-    r"|AccessDenied|RequestTimeTooSkewed|credentials|metadata/identity|\b40[13] "
+    r"|AccessDenied|RequestTimeTooSkewed|[Cc]redential|\b40[13] "
 )
+# Without keys the machine's own account is asked for, which few machines have.
+_NO_KEYS = re.compile(r"/latest/(api/token|meta-data)|/computeMetadata/|/metadata/identity")
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist")
 
 
@@ -240,14 +242,16 @@ def coded_store_errors(url: str, path: str) -> Iterator[None]:
 
 
 def _meaning(error: Exception) -> tuple[str, str, str]:
-    text = str(error)
+    # The name of an object may hold any word; what the store says of it is told apart.
+    raw = str(error).partition("Debug source:")[0]
+    text = re.sub(r"(https?://|location )\S+", "", raw)
     if _NO_BUCKET.search(text) or isinstance(error, FileNotFoundError):
         return (
             "E_STORE_MISSING",
             "the bucket is not there",
             "make the bucket first, or correct --data-root and the endpoint",
         )
-    if isinstance(error, PermissionError) or _DENIED.search(text):
+    if isinstance(error, PermissionError) or _DENIED.search(text) or _NO_KEYS.search(raw):
         return (
             "E_STORE_DENIED",
             "the store does not take these credentials",
@@ -264,7 +268,7 @@ def _meaning(error: Exception) -> tuple[str, str, str]:
 
 def _said(error: Exception) -> str:
     """Return the store's own words on one short line."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).partition("Debug source:")[0].split())
     code = re.search(r"<Code>(\w+)</Code>(?:.*?<Message>(.*?)</Message>)?", text)
     status = re.search(r"\b[45]\d\d [A-Z][A-Za-z ]+", text)
     if code:

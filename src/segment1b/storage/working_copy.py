@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filelock import FileLock
@@ -34,7 +34,7 @@ from segment1b.storage.durable import (
     read_json,
     replace_json,
 )
-from segment1b.storage.objects import Objects, damaged
+from segment1b.storage.objects import Entry, Objects, damaged
 from segment1b.storage.receipts import Receipt
 
 STORE = ".store"
@@ -69,9 +69,14 @@ class Commit:
         """Return what an object says; E_STORE_DAMAGED when it is no commit."""
         try:
             value = json.loads(data)
-            return cls(Receipt.from_json(value), str(value["upload"]))
-        except (ValueError, KeyError, TypeError):
+            commit = cls(Receipt.from_json(value), str(value["upload"]))
+            names = [commit.receipt.partition_path, commit.upload, *commit.sizes]
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise damaged(url, path, "is no receipt") from None
+        # What it names becomes a path on this machine.
+        if commit_path(names[0]) != path or not all(_is_plain(name) for name in names):
+            raise damaged(url, path, "is the receipt of something else")
+        return commit
 
 
 @dataclass
@@ -139,8 +144,7 @@ def _bring_in_line(root: Path, store: Objects, index: Index) -> None:
     for left in (root / STORE).iterdir():
         if left.is_dir():  # A killed process was bringing something.
             shutil.rmtree(left)
-    there = [one for one in store.list() if not one.path.startswith(_failures())]
-    plain = {one.path: one for one in there if f"/{UPLOAD}" not in one.path}
+    plain = _plain(store.list())
     index.objects = {path: (one.size, one.e_tag) for path, one in plain.items()}
     stale = [
         path
@@ -165,6 +169,25 @@ def _bring_in_line(root: Path, store: Objects, index: Index) -> None:
     for folder, commit in commits.items():
         if folder not in index.uploads and sum(commit.sizes.values()) <= _SMALL:
             _bring_folder(root, store, index, folder, commit)
+
+
+def _plain(there: Sequence[Entry]) -> dict[str, Entry]:
+    """Return the objects that are files of the data root: no uploads, no failures of others."""
+    # Some tools put an empty object where a folder would be.
+    folders = {str(parent) for one in there for parent in PurePosixPath(one.path).parents}
+    return {
+        one.path: one
+        for one in there
+        if f"/{UPLOAD}" not in one.path
+        and not one.path.startswith((_failures(), *(f"{name}/" for name in _OWN)))
+        and one.path not in folders
+        and _is_plain(one.path)
+    }
+
+
+def _is_plain(path: object) -> bool:
+    steps = path.split("/") if isinstance(path, str) else [""]
+    return not any(step in ("", ".", "..") for step in steps)
 
 
 def _failures() -> str:
@@ -212,7 +235,7 @@ def commit_path(folder: str) -> str:
 def commit_of(root: Path, folder: str) -> Commit | None:
     """Return the commit of a folder as this copy knows it; None in a root of its own."""
     path = root / commit_path(folder)
-    return Commit.of(path.read_bytes(), str(root), folder) if path.exists() else None
+    return Commit.of(path.read_bytes(), str(root), commit_path(folder)) if path.exists() else None
 
 
 def fetch(root: Path, places: Iterable[str]) -> None:
