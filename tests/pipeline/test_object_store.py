@@ -131,8 +131,10 @@ def test_a_run_into_a_store_is_read_and_checked_by_another_machine(
     there = run(Path(url), outlets=world.outlets, to_state="s9")
     assert digests(there) == world.digests
     elsewhere = environment(proxy.endpoint, tmp_path / "elsewhere")
-    checked = command("verify-bundle", url, "--json", env=elsewhere)
+    told = tmp_path / "told"
+    checked = command("--cache", str(told), "verify-bundle", url, "--json", env=elsewhere)
     assert checked.returncode == 0, checked.stderr
+    assert list(told.rglob("_passed.flag"))
     again = command("run", "--data-root", url, "--json", "--quiet", env=elsewhere)
     assert again.returncode == 0, again.stderr
     summary = json.loads(again.stdout)

@@ -32,20 +32,31 @@ VERBS: dict[str, Callable[[Objects, Path], object]] = {
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
+def shared() -> Iterator[Proxy]:
     with s3_server() as endpoint:
-        yield endpoint
+        one = Proxy(endpoint)
+        yield one
+        one.close()
 
 
 @pytest.fixture
-def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """Stand between the tests' store and the server."""
+def proxy(shared: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """Stand between the test's store and the server."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    one = Proxy(server)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", one.endpoint)
-    yield one
-    one.close()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", shared.endpoint)
+    yield shared
+    shared.judge = lambda _method, _path: None
+
+
+@pytest.fixture
+def impatient(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Objects:
+    """Return a store that is asked again once only, with one object."""
+    monkeypatch.setattr(objects, "_RETRIES", 1)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # Opens it apart from patient ones.
+    found = Objects(f"s3://{BUCKET}/credentials")
+    found.replace("a", b"first")
+    return found
 
 
 @pytest.fixture
@@ -129,8 +140,11 @@ def test_what_is_absent_cannot_be_downloaded(store: Objects, tmp_path: Path) -> 
     ids=str,
 )
 def test_a_store_that_throttles_or_fails_for_a_while_is_asked_again(
-    store: Objects, proxy: Proxy, tmp_path: Path, verb: str, answer: Answer
+    proxy: Proxy, tmp_path: Path, verb: str, answer: Answer
 ) -> None:
+    store = Objects(f"s3://{BUCKET}/patient")
+    store.delete(["new"])
+    store.replace("a", b"first")
     (tmp_path / "file").write_bytes(b"12")
     left = [answer] * 2
     proxy.judge = lambda _method, _path: left.pop() if left else None
@@ -155,21 +169,12 @@ def test_a_store_that_throttles_or_fails_for_a_while_is_asked_again(
     ids=str,
 )
 def test_a_refusal_that_lasts_has_its_code(
-    proxy: Proxy,
-    store: Objects,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    verb: str,
-    answer: Answer,
-    code: str,
+    proxy: Proxy, impatient: Objects, tmp_path: Path, verb: str, answer: Answer, code: str
 ) -> None:
     (tmp_path / "file").write_bytes(b"12")
-    monkeypatch.setattr(objects, "_RETRIES", 1)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # Opens the store anew.
-    refused = Objects(store.url)
     proxy.judge = lambda _method, _path: answer
     with pytest.raises(Segment1BError, match=answer.code) as caught:
-        VERBS[verb](refused, tmp_path / "file")
+        VERBS[verb](impatient, tmp_path / "file")
     assert caught.value.code == code
     assert caught.value.hint
     assert "\n" not in caught.value.message
@@ -194,15 +199,10 @@ def test_a_store_that_is_silent_is_unavailable(
     assert caught.value.code == "E_STORE_UNAVAILABLE"
 
 
-def test_a_word_in_a_name_is_no_refusal(
-    proxy: Proxy, store: Objects, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(objects, "_RETRIES", 1)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # Opens the store anew.
-    named = Objects(f"{store.url}/credentials")
+def test_a_word_in_a_name_is_no_refusal(proxy: Proxy, impatient: Objects) -> None:
     proxy.judge = lambda _method, _path: Answer(503, "SlowDown")
     with pytest.raises(Segment1BError) as caught:
-        named.read("AccessDenied")
+        impatient.read("AccessDenied")
     assert caught.value.code == "E_STORE_UNAVAILABLE"
 
 
