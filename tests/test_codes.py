@@ -50,6 +50,12 @@ PROVOKED_BY: dict[str, str] = {
     "E_STORAGE_FULL": (
         "storage/test_publisher.py::test_a_report_on_a_full_disk_leaves_the_old_one"
     ),
+    "E_STORE_UNAVAILABLE": "storage/test_objects.py::test_a_refusal_that_lasts_has_its_code",
+    "E_STORE_DENIED": "storage/test_objects.py::test_a_refusal_that_lasts_has_its_code",
+    "E_STORE_MISSING": "storage/test_objects.py::test_a_bucket_that_is_not_there_is_named",
+    "E_STORE_DAMAGED": (
+        "storage/test_working_copy.py::test_an_object_that_is_not_what_its_receipt_says_is_named"
+    ),
     "E_LOCKED": "storage/test_root.py::test_a_second_run_waits_no_longer_than_told",
     "E_OUTLETS_INVALID": "ingress/test_outlets.py::test_a_bad_value_is_named",
     "E_INPUT_UNREADABLE": "pipeline/test_bad_input.py::test_a_damaged_surface_is_named",

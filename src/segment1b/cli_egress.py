@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-DataRoot = Annotated[Path, typer.Option(help="Folder under which everything lies.")]
+DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix; all lies there.")]
 Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from the bundle.")]
 ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits; taken from the bundle.")]
 Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]
@@ -46,8 +45,9 @@ def export(
     from segment1b import console, contracts
     from segment1b.egress import export as exports
     from segment1b.egress import gate
+    from segment1b.storage.root import find_root
 
-    root = Path(os.path.abspath(data_root))
+    root = find_root(data_root)
     known = contracts.load(str(dictionary) if dictionary else None)
     given = _tokens(seed, parameter_hash, manifest_fingerprint)
     places = gate.find_places(root, known, given)
@@ -69,10 +69,11 @@ def diff(
     """Report which sites were added, removed and moved, by country, with distances."""
     from segment1b import console
     from segment1b.egress import growth
+    from segment1b.storage.root import find_root
 
     found = growth.diff(
-        Path(os.path.abspath(old)),
-        Path(os.path.abspath(new)),
+        find_root(old),
+        find_root(new),
         old={"manifest_fingerprint": old_fingerprint},
         new={"manifest_fingerprint": new_fingerprint},
         dictionary=dictionary,
@@ -98,8 +99,9 @@ def rng_export(
     from segment1b import console
     from segment1b.egress import rng_log
     from segment1b.resolution import find_identity
+    from segment1b.storage.root import find_root
 
-    root = Path(os.path.abspath(data_root))
+    root = find_root(data_root)
     given = _tokens(seed, parameter_hash, manifest_fingerprint)
     known, identity = find_identity(root, dictionary, given)
     events = rng_log.rng_export(root, known, identity.places, stream, out)

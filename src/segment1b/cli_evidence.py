@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,8 +45,9 @@ def evidence(
     from segment1b.resolution import find_identity
     from segment1b.review.bundle import write_evidence
     from segment1b.review.proof import Published
+    from segment1b.storage.root import find_root
 
-    root = Path(os.path.abspath(data_root))
+    root = find_root(data_root)
     given = _tokens(seed, parameter_hash, manifest_fingerprint)
     known, identity = find_identity(root, dictionary, given)
     found = write_evidence(
@@ -75,8 +75,9 @@ def verify_bundle(
     """Check flag, index, checksums and receipts of what was handed over, running nothing."""
     from segment1b import console, contracts
     from segment1b.egress import gate, reviewed
+    from segment1b.storage.root import find_root
 
-    root = Path(os.path.abspath(folder))
+    root = find_root(folder)
     known = contracts.load(str(dictionary) if dictionary else None)
     if reviewed.is_evidence(root):
         found = reviewed.verify_evidence(root, known)

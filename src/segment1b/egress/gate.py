@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -17,6 +16,8 @@ from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, op
 from segment1b.storage.durable import coded_os_errors, read_json
 from segment1b.storage.reader import committed
 from segment1b.storage.receipts import hash_files
+from segment1b.storage.root import find_root
+from segment1b.storage.working_copy import fetch
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,6 +56,7 @@ def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]
             receipt code of a dataset whose files are not those of its run report.
     """
     folder = root / contracts[BUNDLE].locate(tokens)
+    fetch(root, [contracts[name].locate(tokens) for name in (BUNDLE, EGRESS)])
     names, flag = open_bundle(contracts, folder, RULES)
     _check_tokens(folder, tokens)
     files = _check_egress(root, contracts, folder, tokens)
@@ -91,6 +93,7 @@ def find_places(
     wanted = {name: value for name, value in (given or {}).items() if value is not None}
     fingerprint = wanted.get("manifest_fingerprint", "*")
     pattern = contracts[BUNDLE].locate({"manifest_fingerprint": fingerprint})
+    fetch(root, [pattern])
     folders = [path for path in sorted(root.glob(pattern)) if path.is_dir()]
     if not folders:
         raise Segment1BError(
@@ -121,16 +124,19 @@ def read_site_locations(
     manifest_fingerprint: str | None = None,
     parameter_hash: str | None = None,
     dictionary: str | Path | None = None,
+    cache: str | Path | None = None,
     as_: Literal["arrow", "polars"] = "arrow",
 ) -> ds.Dataset | pl.LazyFrame:
     """Open the published sites of a data root, once they are proven.
 
     Args:
-        root: the data root.
+        root: the data root: a folder, or the URL of an object store (`s3://bucket/prefix`).
         seed: the seed; the root's one bundle says when not given, as for the next two.
         manifest_fingerprint: which outlets.
         parameter_hash: which policies and surfaces.
         dictionary: another dataset dictionary than the packaged one.
+        cache: where the working copy of an object store lies, if not in SEGMENT1B_CACHE or the
+            user's cache folder.
         as_: `arrow` for a pyarrow.dataset.Dataset, `polars` for a polars.LazyFrame.
 
     Returns:
@@ -149,7 +155,7 @@ def read_site_locations(
         "manifest_fingerprint": manifest_fingerprint,
         "parameter_hash": parameter_hash,
     }
-    folder = Path(os.path.abspath(root))
+    folder = find_root(root, Path(cache) if cache else None)
     tokens = find_places(folder, known, given)
     paths = proven_paths(folder, known, tokens)
     if scan is not None:

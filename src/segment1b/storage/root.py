@@ -15,18 +15,20 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.storage.durable import coded_os_errors, make_folder
 from segment1b.storage.locks import owned_lock
+from segment1b.storage.objects import url_of
+from segment1b.storage.working_copy import LOCKS, STAGING, working_copy
 
-STAGING = ".staging"
-LOCKS = ".locks"
 
-
-def open_root(path: Path) -> Path:
+def open_root(location: str | Path) -> Path:
     """Return the data root as an absolute path, created when absent.
 
+    A URL gives the working copy of what lies there, in line with it.
+
     Raises:
-        Segment1BError: E_DATA_ROOT_UNUSABLE when it is a file or cannot be written.
+        Segment1BError: E_DATA_ROOT_UNUSABLE when it is a file or cannot be written, and the
+            codes of `working_copy`.
     """
-    root = Path(os.path.abspath(path))
+    root = find_root(location)
     with coded_os_errors(root):
         occupied = root.exists() and not root.is_dir()
     if occupied:
@@ -43,6 +45,17 @@ def open_root(path: Path) -> Path:
         probe.touch()
         probe.unlink()
     return root
+
+
+def find_root(location: str | Path, cache: Path | None = None) -> Path:
+    """Return the absolute path of a data root that is only read; as `open_root` for a URL.
+
+    Args:
+        location: a folder, or the URL of an object store (`s3://bucket/prefix`).
+        cache: where working copies lie; see `default_cache`.
+    """
+    url = url_of(location)
+    return Path(os.path.abspath(location)) if url is None else working_copy(url, cache)
 
 
 @contextmanager
