@@ -22,7 +22,7 @@ from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import folder_receipt
 from segment1b.storage.working_copy import commit_of, origin
 from segment1b.storage.write_through import commit_folder
-from segment1b.validators.acceptance import Acceptance, accept
+from segment1b.validators.acceptance import STATES, Acceptance, accept, examine
 
 _POINTS = ["tile_id", "lon_deg", "lat_deg"]
 BUNDLE = "validation_bundle_1B"
@@ -62,23 +62,25 @@ class S9Validation:
     meters: Mapping[str, str] = {}
 
     def shards(self, run: Run, reader: Reader) -> Sequence[str]:
-        """Check the seal, stage the points by country: the checks and realism are two shards."""
+        """Check the seal and stage the points by country; a shard is a state, or realism."""
         sealed_inputs(run, reader, self.stale_input)
         stage_by_country(run, reader, "s7_site_synthesis", _POINTS)
-        return ("checks", "realism")
+        return (*STATES, "realism")
 
     def work(self, run: Run, shard: str) -> ShardResult:
-        """Run the checks, or measure realism."""
+        """Run the checks of one state, or measure realism."""
         reader = run.reader(self)
-        if shard == "checks":
-            verdicts = accept(run.root, run.contracts, run.identity.tokens)
-            return ShardResult(0, verdicts, reader.bytes_read)
-        figures = _realism(run, reader)
-        return ShardResult(0, figures, reader.bytes_read)
+        if shard == "realism":
+            return ShardResult(0, _realism(run, reader), reader.bytes_read)
+        results = examine(shard, run.root, run.contracts, run.identity.tokens)
+        return ShardResult(0, results, reader.bytes_read)
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Stage the bundle; with failures put it aside and refuse."""
-        verdicts, figures = list(results[0].counters), results[1].counters
+        *states, realism = (result.counters for result in results)
+        examined = [check for state in states for check in state]
+        verdicts = accept(run.root, run.contracts, run.identity.tokens, examined)
+        figures: dict[str, Any] = realism
         broken = breaches(figures, run.policy.realism)
         verdicts.append(
             Acceptance("A916", "E917_REALISM_BOUND", len(broken), broken, "the policy's bounds")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from segment1b.validators.s6.inside import check_locations_inside
 from segment1b.validators.session import Session
 from segment1b.validators.tables import generic_checks
 
-_STATES = ("s5", "s6", "s7", "s8")
+STATES = ("s5", "s6", "s7", "s8")
 _OUTSIDE = "E915_POINT_OUTSIDE_COUNTRY"
 _POLYGONS = "world_countries"
 _LOGS = {"s5": "rng_event_site_tile_assign", "s6": "rng_event_in_cell_jitter"}
@@ -62,12 +62,12 @@ def _every(what: str, *, logs: bool = True) -> dict[str, tuple[str, ...]]:
         state: (f"{what}_{_TABLES[state]}", *([f"{what}_{_LOGS[state]}"] if logs else []))
         if state in _LOGS
         else (f"{what}_{_TABLES[state]}",)
-        for state in _STATES
+        for state in STATES
     }
 
 
 def _joined(*some: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    return {state: tuple(name for one in some for name in one.get(state, ())) for state in _STATES}
+    return {state: tuple(name for one in some for name in one.get(state, ())) for state in STATES}
 
 
 #: For each acceptance check its code and, by state, the checks that it is made of.
@@ -97,7 +97,7 @@ _MADE_OF: dict[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
     "A903": (
         "E905_PARTITION_OR_IDENTITY",
         _joined(
-            dict.fromkeys(_STATES, ("tokens", "input_digests")),
+            dict.fromkeys(STATES, ("tokens", "input_digests")),
             _every("receipt"),
             _every("stray_files"),
             {"s6": ("fingerprint", "log_path"), "s7": ("gate_flag",), "s8": ("resolution",)},
@@ -106,7 +106,7 @@ _MADE_OF: dict[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
     "A904": (
         "E906_WRITER_SORT_VIOLATION",
         _joined(
-            dict.fromkeys(_STATES, ("sorted",)),
+            dict.fromkeys(STATES, ("sorted",)),
             _every("file_cut"),
             {"s5": ("sorted_log",), "s6": ("sorted_log",)},
         ),
@@ -123,7 +123,7 @@ _MADE_OF: dict[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
     ),
     "A911": (
         "E911_FINALITY_OR_ORDER_LEAK",
-        _joined(dict.fromkeys(_STATES, ("ranking",)), {"s8": ("final",)}),
+        _joined(dict.fromkeys(STATES, ("ranking",)), {"s8": ("final",)}),
     ),
     "A912": (
         "E912_IDENTITY_COHERENCE",
@@ -149,37 +149,56 @@ _MADE_OF: dict[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
 }
 
 
-def accept(
-    root: Path, contracts: Contracts, tokens: Mapping[str, Any], *, threads: int = 2
-) -> list[Acceptance]:
-    """Judge what S5 to S8 have published, from disk and by the validators' own means.
+def examine(
+    state: str, root: Path, contracts: Contracts, tokens: Mapping[str, Any], *, threads: int = 1
+) -> list[CheckResult]:
+    """Run the checks of one state that acceptance is made of, from disk alone.
 
     Args:
+        state: s5 to s8.
         root: the data root.
         contracts: dictionary and schemas.
         tokens: seed, manifest_fingerprint and parameter_hash.
         threads: of the database; changes nothing in the results.
 
     Returns:
+        The results; none when no run report commits S4 to S8, for then nothing is looked into.
+    """
+    published = Published(root, contracts, tokens)
+    if uncommitted(published):
+        return []
+    plan = _plan_of(state)
+    with Session(published, threads) as session:
+        generic = generic_checks(plan, published)
+        return run_state(plan, published, session, generic, _wanted(state))
+
+
+def accept(
+    root: Path,
+    contracts: Contracts,
+    tokens: Mapping[str, Any],
+    examined: Iterable[CheckResult] | None = None,
+) -> list[Acceptance]:
+    """Judge what S5 to S8 have published.
+
+    Args:
+        root, contracts, tokens: as for `examine`.
+        examined: the results of `examine` for all of `STATES`; taken here when absent.
+
+    Returns:
         One verdict for each of A901 to A905 and A911 to A915, in this order. Partitions that no
         run report commits are not looked into; every check that needs them has failed.
     """
-    published = Published(root, contracts, tokens)
-    results: dict[tuple[str, str], CheckResult] = {}
-    reason = _uncommitted(published)
-    if not reason:
-        with Session(published, threads) as session:
-            for state in _STATES:
-                plan = _plan_of(state)
-                generic = generic_checks(plan, published)
-                found = run_state(plan, published, session, generic, _wanted(state))
-                results |= {(state, result.name): result for result in found}
+    if examined is None:
+        examined = [one for state in STATES for one in examine(state, root, contracts, tokens)]
+    results = {(result.state, result.name): result for result in examined}
+    reason = uncommitted(Published(root, contracts, tokens))
     return [_judge(check, results, reason) for check in _MADE_OF]
 
 
-def _uncommitted(published: Published) -> str:
+def uncommitted(published: Published) -> str:
     """Return why the partitions cannot be looked into, or nothing."""
-    for state in ("s4", *_STATES):
+    for state in ("s4", *STATES):
         try:
             published.document(f"{state}_run_report")
         except UnusableError as error:

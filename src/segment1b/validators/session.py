@@ -29,7 +29,7 @@ _TYPES = {
     "int64": "BIGINT",
     "float64": "DOUBLE",
 }
-_MEMORY_BYTES = 4 << 30
+_MEMORY_BYTES = 2 << 30
 # What a database would take for a pattern in a file's name.
 _GLOB = re.compile(r"[*?\[]")
 # Shapes of report fields that may be empty, where no value shows them.

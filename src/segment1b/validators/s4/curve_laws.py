@@ -131,9 +131,13 @@ def points_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
 def _points_of(case: Case, code: str, pairs: str) -> Iterator[Arrays]:
     session, grid = case.session, case.grid
     assert grid is not None
+    # No point lies in a tile without weight, which is what most of a large country is.
     tiles = session.arrays(
-        "SELECT tile_id, weight_fp FROM tile_weights WHERE country_iso = ?", [code]
+        "SELECT tile_id, weight_fp FROM tile_weights WHERE country_iso = ? AND weight_fp > 0",
+        [code],
     )
+    if not len(tiles["tile_id"]):
+        return
     rows, cols = np.divmod(tiles["tile_id"], np.uint64(grid.ncols))
     along = np.argsort(places(rows, cols, order_of(grid.nrows, grid.ncols)))
     line = np.cumsum(tiles["weight_fp"][along])

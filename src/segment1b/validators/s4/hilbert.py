@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 Words = npt.NDArray[np.uint64]
+# Cells walked at a time: their arrays stay in the cache.
+_BLOCK = 1 << 16
 
 
 def order_of(nrows: int, ncols: int) -> int:
@@ -26,6 +28,14 @@ def places(rows: Words, cols: Words, order: int) -> Words:
     Returns:
         uint64 [n].
     """
+    found = np.empty(len(rows), np.uint64)
+    for start in range(0, len(rows), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        found[part] = _walk(rows[part], cols[part], order)
+    return found
+
+
+def _walk(rows: Words, cols: Words, order: int) -> Words:
     x, y = cols.astype(np.uint64), rows.astype(np.uint64)
     place = np.zeros(len(x), np.uint64)
     last = np.uint64((1 << order) - 1)
