@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import signal
 import tempfile
 import time
 import uuid
@@ -15,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import segment1b
+from segment1b import contracts
 from segment1b.contracts.locations import contracts_root
 from segment1b.errors import Segment1BError
 from segment1b.evidence.versions import versions
@@ -136,6 +138,7 @@ def installation(dictionary: str | None) -> dict[str, str]:
 
 def answer(shared: Path, token: str, dictionary: str | None) -> tuple[dict[str, str], str | None]:
     """Answer on a worker: its installation, and the file it left when it saw the client's."""
+    contracts.load.cache_clear()  # a worker outlives runs, and the dictionary may have changed
     name = None
     if _says(shared / f"probe-{token}", token):
         name = f"answer-{uuid.uuid4().hex}"
@@ -149,6 +152,11 @@ def _says(path: Path, token: str) -> bool:
         return path.read_text() == token
     except (OSError, UnicodeDecodeError):
         return False
+
+
+def dask_setup(_worker: object) -> None:
+    """Prepare a worker of a local cluster: Ctrl-C is the client's, which closes its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
@@ -167,6 +175,7 @@ def local_cluster(workers: int) -> Iterator[Cluster]:
             memory_limit=0,
             local_directory=scratch,
             silence_logs=logging.CRITICAL,
+            preload=[__name__],
         ) as cluster,
         _connected(cluster.scheduler_address, workers) as joined,
     ):
