@@ -42,7 +42,10 @@ def test_every_figure_is_its_definition(plan: tuple[list[int], list[int]]) -> No
     errors = sorted(abs(s - share * total) for s, share in zip(sites, shares, strict=True))
     expected = sum(1 - (1 - share) ** total for share in shares)
     distinct = sum(1 for s in sites if s)
-    found = country_quality(int64(sites), int64(weights), scale)
+    held = [(s, w) for s, w in zip(sites, weights, strict=True) if s or w]
+    found = country_quality(
+        int64([s for s, _ in held]), int64([w for _, w in held]), scale, len(sites)
+    )
     assert found["sites"] == total
     assert found["distinct_tiles"] == distinct
     assert found["expected_tiles"] == pytest.approx(float(expected), rel=1e-9)
@@ -57,14 +60,14 @@ def test_every_figure_is_its_definition(plan: tuple[list[int], list[int]]) -> No
 
 def test_the_99th_percentile_leaves_one_of_a_hundred_tiles_out() -> None:
     """All 100 sites on one of 100 equal tiles: that one is 99 too many, the others 1 too few."""
-    found = country_quality(int64([100] + [0] * 99), int64([1] * 100), 100)
+    found = country_quality(int64([100] + [0] * 99), int64([1] * 100), 100, 100)
     assert found["tile_load_error_max"] == 99.0
     assert found["tile_load_error_p99"] == 1.0
 
 
 def test_all_sites_on_the_heaviest_tile_is_a_collapse() -> None:
-    spread = country_quality(int64([10] * 10), int64([1] * 10), 10)
-    piled = country_quality(int64([100] + [0] * 9), int64([1] * 10), 10)
+    spread = country_quality(int64([10] * 10), int64([1] * 10), 10, 10)
+    piled = country_quality(int64([100] + [0] * 9), int64([1] * 10), 10, 10)
     assert spread["collapse_index"] == pytest.approx(1.0, abs=1e-3)
     assert piled["collapse_index"] == pytest.approx(0.1, abs=1e-3)
     assert piled["top_five_share"] == 1.0
@@ -72,7 +75,7 @@ def test_all_sites_on_the_heaviest_tile_is_a_collapse() -> None:
 
 
 def test_a_country_of_one_tile_holds_all_its_sites() -> None:
-    assert country_quality(int64([7]), int64([1000]), 1000) == {
+    assert country_quality(int64([7]), int64([1000]), 1000, 1) == {
         "sites": 7,
         "distinct_tiles": 1,
         "expected_tiles": 1.0,
@@ -84,7 +87,7 @@ def test_a_country_of_one_tile_holds_all_its_sites() -> None:
 
 
 def test_a_country_without_sites_has_no_quality() -> None:
-    found = country_quality(int64([0, 0]), int64([1, 0]), 1)
+    found = country_quality(int64([0, 0]), int64([1, 0]), 1, 2)
     assert {name: value for name, value in found.items() if value} == {}
 
 

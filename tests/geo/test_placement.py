@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import MultiPolygon, Polygon, box
 
+from segment1b.geo.countries import read_countries
 from segment1b.geo.placement import Clip, Country
+from segment1b.reference import embedded
 
 derandomized = settings(deadline=None, derandomize=True)
 
@@ -21,6 +24,8 @@ RING = MultiPolygon([Polygon(box(0, 0, 10, 10).exterior, [box(4, 4, 6, 6).exteri
 SEAM = MultiPolygon([box(178, -19, 180, -16), box(-180, -19, -178, -16)])
 #: Round the south pole.
 CAP = MultiPolygon([box(-180, -90, 180, -70)])
+#: All countries, in full detail.
+WORLD = read_countries(Path(embedded.surface("world_countries.parquet")))
 
 
 def contains(country: Country, lon: float, lat: float) -> bool:
@@ -185,3 +190,26 @@ def test_countries_made_from_one_shape_share_nothing_among_threads() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(count, range(16)))) == 1
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    st.floats(0.05, 0.9),
+    st.floats(0.05, 0.9),
+    st.floats(-1, 1),
+    st.sampled_from(["CH", "ZA", "NO", "NZ", "AQ"]),
+)
+def test_interior_tiles_of_a_grid_are_those_that_geos_finds(
+    width: float, height: float, offset: float, code: str
+) -> None:
+    """Countries with lakes, fjords, an enclave, islands on both sides of 180 and a pole."""
+    shape = WORLD[code]
+    west, south, east, north = max(shape.geoms, key=lambda part: part.area).bounds
+    at_x, at_y = np.meshgrid(
+        np.arange(west - 1 + offset * width, min(east + 1, west + 40 * width), width),
+        np.arange(south - 1 + offset * height, min(north + 1, south + 40 * height), height),
+    )
+    x, y = at_x.ravel(), at_y.ravel()
+    boxes = shapely.box(x, y, x + width, y + height)
+    found = Country(shape).interior(x, y, x + width, y + height)
+    assert found.tolist() == shapely.contains_properly(shape, boxes).tolist()

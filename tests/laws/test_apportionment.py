@@ -92,6 +92,19 @@ def test_a_cut_says_how_many_ties_are_in_and_out() -> None:
     assert cut == (7, 5, 3, 1)
 
 
+@pytest.mark.parametrize("bits", [0, 1, 15, 16, 17, 40, 62])
+def test_the_cut_of_a_long_array_is_that_of_a_sorted_list(bits: int) -> None:
+    """Digit by digit, for values of every width, few of them different or all."""
+    words = np.random.Philox(key=bits).random_raw(70_000)
+    values = (words >> np.uint64(64 - bits) if bits else words * np.uint64(0)).astype(np.int64)
+    ranked = sorted(values.tolist(), reverse=True)
+    for k in (1, 2, 35_000, 69_999, 70_000):
+        cut = cut_largest(values, k)
+        assert cut.threshold == ranked[k - 1]
+        assert cut.kept == ranked[:k].count(ranked[k - 1])
+        assert cut.left == ranked[k:].count(ranked[k - 1])
+
+
 def test_no_site_counts_give_no_shares() -> None:
     """A country nobody has sites in."""
     assert list(largest_remainder_by_n(whole(1, 9), whole(), 10)) == []

@@ -65,6 +65,19 @@ class Dataset(BaseModel):
         """Return the strict Arrow schema: these columns, these types, no nulls."""
         return pa.schema([pa.field(c.name, c.arrow_type, nullable=False) for c in self.columns])
 
+    @property
+    def words_schema(self) -> pa.Schema:
+        """Return the schema with strings of few values as dictionaries: what writers hold."""
+        words = pa.dictionary(pa.int32(), pa.string())
+        return pa.schema(
+            [
+                field.with_type(words)
+                if self.encodings.get(field.name) == "DICTIONARY" and pa.types.is_string(field.type)
+                else field
+                for field in self.arrow_schema
+            ]
+        )
+
     def code(self, fault: str) -> str:
         """Return the error code for a fault of this dataset's own rows (schema, unsorted, ...)."""
         fallback = {"extras": "schema"}.get(fault, fault)

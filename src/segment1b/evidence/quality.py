@@ -10,35 +10,42 @@ import numpy.typing as npt
 Int64s = npt.NDArray[np.int64]
 
 
-def country_quality(sites: Int64s, weights: Int64s, scale: int) -> dict[str, Any]:
+def country_quality(sites: Int64s, weights: Int64s, scale: int, tiles: int) -> dict[str, Any]:
     """Return the quality of one country's plan (allocation.md, section 5).
 
     Args:
-        sites: int64[t], sites of all pairs in each tile.
+        sites: int64[t], sites of all pairs in each tile that has weight.
         weights: int64[t], weights that sum to `scale`.
         scale: K.
+        tiles: how many tiles the country has, those without weight (and so without site) too.
 
     Returns:
         sites, distinct_tiles, expected_tiles (what independent draws would reach),
-        tile_load_error_max and _p99 of |sites_t - T*w_t/K|, collapse_index (distinct over
-        expected tiles), top_five_share. Figures carry 9 significant digits.
+        tile_load_error_max and _p99 of |sites_t - T*w_t/K| over all tiles, collapse_index
+        (distinct over expected tiles), top_five_share. Figures carry 9 significant digits.
     """
     total = int(sites.sum())
     share = weights / scale
     expected = expected_tiles(share, total)
     error = np.abs(sites - share * total)
-    place = min(len(error) - 1, int(np.ceil(0.99 * len(error))) - 1)
-    top = np.partition(sites, max(0, len(sites) - 5))[-5:]
-    distinct = int(np.count_nonzero(sites))
+    held = sites[sites > 0]
+    top = np.partition(held, max(0, len(held) - 5))[-5:]
+    distinct = len(held)
     return {
         "sites": total,
         "distinct_tiles": distinct,
         "expected_tiles": expected,
         "tile_load_error_max": digits(error.max(initial=0.0)),
-        "tile_load_error_p99": digits(np.partition(error, place)[place]),
+        "tile_load_error_p99": digits(_percentile_99(error, tiles)),
         "collapse_index": digits(distinct / expected) if expected else 0.0,
         "top_five_share": digits(int(top.sum()) / total) if total else 0.0,
     }
+
+
+def _percentile_99(error: npt.NDArray[np.float64], tiles: int) -> float:
+    # The tiles that are left out have error 0 and come first.
+    place = max(1, int(np.ceil(0.99 * tiles))) - 1 - (tiles - len(error))
+    return float(np.partition(error, place)[place]) if place >= 0 else 0.0
 
 
 def expected_tiles(share: npt.NDArray[np.float64], total: int) -> float:

@@ -9,8 +9,12 @@ import numpy.typing as npt
 import shapely
 from shapely import MultiPolygon
 
+from segment1b.geo.edges import Ints, edges_of, spread
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+# Cells. An edge this near to a tile counts as touching it: far more than rounding can move it.
+_MARGIN = 1e-3
 
 
 class Clip(NamedTuple):
@@ -41,11 +45,40 @@ class Country:
     def interior(self, west: Floats, south: Floats, east: Floats, north: Floats) -> Bools:
         """Return which closed tiles lie properly inside the country, bool [t].
 
-        A tile across the date line (west > east) touches the cut there, so it never does.
+        A tile across the date line (west > east) touches the cut there, so it never does. The
+        others are tiles of one grid. A tile that no edge comes near is inside when its centre is;
+        GEOS is asked about the few along the border alone, which is most of the time saved.
         """
-        plain = west <= east
-        boxes = shapely.box(np.where(plain, west, east), south, np.where(plain, east, west), north)
-        return np.asarray(shapely.contains_properly(self._shape, boxes)) & plain
+        inside = np.zeros(len(west), bool)
+        plain = np.flatnonzero(west <= east)
+        box = west[plain], south[plain], east[plain], north[plain]
+        near = self._near_border(*box)
+        lon, lat = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        inside[plain[~near]] = self.contains(lon[~near], lat[~near])
+        boxes = shapely.box(*(side[near] for side in box))
+        inside[plain[near]] = shapely.contains_properly(self._shape, boxes)
+        return inside
+
+    def _near_border(self, west: Floats, south: Floats, east: Floats, north: Floats) -> Bools:
+        """Return which tiles of one grid an edge touches, or nearly so, bool [t]."""
+        if not len(west):
+            return np.zeros(0, bool)
+        width, height = float((east - west).max()), float((north - south).max())
+        left, bottom = float(west.min()), float(south.min())
+        cols = np.rint((west - left) / width).astype(np.int64)
+        rows = np.rint((south - bottom) / height).astype(np.int64)
+        across, up = int(cols.max()) + 1, int(rows.max()) + 1
+        edges = edges_of(self._shape)
+        touched = _touched(
+            (edges.x1 - left) / width,
+            (edges.y1 - bottom) / height,
+            (edges.x2 - left) / width,
+            (edges.y2 - bottom) / height,
+            (across, up),
+        )
+        cell = rows * across + cols
+        at = np.minimum(np.searchsorted(touched, cell), max(len(touched) - 1, 0))
+        return touched[at] == cell if len(touched) else np.zeros(len(cell), bool)
 
     def clip(self, west: float, south: float, east: float, north: float, lon: float) -> Clip | None:
         """Return where a tile and the country meet; None where they have no area in common.
@@ -74,6 +107,31 @@ class Country:
         surface = shapely.point_on_surface(largest)
         left, bottom, right, top = bounds.tolist()
         return Clip(left, right, bottom, top, surface.x, surface.y)
+
+
+def _touched(x1: Floats, y1: Floats, x2: Floats, y2: Floats, shape: tuple[int, int]) -> Ints:
+    """Return the cells `row * across + col` that edges touch within _MARGIN, ascending.
+
+    Args:
+        x1, y1, x2, y2: ends of the edges in cells, float64 [e].
+        shape: cells across and cells up; what lies outside is left out.
+    """
+    across, up = shape
+    low, high = np.minimum(y1, y2), np.maximum(y1, y2)
+    first = np.floor(np.clip(low - _MARGIN, 0, up)).astype(np.int64)
+    last = np.floor(np.clip(high + _MARGIN, -1, up - 1)).astype(np.int64)
+    edge, row = spread(first, last)
+    x1, y1, x2, y2 = x1[edge], y1[edge], x2[edge], y2[edge]
+    rise = np.where(y1 == y2, 1.0, y2 - y1)
+    # How far along the edge it comes into the row's band and leaves it; a level one is all in it.
+    ends = [np.clip((row + side - y1) / rise, 0, 1) for side in (-_MARGIN, 1 + _MARGIN)]
+    begin = np.where(y1 == y2, 0.0, np.minimum(*ends))
+    end = np.where(y1 == y2, 1.0, np.maximum(*ends))
+    a, b = x1 + begin * (x2 - x1), x1 + end * (x2 - x1)
+    first = np.floor(np.clip(np.minimum(a, b) - _MARGIN, 0, across)).astype(np.int64)
+    last = np.floor(np.clip(np.maximum(a, b) + _MARGIN, -1, across - 1)).astype(np.int64)
+    which, col = spread(first, last)
+    return np.unique(row[which] * across + col)
 
 
 def _flat(geometry: shapely.Geometry) -> shapely.Geometry:

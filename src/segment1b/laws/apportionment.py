@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from segment1b.laws.division import BLOCK, Int64s, checked_sum, muldiv
+
+#: Bits of a value that the search for a threshold counts in one pass.
+_DIGIT: Final = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +63,12 @@ class Cut(NamedTuple):
 def cut_largest(values: Int64s, k: int) -> Cut:
     """Select the k largest values, equal ones in ascending position.
 
-    A partition finds the threshold only; which ties are in is read off their positions, since the
-    order in which a partition leaves equal values is arbitrary. O(t) time, one copy of `values`.
+    The threshold is found first; which ties are in is read off their positions, since the order
+    in which a partition leaves equal values is arbitrary. O(t) time, and no copy of a long array.
     Source: allocation.md §2 "Traps", performance.md "Selection, not sorting".
 
     Args:
-        values: int64[t], any unit.
+        values: int64[t], each >= 0, any unit.
         k: how many, 1 <= k <= t.
 
     Returns:
@@ -76,13 +79,10 @@ def cut_largest(values: Int64s, k: int) -> Cut:
     """
     if not 1 <= k <= len(values):
         raise ValueError(f"cannot take {k} of {len(values)} values")
-    parted = np.partition(values, len(values) - k)
-    threshold = parted[len(values) - k]
-    kept = int(np.count_nonzero(parted[len(values) - k :] == threshold))
-    left = int(np.count_nonzero(parted[: len(values) - k] == threshold))
-    del parted
+    find = _threshold_by_partition if len(values) <= BLOCK else _threshold_by_digits
+    threshold, kept, left = find(values, k)
     end = _end_of_ties(values, threshold, kept) if left else len(values)
-    return Cut(int(threshold), end, kept, left)
+    return Cut(threshold, end, kept, left)
 
 
 def give_largest(counts: Int64s, remainders: Int64s, k: int) -> Cut | None:
@@ -228,7 +228,39 @@ def _check_total(weights: Int64s, K: int) -> None:
         raise ValueError(f"tile weights sum to {total}, more than K = {K}")
 
 
-def _end_of_ties(values: Int64s, threshold: np.int64, kept: int) -> int:
+def _threshold_by_partition(values: Int64s, k: int) -> tuple[int, int, int]:
+    """Return the k-th largest value, how many of its equals are among the k, how many are not."""
+    parted = np.partition(values, len(values) - k)
+    threshold = parted[len(values) - k]
+    kept = int(np.count_nonzero(parted[len(values) - k :] == threshold))
+    left = int(np.count_nonzero(parted[: len(values) - k] == threshold))
+    return int(threshold), kept, left
+
+
+def _threshold_by_digits(values: Int64s, k: int) -> tuple[int, int, int]:
+    """Return what `_threshold_by_partition` does, from counts of digits, highest digit first.
+
+    A partition wants a copy of all values, which for a country of 87 million tiles is 0.7 GB.
+    """
+    shift = max(0, int(values.max()).bit_length() - _DIGIT)
+    prefix, width = 0, _DIGIT
+    while True:
+        counts = np.zeros(1 << width, np.int64)
+        for start in range(0, len(values), BLOCK):
+            head = values[start : start + BLOCK] >> shift
+            digits = head[head >> width == prefix] - (prefix << width)
+            counts += np.bincount(digits, minlength=1 << width)
+        at_least = np.cumsum(counts[::-1])[::-1]
+        digit = int(np.flatnonzero(at_least >= k)[-1])
+        k -= int(at_least[digit] - counts[digit])
+        prefix = (prefix << width) + digit
+        if not shift:
+            return prefix, k, int(counts[digit]) - k
+        width = min(_DIGIT, shift)
+        shift -= width
+
+
+def _end_of_ties(values: Int64s, threshold: int, kept: int) -> int:
     """Find the position behind the kept-th value equal to the threshold.
 
     By blocks: with equal weights nearly every tile ties, and a list of all their positions would

@@ -53,7 +53,7 @@ def checked_sum(values: Int64s, what: str) -> int:
     raise OverflowError(f"{what}: the sum passes 2^62 - 1")
 
 
-def muldiv(a: Int64s, b: int, m: int) -> tuple[Int64s, Int64s]:
+def muldiv(a: Int64s, b: int, m: int, r: Int64s | None = None) -> tuple[Int64s, Int64s]:
     """Divide a*b by m exactly: `q = floor(a*b / m)` and `r = a*b - q*m`.
 
     The quotient is estimated in float64. `b / m` is rounded once, `a` once and their product once,
@@ -66,6 +66,7 @@ def muldiv(a: Int64s, b: int, m: int) -> tuple[Int64s, Int64s]:
         a: int64[t], each >= 0.
         b: the factor, 0 <= b < 2^63.
         m: the divisor, 1 <= m < 2^62.
+        r: int64[t] that takes the remainders, made when absent; it may be `a`, then used up.
 
     Returns:
         int64[t] quotients and int64[t] remainders, 0 <= r < m.
@@ -76,7 +77,7 @@ def muldiv(a: Int64s, b: int, m: int) -> tuple[Int64s, Int64s]:
     """
     _check_operands(a, b, m)
     q = np.empty(a.shape, np.int64)
-    r = np.empty(a.shape, np.int64)
+    r = np.empty(a.shape, np.int64) if r is None else r
     for start in range(0, len(a), BLOCK):
         part = slice(start, start + BLOCK)
         _muldiv_block(a[part], b, m, q[part], r[part])

@@ -19,12 +19,13 @@ def quantise(masses: Int64s, K: int) -> tuple[Int64s, int]:
 
     `z = floor(mu*K / M)`, `r = mu*K mod M`, `S = K - sum(z)`; one more unit to the S tiles with the
     largest r, equal r by ascending tile_id. A heavier tile never weighs less; equal masses differ
-    by at most 1, the lower id first. Needs three int64 arrays of length t beside the masses at its
-    peak (weights, remainders, the partition's copy).
+    by at most 1, the lower id first. Beside the masses, whose place the remainders take, it needs
+    one int64 array of length t: the largest country has 87 million tiles.
 
     Args:
         masses: int64[t], integer mass of each tile (micro-persons, 1/1000 m2, or 1), >= 0, tiles
-            in ascending tile_id; their sum M in 1..2^62-1.
+            in ascending tile_id; their sum M in 1..2^62-1. Used up: they hold the remainders
+            afterwards.
         K: units to hand out, 10^dp, 1 <= K <= 10^15.
 
     Returns:
@@ -41,7 +42,7 @@ def quantise(masses: Int64s, K: int) -> tuple[Int64s, int]:
     total = checked_sum(masses, "tile masses")
     if total == 0:
         raise ValueError("tile masses sum to 0: nothing to weigh by")
-    weights, remainders = muldiv(masses, K, total)
+    weights, remainders = muldiv(masses, K, total, masses)
     shortfall = K - int(weights.sum())
     give_largest(weights, remainders, shortfall)
     return weights, shortfall

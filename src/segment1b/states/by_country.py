@@ -27,12 +27,14 @@ class CountryShard:
     Attributes:
         number: place of the shard; shards in this order have their countries in ASCII order.
         countries: country codes in ASCII order.
+        tiles: how many tiles each of them has.
         files: numbers of the tile files that hold them.
         grid: rows and columns of the raster.
     """
 
     number: int
     countries: tuple[str, ...]
+    tiles: tuple[int, ...]
     files: tuple[int, ...]
     grid: tuple[int, int]
 
@@ -58,7 +60,7 @@ def country_shards(
         elif codes:
             units.append((codes, [file.number]))
     return [
-        CountryShard(number, tuple(codes), tuple(files), grid)
+        CountryShard(number, tuple(codes), tuple(counts[c] for c in codes), tuple(files), grid)
         for number, (codes, files) in enumerate(units)
     ]
 
@@ -83,6 +85,9 @@ def read_weights(
 ) -> dict[str, tuple[UInt64s, Int64s]]:
     """Return tiles and weights of a shard's countries, once they sum to K under the policy's dp.
 
+    A tile without weight gets no site by any law, and half of the world's tiles have none: they
+    are left out, and row groups without any other are not read.
+
     Raises:
         Segment1BError: E414_WEIGHT_TAMPER.
     """
@@ -90,16 +95,19 @@ def read_weights(
     partition = reader.partition("tile_weights")
     found: dict[str, list[tuple[UInt64s, Int64s]]] = {code: [] for code in shard.countries}
     columns = ["country_iso", "tile_id", "weight_fp", "dp"]
-    span = {"country_iso": (shard.countries[0], shard.countries[-1])}
+    span: dict[str, tuple[Any, Any]] = {
+        "country_iso": (shard.countries[0], shard.countries[-1]),
+        "weight_fp": (1, 10**dp),
+    }
     for table in reader.row_groups(partition, columns, span, shard.files):
         code = table.column("country_iso")[0].as_py()
         if code not in found:
             continue
         if (table.column("dp").to_numpy() != dp).any():
             raise _tampered(code, f"weights with another dp than {dp}")
-        found[code].append(
-            (table.column("tile_id").to_numpy(), table.column("weight_fp").to_numpy())
-        )
+        ids, weights = table.column("tile_id").to_numpy(), table.column("weight_fp").to_numpy()
+        heavy = np.flatnonzero(weights)
+        found[code].append((ids[heavy], weights[heavy]))
     tiles = {}
     for code, groups in found.items():
         total = sum(int(weights.sum()) for _, weights in groups)

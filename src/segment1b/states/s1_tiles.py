@@ -86,7 +86,7 @@ class S1Tiles:
             write_part(
                 run.staged(dataset_id, shard.file.number),
                 dataset,
-                [table.cast(dataset.arrow_schema) for table in tables],
+                tables,
             )
         return ShardResult(shard.file.rows)
 

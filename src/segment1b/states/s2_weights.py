@@ -181,7 +181,7 @@ def weight_tables(
     counters: dict[str, dict[str, Any]],
 ) -> Iterator[pa.Table]:
     """Yield the row groups of one file of tile_weights, the rows of tile_index."""
-    schema = run.contracts["tile_weights"].arrow_schema
+    schema = run.contracts["tile_weights"].words_schema
     at = {code: start for code, start, _ in file.stretches}
     for table in reader.row_groups(index, ["country_iso", "tile_id"], None, [file.number]):
         code, count = table.column(0)[0].as_py(), table.num_rows

@@ -73,11 +73,12 @@ class S4AllocPlan:
         """Allocate the pairs of a shard's countries by the policy's law and stage one piece."""
         reader = run.reader(self)
         tiles = read_weights(run, reader, shard)
+        scale = 10**run.policy.prep.dp
         counters: list[dict[str, Any]] = []
         used: dict[str, UInt64s] = {}
 
         def tables() -> Iterator[pa.Table]:
-            for code in shard.countries:
+            for code, tiles_total in zip(shard.countries, shard.tiles, strict=True):
                 start, total = time.perf_counter(), np.zeros(len(tiles[code][0]), np.int64)
                 own: dict[str, Any] = {"country_iso": code, "rows": 0, "shortfall": 0, "ties": 0}
                 rows = staged_rows(run, "s3_requirements", _PAIR, code)
@@ -90,7 +91,7 @@ class S4AllocPlan:
                     _check_sums(code, *pairs, plan)
                     yield from _plan_tables(run, code, pairs[0], tiles[code][0], plan)
                 used[code] = tiles[code][0][total > 0]
-                own["quality"] = country_quality(total, tiles[code][1], 10**run.policy.prep.dp)
+                own["quality"] = country_quality(total, tiles[code][1], scale, tiles_total)
                 own["pairs"], own["merchants"], own["sites"] = len(pairs[0]), *pairs
                 own["wall_seconds"] = round(time.perf_counter() - start, 6)
                 counters.append(own)
@@ -159,7 +160,7 @@ def _check_sums(code: str, merchants: UInt64s, n: Int64s, plan: Plan) -> None:
 def _plan_tables(
     run: Run, code: str, merchants: UInt64s, tile_ids: UInt64s, plan: Plan
 ) -> Iterator[pa.Table]:
-    schema = run.contracts["s4_alloc_plan"].arrow_schema
+    schema = run.contracts["s4_alloc_plan"].words_schema
     for at in range(0, len(plan.pair), GROUP_ROWS):
         part = slice(at, at + GROUP_ROWS)
         yield pa.table(

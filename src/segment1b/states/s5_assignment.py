@@ -205,7 +205,7 @@ def _own_points(
 def _tables(
     run: Run, dataset_id: str, code: str, sites: Sites, columns: Mapping[str, Any]
 ) -> list[pa.Table]:
-    schema = run.contracts[dataset_id].arrow_schema
+    schema = run.contracts[dataset_id].words_schema
     found = []
     for at in range(0, len(sites.pair), GROUP_ROWS):
         part = slice(at, at + GROUP_ROWS)

@@ -199,7 +199,7 @@ def _add_tables(
             EVENTS: {"blocks": points.blocks[part], "lane": points.lane[part]},
         }
         for dataset_id, own in columns.items():
-            schema = run.contracts[dataset_id].arrow_schema
+            schema = run.contracts[dataset_id].words_schema
             tables[dataset_id].append(pa.table(key | own).cast(schema))
 
 

@@ -231,7 +231,7 @@ def _site_error(code: str, iso: str, row: Any, what: str, hint: str) -> Segment1
 def _tables(
     run: Run, code: str, rows: Records, lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]
 ) -> list[pa.Table]:
-    schema = run.contracts["s7_site_synthesis"].arrow_schema
+    schema = run.contracts["s7_site_synthesis"].words_schema
     found = []
     for at in range(0, len(rows), GROUP_ROWS):
         part = slice(at, at + GROUP_ROWS)

@@ -56,7 +56,7 @@ class S8Egress:
         for table in reader.row_groups(
             reader.partition("s7_site_synthesis"), _COLUMNS, None, [shard]
         ):
-            tables.append(table.cast(dataset.arrow_schema))
+            tables.append(table.cast(dataset.words_schema))
             for entry in table.column("legal_country_iso").value_counts().to_pylist():
                 by_country[entry["values"]] += entry["counts"]
         rows = write_piece(run.staged("site_locations", shard), dataset, tables)

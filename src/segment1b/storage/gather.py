@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from segment1b.contracts import Dataset
 from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS, part_name, write_part
-from segment1b.storage.receipts import column_batches
+from segment1b.storage.receipts import column_batches, open_words
 
 _RANGE_ROWS = 4 * FILE_ROWS
 
@@ -29,10 +29,10 @@ def write_piece(
             other in key order.
         stretches: one is written as it comes; more are held together and sorted by merchant.
     """
-    tables = (table.cast(dataset.arrow_schema) for table in tables)
+    tables = (table.cast(dataset.words_schema) for table in tables)
     if stretches > 1:
-        merged = pa.concat_tables([dataset.arrow_schema.empty_table(), *tables])
-        tables = _rebatch(iter([_by_merchant(merged, dataset)]))
+        merged = pa.concat_tables([dataset.words_schema.empty_table(), *tables])
+        tables = _rebatch(iter([_by_merchant(merged.combine_chunks(), dataset)]))
     return write_part(path, dataset, tables, durable=False)
 
 
@@ -60,7 +60,7 @@ def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path) -> int:
     Returns:
         How many rows were written.
     """
-    cuts = [_Piece(path, dataset.key[0]) for path in pieces]
+    cuts = [_Piece(path, dataset) for path in pieces]
     batches = _rebatch(_merged(cuts, dataset))
     rows, number = 0, 0
     batch = next(batches, None)
@@ -72,19 +72,23 @@ def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path) -> int:
         number += 1
         batch = next(batches, None)
     if not number:
-        write_part(folder / part_name(0), dataset, [dataset.arrow_schema.empty_table()])
+        write_part(folder / part_name(0), dataset, [dataset.words_schema.empty_table()])
     return rows
 
 
 class _Piece:
     """One piece: its merchants and where the rows of each begin."""
 
-    def __init__(self, path: Path, key: str) -> None:
+    def __init__(self, path: Path, dataset: Dataset) -> None:
         self.path = path
-        found = [table.column(0).to_numpy() for table in column_batches([path], [key])]
+        self.words = [c.name for c in dataset.columns if c.type == "string"]
+        batches = column_batches([path], [dataset.key[0]])
+        found = [table.column(0).to_numpy() for table in batches]
         column = np.concatenate(found) if found else np.empty(0, np.uint64)
-        self.merchants, self.starts = np.unique(column, return_index=True)
-        self.rows = len(column)
+        first = np.ones(len(column), bool)
+        first[1:] = column[1:] != column[:-1]
+        self.starts = np.flatnonzero(first)
+        self.merchants, self.rows = column[self.starts], len(column)
         with pq.ParquetFile(path) as file:
             sizes = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
         self.edges = np.cumsum([0, *sizes])
@@ -99,7 +103,7 @@ class _Piece:
         start, stop = (int(np.append(self.starts, self.rows)[e]) for e in ends)
         first = int(np.searchsorted(self.edges, start, "right")) - 1
         last = int(np.searchsorted(self.edges, stop, "left"))
-        with pq.ParquetFile(self.path, pre_buffer=False) as file:
+        with open_words(self.path, self.words) as file:
             if start == stop:
                 return file.schema_arrow.empty_table()
             table = file.read_row_groups(list(range(first, last)), use_threads=False)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -76,7 +77,7 @@ def write_part(
     that workers stage for the gather need not be, since a run that dies starts its state anew.
     The file takes its name when it is whole, so that two workers may write the same part at once.
     """
-    schema, rows = dataset.arrow_schema, 0
+    schema, rows = dataset.words_schema, 0
     dictionary = [name for name, how in dataset.encodings.items() if how == "DICTIONARY"]
     others = {name: how for name, how in dataset.encodings.items() if how != "DICTIONARY"}
     with coded_os_errors(path), _whole(path) as unfinished:
@@ -91,7 +92,9 @@ def write_part(
             dictionary_pagesize_limit=GROUP_ROWS * 8,
         ) as writer:
             for table in row_groups:
-                writer.write_table(table, row_group_size=max(1, table.num_rows))
+                writer.write_table(
+                    _tight(table.cast(schema)), row_group_size=max(1, table.num_rows)
+                )
                 rows += table.num_rows
         if durable:
             fsync_file(unfinished)
@@ -110,6 +113,24 @@ def _whole(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def _tight(table: pa.Table) -> pa.Table:
+    """Return the table with the words of each row group in order of appearance, used ones alone.
+
+    So the bytes do not depend on the dictionaries of the pieces that the rows came from.
+    """
+    for at, column in enumerate(table.columns):
+        if pa.types.is_dictionary(column.type):
+            words = column.combine_chunks()
+            used = words.indices.unique()
+            place = np.zeros(len(words.dictionary), np.int32)
+            place[used.to_numpy()] = np.arange(len(used), dtype=np.int32)
+            tight = pa.DictionaryArray.from_arrays(
+                place[words.indices.to_numpy()], words.dictionary.take(used)
+            )
+            table = table.set_column(at, table.schema.field(at), tight)
+    return table
+
+
 def constant(value: str, count: int) -> pa.Array:
-    """Return a string column that holds one value in all its rows."""
-    return pa.repeat(pa.scalar(value), count)
+    """Return a string column that holds one value in all its rows, once in memory."""
+    return pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [value])

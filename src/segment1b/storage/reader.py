@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,7 +75,8 @@ def committed(
             "remove the report and run again",
             path=str(report_path),
         ) from None
-    there = {path.name: path.stat().st_size for path in folder.iterdir()}
+    with os.scandir(folder) as entries:
+        there = {entry.name: entry.stat().st_size for entry in entries}
     if there != {name: size for name, size, _ in receipt.files}:
         raise _not_reproduced(dataset, folder, "its files are not those of its receipt")
     if verify and hash_files(folder, list(there))[0] != receipt.files:
@@ -181,9 +183,10 @@ class Reader:
             where: per column (low, high): groups whose statistics lie wholly outside are skipped.
             files: numbers of the only part files to open.
         """
-        paths = partition.paths
+        names = [name for name, _, _ in partition.receipt.files]
+        wanted = names if files is None else [names[number] for number in files]
         strings = [c.name for c in partition.dataset.columns if c.type == "string"]
-        for path in paths if files is None else [paths[number] for number in files]:
+        for path in (partition.folder / name for name in wanted):
             with coded_parquet_errors(path), open_words(path, strings) as file:
                 for group, size in matching_groups(file, columns, where or {}):
                     self.bytes_read[partition.dataset.id] += size
