@@ -204,7 +204,10 @@ def test_a_shard_travels_as_ids_and_not_as_arrays(
     tiles = TileFile(7, tuple((code, 0, 2**40) for code in codes))
     cells = Grid(-180.0, 90.0, 1 / 120, 1 / 120, 21_600, 43_200)
     rules = ("any_overlap",) * len(codes)
-    for shard in (TileShard(tiles, rules, cells), CountryShard(7, codes, (7,), (21_600, 43_200))):
+    for shard in (
+        TileShard(tiles, rules, cells),
+        CountryShard(7, codes, (2**20,) * len(codes), (7,), (21_600, 43_200)),
+    ):
         assert len(pickle.dumps(shard)) < LARGEST_PICKLE
 
 
