@@ -312,7 +312,11 @@ def test_when_all_workers_die_the_run_ends_and_the_next_one_goes_on(
 
 @pytest.mark.slow
 def test_when_the_scheduler_dies_the_run_ends_with_a_code(
-    world: Path, serial: RunResult, tmp_path: Path, many_shards: None
+    world: Path,
+    serial: RunResult,
+    tmp_path: Path,
+    many_shards: None,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     root = tmp_path / "root"
     with cluster(tmp_path / "cluster") as machines:
@@ -325,6 +329,7 @@ def test_when_the_scheduler_dies_the_run_ends_with_a_code(
         with pytest.raises(Segment1BError, match="its scheduler went away") as caught:
             watched(world, root, machines, "s5", kill)
     assert caught.value.code == "E_CLUSTER_UNREACHABLE"
+    assert capfd.readouterr() == ("", "")
     assert "s5_site_tile_assignment" not in published(root, serial.identity)
     assert worlds.digests(run(world, root)) == worlds.digests(serial)
 

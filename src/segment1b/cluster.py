@@ -161,25 +161,29 @@ def dask_setup(_worker: object) -> None:
 
 @contextmanager
 def local_cluster(workers: int) -> Iterator[Cluster]:
-    """Start a cluster of processes with one thread each on loopback; it ends with the block."""
-    with (
-        tempfile.TemporaryDirectory(
-            prefix="segment1b-dask-", ignore_cleanup_errors=True
-        ) as scratch,
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=None,
-            memory_limit=0,
-            local_directory=scratch,
-            silence_logs=logging.CRITICAL,
-            preload=[__name__],
-        ) as cluster,
-        _connected(cluster.scheduler_address, workers) as joined,
-    ):
-        yield joined
+    """Start a cluster of processes with one thread each on loopback; it ends with the block.
+
+    Raises:
+        Segment1BError: E_CLUSTER_UNREACHABLE when its processes do not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="dask-", ignore_cleanup_errors=True) as scratch:
+        try:
+            started = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                # Without an address its web server would take port 8787, or warn that it is taken.
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+                memory_limit=0,
+                local_directory=scratch,
+                silence_logs=logging.CRITICAL,
+                preload=[__name__],
+            )
+        except (OSError, RuntimeError) as error:
+            raise _unreachable("dask", f"no start: {error}", "use --engine processes") from None
+        with started as cluster, _connected(cluster.scheduler_address, workers) as joined:
+            yield joined
 
 
 @contextmanager
@@ -189,14 +193,17 @@ def running_cluster(address: str) -> Iterator[Cluster]:
     Raises:
         Segment1BError: E_CLUSTER_UNREACHABLE.
     """
-    log = logging.getLogger("distributed")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        # What matters of it is said in codes, and stderr may be for machines.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with _connected(address, 1) as joined:
             yield joined
     finally:
-        log.setLevel(level)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 @contextmanager
