@@ -44,7 +44,7 @@ NOTES = {
     "notebook": "`numpy` `choice` over the cells of a country with its weights, then a point in "
     "the cell: exact counts by construction, cells only on average, no look at the border",
     "sample_points": "GeoPandas: uniform in the polygon, knows no prior; a country that took more "
-    "than 3 s is left out and its pairs count as wrong",
+    "than 3 CPU seconds is left out and its pairs count as wrong",
     "humanleague": "`integerise` for each pair: the whole numbers nearest to the shares, no points",
     "apportionment": "`compute('hamilton')` for each pair, with `parties` as its tie message "
     "needs: largest remainder in floating point, no points",

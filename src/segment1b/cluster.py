@@ -51,7 +51,7 @@ class Cluster:
 
     def __init__(self, client: Client, address: str) -> None:
         self._client, self._address = client, address
-        self._seen = time.monotonic()
+        self._empty_since: float | None = None
         # Pure calls of the same arguments would be taken for one call; a shard has its effects.
         self.executor = client.get_executor(pure=False)
         self.size = sum(client.nthreads().values())
@@ -61,8 +61,11 @@ class Cluster:
         if self._client.status != "running":
             raise self._unreachable("its scheduler went away")
         if self._client.scheduler_info(n_workers=0)["n_workers"]:
-            self._seen = time.monotonic()
-        elif time.monotonic() - self._seen > EMPTY_SECONDS:
+            self._empty_since = None
+            return
+        now = time.monotonic()
+        self._empty_since = self._empty_since or now
+        if now - self._empty_since > EMPTY_SECONDS:
             raise Segment1BError(
                 "E_WORKER_DIED",
                 f"{self._address}: all workers are gone, for {EMPTY_SECONDS:.0f} seconds",
