@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from distributed import Client
+
 from slowly import MARKS, STATE
 
 HERE = Path(__file__).parent
-_SECONDS = 60
+_SECONDS = 120
 
 
 @dataclass
@@ -49,6 +51,13 @@ class Machines:
         """Return the scheduler's address, once it is there."""
         wait_until(lambda: self.file.exists() and self.file.read_text().strip().endswith("}"))
         return str(json.loads(self.file.read_text())["address"])
+
+    def ready(self) -> str:
+        """Return the scheduler's address, once all workers that live have joined it."""
+        living = sum(worker.poll() is None for worker in self.workers)
+        with Client(self.address(), timeout=_SECONDS, set_as_default=False) as client:
+            client.wait_for_workers(living, timeout=_SECONDS)
+        return self.address()
 
     def add_worker(self, slow_state: str | None = None, packages: Path | None = None) -> None:
         """Start one more worker, of another installation when its packages are given."""

@@ -236,7 +236,7 @@ def watched(world: Path, root: Path, machines: Machines, state: str, call: Any) 
         data_root=root,
         outlets=world / "outlets.csv",
         settings=STABLE,
-        engine=machines.address(),
+        engine=machines.ready(),
         workers=3,
     )
     return run_pipeline(settings, Watching(state, call))
@@ -305,7 +305,7 @@ def test_when_all_workers_die_the_run_ends_and_the_next_one_goes_on(
         assert "s4_alloc_plan" in there
         assert "s5_site_tile_assignment" not in there
         machines.add_worker()
-        again = run(world, root, engine=machines.address())
+        again = run(world, root, engine=machines.ready())
     assert [o.state for o in again.outcomes if o.reused] == ["s1", "s2", "s3", "s4"]
     assert worlds.digests(again) == worlds.digests(serial)
 
@@ -350,7 +350,7 @@ def test_a_shard_at_which_every_worker_dies_is_a_coded_error(tmp_path: Path) -> 
 def test_a_scheduler_without_workers_and_a_worker_of_another_version_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segment1b.cluster.CONNECT_SECONDS", 5.0)
+    monkeypatch.setattr("segment1b.cluster.FIRST_SECONDS", 1.0)
     shared = tmp_path / "root/.staging/run"
     shared.mkdir(parents=True)
     source = Path(segment1b.__file__).parent
@@ -369,7 +369,7 @@ def test_a_scheduler_without_workers_and_a_worker_of_another_version_are_refused
         machines.add_worker(packages=other.parent)
         with (
             pytest.raises(Segment1BError, match=r"has segment1b 9\.9 \(here") as caught,
-            opened(machines.address(), 1, shared),
+            opened(machines.ready(), 1, shared),
         ):
             pass
         assert caught.value.code == "E_CLUSTER_MISMATCH"
@@ -392,7 +392,7 @@ def test_a_cluster_behind_tls_gives_the_same_digests(
     ):
         machines.add_worker()
         assert machines.address().startswith("tls://")
-        again = run(world, tmp_path / "root", engine=machines.address())
+        again = run(world, tmp_path / "root", engine=machines.ready())
     assert worlds.digests(again) == worlds.digests(serial)
 
 

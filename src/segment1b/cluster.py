@@ -35,7 +35,8 @@ except ModuleNotFoundError as absent:
     ) from None
 
 CONNECT_SECONDS = 10.0
-START_SECONDS = 60.0
+#: How long a scheduler may be without its first worker.
+FIRST_SECONDS = 30.0
 #: How long a cluster may be without any worker: a supervisor may be about to start a new one.
 EMPTY_SECONDS = 30.0
 _START = "start it ('dask scheduler', 'dask worker'), or use --engine dask on this machine"
@@ -221,9 +222,8 @@ def _connected(address: str, workers: int) -> Iterator[Cluster]:
         hint = _START + (secured if address.startswith("tls") else "")
         raise _unreachable(address, f"no connection: {error}", hint) from None
     try:
-        wait = CONNECT_SECONDS if workers == 1 else START_SECONDS
         try:
-            client.wait_for_workers(workers, timeout=wait)
+            client.wait_for_workers(workers, timeout=FIRST_SECONDS)
         except (TimeoutError, OSError):
             raise _unreachable(address, "it has no workers", "start some: 'dask worker'") from None
         yield Cluster(client, address)
