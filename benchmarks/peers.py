@@ -33,7 +33,7 @@ from segment1b.pipeline import RunResult, run_pipeline
 from segment1b.resolution import build_reference
 
 SIZES = (10_000, 100_000, 1_000_000)
-LIMIT_SECONDS = 20.0
+LIMIT_SECONDS = 15.0
 REPEAT_SECONDS = 8.0
 WORLD_ARCSEC, RASTER_ARCSEC = 360, 150
 OURS = ("s3", "s4", "s5", "s6", "s7", "s8")
