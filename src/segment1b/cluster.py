@@ -38,7 +38,7 @@ CONNECT_SECONDS = 10.0
 #: How long a scheduler may be without its first worker.
 FIRST_SECONDS = 30.0
 #: How long a cluster may be without any worker: a supervisor may be about to start a new one.
-EMPTY_SECONDS = 30.0
+EMPTY_SECONDS = 60.0
 _START = "start it ('dask scheduler', 'dask worker'), or use --engine dask on this machine"
 
 
