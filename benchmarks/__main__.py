@@ -17,7 +17,8 @@ from benchmarks.scales import SCALES, Scale
 from segment1b import contracts
 from segment1b.config import RunSettings
 from segment1b.console import LogProgress
-from segment1b.pipeline import RunResult, run_pipeline
+from segment1b.outcome import RunResult
+from segment1b.pipeline import run_pipeline
 from segment1b.resolution import build_reference
 from segment1b.states import STATES as REGISTRY
 

@@ -29,7 +29,8 @@ from segment1b.console import LogProgress
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.scanline import center_runs
-from segment1b.pipeline import RunResult, run_pipeline
+from segment1b.outcome import RunResult
+from segment1b.pipeline import run_pipeline
 from segment1b.resolution import build_reference
 
 SIZES = (10_000, 100_000, 1_000_000)

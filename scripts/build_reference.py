@@ -22,6 +22,7 @@ from reference_sources.countries import (
 )
 from reference_sources.population import population_raster
 from reference_sources.time_zones import time_zones
+from segment1b.reference.files import write_shapes
 
 DEGREES = (0.05, 0.1)
 
@@ -43,13 +44,14 @@ def build(out: Path, cache: Path, *, public_domain: bool) -> None:
     iso = tables.iso_codes(archives)
     places = tables.populated_places(archives)
     people = tables.country_people(archives, iso, places)
-    files.write_tables(out, iso, places, people, tables.country_zones(archives))
+    areas = tables.country_areas(archives, iso)
+    files.write_tables(out, iso, places, people, areas, tables.country_zones(archives))
 
     land = natural_earth(archives)
     small = {} if public_domain else small_territories(archives, iso)
     world = rounded(with_small_territories(land, small), finer=small)
-    files.write_shapes(out / "world_countries.parquet", "country_iso", world)
-    files.write_shapes(out / "tz_world.parquet", "tzid", time_zones(archives))
+    write_shapes(out / "world_countries.parquet", "country_iso", world)
+    write_shapes(out / "tz_world.parquet", "tzid", time_zones(archives))
 
     # The raster leans on public-domain land alone, so that ODbL does not reach it.
     free_land = rounded(land, finer={})

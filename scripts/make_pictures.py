@@ -2,8 +2,8 @@
 
     python scripts/make_pictures.py [--out docs/pictures] [--work FOLDER]
 
-Runs the embedded world under both laws (some ten seconds, 2 GB of memory) and draws four PNG files.
-The Markdown table on stdout is the one in docs/laws.md. With --work the two data roots are kept
+Runs the embedded world under all laws (under a minute, 2 GB of memory) and draws five PNG files.
+The Markdown table on stdout is the one in docs/laws.md. With --work the four data roots are kept
 there, and reused by the next call.
 """
 
@@ -28,12 +28,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from PIL import Image
 
+from picture_of_the_line import draw_laws, draw_line
+from picture_style import COLOURS, FAINT, INK, PAPER, map_axes, write
 from segment1b.config import RunSettings
 from segment1b.console import LogProgress
-from segment1b.laws.curves import hilbert_index, stable_points
 from segment1b.pipeline import run_pipeline
 from segment1b.reference import embedded
 
@@ -44,9 +44,6 @@ NOTICE: Final = (
     "Made with Natural Earth. © OpenStreetMap contributors, ODbL 1.0. Places: GeoNames, CC BY 4.0, "
     "modified. Country totals: UN WPP 2024, CC BY 3.0 IGO, modified."
 )
-INK, FAINT, PAPER = "#1f2933", "#8a96a3", "#ffffff"
-#: One colour for each law, in every picture: orange and teal, which colour-blind people tell apart.
-COLOURS: Final = {"largest_remainder": "#e2711d", "stable": "#00687a"}
 COUNTRY, COUNTRY_NAME = "FR", "France"
 #: What is drawn of it, degrees west, east, south and north; every tile with sites is there.
 WINDOW: Final = (-5.4, 9.9, 41.2, 51.3)
@@ -132,7 +129,7 @@ def draw_world(world: World) -> Figure:
     """Draw the sites of every tile of the world over the countries' outlines."""
     sea, land, border = "#0d1826", "#1c2c3f", "#4a6078"
     figure = plt.figure(figsize=(12, 6.3), facecolor=sea)
-    axes = _map_axes(figure, (0.0, 0.035, 1.0, 0.86))
+    axes = map_axes(figure, (0.0, 0.035, 1.0, 0.86))
     shapes = [(np.column_stack(equal_earth(*ring.T)), outer) for ring, outer in rings()]
     axes.add_collection(
         PolyCollection(
@@ -155,9 +152,9 @@ def draw_world(world: World) -> Figure:
         f"{len(quality)} countries, in {sum(q['distinct_tiles'] for q in quality.values()):,} "
         "tiles of 0.1 degree; law 'stable'"
     )
-    _text(figure, 0.014, 0.962, "Where the plan puts the embedded world's outlets", 15, "white")
-    _text(figure, 0.014, 0.922, told, 9.5, "#b9c6d3")
-    _text(figure, 0.014, 0.02, NOTICE, 6.5, "#7c8b9a")
+    write(figure, 0.014, 0.962, "Where the plan puts the embedded world's outlets", 15, "white")
+    write(figure, 0.014, 0.922, told, 9.5, "#b9c6d3")
+    write(figure, 0.014, 0.02, NOTICE, 6.5, "#7c8b9a")
     return figure
 
 
@@ -173,27 +170,17 @@ def _scale(figure: Figure, points: Any, most: int) -> None:
     bar.ax.set_title("sites in a tile", fontsize=8.5, color="#b9c6d3", loc="left", pad=4)
 
 
-def _map_axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
-    axes = figure.add_axes(box)
-    axes.set_axis_off()
-    axes.set_aspect("equal")
-    return axes
-
-
-def _text(figure: Figure, x: float, y: float, text: str, size: float, colour: str) -> None:
-    figure.text(x, y, text, fontsize=size, color=colour, va="center")
-
-
 def draw_country(worlds: dict[str, World]) -> Figure:
-    """Draw one country's plan under both laws, side by side, over its weights."""
-    figure = plt.figure(figsize=(11, 6.6), facecolor=PAPER)
-    _text(figure, 0.02, 0.955, f"The same {COUNTRY_NAME}, the same outlets, two laws", 15, INK)
+    """Draw one country's plan under all four laws over its weights."""
+    figure = plt.figure(figsize=(11, 12.2), facecolor=PAPER)
+    write(figure, 0.02, 0.976, f"The same {COUNTRY_NAME}, the same outlets, four laws", 15, INK)
     quality = worlds["stable"].report["quality_by_country"][COUNTRY]
     told = "A circle is a tile with sites, its area their number; grey is the tile's weight."
     counts = f"{quality['sites']} outlets of {quality['pairs']} merchants."
-    _text(figure, 0.02, 0.91, f"{counts} {told}", 9.5, FAINT)
+    write(figure, 0.02, 0.952, f"{counts} {told}", 9.5, FAINT)
     for place, (law, world) in enumerate(worlds.items()):
-        axes = _map_axes(figure, (0.02 + 0.49 * place, 0.05, 0.47, 0.72))
+        x, y = 0.02 + 0.49 * (place % 2), 0.5 - 0.475 * (place // 2)
+        axes = map_axes(figure, (x, y, 0.47, 0.39))
         _draw_weights(axes, world)
         lon, lat, sites = world.tiles(COUNTRY)
         axes.scatter(
@@ -204,11 +191,12 @@ def draw_country(worlds: dict[str, World]) -> Figure:
         axes.set_ylim(WINDOW[2:])
         axes.set_aspect(1 / np.cos(np.radians(46.5)))
         own = world.report["quality_by_country"][COUNTRY]
-        x = 0.02 + 0.49 * place
-        _text(figure, x, 0.845, law, 12.5, COLOURS[law])
+        write(figure, x, y + 0.428, law, 12.5, COLOURS[law])
         told = f"{own['distinct_tiles']} tiles, at most {int(sites.max())} sites in one; "
-        _text(figure, x, 0.805, f"{told}collapse index {own['collapse_index']:.2f}", 9.5, INK)
-    _text(figure, 0.02, 0.022, NOTICE, 6.5, FAINT)
+        told += f"collapse index {own['collapse_index']:.2f}, "
+        told += f"load error at most {own['tile_load_error_max']:.1f}"
+        write(figure, x, y + 0.406, told, 9.5, INK)
+    write(figure, 0.02, 0.012, NOTICE, 6.5, FAINT)
     return figure
 
 
@@ -230,91 +218,29 @@ def _draw_weights(axes: Axes, world: World) -> None:
     axes.add_collection(LineCollection(outline, colors=FAINT, linewidths=0.7))
 
 
-def draw_line() -> Figure:
-    """Draw a tiny country: its tiles along the curve, and the points of a growing pair."""
-    size, order = 4, 2
-    rows = np.array([0, 1, 1, 2, 2, 2, 3])
-    cols = np.array([1, 1, 2, 0, 1, 3, 2])
-    weights = np.array([110, 60, 230, 90, 260, 170, 80])
-    along = np.argsort(hilbert_index(rows, cols, order))
-    rows, cols, weights = rows[along], cols[along], weights[along]
-    shades = plt.get_cmap("Blues")(0.15 + 0.6 * weights / weights.max())
-    figure = plt.figure(figsize=(11, 5.2), facecolor=PAPER)
-    _text(figure, 0.02, 0.95, "The law 'stable' on a country of seven tiles", 15, INK)
-    _draw_curve(_map_axes(figure, (0.015, 0.1, 0.31, 0.7)), size, order)
-    _draw_tiles(figure.axes[0], rows, cols, shades)
-    _draw_points(figure.add_axes((0.38, 0.09, 0.6, 0.7)), weights, shades)
-    for x, y, told in (
-        (0.02, 0.855, "Tiles A to G along the Hilbert curve of a 4 x 4 raster"),
-        (0.38, 0.855, "Their weights end to end, and the points of a merchant growing from 1 to 8"),
-        (0.38, 0.045, "Outlet j lies at j times 0.618... of the line, wrapped round (U = 0)."),
-    ):
-        _text(figure, x, y, told, 9.5, FAINT)
-    return figure
-
-
-def _draw_tiles(axes: Axes, rows: Int64s, cols: Int64s, shades: Any) -> None:
-    for row, col, shade, name in zip(rows, cols, shades, "ABCDEFG", strict=True):
-        axes.add_patch(Rectangle((col - 0.5, row - 0.5), 1, 1, facecolor=shade, zorder=1))
-        ink = "white" if shade[0] < 0.25 else INK
-        axes.text(col - 0.36, row - 0.27, name, fontsize=12, color=ink, ha="center", va="center")
-
-
-def _draw_curve(axes: Axes, size: int, order: int) -> None:
-    cells = np.arange(size * size)
-    place = np.argsort(hilbert_index(cells // size, cells % size, order))
-    axes.plot(place % size, place // size, color=COLOURS["stable"], linewidth=1.6, alpha=0.8)
-    axes.plot(place[:1] % size, place[:1] // size, "o", color=COLOURS["stable"], markersize=8)
-    axes.annotate(
-        "", (size - 0.72, 0), (size - 1.3, 0),
-        arrowprops={"arrowstyle": "-|>", "color": COLOURS["stable"], "mutation_scale": 18},
-    )  # fmt: skip
-    for draw in (axes.hlines, axes.vlines):
-        draw(np.arange(size + 1) - 0.5, -0.5, size - 0.5, color="#c9d1d9", linewidth=0.6, zorder=0)
-    axes.set_xlim(-0.55, size - 0.45)
-    axes.set_ylim(size - 0.45, -0.55)
-
-
-def _draw_points(axes: Axes, weights: Int64s, shades: Any) -> None:
-    most, total = 8, int(weights.sum())
-    ends = np.cumsum(weights)
-    points = stable_points(np.zeros(1, np.uint64), np.array([most]), total)
-    for name, end, weight, shade in zip("ABCDEFG", ends, weights, shades, strict=True):
-        axes.add_patch(Rectangle((end - weight, -0.62), weight, 0.8, facecolor=shade))
-        axes.axvline(end, color="#c9d1d9", linewidth=0.7, zorder=0)
-        axes.text(end - weight / 2, -0.22, f"{name}  {weight}", ha="center", va="center",
-                  fontsize=9, color="white" if weight > 200 else INK)  # fmt: skip
-    for n in range(1, most + 1):
-        axes.plot([0, total], [n, n], color="#e4e8ec", linewidth=0.8, zorder=0)
-        axes.plot(points[: n - 1], [n] * (n - 1), "o", color=COLOURS["stable"], markersize=6)
-        axes.plot(points[n - 1], n, "o", color="white", markeredgecolor=COLOURS["stable"],
-                  markeredgewidth=2, markersize=8)  # fmt: skip
-        axes.text(points[n - 1] + 13, n - 0.05, str(n), fontsize=8.5, color=INK, va="center")
-        axes.text(-22, n, f"n = {n}", ha="right", va="center", fontsize=9, color=INK)
-    axes.text(0, -0.8, "0", ha="center", fontsize=8.5, color=INK)
-    axes.text(total, -0.8, f"K = {total:,}", ha="right", fontsize=8.5, color=INK)
-    axes.set_axis_off()
-    axes.set_xlim(-70, total + 5)
-    axes.set_ylim(most + 0.6, -0.9)
-
-
 def draw_collapse(worlds: dict[str, World]) -> Figure:
-    """Draw the collapse index of every country under both laws against its number of outlets."""
+    """Draw the collapse index of every country under every law against its number of outlets."""
     figure = plt.figure(figsize=(10, 5.6), facecolor=PAPER)
-    _text(figure, 0.02, 0.95, "Collapse index by country, both laws", 15, INK)
+    write(figure, 0.02, 0.95, "Collapse index by country, four laws", 15, INK)
     told = "1: as many distinct tiles as independent draws would reach; 0.2: a fifth of them. "
-    _text(figure, 0.02, 0.9, f"{told}With few outlets chance decides.", 9.5, FAINT)
+    write(figure, 0.02, 0.9, f"{told}With few outlets chance decides.", 9.5, FAINT)
     axes = figure.add_axes((0.065, 0.105, 0.915, 0.75))
     axes.axhline(1, color=FAINT, linewidth=0.8, zorder=0)
     for law, world in worlds.items():
         quality = world.report["quality_by_country"]
         sites = [own["sites"] for own in quality.values()]
         index = [own["collapse_index"] for own in quality.values()]
-        axes.scatter(sites, index, s=22, color=COLOURS[law], alpha=0.8, linewidths=0, label=law)
+        axes.scatter(sites, index, s=18, color=COLOURS[law], alpha=0.7, linewidths=0, label=law)
     for code, name in NAMED.items():
         ends = [world.report["quality_by_country"][code] for world in worlds.values()]
         heights = [own["collapse_index"] for own in ends]
-        axes.plot([ends[0]["sites"]] * 2, heights, color=FAINT, linewidth=0.8, zorder=0)
+        axes.plot(
+            [ends[0]["sites"]] * 2,
+            [min(heights), max(heights)],
+            color=FAINT,
+            linewidth=0.8,
+            zorder=0,
+        )
         aside = code == COUNTRY  # below it stand other countries
         axes.annotate(
             name, (ends[0]["sites"], min(heights)), (7, -3) if aside else (0, -12),
@@ -327,7 +253,7 @@ def draw_collapse(worlds: dict[str, World]) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#c9d1d9")
     axes.tick_params(colors=INK, labelsize=9, length=3)
-    axes.legend(frameon=False, loc="upper right", fontsize=10, ncols=2, markerscale=1.6)
+    axes.legend(frameon=False, loc="upper right", fontsize=10, ncols=4, markerscale=1.6)
     return figure
 
 
@@ -385,9 +311,10 @@ def main() -> None:
         work = arguments.work or Path(scratch)
         worlds = {law: run_world(work / law, law) for law in COLOURS}
         save(draw_world(worlds["stable"]), arguments.out / "world.png")
-        save(draw_country(worlds), arguments.out / "two_laws.png")
+        save(draw_country(worlds), arguments.out / "four_laws.png")
         save(draw_collapse(worlds), arguments.out / "collapse.png")
         save(draw_line(), arguments.out / "line_of_weights.png")
+        save(draw_laws(), arguments.out / "points_of_laws.png")
         print(*figures(worlds), sep="\n")
 
 

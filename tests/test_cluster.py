@@ -34,7 +34,8 @@ from segment1b.engines import in_order, opened
 from segment1b.errors import Segment1BError
 from segment1b.geo.grid import Grid
 from segment1b.identity import Identity
-from segment1b.pipeline import RunResult, run_pipeline
+from segment1b.outcome import RunResult
+from segment1b.pipeline import run_pipeline
 from segment1b.states import STATES
 from segment1b.states.by_country import CountryShard
 from segment1b.states.s1_tiles import TileShard

@@ -14,27 +14,13 @@ from rasterio.transform import from_origin
 
 from segment1b import contracts
 from segment1b.config import RunSettings
-from segment1b.pipeline import RunResult, run_pipeline
+from segment1b.outcome import RunResult
+from segment1b.pipeline import run_pipeline
 from segment1b.reference import embedded
+from segment1b.scenario import Silent
 
 #: A hole (LS in ZA), the antimeridian (FJ), atolls (MV), a city (VA), and two plain ones.
 COUNTRIES = ("FJ", "LS", "MV", "NL", "PT", "VA", "ZA")
-
-
-class Silent:
-    """A progress display that shows nothing."""
-
-    def plan(self, state: str) -> None:
-        """Say nothing."""
-
-    def begin(self, shards: int) -> None:
-        """Say nothing."""
-
-    def advance(self, rows: int) -> None:
-        """Say nothing."""
-
-    def end(self, state: str, outcome: str) -> None:
-        """Say nothing."""
 
 
 def place(root: Path, dataset_id: str) -> Path:

@@ -18,8 +18,6 @@ from shapely.geometry import shape
 from reference_sources.archives import Archives
 from reference_sources.shapes import (
     Shapes,
-    area_km2,
-    as_array,
     joined,
     on_grid,
     polygons,
@@ -27,6 +25,7 @@ from reference_sources.shapes import (
     valid_polygons,
 )
 from reference_sources.tables import IsoRow
+from segment1b.geo.areas import area_km2, as_array
 
 #: Natural Earth draws borders as they are held, and some overseas parts inside the parent; ISO
 #: 3166-1 has codes of their own for these. Keys are its `iso_3166_2` of a province. Siachen and

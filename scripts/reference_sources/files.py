@@ -11,21 +11,20 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 import rasterio
 import rasterio.shutil
-import shapely
 from rasterio.transform import Affine
 
 from reference_sources.archives import TARBALLS, WHEELS, ZONES
-from reference_sources.shapes import Shapes, as_array
-from reference_sources.tables import YEAR, IsoRow, People, Places
+from reference_sources.tables import YEAR, Area, IsoRow, People, Places
+from segment1b.reference.files import write_parquet
 
 #: Licences by the beginning of a file's name.
 LICENCES: Final = {
     "iso3166": "MIT (package iso3166)",
     "populated_places": "CC BY 4.0 (GeoNames)",
     "country_zones": "public domain (IANA tz)",
+    "country_area": "CC BY 4.0 (GeoNames); public domain (CIA World Factbook) where marked",
     "country_population": "CC BY 3.0 IGO (UN WPP 2024); GeoNames CC BY 4.0 where marked",
     "world_countries": "ODbL 1.0 (OpenStreetMap) over public domain (Natural Earth)",
     "tz_world": "ODbL 1.0 (timezone-boundary-builder 2026c, OpenStreetMap)",
@@ -39,17 +38,18 @@ def write_tables(
     iso: list[IsoRow],
     places: Places,
     people: Mapping[str, People],
+    areas: Mapping[str, Area],
     zones: Sequence[tuple[str, str]],
 ) -> None:
-    """Write the four tables without geometry as Parquet."""
+    """Write the five tables without geometry as Parquet."""
     columns = zip(*iso, strict=True)
-    _write_parquet(
+    write_parquet(
         folder / "iso3166.parquet",
         pa.table(
             {name: list(column) for name, column in zip(IsoRow._fields, columns, strict=True)}
         ),
     )
-    _write_parquet(
+    write_parquet(
         folder / "populated_places.parquet",
         pa.table(
             {
@@ -63,7 +63,7 @@ def write_tables(
             }
         ),
     )
-    _write_parquet(
+    write_parquet(
         folder / "country_population.parquet",
         pa.table(
             {
@@ -73,7 +73,17 @@ def write_tables(
             }
         ),
     )
-    _write_parquet(
+    write_parquet(
+        folder / "country_area.parquet",
+        pa.table(
+            {
+                "country_iso": list(areas),
+                "area_km2": [area.km2 for area in areas.values()],
+                "source": [area.source for area in areas.values()],
+            }
+        ),
+    )
+    write_parquet(
         folder / "country_zones.parquet",
         pa.table(
             {
@@ -82,22 +92,6 @@ def write_tables(
             }
         ),
     )
-
-
-def write_shapes(path: Path, key: str, shapes: Shapes) -> None:
-    """Write shapes as GeoParquet: column `key`, ascending, and `geom` as WKB, longitude first."""
-    keys = sorted(shapes)
-    array = as_array(shapes[k] for k in keys)
-    column = {
-        "encoding": "WKB",
-        "geometry_types": ["MultiPolygon"],
-        "edges": "planar",
-        "bbox": [float(v) for v in shapely.total_bounds(array)],
-    }
-    meta = {"version": "1.1.0", "primary_column": "geom", "columns": {"geom": column}}
-    wkb = shapely.to_wkb(array, byte_order=1).tolist()
-    table = pa.table({key: pa.array(keys), "geom": pa.array(wkb, pa.binary())})
-    _write_parquet(path, table.replace_schema_metadata({"geo": json.dumps(meta)}))
 
 
 def write_raster(path: Path, people: npt.NDArray[np.int64], degrees: float) -> None:
@@ -159,7 +153,3 @@ def _entry(path: Path, licences: Mapping[str, str]) -> dict[str, Any]:
     licence = next(text for start, text in licences.items() if path.name.startswith(start))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest, "licence": licence}
-
-
-def _write_parquet(path: Path, table: pa.Table) -> None:
-    pq.write_table(table, path, compression="zstd", compression_level=19)

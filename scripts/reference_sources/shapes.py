@@ -1,9 +1,9 @@
-"""Polygons: parts, validity, area on the ellipsoid, coordinates on a binary grid."""
+"""Polygons: parts, validity, coordinates on a binary grid."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,20 +11,11 @@ import shapely
 from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
+from segment1b.geo.areas import area_km2
+
 #: A MultiPolygon by country code or zone name; longitude first, degrees.
 Shapes: TypeAlias = Mapping[str, MultiPolygon]
 Floats: TypeAlias = npt.NDArray[np.float64]
-
-_RADIUS_KM: Final = 6378.137
-_ECCENTRICITY_SQUARED: Final = 0.00669437999014132
-
-
-def as_array(shapes: Iterable[BaseGeometry]) -> npt.NDArray[np.object_]:
-    """Return an object array of shapes; numpy alone would take collections apart."""
-    listed = list(shapes)
-    array = np.empty(len(listed), object)
-    array[:] = listed
-    return array
 
 
 def polygons(shape: BaseGeometry) -> list[Polygon]:
@@ -69,30 +60,3 @@ def on_grid(shape: BaseGeometry, bits: int) -> MultiPolygon:
     steps = 2.0**bits
     parts = valid_polygons(shapely.transform(shape, lambda xy: np.round(xy * steps) / steps))
     return joined(united(parts))
-
-
-def area_km2(shapes: Iterable[BaseGeometry]) -> Floats:
-    """Measure areas on the WGS84 ellipsoid, by the cylindrical equal-area map.
-
-    Args:
-        shapes: n shapes, degrees.
-
-    Returns:
-        float64[n], km2.
-    """
-    pole = _authalic(np.pi / 2)
-    radius = _RADIUS_KM * np.sqrt(pole / 2)
-
-    def projected(xy: Floats) -> Floats:
-        x = np.radians(xy[:, 0]) * radius
-        y = radius * _authalic(np.radians(xy[:, 1])) / pole
-        return np.column_stack([x, y])
-
-    areas: Floats = shapely.area(shapely.transform(as_array(shapes), projected))
-    return areas
-
-
-def _authalic(latitude: Any) -> Any:
-    e, s = np.sqrt(_ECCENTRICITY_SQUARED), np.sin(latitude)
-    bowed = s / (1 - _ECCENTRICITY_SQUARED * s * s)
-    return (1 - _ECCENTRICITY_SQUARED) * (bowed - np.log((1 - e * s) / (1 + e * s)) / (2 * e))

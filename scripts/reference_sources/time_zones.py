@@ -9,7 +9,8 @@ import shapely
 from shapely import MultiPolygon, Polygon
 
 from reference_sources.archives import Archives
-from reference_sources.shapes import as_array, on_grid
+from reference_sources.shapes import on_grid
+from segment1b.geo.areas import as_array
 
 _TOLERANCE_DEGREES: Final = 0.003
 #: Coordinates are multiples of 2^-14 degrees (7 m).

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segment1b import cli_egress
+from segment1b import cli_egress, cli_reference
 from segment1b.errors import Segment1BError
 
 app = typer.Typer(
@@ -18,10 +18,8 @@ app = typer.Typer(
     help="Merchants' outlets on the planet: exact, reproducible, provable.",
 )
 outlets_app = typer.Typer(no_args_is_help=True, help="Bring outlet lists in.")
-reference_app = typer.Typer(no_args_is_help=True, help="Reference surfaces.")
 contracts_app = typer.Typer(no_args_is_help=True, help="Dictionary and schemas.")
 app.add_typer(outlets_app, name="outlets")
-app.add_typer(reference_app, name="reference")
 app.add_typer(contracts_app, name="contracts")
 
 DataRoot = Annotated[Path, typer.Option(help="Folder under which everything lies.")]
@@ -73,44 +71,35 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, warnings only.")] = False,
 ) -> None:
     """Run the states; with no option the embedded world, into ./segment1b-data."""
-    from pydantic import ValidationError
+    from segment1b import console, scenario
+    from segment1b.config import run_settings
 
-    from segment1b import console
-    from segment1b.config import RunSettings
-    from segment1b.pipeline import run_pipeline
-
-    try:
-        asked = RunSettings(
-            data_root=data_root,
-            outlets=outlets,
-            seed=seed,
-            parameter_hash=parameter_hash,
-            manifest_fingerprint=manifest_fingerprint,
-            validation_bundle=validation_bundle,
-            dictionary=dictionary,
-            policy_files=tuple(policy or ()),
-            settings=tuple(settings or ()),
-            skip_s0=skip_s0,
-            workers=workers,
-            s1_workers=s1_workers,
-            s4_workers=s4_workers,
-            engine=engine,
-            from_state=from_state,
-            to_state=to_state,
-            merchant_summaries=merchant_summaries,
-            verify=verify,
-            wait_seconds=wait,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Segment1BError(
-            "E_USAGE",
-            f"--{'.'.join(str(s) for s in first['loc'])}: {first['msg']}".replace("_", "-"),
-            "see --help",
-        ) from None
+    asked = run_settings(
+        {
+            "data_root": data_root,
+            "outlets": outlets,
+            "seed": seed,
+            "parameter_hash": parameter_hash,
+            "manifest_fingerprint": manifest_fingerprint,
+            "validation_bundle": validation_bundle,
+            "dictionary": dictionary,
+            "policy_files": tuple(policy or ()),
+            "settings": tuple(settings or ()),
+            "skip_s0": skip_s0,
+            "workers": workers,
+            "s1_workers": s1_workers,
+            "s4_workers": s4_workers,
+            "engine": engine,
+            "from_state": from_state,
+            "to_state": to_state,
+            "merchant_summaries": merchant_summaries,
+            "verify": verify,
+            "wait_seconds": wait,
+        }
+    )
     console.set_up_logs(log_format, quiet=quiet)
     with console.progress(log_format, quiet=quiet) as progress:
-        result = run_pipeline(asked, progress)
+        result = scenario.run(asked, progress)
     if as_json:
         console.print_json(console.run_summary(result))
     else:
@@ -153,19 +142,6 @@ def outlets_import(
         return
     for name, value in summary.items():
         print(f"{name:<21} {value}")
-
-
-@reference_app.command("build")
-def reference_build(
-    resolution_arcsec: Annotated[int, typer.Option(help="Cell size in arc-seconds.")],
-    data_root: DataRoot = ROOT,
-    dictionary: Dictionary = None,
-) -> None:
-    """Lay the embedded surfaces into a root at another resolution."""
-    from segment1b.resolution import build_reference
-
-    for dataset_id, path in build_reference(data_root, resolution_arcsec, dictionary).items():
-        print(f"{dataset_id:<25} {path}")
 
 
 @contracts_app.command("check")
@@ -281,6 +257,7 @@ for _state in _STATES:
 
 
 cli_egress.register(app)
+cli_reference.register(app)
 
 
 def exit_code(error: Segment1BError) -> int:

@@ -57,7 +57,7 @@ class PrepPolicy(_PolicySection):
 class AllocationPolicy(_PolicySection):
     """Which law turns weights into whole sites (S4)."""
 
-    law: Literal["largest_remainder", "stable"]
+    law: Literal["largest_remainder", "systematic", "stable", "balanced"]
 
 
 class JitterPolicy(_PolicySection):
@@ -238,3 +238,28 @@ class RunSettings(_Section):
         own = {"s1": self.s1_workers, "s4": self.s4_workers}.get(state)
         default = 1 if state == "s4" else there or len(os.sched_getaffinity(0))
         return own or self.workers or default
+
+
+def run_settings(values: Mapping[str, Any], place: str = "") -> RunSettings:
+    """Return the settings of a run from their names and values.
+
+    Args:
+        values: fields of RunSettings by name.
+        place: the file they come from; empty for the command line.
+
+    Raises:
+        Segment1BError: E_USAGE, naming the place, the field and the nearest known one.
+    """
+    at = f"{place}: " if place else "--"
+    for name in values:
+        if name not in RunSettings.model_fields:
+            raise Segment1BError(
+                "E_USAGE", f"{at}unknown key '{name}'", nearest(name, RunSettings.model_fields)
+            )
+    try:
+        return RunSettings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(step) for step in first["loc"])
+        shown = name if place else name.replace("_", "-")
+        raise Segment1BError("E_USAGE", f"{at}{shown}: {first['msg']}", "see --help") from None

@@ -23,7 +23,8 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from segment1b.errors import Segment1BError
-from segment1b.pipeline import Outcome, Progress, RunResult
+from segment1b.outcome import Outcome, RunResult
+from segment1b.pipeline import Progress
 
 LOG = logging.getLogger("segment1b")
 COLLAPSE_WARNING = 0.5
@@ -238,5 +239,5 @@ def _print_plan(out: Console, outcome: Outcome) -> None:
     if report["collapse_index"] < COLLAPSE_WARNING:
         out.print(
             f"[yellow]Outlets pile up (collapse index below {COLLAPSE_WARNING}):[/] "
-            "the law 'stable' avoids it (--set allocation.law=stable)"
+            "the laws 'stable', 'systematic' and 'balanced' avoid it (--set allocation.law=stable)"
         )

@@ -15,13 +15,44 @@ from rich.table import Table
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.laws.apportionment import largest_remainder
-from segment1b.laws.curves import locate, stable_points
+from segment1b.laws.curves import locate
 from segment1b.laws.philox import alloc_offsets
+from segment1b.laws.points import (
+    balanced_phases,
+    balanced_points,
+    deal,
+    stable_points,
+    systematic_points,
+)
 from segment1b.resolution import find_identity
 from segment1b.storage.durable import read_json
 from segment1b.storage.reader import Reader
 
 _READS = ("s3_requirements", "s4_alloc_plan", "tile_weights", "tile_index", "parameter_policy_1B")
+# How each curve law places a point, and what a pair's points are counted by.
+_CURVE_RULES = {
+    "systematic": (
+        "offset U = {offset:#018x}; point j = 0..n-1 lies at "
+        "floor((j*2^64 + U) * K / (n * 2^64)) of the line of weights along the Hilbert curve. "
+        "S5 deals the tiles to the sites.",
+        "points j",
+    ),
+    "stable": (
+        "offset U = {offset:#018x}; site j lies at point "
+        "floor(((U + j*0x9E3779B97F4A7C15) mod 2^64) * K / 2^64) of the line of weights "
+        "along the Hilbert curve.",
+        "sites j",
+    ),
+    "balanced": (
+        "pair {pair_index} of the country by merchant_id, counted from 0; phase u = {phase:#018x} "
+        "/ 2^64. By ranks (j + u) / n among all {country_sites:,} sites of the country, the k-th "
+        "takes the point floor((2k+1) * K / (2 * {country_sites})) of the line of weights along "
+        "the Hilbert curve. S5 deals the tiles to the sites.",
+        "points k",
+    ),
+}
+# Sites of a country that are sorted at one time.
+_AT_ONCE = 1 << 22
 # Tiles that were nearest to one more site, shown beside those that have sites.
 _RUNNERS_UP = 3
 
@@ -37,8 +68,9 @@ def explain(
 
     Returns:
         merchant_id, country_iso, law, n_sites, K, and by law: floors, remainders, shortfall and
-        the tie rule (largest_remainder), or offset and points (stable); `tiles` lists the rows
-        with quota, found by the law again, and `published`, what s4_alloc_plan says.
+        the tie rule (largest_remainder), offset and points (systematic, stable), or the pair's
+        place, phase and points in the country (balanced); `tiles` lists the rows with quota,
+        found by the law again, and `published`, what s4_alloc_plan says.
 
     Raises:
         Segment1BError: E_USAGE when the pair has no requirement.
@@ -62,7 +94,7 @@ def explain(
     if found["law"] == "largest_remainder":
         found |= _by_largest_remainder(ids, weights, n, scale)
     else:
-        found |= _by_stable(reader, identity, found, ids, weights)
+        found |= _by_curve(reader, identity, found, ids, weights)
     published = _published(reader, merchant, country)
     for row in found["tiles"]:
         row["published"] = published.pop(row["tile_id"], 0)
@@ -152,7 +184,7 @@ def _by_largest_remainder(
     }
 
 
-def _by_stable(
+def _by_curve(
     reader: Reader,
     identity: Identity,
     pair: Mapping[str, Any],
@@ -161,10 +193,8 @@ def _by_stable(
 ) -> dict[str, Any]:
     grid = reader.partition("tile_index").report["grid_dims"]
     n, scale = pair["n_sites"], pair["K"]
-    offset = alloc_offsets(
-        identity.seed, np.array([pair["merchant_id"]], np.uint64), pair["country_iso"]
-    )
-    points = stable_points(offset, np.array([n], np.int64), scale)
+    place = _balanced_place if pair["law"] == "balanced" else _own_place
+    found, numbers, points = place(reader, identity, pair)
     at = locate(ids, weights, grid["ncols"], grid["nrows"], points)
     tiles = []
     for t in np.unique(at):
@@ -174,12 +204,45 @@ def _by_stable(
                 "tile_id": int(ids[t]),
                 "weight": int(weights[t]),
                 "quota": n * int(weights[t]) / scale,
-                "site_orders": (mine + 1).tolist(),
+                "numbers": numbers[mine].tolist(),
                 "points": points[mine].tolist(),
                 "sites": len(mine),
             }
         )
-    return {"offset": int(offset[0]), "tiles": tiles}
+    return {**found, "tiles": tiles}
+
+
+def _own_place(
+    _: Reader, identity: Identity, pair: Mapping[str, Any]
+) -> tuple[dict[str, Any], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the offset, the numbers j of the pair's points, and the points."""
+    stable, n = pair["law"] == "stable", pair["n_sites"]
+    merchant = np.array([pair["merchant_id"]], np.uint64)
+    offset = alloc_offsets(identity.seed, merchant, pair["country_iso"])
+    points_of = stable_points if stable else systematic_points
+    points = points_of(offset, np.array([n], np.int64), pair["K"])
+    return {"offset": int(offset[0])}, np.arange(n) + int(stable), points
+
+
+def _balanced_place(
+    reader: Reader, _: Identity, pair: Mapping[str, Any]
+) -> tuple[dict[str, Any], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the pair's place in its country, the numbers k of its points, and the points."""
+    partition = reader.partition("s3_requirements")
+    columns = ["merchant_id", "legal_country_iso", "n_sites"]
+    merchants, sites = [], []
+    for table in reader.row_groups(partition, columns):
+        mine = _is(table.column(1), pair["country_iso"])
+        merchants.append(table.column(0).to_numpy()[mine])
+        sites.append(table.column(2).to_numpy()[mine])
+    n, total = np.concatenate(sites), sum(int(part.sum()) for part in sites)
+    m = int(np.searchsorted(np.concatenate(merchants), np.uint64(pair["merchant_id"])))
+    phase, first = balanced_phases(len(n)), int(n[:m].sum())
+    rank = np.concatenate(list(deal(phase, n, _AT_ONCE)))
+    numbers = np.flatnonzero((rank >= first) & (rank < first + n[m]))
+    points = balanced_points(0, total, total, pair["K"])[numbers]
+    found = {"pair_index": m, "phase": int(phase[m]), "country_sites": total}
+    return found, numbers, points
 
 
 def print_explanation(found: Mapping[str, Any]) -> None:
@@ -193,7 +256,7 @@ def print_explanation(found: Mapping[str, Any]) -> None:
     if found["law"] == "largest_remainder":
         _print_largest_remainder(out, found)
     else:
-        _print_stable(out, found)
+        _print_curve(out, found)
     verdict = "agrees with" if found["agrees"] else "[red]differs from[/]"
     out.print(f"The law, applied again here, {verdict} the published plan.")
 
@@ -231,19 +294,16 @@ def _print_largest_remainder(out: Console, found: Mapping[str, Any]) -> None:
         )
 
 
-def _print_stable(out: Console, found: Mapping[str, Any]) -> None:
-    out.print(
-        f"offset U = {found['offset']:#018x}; site j lies at point "
-        "floor(((U + j*0x9E3779B97F4A7C15) mod 2^64) * K / 2^64) of the line of weights "
-        "along the Hilbert curve."
-    )
-    table = _figures("tile_id", "weight", "quota", "sites j", "points", "sites", "published")
+def _print_curve(out: Console, found: Mapping[str, Any]) -> None:
+    rule, counted_by = _CURVE_RULES[found["law"]]
+    out.print(rule.format(**found))
+    table = _figures("tile_id", "weight", "quota", counted_by, "points", "sites", "published")
     for row in found["tiles"]:
         table.add_row(
             str(row["tile_id"]),
             f"{row['weight']:,}",
             f"{row['quota']:.6f}",
-            _some(row["site_orders"]),
+            _some(row["numbers"]),
             _some(row["points"]),
             str(row["sites"]),
             str(row["published"]),

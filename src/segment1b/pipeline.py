@@ -9,7 +9,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -20,10 +19,11 @@ from segment1b.engines import Pool, in_order, opened
 from segment1b.errors import Segment1BError
 from segment1b.evidence.failures import record_failure
 from segment1b.evidence.meter import Meter, add_bytes, read_baseline
+from segment1b.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.resolution import resolve
+from segment1b.reuse import input_digests, standing
 from segment1b.states import STATES
 from segment1b.states.protocol import Report, Run, ShardResult, State
-from segment1b.storage.durable import read_json
 from segment1b.storage.gather import gather
 from segment1b.storage.parts import FILE_ROWS
 from segment1b.storage.publisher import (
@@ -33,8 +33,7 @@ from segment1b.storage.publisher import (
     publish_once,
     publish_report,
 )
-from segment1b.storage.reader import committed
-from segment1b.storage.receipts import Receipt, document_receipt, hash_files
+from segment1b.storage.receipts import Receipt
 from segment1b.storage.root import identity_lock, open_root, staging, sweep_staging
 
 Made = TypeVar("Made")
@@ -58,39 +57,6 @@ class Progress(Protocol):
     def end(self, state: str, outcome: str) -> None:
         """Say that a state is published or reused."""
         ...
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one state: its report, and whether it was there already."""
-
-    state: str
-    reused: bool
-    report_path: Path
-    report: dict[str, Any]
-    datasets: tuple[Path, ...]
-
-    @property
-    def what(self) -> str:
-        """Return reused, unchanged (the gate was checked again and said the same) or published."""
-        if self.reused:
-            return "reused"
-        return "unchanged" if self.report.get("no_op") else "published"
-
-    @property
-    def rows(self) -> int:
-        """Return the rows of the state's datasets, or what S0 has seen."""
-        return int(self.report.get("rows_emitted", self.report.get("outlet_rows", 0)))
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run did: its identity, policy and the outcome of every state."""
-
-    root: Path
-    identity: dict[str, int | str]
-    policy: dict[str, Any]
-    outcomes: tuple[Outcome, ...]
 
 
 def run_pipeline(settings: RunSettings, progress: Progress) -> RunResult:
@@ -125,10 +91,11 @@ def run_state(
     run = dataclasses.replace(run, staging=run.staging / state.id)
     run.staging.mkdir()
     inputs = {} if state.id == "s0" else input_digests(state, run)
-    ready = _reusable(state, run, inputs, settings.verify)
-    if ready is not None:
+    there = standing(state, run, inputs, verify=settings.verify)
+    if not there.why:
+        run.staging.rmdir()
         progress.end(state.id, "reused")
-        return ready
+        return _outcome(state, run, there.report_path, there.report, reused=True)
     workers = settings.workers_for(state.id, pool.size if pool.found else None)
     read = Counter[str]()
     with Meter() as meter:
@@ -157,51 +124,11 @@ def run_state(
     # A worker that was given up may still write there; the run's own folder goes at its end.
     shutil.rmtree(run.staging, ignore_errors=True)
     progress.end(state.id, "published")
-    return Outcome(state.id, False, path, body, _paths(state, run))
-
-
-def input_digests(state: State, run: Run) -> dict[str, str]:
-    """Return the digest of each dataset a state reads, as it is today.
-
-    Published datasets give the content digest of their receipt, documents that of their content
-    without clocks, reference surfaces and foreign folders the SHA-256 over their bytes.
-    """
-    reader, digests = run.reader(state), {}
-    for dataset_id in state.reads:
-        dataset = run.contracts[dataset_id]
-        if dataset_id in run.surfaces:
-            digests[dataset_id] = run.surfaces[dataset_id]
-        elif dataset.kind == "document":
-            data = reader.file(dataset_id).read_bytes()
-            digests[dataset_id] = document_receipt("", data, dataset.volatile).content_sha256_hex
-        elif dataset.receipt_in:
-            digests[dataset_id] = reader.partition(dataset_id).receipt.content_sha256_hex
-        else:
-            digests[dataset_id] = _folder_digest(reader.file(dataset_id))
-    return digests
+    return _outcome(state, run, path, body, reused=False)
 
 
 def _work(state_id: str, run: Run, shard: Any) -> ShardResult:
     return STATES[state_id].work(run, shard)
-
-
-def _reusable(state: State, run: Run, inputs: dict[str, str], verify: bool) -> Outcome | None:
-    """Return the outcome of an earlier run when its inputs are today's and its files are whole."""
-    entry = _report_entry(state, run)
-    path = run.root / entry.locate(run.places)
-    if state.id == "s0" or not path.exists():
-        return None
-    report = read_json(path)
-    if not isinstance(report, dict) or report.get("input_digests") != inputs:
-        return None
-    if run.merchant_summaries and state.id == "s4" and "merchant_summaries" not in report:
-        return None
-    for dataset_id in state.writes:
-        dataset = run.contracts[dataset_id]
-        if committed(run.root, run.contracts, dataset, run.places, verify=verify) is None:
-            return None
-    run.staging.rmdir()
-    return Outcome(state.id, True, path, report, _paths(state, run))
 
 
 def _gather(state: State, run: Run, pieces: int) -> None:
@@ -319,10 +246,9 @@ def _report_entry(state: State, run: Run) -> Dataset:
     return run.contracts[f"{state.id}_run_report"]
 
 
-def _paths(state: State, run: Run) -> tuple[Path, ...]:
-    return tuple(run.root / run.contracts[d].locate(run.places) for d in state.writes)
-
-
-def _folder_digest(path: Path) -> str:
-    names = [p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()]
-    return hash_files(path, names)[1]
+def _outcome(
+    state: State, run: Run, path: Path, report: dict[str, Any], *, reused: bool
+) -> Outcome:
+    paths = {d: run.root / run.contracts[d].locate(run.places) for d in state.writes}
+    kind = PlanOutcome if state.id == "s4" else Outcome
+    return kind(state.id, reused, path, report, paths)

@@ -18,7 +18,15 @@ from segment1b.ingress.bundle import imported, issue
 from segment1b.ingress.catalogue import pairs_of
 from segment1b.ingress.outlets import Pairs, read_outlets
 from segment1b.reference import embedded
-from segment1b.reference.laying import SURFACES, is_embedded, lay_at_resolution, lay_embedded
+from segment1b.reference.laying import (
+    SURFACES,
+    is_embedded,
+    is_imported,
+    lay_at_resolution,
+    lay_embedded,
+    lay_missing,
+    missing,
+)
 from segment1b.states.protocol import Run
 from segment1b.storage.durable import read_json
 from segment1b.storage.ingress import iso_codes
@@ -99,7 +107,15 @@ def _lay_if_empty(
     # Somebody who names a parameter hash brings the surfaces it was made with.
     if settings.parameter_hash is not None:
         return
-    there = [d for d in SURFACES if (root / known[d].locate({})).exists()]
+    absent = missing(root, known)
+    if absent and is_imported(root, known):
+        raise Segment1BError(
+            "E_REFERENCE_SURFACE_MISSING",
+            f"{root} has imported surfaces, but no {', '.join(absent)}",
+            "import them too, or lay the embedded ones with 'segment1b reference fill'",
+            path=str(root),
+        )
+    there = [d for d in SURFACES if d not in absent]
     # The raster is laid last: a run that was killed while laying leaves the first few.
     if there == list(SURFACES[: len(there)]) and len(there) < len(SURFACES):
         lay_embedded(root, known, _first(asked.prep.grid, DEFAULT_GRID), scratch)
@@ -211,6 +227,15 @@ def build_reference(
     root = open_root(data_root)
     with staging(root) as scratch:
         return lay_at_resolution(root, _contracts(dictionary), resolution_arcsec, scratch)
+
+
+def fill_reference(
+    data_root: Path, resolution_arcsec: int, dictionary: Path | None
+) -> dict[str, Path]:
+    """Lay the embedded surfaces that a root lacks; return their paths."""
+    root = open_root(data_root)
+    with staging(root) as scratch:
+        return lay_missing(root, _contracts(dictionary), resolution_arcsec, scratch)
 
 
 def find_identity(

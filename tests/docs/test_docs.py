@@ -11,12 +11,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import typer
 
 from segment1b.cli import app
 from segment1b.errors import CODES
+from segment1b.laws.points import balanced_phases, balanced_points, deal, systematic_points
 from worlds import COUNTRIES, lay_small_world, outlet_list, run
 
 REPOSITORY = Path(__file__).parents[2]
@@ -256,6 +258,23 @@ def test_worked_numbers_of_the_laws(small: Path) -> None:
     golden = 0x9E3779B97F4A7C15
     points = [j * golden % 2**64 * 1000 // 2**64 for j in range(1, 6)]
     assert "The points are {}, {}, {}, {} and {}.".format(*points) in text
+    n, phase = np.array([1, 2, 1]), balanced_phases(3)
+    assert (
+        "the points are {}, {}, {}, {} and {}.".format(
+            *systematic_points(np.array([1 << 63], np.uint64), np.array([5]), 1000)
+        )
+        in text
+    )
+    (dealt,) = deal(phase, n, 4)
+    points = balanced_points(0, 4, 4, 1000)[np.argsort(dealt)].tolist()
+    rows = [(m, size, j) for m, size in enumerate(n.tolist(), 1) for j in range(size)]
+    for at, (merchant, size, j) in enumerate(rows):
+        u = int(phase[merchant - 1]) / 2**64
+        tile = 1 if points[at] < 700 else 2
+        assert (
+            f"| {merchant} | {size} | {u:.3f} | {j} | {(j + u) / size:.3f} "
+            f"| {dealt.tolist().index(at)} | {points[at]} | {tile} |"
+        ) in text
     assert hamilton((700, 300), 5) == [4, 1]
     assert hamilton((429, 429, 142), 10) == [4, 4, 2]
     assert hamilton((429, 429, 142), 11) == [5, 5, 1]

@@ -200,7 +200,8 @@ def test_a_raster_in_another_crs_is_refused_with_the_line_that_mends_it(
     error = refusal(raster(tmp_path / "r.tif", crs=crs))
     assert error.code == "E007_CRS_MISMATCH"
     assert (crs or "no CRS") in error.message
-    assert "-t_srs EPSG:4326 -te -180 -90 180 90 -r sum" in error.hint
+    assert "-t_srs EPSG:4326 -te " in error.hint
+    assert " -r sum " in error.hint
     assert ("-s_srs" in error.hint) is (crs is None)
 
 

@@ -1,13 +1,11 @@
-"""Hilbert curve, point location and the points of the stable law: worked shapes and refusals."""
+"""Hilbert curve and point location: worked shapes and refusals."""
 
 import numpy as np
 import pytest
 
 from segment1b.laws import curves
-from segment1b.laws.curves import hilbert_index, locate, stable_points
+from segment1b.laws.curves import hilbert_index, locate
 from segment1b.laws.division import BLOCK
-
-GOLDEN = 0x9E3779B97F4A7C15
 
 
 def square(order: int) -> tuple[np.ndarray, np.ndarray]:
@@ -135,38 +133,3 @@ def test_order_is_checked_across_the_seams_of_blocks() -> None:
     tiles[BLOCK] = tiles[BLOCK - 1]
     with pytest.raises(ValueError, match="ascending"):
         locate(tiles, np.ones(len(tiles), np.int64), 1000, 1000, np.array([0]))
-
-
-def test_stable_points_go_pair_by_pair_and_equal_python_integers() -> None:
-    """Over several blocks, with empty pairs and every size of K."""
-    offsets = [0, (1 << 64) - 1, 12345678901234567890, 7]
-    counts = [3, 0, 70_000, 100_001]
-    for K in (1, 1000, 10**12, 10**15, (1 << 63) - 1):
-        points = stable_points(ids(*offsets), np.array(counts, np.int64), K)
-        assert points.tolist() == [
-            ((u + j * GOLDEN) % 2**64) * K >> 64
-            for u, n in zip(offsets, counts, strict=True)
-            for j in range(1, n + 1)
-        ]
-
-
-def test_stable_points_stay_evenly_spread() -> None:
-    """No stretch of the line is four sites from its share, for any offset and at any length."""
-    K = 10**12
-    for offset in (0, 0x0123456789ABCDEF, (1 << 64) - 1):
-        sites = stable_points(ids(offset), np.array([2604], np.int64), K)
-        for n in (1, 2, 3, 10, 100, 1000, 2604):
-            share, rank = np.sort(sites[:n]) * (n / K), np.arange(n)
-            behind, ahead = share - rank - 1, share - rank
-            assert ahead.max() - behind.min() < 4
-
-
-def test_stable_points_refuse_what_they_cannot_place() -> None:
-    """Counts below 0, a line without length, offsets without counts."""
-    with pytest.raises(ValueError, match="negative"):
-        stable_points(ids(1), np.array([-1], np.int64), 10)
-    with pytest.raises(ValueError, match="K = 0"):
-        stable_points(ids(1), np.array([1], np.int64), 0)
-    with pytest.raises(ValueError, match="2 offsets for 1"):
-        stable_points(ids(1, 2), np.array([1], np.int64), 10)
-    assert stable_points(ids(), np.empty(0, np.int64), 10).tolist() == []

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import worlds
-from segment1b.pipeline import RunResult
+from segment1b.outcome import RunResult
 from segment1b.states import STATES
 
 
@@ -172,3 +172,41 @@ def test_every_python_and_library_version_comes_to_the_golden_digests(first: Run
         "s8": "c83c3f624b2b1c114aa28c93f3c77704596234482af69df5ae12dcba29ab7c7c",
         "s9": "2a5f521af48692b49ff3bda5bd2e79894f2bcf7fc5efe236def667f62fe633bd",
     }
+
+
+@pytest.mark.parametrize(
+    ("law", "plan", "assignment"),
+    [
+        (
+            "largest_remainder",
+            "96e7cead7bfb4e255bf948eeb3eb192a1f9dcb77adf9e3c7706b5419705bcd9a",
+            "d10d3bbb3929f6d1e57329f5840913bf24b479b1f1556fc5cad423e02e1a1fcb",
+        ),
+        (
+            "systematic",
+            "92f93182a7833b8c687e733ade91e7a557f8a2b076d8045869eba70247187ea1",
+            "c16c06122f3662cdac1546a27b289e0badb8fc85b25f0db7d4827c407ad18993",
+        ),
+        (
+            "balanced",
+            "7a7895027c4c142dbebe5d77c39dfafda8e2f73323a2192ef9e554e3f2bdcf0a",
+            "49abc2219ee588170d4433a15c1a730b290e7375b7f0ed93689fb365efecfb19",
+        ),
+    ],
+)
+def test_every_other_law_comes_to_its_golden_digests_with_one_worker_and_two(
+    surfaces: Path, outlets: Path, tmp_path: Path, law: str, plan: str, assignment: str
+) -> None:
+    for workers, engine in ((1, "serial"), (2, "threads")):
+        root = tmp_path / engine
+        shutil.copytree(surfaces, root)
+        result = worlds.run(
+            root,
+            outlets=outlets,
+            settings=(f"allocation.law={law}",),
+            workers=workers,
+            engine=engine,
+            to_state="s5",
+        )
+        found = worlds.digests(result)
+        assert (found["s4"], found["s5"]) == (plan, assignment)

@@ -10,7 +10,7 @@ import pytest
 
 import worlds
 from segment1b import contracts
-from segment1b.pipeline import RunResult
+from segment1b.outcome import RunResult
 from segment1b.validators import validate
 
 

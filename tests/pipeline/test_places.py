@@ -26,7 +26,7 @@ import worlds
 from segment1b import contracts
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
-from segment1b.pipeline import RunResult
+from segment1b.outcome import RunResult
 from segment1b.reference import embedded
 from segment1b.replay import replay
 from segment1b.states import STATES

@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segment1b.laws.curves import hilbert_index, locate, stable_points
+from segment1b.laws.curves import hilbert_index, locate
 from segment1b.laws.philox import alloc_offsets
+from segment1b.laws.points import stable_points
 
 SOME = settings(max_examples=300, deadline=None, derandomize=True)
 

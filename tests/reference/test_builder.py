@@ -13,8 +13,9 @@ import shapely
 from reference_sources.archives import DECODERS, TARBALLS, WHEELS, ZONES, Archives
 from reference_sources.countries import rounded, with_small_territories
 from reference_sources.population import population_raster
-from reference_sources.shapes import area_km2, joined, on_grid
+from reference_sources.shapes import joined, on_grid
 from reference_sources.tables import People, Places
+from segment1b.geo.areas import area_km2
 from segment1b.reference import embedded
 
 ROOT = Path(__file__).parents[2]

@@ -102,9 +102,12 @@ def publish(folder: Path, *settings: str, to_state: str = "s4") -> World:
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
-    """Give the worlds as published: by population and `stable`, and uniform with its many ties."""
+    """Give the worlds as published: by population and each curve law, and uniform with ties."""
     return {
-        "stable": publish(tmp_path_factory.mktemp("stable"), "allocation.law=stable"),
+        **{
+            law: publish(tmp_path_factory.mktemp(law), f"allocation.law={law}")
+            for law in ("systematic", "stable", "balanced")
+        },
         "ties": publish(
             tmp_path_factory.mktemp("ties"),
             "allocation.law=largest_remainder",

@@ -20,8 +20,8 @@ from segment1b.validators.s1.areas import row_areas
 from segment1b.validators.s1.cells import cells_of, runs_through, windows_of
 from segment1b.validators.s1.membership import expected_rule
 from segment1b.validators.s1.polygons import Country, read_countries
+from segment1b.validators.s4.curve_laws import offsets
 from segment1b.validators.s4.hilbert import order_of, places
-from segment1b.validators.s4.stable import offsets
 from segment1b.validators.shapes import pack
 
 GLOBE = Grid(180, 360, -180.0, 90.0, 1.0, 1.0)

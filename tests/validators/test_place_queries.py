@@ -95,13 +95,13 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
     ],
     "s6/20_tiles_known": [
         ("tile_index", "DELETE FROM {t} WHERE country_iso = 'PT'"),
-        ("tile_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'"),
+        ("used_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'"),
     ],
     "s6/21_in_tile": [
         (JITTERED, "UPDATE {t} SET delta_lon_deg = 0.6 WHERE part_row = 1"),
         (JITTERED, "UPDATE {t} SET delta_lat_deg = -0.6 WHERE part_row = 1"),
         (JITTERED, "UPDATE {t} SET delta_lat_deg = 'nan'::DOUBLE WHERE part_row = 1"),
-        ("tile_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'"),
+        ("used_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'"),
     ],
     "s6/30_sorted_log": [(JITTER_LOG, SWAP)],
     "s6/31_unique_log": [(JITTER_LOG, TWICE)],
@@ -121,7 +121,7 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
         (JITTERED, ONE.replace("{c}", "tile_id")),
         (JOINED, ONE.replace("{c}", "tile_id")),
     ],
-    "s7/20_tiles_known": [("tile_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'")],
+    "s7/20_tiles_known": [("used_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'")],
     "s7/21_in_tile": [
         (JOINED, ONE.replace("{c}", "lat_deg")),
         (JOINED, "UPDATE {t} SET lon_deg = lon_deg + 360"),
@@ -131,7 +131,7 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
         (JOINED, NUDGE.replace("{c}", "lon_deg")),
         (JOINED, NUDGE.replace("{c}", "lat_deg")),
         (JITTERED, NUDGE.replace("{c}", "delta_lon_deg")),
-        ("tile_bounds", "UPDATE {t} SET centroid_lat_deg = centroid_lat_deg + 1e-12"),
+        ("used_bounds", "UPDATE {t} SET centroid_lat_deg = centroid_lat_deg + 1e-12"),
     ],
     "s7/30_coverage_missing": [(JOINED, DROP), ("excluded_countries", "DELETE FROM {t}")],
     "s7/31_coverage_extra": [
@@ -191,6 +191,8 @@ def spoil(session: Session, table: str, change: str) -> None:
     run = session.connection.execute
     run(f"CREATE TABLE spoiled AS FROM {table}")
     run(change.format(t="spoiled"))
+    if run("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [table]).fetchall():
+        run(f"DROP TABLE {table}")
     run(f"CREATE OR REPLACE VIEW {table} AS FROM spoiled")
 
 

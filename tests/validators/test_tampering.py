@@ -265,7 +265,7 @@ def test_a_column_of_another_type_is_one_fault_beside_the_receipt(
     assert column in failing.of_code(code).rows[0]["reason"]
 
 
-@pytest.mark.parametrize("name", ["stable", "ties"])
+@pytest.mark.parametrize("name", ["systematic", "stable", "balanced", "ties"])
 def test_what_was_published_passes_every_check(name: str, published: dict[str, World]) -> None:
     world = published[name]
     states = ["s0", "s1", "s2", "s3", "s4"]

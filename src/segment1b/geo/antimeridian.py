@@ -41,6 +41,21 @@ def cut(geometry: Polygon | MultiPolygon) -> MultiPolygon:
     return geometry if isinstance(geometry, MultiPolygon) else MultiPolygon([geometry])
 
 
+def unwrapped(geometry: Polygon | MultiPolygon) -> MultiPolygon:
+    """Return the geometry with rings that cross the date line drawn past it, not yet cut.
+
+    Rings that wind around the globe have no such form; polygons with one come back untouched.
+    """
+    parts: list[Polygon] = []
+    for polygon in shapely.get_parts(geometry):
+        shell, holes = _rings(polygon)
+        if any(ring.winds for ring in (shell, *holes)):
+            parts.append(polygon)
+        else:
+            parts.append(Polygon(shell.xy, [_beside(hole.xy, shell.xy) for hole in holes]))
+    return MultiPolygon(parts)
+
+
 def _needs_cut(geometry: Polygon | MultiPolygon) -> bool:
     rings = shapely.get_rings(shapely.get_parts(geometry))
     xy, ring = shapely.get_coordinates(rings, return_index=True)
@@ -76,9 +91,13 @@ def _unwrapped(xy: Coordinates) -> _Ring:
     return _Ring(out, bool(left_over))
 
 
-def _cut(polygon: Polygon) -> list[Polygon]:
+def _rings(polygon: Polygon) -> tuple[_Ring, list[_Ring]]:
     shell = _unwrapped(shapely.get_coordinates(polygon.exterior))
-    holes = [_unwrapped(shapely.get_coordinates(ring)) for ring in polygon.interiors]
+    return shell, [_unwrapped(shapely.get_coordinates(ring)) for ring in polygon.interiors]
+
+
+def _cut(polygon: Polygon) -> list[Polygon]:
+    shell, holes = _rings(polygon)
     if not any(ring.winds for ring in (shell, *holes)):
         return _strips(Polygon(shell.xy, [_beside(hole.xy, shell.xy) for hole in holes]))
     # A cap has no frame of longitudes that holes fit into: they are cut out of its pieces.

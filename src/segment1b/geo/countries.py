@@ -53,7 +53,7 @@ def read_countries(path: Path, iso_codes: set[str] | None = None) -> dict[str, M
     parts: dict[str, list[Polygon]] = {}
     for row, (code, geometry) in enumerate(zip(codes, geometries, strict=True)):
         parts.setdefault(code, []).extend(_parts(path, code, row, geometry))
-    return {code: _union(parts[code]) for code in sorted(parts)}
+    return {code: unite(parts[code]) for code in sorted(parts)}
 
 
 def _table(path: Path) -> tuple[pa.Table, dict[str, Any] | None]:
@@ -109,18 +109,29 @@ def _holds_bytes(found: pa.DataType) -> bool:
     return bool(pt.is_binary(plain) or pt.is_large_binary(plain) or pt.is_binary_view(plain))
 
 
-def _check_crs(path: Path, geo: dict[str, Any]) -> None:
+def other_crs(geo: dict[str, Any]) -> str | None:
+    """Return the name of a GeoParquet column's CRS, None when it is EPSG:4326 or OGC:CRS84.
+
+    Args:
+        geo: the column's description in the file's metadata.
+    """
     # GeoParquet: a column without crs is OGC:CRS84; null means unknown.
     crs = geo.get("crs", _WGS84[1])
     found = crs
     if isinstance(crs, dict):
         identifier = crs.get("id", {})
         found = f"{identifier.get('authority')}:{identifier.get('code')}"
-    if found not in _WGS84:
-        shown = crs.get("name", found) if isinstance(crs, dict) else crs
+    if found in _WGS84:
+        return None
+    return str((crs.get("name", found) if isinstance(crs, dict) else crs) or "an unknown CRS")
+
+
+def _check_crs(path: Path, geo: dict[str, Any]) -> None:
+    other = other_crs(geo)
+    if other:
         raise Segment1BError(
             "E007_CRS_MISMATCH",
-            f"{path}: geom is in {shown or 'an unknown CRS'}, not in EPSG:4326 or OGC:CRS84",
+            f"{path}: geom is in {other}, not in EPSG:4326 or OGC:CRS84",
             "reproject it, for example with ogr2ogr -t_srs EPSG:4326",
             path=str(path),
         )
@@ -167,25 +178,36 @@ def _first_bad(blobs: npt.NDArray[np.object_]) -> tuple[int, str]:
 
 def _parts(path: Path, code: str, row: int, geometry: Any) -> list[Polygon]:
     """Return the valid pieces of one row's geometry."""
+    try:
+        return valid_pieces(geometry)
+    except ValueError as error:
+        raise Segment1BError(
+            "E001_GEO_INVALID",
+            f"{path}, row {row + 1}: the polygon of {code} {error}",
+            "mend it at its source; nothing is repaired on the way in",
+            country_iso=code,
+            row=row + 1,
+            path=str(path),
+        ) from None
+
+
+def valid_pieces(geometry: Any) -> list[Polygon]:
+    """Return the polygons of a geometry, flat, cut at the date line, all valid.
+
+    Raises:
+        ValueError: it is empty, no polygon, beyond the globe or invalid; says which and where.
+    """
     what = _flaw(geometry)
-    if what is None:
-        try:
-            pieces = shapely.get_parts(cut(shapely.force_2d(geometry)))
-        except ValueError as error:
-            what = f"is invalid: {error}"
-        else:
-            invalid = np.flatnonzero(~shapely.is_valid(pieces))
-            if not len(invalid):
-                return [piece for piece in pieces if not piece.is_empty]
-            what = f"is invalid: {shapely.is_valid_reason(pieces[invalid[0]])}"
-    raise Segment1BError(
-        "E001_GEO_INVALID",
-        f"{path}, row {row + 1}: the polygon of {code} {what}",
-        "mend it at its source; nothing is repaired on the way in",
-        country_iso=code,
-        row=row + 1,
-        path=str(path),
-    )
+    if what is not None:
+        raise ValueError(what)
+    try:
+        pieces = shapely.get_parts(cut(shapely.force_2d(geometry)))
+    except ValueError as error:
+        raise ValueError(f"is invalid: {error}") from None
+    invalid = np.flatnonzero(~shapely.is_valid(pieces))
+    if len(invalid):
+        raise ValueError(f"is invalid: {shapely.is_valid_reason(pieces[invalid[0]])}")
+    return [piece for piece in pieces if not piece.is_empty]
 
 
 def _flaw(geometry: Any) -> str | None:
@@ -201,7 +223,8 @@ def _flaw(geometry: Any) -> str | None:
     return None
 
 
-def _union(parts: list[Polygon]) -> MultiPolygon:
+def unite(parts: list[Polygon]) -> MultiPolygon:
+    """Return one shape of valid pieces: side by side when they may stay so, else their union."""
     together = MultiPolygon(parts)
     if together.is_valid:
         return together

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioIOError
 
 from segment1b.errors import Segment1BError
+from segment1b.geo.warp import warp_line
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,7 +28,6 @@ _WIDTH_SLACK = 1e-6
 # Share of a cell within which an edge stands on the date line: a step written with few digits
 # leaves 180.0000000001, and that is no date-line cell.
 _EDGE_SLACK = 1e-6
-_WARP = "gdalwarp{source} -t_srs EPSG:4326 -te -180 -90 180 90 -r sum {path} north_up.tif"
 
 
 @dataclass(frozen=True)
@@ -144,13 +143,13 @@ def read_grid(path: Path) -> Grid:
             E007_CRS_MISMATCH, E004_BOUNDS for centres beyond a pole, E_INPUT_UNREADABLE.
     """
     crs, transform, nrows, ncols = _header(path)
-    warp = "run: " + _WARP.format(
-        source="" if crs else " -s_srs <its CRS>", path=shlex.quote(str(path))
-    )
-    if not _is_wgs84(crs):
+    if not is_wgs84(crs):
         shown = crs.to_string() if crs else "no CRS"
         raise Segment1BError(
-            "E007_CRS_MISMATCH", f"{path} is in {shown}, not in EPSG:4326", warp, path=str(path)
+            "E007_CRS_MISMATCH",
+            f"{path} is in {shown}, not in EPSG:4326",
+            f"run: {warp_line(path)}",
+            path=str(path),
         )
     grid = Grid(transform.c, transform.f, transform.a, -transform.e, nrows, ncols)
     what = None
@@ -163,13 +162,15 @@ def read_grid(path: Path) -> Grid:
     elif grid.a * ncols > 360.0 + _WIDTH_SLACK:
         what = f"is {grid.a * ncols} degrees wide, more than 360"
     if what:
-        raise Segment1BError("E002_RASTER_MISMATCH", f"{path} {what}", warp, path=str(path))
+        raise Segment1BError(
+            "E002_RASTER_MISMATCH", f"{path} {what}", f"run: {warp_line(path)}", path=str(path)
+        )
     ends = grid.centre_lat([0, nrows - 1])
     if ends[0] > 90.0 or ends[1] < -90.0:
         raise Segment1BError(
             "E004_BOUNDS",
             f"{path}: row centres run from {ends[0]} to {ends[1]} degrees of latitude",
-            warp,
+            f"run: {warp_line(path)}",
             path=str(path),
         )
     return grid
@@ -194,7 +195,8 @@ def _header(path: Path) -> tuple[CRS | None, Affine, int, int]:
     )
 
 
-def _is_wgs84(crs: CRS | None) -> bool:
+def is_wgs84(crs: CRS | None) -> bool:
+    """Return whether a CRS is EPSG:4326 or OGC:CRS84."""
     if not crs:
         return False
     try:

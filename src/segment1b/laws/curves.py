@@ -1,4 +1,4 @@
-"""Sites on a curve: tiles laid along a Hilbert curve, points on the line of their weights.
+"""The line of the curve laws: a country's tiles along a Hilbert curve, and the tile under a point.
 
 Source: allocation.md §4. The curve of a raster has order b, the least with 2^b cells a side
 covering rows and columns. It starts at (row 0, column 0) and ends at (row 0, column 2^b - 1);
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from segment1b.laws.division import BLOCK, Int64s, UInt64s, checked_sum, multiply_high
+from segment1b.laws.division import BLOCK, Int64s, UInt64s, checked_sum
 
 _ONE: Final = np.uint64(1)
 _ORDER_LIMIT: Final = 32
@@ -24,8 +24,6 @@ _BLOCK_BITS: Final = 6
 _BATCH: Final = 1 << 7
 #: Points sorted at a time; bounds memory, and large enough that blocks are seldom laid out twice.
 _POINTS: Final = 1 << 23
-#: 2^64 over the golden ratio: its multiples modulo 2^64 stay evenly spread at every length.
-_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 def hilbert_index(
@@ -99,38 +97,10 @@ def locate(tile_ids: UInt64s, weights: Int64s, ncols: int, nrows: int, points: I
     return found
 
 
-def stable_points(offset: UInt64s, n: Int64s, K: int) -> Int64s:
-    """Compute the points of the law `stable`: site j of a pair depends on its offset and j alone.
-
-    `x_j = floor(((U + j*G) mod 2^64) * K / 2^64)`, j = 1..n, G the golden ratio's word.
-    Source: allocation.md §4.
-
-    Args:
-        offset: uint64[pairs], the pairs' offsets U.
-        n: int64[pairs], their site counts, >= 0.
-        K: length of the line, 1 <= K < 2^63.
-
-    Returns:
-        int64[sum(n)], points in [0, K), pair by pair, j ascending.
-
-    Raises:
-        ValueError: arrays of different lengths, a negative count, or K out of range.
-        OverflowError: the counts sum to 2^62 or more.
-    """
-    if offset.shape != n.shape:
-        raise ValueError(f"{len(offset)} offsets for {len(n)} site counts")
-    if not 1 <= K < 1 << 63:
-        raise ValueError(f"K = {K} is outside 1..2^63-1")
-    total = checked_sum(n, "site counts")
-    # The i-th point of all is the (i - first + 1)-th of its pair; folding first into the offset
-    # leaves one multiple of G per point, the same for every pair.
-    first = (np.cumsum(n) - n).view(np.uint64)
-    points = np.repeat(offset + (_ONE - first) * _GOLDEN, n)
-    for start in range(0, total, BLOCK):
-        part = slice(start, min(start + BLOCK, total))
-        points[part] += np.arange(part.start, part.stop, dtype=np.uint64) * _GOLDEN
-        points[part] = multiply_high(points[part], K)
-    return points.view(np.int64)
+def ranges(starts: Int64s, lengths: Int64s) -> Int64s:
+    """Join the ranges [start, start + length), int64[r] each, into one int64[sum(lengths)]."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
 
 
 class _Line(NamedTuple):
@@ -271,9 +241,9 @@ def _resolve(
     skipped in between leave gaps in the line, and no point lies in a gap.
     """
     runs_of_block = line.first_run[blocks + 1] - line.first_run[blocks]
-    runs = _ranges(line.first_run[blocks], runs_of_block)
+    runs = ranges(line.first_run[blocks], runs_of_block)
     lengths = line.run_length[runs]
-    positions = _ranges(line.run_start[runs], lengths)
+    positions = ranges(line.run_start[runs], lengths)
     slot_of_run = np.repeat(np.arange(len(blocks)), runs_of_block)
     slot = np.repeat(slot_of_run, lengths)
 
@@ -292,9 +262,3 @@ def _resolve(
     begin = np.where(blocks > 0, line.ends[blocks - 1], 0)
     ends = laid.reshape(len(blocks), cells).cumsum(axis=1) + begin[:, None]
     return tile_at[np.searchsorted(ends.ravel(), points, side="right")]
-
-
-def _ranges(starts: Int64s, lengths: Int64s) -> Int64s:
-    """Join the ranges [start, start + length) into one array."""
-    ends = np.cumsum(lengths)
-    return np.repeat(starts - (ends - lengths), lengths) + np.arange(int(ends[-1]))

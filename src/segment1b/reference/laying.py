@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
 from segment1b.reference import embedded
+from segment1b.reference.publishing import provenance_path
 from segment1b.reference.resample import build_population
 from segment1b.storage.durable import fsync_file, fsync_folder, make_folder
 from segment1b.storage.receipts import hash_files
@@ -49,6 +50,33 @@ def lay_at_resolution(
     return _lay(root, contracts, lambda path: build_population(resolution_arcsec, path), scratch)
 
 
+def lay_missing(
+    root: Path, contracts: Contracts, resolution_arcsec: int, scratch: Path
+) -> dict[str, Path]:
+    """Lay the embedded surfaces that a root lacks, beside those that were imported.
+
+    Returns:
+        The path of each surface that was laid.
+    """
+    return _lay(
+        root,
+        contracts,
+        lambda path: build_population(resolution_arcsec, path),
+        scratch,
+        missing(root, contracts),
+    )
+
+
+def missing(root: Path, contracts: Contracts) -> list[str]:
+    """Return the surfaces that a root lacks."""
+    return [d for d in SURFACES if not (root / contracts[d].locate({})).exists()]
+
+
+def is_imported(root: Path, contracts: Contracts) -> bool:
+    """Return whether any surface of a root was imported."""
+    return any(provenance_path(root / contracts[d].locate({})).exists() for d in SURFACES)
+
+
 def is_embedded(surfaces: Mapping[str, str]) -> bool:
     """Return whether the countries among these digests are the embedded ones."""
     path = embedded.surface(_FILES["world_countries"])
@@ -56,10 +84,14 @@ def is_embedded(surfaces: Mapping[str, str]) -> bool:
 
 
 def _lay(
-    root: Path, contracts: Contracts, make_raster: Callable[[Path], object], scratch: Path
+    root: Path,
+    contracts: Contracts,
+    make_raster: Callable[[Path], object],
+    scratch: Path,
+    wanted: Sequence[str] = SURFACES,
 ) -> dict[str, Path]:
     laid = {}
-    for dataset_id in SURFACES:
+    for dataset_id in wanted:
         target = laid[dataset_id] = root / contracts[dataset_id].locate({})
         made = scratch / target.name
         if dataset_id == RASTER:

@@ -100,7 +100,7 @@ def build_population(resolution_arcsec: int, out: Path) -> None:
         os.replace(temporary, out)
         fsync_folder(out.parent)
     except OSError as error:
-        raise _refusal(out, error, created=temporary.exists()) from None
+        raise write_refusal(out, error, created=temporary.exists()) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -253,7 +253,14 @@ def _check(path: Path, grid: Grid, total: int) -> None:
         raise RasterioIOError(f"{found} of {total} people read back")
 
 
-def _refusal(out: Path, error: OSError, *, created: bool) -> Segment1BError:
+def write_refusal(out: Path, error: OSError, *, created: bool) -> Segment1BError:
+    """Return the coded error for a raster that could not be written.
+
+    Args:
+        out: the file.
+        error: what failed.
+        created: the file is there, in part.
+    """
     # GDAL's errors carry no number; once the file is there, what still fails for want of one is
     # room.
     full = error.errno in (errno.ENOSPC, errno.EDQUOT) or (created and error.errno is None)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from segment1b.errors import Segment1BError
 from segment1b.laws.apportionment import largest_remainder_by_n
-from segment1b.laws.curves import locate, stable_points
+from segment1b.laws.curves import locate
 from segment1b.laws.philox import alloc_offsets
+from segment1b.laws.points import (
+    balanced_phases,
+    balanced_points,
+    deal,
+    stable_points,
+    systematic_points,
+)
 from segment1b.states.protocol import Run
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
-# Sites whose tiles are held at one time while a curve law counts them.
+# Laws whose points depend on the pair alone.
+_POINTS_OF_A_PAIR: Final = {"systematic": systematic_points, "stable": stable_points}
+# Sites that a curve law sorts and locates at one time.
 _CHUNK_SITES = 1 << 22
 
 
@@ -62,9 +72,12 @@ def allocate(
     try:
         if law == "largest_remainder":
             yield from _by_largest_remainder(pairs[1], tiles[1], scale)
+        elif law == "balanced":
+            yield from _by_points_of_the_country(pairs[1], tiles, scale, grid)
         else:
             offsets = alloc_offsets(run.identity.seed, pairs[0], code)
-            yield from _by_stable_points(offsets, pairs[1], tiles, scale, grid)
+            points_of = _POINTS_OF_A_PAIR[law]
+            yield from _by_points_of_a_pair(points_of, offsets, pairs[1], tiles, scale, grid)
     except OverflowError as error:
         raise Segment1BError(
             "E416_NUMERIC_OVERFLOW",
@@ -93,24 +106,45 @@ def _by_largest_remainder(n: Int64s, weights: Int64s, scale: int) -> Iterator[Pl
         shortfall = ties = 0
 
 
-def _by_stable_points(
+def _by_points_of_a_pair(
+    points_of: Callable[[UInt64s, Int64s, int], Int64s],
     offsets: UInt64s,
     n: Int64s,
     tiles: tuple[UInt64s, Int64s],
     scale: int,
     grid: tuple[int, int],
 ) -> Iterator[Plan]:
-    nrows, ncols = grid
     for low, high in _stretches(n):
-        points = stable_points(offsets[low:high], n[low:high], scale)
-        tile = locate(*tiles, ncols, nrows, points)
-        pair = np.repeat(np.arange(low, high), n[low:high])
-        order = np.lexsort((tile, pair))
-        tile = tile[order]
-        first = np.ones(len(tile), bool)
-        first[1:] = (tile[1:] != tile[:-1]) | (pair[1:] != pair[:-1])
-        starts = np.flatnonzero(first)
-        yield Plan(pair[starts], tile[starts], np.diff(np.append(starts, len(tile))), 0, 0)
+        points = points_of(offsets[low:high], n[low:high], scale)
+        yield _counted(low, n[low:high], locate(*tiles, grid[1], grid[0], points))
+
+
+def _by_points_of_the_country(
+    n: Int64s, tiles: tuple[UInt64s, Int64s], scale: int, grid: tuple[int, int]
+) -> Iterator[Plan]:
+    total = int(n.sum())
+    stretches = deal(balanced_phases(len(n)), n, _CHUNK_SITES)
+    # The one array of a word for each site of the country: all else goes by stretches.
+    tile = np.empty(total, np.int64)
+    first = 0
+    for dealt in stretches:
+        points = balanced_points(first, first + len(dealt), total, scale)
+        tile[dealt] = locate(*tiles, grid[1], grid[0], points)
+        first += len(dealt)
+    ends = np.cumsum(n)
+    for low, high in _stretches(n):
+        yield _counted(low, n[low:high], tile[ends[low] - n[low] : ends[high - 1]])
+
+
+def _counted(low: int, n: Int64s, tile: Int64s) -> Plan:
+    """Count the sites, listed pair by pair with n each, by pair and tile; low is the first pair."""
+    pair = np.repeat(np.arange(low, low + len(n)), n)
+    order = np.lexsort((tile, pair))
+    tile = tile[order]
+    first = np.ones(len(tile), bool)
+    first[1:] = (tile[1:] != tile[:-1]) | (pair[1:] != pair[:-1])
+    starts = np.flatnonzero(first)
+    return Plan(pair[starts], tile[starts], np.diff(np.append(starts, len(tile))), 0, 0)
 
 
 def _stretches(sizes: Int64s) -> Iterator[tuple[int, int]]:

@@ -14,8 +14,9 @@ from segment1b.evidence.rng_logs import trace, write_audit
 from segment1b.evidence.versions import versions
 from segment1b.identity import sha256_hex
 from segment1b.laws.assignment import LABEL, Sites, permuted, sites_of, words
-from segment1b.laws.curves import locate, stable_points
+from segment1b.laws.curves import locate
 from segment1b.laws.philox import alloc_offsets
+from segment1b.laws.points import stable_points
 from segment1b.states.by_country import (
     CountryShard,
     UInt64s,

@@ -121,7 +121,7 @@ def area_of(case: Case, code: str) -> Area | None:
     """Return a country's area, made once; None where it has no usable polygon."""
     if "areas" not in case.memo:
         known = {country.code: country for country in countries(case)}
-        case.memo["areas"] = functools.lru_cache(maxsize=8)(functools.partial(_area, known))
+        case.memo["areas"] = functools.cache(functools.partial(_area, known))
     found: Area | None = case.memo["areas"](code)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -57,6 +58,13 @@ class Rule:
         shown = list(itertools.islice(rest, SHOWN_ROWS))
         return self.counted(len(shown) + sum(1 for _ in rest), shown, detail, code)
 
+    def judge_unordered(self, offenders: Iterable[Row]) -> CheckResult:
+        """Return the verdict over sites that offend, in whatever order they were found."""
+        numbered = itertools.count()
+        counting = (row for row, _ in zip(offenders, numbered, strict=False))
+        shown = heapq.nsmallest(SHOWN_ROWS, counting, key=_site)
+        return self.counted(next(numbered), shown)
+
     def counted(
         self, offending: int, shown: list[Row], detail: str = "", code: str = ""
     ) -> CheckResult:
@@ -71,6 +79,10 @@ class Rule:
             shown[:SHOWN_ROWS],
             detail,
         )
+
+
+def _site(row: Row) -> tuple[Any, ...]:
+    return tuple(row.get(name, 0) for name in ("merchant_id", "site_order", "attempt", "tile_id"))
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any], **place: Any) -> Iterator[Row]:

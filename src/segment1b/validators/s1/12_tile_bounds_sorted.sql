@@ -2,15 +2,16 @@
 -- scope: R
 -- proves: the rows of tile_bounds stand in ascending (country_iso, tile_id), from file to file too
 -- needs: tile_bounds
-SELECT part_name, part_row, country_iso, tile_id, previous_country_iso, previous_tile_id
-FROM (
+WITH written AS (
     SELECT
         part_name, part_row, country_iso, tile_id,
-        lag(country_iso) OVER written AS previous_country_iso,
-        lag(tile_id) OVER written AS previous_tile_id
+        lag(row(country_iso, tile_id)) OVER () AS previous,
+        lag(part_row) OVER () AS previous_row
     FROM tile_bounds
-    WINDOW written AS (ORDER BY part_name, part_row)
 )
-WHERE country_iso < previous_country_iso
-   OR (country_iso = previous_country_iso AND tile_id < previous_tile_id)
+SELECT part_name, part_row, country_iso, tile_id, previous
+FROM written
+WHERE row(country_iso, tile_id) < previous
+   -- OVER () goes by the order of reading: it must be the order of writing.
+   OR (part_row <> 0 AND part_row IS DISTINCT FROM previous_row + 1)
 ORDER BY part_name, part_row

@@ -1,4 +1,8 @@
-"""S4: the allocation plan against requirements, weights and the declared law."""
+"""S4: the allocation plan against requirements, weights and the declared law.
+
+`largest_remainder` is derived again in SQL alone, the curve laws by SQL's 128-bit points and a full
+sort of each country along the curve (curve_laws.py); no line of it is the producer's.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +24,8 @@ from segment1b.validators.case import (
     script_preparation,
 )
 from segment1b.validators.results import CheckResult, Row, Rule, differences
+from segment1b.validators.s4 import curve_laws
 from segment1b.validators.s4.quality import check_quality
-from segment1b.validators.s4.stable import make_expected_plan
 
 _REPORT = "s4_run_report"
 _FIELDS = "E415_RUN_REPORT_MISSING_FIELDS"
@@ -29,8 +33,8 @@ _RECEIPT_CODE = "E410_NONDETERMINISTIC_OUTPUT"
 _MISSING = "E_REFERENCE_SURFACE_MISSING"
 
 
-def _is_stable(case: Case) -> bool:
-    return bool(case.policy("allocation")["law"] == "stable")
+def _is_curve_law(case: Case) -> bool:
+    return case.policy("allocation")["law"] in curve_laws.LAWS
 
 
 def _is_largest_remainder(case: Case) -> bool:
@@ -39,7 +43,7 @@ def _is_largest_remainder(case: Case) -> bool:
 
 def _known_law(case: Case, rule: Rule) -> CheckResult:
     law = case.policy("allocation")["law"]
-    known = _is_stable(case) or _is_largest_remainder(case)
+    known = _is_curve_law(case) or _is_largest_remainder(case)
     return rule.judge(() if known else [{"found": law}])
 
 
@@ -115,11 +119,11 @@ PLAN = StateChecks(
     preparations=(
         script_preparation("s4", "setup_largest_remainder.sql", _is_largest_remainder),
         Preparation(
-            "expected_by_stable",
+            "expected_by_points",
             ("s3_requirements", "tile_weights", RASTER, POLICY),
             ("expected_plan", "solved"),
-            make_expected_plan,
-            _is_stable,
+            curve_laws.make_expected_plan,
+            _is_curve_law,
         ),
         script_preparation("s4", "setup_differences.sql"),
     ),

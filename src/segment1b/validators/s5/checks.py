@@ -18,7 +18,7 @@ from segment1b.validators.case import (
 )
 from segment1b.validators.logs import ASSIGN, AUDIT, audit_check, log_checks
 from segment1b.validators.results import CheckResult, Row, Rule
-from segment1b.validators.s4.stable import points_by_country
+from segment1b.validators.s4.curve_laws import points_by_country
 from segment1b.validators.strides import COUNTRY, site_key
 from segment1b.validators.words import key_of, words
 

@@ -67,6 +67,7 @@ PLAN = StateChecks(
     stale={"": "E508_TOKEN_MISMATCH"},
     faults={JITTER.trace: _BUDGET},
     preparations=(
+        script_preparation("s6", "setup_bounds.sql"),
         script_preparation("s6", "setup_points.sql"),
         Preparation("jitter_policy", (POLICY,), ("jitter_policy",), make_jitter_policy),
     ),
@@ -105,7 +106,7 @@ PLAN = StateChecks(
             "report_tiles",
             _LOST,
             "tiles properly inside their country and tiles at its border are as many as reported",
-            ("jittered", "world_countries", _REPORT),
+            ("used_bounds", "world_countries", _REPORT),
             check_tiles,
         ),
         *log_checks(JITTER),

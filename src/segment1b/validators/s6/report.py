@@ -16,11 +16,8 @@ from segment1b.validators.strides import COUNTRY, by_country
 _REPORT = "s6_run_report"
 _LANES = 3
 _TILES = f"""
-SELECT DISTINCT
-    {COUNTRY}, min_lon_deg, min_lat_deg, max_lon_deg, max_lat_deg
-FROM jittered
-WHERE min_lon_deg IS NOT NULL
-ORDER BY country
+SELECT {COUNTRY}, min_lon_deg, min_lat_deg, max_lon_deg, max_lat_deg
+FROM (SELECT *, country_iso AS legal_country_iso FROM used_bounds)
 """  # noqa: S608
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from segment1b.validators.case import POLICY, RECEIPT, Case, Check, StateChecks
+from segment1b.validators.case import (
+    POLICY,
+    RECEIPT,
+    Case,
+    Check,
+    StateChecks,
+    script_preparation,
+)
 from segment1b.validators.results import CheckResult, Rule, differences
 from segment1b.validators.schemas import schema_check
 
@@ -47,6 +54,7 @@ PLAN = StateChecks(
     disallowed_code="E510_DISALLOWED_READ",
     stale={"": "E508_TOKEN_MISMATCH"},
     ranking_code="E710_ORDER_LEAK",
+    preparations=(script_preparation("s7", "setup_bounds.sql"),),
     checks=(
         Check(
             Rule(

@@ -1,0 +1,169 @@
+"""What a run did: its identity, its policy, and what became of each state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one state.
+
+    Attributes:
+        state: s0 to s9.
+        reused: it was published already, from the inputs of today.
+        report_path: its run report.
+        report: the run report itself.
+        paths: where each dataset lies that the state writes, by dataset id.
+    """
+
+    state: str
+    reused: bool
+    report_path: Path
+    report: dict[str, Any]
+    paths: Mapping[str, Path]
+
+    @property
+    def datasets(self) -> tuple[Path, ...]:
+        """Return where the state's datasets lie, in the order in which it declares them."""
+        return tuple(self.paths.values())
+
+    @property
+    def what(self) -> str:
+        """Return reused, unchanged (the gate was checked again and said the same) or published."""
+        if self.reused:
+            return "reused"
+        return "unchanged" if self.report.get("no_op") else "published"
+
+    @property
+    def rows(self) -> int:
+        """Return the rows of the state's datasets, or what S0 has seen."""
+        return int(self.report.get("rows_emitted", self.report.get("outlet_rows", 0)))
+
+    @property
+    def receipts(self) -> dict[str, dict[str, Any]]:
+        """Return the receipts that the report carries, by the report's field."""
+        return {
+            name: value
+            for name, value in self.report.items()
+            if isinstance(value, dict) and "content_sha256_hex" in value
+        }
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Return the whole numbers of the report: rows, totals, faults that were counted."""
+        return {name: value for name, value in self.report.items() if type(value) is int}
+
+
+@dataclass(frozen=True)
+class PlanOutcome(Outcome):
+    """What became of S4: the plan, and whether every pair received its sites."""
+
+    @property
+    def alloc_plan_path(self) -> Path:
+        """Return the folder of s4_alloc_plan."""
+        return self.paths["s4_alloc_plan"]
+
+    @property
+    def determinism_receipt(self) -> dict[str, Any]:
+        """Return the plan's receipt: files, sizes, SHA-256 and content digest."""
+        receipt: dict[str, Any] = self.report["determinism_receipt"]
+        return receipt
+
+    @property
+    def shortfall_total(self) -> int:
+        """Return the units that were given after the floors."""
+        return int(self.report["shortfall_total"])
+
+    @property
+    def ties_broken_total(self) -> int:
+        """Return the units that the tie rule decided."""
+        return int(self.report["ties_broken_total"])
+
+    @property
+    def alloc_sum_equals_requirements(self) -> bool:
+        """Return whether the plan's sites are those of s3_requirements, pair by pair."""
+        return bool(self.report["alloc_sum_equals_requirements"])
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did.
+
+    Attributes:
+        root: the data root.
+        identity: seed, manifest_fingerprint and parameter_hash.
+        policy: the policies in force.
+        outcomes: the states of the run, in order.
+    """
+
+    root: Path
+    identity: dict[str, int | str]
+    policy: dict[str, Any]
+    outcomes: tuple[Outcome, ...]
+
+    def state(self, name: str) -> Outcome:
+        """Return what became of a state.
+
+        Raises:
+            KeyError: the run had no such state.
+        """
+        for outcome in self.outcomes:
+            if outcome.state == name:
+                return outcome
+        raise KeyError(f"the run had no state {name!r}: {[o.state for o in self.outcomes]}")
+
+    @property
+    def s0(self) -> Outcome:
+        """Return what became of the gate."""
+        return self.state("s0")
+
+    @property
+    def s1(self) -> Outcome:
+        """Return what became of the tile index."""
+        return self.state("s1")
+
+    @property
+    def s2(self) -> Outcome:
+        """Return what became of the tile weights."""
+        return self.state("s2")
+
+    @property
+    def s3(self) -> Outcome:
+        """Return what became of the requirements."""
+        return self.state("s3")
+
+    @property
+    def s4(self) -> PlanOutcome:
+        """Return what became of the allocation plan."""
+        plan = self.state("s4")
+        assert isinstance(plan, PlanOutcome)
+        return plan
+
+    @property
+    def s5(self) -> Outcome:
+        """Return what became of the assignment of sites to tiles."""
+        return self.state("s5")
+
+    @property
+    def s6(self) -> Outcome:
+        """Return what became of the points."""
+        return self.state("s6")
+
+    @property
+    def s7(self) -> Outcome:
+        """Return what became of the synthesis."""
+        return self.state("s7")
+
+    @property
+    def s8(self) -> Outcome:
+        """Return what became of site_locations."""
+        return self.state("s8")
+
+    @property
+    def s9(self) -> Outcome:
+        """Return what became of the proof and its flag."""
+        return self.state("s9")

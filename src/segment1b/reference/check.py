@@ -1,0 +1,324 @@
+"""Measuring the surfaces in force against what is published and against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+import rasterio
+import shapely
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+from shapely import MultiPolygon
+from shapely.errors import GEOSException
+
+from segment1b.contracts import Contracts
+from segment1b.errors import Segment1BError
+from segment1b.geo.areas import area_km2, as_array
+from segment1b.geo.countries import read_countries
+from segment1b.geo.edges import shifts
+from segment1b.geo.grid import Grid, read_grid
+from segment1b.geo.overlap import overlap_runs
+from segment1b.geo.scanline import Runs, center_runs, union
+from segment1b.reference import embedded
+from segment1b.reference.codes import read_codes
+from segment1b.reference.importing import COUNTRIES, ISO, ZONES
+from segment1b.reference.laying import RASTER, SURFACES
+from segment1b.reference.publishing import provenance_path
+from segment1b.storage.durable import read_json
+from segment1b.storage.receipts import hash_files
+
+#: Published areas are whole km2: a square kilometre of difference is their rounding.
+_ROUNDING_KM2: Final = 1.0
+#: Cells of a raster looked at together.
+_PIECE: Final = 1 << 22
+
+Shapes = Mapping[str, MultiPolygon]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How far surfaces may be off.
+
+    Attributes:
+        area_error: relative difference of a country's area from the published one, for countries
+            whose published area is at least `large_km2`: in small ones the coast, and in the
+            published figure the sea, weigh more than any fault that could be found.
+        uncovered_share: people in cells that no country touches, of all people.
+        outside_share: places outside every polygon, of all places.
+    """
+
+    area_error: float = 0.25
+    large_km2: float = 1000.0
+    uncovered_share: float = 0.02
+    outside_share: float = 0.05
+
+
+class Places(NamedTuple):
+    """Populated places: country code str[n], longitude and latitude float64[n] in degrees."""
+
+    country: npt.NDArray[np.str_]
+    lon: npt.NDArray[np.float64]
+    lat: npt.NDArray[np.float64]
+
+
+def read_places(path: Path) -> Places:
+    """Return places from Parquet or CSV with columns country_iso, lon_deg and lat_deg.
+
+    Raises:
+        Segment1BError: E_INPUT_UNREADABLE, E_INPUT_SCHEMA_INVALID for a missing column.
+    """
+    wanted = ["country_iso", "lon_deg", "lat_deg"]
+    types = pa.schema([("country_iso", pa.string()), ("lon_deg", "f8"), ("lat_deg", "f8")])
+    try:
+        if path.suffix.lower() == ".csv":
+            table = pc.read_csv(path, convert_options=pc.ConvertOptions(column_types=types))
+        else:
+            table = pq.read_table(path)
+        absent = [name for name in wanted if name not in table.column_names]
+        if absent:
+            raise Segment1BError(
+                "E_INPUT_SCHEMA_INVALID",
+                f"{path} has no column {', '.join(absent)}; it has {', '.join(table.column_names)}",
+                "places need country_iso, lon_deg and lat_deg",
+                path=str(path),
+            )
+        table = table.select(wanted).cast(types)
+    except (pa.ArrowException, OSError) as error:
+        raise Segment1BError(
+            "E_INPUT_UNREADABLE",
+            f"{path} is no list of places: {error}",
+            "give Parquet or CSV",
+            path=str(path),
+        ) from None
+    code, lon, lat = (table.column(name).to_numpy() for name in wanted)
+    return Places(code.astype(np.str_), lon, lat)
+
+
+def check(
+    root: Path, contracts: Contracts, places: Places | None, bounds: Bounds
+) -> dict[str, Any]:
+    """Measure the surfaces of a root.
+
+    Args:
+        root: the data root.
+        contracts: where the surfaces lie.
+        places: populated places to look up in the polygons; None leaves them out.
+        bounds: how far they may be off.
+
+    Returns:
+        A document of plain values; `breaches` lists, in words, the bounds that are passed.
+
+    Raises:
+        Segment1BError: E_REFERENCE_SURFACE_MISSING, and what S1 raises for bad surfaces.
+    """
+    paths = {dataset_id: _path(root, contracts, dataset_id) for dataset_id in SURFACES}
+    with _whole(paths[ISO]):
+        codes = read_codes(paths[ISO]).all
+    shapes = read_countries(paths[COUNTRIES], set(codes))
+    grid = read_grid(paths[RASTER])
+    found: dict[str, Any] = {
+        "surfaces": {dataset_id: _about(path) for dataset_id, path in paths.items()},
+        "countries": _areas(shapes),
+        "iso_without_polygon": [code for code in codes if code not in shapes],
+        "polygons_without_zone": _without_zone(shapes, paths[ZONES]),
+        **_population(shapes, grid, paths[RASTER]),
+        "beyond_raster": _beyond(shapes, grid),
+        "places": None if places is None else _places(shapes, places),
+    }
+    found["breaches"] = _breaches(found, bounds)
+    return found
+
+
+def _path(root: Path, contracts: Contracts, dataset_id: str) -> Path:
+    path = root / contracts[dataset_id].locate({})
+    if not path.exists():
+        raise Segment1BError(
+            "E_REFERENCE_SURFACE_MISSING",
+            f"{dataset_id} is absent: {path}",
+            "import it, or lay the embedded one with 'segment1b reference fill'",
+            dataset=dataset_id,
+            path=str(path),
+        )
+    return path
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Turn what a damaged surface makes a library say into E_INPUT_UNREADABLE."""
+    try:
+        yield
+    except (pa.ArrowException, RasterioError, OSError, KeyError, GEOSException) as error:
+        raise Segment1BError(
+            "E_INPUT_UNREADABLE",
+            f"{path} is not whole: {error}",
+            "restore it, or make the root anew",
+            path=str(path),
+        ) from None
+
+
+def _about(path: Path) -> dict[str, Any]:
+    digest = hash_files(path.parent, [path.name])[1]
+    about = provenance_path(path)
+    licence = None
+    if about.exists():
+        licence = read_json(about)["licence"]
+    else:
+        for entry in embedded.manifest()["files"]:
+            licence = entry["licence"] if entry["sha256"] == digest else licence
+    return {"sha256_hex": digest, "licence": licence, "imported": about.exists()}
+
+
+def _areas(shapes: Shapes) -> list[dict[str, Any]]:
+    """Return measured and published area of each country, km2, the worst first."""
+    table = pq.read_table(embedded.surface("country_area.parquet")).to_pylist()
+    published = {row["country_iso"]: row for row in table}
+    rows = []
+    for code, measured in zip(shapes, area_km2(shapes.values()).tolist(), strict=True):
+        said = published.get(code)
+        error = None
+        if said:
+            off = measured - said["area_km2"]
+            beyond = max(0.0, abs(off) - _ROUNDING_KM2) / said["area_km2"]
+            error = round(beyond if off > 0 else -beyond, 6)
+        rows.append(
+            {
+                "country_iso": code,
+                "measured_km2": round(measured, 3),
+                "published_km2": said and said["area_km2"],
+                "published_by": said and said["source"],
+                "error": error,
+            }
+        )
+    return sorted(rows, key=lambda row: (-abs(row["error"] or 0.0), row["country_iso"]))
+
+
+def _without_zone(shapes: Shapes, path: Path) -> list[str]:
+    with _whole(path):
+        zones = shapely.from_wkb(pq.read_table(path, columns=["geom"])["geom"].to_pylist())
+    parts, owner = shapely.get_parts(as_array(shapes.values()), return_index=True)
+    # Pieces that lie in a zone's box are looked at one by one, and each country until one meets.
+    tree, met = shapely.STRtree(zones), np.zeros(len(shapes), bool)
+    shapely.prepare(zones)
+    for part, country in zip(parts, owner, strict=True):
+        if not met[country]:
+            near = tree.query(part)
+            met[country] = any(shapely.intersects(zones[one], part) for one in near)
+    return [code for code, known in zip(shapes, met, strict=True) if not known]
+
+
+def _population(shapes: Shapes, grid: Grid, path: Path) -> dict[str, Any]:
+    touched = {code: overlap_runs(shape, grid) for code, shape in shapes.items()}
+    centres = union([center_runs(shape, grid) for shape in shapes.values()], grid.ncols)
+    anywhere = union(list(touched.values()), grid.ncols)
+    people = touched_by = centred = 0.0
+    for top, values in _bands(path, grid):
+        people += float(values.sum())
+        touched_by += float(values[_mask(anywhere, top, values.shape)].sum())
+        centred += float(values[_mask(centres, top, values.shape)].sum())
+    return {
+        "population": {
+            "people": round(people, 3),
+            "uncovered": round(people - touched_by, 3),
+            "centre_uncovered": round(people - centred, 3),
+        },
+        "polygons_without_tiles": [code for code, runs in touched.items() if not runs.count],
+    }
+
+
+def _bands(path: Path, grid: Grid) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+    """Yield the first row and the people of bands of rows, from the north; no data is nobody."""
+    height = max(1, _PIECE // grid.ncols)
+    for top in range(0, grid.nrows, height):
+        window = Window(0, top, grid.ncols, min(height, grid.nrows - top))
+        # Opened anew for each band: blocks of an open file pile up in GDAL's cache.
+        with _whole(path), rasterio.open(path) as raster:
+            read = raster.read(1, window=window, masked=True)
+        yield top, read.filled(0).astype(np.float64)
+
+
+def _mask(runs: Runs, top: int, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Return which cells of a band of rows stand in the runs, bool of that shape."""
+    height, width = shape
+    first, last = np.searchsorted(runs.row, [top, top + height])
+    some = slice(int(first), int(last))
+    change = np.zeros((height, width + 1), np.int8)
+    # Runs are disjoint and do not touch: no cell is opened or closed twice.
+    change[runs.row[some] - top, runs.start[some]] += 1
+    change[runs.row[some] - top, runs.stop[some]] -= 1
+    mask: npt.NDArray[np.bool_] = np.cumsum(change, axis=1, dtype=np.int8)[:, :-1] > 0
+    return mask
+
+
+def _beyond(shapes: Shapes, grid: Grid) -> dict[str, float]:
+    """Return the share of a country's area outside the raster, where there is any."""
+    north, south = float(grid.north([0])[0]), float(grid.south([grid.nrows - 1])[0])
+    west, east = (float(grid.plain_edge([col])[0]) for col in (0, grid.ncols))
+    outside = {}
+    for code, shape in shapes.items():
+        inside = 0.0
+        for shift in shifts(shape, grid):
+            box = shapely.box(west - shift, south, east - shift, north)
+            if box.contains(shapely.box(*shape.bounds)):
+                inside = 1.0
+                break
+            part, whole = area_km2([shapely.intersection(shape, box), shape]).tolist()
+            inside += part / whole
+        if inside < 1 - 1e-6:
+            outside[code] = round(1 - inside, 6)
+    return outside
+
+
+def _places(shapes: Shapes, places: Places) -> dict[str, Any]:
+    parts, owner = shapely.get_parts(as_array(shapes.values()), return_index=True)
+    points = shapely.points(places.lon, places.lat)
+    # Polygons look for points, not points for polygons: those that look are prepared, once each.
+    part, point = shapely.STRtree(points).query(parts, predicate="intersects")
+    codes = np.array(list(shapes), np.str_)[owner]
+    anywhere, own = np.zeros(len(points), bool), np.zeros(len(points), bool)
+    anywhere[point] = True
+    own[point[codes[part] == places.country[point]]] = True
+    return {
+        "places": len(points),
+        "outside": int((~anywhere).sum()),
+        "in_another_country": int((anywhere & ~own).sum()),
+        "outside_by_country": _counts(places.country[~anywhere]),
+    }
+
+
+def _counts(codes: npt.NDArray[np.str_]) -> dict[str, int]:
+    names, counts = np.unique(codes, return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+
+def _breaches(found: Mapping[str, Any], bounds: Bounds) -> list[str]:
+    breaches = [
+        f"{row['country_iso']}: {row['measured_km2']:,.0f} km2, published "
+        f"{row['published_km2']:,.0f} ({row['error']:+.1%}; bound {bounds.area_error:.1%})"
+        for row in _large(found["countries"], bounds)
+        if abs(row["error"]) > bounds.area_error
+    ]
+    people, places = found["population"], found["places"]
+    if people["uncovered"] > bounds.uncovered_share * people["people"]:
+        breaches.append(
+            f"{people['uncovered']:,.0f} of {people['people']:,.0f} people live in cells that no "
+            f"country touches (bound {bounds.uncovered_share:.1%})"
+        )
+    if places and places["outside"] > bounds.outside_share * places["places"]:
+        breaches.append(
+            f"{places['outside']:,} of {places['places']:,} places lie outside every polygon "
+            f"(bound {bounds.outside_share:.1%})"
+        )
+    return breaches
+
+
+def _large(rows: Sequence[dict[str, Any]], bounds: Bounds) -> list[dict[str, Any]]:
+    return [row for row in rows if (row["published_km2"] or 0.0) >= bounds.large_km2]

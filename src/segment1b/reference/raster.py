@@ -1,0 +1,269 @@
+"""Population rasters that people bring: read window by window, checked, written as the surface.
+
+The grid is the raster's own: S1 lists the cells that it has, so a raster of one country makes tiles
+there and nowhere else. Cells must be square and divide 180 degrees. A step that was written with
+few digits is taken for the exact one when it differs by less than a millionth and no edge moves by
+more than a hundredth of a cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.transform import Affine
+from rasterio.windows import Window
+
+from segment1b.errors import Segment1BError
+from segment1b.geo.grid import Grid, read_grid
+from segment1b.geo.population import MICRO
+from segment1b.geo.warp import warp_line
+from segment1b.reference.resample import write_refusal
+
+_TILE: Final = 256
+#: Cells of a window, 8 bytes each at most.
+_PIECE: Final = 1 << 19
+#: Share of a cell by which an edge may move when the step is made exact.
+_DRIFT: Final = 0.01
+#: Relative difference of a step written with few digits from the exact one.
+_STEP: Final = 1e-6
+#: Above this many people a cell's micro-persons are no whole number in float64.
+_MOST: Final = 2.0**53 / MICRO
+
+
+@dataclass
+class Count:
+    """What was seen: exact micro-persons, and cells by what they hold."""
+
+    micro_persons: int = 0
+    cells_with_people: int = 0
+    cells_without_data: int = 0
+    largest: float = 0.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A raster that can be taken: its path and band, its exact grid, what stands for no data."""
+
+    path: Path
+    band: int
+    grid: Grid
+    nodata: float | None
+    dtype: str
+
+
+def open_source(path: Path, band: int | None, nodata: float | None) -> Source:
+    """Return a raster's description from its header alone.
+
+    Args:
+        path: the raster.
+        band: which band holds people; None where there is one.
+        nodata: a value that means no data, besides those the file declares.
+
+    Raises:
+        Segment1BError: E007_CRS_MISMATCH, E002_RASTER_MISMATCH, E004_BOUNDS with the gdalwarp
+            line; E_INPUT_UNREADABLE; E_INPUT_SCHEMA_INVALID for a band that cannot hold people.
+    """
+    grid = read_grid(path)
+    with rasterio.open(path) as raster:
+        chosen = _band(path, band, list(raster.descriptions))
+        dtype = np.dtype(raster.dtypes[chosen - 1])
+        scaled = (raster.scales[chosen - 1], raster.offsets[chosen - 1]) != (1.0, 0.0)
+    if dtype.kind not in "iuf":
+        raise _schema(path, f"band {chosen} holds {dtype}, not numbers of people")
+    if scaled:
+        raise _schema(path, f"band {chosen} is scaled: run gdal_translate -unscale on it first")
+    if dtype.itemsize == 8 or dtype == np.float16:
+        written = "float64"
+    else:
+        written = "float32" if dtype.kind == "f" else "uint32"
+    return Source(path, chosen, _exact(path, grid, chosen), nodata, written)
+
+
+def copy_people(source: Source, out: Path) -> Count:
+    """Write a raster's people as the population surface; windows alone are in memory.
+
+    The file is a GeoTIFF, people per cell in uint32, float32 or float64, EPSG:4326, tiled, DEFLATE,
+    without nodata: cells without data hold 0. Tiles without people are left out of it.
+
+    Raises:
+        Segment1BError: E105_NORMALIZATION for negative, non-finite or too large values, with row
+            and column; E_INPUT_UNREADABLE for a damaged block; E_STORAGE_FULL,
+            E_DATA_ROOT_UNUSABLE when it cannot be written whole.
+    """
+    count = Count()
+    try:
+        _create(source, out)
+        for window in _windows(source):
+            people = _people(source, window, count)
+            # Opened anew for each window: blocks of an open file pile up in GDAL's cache.
+            with rasterio.open(out, "r+") as target:
+                for top, left in _inhabited(people):
+                    part = people[top : top + _TILE, left : left + _TILE]
+                    at = Window(window.col_off + left, window.row_off + top, *part.shape[::-1])
+                    target.write(part, 1, window=at)
+        _check(source, out, count.micro_persons)
+    except OSError as error:
+        raise write_refusal(out, error, created=out.exists()) from None
+    return count
+
+
+def _exact(path: Path, grid: Grid, band: int) -> Grid:
+    """Return the grid with its step exact, or refuse it."""
+    cells = max(1, round(180.0 / grid.a))
+    step = 180.0 / cells
+    allowed = _DRIFT * step
+
+    def differs(one: float, other: float, cells: int) -> bool:
+        return abs(one - other) > min(_STEP * step, allowed / cells)
+
+    if differs(grid.a, step, grid.ncols) or differs(grid.b, step, grid.nrows):
+        oblong = differs(grid.a, grid.b, max(grid.nrows, grid.ncols))
+        what = "are not square" if oblong else "do not divide 180 degrees"
+        raise Segment1BError(
+            "E002_RASTER_MISMATCH",
+            f"{path}: cells of {grid.a:.12g} x {grid.b:.12g} degrees {what}",
+            f"run: {warp_line(path, band)}",
+            path=str(path),
+        )
+    x0, y0 = grid.x0, grid.y0
+    west, north = -180 + step * round((x0 + 180) / step), 90 - step * round((90 - y0) / step)
+    return Grid(
+        west if abs(west - x0) <= allowed else x0,
+        north if abs(north - y0) <= allowed else y0,
+        step,
+        step,
+        grid.nrows,
+        grid.ncols,
+    )
+
+
+def _band(path: Path, band: int | None, names: list[str | None]) -> int:
+    if band is None and len(names) == 1:
+        return 1
+    if band is not None and 1 <= band <= len(names):
+        return band
+    listed = ", ".join(f"{n} ({name or 'no name'})" for n, name in enumerate(names, 1))
+    what = f"has no band {band}" if band is not None else "has several bands"
+    raise _schema(path, f"{what}: {listed}; choose one with --band")
+
+
+def _windows(source: Source) -> Iterator[Window]:
+    """Yield windows on the edges of the tiles to write, in rows from the north-west."""
+    grid = source.grid
+    with rasterio.open(source.path) as raster:
+        block = raster.block_shapes[source.band - 1][0]
+    # A window as high as the source's own blocks decodes each once.
+    height = _TILE * min(max(1, -(-block // _TILE)), _PIECE // _TILE**2)
+    width = _TILE * max(1, _PIECE // height // _TILE)
+    for top in range(0, grid.nrows, height):
+        for left in range(0, grid.ncols, width):
+            right, bottom = min(left + width, grid.ncols), min(top + height, grid.nrows)
+            yield Window(left, top, right - left, bottom - top)
+
+
+def _people(source: Source, window: Window, count: Count) -> npt.NDArray[Any]:
+    try:
+        with rasterio.open(source.path) as raster:
+            read = raster.read(source.band, window=window, masked=True)
+    except RasterioError as error:
+        raise Segment1BError(
+            "E_INPUT_UNREADABLE",
+            f"{source.path} is not whole: {error.args[0] if error.args else error}",
+            "restore the raster from its source",
+            path=str(source.path),
+        ) from None
+    values, absent = read.data, np.ma.getmaskarray(read)
+    if source.nodata is not None:
+        stands_for = np.isnan(values) if np.isnan(source.nodata) else values == source.nodata
+        absent = absent | stands_for
+    values = np.where(absent, 0, values)
+    bad = ~((values >= 0) & (values <= _MOST))
+    if bad.any():
+        raise _impossible(source, window, values, bad)
+    people = values.astype(source.dtype)
+    count.micro_persons += _micro(people)
+    count.cells_with_people += int(np.count_nonzero(people))
+    count.cells_without_data += int(absent.sum())
+    count.largest = max(count.largest, float(people.max()))
+    return people
+
+
+def _micro(people: npt.NDArray[Any]) -> int:
+    """Return the people in millionths, exactly; each cell is rounded half to even, as S2 does."""
+    cells = np.rint(people[people > 0].astype(np.float64) * MICRO).astype(np.uint64)
+    # Halves of 32 bits: the sum of a window's cells can pass 64.
+    high, low = cells >> np.uint64(32), cells & np.uint64(0xFFFFFFFF)
+    return (int(high.sum(dtype=np.uint64)) << 32) + int(low.sum(dtype=np.uint64))
+
+
+def _impossible(
+    source: Source, window: Window, values: npt.NDArray[Any], bad: npt.NDArray[np.bool_]
+) -> Segment1BError:
+    row, col = (int(axis[0]) for axis in np.nonzero(bad))
+    value = values[row, col].item()
+    return Segment1BError(
+        "E105_NORMALIZATION",
+        f"{source.path}: row {row + window.row_off}, column {col + window.col_off} holds {value} "
+        f"people; {int(bad.sum())} such cells in its window",
+        f"if it stands for no data, say so: --nodata {value}; else mend the raster",
+        path=str(source.path),
+        raster_row=row + window.row_off,
+        raster_col=col + window.col_off,
+    )
+
+
+def _inhabited(people: npt.NDArray[Any]) -> Iterator[tuple[int, int]]:
+    """Yield the corners of the tiles in which anybody lives."""
+    for top in range(0, people.shape[0], _TILE):
+        for left in range(0, people.shape[1], _TILE):
+            if people[top : top + _TILE, left : left + _TILE].any():
+                yield top, left
+
+
+def _create(source: Source, out: Path) -> None:
+    grid = source.grid
+    with rasterio.open(
+        out,
+        "w",
+        driver="GTiff",
+        height=grid.nrows,
+        width=grid.ncols,
+        count=1,
+        dtype=source.dtype,
+        crs="EPSG:4326",
+        transform=Affine(grid.a, 0, grid.x0, 0, -grid.b, grid.y0),
+        tiled=True,
+        blockxsize=_TILE,
+        blockysize=_TILE,
+        compress="deflate",
+        predictor=2 if source.dtype == "uint32" else 3,
+        sparse_ok=True,
+        bigtiff="if_safer",
+    ) as target:
+        target.set_band_description(1, "people per cell")
+
+
+def _check(source: Source, out: Path, micro_persons: int) -> None:
+    """Read the file again: GDAL does not report what fails while it closes a file."""
+    found = 0
+    for window in _windows(source):
+        with rasterio.open(out) as written:
+            found += _micro(written.read(1, window=window))
+    if found != micro_persons:
+        raise RasterioIOError(f"{found} of {micro_persons} millionths of people read back")
+
+
+def _schema(path: Path, what: str) -> Segment1BError:
+    return Segment1BError(
+        "E_INPUT_SCHEMA_INVALID",
+        f"{path}: {what}",
+        "a population raster holds people per cell in one band",
+        path=str(path),
+    )

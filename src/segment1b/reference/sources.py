@@ -1,0 +1,270 @@
+"""Reading polygons from the files that people have: one key and one geometry a row, in degrees."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+
+from segment1b.contracts.locations import nearest
+from segment1b.errors import Segment1BError
+from segment1b.geo.countries import other_crs
+from segment1b.geo.grid import is_wgs84
+from segment1b.storage.receipts import hash_files
+
+_PARQUET: Final = (".parquet", ".geoparquet", ".pq")
+#: A Shapefile is several files of one name.
+_SHAPEFILE: Final = (".shp", ".shx", ".dbf", ".prj", ".cpg")
+_SHP_HEADER: Final = 100
+_RESTORE: Final = "restore the file from its source"
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The rows of one layer.
+
+    Attributes:
+        path: the file.
+        layer: its layer's name, empty where the format has none.
+        column: the attribute that keys come from.
+        keys: n texts without blanks around them, empty where the row has none.
+        geometries: object[n], degrees, longitude first, as drawn.
+        notes: what GDAL remarked while it read.
+    """
+
+    path: Path
+    layer: str
+    column: str
+    keys: list[str]
+    geometries: npt.NDArray[np.object_]
+    notes: list[str]
+
+
+def read_features(path: Path, column: str, layer: str | None = None) -> Features:
+    """Return key and geometry of every row of a vector file.
+
+    GeoParquet (WKB) is read by pyarrow; GeoPackage, Shapefile (zipped too), GeoJSON, FlatGeobuf
+    and what else GDAL knows by pyogrio.
+
+    Args:
+        path: the file.
+        column: the attribute that holds the key.
+        layer: which layer, where a file has several.
+
+    Raises:
+        Segment1BError: E_INPUT_UNREADABLE; E_INPUT_SCHEMA_INVALID for a missing column, layer or
+            geometry; E007_CRS_MISMATCH with the ogr2ogr line when it is not in WGS84 degrees.
+    """
+    if not path.is_file():
+        raise _unreadable(path, "there is no such file")
+    if path.suffix.lower() in _PARQUET:
+        return _read_parquet(path, column)
+    return _read_vector(path, column, layer)
+
+
+def source_files(path: Path) -> list[dict[str, Any]]:
+    """Return name, bytes and SHA-256 of a source; of a Shapefile, of each of its files."""
+    names = [path.name]
+    if path.suffix.lower() == ".shp":
+        names = [
+            sibling.name
+            for sibling in path.parent.iterdir()
+            if sibling.stem == path.stem and sibling.suffix.lower() in _SHAPEFILE
+        ]
+    files, _ = hash_files(path.parent, names)
+    return [{"name": n, "bytes": size, "sha256_hex": digest} for n, size, digest in files]
+
+
+def _read_vector(path: Path, column: str, layer: str | None) -> Features:
+    import pyogrio
+    from pyogrio.raw import read
+
+    _check_length(path)
+    with _coded(path) as notes:
+        named = _layer(path, [str(one) for one in pyogrio.list_layers(path)[:, 0]], layer)
+        info = pyogrio.read_info(path, layer=named)
+    if info["geometry_type"] is None:
+        raise _schema(path, f"layer {named} has no geometry", "choose another with --layer")
+    _check_column(path, column, list(info["fields"]))
+    _check_crs(path, named, info["crs"])
+    with _coded(path) as more:
+        _, _, geometries, fields = read(path, layer=named, columns=[column], force_2d=True)
+        shapes = _shapes(geometries)
+    return Features(path, named, column, _texts(fields[0]), shapes, sorted({*notes, *more}))
+
+
+def _check_length(path: Path) -> None:
+    """Refuse a Shapefile, in a zip archive too, that is shorter than its header says.
+
+    GDAL reads what is cut off as rows without geometry.
+    """
+    found: list[tuple[str, int, bytes]] = []
+    try:
+        if path.suffix.lower() == ".shp":
+            with path.open("rb") as file:
+                found = [(path.name, path.stat().st_size, file.read(_SHP_HEADER))]
+        elif path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                for member in archive.infolist():
+                    if member.filename.lower().endswith(".shp"):
+                        with archive.open(member) as file:
+                            head = file.read(_SHP_HEADER)
+                        found.append((member.filename, member.file_size, head))
+    except (OSError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise _unreadable(path, str(error)) from None
+    for name, size, head in found:
+        # The length stands in 16-bit words, high byte first.
+        said = 2 * int.from_bytes(head[24:28], "big")
+        if len(head) < _SHP_HEADER or said != size:
+            raise _unreadable(path, f"{name} is {size} bytes long, its header says {said}")
+
+
+def _layer(path: Path, layers: Sequence[str], wanted: str | None) -> str:
+    if wanted is None and len(layers) == 1:
+        return layers[0]
+    if wanted is not None and wanted in layers:
+        return wanted
+    what = "has several layers" if wanted is None else f"has no layer {wanted}"
+    raise _schema(path, f"{what}: {', '.join(layers)}", "choose one with --layer NAME")
+
+
+def _read_parquet(path: Path, column: str) -> Features:
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            text = (schema.metadata or {}).get(b"geo")
+            geo = json.loads(text) if text is not None else None
+            name, described = _geometry_column(path, geo)
+            _check_column(path, column, [n for n in schema.names if n != name])
+            if other := other_crs(described):
+                raise _mismatch(path, "", other, known=True)
+            table = file.read(columns=[column, name])
+        if isinstance(table.schema.field(name).type, pa.BaseExtensionType):
+            table = table.set_column(
+                table.schema.get_field_index(name),
+                name,
+                table.column(name).cast(table.schema.field(name).type.storage_type),
+            )
+        shapes = _shapes(np.array([*table.column(name).to_pylist(), None], object)[:-1])
+    except (pa.ArrowException, OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        # The last few: the metadata is JSON of another shape.
+        raise _unreadable(path, str(error)) from None
+    except shapely.errors.GEOSException as error:
+        raise _unreadable(path, f"its geometry is no WKB: {error}") from None
+    keys = _texts(np.array([*table.column(column).to_pylist(), None], object)[:-1])
+    return Features(path, "", column, keys, shapes, [])
+
+
+def _geometry_column(path: Path, geo: Any) -> tuple[str, dict[str, Any]]:
+    if geo is None:
+        raise _schema(
+            path,
+            "is Parquet without GeoParquet's metadata: neither geometry nor CRS is known",
+            "write it with a tool that knows GeoParquet, for example GeoPandas to_parquet()",
+        )
+    name = str(geo["primary_column"])
+    described: dict[str, Any] = geo["columns"][name]
+    if described.get("encoding") != "WKB":
+        raise _schema(
+            path,
+            f"encodes its geometry as {described.get('encoding')}, not as WKB",
+            "write it with geometry_encoding='WKB'",
+        )
+    return name, described
+
+
+def _check_column(path: Path, column: str, columns: list[str]) -> None:
+    if column not in columns:
+        raise _schema(
+            path,
+            f"has no column {column}; it has {', '.join(columns) or 'none'}",
+            f"name the column that holds it, --column KEY=COLUMN; {nearest(column, columns)}",
+        )
+
+
+def _check_crs(path: Path, layer: str, crs: str | None) -> None:
+    try:
+        found = CRS.from_user_input(crs) if crs else None
+    except CRSError:
+        found = None
+    if not is_wgs84(found):
+        raise _mismatch(path, layer, found.to_string() if found else crs or "", known=bool(crs))
+
+
+def _mismatch(path: Path, layer: str, crs: str, *, known: bool) -> Segment1BError:
+    words = ["ogr2ogr", *([] if known else ["-s_srs", "<its CRS>"]), "-t_srs", "EPSG:4326"]
+    words += [
+        str(path.with_name(f"{path.stem}_wgs84.gpkg")),
+        str(path),
+        *([layer] if layer else []),
+    ]
+    return Segment1BError(
+        "E007_CRS_MISMATCH",
+        f"{path} is in {crs or 'no CRS'}, not in EPSG:4326 or OGC:CRS84",
+        f"run: {shlex.join(words)}",
+        path=str(path),
+    )
+
+
+def _texts(values: npt.NDArray[Any]) -> list[str]:
+    """Return keys as text; a whole number that was stored as a float loses its point."""
+    texts = []
+    for value in values.tolist():
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        # What is not equal to itself is a number that is none.
+        texts.append("" if value is None or value != value else str(value).strip())
+    return texts
+
+
+def _shapes(blobs: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    # An odd coordinate is found and named with its row later on.
+    with np.errstate(invalid="ignore"):
+        return np.asarray(shapely.from_wkb(blobs, on_invalid="raise"), object)
+
+
+@contextmanager
+def _coded(path: Path) -> Iterator[list[str]]:
+    """Give GDAL's remarks on a file; its failures become E_INPUT_UNREADABLE."""
+    from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
+
+    notes: list[str] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield notes
+        notes += [str(warning.message) for warning in caught]
+    except (
+        DataSourceError,
+        DataLayerError,
+        FeatureError,
+        GeometryError,
+        shapely.errors.GEOSException,
+        UnicodeDecodeError,
+    ) as error:
+        raise _unreadable(path, str(error)) from None
+
+
+def _unreadable(path: Path, why: str) -> Segment1BError:
+    return Segment1BError(
+        "E_INPUT_UNREADABLE", f"{path} cannot be read: {why}", _RESTORE, path=str(path)
+    )
+
+
+def _schema(path: Path, what: str, hint: str) -> Segment1BError:
+    return Segment1BError("E_INPUT_SCHEMA_INVALID", f"{path} {what}", hint, path=str(path))

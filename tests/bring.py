@@ -1,0 +1,115 @@
+"""Files that people bring, made from the embedded world: polygons of any format, rasters."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+import rasterio
+import shapely
+from pyogrio.raw import write
+from rasterio.transform import Affine
+
+from segment1b.reference import embedded
+from segment1b.reference.importing import Request, import_countries
+
+DRIVERS = {
+    ".gpkg": "GPKG",
+    ".shp": "ESRI Shapefile",
+    ".geojson": "GeoJSON",
+    ".fgb": "FlatGeobuf",
+}
+TERMS = {"licence": "CC0-1.0", "attribution": "The Testers"}
+
+
+@functools.cache
+def _world() -> dict[str, bytes]:
+    table = pq.read_table(embedded.surface("world_countries.parquet"))
+    return dict(zip(table["country_iso"].to_pylist(), table["geom"].to_pylist(), strict=True))
+
+
+def country(code: str) -> Any:
+    """Return the embedded shape of a country."""
+    return shapely.from_wkb(_world()[code])
+
+
+def all_codes() -> list[str]:
+    """Return the codes of the embedded world."""
+    return list(_world())
+
+
+def as_objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
+    """Return an object array of values that numpy alone would take apart."""
+    return np.array([*values, None], object)[:-1]
+
+
+def polygons(
+    path: Path,
+    keys: Sequence[Any],
+    shapes: Sequence[Any],
+    column: str = "code",
+    crs: str | None = "EPSG:4326",
+    layer: str = "places",
+) -> Path:
+    """Write polygons in the format that the file's name asks for; GeoPandas writes GeoParquet."""
+    if path.suffix == ".parquet":
+        import geopandas
+
+        frame = geopandas.GeoDataFrame({column: list(keys)}, geometry=list(shapes), crs=crs)
+        frame.to_parquet(path)
+        return path
+    options = {"COORDINATE_PRECISION": "17"} if path.suffix == ".geojson" else {}
+    values = np.array(keys)
+    write(
+        path,
+        as_objects([shapely.to_wkb(shape) for shape in shapes]),
+        [values.astype(object) if values.dtype.kind == "U" else values],
+        [column],
+        geometry_type="MultiPolygon",
+        promote_to_multi=True,
+        crs=crs,
+        driver=DRIVERS[path.suffix],
+        layer=layer,
+        layer_options=options,
+    )
+    return path
+
+
+def raster(
+    path: Path,
+    people: npt.NDArray[Any],
+    transform: Affine,
+    crs: str | None = "EPSG:4326",
+    **profile: Any,
+) -> Path:
+    """Write people per cell as a GeoTIFF."""
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=people.shape[0],
+        width=people.shape[1],
+        count=1,
+        dtype=people.dtype,
+        crs=crs,
+        transform=transform,
+        **profile,
+    ) as target:
+        target.write(people, 1)
+    return path
+
+
+def request(file: Path, root: Path, **columns: str) -> Request:
+    """Return a request to import a file under the testers' terms; countries are in `code`."""
+    columns = columns or {"country_iso": "code"}
+    return Request(file, TERMS["licence"], TERMS["attribution"], root, None, columns)
+
+
+def import_some(source: Path, root: Path) -> None:
+    """Import country polygons; for child processes, which import this by name."""
+    import_countries(request(source, root), layer=None, make_valid=False, drop_unknown=False)
