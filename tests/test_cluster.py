@@ -402,12 +402,15 @@ def test_a_cluster_behind_tls_gives_the_same_digests(
 
 @pytest.mark.slow
 def test_an_interrupted_run_takes_its_cluster_with_it(tmp_path: Path) -> None:
+    # Whoever started the tests in the background may have had Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     # The embedded world: the small one might be done before it is interrupted.
     command = [sys.executable, "-m", "segment1b", "run", "--data-root", tmp_path / "root"]
     command += ["--engine", "dask", "--workers", "2", "--log-format", "json"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
+        signal.signal(signal.SIGINT, before)
         assert process.stderr is not None
         assert any('"event": "start"' in line for line in process.stderr)
         children = psutil.Process(process.pid).children(recursive=True)
