@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCALE ?= small
 
-.PHONY: demo test test-all lint bench peers lock clean
+.PHONY: demo test test-all lint docs bench peers lock clean
 
 demo: $(STAMP)
 	$(BIN)/segment1b run
@@ -21,6 +21,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/segment1b contracts check
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open site/index.html in a browser; search works from the disk too"
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks --scale $(SCALE)
@@ -41,4 +45,4 @@ lock:
 		--no-header --upgrade --extra dev pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -50,6 +50,12 @@ PROVOKED_BY: dict[str, str] = {
     "E_STORAGE_FULL": (
         "storage/test_publisher.py::test_a_report_on_a_full_disk_leaves_the_old_one"
     ),
+    "E_STORE_UNAVAILABLE": "storage/test_objects.py::test_a_refusal_that_lasts_has_its_code",
+    "E_STORE_DENIED": "storage/test_objects.py::test_a_refusal_that_lasts_has_its_code",
+    "E_STORE_MISSING": "storage/test_objects.py::test_a_bucket_that_is_not_there_is_named",
+    "E_STORE_DAMAGED": (
+        "storage/test_working_copy.py::test_an_object_that_is_not_what_its_receipt_says_is_named"
+    ),
     "E_LOCKED": "storage/test_root.py::test_a_second_run_waits_no_longer_than_told",
     "E_OUTLETS_INVALID": "ingress/test_outlets.py::test_a_bad_value_is_named",
     "E_INPUT_UNREADABLE": "pipeline/test_bad_input.py::test_a_damaged_surface_is_named",
@@ -69,7 +75,14 @@ PROVOKED_BY: dict[str, str] = {
     "E_INTERRUPTED": (
         "pipeline/test_places.py::test_a_run_that_is_interrupted_says_so_and_goes_on_later"
     ),
+    "E_INTERNAL": (
+        "automation/test_nightly.py::test_a_run_that_breaks_is_e_internal_and_the_next_goes_on"
+    ),
     "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL": COMMITTED,
+    "E_EVIDENCE_INVALID": "review/test_evidence.py::test_a_damaged_bundle_is_refused",
+    "E_EVIDENCE_NOT_REPRODUCED": (
+        "review/test_evidence.py::test_other_content_than_published_is_an_error_and_leaves_nothing"
+    ),
     "E_BUNDLE_MISSING": "states/test_s0_gate.py::test_step_1_the_bundle_s_folder_exists",
     "E_INDEX_MISSING": "states/test_s0_gate.py::test_step_2_there_is_an_index",
     "E_INDEX_INVALID": "states/test_s0_gate.py::test_step_2_the_index_is_an_array_of_entries",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segment1b import cli_egress, cli_reference
+from segment1b import cli_automation, cli_egress, cli_evidence, cli_reference, cli_store
 from segment1b.errors import Segment1BError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ contracts_app = typer.Typer(no_args_is_help=True, help="Dictionary and schemas."
 app.add_typer(outlets_app, name="outlets")
 app.add_typer(contracts_app, name="contracts")
 
-DataRoot = Annotated[Path, typer.Option(help="Folder under which everything lies.")]
+DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix; all lies there.")]
 Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from the bundle.")]
 ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits that came from 1A.")]
 Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]
@@ -258,6 +258,9 @@ for _state in _STATES:
 
 cli_egress.register(app)
 cli_reference.register(app)
+cli_automation.register(app)
+cli_evidence.register(app)
+cli_store.register(app)
 
 
 def exit_code(error: Segment1BError) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-DataRoot = Annotated[Path, typer.Option(help="Folder under which everything lies.")]
+DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix; all lies there.")]
 Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from the bundle.")]
 ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits; taken from the bundle.")]
 Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]
@@ -19,35 +18,9 @@ ROOT = Path("segment1b-data")
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    app.command("verify-bundle")(verify_bundle)
     app.command("export")(export)
     app.command("diff")(diff)
     app.command("rng-export")(rng_export)
-
-
-def verify_bundle(
-    data_root: Annotated[Path, typer.Argument(help="A data root.")] = ROOT,
-    seed: Seed = None,
-    parameter_hash: ParameterHash = None,
-    manifest_fingerprint: Fingerprint = None,
-    dictionary: Dictionary = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check flag, index, checksums and receipts of a data root, running nothing."""
-    from segment1b import console, contracts
-    from segment1b.egress import gate
-
-    root = Path(os.path.abspath(data_root))
-    known = contracts.load(str(dictionary) if dictionary else None)
-    given = _tokens(seed, parameter_hash, manifest_fingerprint)
-    found = gate.verify_bundle(root, known, gate.find_places(root, known, given))
-    if as_json:
-        console.print_json(found)
-        return
-    egress = found["egress"]
-    print(f"passed: flag {found['flag_sha256_hex']} over {found['bundle_files']} bundle files")
-    print(f"{egress['path']}: {egress['files']} files, {egress['bytes']:,} bytes as they passed")
-    print(f"receipts hold: {', '.join(found['receipts']) or 'no other dataset is here'}")
 
 
 def export(
@@ -72,8 +45,9 @@ def export(
     from segment1b import console, contracts
     from segment1b.egress import export as exports
     from segment1b.egress import gate
+    from segment1b.storage.root import find_root
 
-    root = Path(os.path.abspath(data_root))
+    root = find_root(data_root)
     known = contracts.load(str(dictionary) if dictionary else None)
     given = _tokens(seed, parameter_hash, manifest_fingerprint)
     places = gate.find_places(root, known, given)
@@ -95,10 +69,11 @@ def diff(
     """Report which sites were added, removed and moved, by country, with distances."""
     from segment1b import console
     from segment1b.egress import growth
+    from segment1b.storage.root import find_root
 
     found = growth.diff(
-        Path(os.path.abspath(old)),
-        Path(os.path.abspath(new)),
+        find_root(old),
+        find_root(new),
         old={"manifest_fingerprint": old_fingerprint},
         new={"manifest_fingerprint": new_fingerprint},
         dictionary=dictionary,
@@ -124,8 +99,9 @@ def rng_export(
     from segment1b import console
     from segment1b.egress import rng_log
     from segment1b.resolution import find_identity
+    from segment1b.storage.root import find_root
 
-    root = Path(os.path.abspath(data_root))
+    root = find_root(data_root)
     given = _tokens(seed, parameter_hash, manifest_fingerprint)
     known, identity = find_identity(root, dictionary, given)
     events = rng_log.rng_export(root, known, identity.places, stream, out)

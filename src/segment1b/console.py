@@ -25,6 +25,7 @@ from rich.table import Table
 from segment1b.errors import Segment1BError
 from segment1b.outcome import Outcome, RunResult
 from segment1b.pipeline import Progress
+from segment1b.storage.working_copy import origin, shown
 
 LOG = logging.getLogger("segment1b")
 COLLAPSE_WARNING = 0.5
@@ -37,6 +38,8 @@ class _JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "message": record.getMessage(),
         }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line | getattr(record, "fields", {}), ensure_ascii=False)
 
 
@@ -165,7 +168,7 @@ def print_error(error: Segment1BError, *, as_json: bool) -> None:
 def run_summary(result: RunResult) -> dict[str, Any]:
     """Return the summary of a run as one JSON object."""
     return {
-        "data_root": str(result.root),
+        "data_root": store.url if (store := origin(result.root)) else str(result.root),
         **result.identity,
         "policy": result.policy,
         "states": {
@@ -204,7 +207,7 @@ def print_run(result: RunResult) -> None:
         table.add_row(outcome.state, outcome.what, f"{outcome.rows:,}", *used)
     out = Console(soft_wrap=True, highlight=False)
     out.print(table)
-    out.print(f"data root             {result.root}")
+    out.print(f"data root             {shown(result.root)}")
     for name, value in result.identity.items():
         out.print(f"{name:<21} {value}")
     for outcome in result.outcomes:

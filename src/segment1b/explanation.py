@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from segment1b.laws.points import (
 from segment1b.resolution import find_identity
 from segment1b.storage.durable import read_json
 from segment1b.storage.reader import Reader
+from segment1b.storage.root import find_root
 
 _READS = ("s3_requirements", "s4_alloc_plan", "tile_weights", "tile_index", "parameter_policy_1B")
 # How each curve law places a point, and what a pair's points are counted by.
@@ -75,9 +75,10 @@ def explain(
     Raises:
         Segment1BError: E_USAGE when the pair has no requirement.
     """
-    root = Path(os.path.abspath(data_root))
+    root = find_root(data_root)
     known, identity = find_identity(root, dictionary, given)
     reader = Reader(root, known, identity.places, _READS, "E409_DISALLOWED_READ", {}, {})
+    reader.fetch(_READS)
     n = _required(reader, merchant, country)
     policy = read_json(reader.file("parameter_policy_1B"))["policy"]
     ids, weights = _weights(reader, country)

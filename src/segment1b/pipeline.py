@@ -90,6 +90,9 @@ def run_state(
     """Run one state: work, gather, receipts, publish, report; or reuse what is there."""
     run = dataclasses.replace(run, staging=run.staging / state.id)
     run.staging.mkdir()
+    # Receipts tell what has changed; rows are brought when the state has work to do.
+    entries = [run.contracts[dataset_id] for dataset_id in state.reads]
+    run.reader(state).fetch(e.id for e in entries if e.kind == "document" or not e.receipt_in)
     inputs = {} if state.id == "s0" else input_digests(state, run)
     there = standing(state, run, inputs, verify=settings.verify)
     if not there.why:
@@ -101,6 +104,7 @@ def run_state(
     with Meter() as meter:
         progress.plan(state.id)
         reader = run.reader(state)
+        reader.fetch(state.reads)
         shards = state.shards(run, reader)
         add_bytes(read, reader.bytes_read)
         progress.begin(len(shards))
@@ -117,7 +121,7 @@ def run_state(
     body.setdefault("input_digests", inputs)
     body["resources"] = meter.resources(workers, FILE_ROWS, *_reading(state, run, read))
     for dataset_id, data in report.side_files.items():
-        publish_file(run.root / run.contracts[dataset_id].locate(run.places), data, run.staging)
+        publish_file(run.root, run.contracts[dataset_id], run.places, data, run.staging)
     path = publish_report(
         run.root, run.contracts, _report_entry(state, run), run.places, body, run.staging
     )
@@ -239,6 +243,8 @@ def _recorded(
     except Segment1BError:
         known = contracts.load()  # the dictionary itself may be what failed
     record_failure(root, known, failure, at[0] if at else None, at[1].tokens if at else {})
+    if at:  # whoever catches it learns which state it was, and where the others are published
+        failure.scope = {**at[1].tokens, "state": at[0], **failure.scope}
     raise failure
 
 

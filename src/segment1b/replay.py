@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from segment1b.laws.philox import country_word, key_of
 from segment1b.resolution import find_identity
 from segment1b.storage.durable import read_json
 from segment1b.storage.reader import Reader
+from segment1b.storage.root import find_root
 
 _KEY = ["merchant_id", "legal_country_iso", "site_order"]
 _READS = (
@@ -53,9 +53,10 @@ def replay(
     Raises:
         Segment1BError: E_USAGE when there is no such site.
     """
-    root = Path(os.path.abspath(data_root))
+    root = find_root(data_root)
     known, identity = find_identity(root, dictionary, given)
     reader = Reader(root, known, identity.places, _READS, "E510_DISALLOWED_READ", {}, {})
+    reader.fetch(_READS)
     policy = read_json(reader.file("parameter_policy_1B"))["policy"]
     assigned = _pair(reader, "s5_site_tile_assignment", ["tile_id"], merchant, country)
     own = [row for row in assigned if row["site_order"] == site]

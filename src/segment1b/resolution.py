@@ -33,6 +33,7 @@ from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
 from segment1b.storage.root import open_root, staging
+from segment1b.storage.working_copy import fetch, shown
 
 DEFAULT_SEED = 42
 TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
@@ -54,6 +55,8 @@ def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pair
     asked = load_policy(settings.policy_files, settings.settings)
     # The list is read first: one with bad rows leaves the root without surfaces too.
     given = None
+    fetch(root, [known[dataset_id].locate({}) for dataset_id in SURFACES])
+    fetch(root, [known["validation_bundle_1A"].locate({"manifest_fingerprint": "*"})])
     if settings.outlets is not None:
         given = read_outlets(settings.outlets, iso_set(root, known))
     _lay_if_empty(root, known, settings, asked, scratch)
@@ -254,6 +257,7 @@ def find_identity(
     known = _contracts(dictionary)
     pattern = known["s0_gate_receipt_1B"].locate({"manifest_fingerprint": "*"})
     wanted = {name: value for name, value in given.items() if value is not None}
+    fetch(data_root, [pattern])
     found = []
     for path in sorted(data_root.glob(pattern)):
         receipt = read_json(path)
@@ -262,14 +266,14 @@ def find_identity(
     if not found:
         raise Segment1BError(
             "E301_NO_PASS_FLAG",
-            f"{data_root} holds no S0 receipt" + (f" with {wanted}" if wanted else ""),
+            f"{shown(data_root)} holds no S0 receipt" + (f" with {wanted}" if wanted else ""),
             "run 'segment1b run' first",
         )
     if len(found) > 1:
         listed = ", ".join(str(one["manifest_fingerprint"]) for one in found)
         raise Segment1BError(
             "E_USAGE",
-            f"{data_root} holds several fingerprints: {listed}",
+            f"{shown(data_root)} holds several fingerprints: {listed}",
             "choose one with --manifest-fingerprint",
         )
     return known, Identity(**found[0])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,12 +11,13 @@ from rich.table import Table
 
 from segment1b.console import print_json
 from segment1b.resolution import TOKENS, find_identity
+from segment1b.storage.root import find_root
 from segment1b.validators import CheckResult, validate
 
 
 def run_validators(states: Sequence[str], options: Mapping[str, Any], *, as_json: bool) -> bool:
     """Run the checks of some states and print their verdicts; return whether all passed."""
-    root = Path(os.path.abspath(options["data_root"]))
+    root = find_root(options["data_root"])
     given = {name: options[name] for name in TOKENS}
     contracts, identity = find_identity(root, options["dictionary"], given)
     results = validate(

@@ -19,15 +19,20 @@ import typer
 from segment1b.cli import app
 from segment1b.errors import CODES
 from segment1b.laws.points import balanced_phases, balanced_points, deal, systematic_points
+from segment1b.review import proof
 from worlds import COUNTRIES, lay_small_world, outlet_list, run
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
 RUNBOOKS = sorted((DOCS / "runbooks").glob("*.md"))
-PAGES = [REPOSITORY / "README.md", *sorted(DOCS.rglob("*.md"))]
+#: The texts of the sample bundle are made, and tested with it.
+PAGES = [
+    REPOSITORY / "README.md",
+    *(page for page in sorted(DOCS.rglob("*.md")) if DOCS / "evidence" not in page.parents),
+]
 WIDTH = 110
 #: What the documents call their data roots; those that are built by a command are not laid here.
-ROOTS = ("segment1b-data", "world", "other-law", "mine")
+ROOTS = ("segment1b-data", "world", "other-law", "mine", "grown")
 MERCHANT, COUNTRY = 259, "DE"
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -63,6 +68,9 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+COMMANDED = [path for path in PAGES if commands(path)]
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run a small world under the law `stable`, with the pair that the documents show."""
@@ -75,18 +83,28 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def desk(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in a folder with the lists and data roots that the documents name."""
-    for name in ("my.csv", "grown.csv"):
-        shutil.copy(small / name, tmp_path / name)
+@pytest.fixture(scope="module")
+def laid(small: Path) -> Path:
+    """Lay the lists and data roots that the documents name, each once."""
+    folder = small / "laid"
     for name in ROOTS:
-        shutil.copytree(small / "root" / "reference", tmp_path / name / "reference")
+        shutil.copytree(small / "root" / "reference", folder / name / "reference")
+    for name in ("my.csv", "grown.csv"):
+        shutil.copy(small / name, folder / name)
     for name in ("segment1b-data", "world"):
-        run(tmp_path / name, outlets=small / "my.csv", to_state="s9")
-    run(tmp_path / "other-law", outlets=small / "my.csv", to_state="s0")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+        run(folder / name, outlets=small / "my.csv", to_state="s9")
+    run(folder / "other-law", outlets=small / "my.csv", to_state="s0")
+    (folder / "nights.yaml").write_text(blocks(DOCS / "automation" / "README.md", "yaml")[0])
+    return folder
+
+
+@pytest.fixture
+def desk(laid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a folder with the lists and data roots that the documents name."""
+    folder = Path(shutil.copytree(laid, tmp_path / "desk"))
+    monkeypatch.setattr(proof, "REPEATS", (("serial", 1),))  # tested whole in tests/review
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @page
@@ -100,7 +118,7 @@ def test_every_command_parses(path: Path) -> None:
         command.make_context(command.name, list(words))
 
 
-@page
+@pytest.mark.parametrize("path", COMMANDED, ids=lambda path: path.name)
 def test_every_command_runs_in_a_small_root(path: Path, desk: Path) -> None:
     """The commands of a page, one after the other, end well."""
     for words in commands(path):
@@ -179,7 +197,7 @@ def test_pages_are_neat(path: Path) -> None:
     assert [line for line in text.splitlines() if len(line) > WIDTH] == []
     assert text.count("```") % 2 == 0
     assert not re.search(r"/(tmp|work|home|root)/|TODO", text)
-    if path.name == "README.md":
+    if path == REPOSITORY / "README.md":
         assert len(text.splitlines()) < 200
 
 
@@ -243,6 +261,18 @@ def largest_pair(root: Path, country: str) -> tuple[int, list[int]]:
             tiles = [row["tile_id"]] * row["n_sites_tile"]
             sites.setdefault(row["merchant_id"], []).extend(tiles)
     return max(sites.items(), key=lambda pair: len(pair[1]))
+
+
+#: Pages whose programs take arguments; a test of its own runs each.
+TESTED_BY_NAME = {"contracts.md", "laws.md", "randomness.md"}
+PROGRAMMED = [page for page in PAGES if [*programs(page)] and page.name not in TESTED_BY_NAME]
+
+
+@pytest.mark.parametrize("path", PROGRAMMED, ids=lambda path: path.name)
+def test_every_other_program_runs_in_a_small_root(path: Path, desk: Path) -> None:
+    """README.md, tour, FAQ and what comes: a program prints something and ends well."""
+    for program in programs(path):
+        assert outcome(program, desk) != []
 
 
 def test_the_result_is_read_as_the_readme_says(desk: Path) -> None:

@@ -11,14 +11,15 @@ import typer
 from typer.testing import CliRunner
 
 from egress.conftest import MakeRoot
-from segment1b.cli_egress import register
+from segment1b import cli_egress, cli_evidence
 from segment1b.errors import Segment1BError
 
 
 @pytest.fixture
 def app() -> typer.Typer:
     made = typer.Typer()
-    register(made)
+    cli_egress.register(made)
+    cli_evidence.register(made)
     return made
 
 

@@ -17,6 +17,10 @@ from rasterio.transform import Affine
 
 import foreign
 import worlds
+from segment1b.resolution import find_identity
+from segment1b.review import proof
+from segment1b.review.bundle import write_evidence
+from segment1b.review.proof import Published
 
 SEED, FINGERPRINT, PARAMETER_HASH = 2**63 + 11, "5e" * 32, "a7" * 32
 
@@ -146,6 +150,20 @@ def test_its_tokens_are_found_in_its_one_bundle_when_none_are_given(root: Path) 
     summary = json.loads(again.stdout)
     assert {s["outcome"] for name, s in summary["states"].items() if name != "s0"} == {"reused"}
     assert (summary["seed"], summary["manifest_fingerprint"]) == (SEED, FINGERPRINT)
+
+
+def test_its_evidence_derives_again_with_the_hash_it_brought(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hash that came from 1A is adopted, and ids and seed beyond 2^62 survive JSON and CSV."""
+    monkeypatch.setattr(proof, "REPEATS", (("serial", 1),))
+    write_evidence(Published(root, *find_identity(root, None, {})), tmp_path / "evidence")
+    manifest = json.loads((tmp_path / "evidence" / "manifest.json").read_text())
+    assert (manifest["seed"], manifest["parameter_hash"]) == (SEED, PARAMETER_HASH)
+    assert manifest["parameter_hash_is_computed"] is False
+    derive = [sys.executable, "-I", "-S", "rederive.py"]
+    done = subprocess.run(derive, cwd=tmp_path / "evidence", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_what_was_brought_in_is_not_touched(root: Path, before: dict[str, bytes]) -> None:

@@ -259,7 +259,8 @@ def test_a_report_on_a_full_disk_leaves_the_old_one(tmp_path: Path) -> None:
 
 
 def test_a_side_file_is_replaced_with_its_report(tmp_path: Path) -> None:
-    path = tmp_path / "control/a/summary.parquet"
-    publish_file(path, b"one", tmp_path)
-    publish_file(path, b"two", tmp_path)
+    side = KNOWN["s4_merchant_summaries"]
+    path = tmp_path / side.locate(TOKENS)
+    publish_file(tmp_path, side, TOKENS, b"one", tmp_path)
+    publish_file(tmp_path, side, TOKENS, b"two", tmp_path)
     assert path.read_bytes() == b"two"

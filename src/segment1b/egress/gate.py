@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -17,13 +16,15 @@ from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, op
 from segment1b.storage.durable import coded_os_errors, read_json
 from segment1b.storage.reader import committed
 from segment1b.storage.receipts import hash_files
+from segment1b.storage.root import find_root
+from segment1b.storage.working_copy import fetch
 
 if TYPE_CHECKING:
     import polars as pl
 
 EGRESS = "site_locations"
 BUNDLE = "validation_bundle_1B"
-_RULES = BundleRules(
+RULES = BundleRules(
     absent="E908_BUNDLE_CONTENTS_MISSING",
     index_absent="E908_BUNDLE_CONTENTS_MISSING",
     index_invalid="E909_INDEX_INVALID",
@@ -55,7 +56,8 @@ def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]
             receipt code of a dataset whose files are not those of its run report.
     """
     folder = root / contracts[BUNDLE].locate(tokens)
-    names, flag = open_bundle(contracts, folder, _RULES)
+    fetch(root, [contracts[name].locate(tokens) for name in (BUNDLE, EGRESS)])
+    names, flag = open_bundle(contracts, folder, RULES)
     _check_tokens(folder, tokens)
     files = _check_egress(root, contracts, folder, tokens)
     return {
@@ -91,6 +93,7 @@ def find_places(
     wanted = {name: value for name, value in (given or {}).items() if value is not None}
     fingerprint = wanted.get("manifest_fingerprint", "*")
     pattern = contracts[BUNDLE].locate({"manifest_fingerprint": fingerprint})
+    fetch(root, [pattern])
     folders = [path for path in sorted(root.glob(pattern)) if path.is_dir()]
     if not folders:
         raise Segment1BError(
@@ -106,8 +109,8 @@ def find_places(
             + ", ".join(path.name.partition("=")[2] for path in folders),
             "choose one with --manifest-fingerprint",
         )
-    open_bundle(contracts, folders[0], _RULES)
-    said = _said(folders[0])
+    open_bundle(contracts, folders[0], RULES)
+    said = tokens_said(folders[0])
     for name, value in wanted.items():
         if said[name] != value:
             raise _other_tokens(folders[0], name, said[name], value)
@@ -121,16 +124,19 @@ def read_site_locations(
     manifest_fingerprint: str | None = None,
     parameter_hash: str | None = None,
     dictionary: str | Path | None = None,
+    cache: str | Path | None = None,
     as_: Literal["arrow", "polars"] = "arrow",
 ) -> ds.Dataset | pl.LazyFrame:
     """Open the published sites of a data root, once they are proven.
 
     Args:
-        root: the data root.
+        root: the data root: a folder, or the URL of an object store (`s3://bucket/prefix`).
         seed: the seed; the root's one bundle says when not given, as for the next two.
         manifest_fingerprint: which outlets.
         parameter_hash: which policies and surfaces.
         dictionary: another dataset dictionary than the packaged one.
+        cache: where the working copy of an object store lies, if not in SEGMENT1B_CACHE or the
+            user's cache folder.
         as_: `arrow` for a pyarrow.dataset.Dataset, `polars` for a polars.LazyFrame.
 
     Returns:
@@ -149,7 +155,7 @@ def read_site_locations(
         "manifest_fingerprint": manifest_fingerprint,
         "parameter_hash": parameter_hash,
     }
-    folder = Path(os.path.abspath(root))
+    folder = find_root(root, Path(cache) if cache else None)
     tokens = find_places(folder, known, given)
     paths = proven_paths(folder, known, tokens)
     if scan is not None:
@@ -181,7 +187,7 @@ class _Egress(NamedTuple):
     composite: str
 
 
-def _said(folder: Path) -> dict[str, Any]:
+def tokens_said(folder: Path) -> dict[str, Any]:
     """Return the tokens that a proven bundle names."""
     said: dict[str, Any] = {"seed": read_json(folder / "egress_checksums.json").get("seed")}
     for name in ("manifest_fingerprint", "parameter_hash"):
@@ -200,7 +206,7 @@ def _said(folder: Path) -> dict[str, Any]:
 
 
 def _check_tokens(folder: Path, tokens: Mapping[str, object]) -> None:
-    for name, value in _said(folder).items():
+    for name, value in tokens_said(folder).items():
         if value != tokens[name]:
             raise _other_tokens(folder, name, value, tokens[name])
 

@@ -76,6 +76,7 @@ def rng_export(
     check_new(out)
     module, events = _STREAMS[stream]
     reader = Reader(root, contracts, tokens, _READS, "E510_DISALLOWED_READ", _MISSING, {})
+    reader.fetch(_READS)
     audit = read_json(reader.file("rng_audit_log"))
     common = {
         **{name: audit[name] for name in ("ts_utc", "run_id", "seed")},

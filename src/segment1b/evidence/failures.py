@@ -11,7 +11,8 @@ from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
 from segment1b.storage.durable import replace_json
-from segment1b.storage.root import STAGING
+from segment1b.storage.working_copy import STAGING
+from segment1b.storage.write_through import put_bytes
 
 
 def utc_now() -> str:
@@ -37,8 +38,13 @@ def record_failure(
         **{name: value for name, value in error.scope.items() if _plain(value)},
     }
     folder = root / contracts["failure_records"].locate({})
+    path = folder / f"{at.replace(':', '')}_{error.code}.json"
     with suppress(Segment1BError, OSError):
-        replace_json(folder / f"{at.replace(':', '')}_{error.code}.json", record, root / STAGING)
+        if error.code.startswith("E_STORE_"):
+            # A store that has just failed is not asked again.
+            replace_json(path, record, root / STAGING)
+        else:
+            put_bytes(root, path, canonical_json(record), root / STAGING)
 
 
 def _plain(value: Any) -> bool:

@@ -11,7 +11,7 @@ from segment1b import __version__
 from segment1b.contracts import Contracts
 from segment1b.evidence.failures import utc_now
 from segment1b.identity import Identity, canonical_json
-from segment1b.storage.durable import replace_json
+from segment1b.storage.write_through import create_bytes
 
 MODULES = {"site_tile_assign": "1B.S5.assigner", "in_cell_jitter": "1B.S6.jitter"}
 
@@ -28,7 +28,7 @@ def write_audit(root: Path, contracts: Contracts, identity: Identity, scratch: P
             "build_commit": _build_commit(),
             "platform": f"{platform.system()} {platform.machine()}",
         }
-        replace_json(path, row, scratch)
+        create_bytes(root, path, canonical_json(row), scratch)
     return path
 
 

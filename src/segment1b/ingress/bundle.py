@@ -27,7 +27,9 @@ from segment1b.storage.durable import (
     read_json,
 )
 from segment1b.storage.parts import part_name, write_part
-from segment1b.storage.receipts import hash_files, take_receipt
+from segment1b.storage.receipts import folder_receipt, hash_files, take_receipt
+from segment1b.storage.working_copy import fetch, origin
+from segment1b.storage.write_through import commit_folder
 
 PRODUCER = "segment1b outlets import"
 _INDEX_KINDS = {"egress_checksums.json": "table"}
@@ -58,6 +60,8 @@ def issue(
             seed or parameter_hash; E_USAGE for a malformed token; nothing is changed then.
     """
     tokens = Identity(seed, pairs.fingerprint, parameter_hash).tokens
+    names = ("outlet_catalogue", "s3_candidate_set", "validation_bundle_1A")
+    fetch(root, [contracts[name].locate(tokens) for name in names])
     bundle = root / contracts["validation_bundle_1A"].locate(tokens)
     _check_bundle(bundle, tokens)
     _check_seal(root, contracts, bundle, tokens)
@@ -67,7 +71,8 @@ def issue(
         catalogue = _publish_catalogue(root, contracts, tokens, pairs, bundle, stage)
         _publish_candidates(root, contracts["s3_candidate_set"], tokens, stage)
         if _held(bundle) != tokens:
-            _publish_bundle(bundle, _bundle_files(tokens, pairs, catalogue), stage)
+            files = _bundle_files(tokens, pairs, catalogue)
+            _publish_bundle(root, contracts["validation_bundle_1A"], tokens, files, stage)
     return bundle
 
 
@@ -143,6 +148,10 @@ def _publish_catalogue(
     staged = stage / dataset.id
     staged.mkdir()
     write_catalogue(staged, dataset, pairs, tokens)
+    if origin(root) is not None:
+        receipt = take_receipt(staged, dataset, dataset.locate(tokens), 1)
+        commit_folder(root, staged, receipt, dataset.code("differs"))
+        return target
     if not _move(staged, target) and not _same_content(staged, target, dataset):
         raise Segment1BError(
             dataset.code("differs"),
@@ -210,16 +219,31 @@ def _publish_candidates(
     staged = stage / dataset.id
     staged.mkdir()
     write_part(staged / part_name(0), dataset, [dataset.arrow_schema.empty_table()])
+    if origin(root) is not None:
+        receipt = take_receipt(staged, dataset, dataset.locate(tokens), 1)
+        commit_folder(root, staged, receipt, dataset.code("differs"))
+        return
     _move(staged, target)
 
 
-def _publish_bundle(bundle: Path, files: Mapping[str, bytes], stage: Path) -> None:
+def _publish_bundle(
+    root: Path,
+    dataset: Dataset,
+    tokens: Mapping[str, object],
+    files: Mapping[str, bytes],
+    stage: Path,
+) -> None:
+    bundle = root / dataset.locate(tokens)
     staged = stage / "validation_bundle"
     staged.mkdir()
     for name, data in files.items():
         with coded_os_errors(staged):
             (staged / name).write_bytes(data)
         fsync_file(staged / name)
+    if origin(root) is not None:
+        receipt = folder_receipt(staged, dataset, dataset.locate(tokens), 1)
+        commit_folder(root, staged, receipt, dataset.code("differs"), replace=True)
+        return
     if not _move(staged, bundle):
         # Its tokens were never sealed (see _check_seal): nothing depends on it.
         with coded_os_errors(bundle):

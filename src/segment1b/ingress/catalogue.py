@@ -116,6 +116,7 @@ def pairs_of(root: Path, contracts: Contracts, seed: int, fingerprint: str) -> P
         {"outlet_catalogue": "E_PARTITION_MISPLACED"},
         {},
     )
+    reader.fetch(["outlet_catalogue"])
     folder = reader.file("outlet_catalogue")
     dataset = reader.dataset("outlet_catalogue")
     merchants: list[UInt64s] = [np.empty(0, np.uint64)]

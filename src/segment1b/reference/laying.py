@@ -13,6 +13,8 @@ from segment1b.reference.publishing import provenance_path
 from segment1b.reference.resample import build_population
 from segment1b.storage.durable import fsync_file, fsync_folder, make_folder
 from segment1b.storage.receipts import hash_files
+from segment1b.storage.working_copy import fetch
+from segment1b.storage.write_through import create_file
 
 RASTER = "population_raster_2025"
 #: The surfaces in the order in which they are laid: a root that has the last has them all.
@@ -91,6 +93,7 @@ def _lay(
     wanted: Sequence[str] = SURFACES,
 ) -> dict[str, Path]:
     laid = {}
+    fetch(root, [contracts[dataset_id].locate({}) for dataset_id in wanted])
     for dataset_id in wanted:
         target = laid[dataset_id] = root / contracts[dataset_id].locate({})
         made = scratch / target.name
@@ -101,6 +104,7 @@ def _lay(
         if target.exists():
             _refuse_other(dataset_id, target, made)
             continue
+        create_file(root, target, made)
         make_folder(target.parent)
         fsync_file(made)
         made.replace(target)

@@ -19,6 +19,9 @@ from segment1b.states.s9_bundle import write_bundle, write_flag
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.durable import make_folder, read_json
 from segment1b.storage.reader import Reader
+from segment1b.storage.receipts import folder_receipt
+from segment1b.storage.working_copy import commit_of, origin
+from segment1b.storage.write_through import commit_folder
 from segment1b.validators.acceptance import Acceptance, accept
 
 _POINTS = ["tile_id", "lon_deg", "lat_deg"]
@@ -117,11 +120,17 @@ def _realism(run: Run, reader: Reader) -> dict[str, Any]:
 def _put_aside(run: Run, folder: Path) -> Path:
     """Move a failed bundle, flagless, to its own place: no failure may hold the write-once one."""
     dataset, attempt = run.contracts["validation_failed_1B"], 1
-    while (target := run.root / dataset.locate({**run.places, "attempt": attempt})).exists():
+    while (
+        target := run.root / (relative := dataset.locate({**run.places, "attempt": attempt}))
+    ).exists() or commit_of(run.root, relative):
         attempt += 1
+    staged = shutil.copytree(folder, run.staging / "failed")
+    if origin(run.root) is not None:
+        receipt = folder_receipt(staged, dataset, relative, 1)
+        commit_folder(run.root, staged, receipt, dataset.code("differs"))
+        return target
     make_folder(target.parent)
-    shutil.copytree(folder, run.staging / "failed")
-    os.rename(run.staging / "failed", target)
+    os.rename(staged, target)
     return target
 
 

@@ -101,7 +101,7 @@ def _indexed(contracts: Contracts, folder: Path, rules: BundleRules) -> list[str
         raise rules.error(rules.index_invalid, path, f"does not fit its schema: {problems[0]}")
     paths = [entry["path"] for entry in index]
     for one in paths:
-        if not _is_plain(one):
+        if not is_plain(one):
             raise rules.error(
                 rules.index_invalid, path, f"is wrong: path '{one}' is not a plain relative path"
             )
@@ -123,7 +123,8 @@ def _indexed(contracts: Contracts, folder: Path, rules: BundleRules) -> list[str
     return sorted(paths)
 
 
-def _is_plain(path: str) -> bool:
+def is_plain(path: str) -> bool:
+    """Return whether a path is relative and stays below its folder on any system."""
     # Letters, digits and slashes alone could leave the folder only through these.
     plain = path.isascii() and path.isprintable() and "\\" not in path and ":" not in path
     return plain and not any(step in ("", ".", "..") for step in path.split("/"))

@@ -15,8 +15,6 @@ from segment1b.storage.durable import (
     fsync_folder,
     make_folder,
     read_json,
-    replace_bytes,
-    replace_json,
 )
 from segment1b.storage.receipts import (
     Receipt,
@@ -25,6 +23,8 @@ from segment1b.storage.receipts import (
     hash_files,
     take_receipt,
 )
+from segment1b.storage.working_copy import origin
+from segment1b.storage.write_through import commit_folder, create_bytes, put_bytes
 
 
 def publish_folder(
@@ -50,6 +50,8 @@ def publish_folder(
     take = take_receipt if dataset.kind == "table" else folder_receipt
     receipt = take(staged, dataset, relative, threads)
     fsync_folder(staged)
+    if origin(root) is not None:
+        return commit_folder(root, staged, receipt, dataset.code("differs"))
     make_folder(target.parent)
     with coded_os_errors(target.parent):
         if not _rename(staged, target):
@@ -109,8 +111,7 @@ def publish_document(
     relative = dataset.locate(tokens)
     path = root / relative
     check_document(contracts, dataset, value)
-    if not path.exists():
-        replace_json(path, value, scratch)
+    if not path.exists() and create_bytes(root, path, canonical_json(value), scratch):
         return document_receipt(relative, canonical_json(value), dataset.volatile), False
     held = read_json(path)
     there = held if isinstance(held, dict) else {}
@@ -140,9 +141,8 @@ def publish_once(
     """Publish a write-once file (a log); one that is there must have the same bytes."""
     relative = dataset.locate(tokens)
     path = root / relative
-    if not path.exists():
-        replace_bytes(path, data, scratch)
-    elif path.read_bytes() != data:
+    ours = not path.exists() and create_bytes(root, path, data, scratch)
+    if not ours and path.read_bytes() != data:
         raise Segment1BError(
             dataset.code("differs"),
             f"{relative} holds other bytes than this run made",
@@ -154,9 +154,11 @@ def publish_once(
     return Receipt(relative.rpartition("/")[0], data.count(b"\n"), files, whole, whole)
 
 
-def publish_file(path: Path, data: bytes, scratch: Path) -> None:
+def publish_file(
+    root: Path, dataset: Dataset, tokens: Mapping[str, object], data: bytes, scratch: Path
+) -> None:
     """Publish a side file of a run report (replaced on every run, like the report)."""
-    replace_bytes(path, data, scratch)
+    put_bytes(root, root / dataset.locate(tokens), data, scratch)
 
 
 def publish_report(
@@ -170,7 +172,7 @@ def publish_report(
     """Write a run report, replacing the one of an earlier run: this commits its receipts."""
     check_document(contracts, dataset, value)
     path = root / dataset.locate(tokens)
-    replace_json(path, value, scratch)
+    put_bytes(root, path, canonical_json(value), scratch)
     return path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from segment1b.storage.receipts import (
     open_words,
     read_words,
 )
+from segment1b.storage.working_copy import commit_of, fetch
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,16 @@ def committed(
         tokens: at which identity.
         verify: hash the files again instead of comparing sizes only.
 
+    What a working copy has not brought yet is judged by its receipt in the store.
+
     Raises:
         Segment1BError: the dataset's receipt code when files are not those of the receipt.
     """
     assert dataset.receipt_in is not None
     report_path = root / contracts[dataset.receipt_in].locate(tokens)
     folder = root / dataset.locate(tokens)
-    if not report_path.exists() or not folder.is_dir():
+    away = None if folder.is_dir() else commit_of(root, dataset.locate(tokens))
+    if not report_path.exists() or not (folder.is_dir() or away):
         return None
     report = read_json(report_path)
     try:
@@ -75,13 +79,20 @@ def committed(
             "remove the report and run again",
             path=str(report_path),
         ) from None
-    with os.scandir(folder) as entries:
-        there = {entry.name: entry.stat().st_size for entry in entries}
+    if away and verify:
+        fetch(root, [dataset.locate(tokens)])
+        away = None
+    there = away.sizes if away else _sizes(folder)
     if there != {name: size for name, size, _ in receipt.files}:
         raise _not_reproduced(dataset, folder, "its files are not those of its receipt")
     if verify and hash_files(folder, list(there))[0] != receipt.files:
         raise _not_reproduced(dataset, folder, "its bytes do not hash to its receipt")
     return Partition(dataset, folder, receipt, report)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    with os.scandir(folder) as entries:
+        return {entry.name: entry.stat().st_size for entry in entries}
 
 
 def _not_reproduced(dataset: Dataset, folder: Path, why: str) -> Segment1BError:
@@ -126,6 +137,10 @@ class Reader:
                 dataset=dataset_id,
             )
         return self.contracts[dataset_id]
+
+    def fetch(self, dataset_ids: Iterable[str]) -> None:
+        """Bring declared inputs that a working copy of an object store does not hold yet."""
+        fetch(self.root, [self.dataset(one).locate(self.tokens) for one in dataset_ids])
 
     def file(self, dataset_id: str) -> Path:
         """Return the path of an input file that must exist."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import socket
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,18 +14,21 @@ from filelock import FileLock, Timeout
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.storage.durable import coded_os_errors, make_folder
+from segment1b.storage.locks import owned_lock
+from segment1b.storage.objects import url_of
+from segment1b.storage.working_copy import LOCKS, STAGING, working_copy
 
-STAGING = ".staging"
-LOCKS = ".locks"
 
-
-def open_root(path: Path) -> Path:
+def open_root(location: str | Path) -> Path:
     """Return the data root as an absolute path, created when absent.
 
+    A URL gives the working copy of what lies there, in line with it.
+
     Raises:
-        Segment1BError: E_DATA_ROOT_UNUSABLE when it is a file or cannot be written.
+        Segment1BError: E_DATA_ROOT_UNUSABLE when it is a file or cannot be written, and the
+            codes of `working_copy`.
     """
-    root = Path(os.path.abspath(path))
+    root = find_root(location)
     with coded_os_errors(root):
         occupied = root.exists() and not root.is_dir()
     if occupied:
@@ -45,6 +45,17 @@ def open_root(path: Path) -> Path:
         probe.touch()
         probe.unlink()
     return root
+
+
+def find_root(location: str | Path, cache: Path | None = None) -> Path:
+    """Return the absolute path of a data root that is only read; as `open_root` for a URL.
+
+    Args:
+        location: a folder, or the URL of an object store (`s3://bucket/prefix`).
+        cache: where working copies lie; see `default_cache`.
+    """
+    url = url_of(location)
+    return Path(os.path.abspath(location)) if url is None else working_copy(url, cache)
 
 
 @contextmanager
@@ -91,35 +102,6 @@ def identity_lock(root: Path, identity: Identity, wait_seconds: float) -> Iterat
         Segment1BError: E_LOCKED when another run holds it longer than `wait_seconds`.
     """
     path = root / LOCKS / f"{identity.run_id}.lock"
-    owner = path.with_suffix(".owner.json")
-    lock = FileLock(path)
-    try:
-        with coded_os_errors(path):
-            lock.acquire(timeout=wait_seconds)
-    except Timeout:
-        raise Segment1BError(
-            "E_LOCKED",
-            f"another run of this identity is at work in {root}: {_owner(owner)}",
-            "wait for it, or give --wait SECONDS",
-            path=str(path),
-        ) from None
-    about = {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "since_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    try:
-        with coded_os_errors(owner):
-            owner.write_text(json.dumps(about))
+    busy = f"another run of this identity is at work in {root}"
+    with owned_lock(path, wait_seconds, busy, "wait for it, or give --wait SECONDS"):
         yield
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
-
-
-def _owner(path: Path) -> str:
-    try:
-        held = json.loads(path.read_text())
-        return f"host {held['host']}, pid {held['pid']}, since {held['since_utc']}"
-    except (OSError, ValueError, KeyError):
-        return "owner unknown"

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from segment1b.contracts import Contracts, Dataset
 from segment1b.identity import Identity, canonical_json
+from segment1b.storage.working_copy import fetch
 from segment1b.validators.proofs import (
     DamagedError,
     Proof,
@@ -59,6 +60,7 @@ class Published:
     _proofs: dict[str, Proof | UnusableError] = field(default_factory=dict)
     _documents: dict[str, Any] = field(default_factory=dict)
     _as_received: dict[str, bool] = field(default_factory=dict)
+    _brought: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         names = ("seed", "manifest_fingerprint", "parameter_hash")
@@ -73,7 +75,11 @@ class Published:
         """Return where a dataset lies (the bundle may have been given another folder)."""
         if dataset_id == "validation_bundle_1A" and self.bundle is not None:
             return self.bundle
-        return self.root / self.dataset(dataset_id).locate(self.tokens)
+        relative = self.dataset(dataset_id).locate(self.tokens)
+        if relative not in self._brought:
+            fetch(self.root, [relative])
+            self._brought.add(relative)
+        return self.root / relative
 
     def files(self, dataset_id: str) -> list[Path]:
         """Return a dataset's files in ASCII order of relative path; empty when it is absent.

@@ -1,0 +1,61 @@
+"""Environment variables in the strings of a configuration: `${NAME}`, `${NAME:-default}`, `$$`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from segment1b.contracts.locations import nearest
+from segment1b.errors import Segment1BError
+
+_REFERENCE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(:-([^{}]*))?\}|(\{))")
+
+
+def substitute(value: Any, environment: Mapping[str, str], place: str) -> Any:
+    """Return a YAML value with the references in its strings replaced; keys stay as they are.
+
+    `${NAME}` is the variable's value, `${NAME:-default}` the default when the variable is unset
+    or empty, `$$` a dollar; any other dollar stays. What is put in is not looked into again.
+
+    Args:
+        value: mappings, lists and scalars.
+        environment: the variables.
+        place: where the value stands, for errors: file, run and key.
+
+    Raises:
+        Segment1BError: E_USAGE for an unset variable or a `${` that is no reference.
+    """
+    if isinstance(value, dict):
+        steps = {key: f"{place}, key {key}" for key in value}
+        return {key: substitute(own, environment, steps[key]) for key, own in value.items()}
+    if isinstance(value, list):
+        return [substitute(own, environment, place) for own in value]
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda match: _replacement(match, environment, place), value)
+    return value
+
+
+def _replacement(match: re.Match[str], environment: Mapping[str, str], place: str) -> str:
+    dollar, name, has_default, default, broken = match.groups()
+    if dollar:
+        return "$"
+    if broken:
+        raise Segment1BError(
+            "E_USAGE",
+            f"{place}: '${{' without a name and '}}' after it",
+            "write ${NAME}, ${NAME:-default}, or $$ for a dollar",
+        )
+    if has_default:
+        return environment.get(name) or default
+    if name not in environment:
+        near = nearest(name, environment)
+        # All variables by name are no help, and may tell what should not be printed.
+        also = f"; {near}" if near.startswith("did you mean") else ""
+        raise Segment1BError(
+            "E_USAGE",
+            f"{place}: the environment variable {name} is not set",
+            f"set it, or write ${{{name}:-default}}{also}",
+            variable=name,
+        )
+    return environment[name]

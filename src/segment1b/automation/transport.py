@@ -1,0 +1,126 @@
+"""How lineage events leave: to a file or over HTTP, and never in the way of the night."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from collections.abc import Mapping
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.error import HTTPError
+from urllib.parse import urlsplit, urlunsplit
+
+from segment1b.automation.plan import LineagePlan
+from segment1b.errors import Segment1BError
+from segment1b.identity import canonical_json
+from segment1b.storage.durable import make_folder
+
+ENDPOINT = "/api/v1/lineage"
+_FIRST_PAUSE_SECONDS = 0.2
+_AGAIN = (408, 425, 429)
+
+
+class UndeliveredError(Exception):
+    """An event that was given up, and why."""
+
+
+class Transport(Protocol):
+    """A way out for events."""
+
+    def deliver(self, body: bytes) -> None:
+        """Deliver one event; raises UndeliveredError when it is given up."""
+        ...
+
+
+class FileTransport:
+    """Appends one line for each event."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def deliver(self, body: bytes) -> None:
+        """Append the event."""
+        try:
+            make_folder(self._path.absolute().parent)
+            with self._path.open("ab") as handle:
+                handle.write(body)
+        except (OSError, Segment1BError) as error:
+            raise UndeliveredError(str(error)) from None
+
+
+class HttpTransport:
+    """Posts each event, a few times when the endpoint is not there or busy."""
+
+    def __init__(self, url: str, plan: LineagePlan) -> None:
+        self._url, self._plan = url, plan
+
+    def deliver(self, body: bytes) -> None:
+        """Post the event; a refusal (4xx) is final, all else is tried again after a pause."""
+        pause = _FIRST_PAUSE_SECONDS
+        for left in reversed(range(self._plan.tries)):
+            try:
+                self._post(body)
+                return
+            except HTTPError as error:
+                error.close()
+                problem = f"HTTP status {error.code}"
+                final = error.code < 500 and error.code not in _AGAIN
+            except (OSError, HTTPException) as error:  # URLError and time-outs are OSErrors
+                problem, final = str(error) or type(error).__name__, False
+            if final or not left:
+                raise UndeliveredError(problem)
+            time.sleep(pause)
+            pause *= 2
+
+    def _post(self, body: bytes) -> None:
+        headers = {"Content-Type": "application/json"}
+        if self._plan.api_key:
+            headers["Authorization"] = f"Bearer {self._plan.api_key}"
+        request = urllib.request.Request(self._url, body, headers, method="POST")  # noqa: S310
+        timeout = self._plan.timeout_seconds
+        with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310 - is_url
+            pass
+
+
+class Outbox:
+    """Sends events until one cannot be delivered; counts those that went and those that did not.
+
+    After an event is given up the rest of the night's events are not tried: a night must not
+    wait for a dead endpoint fifty times.
+    """
+
+    def __init__(self, transport: Transport, name: str) -> None:
+        self._transport, self.name = transport, name
+        self.sent, self.unsent, self.problem = 0, 0, ""
+
+    def send(self, event: Mapping[str, Any]) -> None:
+        """Send one event, or count it as not sent; never raises."""
+        if not self.problem:
+            try:
+                self._transport.deliver(canonical_json(event))
+                self.sent += 1
+                return
+            except UndeliveredError as error:
+                self.problem = str(error)
+        self.unsent += 1
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return what the summary says of events that did not go out."""
+        if not self.problem:
+            return []
+        return [
+            f"{self.unsent} OpenLineage events were not delivered to {self.name}: {self.problem}"
+        ]
+
+
+def outbox(plan: LineagePlan) -> Outbox:
+    """Return the outbox for a destination; its name leaves a query, which may be secret, out."""
+    if not plan.is_url:
+        return Outbox(FileTransport(Path(plan.to)), plan.to)
+    parts = urlsplit(plan.to)
+    if parts.path in ("", "/"):
+        parts = parts._replace(path=ENDPOINT)
+    shown = urlunsplit(parts._replace(query="", fragment=""))
+    return Outbox(HttpTransport(urlunsplit(parts), plan), shown)

@@ -1,0 +1,137 @@
+"""The data sample: some pairs, drawn by the run's own id, with every row that is about them.
+
+A reviewer can follow each sampled outlet through all files, from the requirement to the coordinate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.dataset as ds
+
+from segment1b.contracts import Contracts, Dataset
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
+from segment1b.storage.parts import write_part
+from segment1b.storage.reader import Partition, committed
+
+COUNTRY = "legal_country_iso"
+_PAIR = ["merchant_id", COUNTRY]
+_TILE = ["country_iso", "tile_id"]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What was sampled.
+
+    Attributes:
+        pairs: how many pairs.
+        shown: merchant_id and legal_country_iso of the pair whose story is told.
+        rows: rows by dataset id.
+        of_rows: rows of the whole dataset by dataset id.
+    """
+
+    pairs: int
+    shown: tuple[int, str]
+    rows: dict[str, int]
+    of_rows: dict[str, int]
+
+
+def write_sample(
+    root: Path, known: Contracts, identity: Identity, sites: int, folder: Path
+) -> Sampled:
+    """Write the sample of every published table as Parquet and as CSV.
+
+    Args:
+        root: the data root; its tables are published and whole.
+        known: its dictionary.
+        identity: which run.
+        sites: at most so many outlets, unless the smallest pair has more.
+        folder: an existing folder for `<dataset id>.parquet` and `.csv`.
+
+    Raises:
+        Segment1BError: the receipt code of a dataset whose files are not those of its receipt.
+    """
+    published = [d for d in known if d.kind == "table" and d.receipt_in]
+    partitions = {d.id: _partition(root, d, known, identity) for d in published}
+    pairs = _chosen(_table(partitions["s3_requirements"]), identity, sites)
+    tables = {}
+    for dataset in published:
+        if dataset.key[:2] == _PAIR:
+            tables[dataset.id] = _about(partitions[dataset.id], pairs, _PAIR)
+    used = tables["s4_alloc_plan"].select([COUNTRY, "tile_id"]).rename_columns(_TILE)
+    tiles = used.group_by(_TILE).aggregate([])
+    for dataset in published:
+        if dataset.id not in tables:
+            tables[dataset.id] = _about(partitions[dataset.id], tiles, _TILE)
+    for dataset in published:
+        write_part(folder / f"{dataset.id}.parquet", dataset, [tables[dataset.id]], durable=False)
+        pacsv.write_csv(tables[dataset.id], folder / f"{dataset.id}.csv")
+    whole = {name: partition.receipt.rows for name, partition in partitions.items()}
+    shown = _readable(pairs, tables["s4_alloc_plan"])
+    rows = {name: table.num_rows for name, table in tables.items()}
+    return Sampled(pairs.num_rows, shown, {d.id: rows[d.id] for d in published}, whole)
+
+
+def _chosen(requirements: pa.Table, identity: Identity, sites: int) -> pa.Table:
+    """Return pairs in the order of words drawn under the run id, while they fit; in key order.
+
+    No pair takes more than a quarter of the room, so that there are several; a smaller pair that
+    still fits is taken after a larger one that does not. Where none fits, the smallest is taken.
+    """
+    n = requirements.column("n_sites").to_numpy()
+    words = np.random.Philox(key=int(identity.run_id, 16)).random_raw(len(n))
+    order = np.argsort(words, kind="stable")
+    chosen: list[int] = []
+    left = sites
+    for at in order[n[order] <= max(1, sites // 4)].tolist():
+        if n[at] <= left:
+            chosen.append(at)
+            left -= int(n[at])
+        if not left:
+            break
+    rows: npt.NDArray[np.int64] = np.array(sorted(chosen or [int(np.argmin(n))]), np.int64)
+    return requirements.take(pa.array(rows)).combine_chunks()
+
+
+def _readable(pairs: pa.Table, plan: pa.Table) -> tuple[int, str]:
+    """Return the pair with the fewest sites of those with six tiles, or with the most tiles."""
+    tiles = plan.group_by(_PAIR).aggregate([("tile_id", "count")])
+    rows = tiles.join(pairs, _PAIR).sort_by([(name, "ascending") for name in _PAIR]).to_pylist()
+    best = max(rows, key=lambda row: (min(row["tile_id_count"], 6), -row["n_sites"]))
+    return best["merchant_id"], best[COUNTRY]
+
+
+def _about(partition: Partition, wanted: pa.Table, keys: list[str]) -> pa.Table:
+    """Return a table's rows about the wanted keys, in key order."""
+    # Each column by itself can be answered from the statistics of row groups; the join is exact.
+    near = [pc.field(key).isin(wanted.column(key).unique()) for key in keys]
+    found = _table(partition, near[0] & near[1])
+    dataset = partition.dataset
+    rows = found.join(wanted.select(keys), keys, join_type="left semi")
+    rows = rows.sort_by([(name, "ascending") for name in dataset.key])
+    return rows.select(dataset.arrow_schema.names).cast(dataset.arrow_schema)
+
+
+def _table(partition: Partition, where: pc.Expression | None = None) -> pa.Table:
+    paths = [str(path) for path in partition.paths]
+    schema = partition.dataset.arrow_schema
+    return ds.dataset(paths, schema=schema, format="parquet").to_table(filter=where)
+
+
+def _partition(root: Path, dataset: Dataset, known: Contracts, identity: Identity) -> Partition:
+    found = committed(root, known, dataset, identity.places)
+    if found is None:
+        raise Segment1BError(
+            dataset.code("receipt"),
+            f"{root / dataset.locate(identity.places)} is absent or has no run report",
+            "run the states first",
+            dataset=dataset.id,
+        )
+    return found

@@ -1,0 +1,87 @@
+"""`SHA256SUMS`: the digest of every other file of a folder, as `sha256sum -c` reads it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from segment1b.errors import Segment1BError
+from segment1b.storage.bundles import is_plain
+from segment1b.storage.durable import coded_os_errors, fsync_file
+from segment1b.storage.receipts import hash_files
+
+SUMS = "SHA256SUMS"
+INVALID = "E_EVIDENCE_INVALID"
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+
+
+def write_sums(folder: Path) -> Path:
+    """Write the digests of all files below a folder in ASCII order of path; return the file."""
+    files, _ = hash_files(folder, sorted(_files(folder) - {SUMS}))
+    path = folder / SUMS
+    path.write_text("".join(f"{digest}  {name}\n" for name, _, digest in files), encoding="ascii")
+    fsync_file(path)
+    return path
+
+
+def verify_sums(folder: Path) -> dict[str, str]:
+    """Check that a folder holds the files of its `SHA256SUMS`, unchanged, and no other.
+
+    Returns:
+        The SHA-256 of each file by its path, in ASCII order.
+
+    Raises:
+        Segment1BError: E_EVIDENCE_INVALID.
+    """
+    said = _read(folder / SUMS)
+    there = _files(folder) - {SUMS}
+    for what, names in (
+        ("is listed but absent", set(said) - there),
+        ("is there but not listed", there - set(said)),
+    ):
+        if names:
+            raise invalid(folder / min(names), f"{what} in {SUMS} ({len(names)} such)")
+    files, _ = hash_files(folder, sorted(said))
+    for name, _, digest in files:
+        if digest != said[name]:
+            raise invalid(folder / name, f"hashes to {digest}, {SUMS} says {said[name]}")
+    return said
+
+
+def invalid(path: Path, what: str) -> Segment1BError:
+    """Return the error for something that is wrong with a file of a folder of evidence."""
+    return Segment1BError(
+        INVALID,
+        f"{path} {what}",
+        "do not rely on this folder: ask whoever made it for a whole copy, or make it again",
+        path=str(path),
+    )
+
+
+def _read(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise invalid(path, "is absent: nothing says what should be here")
+    with coded_os_errors(path):
+        lines = path.read_bytes().decode("ascii", "replace").splitlines()
+    said: dict[str, str] = {}
+    last = ""
+    for number, line in enumerate(lines, 1):
+        found = _LINE.fullmatch(line)
+        if found is None or not is_plain(found[2]):
+            raise invalid(path, f"line {number} is not '<64 hex digits>  <relative path>'")
+        if found[2] <= last:
+            raise invalid(path, f"line {number}: {found[2]} is out of ASCII order or there twice")
+        last = found[2]
+        said[last] = found[1]
+    return said
+
+
+def _files(folder: Path) -> set[str]:
+    there = set()
+    for base, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if (Path(base) / name).is_symlink():
+                raise invalid(Path(base) / name, "is a symbolic link")
+        there |= {(Path(base) / name).relative_to(folder).as_posix() for name in files}
+    return there

@@ -1,0 +1,60 @@
+"""Locks that name their owner: a file lock, and beside it who holds it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from segment1b.errors import Segment1BError
+from segment1b.storage.durable import coded_os_errors
+
+
+@contextmanager
+def owned_lock(path: Path, wait_seconds: float, busy: str, hint: str) -> Iterator[None]:
+    """Hold the lock at `path`; `<stem>.owner.json` beside it names the owner's host and pid.
+
+    The lock itself is the operating system's, so that a killed owner holds nothing.
+
+    Args:
+        path: the lock's file, `*.lock`, in an existing folder.
+        wait_seconds: how long to wait for another owner.
+        busy: what is said when another owner holds it, before that owner's name.
+        hint: what to do then.
+
+    Raises:
+        Segment1BError: E_LOCKED when another owner holds it longer than `wait_seconds`.
+    """
+    owner = path.with_suffix(".owner.json")
+    lock = FileLock(path)
+    try:
+        with coded_os_errors(path):
+            lock.acquire(timeout=wait_seconds)
+    except Timeout:
+        raise Segment1BError("E_LOCKED", f"{busy}: {_owner(owner)}", hint, path=str(path)) from None
+    about = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "since_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    try:
+        with coded_os_errors(owner):
+            owner.write_text(json.dumps(about))
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _owner(path: Path) -> str:
+    try:
+        held = json.loads(path.read_text())
+        return f"host {held['host']}, pid {held['pid']}, since {held['since_utc']}"
+    except (OSError, ValueError, KeyError):
+        return "owner unknown"

@@ -1,0 +1,276 @@
+"""An object store: whole objects behind a URL, listed, read, created once or replaced.
+
+All that is asked of a store is what S3, GCS, Azure, MinIO and R2 promise: a put is atomic, a put
+with if-none-match has one winner, and a listing shows every put that has ended.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from segment1b.errors import Segment1BError
+from segment1b.storage.durable import coded_os_errors, fsync_file
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+_SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file")
+# A command line's Path folds "//" into "/".
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
+#: What the stores' own variables begin with: endpoint, region, credentials.
+_TOLD_BY = ("AWS_", "GOOGLE_", "AZURE_")
+_CHUNK = 8 << 20
+_RETRIES = 10
+_PATIENCE = timedelta(seconds=60)
+_DENIED = re.compile(
+    r"ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch"
+    r"|AccessDenied|RequestTimeTooSkewed|[Cc]redential|\b40[13] "
+)
+# Without keys the machine's own account is asked for, which few machines have.
+_NO_KEYS = re.compile(r"/latest/(api/token|meta-data)|/computeMetadata/|/metadata/identity")
+_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist")
+
+
+def url_of(location: str | Path) -> str | None:
+    """Return the URL that a data root names, or None for a folder.
+
+    Raises:
+        Segment1BError: E_USAGE for a URL that no object store answers to.
+    """
+    match = _URL.match(str(location))
+    if match is None:
+        return None
+    scheme, rest = match.group(1), match.group(2).strip("/")
+    if scheme not in _SCHEMES or not rest:
+        raise Segment1BError(
+            "E_USAGE",
+            f"'{location}' names no object store that can hold a data root",
+            f"write SCHEME://BUCKET/PREFIX with one of {', '.join(_SCHEMES)}, or a folder",
+        )
+    return f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a listing says of an object: its size in bytes, its version and its age."""
+
+    path: str
+    size: int
+    e_tag: str
+    modified: datetime
+
+
+class Objects:
+    """The objects below one URL; every failure is coded.
+
+    Raises:
+        Segment1BError: E_STORE_UNAVAILABLE when the store still throttles, fails or is silent
+            after the retries; E_STORE_DENIED for credentials it does not take; E_STORE_MISSING
+            for a bucket that is not there; E_USAGE without the object-store extra.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        told = {name: said for name, said in os.environ.items() if name.startswith(_TOLD_BY)}
+        self._store = _open(url, tuple(sorted(told.items())))
+
+    def list(self, prefix: str = "") -> list[Entry]:
+        """Return the objects below a prefix, which ends at a slash."""
+        import obstore
+
+        with coded_store_errors(self.url, prefix):
+            pages = obstore.list(self._store, prefix or None)
+            return [
+                Entry(one["path"], one["size"], one["e_tag"] or "", one["last_modified"])
+                for page in pages
+                for one in page
+            ]
+
+    def read(self, path: str) -> bytes | None:
+        """Return a small object's bytes, or None when it is not there."""
+        import obstore
+
+        with coded_store_errors(self.url, path):
+            try:
+                return bytes(obstore.get(self._store, path).bytes())
+            except FileNotFoundError as error:
+                if _NO_BUCKET.search(str(error)):
+                    raise
+                return None
+
+    def size(self, path: str) -> int | None:
+        """Return an object's bytes as they are now, or None when it is not there."""
+        import obstore
+
+        with coded_store_errors(self.url, path):
+            try:
+                return obstore.head(self._store, path)["size"]
+            except FileNotFoundError as error:
+                if _NO_BUCKET.search(str(error)):
+                    raise
+                return None
+
+    def create(self, path: str, data: bytes) -> str | None:
+        """Put an object unless there is one; return its version, or None for one that was there.
+
+        Of any number of writers at once, one gets a version.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        with coded_store_errors(self.url, path):
+            try:
+                return obstore.put(self._store, path, data, mode="create")["e_tag"] or ""
+            except (AlreadyExistsError, PreconditionError):
+                return None
+
+    def replace(self, path: str, data: bytes) -> str:
+        """Put an object over whatever is there; readers see the old or the new one."""
+        import obstore
+
+        with coded_store_errors(self.url, path):
+            return obstore.put(self._store, path, data)["e_tag"] or ""
+
+    def upload(self, path: str, file: Path) -> str:
+        """Put a file of any size in chunks; it appears when it is whole."""
+        import obstore
+
+        with coded_store_errors(self.url, path):
+            put = obstore.put(self._store, path, file, chunk_size=_CHUNK, max_concurrency=2)
+            return put["e_tag"] or ""
+
+    def download(self, path: str, file: Path) -> tuple[int, str]:
+        """Bring an object into a new file in chunks, flushed; return its bytes and SHA-256.
+
+        Raises:
+            Segment1BError: E_STORE_DAMAGED when it is absent.
+        """
+        import obstore
+
+        digest, size = hashlib.sha256(), 0
+        with coded_store_errors(self.url, path), coded_os_errors(file):
+            try:
+                stream = obstore.get(self._store, path).stream(min_chunk_size=_CHUNK)
+            except FileNotFoundError as error:
+                if _NO_BUCKET.search(str(error)):
+                    raise
+                raise damaged(self.url, path, "is absent") from None
+            with file.open("wb") as handle:
+                for chunk in stream:
+                    digest.update(chunk)
+                    size += handle.write(chunk)
+            fsync_file(file)
+        return size, digest.hexdigest()
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Remove objects; one that is not there is no error."""
+        import obstore
+
+        with coded_store_errors(self.url, paths[0] if paths else ""):
+            for path in paths:
+                try:
+                    obstore.delete(self._store, path)
+                except FileNotFoundError as error:
+                    if _NO_BUCKET.search(str(error)):
+                        raise
+
+
+def damaged(url: str, path: str, why: str) -> Segment1BError:
+    """Return the error for an object that is not what its receipt or the listing says."""
+    return Segment1BError(
+        "E_STORE_DAMAGED",
+        f"{url}/{path} {why}",
+        "restore the object from a copy or an older version; or remove its partition's "
+        "receipt under control/commits/ and its run report, and run again",
+        path=f"{url}/{path}",
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _open(url: str, _told: tuple[tuple[str, str], ...]) -> Any:
+    try:
+        from obstore.store import LocalStore, from_url
+    except ImportError:
+        raise Segment1BError(
+            "E_USAGE",
+            f"{url}: the package obstore is not installed",
+            "install it: pip install 'segment1b[object-store]'",
+        ) from None
+    if url.startswith("file:"):
+        return LocalStore(urlsplit(url).path, mkdir=True)
+    # The store's own variables (AWS_ENDPOINT_URL, AWS_REGION, ...) are read by obstore.
+    endpoints = [os.environ.get(f"AWS_ENDPOINT{tail}", "") for tail in ("_URL_S3", "_URL", "")]
+    endpoint = next((one for one in endpoints if one), "")
+    loopback = urlsplit(endpoint).hostname in ("127.0.0.1", "::1", "localhost")
+    options: ClientConfig = {"timeout": timedelta(minutes=5)}
+    if loopback:
+        options["allow_http"] = True
+    retries: RetryConfig = {
+        "max_retries": _RETRIES,
+        "retry_timeout": _PATIENCE,
+        "backoff": {
+            "init_backoff": timedelta(milliseconds=100),
+            "max_backoff": timedelta(seconds=10),
+            "base": 2,
+        },
+    }
+    with coded_store_errors(url, ""):
+        return from_url(url, client_options=options, retry_config=retries)
+
+
+@contextmanager
+def coded_store_errors(url: str, path: str) -> Iterator[None]:
+    """Turn what a store answers into one error with a code."""
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except (BaseError, FileNotFoundError, PermissionError) as error:
+        code, what, hint = _meaning(error)
+        place = f"{url}/{path}".rstrip("/")
+        raise Segment1BError(code, f"{place}: {what}: {_said(error)}", hint, path=place) from None
+
+
+def _meaning(error: Exception) -> tuple[str, str, str]:
+    # The name of an object may hold any word; what the store says of it is told apart.
+    raw = str(error).partition("Debug source:")[0]
+    text = re.sub(r"(https?://|location )\S+", "", raw)
+    if _NO_BUCKET.search(text) or isinstance(error, FileNotFoundError):
+        return (
+            "E_STORE_MISSING",
+            "the bucket is not there",
+            "make the bucket first, or correct --data-root and the endpoint",
+        )
+    if isinstance(error, PermissionError) or _DENIED.search(text) or _NO_KEYS.search(raw):
+        return (
+            "E_STORE_DENIED",
+            "the store does not take these credentials",
+            "renew them (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or those of "
+            "your store) with leave to list, get, put and delete, and run again; "
+            "nothing is half published",
+        )
+    return (
+        "E_STORE_UNAVAILABLE",
+        f"the store does not answer after {_RETRIES} retries",
+        "run again when the store is well: it goes on where it stopped; nothing is half published",
+    )
+
+
+def _said(error: Exception) -> str:
+    """Return the store's own words on one short line."""
+    text = " ".join(str(error).partition("Debug source:")[0].split())
+    code = re.search(r"<Code>(\w+)</Code>(?:.*?<Message>(.*?)</Message>)?", text)
+    status = re.search(r"\b[45]\d\d [A-Z][A-Za-z ]+", text)
+    if code:
+        return f"{code.group(1)}, {(code.group(2) or '').strip()}".rstrip(", ")
+    return status.group(0).strip() if status else text[:200]

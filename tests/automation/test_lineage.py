@@ -1,0 +1,254 @@
+"""Lineage: OpenLineage events of night, runs and states; no endpoint can harm a night."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automation.conftest import Write, events, night, plan
+from segment1b import contracts
+from segment1b.automation.lineage import child_job, dataset_name, night_job
+from segment1b.automation.plan import LineagePlan
+from segment1b.automation.transport import outbox
+from segment1b.contracts.locations import SCHEMAS, contracts_root
+from segment1b.contracts.schemas import Schemas
+
+Json = dict[str, Any]
+EVENT, RECEIPT = (f"schemas.automation.yaml#/lineage/{n}" for n in ("run_event", "receipt_facet"))
+
+
+class Endpoint(ThreadingHTTPServer):
+    """A lineage backend on loopback that answers with the statuses it was told, then with 200."""
+
+    def __init__(self, *statuses: int, delay: float = 0) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.statuses, self.delay = list(statuses), delay
+        self.calls: list[tuple[str, dict[str, str], bytes]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    @property
+    def accepted(self) -> list[Json]:
+        return [json.loads(body) for _, _, body in self.calls]
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Endpoint
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(self.server.delay)
+        status = self.server.statuses.pop(0) if self.server.statuses else 200
+        if status == 200:
+            self.server.calls.append((self.path, dict(self.headers), body))
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(*statuses: int, delay: float = 0) -> Iterator[Endpoint]:
+    server = Endpoint(*statuses, delay=delay)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def problems(event: Json) -> list[str]:
+    schemas = Schemas(contracts_root() / SCHEMAS)
+    found = schemas.problems(EVENT, event)
+    for dataset in (*event["inputs"], *event["outputs"]):
+        found += schemas.problems(RECEIPT, dataset["facets"]["segment1b_receipt"])
+    return found
+
+
+def test_the_events_of_a_night_in_a_file(desk: Path, write: Write) -> None:
+    """START and one end for each job; each child names its parent; every event fits its schema."""
+    summary = night(
+        write(
+            plan("good", "one"),
+            plan("bad", "two", outlets="absent.csv"),
+            openlineage="out/lineage.jsonl",
+        )
+    )
+    told = events(desk / "out/lineage.jsonl")
+    assert summary["openlineage"] == {"to": "out/lineage.jsonl", "sent": len(told), "unsent": 0}
+    assert [found for event in told for found in problems(event)] == []
+    kinds: dict[str, list[str]] = {}
+    for event in told:
+        kinds.setdefault(event["job"]["name"], []).append(event["eventType"])
+    states = {f"good.s{number}": ["START", "COMPLETE"] for number in range(5)}
+    whole = {"nightly": ["START", "FAIL"], "good": ["START", "COMPLETE"], "bad": ["START", "FAIL"]}
+    assert kinds == states | whole
+    ids = {event["job"]["name"]: event["run"]["runId"] for event in told}
+    assert ids["nightly"] == summary["night_id"]
+    for event in told:
+        name, parent = event["job"]["name"], event["run"]["facets"].get("parent")
+        if name == "nightly":
+            assert parent is None
+            continue
+        above = name.rpartition(".")[0] or "nightly"
+        assert parent["job"]["name"] == above
+        assert parent["run"]["runId"] == ids[above]
+        last = name.rpartition(".")[2]
+        assert ids[name] == str(uuid.uuid5(uuid.UUID(ids[above]), last))
+    for name in ("bad", "nightly"):
+        (end,) = (e for e in told if e["job"]["name"] == name and e["eventType"] == "FAIL")
+        message = end["run"]["facets"]["errorMessage"]["message"]
+        assert ("E_OUTLETS_INVALID" if name == "bad" else "bad") in message
+
+
+def test_outputs_have_schema_rows_size_and_the_digest_of_their_receipt(
+    desk: Path, write: Write
+) -> None:
+    (run,) = night(write(plan("a", "one"), openlineage="l.jsonl"))["runs"]
+    told = events(desk / "l.jsonl")
+    (end,) = (e for e in told if e["job"]["name"] == "a.s4" and e["eventType"] == "COMPLETE")
+    (made,) = end["outputs"]
+    known, said = contracts.load(), run["states"]["s4"]["datasets"]["s4_alloc_plan"]
+    assert made["name"] == f"{desk}/one/data/layer1/1B/s4_alloc_plan"
+    facets = made["facets"]
+    assert [(f["name"], f["type"]) for f in facets["schema"]["fields"]] == [
+        (column.name, column.type) for column in known["s4_alloc_plan"].columns
+    ]
+    assert facets["version"]["datasetVersion"] == said["content_sha256_hex"]
+    assert facets["segment1b_receipt"]["contentSha256Hex"] == said["content_sha256_hex"]
+    statistics = made["outputFacets"]["outputStatistics"]
+    assert (statistics["rowCount"], statistics["size"]) == (said["rows"], said["bytes"])
+    # What a state reads has the name and version under which another one wrote it.
+    report = json.loads(Path(run["states"]["s4"]["run_report"]).read_text())
+    assert {
+        one["facets"]["segment1b_receipt"]["datasetId"]: one["facets"]["version"]["datasetVersion"]
+        for one in end["inputs"]
+    } == report["input_digests"]
+    written = {
+        (o["name"], o["facets"]["version"]["datasetVersion"]) for e in told for o in e["outputs"]
+    }
+    read = {
+        (i["name"], i["facets"]["version"]["datasetVersion"])
+        for i in end["inputs"]
+        if "/1B/" in i["name"] and "parameter_policy" not in i["name"]
+    }
+    assert len(read) == 4
+    assert read <= written
+    (whole,) = (e for e in told if e["job"]["name"] == "a" and e["eventType"] == "COMPLETE")
+    assert len(whole["outputs"]) == 6
+    assert not {i["name"] for i in whole["inputs"]} & {o["name"] for o in whole["outputs"]}
+
+
+def test_no_two_datasets_share_a_name() -> None:
+    places = [d for d in contracts.load() if d.receipt_in or d.owner in ("1A", "reference")]
+    names = [dataset_name(Path("/root"), dataset.path) for dataset in places]
+    assert len(set(names)) == len(names) >= 20
+
+
+def test_ids_of_nights_never_come_twice_and_those_of_children_follow() -> None:
+    nights = [night_job() for _ in range(100)]
+    assert len({one.run_id for one in nights}) == 100
+    first = child_job(nights[0], "a")
+    assert first == child_job(nights[0], "a")
+    assert len({first.run_id, child_job(first, "s1").run_id, child_job(nights[1], "a").run_id}) == 3
+
+
+def test_an_endpoint_gets_every_event_also_when_it_answers_500_twice(
+    desk: Path, write: Write
+) -> None:
+    with serving(500, 503) as endpoint:
+        lineage = {"to": endpoint.url, "api_key": "opensesame"}
+        path = write(plan("a", "one", to_state="s0"), openlineage=lineage, summary="s.json")
+        summary = night(path)
+    assert summary["status"] == "passed"
+    assert summary["warnings"] == []
+    assert summary["openlineage"]["sent"] == len(endpoint.accepted) == 6
+    assert [event["eventType"] for event in endpoint.accepted[:2]] == ["START", "START"]
+    assert [found for event in endpoint.accepted for found in problems(event)] == []
+    for where, headers, _ in endpoint.calls:
+        assert where == "/api/v1/lineage"
+        assert headers["Content-Type"] == "application/json"
+        assert headers["Authorization"] == "Bearer opensesame"
+    assert "opensesame" not in (desk / "s.json").read_text()
+
+
+def test_an_endpoint_that_is_down_is_a_warning_and_the_night_passes(
+    desk: Path, write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving() as endpoint:
+        url = endpoint.url
+    summary = night(
+        write(plan("a", "one", to_state="s0"), openlineage={"to": f"{url}/x?key=1", "tries": 2})
+    )
+    assert summary["status"] == "passed"
+    assert summary["openlineage"] == {"to": f"{url}/x", "sent": 0, "unsent": 6}
+    (warning,) = summary["warnings"]
+    assert warning.startswith(f"6 OpenLineage events were not delivered to {url}/x: ")
+    assert "refused" in warning
+    assert warning in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("statuses", "sent", "left"),
+    [
+        ([500, 500, 200], 1, []),
+        ([500, 500, 500, 200], 0, [200]),
+        ([429, 408, 200], 1, []),
+        ([401, 200], 0, [200]),
+        ([404, 200], 0, [200]),
+    ],
+)
+def test_what_is_tried_again_and_what_is_final(
+    statuses: list[int], sent: int, left: list[int]
+) -> None:
+    with serving(*statuses) as endpoint:
+        box = outbox(LineagePlan(to=endpoint.url))
+        box.send({"a": 1})
+        assert (box.sent, box.unsent) == (sent, 1 - sent)
+        assert endpoint.statuses == left
+        box.send({"a": 2})
+        assert box.sent + box.unsent == 2
+        assert bool(box.warnings) is (sent == 0)
+        # After one that was given up nothing is tried any more.
+        assert endpoint.statuses == left
+
+
+def test_an_endpoint_that_does_not_answer_costs_one_time_out() -> None:
+    with serving(delay=3.0) as endpoint:
+        box = outbox(LineagePlan(to=endpoint.url, timeout_seconds=0.1, tries=1))
+        start = time.monotonic()
+        for _ in range(20):
+            box.send({})
+        assert time.monotonic() - start < 2.5
+    assert (box.sent, box.unsent) == (0, 20)
+    assert "timed out" in box.warnings[0]
+
+
+def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    box = outbox(LineagePlan(to=str(tmp_path / "taken/l.jsonl")))
+    box.send({})
+    assert (box.sent, box.unsent, len(box.warnings)) == (0, 1, 1)
+
+
+def test_a_file_grows_from_night_to_night(tmp_path: Path) -> None:
+    for number in range(2):
+        box = outbox(LineagePlan(to=str(tmp_path / "l.jsonl")))
+        box.send({"night": number})
+    assert events(tmp_path / "l.jsonl") == [{"night": 0}, {"night": 1}]

@@ -1,0 +1,232 @@
+"""The verbs of an object store against a real S3 server, and what its refusals become."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from segment1b.errors import Segment1BError
+from segment1b.storage import objects
+from segment1b.storage.objects import Objects, url_of
+from segment1b.storage.working_copy import working_copy
+from stores import BUCKET, CREDENTIALS, Answer, Proxy, s3_server
+
+VERBS: dict[str, Callable[[Objects, Path], object]] = {
+    "list": lambda store, _: store.list(),
+    "read": lambda store, _: store.read("a"),
+    "create": lambda store, _: store.create("new", b"1"),
+    "replace": lambda store, _: store.replace("a", b"1"),
+    "upload": lambda store, file: store.upload("file", file),
+    "download": lambda store, file: store.download("a", file.with_name("down")),
+    "delete": lambda store, _: store.delete(["gone"]),
+}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Proxy]:
+    with s3_server() as endpoint:
+        one = Proxy(endpoint)
+        yield one
+        one.close()
+
+
+@pytest.fixture
+def proxy(shared: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """Stand between the test's store and the server."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", shared.endpoint)
+    yield shared
+    shared.judge = lambda _method, _path: None
+
+
+@pytest.fixture
+def impatient(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Objects:
+    """Return a store that is asked again once only, with one object."""
+    monkeypatch.setattr(objects, "_RETRIES", 1)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # Opens it apart from patient ones.
+    found = Objects(f"s3://{BUCKET}/credentials")
+    found.replace("a", b"first")
+    return found
+
+
+@pytest.fixture
+def store(proxy: Proxy, request: pytest.FixtureRequest) -> Objects:
+    """Return an own prefix with one object."""
+    own = hashlib.sha256(request.node.name.encode()).hexdigest()[:16]
+    found = Objects(f"s3://{BUCKET}/{own}")
+    found.replace("a", b"first")
+    return found
+
+
+def test_a_url_is_told_from_a_folder() -> None:
+    for given, url in {
+        "s3://bucket/a/b": "s3://bucket/a/b",
+        "s3://bucket/a/b/": "s3://bucket/a/b",
+        "s3://bucket": "s3://bucket",
+        Path("s3://bucket/a"): "s3://bucket/a",
+        "gs://b/p": "gs://b/p",
+        "az://c/p": "az://c/p",
+        Path("file:///a/b"): "file:///a/b",
+        "world": None,
+        Path("/data/s3"): None,
+        "C:/world": None,
+        "a/b:c/d": None,
+    }.items():
+        assert url_of(given) == url
+
+
+@pytest.mark.parametrize("given", ["ftp://host/a", "memory://", "s3://", "https://host/bucket/a"])
+def test_a_url_that_no_store_answers_to_is_a_usage_error(given: str) -> None:
+    with pytest.raises(Segment1BError) as caught:
+        url_of(given)
+    assert caught.value.code == "E_USAGE"
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    with pytest.raises(Segment1BError, match=r"segment1b\[object-store\]") as caught:
+        Objects("s3://without/extra")
+    assert caught.value.code == "E_USAGE"
+
+
+def test_objects_are_put_listed_read_and_removed(store: Objects, tmp_path: Path) -> None:
+    assert store.create("b/c=1/d e", b"12") is not None
+    assert store.replace("a", b"again")
+    found = {entry.path: entry.size for entry in store.list()}
+    assert found == {"a": 5, "b/c=1/d e": 2}
+    assert [entry.path for entry in store.list("b/")] == ["b/c=1/d e"]
+    assert (store.read("a"), store.read("absent")) == (b"again", None)
+    assert (store.size("a"), store.size("absent")) == (5, None)
+    store.delete(["a", "absent"])
+    assert [entry.path for entry in store.list()] == ["b/c=1/d e"]
+
+
+def test_a_file_goes_up_and_comes_down_in_chunks(store: Objects, tmp_path: Path) -> None:
+    data = os.urandom((20 << 20) + 7)
+    (tmp_path / "up").write_bytes(data)
+    store.upload("large", tmp_path / "up")
+    size, digest = store.download("large", tmp_path / "down")
+    assert (size, digest) == (len(data), hashlib.sha256(data).hexdigest())
+    assert (tmp_path / "down").read_bytes() == data
+
+
+def test_of_writers_at_once_one_creates(store: Objects) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda n: store.create("once", str(n).encode()), range(16)))
+    (winner,) = [number for number, version in enumerate(made) if version is not None]
+    assert store.read("once") == str(winner).encode()
+
+
+def test_what_is_absent_cannot_be_downloaded(store: Objects, tmp_path: Path) -> None:
+    with pytest.raises(Segment1BError) as caught:
+        store.download("absent", tmp_path / "down")
+    assert caught.value.code == "E_STORE_DAMAGED"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(503, "SlowDown"), Answer(429, "TooManyRequests"), Answer(500, "InternalError")],
+    ids=str,
+)
+def test_a_store_that_throttles_or_fails_for_a_while_is_asked_again(
+    proxy: Proxy, tmp_path: Path, verb: str, answer: Answer
+) -> None:
+    store = Objects(f"s3://{BUCKET}/patient")
+    store.delete(["new"])
+    store.replace("a", b"first")
+    (tmp_path / "file").write_bytes(b"12")
+    left = [answer] * 2
+    proxy.judge = lambda _method, _path: left.pop() if left else None
+    VERBS[verb](store, tmp_path / "file")
+    assert not left
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Answer(503, "SlowDown"), "E_STORE_UNAVAILABLE"),
+        (Answer(429, "TooManyRequests"), "E_STORE_UNAVAILABLE"),
+        (Answer(500, "InternalError"), "E_STORE_UNAVAILABLE"),
+        (Answer(400, "ExpiredToken"), "E_STORE_DENIED"),
+        (Answer(403, "ExpiredToken"), "E_STORE_DENIED"),
+        (Answer(403, "InvalidAccessKeyId"), "E_STORE_DENIED"),
+        (Answer(403, "AccessDenied"), "E_STORE_DENIED"),
+        (Answer(401, "Unauthorized"), "E_STORE_DENIED"),
+        (Answer(404, "NoSuchBucket"), "E_STORE_MISSING"),
+    ],
+    ids=str,
+)
+def test_a_refusal_that_lasts_has_its_code(
+    proxy: Proxy, impatient: Objects, tmp_path: Path, verb: str, answer: Answer, code: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"12")
+    proxy.judge = lambda _method, _path: answer
+    with pytest.raises(Segment1BError, match=answer.code) as caught:
+        VERBS[verb](impatient, tmp_path / "file")
+    assert caught.value.code == code
+    assert caught.value.hint
+    assert "\n" not in caught.value.message
+
+
+def test_a_bucket_that_is_not_there_is_named(proxy: Proxy) -> None:
+    with pytest.raises(Segment1BError, match="s3://nowhere/a") as caught:
+        Objects("s3://nowhere/a").list()
+    assert caught.value.code == "E_STORE_MISSING"
+
+
+def test_a_store_that_is_silent_is_unavailable(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    monkeypatch.setattr(objects, "_RETRIES", 1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    with pytest.raises(Segment1BError) as caught:
+        Objects(f"s3://{BUCKET}/a").list()
+    assert caught.value.code == "E_STORE_UNAVAILABLE"
+
+
+def test_a_word_in_a_name_is_no_refusal(proxy: Proxy, impatient: Objects) -> None:
+    proxy.judge = lambda _method, _path: Answer(503, "SlowDown")
+    with pytest.raises(Segment1BError) as caught:
+        impatient.read("AccessDenied")
+    assert caught.value.code == "E_STORE_UNAVAILABLE"
+
+
+def test_without_credentials_the_store_is_denied(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    # The machine's own account is asked for at this address.
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", proxy.endpoint)
+    proxy.judge = lambda _method, _path: Answer(404, "NotFound")
+    with pytest.raises(Segment1BError) as caught:
+        Objects(f"s3://{BUCKET}/a").list()
+    assert caught.value.code == "E_STORE_DENIED"
+
+
+def test_a_folder_s_marker_is_no_file(store: Objects, proxy: Proxy, tmp_path: Path) -> None:
+    prefix = urlsplit(store.url).path
+    for path in ("", "/reference", "/reference/spatial"):
+        marker = HTTPConnection(urlsplit(proxy.endpoint).netloc, timeout=30)
+        marker.request("PUT", f"/{BUCKET}{prefix}{path}/", b"")
+        assert marker.getresponse().status == 200
+        marker.close()
+    store.replace("reference/spatial/file", b"1")
+    root = working_copy(store.url, tmp_path)
+    assert {p.name for p in root.rglob("*") if p.is_file()} >= {"a", "file"}
+    assert (root / "reference/spatial/file").read_bytes() == b"1"
