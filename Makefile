@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCALE ?= small
 
-.PHONY: demo test test-all lint docs bench lock clean
+.PHONY: demo test test-all lint docs bench peers lock clean
 
 demo: $(STAMP)
 	$(BIN)/segment1b run
@@ -28,6 +28,9 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks --scale $(SCALE)
+
+peers: $(STAMP)
+	$(BIN)/python -m benchmarks.peers
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

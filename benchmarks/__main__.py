@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
 import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
-import rasterio
-import shapely
 
 from benchmarks.floor import OUTPUTS, floor_seconds
 from benchmarks.outlets import write_outlets
+from benchmarks.record import keep, machine
 from benchmarks.scales import SCALES, Scale
 from segment1b import contracts
 from segment1b.config import RunSettings
@@ -28,7 +22,6 @@ from segment1b.pipeline import run_pipeline
 from segment1b.resolution import build_reference
 from segment1b.states import STATES as REGISTRY
 
-RESULTS = Path(__file__).parent / "results.md"
 STATES = tuple(REGISTRY)
 HEADER = (
     "| state | wall s | CPU s | peak MB | rows | rows/s | bytes/row | floor s | x floor |\n"
@@ -168,31 +161,6 @@ def tiles_of(run: RunResult) -> int:
 def sites_of(run: RunResult) -> int:
     """Return the number of outlets of a run."""
     return next(o.rows for o in run.outcomes if o.state == "s0")
-
-
-def machine() -> str:
-    """Return what the figures were measured on, without the machine's name."""
-    versions: dict[str, Any] = {
-        "Python": platform.python_version(),
-        "numpy": np.__version__,
-        "pyarrow": pa.__version__,
-        "shapely": shapely.__version__,
-        "rasterio": rasterio.__version__,
-    }
-    cores = len(os.sched_getaffinity(0))
-    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"{platform.machine()}, {cores} cores, {listed}"
-
-
-def keep(scale: str, text: str) -> None:
-    """Replace the scale's section of results.md, keeping the other scales'."""
-    sections: dict[str, str] = {}
-    if RESULTS.exists():
-        for part in RESULTS.read_text().split("\n## ")[1:]:
-            sections[part.split("\n", 1)[0]] = "## " + part.rstrip() + "\n"
-    sections[scale] = text.rstrip() + "\n"
-    ordered = [sections[name] for name in SCALES if name in sections]
-    RESULTS.write_text("# What was measured last\n\nmake bench SCALE=...\n\n" + "\n".join(ordered))
 
 
 if __name__ == "__main__":

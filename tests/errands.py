@@ -31,6 +31,12 @@ def die_at_three(number: int) -> int:
     return number
 
 
+def say_pid(_number: int) -> int:
+    """Return the process id, a moment later."""
+    time.sleep(0.01)
+    return os.getpid()
+
+
 def say_pid_and_sleep(folder: Path) -> None:
     """Leave a file named by the process id and sleep."""
     (folder / str(os.getpid())).touch()

@@ -64,6 +64,14 @@ PROVOKED_BY: dict[str, str] = {
         "::test_step_7_outlet_files_that_were_broken_when_1a_passed_are_refused"
     ),
     "E_WORKER_DIED": "test_engines.py::test_a_worker_that_dies_is_a_coded_error",
+    "E_CLUSTER_UNREACHABLE": (
+        "test_cluster.py::test_a_cluster_that_does_not_answer_is_a_coded_error"
+    ),
+    "E_CLUSTER_MISMATCH": (
+        "test_cluster.py"
+        "::test_a_local_cluster_keeps_to_loopback_asks_before_it_works_and_ends"
+        "_with_its_block"
+    ),
     "E_INTERRUPTED": (
         "pipeline/test_places.py::test_a_run_that_is_interrupted_says_so_and_goes_on_later"
     ),

@@ -284,3 +284,33 @@ def test_workers_are_set_for_all_states_or_for_one_and_s4_has_one_by_itself(
 def test_run_settings_of_another_form_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         RunSettings(**given)
+
+
+@pytest.mark.parametrize(
+    "engine", ["dask", "tcp://127.0.0.1:8786", "tls://head-1.example.org:1", "tcp://[::1]:65535"]
+)
+def test_an_engine_may_be_a_cluster(engine: str) -> None:
+    assert RunSettings(engine=engine).engine == engine
+
+
+@pytest.mark.parametrize(
+    ("engine", "hint"),
+    [
+        ("dusk", "did you mean 'dask'"),
+        ("thread", "did you mean 'threads'"),
+        ("tcp://HOST", "did you mean 'tcp://HOST:PORT'"),
+        ("tls://HOST:99999", "did you mean 'tls://HOST:PORT'"),
+        ("tcp://HOST:0", "did you mean 'tcp://HOST:PORT'"),
+        ("http://HOST:8786", "HOST:PORT'"),
+        ("", "known: dask, processes, serial, tcp://HOST:PORT, threads, tls://HOST:PORT"),
+    ],
+)
+def test_an_engine_that_is_none_is_refused_with_the_nearest_one(engine: str, hint: str) -> None:
+    with pytest.raises(ValidationError, match=f"there is no engine '{engine}'; .*{hint}"):
+        RunSettings(engine=engine)
+
+
+def test_workers_of_a_running_cluster_are_those_it_has_unless_told_otherwise() -> None:
+    assert RunSettings().workers_for("s1", 12) == 12
+    assert RunSettings().workers_for("s4", 12) == 1
+    assert RunSettings(workers=3).workers_for("s1", 12) == 3

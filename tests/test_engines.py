@@ -6,41 +6,43 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
-from typing import get_args
 
 import psutil
 import pytest
 
 import errands
 import segment1b
-from segment1b.engines import Engine, SerialExecutor, executor, in_order
+from segment1b.engines import Pool, SerialExecutor, in_order, opened
 from segment1b.errors import Segment1BError
 
-ENGINES: tuple[Engine, ...] = get_args(Engine)
+HERE = Path()
+#: Those without an extra package; tests/test_cluster.py has the others.
+ENGINES = ("serial", "threads", "processes")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("ahead", [1, 3, 100])
-def test_results_come_in_the_order_of_the_items(engine: Engine, ahead: int) -> None:
-    with executor(engine, 2) as pool:
-        found = list(in_order(pool, errands.square_slowly, range(20), ahead))
+@pytest.mark.parametrize("workers", [1, 2, 50])
+def test_results_come_in_the_order_of_the_items(engine: str, workers: int) -> None:
+    with opened(engine, 2, HERE) as pool:
+        found = list(in_order(pool, errands.square_slowly, range(20), workers))
     assert found == [number * number for number in range(20)]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_no_items_give_no_results(engine: Engine) -> None:
-    with executor(engine, 2) as pool:
-        assert list(in_order(pool, errands.square_slowly, [], 4)) == []
+def test_no_items_give_no_results(engine: str) -> None:
+    with opened(engine, 2, HERE) as pool:
+        assert list(in_order(pool, errands.square_slowly, [], 2)) == []
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("ahead", [1, 4])
-def test_no_more_than_that_many_items_are_taken_ahead_of_the_results(
-    engine: Engine, ahead: int
+@pytest.mark.parametrize("workers", [1, 3])
+def test_no_more_than_twice_the_workers_are_taken_ahead_of_the_results(
+    engine: str, workers: int
 ) -> None:
     taken = 0
 
@@ -50,15 +52,15 @@ def test_no_more_than_that_many_items_are_taken_ahead_of_the_results(
             taken += 1
             yield number
 
-    with executor(engine, 2) as pool:
-        for given, _ in enumerate(in_order(pool, errands.square_slowly, items(), ahead)):
-            assert taken - given <= ahead
+    with opened(engine, 2, HERE) as pool:
+        for given, _ in enumerate(in_order(pool, errands.square_slowly, items(), workers)):
+            assert taken - given <= 2 * workers
     assert taken == 30
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_coded_error_arrives_whole(engine: Engine) -> None:
-    with executor(engine, 2) as pool, pytest.raises(Segment1BError) as caught:
+def test_a_coded_error_arrives_whole(engine: str) -> None:
+    with opened(engine, 2, HERE) as pool, pytest.raises(Segment1BError) as caught:
         list(in_order(pool, errands.fail_at_three, range(9), 2))
     error = caught.value
     assert error.code == "E404_ALLOCATION_MISMATCH"
@@ -68,7 +70,7 @@ def test_a_coded_error_arrives_whole(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_results_before_an_error_are_given_and_no_item_after_it_is_taken(engine: Engine) -> None:
+def test_results_before_an_error_are_given_and_no_item_after_it_is_taken(engine: str) -> None:
     seen: list[int] = []
     taken: list[int] = []
 
@@ -77,14 +79,48 @@ def test_results_before_an_error_are_given_and_no_item_after_it_is_taken(engine:
             taken.append(number)
             yield number
 
-    with executor(engine, 2) as pool, pytest.raises(Segment1BError):
-        seen.extend(in_order(pool, errands.fail_at_three, items(), 2))
+    with opened(engine, 2, HERE) as pool, pytest.raises(Segment1BError):
+        seen.extend(in_order(pool, errands.fail_at_three, items(), 1))
     assert seen == [0, 1, 2]
-    assert len(taken) <= 6
+    assert len(taken) <= 5
+
+
+def test_no_more_items_are_at_work_than_a_state_has_workers_in_a_larger_pool() -> None:
+    lock, at_work, most = threading.Lock(), 0, 0
+
+    def work(number: int) -> int:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        time.sleep(0.002 * (number % 3))
+        with lock:
+            at_work -= 1
+        return number
+
+    for workers in (1, 2, 4):
+        most = 0
+        with opened("threads", 4, HERE) as pool:
+            assert list(in_order(pool, work, range(40), workers)) == list(range(40))
+        assert most <= workers
+    assert most > 1
+
+
+def test_who_waits_for_a_pool_that_nobody_works_in_is_told() -> None:
+    def gone() -> None:
+        raise Segment1BError("E_WORKER_DIED", "all workers are gone")
+
+    with ThreadPoolExecutor(2) as executor:
+        never = threading.Event()
+        pool = Pool(executor, 2, check=gone)
+        for workers in (1, 2):
+            with pytest.raises(Segment1BError, match="E_WORKER_DIED"):
+                list(in_order(pool, lambda _: never.wait(), range(9), workers))
+        never.set()
 
 
 def test_a_worker_that_dies_is_a_coded_error() -> None:
-    with executor("processes", 2) as pool, pytest.raises(Segment1BError) as caught:
+    with opened("processes", 2, HERE) as pool, pytest.raises(Segment1BError) as caught:
         list(in_order(pool, errands.die_at_three, range(9), 2))
     assert caught.value.code == "E_WORKER_DIED"
     assert "fewer workers" in caught.value.hint
@@ -98,32 +134,32 @@ def test_an_engine_is_what_its_name_says() -> None:
     }
     assert set(kinds) == set(ENGINES)
     for engine in ENGINES:
-        with executor(engine, 2) as pool:
-            assert type(pool) is kinds[engine]
+        with opened(engine, 2, HERE) as pool:
+            assert type(pool.executor) is kinds[engine]
 
 
 def test_serial_work_is_done_at_once_in_the_caller_s_thread() -> None:
     done: list[int] = []
-    with executor("serial", 1) as pool:
-        future = pool.submit(done.append, 1)
+    with opened("serial", 1, HERE) as pool:
+        future = pool.executor.submit(done.append, 1)
         assert done == [1]
         assert future.done()
 
 
 def test_processes_are_other_processes() -> None:
-    with executor("processes", 1) as pool:
-        assert pool.submit(os.getpid).result() != os.getpid()
+    with opened("processes", 1, HERE) as pool:
+        assert pool.executor.submit(os.getpid).result() != os.getpid()
 
 
 PARENT = """
 import sys
 from pathlib import Path
 import errands
-from segment1b.engines import executor
+from segment1b.engines import opened
 if __name__ == "__main__":
-    with executor("processes", 2) as pool:
+    with opened("processes", 2, Path()) as pool:
         for _ in range(2):
-            pool.submit(errands.say_pid_and_sleep, Path(sys.argv[1]))
+            pool.executor.submit(errands.say_pid_and_sleep, Path(sys.argv[1]))
 """
 
 

@@ -36,6 +36,7 @@ Settings = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 ROOT = Path("segment1b-data")
+ENGINE_HELP = "serial, threads, processes, dask, or a Dask scheduler: tcp://HOST:PORT."
 
 
 @app.command()
@@ -55,7 +56,7 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Workers of all states.")] = None,
     s1_workers: Annotated[int | None, typer.Option(min=1, help="Workers of S1.")] = None,
     s4_workers: Annotated[int | None, typer.Option(min=1, help="Workers of S4 (1).")] = None,
-    engine: Annotated[str, typer.Option(help="serial, threads or processes.")] = "threads",
+    engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "threads",
     from_state: Annotated[str, typer.Option(help="First state.")] = "s0",
     to_state: Annotated[str, typer.Option(help="Last state.")] = "s9",
     merchant_summaries: Annotated[

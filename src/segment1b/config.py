@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from segment1b.contracts.locations import POLICIES, contracts_root, nearest, parse_yaml, read_yaml
 from segment1b.errors import Segment1BError
@@ -17,6 +26,9 @@ from segment1b.identity import canonical_json, sha256_hex
 _INVALID = "E_POLICY_INVALID"
 _CONTRACT_FILES = ("prep.yaml", "alloc_plan.yaml", "jitter.yaml", "realism.yaml")
 EMBEDDED_OVERLAY = "embedded_world.yaml"
+#: Where work runs on this machine; any other engine is the address of a Dask scheduler.
+LOCAL_ENGINES = ("serial", "threads", "processes", "dask")
+_SCHEDULER = re.compile(r"(?:tcp|tls)://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 Share = Field(ge=0, le=1)
 
 
@@ -196,17 +208,36 @@ class RunSettings(_Section):
     workers: int | None = Field(default=None, ge=1)
     s1_workers: int | None = Field(default=None, ge=1)
     s4_workers: int | None = Field(default=None, ge=1)
-    engine: Literal["serial", "threads", "processes"] = "threads"
+    engine: str = "threads"
     from_state: str = "s0"
     to_state: str = "s9"
     merchant_summaries: bool = False
     verify: bool = False
     wait_seconds: float = Field(default=0.0, ge=0)
 
-    def workers_for(self, state: str) -> int:
-        """Return the configured number of workers of a state; S4 has one unless told otherwise."""
+    @field_validator("engine")
+    @classmethod
+    def _known_engine(cls, engine: str) -> str:
+        found = _SCHEDULER.fullmatch(engine)
+        if engine in LOCAL_ENGINES or (found and 0 < int(found[1]) < 65536):
+            return engine
+        kinds = (*LOCAL_ENGINES, "tcp://HOST:PORT", "tls://HOST:PORT")
+        raise PydanticCustomError(
+            "engine",
+            "there is no engine '{engine}'; {hint}",
+            {"engine": engine, "hint": nearest(engine, kinds)},
+        )
+
+    def workers_for(self, state: str, there: int | None = None) -> int:
+        """Return the configured number of workers of a state; S4 has one unless told otherwise.
+
+        Args:
+            state: s0 to s9.
+            there: workers of a cluster that runs already; this machine's cores otherwise.
+        """
         own = {"s1": self.s1_workers, "s4": self.s4_workers}.get(state)
-        return own or self.workers or (1 if state == "s4" else len(os.sched_getaffinity(0)))
+        default = 1 if state == "s4" else there or len(os.sched_getaffinity(0))
+        return own or self.workers or default
 
 
 def run_settings(values: Mapping[str, Any], place: str = "") -> RunSettings:

@@ -24,6 +24,8 @@ CODES: dict[str, tuple[Scope, str]] = {
     "E_INPUT_UNREADABLE": ("R", "an input file is truncated, corrupted or not of its format"),
     "E_INPUT_SCHEMA_INVALID": ("R", "an input file lacks columns or has other types"),
     "E_WORKER_DIED": ("R", "a worker process ended before its shard was done"),
+    "E_CLUSTER_UNREACHABLE": ("R", "a Dask cluster does not answer, has no workers or went away"),
+    "E_CLUSTER_MISMATCH": ("R", "a worker of the cluster is another installation than the client"),
     "E_INTERRUPTED": ("R", "the run was interrupted by its user"),
     "E_INTERNAL": ("R", "the program itself is at fault"),
     "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL": ("R", "other content is published there"),

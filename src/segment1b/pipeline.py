@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from segment1b import contracts
 from segment1b.config import RunSettings, load_policy, parameter_document
 from segment1b.contracts import Dataset
-from segment1b.engines import executor, in_order
+from segment1b.engines import Pool, in_order, opened
 from segment1b.errors import Segment1BError
 from segment1b.evidence.failures import record_failure
 from segment1b.evidence.meter import Meter, add_bytes, read_baseline
@@ -69,17 +71,22 @@ def run_pipeline(settings: RunSettings, progress: Progress) -> RunResult:
     root = open_root(settings.data_root)
     with staging(root) as scratch:
         run = _recorded(root, settings, None, lambda: resolve(root, settings, scratch)[0])
-        with identity_lock(root, run.identity, settings.wait_seconds):
+        with identity_lock(root, run.identity, settings.wait_seconds), ExitStack() as work:
             sweep_staging(root)
             _recorded(root, settings, None, lambda: _bind_parameter_hash(run))
+            most = max(settings.workers_for(state.id) for state in chosen)
+            start = functools.partial(opened, settings.engine, most, scratch, run.dictionary)
+            pool = _recorded(root, settings, None, lambda: work.enter_context(start()))
             outcomes = []
             for state in chosen:
-                one = functools.partial(run_state, state, run, settings, progress)
+                one = functools.partial(run_state, state, run, settings, pool, progress)
                 outcomes.append(_recorded(root, settings, (state.id, run), one))
     return RunResult(root, run.tokens, run.policy.model_dump(mode="json"), tuple(outcomes))
 
 
-def run_state(state: State, run: Run, settings: RunSettings, progress: Progress) -> Outcome:
+def run_state(
+    state: State, run: Run, settings: RunSettings, pool: Pool, progress: Progress
+) -> Outcome:
     """Run one state: work, gather, receipts, publish, report; or reuse what is there."""
     run = dataclasses.replace(run, staging=run.staging / state.id)
     run.staging.mkdir()
@@ -92,7 +99,8 @@ def run_state(state: State, run: Run, settings: RunSettings, progress: Progress)
         run.staging.rmdir()
         progress.end(state.id, "reused")
         return _outcome(state, run, there.report_path, there.report, reused=True)
-    workers, read = settings.workers_for(state.id), Counter[str]()
+    workers = settings.workers_for(state.id, pool.size if pool.found else None)
+    read = Counter[str]()
     with Meter() as meter:
         progress.plan(state.id)
         reader = run.reader(state)
@@ -101,17 +109,15 @@ def run_state(state: State, run: Run, settings: RunSettings, progress: Progress)
         add_bytes(read, reader.bytes_read)
         progress.begin(len(shards))
         results = []
-        with executor(settings.engine, workers) as pool:
-            work = functools.partial(_work, state.id, run)
-            for result in in_order(pool, work, shards, 2 * workers):
-                add_bytes(read, result.bytes_read)
-                results.append(result)
-                progress.advance(result.rows)
+        for result in in_order(pool, functools.partial(_work, state.id, run), shards, workers):
+            add_bytes(read, result.bytes_read)
+            results.append(result)
+            progress.advance(result.rows)
         _gather(state, run, len(results))
         report = state.report(run, results)
         add_bytes(read, report.bytes_read)
         body = dict(report.body)
-        body |= _publish(state, run, report, workers)
+        body |= _publish(state, run, report, min(workers, len(os.sched_getaffinity(0))))
     body.setdefault("input_digests", inputs)
     body["resources"] = meter.resources(workers, FILE_ROWS, *_reading(state, run, read))
     for dataset_id, data in report.side_files.items():
@@ -119,7 +125,8 @@ def run_state(state: State, run: Run, settings: RunSettings, progress: Progress)
     path = publish_report(
         run.root, run.contracts, _report_entry(state, run), run.places, body, run.staging
     )
-    shutil.rmtree(run.staging)
+    # A worker that was given up may still write there; the run's own folder goes at its end.
+    shutil.rmtree(run.staging, ignore_errors=True)
     progress.end(state.id, "published")
     return _outcome(state, run, path, body, reused=False)
 
@@ -138,7 +145,7 @@ def _gather(state: State, run: Run, pieces: int) -> None:
             gather([run.staged(dataset_id, number) for number in range(pieces)], dataset, parts)
 
 
-def _publish(state: State, run: Run, report: Report, workers: int) -> dict[str, Any]:
+def _publish(state: State, run: Run, report: Report, threads: int) -> dict[str, Any]:
     """Publish a state's logs and datasets; return the receipts by their field in the report."""
     receipts: dict[str, Any] = {}
     for dataset_id, data in report.logs.items():
@@ -159,19 +166,19 @@ def _publish(state: State, run: Run, report: Report, workers: int) -> dict[str, 
                 entry["id"]: entry["sha256_hex"] for entry in document["sealed_inputs"]
             }
         else:
-            receipt = _publish_folder(run, dataset, workers)
+            receipt = _publish_folder(run, dataset, threads)
         receipts[field] = receipt.as_json()
     return receipts
 
 
-def _publish_folder(run: Run, dataset: Dataset, workers: int) -> Receipt:
+def _publish_folder(run: Run, dataset: Dataset, threads: int) -> Receipt:
     gathered = dataset.kind == "table" and dataset.cut == "rows"
     folder = run.parts(dataset.id) if gathered else run.staging / dataset.id
     folder.mkdir(exist_ok=True)
     assert dataset.receipt_in is not None
     report = run.root / run.contracts[dataset.receipt_in].locate(run.places)
     return publish_folder(
-        run.root, dataset, run.places, folder, workers, is_committed=report.exists()
+        run.root, dataset, run.places, folder, threads, is_committed=report.exists()
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pair
         surfaces,
         scratch,
         settings.validation_bundle,
-        str(settings.dictionary) if settings.dictionary else None,
+        os.path.abspath(settings.dictionary) if settings.dictionary else None,
         settings.merchant_summaries,
     ), pairs
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -244,12 +245,51 @@ def test_the_same_rows_have_the_same_bytes_however_they_lie_in_memory(
     assert len(written) == 1
 
 
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = load()["s4_alloc_plan"]
-    (tmp_path / "a.parquet").symlink_to("/dev/full")
+    (tmp_path / "set").mkdir()
+    monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(int=7))
+    (tmp_path / f"set-{uuid.UUID(int=7).hex}.unfinished").symlink_to("/dev/full")
     with pytest.raises(Segment1BError, match=r"a\.parquet") as caught:
-        write(tmp_path / "a.parquet", dataset, [filled(dataset, 9)])
+        write(tmp_path / "set/a.parquet", dataset, [filled(dataset, 9)])
     assert caught.value.code == "E_STORAGE_FULL"
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_two_workers_may_write_the_same_part_at_once(tmp_path: Path) -> None:
+    dataset, path = load()["s4_alloc_plan"], tmp_path / "set/a.parquet"
+    path.parent.mkdir()
+    table = filled(dataset, 9)
+    seen = []
+
+    def slowly() -> Iterator[pa.Table]:
+        yield table
+        # The other one starts later, ends earlier, and what it wrote stays readable.
+        assert not path.exists()
+        write(path, dataset, [table, table])
+        seen.append(path.read_bytes())
+        yield table
+
+    write(path, dataset, slowly())
+    assert seen == [path.read_bytes()]
+    assert pq.read_table(path).num_rows == 18
+    assert [file.name for file in tmp_path.rglob("*")] == ["set", "a.parquet"]
+
+
+def test_a_part_that_cannot_be_finished_leaves_the_one_that_is_there(tmp_path: Path) -> None:
+    dataset, path = load()["s4_alloc_plan"], tmp_path / "set/a.parquet"
+    path.parent.mkdir()
+    write(path, dataset, [filled(dataset, 9)])
+    whole = path.read_bytes()
+
+    def broken() -> Iterator[pa.Table]:
+        yield filled(dataset, 5)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        write(path, dataset, broken())
+    assert path.read_bytes() == whole
+    assert [file.name for file in tmp_path.rglob("*")] == ["set", "a.parquet"]
 
 
 def test_a_part_in_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:

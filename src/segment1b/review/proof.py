@@ -13,7 +13,6 @@ from typing import Any
 from segment1b.config import RunSettings
 from segment1b.contracts import Contracts
 from segment1b.egress.reviewed import receipted, report_id
-from segment1b.engines import Engine
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity, canonical_json
 from segment1b.pipeline import run_pipeline
@@ -21,7 +20,7 @@ from segment1b.reference.laying import SURFACES
 from segment1b.storage.durable import read_json
 
 #: How the run is made again: engine and workers.
-REPEATS: tuple[tuple[Engine, int], ...] = (("serial", 1), ("processes", 3))
+REPEATS: tuple[tuple[str, int], ...] = (("serial", 1), ("processes", 3))
 _INPUTS = (*SURFACES, "outlet_catalogue", "s3_candidate_set", "validation_bundle_1A")
 
 
@@ -77,7 +76,7 @@ def prove(published: Published) -> dict[str, Any]:
 
 
 def _repeat(
-    published: Published, engine: Engine, workers: int, folder: Path
+    published: Published, engine: str, workers: int, folder: Path
 ) -> dict[str, dict[str, Any]]:
     root = folder / "root"
     for dataset_id in _INPUTS:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,13 +75,14 @@ def write_part(
 
     The encodings are those of the dictionary. A durable file is flushed to the disk; the pieces
     that workers stage for the gather need not be, since a run that dies starts its state anew.
+    The file takes its name when it is whole, so that two workers may write the same part at once.
     """
     schema, rows = dataset.words_schema, 0
     dictionary = [name for name, how in dataset.encodings.items() if how == "DICTIONARY"]
     others = {name: how for name, how in dataset.encodings.items() if how != "DICTIONARY"}
-    with coded_os_errors(path):
+    with coded_os_errors(path), _whole(path) as unfinished:
         with pq.ParquetWriter(
-            path,
+            unfinished,
             schema,
             compression="zstd",
             version="2.6",
@@ -93,8 +97,20 @@ def write_part(
                 )
                 rows += table.num_rows
         if durable:
-            fsync_file(path)
+            fsync_file(unfinished)
     return rows
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a name to write to, beside the folder of `path`; what is whole is renamed to `path`."""
+    # In the folder itself, what a dead worker leaves behind would be published with the parts.
+    unfinished = path.parent.with_name(f"{path.parent.name}-{uuid.uuid4().hex}.unfinished")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _tight(table: pa.Table) -> pa.Table:
