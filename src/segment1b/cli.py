@@ -8,7 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from segment1b import cli_automation, cli_egress, cli_evidence, cli_reference, cli_store
+from segment1b import (
+    cli_automation,
+    cli_egress,
+    cli_evidence,
+    cli_page,
+    cli_reference,
+    cli_store,
+)
 from segment1b.errors import Segment1BError
 
 app = typer.Typer(
@@ -260,6 +267,7 @@ cli_egress.register(app)
 cli_reference.register(app)
 cli_automation.register(app)
 cli_evidence.register(app)
+cli_page.register(app)
 cli_store.register(app)
 
 

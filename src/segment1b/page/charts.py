@@ -1,0 +1,325 @@
+"""The charts of the page: for each question one figure and one sentence from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+
+#: Okabe and Ito's colours, told apart by everybody.
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+_MARGIN = {"l": 64, "r": 16, "t": 16, "b": 52}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One question with its answer.
+
+    Attributes:
+        id: of its place on the page.
+        question: what a reviewer asks.
+        sentence: the answer, from the data.
+        figure: the plotly figure as plain JSON values; empty where the data is missing.
+        table: header and rows that say the same in words and numbers.
+    """
+
+    id: str
+    question: str
+    sentence: str
+    figure: dict[str, Any]
+    table: tuple[Sequence[str], Sequence[Sequence[Any]]] = field(default=((), ()))
+
+
+def figure(traces: Sequence[Any], x: str, y: str, **layout: Any) -> dict[str, Any]:
+    """Return a figure without colours of its own for ground, text and grid: the page sets them."""
+    made = go.Figure(data=list(traces))
+    made.update_layout(
+        template="none",
+        margin=_MARGIN,
+        height=340,
+        xaxis={"title": {"text": x}, "automargin": True},
+        yaxis={"title": {"text": y}, "automargin": True},
+        showlegend=len(traces) > 1,
+        legend={"orientation": "h", "y": 1.1, "x": 0},
+    )
+    made.update_layout(**layout)
+    found: dict[str, Any] = made.to_plotly_json()
+    return found
+
+
+def conservation(required: npt.NDArray[np.int64], placed: npt.NDArray[np.int64]) -> Chart:
+    """Did every pair get its n? `required` and `placed` are sites of each pair, int64 [p]."""
+    both, often = np.unique(np.stack([required, placed]), axis=1, return_counts=True)
+    wrong = int(np.count_nonzero(required != placed))
+    total = int(required.sum())
+    sentence = (
+        f"Yes: each of the {len(required):,} pairs of merchant and country has exactly the "
+        f"outlets it asked for, {total:,} in all."
+        if not wrong
+        else f"No: {wrong:,} of {len(required):,} pairs have another number than they asked for."
+    )
+    top = max(1, int(max(required.max(initial=1), placed.max(initial=1))))
+    diagonal = go.Scatter(
+        x=[1, top],
+        y=[1, top],
+        mode="lines",
+        name="as many",
+        hoverinfo="skip",
+        line={"color": ORANGE, "width": 1, "dash": "dot"},
+    )
+    pairs = go.Scatter(
+        x=both[0].tolist(),
+        y=both[1].tolist(),
+        mode="markers",
+        name="pairs",
+        customdata=often.tolist(),
+        marker={
+            "color": BLUE,
+            "opacity": 0.7,
+            "size": np.round(6 + 4 * np.log10(often), 1).tolist(),
+        },
+        hovertemplate="asked for %{x}, placed %{y}: %{customdata} pairs<extra></extra>",
+    )
+    axes = {"type": "log"}
+    made = figure([diagonal, pairs], "outlets asked for", "outlets placed")
+    made["layout"]["xaxis"] |= axes
+    made["layout"]["yaxis"] |= axes
+    return Chart("conservation", "Did every pair get its outlets?", sentence, made)
+
+
+def evenness(sites: Mapping[str, int], tiled: int, said: Mapping[str, Any]) -> Chart:
+    """How even is the world? Lorenz curve of outlets over the countries that have tiles."""
+    counts = np.sort(np.array([*sites.values(), *[0] * max(0, tiled - len(sites))], np.int64))
+    total = max(1, int(counts.sum()))
+    x = np.linspace(0, 1, len(counts) + 1)
+    y = np.concatenate([[0.0], np.cumsum(counts) / total])
+    gini = float(1 - (y[1:] + y[:-1]).sum() / max(1, len(counts)))
+    biggest = sorted(sites, key=lambda code: (-sites[code], code))[:3]
+    names = ", ".join(f"{code} {sites[code] / total:.1%}" for code in biggest)
+    south = said.get("southern_share")
+    sentence = (
+        f"As uneven as the list and the people are: Gini {gini:.2f} over {len(counts)} countries, "
+        f"the largest shares are {names}"
+        + (f"; {south:.0%} of outlets stand south of the equator." if south is not None else ".")
+    )
+    curve = go.Scatter(
+        x=np.round(x, 4).tolist(),
+        y=np.round(y, 5).tolist(),
+        mode="lines",
+        name="outlets",
+        fill="tozeroy",
+        line={"color": BLUE, "width": 2},
+        hovertemplate="the smaller %{x:.0%} of countries have %{y:.1%} of outlets<extra></extra>",
+    )
+    even = go.Scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        name="all alike",
+        hoverinfo="skip",
+        line={"color": ORANGE, "dash": "dot", "width": 1},
+    )
+    made = figure(
+        [curve, even],
+        "countries, fewest outlets first",
+        "share of all outlets",
+    )
+    for axis in ("xaxis", "yaxis"):
+        made["layout"][axis] |= {"tickformat": ".0%", "range": [0, 1]}
+    return Chart("evenness", "How even is the world?", sentence, made)
+
+
+def collapse(quality: Mapping[str, Mapping[str, Any]], overall: float) -> Chart:
+    """Did outlets pile up? Collapse index of each country against 1."""
+    codes = sorted(quality, key=lambda code: (-quality[code]["sites"], code))
+    large = [code for code in codes if quality[code]["sites"] >= 30]
+    low = [code for code in large if quality[code]["collapse_index"] < 0.5]
+    tops = sorted(large, key=lambda code: -quality[code]["top_five_share"])[:1]
+    sentence = (
+        f"{'They pile up' if overall < 0.5 else 'No'}: over all countries the used tiles are "
+        f"{overall:.2f} times what independent draws would use; of {len(large)} countries with "
+        f"30 outlets or more, {len(low)} {'is' if len(low) == 1 else 'are'} below 0.5."
+        + "".join(
+            f" The five fullest tiles of {code} hold {quality[code]['top_five_share']:.0%} of its "
+            "outlets, the largest such share."
+            for code in tops
+        )
+    )
+    points = go.Scatter(
+        x=[quality[c]["sites"] for c in codes],
+        y=[quality[c]["collapse_index"] for c in codes],
+        text=codes,
+        customdata=[quality[c]["top_five_share"] for c in codes],
+        mode="markers",
+        marker={"color": BLUE, "size": 7, "opacity": 0.75},
+        name="countries",
+        hovertemplate="%{text}: %{x:,} outlets, index %{y:.2f}, "
+        "top five tiles %{customdata:.0%}<extra></extra>",
+    )
+    one = go.Scatter(
+        x=[1, max([2, *(quality[c]["sites"] for c in codes)])],
+        y=[1, 1],
+        mode="lines",
+        name="independent draws",
+        hoverinfo="skip",
+        line={"color": ORANGE, "dash": "dot", "width": 1},
+    )
+    made = figure([points, one], "outlets of the country", "collapse index")
+    made["layout"]["xaxis"] |= {"type": "log"}
+    made["layout"]["yaxis"] |= {"rangemode": "tozero"}
+    rows = [
+        (
+            c,
+            f"{quality[c]['sites']:,}",
+            f"{quality[c]['distinct_tiles']:,}",
+            f"{quality[c]['collapse_index']:.3f}",
+            f"{quality[c]['top_five_share']:.1%}",
+        )
+        for c in codes
+    ]
+    header = ("country", "outlets", "tiles used", "collapse index", "top five tiles")
+    return Chart("collapse", "Did outlets pile up?", sentence, made, (header, rows))
+
+
+def prior(quota: npt.NDArray[np.float64], sites: npt.NDArray[np.int64]) -> Chart:
+    """Do sites follow the prior? Quota and sites of the heaviest tiles, [t] each."""
+    error = np.abs(sites - quota)
+    order = np.argsort(-quota, kind="stable")[:3000]
+    worst = float(error.max(initial=0.0))
+    within = float((error <= 1).mean()) if len(error) else 1.0
+    sentence = (
+        f"Yes, as closely as whole outlets can: of the {len(quota):,} heaviest tiles {within:.1%} "
+        f"are within one outlet of their share of the population, and the farthest is "
+        f"{worst:.1f} away."
+    )
+    tiles = go.Scatter(
+        x=np.round(quota[order], 3).tolist(),
+        y=sites[order].tolist(),
+        mode="markers",
+        name="tiles",
+        marker={"color": BLUE, "size": 5, "opacity": 0.45},
+        hovertemplate="share %{x:.2f}, outlets %{y}<extra></extra>",
+    )
+    top = float(max(1.0, quota.max(initial=1.0)))
+    line = go.Scatter(
+        x=[0, top],
+        y=[0, top],
+        mode="lines",
+        name="as the prior",
+        hoverinfo="skip",
+        line={"color": ORANGE, "dash": "dot", "width": 1},
+    )
+    made = figure([tiles, line], "share by population (outlets)", "outlets in the tile")
+    return Chart("prior", "Do outlets follow the people?", sentence, made)
+
+
+def neighbours(said: Mapping[str, Any]) -> Chart:
+    """How far is the nearest other outlet? Quantiles of S9's sample, km."""
+    own = said.get("nearest_neighbour_km", {})
+    labels = {"p50": "half", "p90": "nine in ten", "p99": "99 in 100"}
+    names = [name for name in labels if name in own]
+    sentence = (
+        f"In a sample of the world half of the outlets have another within {own['p50']:,.0f} km, "
+        f"nine in ten within {own['p90']:,.0f} km."
+        if names
+        else "S9 has not measured it yet."
+    )
+    bars = go.Bar(
+        x=[own[name] for name in names],
+        y=[labels[name] for name in names],
+        orientation="h",
+        marker={"color": BLUE},
+        text=[f"{own[name]:,.0f} km" for name in names],
+        textposition="auto",
+        hoverinfo="skip",
+    )
+    made = figure([bars], "km to the nearest other outlet of the sample", "share of outlets")
+    return Chart("neighbours", "How far apart are they?", sentence, made)
+
+
+def draws(rng: Mapping[str, Any]) -> Chart:
+    """How many draws were rejected? Attempts until a point lay in its country."""
+    histogram = {int(k): int(v) for k, v in rng.get("attempt_histogram", {}).items()}
+    total = max(1, sum(histogram.values()))
+    first = histogram.get(1, 0) / total
+    sentence = (
+        f"{first:.1%} of the points lay in their country at the first draw; "
+        f"{total - histogram.get(1, 0):,} needed more, the slowest {max(histogram, default=0)}."
+    )
+    attempts = sorted(histogram)
+    bars = go.Bar(
+        x=[str(a) for a in attempts],
+        y=[histogram[a] for a in attempts],
+        marker={"color": BLUE},
+        hovertemplate="%{x} draws: %{y:,} outlets<extra></extra>",
+    )
+    made = figure([bars], "draws", "outlets")
+    made["layout"]["yaxis"] |= {"type": "log"}
+    made["layout"]["xaxis"] |= {"type": "category"}
+    header = ("draws", "outlets")
+    rows = [(a, f"{histogram[a]:,}") for a in attempts]
+    return Chart("draws", "How many draws were rejected?", sentence, made, (header, rows))
+
+
+def costs(reports: Mapping[str, Mapping[str, Any]]) -> Chart:
+    """What did it cost? Seconds and memory of each state."""
+    used = {state: report["resources"] for state, report in reports.items()}
+    seconds = {s: float(r["wall_clock_seconds_total"]) for s, r in used.items()}
+    memory = {s: int(r["max_worker_rss_bytes"]) / 1e6 for s, r in used.items()}
+    slowest = max(seconds, key=lambda s: seconds[s], default="")
+    sentence = (
+        f"{sum(seconds.values()):.1f} seconds in all, at most {max(memory.values()):,.0f} MB; "
+        f"{slowest.upper()} took longest."
+        if seconds
+        else "No state has run."
+    )
+    names = [state.upper() for state in seconds]
+    wall = go.Bar(
+        x=names,
+        y=[round(v, 3) for v in seconds.values()],
+        marker={"color": BLUE},
+        hovertemplate="%{x}: %{y:.2f} s<extra></extra>",
+    )
+    made = figure([wall], "state", "seconds")
+    header = ("state", "seconds", "CPU seconds", "peak MB", "workers", "rows")
+    rows = [
+        (
+            s.upper(),
+            f"{seconds[s]:.2f}",
+            f"{used[s]['cpu_seconds_total']:.2f}",
+            f"{memory[s]:,.0f}",
+            used[s]["workers_used"],
+            f"{reports[s].get('rows_emitted', reports[s].get('outlet_rows', 0)):,}",
+        )
+        for s in seconds
+    ]
+    return Chart("costs", "What did it cost?", sentence, made, (header, rows))
+
+
+def country_costs(timings: Sequence[Mapping[str, Any]]) -> Chart:
+    """Which countries took S4's time?"""
+    ranked = sorted(timings, key=lambda one: (-one["wall_seconds"], one["country_iso"]))
+    total = sum(float(one["wall_seconds"]) for one in ranked)
+    top = ranked[:20]
+    share = sum(float(one["wall_seconds"]) for one in top) / total if total else 0.0
+    sentence = (
+        f"The plan took {total:.2f} seconds over {len(ranked)} countries; the {len(top)} slowest "
+        f"took {share:.0%} of it."
+    )
+    bars = go.Bar(
+        x=[one["country_iso"] for one in top],
+        y=[one["wall_seconds"] for one in top],
+        marker={"color": BLUE},
+        hovertemplate="%{x}: %{y:.3f} s<extra></extra>",
+    )
+    made = figure([bars], "country", "seconds in S4")
+    header = ("country", "pairs", "rows", "seconds")
+    rows = [
+        (one["country_iso"], f"{one['pairs']:,}", f"{one['rows']:,}", f"{one['wall_seconds']:.4f}")
+        for one in ranked
+    ]
+    return Chart("countries", "Where did the plan's time go?", sentence, made, (header, rows))

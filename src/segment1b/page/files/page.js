@@ -1,0 +1,246 @@
+"use strict";
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const worlds = [...document.querySelectorAll("script.world")].map((s) => JSON.parse(s.textContent));
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const NEAR = 3.4; // zoom from which single outlets are drawn
+  const FEW = 4000; // and so they are from afar when the filters leave no more
+
+  const KINDS = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array, u4: Uint32Array };
+  const unpack = (text, kind) => {
+    const raw = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    return new KINDS[kind](raw.buffer);
+  };
+
+  const runs = worlds.map((world, number) => {
+    const m = world.map;
+    const run = { number, charts: world.charts, map: m, div: byId(`map-${number}`), zoom: 0.6 };
+    if (m.sites) {
+      run.sites = { every: m.sites.every, merchants: m.sites.merchants };
+      const kinds = { lon: "f4", lat: "f4", country: "u2", merchant: "u4", order: "u4", tile: "f8" };
+      for (const [name, kind] of Object.entries(kinds)) run.sites[name] = unpack(m.sites[name], kind);
+      run.bins = {};
+      for (const [name, kind] of Object.entries({ lon: "f4", lat: "f4", country: "u2", n: "u4" }))
+        run.bins[name] = unpack(m.bins[name], kind);
+    }
+    return run;
+  });
+
+  // ---- what the filters leave ------------------------------------------------
+  const chosen = { country: "", merchant: "" };
+  function select(run) {
+    const s = run.sites, at = [];
+    if (!s) return at;
+    const country = chosen.country ? run.map.countries.indexOf(chosen.country) : -1;
+    const merchant = chosen.merchant ? s.merchants.indexOf(chosen.merchant) : -1;
+    if ((chosen.country && country < 0) || (chosen.merchant && merchant < 0)) return at;
+    for (let i = 0; i < s.lon.length; i++)
+      if ((country < 0 || s.country[i] === country) && (merchant < 0 || s.merchant[i] === merchant)) at.push(i);
+    return at;
+  }
+
+  // ---- traces -----------------------------------------------------------------
+  function points(run, at) {
+    const s = run.sites, take = (name) => at.map((i) => s[name][i]);
+    return {
+      type: "scattermap", mode: "markers", name: "outlets", lon: take("lon"), lat: take("lat"),
+      customdata: at.map((i) => [s.merchants[s.merchant[i]], s.order[i], s.tile[i], run.map.countries[s.country[i]]]),
+      hovertemplate: "merchant %{customdata[0]}, outlet %{customdata[1]}<br>%{customdata[3]}, tile %{customdata[2]}<br>%{lat:.4f}, %{lon:.4f}<extra></extra>",
+      marker: { size: at.length > FEW ? 5 : 7, color: dark() ? "#f0b43c" : "#c2410c", opacity: at.length > FEW ? 0.55 : 0.8 },
+      showlegend: false,
+    };
+  }
+  function density(run) {
+    const b = run.bins, at = [];
+    const country = chosen.country ? run.map.countries.indexOf(chosen.country) : -1;
+    for (let i = 0; i < b.lon.length; i++) if (country < 0 || b.country[i] === country) at.push(i);
+    return {
+      type: "densitymap", name: "density", lon: at.map((i) => b.lon[i]), lat: at.map((i) => b.lat[i]),
+      z: at.map((i) => Math.log1p(b.n[i])), radius: 7, zmin: 0, zmax: 9, showscale: false, hoverinfo: "skip",
+      colorscale: dark()
+        ? [[0, "rgba(240,180,60,0)"], [0.15, "rgba(200,110,40,.55)"], [0.5, "rgba(240,180,60,.9)"], [1, "#fff6d5"]]
+        : [[0, "rgba(230,159,0,0)"], [0.15, "rgba(230,159,0,.55)"], [0.5, "rgba(213,94,0,.85)"], [1, "#6b1d00"]],
+    };
+  }
+  function tiles(run) {
+    const own = run.map.tiles && run.map.tiles.by_country[chosen.country];
+    if (!own || !byId("tiles").checked) return null;
+    const g = run.map.tiles.grid, ids = unpack(own.ids, g.wide ? "f8" : "u4"), level = unpack(own.level, "u1");
+    const features = [], z = [], text = [];
+    ids.forEach((id, i) => {
+      const row = Math.floor(id / g.ncols), col = id - row * g.ncols;
+      const w = g.x0 + col * g.a, e = w + g.a, n = g.y0 - row * g.b, s = n - g.b;
+      features.push({ type: "Feature", id: i, geometry: { type: "Polygon", coordinates: [[[w, s], [e, s], [e, n], [w, n], [w, s]]] }, properties: {} });
+      z.push(level[i] / 63.75 - 4);
+      text.push(String(id));
+    });
+    return {
+      type: "choroplethmap", geojson: { type: "FeatureCollection", features }, locations: features.map((f) => f.id), z, text,
+      zmin: -4, zmax: 0, colorscale: "Cividis", reversescale: !dark(), marker: { opacity: 0.72, line: { width: 0 } },
+      hovertemplate: "tile %{text}<br>10^%{z:.1f} of the heaviest<extra></extra>", showlegend: false,
+      colorbar: { title: { text: "weight, heaviest = 1", side: "right" }, tickvals: [-4, -3, -2, -1, 0], ticktext: ["1/10,000", "1/1,000", "1/100", "1/10", "1"], thickness: 10, len: 0.6, font: { color: css("--text") } },
+    };
+  }
+
+  const dark = () => document.documentElement.dataset.theme === "dark";
+  function mapLayout(run, view) {
+    const source = run.map.outlines;
+    return {
+      margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: css("--sea"), font: { color: css("--text") }, showlegend: false,
+      hoverlabel: { font: { family: "inherit" } },
+      map: {
+        style: { version: 8, sources: {}, layers: [{ id: "sea", type: "background", paint: { "background-color": css("--sea") } }] },
+        center: view.center, zoom: view.zoom,
+        layers: [
+          { sourcetype: "geojson", source, type: "fill", color: css("--land"), below: "traces" },
+          { sourcetype: "geojson", source, type: "line", color: css("--border"), line: { width: 0.6 }, below: "traces" },
+        ],
+      },
+    };
+  }
+  function box(country) {
+    const all = runs.flatMap((run) => run.map.outlines.features.filter((f) => f.id === country));
+    if (!all.length) return null;
+    // Of a country on both sides of the date line the larger side is shown.
+    let best = null;
+    for (const piece of all[0].geometry.coordinates) {
+      let [w, s, e, n] = [180, 90, -180, -90];
+      for (const [x, y] of piece[0]) { w = Math.min(w, x); e = Math.max(e, x); s = Math.min(s, y); n = Math.max(n, y); }
+      const size = (e - w) * (n - s);
+      if (!best || size > best.size) best = { size, w, s, e, n };
+    }
+    return best;
+  }
+  function home(run) {
+    const width = run.div.clientWidth || 800;
+    return { center: { lon: 10, lat: 22 }, zoom: Math.max(-0.3, Math.log2(width / 560)) };
+  }
+  function viewOf(run) {
+    const b = chosen.country && box(chosen.country);
+    if (!b) return home(run);
+    const span = Math.max(b.e - b.w, (b.n - b.s) * 1.6, 0.4);
+    const zoom = Math.min(9, Math.log2(360 / span) + Math.log2((run.div.clientWidth || 800) / 700));
+    return { center: { lon: (b.w + b.e) / 2, lat: (b.s + b.n) / 2 }, zoom };
+  }
+
+  // ---- drawing ------------------------------------------------------------------
+  function caption(run, at, near) {
+    const out = byId(`shown-${run.number}`);
+    if (!run.sites) { out.textContent = "No outlets are published."; return; }
+    const merchants = new Set(at.map((i) => run.sites.merchant[i])).size;
+    const countries = new Set(at.map((i) => run.sites.country[i])).size;
+    const n = (v) => v.toLocaleString("en");
+    const every = run.sites.every > 1 ? ` One of every ${run.sites.every} outlets is drawn one by one; the density counts all.` : "";
+    out.textContent = `${n(at.length)} outlet${at.length === 1 ? "" : "s"} of ${n(merchants)} merchant${merchants === 1 ? "" : "s"} in ${n(countries)} countr${countries === 1 ? "y" : "ies"}, drawn as ${near ? "points" : "density"}.${every}` +
+      (chosen.country && byId("tiles").checked && run.map.tiles ? ` Tiles: the heaviest ${unpack(run.map.tiles.by_country[chosen.country].level, "u1").length.toLocaleString("en")}, with ${(100 * run.map.tiles.by_country[chosen.country].share).toFixed(1)} % of the country's weight.` : "");
+  }
+  function draw(run, view) {
+    const at = select(run), traces = [];
+    run.zoom = view.zoom;
+    const near = Boolean(chosen.merchant) || at.length <= FEW || view.zoom >= NEAR;
+    run.near = near;
+    const t = tiles(run);
+    if (t) traces.push(t);
+    if (run.sites) traces.push(near ? points(run, at) : density(run));
+    if (!traces.length) traces.push({ type: "scattermap", lon: [], lat: [], showlegend: false });
+    caption(run, at, near);
+    const config = { responsive: true, displaylogo: false, scrollZoom: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] };
+    return Plotly.react(run.div, traces, mapLayout(run, view), config);
+  }
+  const viewNow = (run) => {
+    const m = run.div._fullLayout && run.div._fullLayout.map;
+    return m ? { center: { lon: m.center.lon, lat: m.center.lat }, zoom: m.zoom } : home(run);
+  };
+  let linked = false;
+  function follow(run) {
+    run.div.on("plotly_relayout", () => {
+      const view = viewNow(run);
+      const near = Boolean(chosen.merchant) || select(run).length <= FEW || view.zoom >= NEAR;
+      if (near !== run.near) draw(run, view);
+      if (runs.length < 2 || linked) return;
+      linked = true;
+      Promise.all(runs.filter((other) => other !== run).map((other) => draw(other, view))).finally(() => { linked = false; });
+    });
+  }
+
+  function axisColours() {
+    const axis = { gridcolor: css("--line"), zerolinecolor: css("--line"), linecolor: css("--border"), tickcolor: css("--border") };
+    return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--text"), family: "system-ui, sans-serif", size: 13 }, axis };
+  }
+  const blue = () => (dark() ? "#56B4E9" : "#0072B2");
+  function chart(div) {
+    const source = runs[Number(div.dataset.run)].charts[div.dataset.chart];
+    const { axis, ...colours } = axisColours();
+    const layout = structuredClone({ ...source.layout, ...colours });
+    for (const name of ["xaxis", "yaxis"]) layout[name] = { ...layout[name], ...axis };
+    const data = structuredClone(source.data);
+    for (const trace of data)
+      for (const part of [trace.marker, trace.line]) if (part && part.color === "#0072B2") part.color = blue();
+    return Plotly.react(div, data, layout, { responsive: true, displayModeBar: false });
+  }
+
+  const drawAll = (viewFor) => Promise.all(runs.map((run) => draw(run, viewFor(run))));
+  function theme(name) {
+    document.documentElement.dataset.theme = name;
+    byId("theme").textContent = name === "dark" ? "Light" : "Dark";
+    byId("theme").setAttribute("aria-pressed", String(name === "dark"));
+  }
+
+  // ---- controls --------------------------------------------------------------------
+  const countries = [...new Set(runs.flatMap((run) => run.map.countries))].sort();
+  let names = null;
+  try { names = new Intl.DisplayNames(["en"], { type: "region" }); } catch { names = null; }
+  const total = (code) => Math.max(...runs.map((run) => run.map.sites_by_country[code] || 0));
+  for (const code of countries) {
+    const option = document.createElement("option");
+    option.value = code;
+    let label = code;
+    try { label = (names && names.of(code)) || code; } catch { label = code; }
+    option.textContent = `${code}${label === code ? "" : " " + label} (${total(code).toLocaleString("en")})`;
+    byId("country").append(option);
+  }
+  const merchants = runs[0].sites ? runs[0].sites.merchants : [];
+  if (merchants.length <= 5000)
+    for (const merchant of merchants) {
+      const option = document.createElement("option");
+      option.value = merchant;
+      byId("merchants").append(option);
+    }
+  const known = (merchant) => runs.some((run) => run.sites && run.sites.merchants.includes(merchant));
+  byId("country").addEventListener("change", (event) => {
+    chosen.country = event.target.value;
+    byId("tiles").checked = Boolean(chosen.country) && byId("tiles").checked;
+    drawAll(viewOf);
+  });
+  byId("merchant").addEventListener("input", (event) => {
+    const merchant = event.target.value.trim();
+    event.target.setAttribute("aria-invalid", String(Boolean(merchant) && !known(merchant)));
+    chosen.merchant = merchant;
+    if (!merchant || known(merchant)) drawAll(viewNow);
+  });
+  byId("tiles").addEventListener("change", () => {
+    if (byId("tiles").checked && !chosen.country) {
+      chosen.country = countries.reduce((best, code) => (total(code) > total(best) ? code : best), countries[0]);
+      byId("country").value = chosen.country;
+      drawAll(viewOf);
+    } else drawAll(viewNow);
+  });
+  byId("reset").addEventListener("click", () => {
+    chosen.country = chosen.merchant = "";
+    byId("country").value = byId("merchant").value = "";
+    byId("tiles").checked = false;
+    drawAll(home);
+  });
+  byId("theme").addEventListener("click", () => {
+    theme(dark() ? "light" : "dark");
+    drawAll(viewNow);
+    document.querySelectorAll(".chart").forEach(chart);
+  });
+
+  theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  const charts = [...document.querySelectorAll(".chart")].map(chart);
+  Promise.all([drawAll(home), ...charts]).then(() => {
+    runs.forEach(follow);
+    document.documentElement.dataset.ready = "yes";
+  });
+})();

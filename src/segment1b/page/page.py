@@ -1,0 +1,263 @@
+"""The page of one run, or of two side by side, as one HTML file without outside parts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from segment1b import __version__
+from segment1b.contracts import Contracts
+from segment1b.geo.countries import read_countries
+from segment1b.geo.grid import Grid, read_grid
+from segment1b.identity import Identity
+from segment1b.page import charts, payload
+from segment1b.page.outlines import outlines
+from segment1b.page.published import STATES, World, open_tables, read_world
+from segment1b.storage.durable import replace_bytes
+
+_TABLES = ("s3_requirements", "s4_alloc_plan", "s7_site_synthesis", "tile_weights")
+#: Where plotly's map makes its worker's URL, and where it asks whether that is a foreign one.
+_WORKER = re.compile(r'URL\.createObjectURL\(new Blob\(\[(\w+)\],\{type:"text/javascript"\}\)\)\)\)')
+_FOREIGN = re.compile(r"return new URL\((?P<url>\w+),(\w+)\.href\)\.origin!==\2\.origin")
+_WHAT = {
+    "s0": "gate",
+    "s1": "tiles",
+    "s2": "weights",
+    "s3": "requirements",
+    "s4": "plan",
+    "s5": "assignment",
+    "s6": "points",
+    "s7": "synthesis",
+    "s8": "locations",
+    "s9": "proof",
+}
+
+
+def write_page(root: Path, known: Contracts, identity: Identity, out: Path) -> Path:
+    """Write the page of one run; the same root gives the same bytes.
+
+    Args:
+        root: a data root, with as many states as there are.
+        known: dictionary and schemas.
+        identity: which run.
+        out: the HTML file; replaced when it is there.
+
+    Returns:
+        The file.
+
+    Raises:
+        Segment1BError: E_DATA_ROOT_UNUSABLE or E_STORAGE_FULL for the file.
+    """
+    return _write(out, [run_of(read_world(root, known, identity))])
+
+
+def write_comparison(
+    first: tuple[Path, Contracts, Identity], second: tuple[Path, Contracts, Identity], out: Path
+) -> Path:
+    """Write the page of two runs side by side; see `write_page`."""
+    return _write(out, [run_of(read_world(*one)) for one in (first, second)])
+
+
+def _write(out: Path, runs: list[dict[str, Any]]) -> Path:
+    replace_bytes(out, render(runs).encode(), _existing(out.parent))
+    return out
+
+
+def _existing(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def render(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return the HTML of one run or two."""
+    from plotly.offline import get_plotlyjs
+
+    folder = resources.files("segment1b.page") / "files"
+    text = {name: (folder / name).read_text() for name in ("page.css", "page.js")}
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["script_json"] = _script_json
+    environment.globals["dict_of"] = lambda made: {one.id: one.figure for one in made}
+    template = environment.from_string((folder / "page.html.jinja").read_text())
+    return template.render(
+        runs=runs,
+        css=Markup(text["page.css"]),
+        js=Markup(text["page.js"]),
+        plotly=Markup(_library(get_plotlyjs())),
+        version=__version__,
+    )
+
+
+def _library(text: str) -> str:
+    """Return plotly's JavaScript, fit to be inlined in a file that is opened from the disk.
+
+    Its map starts a worker from a blob, as a module. Browsers let a page from the disk start none
+    but one from a data URL, and the map would stay empty.
+    """
+    text = _WORKER.sub(r'"data:text/javascript;charset=utf-8,"+encodeURIComponent(\1)))', text)
+    text = _FOREIGN.sub(r'\g<0>&&!\g<url>.startsWith("data:")', text)
+    # No part of the library may end the script element that holds it.
+    return text.replace("</script", "<\\/script")
+
+
+def _script_json(value: Any) -> Markup:
+    """Return JSON that can stand in a script element whatever texts it holds."""
+    text = json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def run_of(world: World) -> dict[str, Any]:
+    """Return all that the template and the script need of one run."""
+    database = open_tables(world, _TABLES)
+    views = {
+        row[0]
+        for row in database.execute(
+            "SELECT view_name FROM duckdb_views() WHERE NOT internal"
+        ).fetchall()
+    }
+    s7, s4 = world.reports.get("s7", {}), world.reports.get("s4", {})
+    sites = {code: int(own["sites"]) for code, own in s7.get("by_country", {}).items()}
+    codes = sorted(set(sites) | set(world.reports.get("s1", {}).get("by_country", {})))
+    places = {code: number for number, code in enumerate(codes)}
+    shapes = read_countries(world.path("world_countries"))
+    found: dict[str, Any] = {
+        "head": _head(world, sites, s4),
+        "chain": _chain(world),
+        "checks": [{"check": name, **own} for name, own in sorted(world.checks.items())],
+        "charts": [],
+        "map": {"countries": codes, "outlines": outlines(shapes), "sites_by_country": sites},
+    }
+    if "s7_site_synthesis" in views:
+        found["map"]["sites"] = payload.sites_of(database, sum(sites.values()), places)
+        found["map"]["bins"] = payload.bins_of(database, places)
+    heavy: dict[str, Any] = {}
+    if "tile_weights" in views:
+        heavy = _heaviest(database)
+        scale = 10 ** int(world.policy["prep"]["dp"])
+        grid = read_grid(world.path("population_raster_2025"))
+        found["map"]["tiles"] = payload.tiles_of(heavy, grid, scale)
+    found["charts"] = _charts(world, database, views, sites, heavy)
+    return found
+
+
+def _heaviest(database: Any) -> dict[str, tuple[Any, Any]]:
+    rows = database.execute(
+        "SELECT country_iso, arg_max(tile_id, weight_fp, ?) AS ids, max(weight_fp, ?) AS weights "
+        "FROM tile_weights WHERE weight_fp > 0 GROUP BY country_iso ORDER BY country_iso",
+        [payload.TILES_MOST, payload.TILES_MOST],
+    ).fetchall()
+    found = {}
+    for code, ids, weights in rows:
+        order = np.lexsort((np.array(ids, np.uint64), -np.array(weights, np.int64)))
+        found[code] = (np.array(ids, np.uint64)[order], np.array(weights, np.int64)[order])
+    return found
+
+
+def _charts(
+    world: World, database: Any, views: set[str], sites: dict[str, int], heavy: dict[str, Any]
+) -> list[charts.Chart]:
+    reports = world.reports
+    made = []
+    if {"s3_requirements", "s7_site_synthesis"} <= views:
+        made.append(charts.conservation(*_pairs(database)))
+    if sites:
+        tiled = len(reports["s1"]["by_country"]) if "s1" in reports else len(sites)
+        made.append(charts.evenness(sites, tiled, world.realism))
+    if "s4" in reports:
+        quality = reports["s4"]["quality_by_country"]
+        made.append(charts.collapse(quality, float(reports["s4"]["collapse_index"])))
+    if {"s4_alloc_plan", "tile_weights"} <= views:
+        made.append(charts.prior(*_followed(world, database, heavy)))
+    if world.realism:
+        made.append(charts.neighbours(world.realism))
+    if "s6" in reports:
+        made.append(charts.draws(reports["s6"]["rng"]))
+    if reports:
+        made.append(charts.costs(reports))
+    if "s4" in reports:
+        made.append(charts.country_costs(reports["s4"]["country_timings"]))
+    return made
+
+
+def _pairs(database: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    rows = database.execute(
+        "SELECT coalesce(r.n_sites, 0) AS required, coalesce(p.n, 0) AS placed "
+        "FROM s3_requirements AS r FULL JOIN (SELECT merchant_id, legal_country_iso, count(*) AS n "
+        "FROM s7_site_synthesis GROUP BY ALL) AS p USING (merchant_id, legal_country_iso)"
+    ).fetchnumpy()
+    return np.asarray(rows["required"], np.int64), np.asarray(rows["placed"], np.int64)
+
+
+def _followed(
+    world: World, database: Any, heavy: dict[str, Any]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return quota and sites of the heaviest tiles of the countries with outlets."""
+    totals = {c: int(q["sites"]) for c, q in world.reports["s4"]["quality_by_country"].items()}
+    scale = 10 ** int(world.policy["prep"]["dp"])
+    rows = database.execute(
+        "SELECT legal_country_iso AS code, tile_id, sum(n_sites_tile)::BIGINT AS n "
+        "FROM s4_alloc_plan GROUP BY ALL ORDER BY code, tile_id"
+    ).fetchnumpy()
+    codes, starts = np.unique(np.asarray(rows["code"], "U2"), return_index=True)
+    ends = np.append(starts[1:], len(rows["code"]))
+    quota, sites = [np.empty(0)], [np.empty(0, np.int64)]
+    for code, low, high in zip(codes, starts, ends, strict=True):
+        ids, weights = heavy.get(str(code), (np.empty(0, np.uint64), np.empty(0, np.int64)))
+        used, n = np.asarray(rows["tile_id"])[low:high], np.asarray(rows["n"])[low:high]
+        at = np.minimum(np.searchsorted(used, ids), len(used) - 1)
+        sites.append(np.where(used[at] == ids, n[at], 0).astype(np.int64))
+        quota.append(weights / scale * totals[str(code)])
+    return np.concatenate(quota), np.concatenate(sites)
+
+
+def _head(world: World, sites: Mapping[str, int], s4: Mapping[str, Any]) -> dict[str, Any]:
+    s9, s3 = world.reports.get("s9", {}), world.reports.get("s3", {})
+    proven = not world.unproven
+    return {
+        "verdict": "proven" if proven else "not proven",
+        "proven": proven,
+        "why": world.unproven,
+        "flag": s9.get("flag_sha256_hex", ""),
+        "identity": {name: str(value) for name, value in world.identity.tokens.items()},
+        "law": world.policy.get("allocation", {}).get("law", "unknown"),
+        "outlets": sum(sites.values()),
+        "merchants": s3.get("merchants_total", 0),
+        "countries": len(sites),
+        "pairs": s4.get("pairs_total", 0),
+        "collapse": s4.get("collapse_index"),
+        "missing": [state.upper() for state in STATES if state not in world.reports],
+        "failures": sum(1 for own in world.checks.values() if own["failures"]),
+        "checks": len(world.checks),
+    }
+
+
+def _chain(world: World) -> list[dict[str, Any]]:
+    """Return, state by state, what it read and wrote, by the first digits of each digest."""
+    chain = []
+    for state, report in world.reports.items():
+        written = [
+            {
+                "name": value["partition_path"].split("/")[-1] if not name else name,
+                "path": value["partition_path"],
+                "digest": value["content_sha256_hex"],
+            }
+            for name, value in report.items()
+            if isinstance(value, dict) and "content_sha256_hex" in value
+        ]
+        read = [{"name": n, "digest": d} for n, d in report.get("input_digests", {}).items()]
+        chain.append(
+            {"state": state.upper(), "what": _WHAT[state], "read": read, "written": written}
+        )
+    return chain

@@ -1,0 +1,108 @@
+"""What the map of the page draws: sites, bins of sites and the heaviest tiles, as packed arrays."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from segment1b.geo.grid import Grid
+
+#: Sites that are embedded one by one; of more, every k-th.
+SITES_MOST = 60_000
+#: Tiles of a country that are embedded, the heaviest.
+TILES_MOST = 1_500
+_BIN_DEG = 0.5
+
+
+def sites_of(database: duckdb.DuckDBPyConnection, total: int, places: dict[str, int]) -> Any:
+    """Return the sites that the page shows one by one.
+
+    Args:
+        database: with s7_site_synthesis.
+        total: how many sites there are.
+        places: number of each country.
+
+    Returns:
+        every: one of how many is shown; packed lon, lat (float32), country (uint16), merchant
+        (uint32, place in `merchants`), order (uint32) and tile (float64); merchants as text.
+    """
+    every = max(1, -(-total // SITES_MOST))
+    rows = database.execute(
+        "SELECT lon_deg, lat_deg, legal_country_iso, merchant_id, site_order, tile_id "
+        "FROM s7_site_synthesis WHERE row_number % ? = 0 ORDER BY row_number",
+        [every],
+    ).fetchnumpy()
+    merchants, which = np.unique(rows["merchant_id"], return_inverse=True)
+    return {
+        "every": every,
+        "lon": packed(rows["lon_deg"], np.float32),
+        "lat": packed(rows["lat_deg"], np.float32),
+        "country": packed(numbers(rows["legal_country_iso"], places), np.uint16),
+        "merchant": packed(which, np.uint32),
+        "order": packed(rows["site_order"], np.uint32),
+        "tile": packed(rows["tile_id"], np.float64),
+        "merchants": [str(merchant) for merchant in merchants],
+    }
+
+
+def bins_of(database: duckdb.DuckDBPyConnection, places: dict[str, int]) -> dict[str, Any]:
+    """Return all sites counted in bins of half a degree and countries: the view from afar."""
+    rows = database.execute(
+        f"SELECT floor(lon_deg / {_BIN_DEG}) AS x, floor(lat_deg / {_BIN_DEG}) AS y, "  # noqa: S608
+        "legal_country_iso AS code, count(*) AS n FROM s7_site_synthesis "
+        "GROUP BY x, y, code ORDER BY x, y, code"
+    ).fetchnumpy()
+    return {
+        "lon": packed((rows["x"] + 0.5) * _BIN_DEG, np.float32),
+        "lat": packed((rows["y"] + 0.5) * _BIN_DEG, np.float32),
+        "country": packed(numbers(rows["code"], places), np.uint16),
+        "n": packed(rows["n"], np.uint32),
+    }
+
+
+def tiles_of(
+    heaviest: dict[str, tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]],
+    grid: Grid,
+    scale: int,
+) -> dict[str, Any]:
+    """Return the heaviest tiles by country, and the grid by which the page finds their corners.
+
+    Weights are packed as logarithms in a byte, which is what their colour needs.
+    """
+    found = {}
+    wide = grid.nrows * grid.ncols > 1 << 32
+    for code, (ids, weights) in heaviest.items():
+        share = weights / max(1, int(weights.max()))
+        level = np.rint(255 + np.log10(np.maximum(share, 1e-4)) * 63.75)
+        found[code] = {
+            "ids": packed(ids, np.float64 if wide else np.uint32),
+            "level": packed(np.clip(level, 0, 255), np.uint8),
+            "share": round(int(weights.sum()) / scale, 4),
+        }
+    return {
+        "grid": {
+            "x0": grid.x0,
+            "y0": grid.y0,
+            "a": grid.a,
+            "b": grid.b,
+            "ncols": grid.ncols,
+            "wide": wide,
+        },
+        "by_country": found,
+    }
+
+
+def packed(values: Any, kind: Any) -> str:
+    """Return numbers as base64 over little-endian bytes of that type."""
+    array = np.ascontiguousarray(np.asarray(values).astype(kind))
+    return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode()
+
+
+def numbers(codes: Any, places: dict[str, int]) -> npt.NDArray[np.int64]:
+    """Return the number of each country code."""
+    names, which = np.unique(np.asarray(codes, dtype="U2"), return_inverse=True)
+    return np.array([places[str(name)] for name in names], np.int64)[which]

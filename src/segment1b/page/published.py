@@ -1,0 +1,113 @@
+"""What the page reads: reports, the verdict, and tables by way of a database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from segment1b.contracts import Contracts
+from segment1b.egress.gate import proven_paths
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
+from segment1b.storage.durable import read_json
+from segment1b.storage.reader import committed
+from segment1b.storage.working_copy import fetch
+
+STATES = tuple(f"s{number}" for number in range(10))
+
+
+@dataclass(frozen=True)
+class World:
+    """One identity of a data root, as far as it is published.
+
+    Attributes:
+        root: the data root.
+        contracts: dictionary and schemas.
+        identity: seed, manifest_fingerprint, parameter_hash.
+        policy: the policy in force; empty when the root names none.
+        reports: run reports by state, of the states that have one.
+        unproven: why the locations are not proven; empty when the flag opens them.
+        checks: the acceptance checks of S9 by name; empty without a bundle.
+        realism: S9's figures of how the planet looks; empty without a bundle.
+    """
+
+    root: Path
+    contracts: Contracts
+    identity: Identity
+    policy: dict[str, Any]
+    reports: dict[str, dict[str, Any]]
+    unproven: str
+    checks: dict[str, dict[str, Any]]
+    realism: dict[str, Any]
+
+    def path(self, dataset_id: str) -> Path:
+        """Return where a dataset lies at this identity."""
+        return self.root / self.contracts[dataset_id].locate(self.identity.places)
+
+    def parts(self, dataset_id: str) -> list[Path]:
+        """Return the files of a committed table; none when it is not published."""
+        dataset = self.contracts[dataset_id]
+        fetch(self.root, [dataset.locate(self.identity.places)])
+        found = committed(self.root, self.contracts, dataset, self.identity.places)
+        return found.paths if found else []
+
+
+def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
+    """Return what a data root has published at one identity; what is missing is left empty.
+
+    Args:
+        root: the data root.
+        contracts: dictionary and schemas.
+        identity: which run.
+    """
+    reports = {}
+    for state in STATES:
+        path = root / contracts[f"{state}_run_report"].locate(identity.places)
+        if path.exists():
+            reports[state] = read_json(path)
+    try:
+        proven_paths(root, contracts, identity.places)
+        unproven = ""
+    except Segment1BError as error:
+        unproven = f"{error.code}: {error.message}"
+    bundle = root / contracts["validation_bundle_1B"].locate(identity.places)
+    policy = root / contracts["parameter_policy_1B"].locate(identity.places)
+    return World(
+        root,
+        contracts,
+        identity,
+        read_json(policy)["policy"] if policy.exists() else {},
+        reports,
+        unproven,
+        _in_bundle(bundle / "s9_summary.json").get("checks", {}),
+        _in_bundle(bundle / "realism.json"),
+    )
+
+
+def _in_bundle(path: Path) -> dict[str, Any]:
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def open_tables(world: World, dataset_ids: Sequence[str]) -> duckdb.DuckDBPyConnection:
+    """Return a database with a view over each published table among those named.
+
+    Every view has `row_number`, the row's number in written order, from 0.
+    """
+    database = duckdb.connect()
+    for name, value in {"threads": "2", "memory_limit": "'2GB'", "TimeZone": "'UTC'"}.items():
+        database.execute(f"SET {name} = {value}")
+    database.execute("SET autoinstall_known_extensions = false")
+    for dataset_id in dataset_ids:
+        paths = world.parts(dataset_id)
+        if paths:
+            database.execute(
+                f"CREATE VIEW {dataset_id} AS SELECT *, "  # noqa: S608 - names of the contracts
+                f"file_index * 1048576::BIGINT + file_row_number AS row_number "
+                f"FROM read_parquet({[str(path) for path in paths]!r}, "
+                "hive_partitioning = false, file_row_number = true)"
+            )
+    return database
