@@ -58,5 +58,7 @@ def _ring(ring: Any) -> list[list[float]]:
     keep = np.ones(len(points), bool)
     keep[1:] = (points[1:] != points[:-1]).any(axis=1)
     kept = points[keep]
-    # Two hundredths of a degree may swallow an islet: then its corners stay as they were.
-    return (kept if len(kept) >= 4 else np.round(shapely.get_coordinates(ring), 4)).tolist()
+    # Rounding may swallow an islet: then its corners stay as they were.
+    light = kept if len(kept) >= 4 else np.round(shapely.get_coordinates(ring), 4)
+    found: list[list[float]] = light.tolist()
+    return found

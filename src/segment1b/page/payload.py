@@ -57,8 +57,8 @@ def bins_of(database: duckdb.DuckDBPyConnection, places: dict[str, int]) -> dict
         "GROUP BY x, y, code ORDER BY x, y, code"
     ).fetchnumpy()
     return {
-        "lon": packed((rows["x"] + 0.5) * _BIN_DEG, np.float32),
-        "lat": packed((rows["y"] + 0.5) * _BIN_DEG, np.float32),
+        "lon": packed((np.asarray(rows["x"]) + 0.5) * _BIN_DEG, np.float32),
+        "lat": packed((np.asarray(rows["y"]) + 0.5) * _BIN_DEG, np.float32),
         "country": packed(numbers(rows["code"], places), np.uint16),
         "n": packed(rows["n"], np.uint32),
     }

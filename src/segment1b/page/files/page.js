@@ -14,7 +14,7 @@
 
   const runs = worlds.map((world, number) => {
     const m = world.map;
-    const run = { number, charts: world.charts, map: m, div: byId(`map-${number}`), zoom: 0.6 };
+    const run = { number, charts: world.charts, map: m, div: byId(`map-${number}`), fresh: true };
     if (m.sites) {
       run.sites = { every: m.sites.every, merchants: m.sites.merchants };
       const kinds = { lon: "f4", lat: "f4", country: "u2", merchant: "u4", order: "u4", tile: "f8" };
@@ -46,7 +46,7 @@
       type: "scattermap", mode: "markers", name: "outlets", lon: take("lon"), lat: take("lat"),
       customdata: at.map((i) => [s.merchants[s.merchant[i]], s.order[i], s.tile[i], run.map.countries[s.country[i]]]),
       hovertemplate: "merchant %{customdata[0]}, outlet %{customdata[1]}<br>%{customdata[3]}, tile %{customdata[2]}<br>%{lat:.4f}, %{lon:.4f}<extra></extra>",
-      marker: { size: at.length > FEW ? 5 : 7, color: dark() ? "#f0b43c" : "#c2410c", opacity: at.length > FEW ? 0.55 : 0.8 },
+      marker: { size: byId("tiles").checked ? 4 : at.length > FEW ? 5 : 7, color: dark() ? "#f0b43c" : "#c2410c", opacity: at.length > FEW ? 0.55 : 0.8 },
       showlegend: false,
     };
   }
@@ -76,12 +76,19 @@
     });
     return {
       type: "choroplethmap", geojson: { type: "FeatureCollection", features }, locations: features.map((f) => f.id), z, text,
-      zmin: -4, zmax: 0, colorscale: "Cividis", reversescale: !dark(), marker: { opacity: 0.72, line: { width: 0 } },
+      zmin: -4, zmax: 0, colorscale: dark() ? [[0, "#17372f"], [1, "#a5f3d8"]] : [[0, "#d5ece4"], [1, "#00463a"]], marker: { opacity: 0.8, line: { width: 0 } },
       hovertemplate: "tile %{text}<br>10^%{z:.1f} of the heaviest<extra></extra>", showlegend: false,
-      colorbar: { title: { text: "weight, heaviest = 1", side: "right" }, tickvals: [-4, -3, -2, -1, 0], ticktext: ["1/10,000", "1/1,000", "1/100", "1/10", "1"], thickness: 10, len: 0.6, font: { color: css("--text") } },
+      colorbar: { title: { text: "weight, heaviest = 1", side: "right" }, tickvals: [-4, -3, -2, -1, 0], ticktext: ["1/10,000", "1/1,000", "1/100", "1/10", "1"], thickness: 10, len: 0.6, x: 0.99, xanchor: "right", bgcolor: css("--card"), font: { color: css("--text") } },
     };
   }
 
+  // The same object as long as the theme is the same: another one makes the map load anew.
+  const seas = {};
+  function sea() {
+    const name = dark() ? "dark" : "light";
+    seas[name] ??= { id: name, version: 8, sources: {}, layers: [{ id: "sea", type: "background", paint: { "background-color": css("--sea") } }] };
+    return seas[name];
+  }
   const dark = () => document.documentElement.dataset.theme === "dark";
   function mapLayout(run, view) {
     const source = run.map.outlines;
@@ -89,7 +96,7 @@
       margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: css("--sea"), font: { color: css("--text") }, showlegend: false,
       hoverlabel: { font: { family: "inherit" } },
       map: {
-        style: { version: 8, sources: {}, layers: [{ id: "sea", type: "background", paint: { "background-color": css("--sea") } }] },
+        style: sea(),
         center: view.center, zoom: view.zoom,
         layers: [
           { sourcetype: "geojson", source, type: "fill", color: css("--land"), below: "traces" },
@@ -115,12 +122,16 @@
     const width = run.div.clientWidth || 800;
     return { center: { lon: 10, lat: 22 }, zoom: Math.max(-0.3, Math.log2(width / 560)) };
   }
+  const mercator = (lat) => Math.log(Math.tan(Math.PI / 4 + (lat * Math.PI) / 360));
   function viewOf(run) {
     const b = chosen.country && box(chosen.country);
     if (!b) return home(run);
-    const span = Math.max(b.e - b.w, (b.n - b.s) * 1.6, 0.4);
-    const zoom = Math.min(9, Math.log2(360 / span) + Math.log2((run.div.clientWidth || 800) / 700));
-    return { center: { lon: (b.w + b.e) / 2, lat: (b.s + b.n) / 2 }, zoom };
+    // At zoom 0 the world is 512 pixels wide and, between the 85th parallels, as high.
+    const north = mercator(Math.min(b.n, 84)), south = mercator(Math.max(b.s, -84));
+    const wide = Math.log2(((run.div.clientWidth || 800) * 360) / (512 * Math.max(b.e - b.w, 0.3)));
+    const high = Math.log2(((run.div.clientHeight || 500) * 2 * Math.PI) / (512 * Math.max(north - south, 0.005)));
+    const lat = (2 * Math.atan(Math.exp((north + south) / 2)) - Math.PI / 2) * (180 / Math.PI);
+    return { center: { lon: (b.w + b.e) / 2, lat }, zoom: Math.min(9, wide, high) - 0.25 };
   }
 
   // ---- drawing ------------------------------------------------------------------
@@ -134,9 +145,18 @@
     out.textContent = `${n(at.length)} outlet${at.length === 1 ? "" : "s"} of ${n(merchants)} merchant${merchants === 1 ? "" : "s"} in ${n(countries)} countr${countries === 1 ? "y" : "ies"}, drawn as ${near ? "points" : "density"}.${every}` +
       (chosen.country && byId("tiles").checked && run.map.tiles ? ` Tiles: the heaviest ${unpack(run.map.tiles.by_country[chosen.country].level, "u1").length.toLocaleString("en")}, with ${(100 * run.map.tiles.by_country[chosen.country].share).toFixed(1)} % of the country's weight.` : "");
   }
+  // One drawing of a map after the other: the library takes no new one before the last has ended.
   function draw(run, view) {
+    run.wanted = view;
+    run.drawing = (run.drawing || Promise.resolve()).then(() => {
+      const next = run.wanted;
+      run.wanted = null;
+      return next ? drawNow(run, next) : undefined;
+    });
+    return run.drawing;
+  }
+  function drawNow(run, view) {
     const at = select(run), traces = [];
-    run.zoom = view.zoom;
     const near = Boolean(chosen.merchant) || at.length <= FEW || view.zoom >= NEAR;
     run.near = near;
     const t = tiles(run);
@@ -145,9 +165,13 @@
     if (!traces.length) traces.push({ type: "scattermap", lon: [], lat: [], showlegend: false });
     caption(run, at, near);
     const config = { responsive: true, displaylogo: false, scrollZoom: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] };
-    return Plotly.react(run.div, traces, mapLayout(run, view), config);
+    if (!run.fresh) return Plotly.react(run.div, traces, mapLayout(run, view), config);
+    run.fresh = false;
+    Plotly.purge(run.div);
+    return Plotly.newPlot(run.div, traces, mapLayout(run, view), config).then(() => follow(run));
   }
   const viewNow = (run) => {
+    if (run.wanted) return run.wanted;
     const m = run.div._fullLayout && run.div._fullLayout.map;
     return m ? { center: { lon: m.center.lon, lat: m.center.lat }, zoom: m.zoom } : home(run);
   };
@@ -232,15 +256,17 @@
     drawAll(home);
   });
   byId("theme").addEventListener("click", () => {
+    const views = runs.map(viewNow);
     theme(dark() ? "light" : "dark");
-    drawAll(viewNow);
+    // A map keeps the ground it was made on: another one takes its place.
+    runs.forEach((run) => { run.fresh = true; });
+    drawAll((run) => views[run.number]);
     document.querySelectorAll(".chart").forEach(chart);
   });
 
   theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   const charts = [...document.querySelectorAll(".chart")].map(chart);
   Promise.all([drawAll(home), ...charts]).then(() => {
-    runs.forEach(follow);
     document.documentElement.dataset.ready = "yes";
   });
 })();

@@ -1,0 +1,211 @@
+"""The page in a real browser, as somebody meets it who opens the file."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from playwright.sync_api import Page
+from typer.testing import CliRunner
+
+from segment1b import contracts
+from segment1b.cli import app
+from segment1b.identity import Identity
+from segment1b.outcome import RunResult
+from segment1b.page.page import write_page
+
+Visit = Callable[..., Page]
+MEGABYTE = 1_000_000
+
+
+def pixels(page: Page, selector: str) -> np.ndarray:
+    """Return a screenshot of an element, int16 [height, width, 3]."""
+    picture = imread(io.BytesIO(page.locator(selector).screenshot()), format="png")
+    return np.rint(picture[..., :3] * 255).astype(np.int16)
+
+
+def like(picture: np.ndarray, colour: tuple[int, int, int], within: int = 12) -> int:
+    """Count the pixels near a colour."""
+    return int((np.abs(picture - np.array(colour)).max(axis=2) <= within).sum())
+
+
+def settle(page: Page) -> None:
+    """Wait until the map has drawn what the filters leave."""
+    page.wait_for_function(
+        "() => { const m = document.getElementById('map-0')._fullLayout.map._subplot.map;"
+        " return m.loaded() && !m.isMoving(); }"
+    )
+    page.wait_for_timeout(600)
+
+
+def shown(page: Page) -> str:
+    """Return what the line below the map says."""
+    return page.locator("#shown-0").inner_text()
+
+
+def test_the_map_shows_land_sea_outlines_and_outlets(report: Path, visit: Visit) -> None:
+    page = visit(report)
+    settle(page)
+    picture = pixels(page, "#map-0")
+    total = picture.shape[0] * picture.shape[1]
+    assert like(picture, (0xE9, 0xEF, 0xF2)) > 0.2 * total, "sea"
+    assert like(picture, (0xFB, 0xFB, 0xF8)) > 0.1 * total, "land"
+    dense = (picture[..., 0] - picture[..., 2] > 80).sum()
+    assert dense > 0.02 * total, "density of outlets"
+    assert "59,701 outlets of 3,000 merchants in 246 countries, drawn as density" in shown(page)
+
+
+def test_a_country_is_zoomed_to_and_its_outlets_are_points(report: Path, visit: Visit) -> None:
+    page = visit(report)
+    settle(page)
+    before = pixels(page, "#map-0")
+    page.select_option("#country", "NG")
+    settle(page)
+    assert shown(page).startswith("3,372 outlets of ")
+    assert "in 1 country, drawn as points" in shown(page)
+    after = pixels(page, "#map-0")
+    assert (np.abs(after - before).max(axis=2) > 30).mean() > 0.1
+    assert like(after, (0xC2, 0x41, 0x0C), 60) > 500, "points"
+    page.check("#tiles")
+    settle(page)
+    assert "Tiles: the heaviest 1,500, with" in shown(page)
+    tiles = pixels(page, "#map-0")
+    assert (tiles[..., 1] - tiles[..., 0] > 25).mean() > 0.02, "tiles in green"
+
+
+def test_a_merchant_is_found_and_everything_comes_back(report: Path, visit: Visit) -> None:
+    page = visit(report)
+    page.fill("#merchant", "259")
+    settle(page)
+    assert "of 1 merchant in" in shown(page)
+    page.fill("#merchant", "no such merchant")
+    assert page.locator("#merchant").get_attribute("aria-invalid") == "true"
+    page.click("#reset")
+    settle(page)
+    assert shown(page).startswith("59,701 outlets")
+
+
+def test_near_by_density_turns_into_points(report: Path, visit: Visit) -> None:
+    page = visit(report)
+    settle(page)
+    page.evaluate("Plotly.relayout('map-0', {'map.zoom': 5, 'map.center': {lon: 8, lat: 9}})")
+    page.wait_for_function(
+        "document.getElementById('shown-0').textContent.includes('drawn as points')"
+    )
+    kinds = page.evaluate("document.getElementById('map-0').data.map((trace) => trace.type)")
+    assert kinds == ["scattermap"]
+
+
+def test_every_question_has_a_chart_and_one_sentence(report: Path, visit: Visit) -> None:
+    page = visit(report)
+    cards = page.locator(".questions .card")
+    assert cards.count() == 8
+    for number in range(cards.count()):
+        card = cards.nth(number)
+        assert card.locator("svg.main-svg").count() >= 1
+        assert len(card.locator(".answer").inner_text()) > 40
+        assert card.locator(".chart").get_attribute("aria-label")
+    assert "each of the 4,635 pairs" in page.locator("#q-conservation + .answer").inner_text()
+    assert page.locator("tr.good").count() == 11
+    assert page.locator("tr.bad").count() == 0
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_nothing_is_wider_than_the_screen(report: Path, visit: Visit, width: int) -> None:
+    page = visit(report, width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_dark_mode_follows_the_system_and_the_button(report: Path, visit: Visit) -> None:
+    page = visit(report, color_scheme="dark")
+    settle(page)
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert pixels(page, "#map-0").mean() < 90
+    page.click("#theme")
+    settle(page)
+    assert pixels(page, "#map-0").mean() > 150
+
+
+def test_the_keyboard_reaches_every_control(report: Path, visit: Visit) -> None:
+    page = visit(report)
+    reached = []
+    for _ in range(7):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("document.activeElement.id || document.activeElement.className")
+        )
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", reached[-1]
+    assert reached[:6] == ["skip", "theme", "country", "merchant", "tiles", "reset"]
+    page.focus("#country")
+    page.keyboard.type("NG")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.getElementById('shown-0').textContent.startsWith('3,372')")
+
+
+def test_it_prints(report: Path, visit: Visit) -> None:
+    page = visit(report)
+    settle(page)
+    printed = page.pdf(format="A4")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 3
+
+
+def test_the_same_root_gives_the_same_bytes(world: RunResult, report: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.html"
+    write_page(world.root, contracts.load(), Identity(**world.identity), again)
+    assert again.read_bytes() == report.read_bytes()
+    assert report.stat().st_size < 12 * MEGABYTE
+
+
+def test_a_world_without_a_flag_says_so(world: RunResult, tmp_path: Path, visit: Visit) -> None:
+    root = tmp_path / "unproven"
+    shutil.copytree(world.root, root, symlinks=True)
+    next(root.glob("data/layer1/1B/validation/*/_passed.flag")).unlink()
+    out = tmp_path / "unproven.html"
+    write_page(root, contracts.load(), Identity(**world.identity), out)
+    page = visit(out)
+    assert page.locator("[role=alert]").inner_text().startswith("Not proven.")
+    assert page.locator(".verdict.pass").count() == 0
+
+
+def test_a_run_that_ended_early_has_a_page_too(
+    world: RunResult, tmp_path: Path, visit: Visit
+) -> None:
+    root = tmp_path / "early"
+    shutil.copytree(world.root / "reference", root / "reference")
+    command = ["run", "--data-root", str(root), "--to-state", "s4", "--quiet"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    out = tmp_path / "early.html"
+    done = CliRunner().invoke(app, ["page", "--data-root", str(root), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    page = visit(out)
+    assert "No outlets are published." in shown(page)
+    assert "Not published: S5, S6, S7, S8, S9." in page.inner_text("main")
+
+
+def test_two_runs_stand_side_by_side(world: RunResult, tmp_path: Path, visit: Visit) -> None:
+    out = tmp_path / "two.html"
+    command = ["page", "--compare", str(world.root), str(world.root), "--out", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    page = visit(out)
+    assert page.locator(".map").count() == 2
+    page.select_option("#country", "NG")
+    page.wait_for_function("document.getElementById('shown-1').textContent.startsWith('3,372')")
+    assert page.locator("h1").all_inner_texts()[0].startswith("A: ")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+    assert out.stat().st_size < 20 * MEGABYTE
+
+
+def test_what_is_embedded_cannot_end_its_script(report: Path) -> None:
+    text = report.read_text(encoding="utf-8")
+    worlds = re.findall(r'<script type="application/json" class="world">(.*?)</script>', text, re.S)
+    assert len(worlds) == 1
+    assert not set("<>&") & set(worlds[0])
+    assert text.count("</script>") == 3
