@@ -91,7 +91,7 @@ def test_the_plan_is_surfaced_as_its_report_has_it(result: scenario.RunResult) -
 
 
 def test_a_state_that_was_not_run_is_named(result: scenario.RunResult) -> None:
-    with pytest.raises(KeyError, match="the run had no state 's5'.*'s4'"):
+    with pytest.raises(KeyError, match=r"the run had no state 's5'.*'s4'"):
         _ = result.s5
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from segment1b import contracts
-from segment1b.config import Policy, RunSettings, load_policy, parameter_hash
+from segment1b.config import Policy, RunSettings, load_policy, parameter_document, parameter_hash
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
-from segment1b.ingress.bundle import imported, issue
+from segment1b.ingress.bundle import check_issue, imported, issue
 from segment1b.ingress.catalogue import pairs_of
 from segment1b.ingress.outlets import Pairs, read_outlets
 from segment1b.reference import embedded
@@ -33,7 +33,7 @@ from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
 from segment1b.storage.root import open_root, staging
-from segment1b.storage.working_copy import fetch, shown
+from segment1b.storage.working_copy import STAGING, fetch, shown
 
 DEFAULT_SEED = 42
 TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
@@ -54,12 +54,65 @@ def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pair
     known = _contracts(settings.dictionary)
     asked = load_policy(settings.policy_files, settings.settings)
     # The list is read first: one with bad rows leaves the root without surfaces too.
-    given = None
+    given = _given(root, known, settings)
+    _lay_if_empty(root, known, settings, asked, scratch)
+    run, pairs, said = _decided(root, known, settings, given, scratch)
+    _issue_bundle(root, known, run.identity, pairs, said, scratch)
+    return run, pairs
+
+
+def foresee(root: Path, settings: RunSettings) -> tuple[Run, str]:
+    """Return the run that the settings would mean, and why it would be refused; write nothing.
+
+    The reason is empty for a run that would start.
+
+    Raises:
+        Segment1BError: as `resolve`; E_REFERENCE_SURFACE_MISSING also for an empty root.
+    """
+    known = _contracts(settings.dictionary)
+    given = _given(root, known, settings)
+    run, pairs, said = _decided(root, known, settings, given, root / STAGING)
+    refusal = binding_refusal(run)
+    if pairs is not None or said is not None:
+        fetch(root, [known["s0_gate_receipt_1B"].locate(run.places)])
+        try:
+            check_issue(root, known, run.identity.tokens)
+        except Segment1BError as error:
+            refusal = f"{error.code}: {error.message}"
+    return run, refusal
+
+
+def binding_refusal(run: Run) -> str:
+    """Return why a run's parameter hash cannot be bound; empty where it can, or is."""
+    bound = run.contracts["parameter_policy_1B"]
+    fetch(run.root, [bound.locate(run.places)])
+    path = run.root / bound.locate(run.places)
+    if not path.exists():
+        return ""
+    then, now = read_json(path), parameter_document(run.policy, run.surfaces)
+    differing = [name for name in now if then.get(name) != now[name]]
+    if not differing:
+        return ""
+    for name, digest in run.surfaces.items():
+        was = then.get("surfaces", {}).get(name)
+        if was != digest:
+            return f"{bound.code('differs')}: {name} was {str(was)[:8]}, is {digest[:8]}"
+    return f"{bound.code('differs')}: the parameter hash is bound to another policy"
+
+
+def _given(root: Path, known: Contracts, settings: RunSettings) -> Pairs | None:
+    """Return the outlet list that is named, if one is; bring what decides about a run."""
     fetch(root, [known[dataset_id].locate({}) for dataset_id in SURFACES])
     fetch(root, [known["validation_bundle_1A"].locate({"manifest_fingerprint": "*"})])
-    if settings.outlets is not None:
-        given = read_outlets(settings.outlets, iso_set(root, known))
-    _lay_if_empty(root, known, settings, asked, scratch)
+    if settings.outlets is None:
+        return None
+    return read_outlets(settings.outlets, iso_set(root, known))
+
+
+def _decided(
+    root: Path, known: Contracts, settings: RunSettings, given: Pairs | None, scratch: Path
+) -> tuple[Run, Pairs | None, Mapping[str, Any] | None]:
+    """Return the run, the outlet list to bring in, and what the bundle of an imported list says."""
     surfaces = surface_digests(root, known)
     pairs = given or _sample(root, known, settings, surfaces)
     bundle = None if pairs is not None else _bundle(root, known, settings)
@@ -81,8 +134,7 @@ def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pair
             settings.parameter_hash, None if own else said.get("parameter_hash"), computed
         ),
     )
-    _issue_bundle(root, known, identity, pairs, said if own else None, scratch)
-    return Run(
+    run = Run(
         root,
         identity,
         policy,
@@ -91,7 +143,8 @@ def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pair
         settings.validation_bundle,
         os.path.abspath(settings.dictionary) if settings.dictionary else None,
         settings.merchant_summaries,
-    ), pairs
+    )
+    return run, pairs, said if own else None
 
 
 def surface_digests(root: Path, known: Contracts) -> dict[str, str]:
