@@ -8,13 +8,60 @@ from typing import Annotated
 import typer
 
 DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix; all lies there.")]
+Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from what is there.")]
+ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits; taken from what is there.")]
+Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]
+Dictionary = Annotated[Path | None, typer.Option(help="Another dataset dictionary.")]
+Outlets = Annotated[Path | None, typer.Option(help="As if a run brought this outlet list in.")]
+PolicyFiles = Annotated[
+    list[Path] | None, typer.Option("--policy", help="As if a run had this policy file.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="As if a run had this KEY=VALUE over the policy.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 ROOT = Path("segment1b-data")
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
+    app.command("status")(status)
     app.command("clean")(clean)
+
+
+def status(
+    data_root: DataRoot = ROOT,
+    outlets: Outlets = None,
+    policy: PolicyFiles = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    parameter_hash: ParameterHash = None,
+    manifest_fingerprint: Fingerprint = None,
+    dictionary: Dictionary = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is published, what is stale and why, and what a run would do; write nothing."""
+    from segment1b import console
+    from segment1b import status as standing
+    from segment1b.config import run_settings
+
+    asked = run_settings(
+        {
+            "data_root": data_root,
+            "outlets": outlets,
+            "policy_files": tuple(policy or ()),
+            "settings": tuple(settings or ()),
+            "seed": seed,
+            "parameter_hash": parameter_hash,
+            "manifest_fingerprint": manifest_fingerprint,
+            "dictionary": dictionary,
+        }
+    )
+    found = standing.status(asked)
+    if as_json:
+        console.print_json(found)
+    else:
+        standing.print_status(found)
 
 
 def clean(

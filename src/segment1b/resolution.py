@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from segment1b import contracts
 from segment1b.config import Policy, RunSettings, load_policy, parameter_document, parameter_hash
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity
+from segment1b.identity import Identity, canonical_json
 from segment1b.ingress.bundle import check_issue, imported, issue
 from segment1b.ingress.catalogue import pairs_of
 from segment1b.ingress.outlets import Pairs, read_outlets
@@ -38,6 +39,7 @@ from segment1b.storage.working_copy import STAGING, fetch, shown
 DEFAULT_SEED = 42
 TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
 DEFAULT_GRID = 0.1
+_BOUND = "parameter_policy_1B"
 
 
 def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pairs | None]:
@@ -84,20 +86,23 @@ def foresee(root: Path, settings: RunSettings) -> tuple[Run, str]:
 
 def binding_refusal(run: Run) -> str:
     """Return why a run's parameter hash cannot be bound; empty where it can, or is."""
-    bound = run.contracts["parameter_policy_1B"]
+    bound = run.contracts[_BOUND]
     fetch(run.root, [bound.locate(run.places)])
     path = run.root / bound.locate(run.places)
     if not path.exists():
         return ""
     then, now = read_json(path), parameter_document(run.policy, run.surfaces)
-    differing = [name for name in now if then.get(name) != now[name]]
-    if not differing:
+    if then == now:
         return ""
+    code, surfaces = bound.code("differs"), then.get("surfaces", {})
     for name, digest in run.surfaces.items():
-        was = then.get("surfaces", {}).get(name)
-        if was != digest:
-            return f"{bound.code('differs')}: {name} was {str(was)[:8]}, is {digest[:8]}"
-    return f"{bound.code('differs')}: the parameter hash is bound to another policy"
+        was = str(surfaces.get(name))[:8]
+        if digest and surfaces.get(name) != digest:
+            return f"{code}: {name} was {was}, is {digest[:8]}"
+        # A run lays what the embedded world lacks again.
+        if not digest and not is_embedded(surfaces):
+            return f"E_REFERENCE_SURFACE_MISSING: {name} was {was}, is absent"
+    return "" if then.get("policy") == now["policy"] else f"{code}: it is another policy's"
 
 
 def _given(root: Path, known: Contracts, settings: RunSettings) -> Pairs | None:
@@ -147,11 +152,11 @@ def _decided(
     return run, pairs, said if own else None
 
 
-def surface_digests(root: Path, known: Contracts) -> dict[str, str]:
+def surface_digests(root: Path, known: Contracts, without: Collection[str] = ()) -> dict[str, str]:
     """Return the SHA-256 of each reference surface in the root, by dataset id."""
     reader = Reader(root, known, {}, SURFACES, "E_FORBIDDEN_SURFACE_READ", {}, {})
     digests = {}
-    for dataset_id in SURFACES:
+    for dataset_id in (name for name in SURFACES if name not in without):
         path = reader.file(dataset_id)
         digests[dataset_id] = hash_files(path.parent, [path.name])[1]
     return digests
@@ -330,6 +335,34 @@ def find_identity(
             "choose one with --manifest-fingerprint",
         )
     return known, Identity(**found[0])
+
+
+def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any]) -> tuple[Run, str]:
+    """Return the run that made what is published, over the surfaces of today; write nothing.
+
+    Its policy is the one its parameter hash is bound to. Beside it stands why a run would be
+    refused, as in `foresee`. A surface that is gone has the digest "".
+
+    Raises:
+        Segment1BError: as `find_identity`; E_INPUT_UNREADABLE when the root names no policy.
+    """
+    known, identity = find_identity(root, dictionary, given)
+    fetch(root, [known[name].locate(identity.places) for name in (*SURFACES, _BOUND)])
+    path = root / known[_BOUND].locate(identity.places)
+    try:
+        policy = Policy.model_validate_json(canonical_json(read_json(path)["policy"]))
+    except (FileNotFoundError, KeyError, TypeError, ValidationError) as error:
+        raise Segment1BError(
+            "E_INPUT_UNREADABLE",
+            f"{path} names no policy: {type(error).__name__}",
+            "restore it from where the data came from, or run again",
+            path=str(path),
+        ) from None
+    absent = missing(root, known)
+    surfaces = dict.fromkeys(absent, "") | surface_digests(root, known, absent)
+    elsewhere = os.path.abspath(dictionary) if dictionary else None
+    run = Run(root, identity, policy, surfaces, root / STAGING, None, elsewhere)
+    return run, binding_refusal(run)
 
 
 def _contracts(dictionary: Path | None) -> Contracts:
