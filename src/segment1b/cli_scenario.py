@@ -25,8 +25,41 @@ ROOT = Path("segment1b-data")
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
+    scenarios = typer.Typer(no_args_is_help=True, help="Policies side by side.")
+    scenarios.command("compare")(compare)
+    app.add_typer(scenarios, name="scenario")
     app.command("status")(status)
     app.command("clean")(clean)
+
+
+def compare(
+    files: Annotated[list[Path], typer.Argument(help="YAML files: name, policy_files, settings.")],
+    outlets: Annotated[
+        Path | None, typer.Option(help="Outlet list of all scenarios; the embedded sample.")
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Keep each scenario's data root in this folder.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers of all states.")] = None,
+    engine: Annotated[
+        str, typer.Option(help="serial, threads, processes, dask or tcp://HOST:PORT.")
+    ] = "threads",
+    as_json: AsJson = False,
+    log_format: Annotated[str, typer.Option(help="text or json, on stderr.")] = "text",
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, warnings only.")] = False,
+) -> None:
+    """Run policies over the same outlets, S0 to S8, and tabulate what sets them apart."""
+    from segment1b import comparison, console, verdicts
+    from segment1b.config import run_settings
+
+    common = run_settings({"outlets": outlets, "workers": workers, "engine": engine})
+    console.set_up_logs(log_format, quiet=quiet)
+    with console.progress(log_format, quiet=quiet) as progress:
+        found = comparison.compare(files, common, data_root, progress)
+    if as_json:
+        console.print_json({**found, "answers": verdicts.answers(found["scenarios"])})
+    else:
+        verdicts.print_comparison(found)
 
 
 def status(
