@@ -7,9 +7,10 @@ import os
 import shutil
 import statistics
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.control import two_cores
 from benchmarks.floor import OUTPUTS, floor_seconds
 from benchmarks.outlets import write_outlets
 from benchmarks.record import keep, machine
@@ -41,11 +42,12 @@ def main() -> None:
     """Parse the command line, measure, print the tables and keep them in results.md."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--scale", choices=SCALES, default="small")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of which medians are taken")
+    parser.add_argument("--repeat", type=int, help="runs of which medians are taken")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="segment1b-bench-") as folder:
-        text = measure(Path(folder), asked.scale, asked.repeat, asked.workers)
+        repeat = asked.repeat or SCALES[asked.scale].repeat
+        text = measure(Path(folder), asked.scale, repeat, asked.workers)
     print(text)
     keep(asked.scale, text)
 
@@ -58,6 +60,7 @@ def measure(folder: Path, name: str, repeat: int, workers: int) -> str:
     text = f"## {name}\n\n{machine()}, {workers} workers, medians of {repeat} runs\n\n" + HEADER
     for state in STATES:
         text += state_row(state, runs, folder, workers)
+    text += marks(scale, runs)
     text += growth(folder, world, scale, runs, workers)
     return text
 
@@ -122,35 +125,64 @@ def state_row(state: str, runs: list[RunResult], folder: Path, workers: int) -> 
     )
 
 
-def growth(folder: Path, world: World, scale: Scale, runs: list[RunResult], workers: int) -> str:
-    """Return how the cost grows: finer tiles, twice the sites, one worker against several."""
-    finer = scale.arcsec * 2 // 3
-    more_tiles = run_once(
-        lay(folder / "finer", Scale(finer, scale.outlets), 1), folder / "finer-run", workers
-    )
-    more_sites = run_once(lay(folder / "double", scale, 2), folder / "double-run", workers)
-    alone = run_once(world, folder / "alone-run", 1)
-    base = wall_of(runs[-1])
-    lines = [
-        ("this scale", base, tiles_of(runs[-1]), sites_of(runs[-1])),
-        (
-            f"tiles x {tiles_of(more_tiles) / tiles_of(runs[-1]):.2f} ({finer} arc-seconds)",
-            wall_of(more_tiles),
-            tiles_of(more_tiles),
-            sites_of(more_tiles),
-        ),
-        ("sites x 2", wall_of(more_sites), tiles_of(more_sites), sites_of(more_sites)),
-        ("1 worker", wall_of(alone), tiles_of(alone), sites_of(alone)),
-    ]
-    text = "\n| growth | wall s, all states | x | tiles | sites |\n|---|---:|---:|---:|---:|\n"
-    for label, wall, tiles, sites in lines:
-        text += f"| {label} | {wall:.2f} | {wall / base:.2f} | {tiles:,} | {sites:,} |\n"
+def marks(scale: Scale, runs: list[RunResult]) -> str:
+    """Return what is to be reached, beside what was."""
+    if not scale.marks:
+        return ""
+    text = "\n| stretch | wall s | mark | peak GB | mark |\n|---|---:|---:|---:|---:|\n"
+    for mark in scale.marks:
+        wall = statistics.median(wall_of(run, mark.first, mark.last) for run in runs)
+        peak = max(peak_of(run, mark.first, mark.last) for run in runs)
+        text += (
+            f"| {mark.first} to {mark.last} | {wall:.1f} | {mark.seconds:.0f} | "
+            f"{peak / 1e9:.2f} | {mark.peak_bytes / 1e9:.1f} |\n"
+        )
     return text
 
 
-def wall_of(run: RunResult) -> float:
-    """Return the seconds of all states of a run."""
-    return sum(float(o.report["resources"]["wall_clock_seconds_total"]) for o in run.outcomes)
+def growth(folder: Path, world: World, scale: Scale, runs: list[RunResult], workers: int) -> str:
+    """Return how the cost grows: other tiles, twice the sites, one worker against several."""
+    base = wall_of(runs[-1])
+    text = "\n| growth | wall s, all states | x | tiles | sites |\n|---|---:|---:|---:|---:|\n"
+    text += growth_row("this scale", runs[-1], base)
+    other = replace(scale, arcsec=scale.other_arcsec)
+    tiles = run_once(lay(folder / "tiles", other, 1), folder / "again", workers)
+    times = tiles_of(tiles) / tiles_of(runs[-1])
+    text += growth_row(f"tiles x {times:.2f} ({other.arcsec} arc-seconds)", tiles, base)
+    sites = run_once(lay(folder / "double", scale, 2), folder / "again", workers)
+    text += growth_row("sites x 2", sites, base)
+    alone = run_once(world, folder / "again", 1)
+    text += growth_row("1 worker", alone, base)
+    one, several = wall_of(alone, "s1", "s8"), wall_of(runs[-1], "s1", "s8")
+    return text + (
+        f"\nS1 to S8: {one:.1f} s with 1 worker, {several:.1f} s with {workers}: "
+        f"{one / several:.2f} times faster. Control: two plain processes do {two_cores():.2f} "
+        "times the work of one in its time.\n"
+    )
+
+
+def growth_row(label: str, run: RunResult, base: float) -> str:
+    """Return one line of the growth table."""
+    wall = wall_of(run)
+    return f"| {label} | {wall:.2f} | {wall / base:.2f} | {tiles_of(run):,} | {sites_of(run):,} |\n"
+
+
+def wall_of(run: RunResult, first: str = "s0", last: str = "s9") -> float:
+    """Return the seconds of a stretch of states of a run."""
+    return sum(
+        float(o.report["resources"]["wall_clock_seconds_total"])
+        for o in run.outcomes
+        if first <= o.state <= last
+    )
+
+
+def peak_of(run: RunResult, first: str, last: str) -> int:
+    """Return the largest memory of a stretch of states of a run, bytes."""
+    return max(
+        int(o.report["resources"]["max_worker_rss_bytes"])
+        for o in run.outcomes
+        if first <= o.state <= last
+    )
 
 
 def tiles_of(run: RunResult) -> int:

@@ -6,16 +6,37 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Mark:
+    """What a stretch of states may take on two cores: seconds and bytes (performance.md)."""
+
+    first: str
+    last: str
+    seconds: float
+    peak_bytes: float
+
+
+@dataclass(frozen=True)
 class Scale:
-    """A world and an outlet list: cell size in arc-seconds, number of outlets (0: the sample)."""
+    """A world and an outlet list.
+
+    Attributes:
+        arcsec: cell size in arc-seconds.
+        outlets: about how many outlets; 0 is the embedded sample.
+        repeat: runs of which medians are taken.
+        other_arcsec: cell size of the run that shows how the cost grows with the tiles.
+        marks: what is to be reached.
+    """
 
     arcsec: int
     outlets: int
+    repeat: int
+    other_arcsec: int
+    marks: tuple[Mark, ...] = ()
 
 
 SCALES = {
-    "small": Scale(360, 0),
-    "medium": Scale(150, 1_000_000),
-    "world": Scale(30, 10_000_000),
-    "max": Scale(30, 100_000_000),
+    "small": Scale(360, 0, 3, 240, (Mark("s0", "s4", 10, 1e9), Mark("s0", "s9", 20, 1.5e9))),
+    "medium": Scale(150, 1_000_000, 3, 100),
+    "world": Scale(30, 10_000_000, 1, 45, (Mark("s1", "s2", 90, 3e9), Mark("s3", "s9", 120, 4e9))),
+    "max": Scale(30, 100_000_000, 1, 45, (Mark("s1", "s2", 90, 3e9), Mark("s3", "s9", 900, 8e9))),
 }

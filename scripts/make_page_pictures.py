@@ -6,9 +6,11 @@ Debian. The browser draws without a network and without a graphics card.
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
@@ -35,7 +37,8 @@ def main() -> None:
             page.goto(report.as_uri())
             page.wait_for_function("document.documentElement.dataset.ready === 'yes'")
             page.wait_for_timeout(3000)
-            page.screenshot(path=PICTURES / name)
+            taken = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            taken.quantize(128, dither=Image.Dither.NONE).save(PICTURES / name, optimize=True)
         browser.close()
 
 

@@ -37,6 +37,9 @@ def evidence(
     replace: Annotated[
         bool, typer.Option("--replace", help="Put it in the place of older evidence.")
     ] = False,
+    without_page: Annotated[
+        bool, typer.Option("--without-page", help="Leave the page out: 10 MB less.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No steps on stderr.")] = False,
 ) -> None:
@@ -55,6 +58,7 @@ def evidence(
         out,
         sample_sites=sample_rows,
         replace=replace,
+        with_page=not without_page,
         say=lambda step: None if quiet else print(f"{step} ...", file=sys.stderr),
     )
     if as_json:

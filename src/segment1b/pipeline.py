@@ -8,6 +8,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -110,11 +111,12 @@ def run_state(
             add_bytes(read, result.bytes_read)
             results.append(result)
             progress.advance(result.rows)
-        _gather(state, run, len(results))
+        threads = min(workers, len(os.sched_getaffinity(0)))
+        _gather(state, run, len(results), threads)
         report = state.report(run, results)
         add_bytes(read, report.bytes_read)
         body = dict(report.body)
-        body |= _publish(state, run, report, min(workers, len(os.sched_getaffinity(0))))
+        body |= _publish(state, run, report, threads)
     body.setdefault("input_digests", inputs)
     body["resources"] = meter.resources(workers, FILE_ROWS, *_reading(state, run, read))
     for dataset_id, data in report.side_files.items():
@@ -132,14 +134,19 @@ def _work(state_id: str, run: Run, shard: Any) -> ShardResult:
     return STATES[state_id].work(run, shard)
 
 
-def _gather(state: State, run: Run, pieces: int) -> None:
+def _gather(state: State, run: Run, pieces: int, threads: int) -> None:
     """Merge the pieces of tables cut by rows into their final parts, still staged."""
-    for dataset_id in state.writes:
-        dataset = run.contracts[dataset_id]
-        if dataset.kind == "table" and dataset.cut == "rows":
-            parts = run.parts(dataset_id)
-            parts.mkdir()
-            gather([run.staged(dataset_id, number) for number in range(pieces)], dataset, parts)
+
+    def gather_one(dataset: Dataset) -> None:
+        parts = run.parts(dataset.id)
+        parts.mkdir()
+        staged = [run.staged(dataset.id, number) for number in range(pieces)]
+        gather(staged, dataset, parts, threads)
+
+    own = [run.contracts[dataset_id] for dataset_id in state.writes]
+    by_rows = [dataset for dataset in own if dataset.kind == "table" and dataset.cut == "rows"]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(gather_one, by_rows))
 
 
 def _publish(state: State, run: Run, report: Report, threads: int) -> dict[str, Any]:

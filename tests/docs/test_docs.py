@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import typer
+import typer.testing
 
 from segment1b.cli import app
 from segment1b.errors import CODES
@@ -264,8 +265,14 @@ def largest_pair(root: Path, country: str) -> tuple[int, list[int]]:
 
 
 #: Pages whose programs take arguments; a test of its own runs each.
-TESTED_BY_NAME = {"contracts.md", "laws.md", "randomness.md"}
-PROGRAMMED = [page for page in PAGES if [*programs(page)] and page.name not in TESTED_BY_NAME]
+TESTED_BY_NAME = {"contracts.md", "laws.md", "randomness.md", "automation/README.md"}
+#: Its programs want a server: tests/pipeline/test_object_store.py runs them against one.
+TESTED_BY_NAME |= {"object_store.md"}
+PROGRAMMED = [
+    page
+    for page in PAGES
+    if [*programs(page)] and not str(page).endswith(tuple(f"/{name}" for name in TESTED_BY_NAME))
+]
 
 
 @pytest.mark.parametrize("path", PROGRAMMED, ids=lambda path: path.name)
@@ -273,6 +280,16 @@ def test_every_other_program_runs_in_a_small_root(path: Path, desk: Path) -> Non
     """README.md, tour, FAQ and what comes: a program prints something and ends well."""
     for program in programs(path):
         assert outcome(program, desk) != []
+
+
+def test_the_program_of_the_nights_reads_a_summary(desk: Path) -> None:
+    """docs/automation/README.md: a line for each run, with the codes of what failed."""
+    night = ["nightly", "--config", "nights.yaml", "--summary", "night.json"]
+    typer.testing.CliRunner().invoke(app, night)
+    (program,) = programs(DOCS / "automation" / "README.md")
+    printed = outcome(program, desk, "night.json")
+    names = [run["name"] for run in json.loads((desk / "night.json").read_text())["runs"]]
+    assert [line.split()[0] for line in printed] == names
 
 
 def test_the_result_is_read_as_the_readme_says(desk: Path) -> None:

@@ -30,6 +30,7 @@ def test_evidence_is_written_and_verified(tmp_path: Path, monkeypatch: pytest.Mo
     done = CliRunner().invoke(app, ["verify-bundle", str(out), "--json"], catch_exceptions=False)
     assert json.loads(done.stdout) == said
     assert list(out.parent.iterdir()) == [out]
+    assert (out / "volatile" / "page.html").read_text().startswith("<!doctype html>")
 
 
 def test_verify_bundle_knows_an_evidence_bundle_even_when_it_is_damaged(tmp_path: Path) -> None:

@@ -258,7 +258,7 @@ def test_the_validation_bundle_inside_is_held_to_its_own_law(copy: Path) -> None
 def test_a_sample_holds_whole_pairs_and_every_tile_they_use(
     world: Published, tmp_path: Path, one_repeat: None
 ) -> None:
-    write_evidence(world, tmp_path / "out", sample_sites=25)
+    write_evidence(world, tmp_path / "out", sample_sites=25, with_page=False)
     samples = tmp_path / "out" / "samples"
     tables = {p.stem: pq.read_table(p) for p in samples.glob("*.parquet")}
     whole = {d.id: d for d in KNOWN if d.kind == "table" and d.receipt_in}

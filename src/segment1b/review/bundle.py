@@ -26,6 +26,7 @@ from segment1b.egress.reviewed import (
 )
 from segment1b.errors import Segment1BError
 from segment1b.identity import sha256_hex
+from segment1b.page.page import write_page
 from segment1b.review import prose, records
 from segment1b.review.proof import Published, prove
 from segment1b.review.sample import COUNTRY, Sampled, write_sample
@@ -44,6 +45,7 @@ def write_evidence(
     *,
     sample_sites: int = SAMPLE_SITES,
     replace: bool = False,
+    with_page: bool = True,
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
     """Write the evidence bundle of a run that has passed.
@@ -57,6 +59,7 @@ def write_evidence(
         out: the bundle's folder; absent, empty, or with `replace` an older evidence bundle.
         sample_sites: how many outlets the data sample has at most (see `write_sample`).
         replace: put the new bundle in the place of an older one.
+        with_page: put the page with map and charts in, about 10 MB of HTML.
         say: is told each step.
 
     Returns:
@@ -77,6 +80,9 @@ def write_evidence(
         staged.chmod(0o755)
         with coded_os_errors(out):
             _fill(published, staged, sample_sites, say)
+            if with_page:
+                page = staged / VOLATILE / "page.html"
+                write_page(published.root, published.known, published.identity, page)
             write_sums(staged)
         found = verify_evidence(staged, published.known)
         with coded_os_errors(out):

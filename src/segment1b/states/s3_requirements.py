@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segment1b.errors import Segment1BError
@@ -300,13 +301,8 @@ def _rows_of(run: Run, reader: Reader, shard: MerchantRange) -> dict[str, Any]:
     codes = table.column("legal_country_iso").combine_chunks().fill_null("").dictionary_encode()
     names = codes.dictionary.to_pylist()
     site_ids = table.column("site_id").combine_chunks().fill_null("").dictionary_encode()
-    numbers = np.array(
-        [
-            int(s) if len(s) == 6 and s.isascii() and s.isdigit() else -1
-            for s in site_ids.dictionary.to_pylist()
-        ],
-        np.int64,
-    )
+    digits = pc.match_substring_regex(site_ids.dictionary, r"\A[0-9]{6}\z")
+    numbers = _whole(pc.if_else(digits, site_ids.dictionary, "-1"))
     words = key_words(codes)
     return {
         "merchant_id": table.column("merchant_id").combine_chunks().fill_null(0).to_numpy(),
@@ -315,15 +311,14 @@ def _rows_of(run: Run, reader: Reader, shard: MerchantRange) -> dict[str, Any]:
         "codes": names,
         "words": {name: int.from_bytes(name.encode()[:2], "big") for name in names},
         "site_order": _whole(table.column("site_order")),
-        "site_number": numbers[site_ids.indices.to_numpy()]
-        if len(numbers)
-        else np.empty(0, np.int64),
+        "site_number": numbers[site_ids.indices.to_numpy()],
         "declared": _whole(table.column("final_country_outlet_count")),
     }
 
 
-def _whole(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    filled = column.combine_chunks().cast(pa.int64()).fill_null(-1)
+def _whole(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    filled = array.cast(pa.int64()).fill_null(-1)
     return np.asarray(filled.to_numpy(zero_copy_only=False))
 
 

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segment1b.contracts import Dataset
+from segment1b.storage.ahead import ahead
 from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS, part_name, write_part
 from segment1b.storage.receipts import column_batches, open_words
 
-_RANGE_ROWS = 4 * FILE_ROWS
+_RANGE_ROWS = 2 * FILE_ROWS
 
 
 def write_piece(
@@ -44,7 +45,7 @@ def _by_merchant(table: pa.Table, dataset: Dataset) -> pa.Table:
     return table
 
 
-def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path) -> int:
+def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path, threads: int = 1) -> int:
     """Merge pieces into the final part files of a dataset cut by rows.
 
     Each piece is sorted by the dataset's key; its first key column is a number (merchant_id).
@@ -56,12 +57,14 @@ def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path) -> int:
         pieces: piece files, in canonical order.
         dataset: entry of the dataset.
         folder: where the parts go; must exist.
+        threads: with more than one the next rows are merged while the last are written.
 
     Returns:
         How many rows were written.
     """
     cuts = [_Piece(path, dataset) for path in pieces]
-    batches = _rebatch(_merged(cuts, dataset))
+    merged = _merged(cuts, dataset)
+    batches = _rebatch(merged if threads == 1 else ahead(merged))
     rows, number = 0, 0
     batch = next(batches, None)
     while batch is not None:
