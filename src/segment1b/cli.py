@@ -14,6 +14,7 @@ from segment1b import (
     cli_evidence,
     cli_page,
     cli_reference,
+    cli_scenario,
     cli_store,
 )
 from segment1b.errors import Segment1BError
@@ -268,6 +269,7 @@ cli_reference.register(app)
 cli_automation.register(app)
 cli_evidence.register(app)
 cli_page.register(app)
+cli_scenario.register(app)
 cli_store.register(app)
 
 

@@ -91,9 +91,6 @@ def run_state(
     """Run one state: work, gather, receipts, publish, report; or reuse what is there."""
     run = dataclasses.replace(run, staging=run.staging / state.id)
     run.staging.mkdir()
-    # Receipts tell what has changed; rows are brought when the state has work to do.
-    entries = [run.contracts[dataset_id] for dataset_id in state.reads]
-    run.reader(state).fetch(e.id for e in entries if e.kind == "document" or not e.receipt_in)
     inputs = {} if state.id == "s0" else input_digests(state, run)
     there = standing(state, run, inputs, verify=settings.verify)
     if not there.why:

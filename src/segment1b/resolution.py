@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from segment1b import contracts
-from segment1b.config import Policy, RunSettings, load_policy, parameter_hash
+from segment1b.config import Policy, RunSettings, load_policy, parameter_document, parameter_hash
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity
-from segment1b.ingress.bundle import imported, issue
+from segment1b.identity import Identity, canonical_json
+from segment1b.ingress.bundle import check_issue, imported, issue
 from segment1b.ingress.catalogue import pairs_of
 from segment1b.ingress.outlets import Pairs, read_outlets
 from segment1b.reference import embedded
@@ -33,11 +34,12 @@ from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
 from segment1b.storage.root import open_root, staging
-from segment1b.storage.working_copy import fetch, shown
+from segment1b.storage.working_copy import STAGING, fetch, shown
 
 DEFAULT_SEED = 42
 TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
 DEFAULT_GRID = 0.1
+_BOUND = "parameter_policy_1B"
 
 
 def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pairs | None]:
@@ -54,12 +56,68 @@ def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pair
     known = _contracts(settings.dictionary)
     asked = load_policy(settings.policy_files, settings.settings)
     # The list is read first: one with bad rows leaves the root without surfaces too.
-    given = None
+    given = _given(root, known, settings)
+    _lay_if_empty(root, known, settings, asked, scratch)
+    run, pairs, said = _decided(root, known, settings, given, scratch)
+    _issue_bundle(root, known, run.identity, pairs, said, scratch)
+    return run, pairs
+
+
+def foresee(root: Path, settings: RunSettings) -> tuple[Run, str]:
+    """Return the run that the settings would mean, and why it would be refused; write nothing.
+
+    The reason is empty for a run that would start.
+
+    Raises:
+        Segment1BError: as `resolve`; E_REFERENCE_SURFACE_MISSING also for an empty root.
+    """
+    known = _contracts(settings.dictionary)
+    given = _given(root, known, settings)
+    run, pairs, said = _decided(root, known, settings, given, root / STAGING)
+    refusal = binding_refusal(run)
+    if pairs is not None or said is not None:
+        fetch(root, [known["s0_gate_receipt_1B"].locate(run.places)])
+        try:
+            check_issue(root, known, run.identity.tokens)
+        except Segment1BError as error:
+            refusal = f"{error.code}: {error.message}"
+    return run, refusal
+
+
+def binding_refusal(run: Run) -> str:
+    """Return why a run's parameter hash cannot be bound; empty where it can, or is."""
+    bound = run.contracts[_BOUND]
+    fetch(run.root, [bound.locate(run.places)])
+    path = run.root / bound.locate(run.places)
+    if not path.exists():
+        return ""
+    then, now = read_json(path), parameter_document(run.policy, run.surfaces)
+    if then == now:
+        return ""
+    code, surfaces = bound.code("differs"), then.get("surfaces", {})
+    for name, digest in run.surfaces.items():
+        was = str(surfaces.get(name))[:8]
+        if digest and surfaces.get(name) != digest:
+            return f"{code}: {name} was {was}, is {digest[:8]}"
+        # A run lays what the embedded world lacks again.
+        if not digest and not is_embedded(surfaces):
+            return f"E_REFERENCE_SURFACE_MISSING: {name} was {was}, is absent"
+    return "" if then.get("policy") == now["policy"] else f"{code}: it is another policy's"
+
+
+def _given(root: Path, known: Contracts, settings: RunSettings) -> Pairs | None:
+    """Return the outlet list that is named, if one is; bring what decides about a run."""
     fetch(root, [known[dataset_id].locate({}) for dataset_id in SURFACES])
     fetch(root, [known["validation_bundle_1A"].locate({"manifest_fingerprint": "*"})])
-    if settings.outlets is not None:
-        given = read_outlets(settings.outlets, iso_set(root, known))
-    _lay_if_empty(root, known, settings, asked, scratch)
+    if settings.outlets is None:
+        return None
+    return read_outlets(settings.outlets, iso_set(root, known))
+
+
+def _decided(
+    root: Path, known: Contracts, settings: RunSettings, given: Pairs | None, scratch: Path
+) -> tuple[Run, Pairs | None, Mapping[str, Any] | None]:
+    """Return the run, the outlet list to bring in, and what the bundle of an imported list says."""
     surfaces = surface_digests(root, known)
     pairs = given or _sample(root, known, settings, surfaces)
     bundle = None if pairs is not None else _bundle(root, known, settings)
@@ -81,8 +139,7 @@ def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pair
             settings.parameter_hash, None if own else said.get("parameter_hash"), computed
         ),
     )
-    _issue_bundle(root, known, identity, pairs, said if own else None, scratch)
-    return Run(
+    run = Run(
         root,
         identity,
         policy,
@@ -91,14 +148,15 @@ def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pair
         settings.validation_bundle,
         os.path.abspath(settings.dictionary) if settings.dictionary else None,
         settings.merchant_summaries,
-    ), pairs
+    )
+    return run, pairs, said if own else None
 
 
-def surface_digests(root: Path, known: Contracts) -> dict[str, str]:
+def surface_digests(root: Path, known: Contracts, without: Collection[str] = ()) -> dict[str, str]:
     """Return the SHA-256 of each reference surface in the root, by dataset id."""
     reader = Reader(root, known, {}, SURFACES, "E_FORBIDDEN_SURFACE_READ", {}, {})
     digests = {}
-    for dataset_id in SURFACES:
+    for dataset_id in (name for name in SURFACES if name not in without):
         path = reader.file(dataset_id)
         digests[dataset_id] = hash_files(path.parent, [path.name])[1]
     return digests
@@ -277,6 +335,34 @@ def find_identity(
             "choose one with --manifest-fingerprint",
         )
     return known, Identity(**found[0])
+
+
+def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any]) -> tuple[Run, str]:
+    """Return the run that made what is published, over the surfaces of today; write nothing.
+
+    Its policy is the one its parameter hash is bound to. Beside it stands why a run would be
+    refused, as in `foresee`. A surface that is gone has the digest "".
+
+    Raises:
+        Segment1BError: as `find_identity`; E_INPUT_UNREADABLE when the root names no policy.
+    """
+    known, identity = find_identity(root, dictionary, given)
+    fetch(root, [known[name].locate(identity.places) for name in (*SURFACES, _BOUND)])
+    path = root / known[_BOUND].locate(identity.places)
+    try:
+        policy = Policy.model_validate_json(canonical_json(read_json(path)["policy"]))
+    except (FileNotFoundError, KeyError, TypeError, ValidationError) as error:
+        raise Segment1BError(
+            "E_INPUT_UNREADABLE",
+            f"{path} names no policy: {type(error).__name__}",
+            "restore it from where the data came from, or run again",
+            path=str(path),
+        ) from None
+    absent = missing(root, known)
+    surfaces = dict.fromkeys(absent, "") | surface_digests(root, known, absent)
+    elsewhere = os.path.abspath(dictionary) if dictionary else None
+    run = Run(root, identity, policy, surfaces, root / STAGING, None, elsewhere)
+    return run, binding_refusal(run)
 
 
 def _contracts(dictionary: Path | None) -> Contracts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,31 @@ class Standing:
         report_path: where its run report is or would be.
         report: the run report; empty where there is none.
         why: why the state has to run; empty when what is there can be reused.
+        changed: digests (then, now) of the inputs that differ, by dataset id; None for absent.
+        fault: what would stop a run here, unless a state before it mends it.
     """
 
     report_path: Path
     report: dict[str, Any]
     why: str
+    changed: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    fault: Segment1BError | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a run would do with a state.
+
+    Attributes:
+        state: s0 to s9.
+        standing: how the state stands.
+        act: check (the gate), reuse, run, depends (run if its inputs change), stop (with the
+            standing's fault) or never (behind a stop).
+    """
+
+    state: str
+    standing: Standing
+    act: str
 
 
 def standing(state: State, run: Run, inputs: Mapping[str, str], *, verify: bool) -> Standing:
@@ -41,21 +61,24 @@ def standing(state: State, run: Run, inputs: Mapping[str, str], *, verify: bool)
     Raises:
         Segment1BError: published files are not those of their receipt.
     """
-    path = run.root / run.contracts[f"{state.id}_run_report"].locate(run.places)
+    path = report_path(state, run)
     found = read_json(path) if path.exists() else None
     if not isinstance(found, dict):
         return Standing(path, {}, "it has no run report")
-    return Standing(path, found, _why(state, run, inputs, found, verify=verify))
-
-
-def _why(
-    state: State, run: Run, inputs: Mapping[str, str], report: dict[str, Any], *, verify: bool
-) -> str:
     if state.id == "s0":
-        return "the gate is checked at every run"
-    then = report.get("input_digests")
-    if then != inputs:
-        return _changed(then if isinstance(then, dict) else {}, inputs)
+        return Standing(path, found, "the gate is checked at every run")
+    then = found.get("input_digests")
+    changed = _changed(then if isinstance(then, dict) else {}, inputs)
+    why = _told(changed) or _lacking(state, run, found, verify=verify)
+    return Standing(path, found, why, changed)
+
+
+def report_path(state: State, run: Run) -> Path:
+    """Return where a state's run report is or would be."""
+    return run.root / run.contracts[f"{state.id}_run_report"].locate(run.places)
+
+
+def _lacking(state: State, run: Run, report: dict[str, Any], *, verify: bool) -> str:
     if run.merchant_summaries and state.id == "s4" and "merchant_summaries" not in report:
         return "its report has no merchant summaries"
     for dataset_id in state.writes:
@@ -65,11 +88,19 @@ def _why(
     return ""
 
 
-def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> str:
-    differing = [name for name in {**now, **then} if then.get(name) != now.get(name)]
-    name = differing[0]
-    more = f", and {len(differing) - 1} more" if len(differing) > 1 else ""
-    return f"{name} was {_short(then.get(name))}, is {_short(now.get(name))}{more}"
+def _changed(
+    then: Mapping[str, str], now: Mapping[str, str]
+) -> dict[str, tuple[str | None, str | None]]:
+    names = {**now, **then}
+    return {n: (then.get(n), now.get(n)) for n in names if then.get(n) != now.get(n)}
+
+
+def _told(changed: Mapping[str, tuple[str | None, str | None]]) -> str:
+    if not changed:
+        return ""
+    name, (then, now) = next(iter(changed.items()))
+    more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"{name} was {_short(then)}, is {_short(now)}{more}"
 
 
 def _short(digest: object) -> str:
@@ -86,8 +117,10 @@ def input_digests(state: State, run: Run) -> dict[str, str]:
         Segment1BError: the state's code for an input that is absent or not committed.
     """
     reader, digests = run.reader(state), {}
-    for dataset_id in state.reads:
-        dataset = run.contracts[dataset_id]
+    # Receipts tell what has changed; rows are brought when the state has work to do.
+    entries = [run.contracts[dataset_id] for dataset_id in state.reads]
+    reader.fetch(e.id for e in entries if e.kind == "document" or not e.receipt_in)
+    for dataset_id, dataset in zip(state.reads, entries, strict=True):
         if dataset_id in run.surfaces:
             digests[dataset_id] = run.surfaces[dataset_id]
         elif dataset.kind == "document":
@@ -100,27 +133,45 @@ def input_digests(state: State, run: Run) -> dict[str, str]:
     return digests
 
 
-def plan_of(states: Mapping[str, State], run: Run) -> list[tuple[str, Standing, str]]:
-    """Return (state, standing, what a run would do) for each state; nothing is written.
+def plan_of(states: Mapping[str, State], run: Run) -> list[Step]:
+    """Return what a run would do with each state; nothing is written.
 
-    What a run would do is check (the gate), reuse, run, or unknown: behind a state that will run,
-    a state is reused exactly when that one publishes what is there already.
+    Behind a state that will run, one that reads what it makes is reused exactly when that one
+    publishes what is there already.
     """
-    plan: list[tuple[str, Standing, str]] = []
-    ahead = False
+    steps: list[Step] = []
+    made: set[str] = set()
     for name, state in states.items():
-        try:
-            inputs = {} if name == "s0" else input_digests(state, run)
-            own = standing(state, run, inputs, verify=False)
-        except Segment1BError as error:
-            path = run.root / run.contracts[f"{name}_run_report"].locate(run.places)
-            own = Standing(path, {}, f"{error.code}: {error.message}")
-        act = "check" if name == "s0" and own.report else "run" if own.why else "reuse"
-        if act == "reuse" and ahead:
-            act = "unknown"
-        ahead = ahead or act == "run"
-        plan.append((name, own, act))
-    return plan
+        own = _seen(state, run)
+        stopped = bool(steps) and steps[-1].act in ("stop", "never")
+        act = "never" if stopped else _act(state, own, made)
+        if act in ("run", "depends"):
+            made |= {*state.writes, f"{name}_run_report"}
+        steps.append(Step(name, own, act))
+    return steps
+
+
+def _seen(state: State, run: Run) -> Standing:
+    """Return how a state stands; what would stop it is told, not raised."""
+    path, report = report_path(state, run), {}
+    if not path.exists():
+        return Standing(path, {}, "it has no run report")
+    try:
+        report = dict(read_json(path))
+        inputs = {} if state.id == "s0" else input_digests(state, run)
+        return standing(state, run, inputs, verify=False)
+    except Segment1BError as error:
+        return Standing(path, report, f"{error.code}: {error.message}", fault=error)
+
+
+def _act(state: State, own: Standing, made: set[str]) -> str:
+    if state.id == "s0" and own.report:
+        return "check"
+    if own.fault is not None:
+        return "depends" if own.fault.scope.get("dataset") in made & {*state.reads} else "stop"
+    if own.why and not (own.changed and made.issuperset(own.changed)):
+        return "run"
+    return "depends" if made & {*state.reads} else "reuse"
 
 
 def _folder_digest(path: Path) -> str:

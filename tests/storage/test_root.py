@@ -18,7 +18,14 @@ import pytest
 import segment1b
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
-from segment1b.storage.root import identity_lock, open_root, staging, sweep_staging
+from segment1b.storage.root import (
+    Leftover,
+    identity_lock,
+    leftovers,
+    open_root,
+    staging,
+    sweep_staging,
+)
 from shapes import without_privilege
 
 IDENTITY = Identity(42, "1" * 64, "2" * 64)
@@ -214,10 +221,56 @@ def test_the_sweep_removes_what_killed_runs_have_staged(tmp_path: Path) -> None:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert (Path(theirs) / "piece").exists()
         with staging(root) as mine:
-            assert sweep_staging(root) == [Path(theirs)]
+            left = [Leftover(Path(theirs), len("half"))]
+            assert leftovers(root) == left
+            assert (Path(theirs) / "piece").exists()
+            assert sweep_staging(root) == left
             assert mine.exists()
     assert list((root / ".staging").iterdir()) == []
 
 
 def test_the_sweep_of_an_empty_staging_area_removes_nothing(tmp_path: Path) -> None:
     assert sweep_staging(open_root(tmp_path)) == []
+
+
+def test_what_only_looks_leaves_no_lock_behind(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    (root / ".staging/left/deep").mkdir(parents=True)
+    (root / ".staging/left/deep/piece").write_bytes(bytes(7))
+    assert leftovers(root) == [Leftover(root / ".staging/left", 7)]
+    assert [path.name for path in (root / ".staging").iterdir()] == ["left"]
+    sweep_staging(root)
+    assert list((root / ".staging").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["0123.lock", "index.json.77.tmp", "probe-0123"])
+def test_a_file_without_a_run_is_swept_when_nobody_has_touched_it_for_long(
+    name: str, tmp_path: Path
+) -> None:
+    root = open_root(tmp_path)
+    file = root / ".staging" / name
+    file.write_text("x")
+    assert sweep_staging(root) == []
+    hours_ago = time.time() - 2 * 3600
+    os.utime(file, (hours_ago, hours_ago))
+    assert leftovers(root) == [Leftover(file, 1)]
+    assert sweep_staging(root) == [Leftover(file, 1)]
+    assert not file.exists()
+
+
+def test_the_lock_of_a_living_run_is_kept_however_old_it_is(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    with staging(root) as mine:
+        (lock,) = (root / ".staging").glob("*.lock")
+        os.utime(lock, (0, 0))
+        assert sweep_staging(root) == []
+        assert mine.is_dir()
+        assert lock.exists()
+
+
+def test_the_sweep_of_a_root_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert sweep_staging(tmp_path / "empty") == []
+    with pytest.raises(Segment1BError, match="absent is no folder") as caught:
+        leftovers(tmp_path / "absent")
+    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"

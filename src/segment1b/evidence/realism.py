@@ -97,13 +97,30 @@ def gini(counts: npt.NDArray[np.int64]) -> float:
 
 
 def neighbours(lon: Floats, lat: Floats, sample: int, seed: int) -> dict[str, float]:
-    """Return p50, p90 and p99 of the distance to the nearest other site of a seeded sample, km."""
+    """Return p50, p90 and p99 of `nearest_km`, to the metre; 0.0 for fewer than two sites."""
+    nearest = nearest_km(lon, lat, sample, seed)
+    found = np.percentile(nearest, [50, 90, 99]) if len(nearest) else np.zeros(3)
+    return dict(zip(("p50", "p90", "p99"), (round(float(v), 3) for v in found), strict=True))
+
+
+def nearest_km(lon: Floats, lat: Floats, sample: int, seed: int) -> Floats:
+    """Return the distances from the sites of a seeded sample to the nearest other one of it.
+
+    Args:
+        lon: float64[n], degrees.
+        lat: float64[n], degrees.
+        sample: how many sites are drawn, with replacement, where there are more.
+        seed: the run's seed, which chooses them.
+
+    Returns:
+        float64[sites of the sample], km; empty for fewer than two sites.
+    """
     if len(lon) > sample:
         words = np.random.Philox(key=np.array([seed, 9], np.uint64)).random_raw(sample)
         chosen = np.unique((words >> np.uint64(11)) % np.uint64(len(lon)))
         lon, lat = lon[chosen], lat[chosen]
     if len(lon) < 2:
-        return {"p50": 0.0, "p90": 0.0, "p99": 0.0}
+        return np.empty(0)
     x, y = np.radians(lon), np.radians(lat)
     unit = np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)])
     nearest = np.empty(len(lon))
@@ -115,8 +132,7 @@ def neighbours(lon: Floats, lat: Floats, sample: int, seed: int) -> dict[str, fl
         closest = cosine.argmax(axis=1)
         chord = np.sqrt(((own - unit[:, closest]) ** 2).sum(axis=0))
         nearest[at : at + _ROWS] = 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(chord / 2, 1.0))
-    found = np.percentile(nearest, [50, 90, 99])
-    return dict(zip(("p50", "p90", "p99"), (round(float(v), 3) for v in found), strict=True))
+    return nearest
 
 
 def _country(

@@ -62,9 +62,7 @@ def issue(
     tokens = Identity(seed, pairs.fingerprint, parameter_hash).tokens
     names = ("outlet_catalogue", "s3_candidate_set", "validation_bundle_1A")
     fetch(root, [contracts[name].locate(tokens) for name in names])
-    bundle = root / contracts["validation_bundle_1A"].locate(tokens)
-    _check_bundle(bundle, tokens)
-    _check_seal(root, contracts, bundle, tokens)
+    bundle = check_issue(root, contracts, tokens)
     make_folder(scratch)
     with tempfile.TemporaryDirectory(prefix="outlets-", dir=scratch) as name:
         stage = Path(name)
@@ -73,6 +71,14 @@ def issue(
         if _held(bundle) != tokens:
             files = _bundle_files(tokens, pairs, catalogue)
             _publish_bundle(root, contracts["validation_bundle_1A"], tokens, files, stage)
+    return bundle
+
+
+def check_issue(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> Path:
+    """Return where `issue` would put a bundle; refuse as it would, before anything is written."""
+    bundle = root / contracts["validation_bundle_1A"].locate(tokens)
+    _check_bundle(bundle, tokens)
+    _check_seal(root, contracts, bundle, tokens)
     return bundle
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,6 +19,8 @@ from segment1b.storage.durable import coded_os_errors, make_folder
 from segment1b.storage.locks import owned_lock
 from segment1b.storage.objects import url_of
 from segment1b.storage.working_copy import LOCKS, STAGING, working_copy
+
+_LEFT_ALONE_SECONDS = 3600
 
 
 def open_root(location: str | Path) -> Path:
@@ -66,7 +70,7 @@ def staging(root: Path) -> Iterator[Path]:
     behind can be told from what a living one still needs.
     """
     folder = root / STAGING / uuid.uuid4().hex
-    lock = FileLock(f"{folder}.lock")
+    lock = FileLock(_lock_of(folder))
     with coded_os_errors(folder):
         lock.acquire(timeout=0)
         folder.mkdir()
@@ -78,20 +82,98 @@ def staging(root: Path) -> Iterator[Path]:
         lock.release()
 
 
-def sweep_staging(root: Path) -> list[Path]:
-    """Remove the staging folders of runs that are no more; return what was removed."""
+@dataclass(frozen=True)
+class Leftover:
+    """What a dead run has left in the staging area.
+
+    Attributes:
+        path: a run's folder, or a file that belongs to none.
+        size: bytes of the files that are there.
+    """
+
+    path: Path
+    size: int
+
+
+def leftovers(root: Path) -> list[Leftover]:
+    """Return what dead runs have left in the staging area of a data root, removing nothing.
+
+    Raises:
+        Segment1BError: E_DATA_ROOT_UNUSABLE when the root is no folder or cannot be written, as
+            whether a run lives is asked of its lock.
+    """
+    return [_leftover(path) for path in _dead(root)]
+
+
+def sweep_staging(root: Path) -> list[Leftover]:
+    """Remove what `leftovers` returns; return what was removed."""
     removed = []
-    for folder in sorted((root / STAGING).iterdir()):
-        if not folder.is_dir():
-            continue
-        lock = FileLock(f"{folder}.lock")
-        with suppress(Timeout):
-            lock.acquire(timeout=0)
-            shutil.rmtree(folder, ignore_errors=True)
-            Path(lock.lock_file).unlink(missing_ok=True)
-            lock.release()
-            removed.append(folder)
+    for path in _dead(root):
+        removed.append(_leftover(path))
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+            _lock_of(path).unlink(missing_ok=True)
+        else:
+            path.unlink(missing_ok=True)
     return removed
+
+
+def _dead(root: Path) -> Iterator[Path]:
+    """Yield the folders of runs that are no more, each held meanwhile, and files left alone."""
+    if not root.is_dir():
+        raise Segment1BError(
+            "E_DATA_ROOT_UNUSABLE",
+            f"{root} is no folder",
+            "give the folder of a data root as --data-root",
+            path=str(root),
+        )
+    area = root / STAGING
+    there = sorted(area.iterdir()) if area.is_dir() else []
+    folders = [path for path in there if path.is_dir()]
+    locks = [_lock_of(folder) for folder in folders]
+    for folder in folders:
+        with _unheld(folder) as free:
+            if free:
+                yield folder
+    for file in there:
+        # Its writer needs a moment; a lock is without its folder for no longer.
+        if file not in folders and file not in locks and _age(file) > _LEFT_ALONE_SECONDS:
+            yield file
+
+
+@contextmanager
+def _unheld(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a staging folder, if nobody does; say whether."""
+    path = _lock_of(folder)
+    lock, there = FileLock(path), path.exists()
+    try:
+        with coded_os_errors(path):
+            lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        if not there:
+            path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _age(file: Path) -> float:
+    try:
+        return time.time() - file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _leftover(path: Path) -> Leftover:
+    files = [file for file in (path, *path.rglob("*")) if file.is_file()]
+    return Leftover(path, sum(file.stat().st_size for file in files))
 
 
 @contextmanager

@@ -1,0 +1,121 @@
+"""The commands around runs: what is there, what is left over: parse, call, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix; all lies there.")]
+Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from what is there.")]
+ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits; taken from what is there.")]
+Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]
+Dictionary = Annotated[Path | None, typer.Option(help="Another dataset dictionary.")]
+Outlets = Annotated[Path | None, typer.Option(help="As if a run brought this outlet list in.")]
+PolicyFiles = Annotated[
+    list[Path] | None, typer.Option("--policy", help="As if a run had this policy file.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="As if a run had this KEY=VALUE over the policy.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+ROOT = Path("segment1b-data")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    scenarios = typer.Typer(no_args_is_help=True, help="Policies side by side.")
+    scenarios.command("compare")(compare)
+    app.add_typer(scenarios, name="scenario")
+    app.command("status")(status)
+    app.command("clean")(clean)
+
+
+def compare(
+    files: Annotated[list[Path], typer.Argument(help="YAML files: name, policy_files, settings.")],
+    outlets: Annotated[
+        Path | None, typer.Option(help="Outlet list of all scenarios; the embedded sample.")
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Keep each scenario's data root in this folder.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers of all states.")] = None,
+    engine: Annotated[
+        str, typer.Option(help="serial, threads, processes, dask or tcp://HOST:PORT.")
+    ] = "threads",
+    as_json: AsJson = False,
+    log_format: Annotated[str, typer.Option(help="text or json, on stderr.")] = "text",
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, warnings only.")] = False,
+) -> None:
+    """Run policies over the same outlets, S0 to S8, and tabulate what sets them apart."""
+    from segment1b import comparison, console, verdicts
+    from segment1b.config import run_settings
+
+    common = run_settings({"outlets": outlets, "workers": workers, "engine": engine})
+    console.set_up_logs(log_format, quiet=quiet)
+    with console.progress(log_format, quiet=quiet) as progress:
+        found = comparison.compare(files, common, data_root, progress)
+    if as_json:
+        console.print_json({**found, "answers": verdicts.answers(found["scenarios"])})
+    else:
+        verdicts.print_comparison(found)
+
+
+def status(
+    data_root: DataRoot = ROOT,
+    outlets: Outlets = None,
+    policy: PolicyFiles = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    parameter_hash: ParameterHash = None,
+    manifest_fingerprint: Fingerprint = None,
+    dictionary: Dictionary = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is published, what is stale and why, and what a run would do; write nothing."""
+    from segment1b import console
+    from segment1b import status as standing
+    from segment1b.config import run_settings
+
+    asked = run_settings(
+        {
+            "data_root": data_root,
+            "outlets": outlets,
+            "policy_files": tuple(policy or ()),
+            "settings": tuple(settings or ()),
+            "seed": seed,
+            "parameter_hash": parameter_hash,
+            "manifest_fingerprint": manifest_fingerprint,
+            "dictionary": dictionary,
+        }
+    )
+    found = standing.status(asked)
+    if as_json:
+        console.print_json(found)
+    else:
+        standing.print_status(found)
+
+
+def clean(
+    data_root: DataRoot = ROOT,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what killed runs have left in the staging area, and nothing else."""
+    from segment1b import console
+    from segment1b.storage.root import find_root, leftovers, sweep_staging
+
+    root = find_root(data_root)
+    found = leftovers(root) if dry_run else sweep_staging(root)
+    freed = sum(one.size for one in found)
+    if as_json:
+        listed = [{"path": str(one.path), "bytes": one.size} for one in found]
+        console.print_json({"dry_run": dry_run, "leftovers": listed, "bytes": freed})
+        return
+    for one in found:
+        print(f"{one.size:>15,} bytes  {one.path.relative_to(root)}")
+    done = "would be freed" if dry_run else "freed"
+    print(f"{freed:>15,} bytes {done}" if found else "no killed run has left anything")
