@@ -18,6 +18,7 @@ from segment1b import contracts
 from segment1b.cli import app
 from segment1b.identity import Identity
 from segment1b.outcome import RunResult
+from segment1b.page import payload
 from segment1b.page.page import write_page
 
 Visit = Callable[..., Page]
@@ -100,6 +101,42 @@ def test_near_by_density_turns_into_points(report: Path, visit: Visit) -> None:
     )
     kinds = page.evaluate("document.getElementById('map-0').data.map((trace) => trace.type)")
     assert kinds == ["scattermap"]
+
+
+def test_the_line_below_the_map_counts_all_outlets_when_some_are_embedded(
+    world: RunResult, tmp_path: Path, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payload, "SITES_MOST", 10_000)
+    out = tmp_path / "sixth.html"
+    write_page(world.root, contracts.load(), Identity(**world.identity), out)
+    page = visit(out)
+    assert shown(page) == (
+        "59,701 outlets of 3,000 merchants in 246 countries, drawn as density. "
+        "The density counts all."
+    )
+    page.select_option("#country", "NG")
+    settle(page)
+    said = re.fullmatch(
+        r"3,372 outlets of 120 merchants in 1 country, drawn as points\. "
+        r"One of every 6 is embedded: (\d+) points are drawn\.",
+        shown(page),
+    )
+    assert said
+    assert 400 < int(said[1]) < 700
+    # A merchant none of whose outlets is drawn is known all the same.
+    page.click("#reset")
+    alone = page.evaluate(
+        "[...document.querySelectorAll('#merchants option')].map((option) => option.value)"
+    )
+    assert len(alone) == 3000
+
+    monkeypatch.setattr(payload, "PAIRS_MOST", 100)
+    write_page(world.root, contracts.load(), Identity(**world.identity), out)
+    page = visit(out)
+    assert shown(page).startswith("59,701 outlets in 246 countries, drawn as density.")
+    page.select_option("#country", "NG")
+    settle(page)
+    assert shown(page).startswith("3,372 outlets in 1 country, drawn as points.")
 
 
 def test_every_question_has_a_chart_and_one_sentence(report: Path, visit: Visit) -> None:

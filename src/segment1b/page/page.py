@@ -142,7 +142,7 @@ def run_of(world: World) -> dict[str, Any]:
         "map": {"countries": codes, "outlines": outlines(shapes), "sites_by_country": sites},
     }
     if "s7_site_synthesis" in views:
-        found["map"]["sites"] = payload.sites_of(database, sum(sites.values()), places)
+        found["map"] |= payload.sites_of(database, sum(sites.values()), places)
         found["map"]["bins"] = payload.bins_of(database, places)
     heavy: dict[str, Any] = {}
     if "tile_weights" in views:
