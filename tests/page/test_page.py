@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -209,6 +210,38 @@ def test_a_world_without_a_flag_says_so(world: RunResult, tmp_path: Path, visit:
     page = visit(out)
     assert page.locator("[role=alert]").inner_text().startswith("Not proven.")
     assert page.locator(".verdict.pass").count() == 0
+    assert str(tmp_path) not in out.read_text(encoding="utf-8")
+
+
+def test_a_refused_run_shows_the_checks_of_the_latest_attempt(
+    world: RunResult, tmp_path: Path
+) -> None:
+    root = tmp_path / "refused"
+    shutil.copytree(world.root, root, symlinks=True)
+    bundle = next(root.glob("data/layer1/1B/validation/fingerprint=*"))
+    aside = root / "data/layer1/1B/validation_failed" / bundle.name
+    (bundle / "_passed.flag").unlink()
+    summary = json.loads((bundle / "s9_summary.json").read_text())
+    said = json.loads((bundle / "MANIFEST.json").read_text())
+    names = sorted(summary["checks"])
+    for attempt, (name, seed) in enumerate(
+        [(names[0], 42), (names[1], 42), (names[2], 43)], start=9
+    ):
+        shutil.copytree(bundle, aside / f"attempt={attempt}")
+        checks = {**summary["checks"], name: {**summary["checks"][name], "failures": 7}}
+        (aside / f"attempt={attempt}/s9_summary.json").write_text(
+            json.dumps({**summary, "checks": checks})
+        )
+        (aside / f"attempt={attempt}/MANIFEST.json").write_text(json.dumps({**said, "seed": seed}))
+    shutil.rmtree(bundle)
+    out = tmp_path / "refused.html"
+    write_page(root, contracts.load(), Identity(**world.identity), out)
+    text = out.read_text(encoding="utf-8")
+    assert "S9 refused this run." in text
+    assert f"{aside.relative_to(root).as_posix()}/attempt=10<" in text
+    assert re.findall(r'<tr class="bad"><th scope="row">(\w+)', text) == [names[1]]
+    assert "10 of 11 acceptance checks pass" in text
+    assert "Proven.</strong>" not in text.replace("Not proven.</strong>", "")
 
 
 def test_a_run_that_ended_early_has_a_page_too(

@@ -138,6 +138,7 @@ def run_of(world: World) -> dict[str, Any]:
         "head": _head(world, sites, s4),
         "chain": _chain(world),
         "checks": [{"check": name, **own} for name, own in sorted(world.checks.items())],
+        "failed": world.failed,
         "charts": [],
         "map": {"countries": codes, "outlines": outlines(shapes), "sites_by_country": sites},
     }
