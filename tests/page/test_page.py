@@ -149,7 +149,10 @@ def test_every_question_has_a_chart_and_one_sentence(report: Path, visit: Visit)
         assert card.locator("svg.main-svg").count() >= 1
         assert len(card.locator(".answer").inner_text()) > 40
         assert card.locator(".chart").get_attribute("aria-label")
-    assert "each of the 4,635 pairs" in page.locator("#q-conservation + .answer").inner_text()
+    assert (
+        "each of the 4,635 pairs"
+        in page.locator("section:has(#q-conservation) .answer").inner_text()
+    )
     assert page.locator("tr.good").count() == 11
     assert page.locator("tr.bad").count() == 0
 
@@ -260,8 +263,12 @@ def test_a_run_that_ended_early_has_a_page_too(
 
 
 def test_two_runs_stand_side_by_side(world: RunResult, tmp_path: Path, visit: Visit) -> None:
-    out = tmp_path / "two.html"
-    command = ["page", "--compare", str(world.root), str(world.root), "--out", str(out)]
+    out, other = tmp_path / "two.html", tmp_path / "other"
+    shutil.copytree(world.root, other, symlinks=True)
+    report = next(other.glob("control/s4_alloc_plan/**/s4_run_report.json"))
+    said = json.loads(report.read_text())
+    report.write_text(json.dumps({**said, "collapse_index": said["collapse_index"] - 0.25}))
+    command = ["page", "--compare", str(world.root), str(other), "--out", str(out)]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     page = visit(out)
@@ -271,6 +278,17 @@ def test_two_runs_stand_side_by_side(world: RunResult, tmp_path: Path, visit: Vi
     assert page.locator("h1").all_inner_texts()[0].startswith("A: ")
     assert page.evaluate("document.documentElement.scrollWidth") <= 1440
     assert out.stat().st_size < 20 * MEGABYTE
+    rows = {
+        row.locator("th").inner_text(): row.locator("td").all_inner_texts()
+        for row in page.locator(".differences tbody tr").all()
+    }
+    assert rows["outlets"] == ["59,701", "59,701", "none"]
+    assert rows["collapse index"] == ["1.043", "0.793", "-0.250"]
+    first, second = (page.locator(f"#collapse-{number}").bounding_box() for number in (0, 1))
+    assert first
+    assert second
+    assert first["y"] == pytest.approx(second["y"], abs=60)
+    assert first["x"] + first["width"] <= second["x"]
 
 
 def test_what_is_embedded_cannot_end_its_script(report: Path) -> None:
