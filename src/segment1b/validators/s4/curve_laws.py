@@ -20,6 +20,7 @@ from segment1b.validators.s4.hilbert import order_of, places
 from segment1b.validators.words import country_word, key_of, words
 
 _PAIRS_AT_ONCE = 1 << 16
+_COUNTRY = "(256 * ascii(country_iso[1]) + ascii(country_iso[2]))::UBIGINT AS country"
 
 # x_j = floor(((U + j*G) mod 2^64) * K / 2^64), j = 1..n, with G the golden ratio's 64-bit fraction.
 _STABLE = """
@@ -131,11 +132,11 @@ def _tiles_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
     No point lies in a tile without weight, which is what most of a large country is.
     """
     found: list[Arrays] = []
-    for batch in case.session.batches(
-        "SELECT (256 * ascii(country_iso[1]) + ascii(country_iso[2]))::UBIGINT AS country, "
-        "tile_id, weight_fp FROM tile_weights WHERE weight_fp > 0 "
-        f"AND country_iso IN (SELECT legal_country_iso FROM {pairs})"
-    ):
+    query = (
+        f"SELECT {_COUNTRY}, tile_id, weight_fp FROM tile_weights "  # noqa: S608
+        f"WHERE weight_fp > 0 AND country_iso IN (SELECT legal_country_iso FROM {pairs})"
+    )
+    for batch in case.session.batches(query):
         edges = (np.flatnonzero(np.diff(batch["country"])) + 1).tolist()
         for low, high in itertools.pairwise([0, *edges, len(batch["country"])]):
             part = {name: values[low:high] for name, values in batch.items()}
