@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from segment1b import contracts
 from segment1b.cli import app
 from segment1b.identity import Identity
 from segment1b.outcome import RunResult
+from segment1b.page import payload
 from segment1b.page.page import write_page
 
 Visit = Callable[..., Page]
@@ -102,6 +104,42 @@ def test_near_by_density_turns_into_points(report: Path, visit: Visit) -> None:
     assert kinds == ["scattermap"]
 
 
+def test_the_line_below_the_map_counts_all_outlets_when_some_are_embedded(
+    world: RunResult, tmp_path: Path, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payload, "SITES_MOST", 10_000)
+    out = tmp_path / "sixth.html"
+    write_page(world.root, contracts.load(), Identity(**world.identity), out)
+    page = visit(out)
+    assert shown(page) == (
+        "59,701 outlets of 3,000 merchants in 246 countries, drawn as density. "
+        "The density counts all."
+    )
+    page.select_option("#country", "NG")
+    settle(page)
+    said = re.fullmatch(
+        r"3,372 outlets of 120 merchants in 1 country, drawn as points\. "
+        r"One of every 6 is embedded: (\d+) points are drawn\.",
+        shown(page),
+    )
+    assert said
+    assert 400 < int(said[1]) < 700
+    # A merchant none of whose outlets is drawn is known all the same.
+    page.click("#reset")
+    alone = page.evaluate(
+        "[...document.querySelectorAll('#merchants option')].map((option) => option.value)"
+    )
+    assert len(alone) == 3000
+
+    monkeypatch.setattr(payload, "PAIRS_MOST", 100)
+    write_page(world.root, contracts.load(), Identity(**world.identity), out)
+    page = visit(out)
+    assert shown(page).startswith("59,701 outlets in 246 countries, drawn as density.")
+    page.select_option("#country", "NG")
+    settle(page)
+    assert shown(page).startswith("3,372 outlets in 1 country, drawn as points.")
+
+
 def test_every_question_has_a_chart_and_one_sentence(report: Path, visit: Visit) -> None:
     page = visit(report)
     cards = page.locator(".questions .card")
@@ -111,7 +149,10 @@ def test_every_question_has_a_chart_and_one_sentence(report: Path, visit: Visit)
         assert card.locator("svg.main-svg").count() >= 1
         assert len(card.locator(".answer").inner_text()) > 40
         assert card.locator(".chart").get_attribute("aria-label")
-    assert "each of the 4,635 pairs" in page.locator("#q-conservation + .answer").inner_text()
+    assert (
+        "each of the 4,635 pairs"
+        in page.locator("section:has(#q-conservation) .answer").inner_text()
+    )
     assert page.locator("tr.good").count() == 11
     assert page.locator("tr.bad").count() == 0
 
@@ -172,6 +213,38 @@ def test_a_world_without_a_flag_says_so(world: RunResult, tmp_path: Path, visit:
     page = visit(out)
     assert page.locator("[role=alert]").inner_text().startswith("Not proven.")
     assert page.locator(".verdict.pass").count() == 0
+    assert str(tmp_path) not in out.read_text(encoding="utf-8")
+
+
+def test_a_refused_run_shows_the_checks_of_the_latest_attempt(
+    world: RunResult, tmp_path: Path
+) -> None:
+    root = tmp_path / "refused"
+    shutil.copytree(world.root, root, symlinks=True)
+    bundle = next(root.glob("data/layer1/1B/validation/fingerprint=*"))
+    aside = root / "data/layer1/1B/validation_failed" / bundle.name
+    (bundle / "_passed.flag").unlink()
+    summary = json.loads((bundle / "s9_summary.json").read_text())
+    said = json.loads((bundle / "MANIFEST.json").read_text())
+    names = sorted(summary["checks"])
+    for attempt, (name, seed) in enumerate(
+        [(names[0], 42), (names[1], 42), (names[2], 43)], start=9
+    ):
+        shutil.copytree(bundle, aside / f"attempt={attempt}")
+        checks = {**summary["checks"], name: {**summary["checks"][name], "failures": 7}}
+        (aside / f"attempt={attempt}/s9_summary.json").write_text(
+            json.dumps({**summary, "checks": checks})
+        )
+        (aside / f"attempt={attempt}/MANIFEST.json").write_text(json.dumps({**said, "seed": seed}))
+    shutil.rmtree(bundle)
+    out = tmp_path / "refused.html"
+    write_page(root, contracts.load(), Identity(**world.identity), out)
+    text = out.read_text(encoding="utf-8")
+    assert "S9 refused this run." in text
+    assert f"{aside.relative_to(root).as_posix()}/attempt=10<" in text
+    assert re.findall(r'<tr class="bad"><th scope="row">(\w+)', text) == [names[1]]
+    assert "10 of 11 acceptance checks pass" in text
+    assert "Proven.</strong>" not in text.replace("Not proven.</strong>", "")
 
 
 def test_a_run_that_ended_early_has_a_page_too(
@@ -190,8 +263,12 @@ def test_a_run_that_ended_early_has_a_page_too(
 
 
 def test_two_runs_stand_side_by_side(world: RunResult, tmp_path: Path, visit: Visit) -> None:
-    out = tmp_path / "two.html"
-    command = ["page", "--compare", str(world.root), str(world.root), "--out", str(out)]
+    out, other = tmp_path / "two.html", tmp_path / "other"
+    shutil.copytree(world.root, other, symlinks=True)
+    report = next(other.glob("control/s4_alloc_plan/**/s4_run_report.json"))
+    said = json.loads(report.read_text())
+    report.write_text(json.dumps({**said, "collapse_index": said["collapse_index"] - 0.25}))
+    command = ["page", "--compare", str(world.root), str(other), "--out", str(out)]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     page = visit(out)
@@ -201,6 +278,17 @@ def test_two_runs_stand_side_by_side(world: RunResult, tmp_path: Path, visit: Vi
     assert page.locator("h1").all_inner_texts()[0].startswith("A: ")
     assert page.evaluate("document.documentElement.scrollWidth") <= 1440
     assert out.stat().st_size < 20 * MEGABYTE
+    rows = {
+        row.locator("th").inner_text(): row.locator("td").all_inner_texts()
+        for row in page.locator(".differences tbody tr").all()
+    }
+    assert rows["outlets"] == ["59,701", "59,701", "none"]
+    assert rows["collapse index"] == ["1.043", "0.793", "-0.250"]
+    first, second = (page.locator(f"#collapse-{number}").bounding_box() for number in (0, 1))
+    assert first
+    assert second
+    assert first["y"] == pytest.approx(second["y"], abs=60)
+    assert first["x"] + first["width"] <= second["x"]
 
 
 def test_what_is_embedded_cannot_end_its_script(report: Path) -> None:

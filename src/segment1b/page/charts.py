@@ -12,6 +12,11 @@ import plotly.graph_objects as go
 
 #: Okabe and Ito's colours, told apart by everybody.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+#: Collapse index below which outlets lie in piles.
+_PILE = 0.5
+#: Independent draws leave about 95 % of the tiles within twice their spread; S4's law may not do
+#: much worse.
+_WITHIN = 0.9
 _MARGIN = {"l": 64, "r": 16, "t": 16, "b": 52}
 
 
@@ -102,8 +107,8 @@ def evenness(sites: Mapping[str, int], tiled: int, said: Mapping[str, Any]) -> C
     names = ", ".join(f"{code} {sites[code] / total:.1%}" for code in biggest)
     south = said.get("southern_share")
     sentence = (
-        f"As uneven as the list and the people are: Gini {gini:.2f} over {len(counts)} countries, "
-        f"the largest shares are {names}"
+        f"Gini {gini:.2f} over the {len(counts)} countries that have tiles (0: all have as many, "
+        f"1: one has all); the largest shares are {names}"
         + (f"; {south:.0%} of outlets stand south of the equator." if south is not None else ".")
     )
     curve = go.Scatter(
@@ -136,19 +141,7 @@ def evenness(sites: Mapping[str, int], tiled: int, said: Mapping[str, Any]) -> C
 def collapse(quality: Mapping[str, Mapping[str, Any]], overall: float) -> Chart:
     """Did outlets pile up? Collapse index of each country against 1."""
     codes = sorted(quality, key=lambda code: (-quality[code]["sites"], code))
-    large = [code for code in codes if quality[code]["sites"] >= 30]
-    low = [code for code in large if quality[code]["collapse_index"] < 0.5]
-    tops = sorted(large, key=lambda code: -quality[code]["top_five_share"])[:1]
-    sentence = (
-        f"{'They pile up' if overall < 0.5 else 'No'}: over all countries the used tiles are "
-        f"{overall:.2f} times what independent draws would use; of {len(large)} countries with "
-        f"30 outlets or more, {len(low)} {'is' if len(low) == 1 else 'are'} below 0.5."
-        + "".join(
-            f" The five fullest tiles of {code} hold {quality[code]['top_five_share']:.0%} of its "
-            "outlets, the largest such share."
-            for code in tops
-        )
-    )
+    sentence = _piled(quality, overall)
     points = go.Scatter(
         x=[quality[c]["sites"] for c in codes],
         y=[quality[c]["collapse_index"] for c in codes],
@@ -185,36 +178,90 @@ def collapse(quality: Mapping[str, Mapping[str, Any]], overall: float) -> Chart:
     return Chart("collapse", "Did outlets pile up?", sentence, made, (header, rows))
 
 
-def prior(quota: npt.NDArray[np.float64], sites: npt.NDArray[np.int64]) -> Chart:
-    """Do sites follow the prior? Quota and sites of the heaviest tiles, [t] each."""
-    error = np.abs(sites - quota)
-    order = np.argsort(-quota, kind="stable")[:3000]
-    worst = float(error.max(initial=0.0))
-    within = float((error <= 1).mean()) if len(error) else 1.0
-    sentence = (
-        f"Yes, as closely as whole outlets can: of the {len(quota):,} heaviest tiles {within:.1%} "
-        f"are within one outlet of their share of the population, and the farthest is "
-        f"{worst:.1f} away."
+def _piled(quality: Mapping[str, Mapping[str, Any]], overall: float) -> str:
+    """Say how the used tiles compare with what independent draws would use."""
+    used = sum(int(own["distinct_tiles"]) for own in quality.values())
+    # The variance of how many tiles are hit is at most its mean.
+    usual = 2 * np.sqrt(overall / used) if used else 0.0
+    missing = f"{max(0.0, 1 - overall):.0%} fewer tiles than independent draws would"
+    verdict = (
+        f"Yes: they use {missing}"
+        if overall < _PILE
+        else f"Somewhat: they use {missing}"
+        if overall < 1 - usual
+        else "No: they use as many tiles as independent draws would"
+        if overall <= 1 + usual
+        else f"No: they use {overall - 1:.0%} more tiles than independent draws would"
     )
+    large = [code for code in sorted(quality) if quality[code]["sites"] >= 30]
+    low = [code for code in large if quality[code]["collapse_index"] < _PILE]
+    fullest = max(large, key=lambda code: quality[code]["top_five_share"], default="")
+    countries = f"{len(large):,} countr{'y' if len(large) == 1 else 'ies'} with 30 outlets or more"
+    return (
+        f"{verdict} (index {overall:.3f}); of {countries}, "
+        f"{len(low) or 'none'} {'are' if len(low) > 1 else 'is'} below {_PILE}."
+        + (
+            f" The five fullest tiles of {fullest} hold "
+            f"{quality[fullest]['top_five_share']:.0%} of its outlets, the largest such share."
+            if fullest
+            else ""
+        )
+    )
+
+
+def prior(quota: npt.NDArray[np.float64], sites: npt.NDArray[np.int64]) -> Chart:
+    """Do sites follow the prior? Quota and sites of the heaviest tiles, [t] each.
+
+    Of a tile whose quota is below one outlet no count can tell; those of one or more are compared
+    with independent draws, whose counts have at most the variance of their quota.
+    """
+    told = quota >= 1
+    order = np.argsort(-quota[told], kind="stable")
+    quota, sites = quota[told][order], sites[told][order]
+    spread = 2 * np.sqrt(quota)
+    away = np.abs(sites - quota)
+    shown = slice(3000)
     tiles = go.Scatter(
-        x=np.round(quota[order], 3).tolist(),
-        y=sites[order].tolist(),
+        x=np.round(quota[shown], 3).tolist(),
+        y=sites[shown].tolist(),
         mode="markers",
         name="tiles",
         marker={"color": BLUE, "size": 5, "opacity": 0.45},
         hovertemplate="share %{x:.2f}, outlets %{y}<extra></extra>",
     )
-    top = float(max(1.0, quota.max(initial=1.0)))
-    line = go.Scatter(
-        x=[0, top],
-        y=[0, top],
-        mode="lines",
-        name="as the prior",
-        hoverinfo="skip",
-        line={"color": ORANGE, "dash": "dot", "width": 1},
+    steps = np.geomspace(1.0, quota.max(initial=2.0), 40)
+    lines = [
+        go.Scatter(
+            x=np.round(steps, 3).tolist(),
+            y=np.round(np.maximum(0, steps + side * 2 * np.sqrt(steps)), 3).tolist(),
+            mode="lines",
+            name="as the prior" if side == 0 else "95 % of independent draws",
+            showlegend=side < 1,
+            hoverinfo="skip",
+            line={"color": ORANGE, "dash": "dot" if side == 0 else "solid", "width": 1},
+        )
+        for side in (0, -1, 1)
+    ]
+    made = figure([tiles, *lines], "share by population (outlets)", "outlets in the tile")
+    return Chart(
+        "prior", "Do outlets follow the people?", _followed(quota, sites, away <= spread), made
     )
-    made = figure([tiles, line], "share by population (outlets)", "outlets in the tile")
-    return Chart("prior", "Do outlets follow the people?", sentence, made)
+
+
+def _followed(
+    quota: npt.NDArray[np.float64], sites: npt.NDArray[np.int64], near: npt.NDArray[np.bool_]
+) -> str:
+    """Say how many tiles are near their quota; all have a quota of one or more."""
+    if not len(quota):
+        return "Too few outlets to tell: no tile's share of the population comes to one outlet."
+    within = float(near.mean())
+    worst = int(np.argmax(np.abs(sites - quota) / np.sqrt(quota)))
+    return (
+        f"{'Yes' if within >= _WITHIN else 'No'}: of the {len(quota):,} heavy tiles whose share of "
+        f"the population is one outlet or more, {within:.1%} hold as many outlets as that share, "
+        "give or take twice the spread of independent draws (of which about 95% would); the "
+        f"farthest holds {int(sites[worst]):,} with a share of {float(quota[worst]):,.1f}."
+    )
 
 
 def neighbours(said: Mapping[str, Any]) -> Chart:

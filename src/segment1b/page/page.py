@@ -93,6 +93,7 @@ def render(runs: Sequence[Mapping[str, Any]]) -> str:
     template = environment.from_string((folder / "page.html.jinja").read_text())
     return template.render(
         runs=runs,
+        differences=differences(*[run["figures"] for run in runs]) if len(runs) == 2 else [],
         css=Markup(text["page.css"]),  # noqa: S704 - our own file
         js=Markup(text["page.js"]),  # noqa: S704 - our own file
         plotly=Markup(_library(get_plotlyjs())),  # noqa: S704 - the library
@@ -138,11 +139,13 @@ def run_of(world: World) -> dict[str, Any]:
         "head": _head(world, sites, s4),
         "chain": _chain(world),
         "checks": [{"check": name, **own} for name, own in sorted(world.checks.items())],
+        "failed": world.failed,
+        "figures": _figures(world, sites, s4),
         "charts": [],
         "map": {"countries": codes, "outlines": outlines(shapes), "sites_by_country": sites},
     }
     if "s7_site_synthesis" in views:
-        found["map"]["sites"] = payload.sites_of(database, sum(sites.values()), places)
+        found["map"] |= payload.sites_of(database, sum(sites.values()), places)
         found["map"]["bins"] = payload.bins_of(database, places)
     heavy: dict[str, Any] = {}
     if "tile_weights" in views:
@@ -244,6 +247,48 @@ def _head(world: World, sites: Mapping[str, int], s4: Mapping[str, Any]) -> dict
         "failures": sum(1 for own in world.checks.values() if own["failures"]),
         "checks": len(world.checks),
     }
+
+
+def _figures(world: World, sites: Mapping[str, int], s4: Mapping[str, Any]) -> dict[str, float]:
+    """Return the key figures by which two runs are compared; those that are missing are absent."""
+    near = world.realism.get("nearest_neighbour_km", {})
+    quality = s4.get("quality_by_country", {}).values()
+    costs = [report["resources"] for report in world.reports.values()]
+    found = {
+        "outlets": sum(sites.values()),
+        "countries": len(sites),
+        "merchants": world.reports.get("s3", {}).get("merchants_total"),
+        "pairs": s4.get("pairs_total"),
+        "tiles used": sum(int(own["distinct_tiles"]) for own in quality) if s4 else None,
+        "collapse index": s4.get("collapse_index"),
+        "share south of the equator": world.realism.get("southern_share"),
+        "km to the nearest other outlet, median": near.get("p50"),
+        "points drawn again": world.reports.get("s6", {}).get("rng", {}).get("resample_sites"),
+        "failing checks": sum(1 for own in world.checks.values() if own["failures"])
+        if world.checks
+        else None,
+        "seconds": sum(float(own["wall_clock_seconds_total"]) for own in costs),
+        "peak MB": max((int(own["max_worker_rss_bytes"]) / 1e6 for own in costs), default=0.0),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def differences(
+    first: Mapping[str, float], second: Mapping[str, float]
+) -> list[tuple[str, str, str, str]]:
+    """Return name, value of A, value of B and B less A of each figure that either run has."""
+
+    def said(value: float | None, sign: str = "") -> str:
+        if value is None:
+            return "not known"
+        return format(value, f"{sign},.3f" if isinstance(value, float) else f"{sign},")
+
+    rows = []
+    for name in dict.fromkeys([*first, *second]):
+        a, b = first.get(name), second.get(name)
+        less = None if a is None or b is None else b - a
+        rows.append((name, said(a), said(b), "none" if less == 0 else said(less, "+")))
+    return rows
 
 
 def _chain(world: World) -> list[dict[str, Any]]:

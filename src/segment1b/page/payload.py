@@ -15,11 +15,16 @@ from segment1b.geo.grid import Grid
 SITES_MOST = 60_000
 #: Tiles of a country that are embedded, the heaviest.
 TILES_MOST = 1_500
+#: Pairs of merchant and country whose counts are embedded; of more, only the drawn outlets know
+#: their merchant.
+PAIRS_MOST = 200_000
 _BIN_DEG = 0.5
 
 
-def sites_of(database: duckdb.DuckDBPyConnection, total: int, places: dict[str, int]) -> Any:
-    """Return the sites that the page shows one by one.
+def sites_of(
+    database: duckdb.DuckDBPyConnection, total: int, places: dict[str, int]
+) -> dict[str, Any]:
+    """Return the sites that the page shows one by one, and the counts of all.
 
     Args:
         database: with s7_site_synthesis.
@@ -27,8 +32,10 @@ def sites_of(database: duckdb.DuckDBPyConnection, total: int, places: dict[str, 
         places: number of each country.
 
     Returns:
-        every: one of how many is shown; packed lon, lat (float32), country (uint16), merchant
-        (uint32, place in `merchants`), order (uint32) and tile (float64); merchants as text.
+        merchants: uint64, packed, ascending; all of them when `pairs` is there, otherwise those of
+        the sites that are shown. pairs: merchant (uint32, place in `merchants`), country (uint16)
+        and n (uint32) of every pair; None of more than PAIRS_MOST. sites: `every`, one of how many
+        is shown; packed lon, lat (float32), country, merchant, order (uint32), tile (float64).
     """
     every = max(1, -(-total // SITES_MOST))
     rows = database.execute(
@@ -36,16 +43,31 @@ def sites_of(database: duckdb.DuckDBPyConnection, total: int, places: dict[str, 
         "FROM s7_site_synthesis WHERE row_number % ? = 0 ORDER BY row_number",
         [every],
     ).fetchnumpy()
-    merchants, which = np.unique(rows["merchant_id"], return_inverse=True)
+    pairs = database.execute(
+        "SELECT merchant_id, legal_country_iso AS code, count(*) AS n FROM s7_site_synthesis "
+        "GROUP BY ALL ORDER BY merchant_id, code LIMIT ?",
+        [PAIRS_MOST + 1],
+    ).fetchnumpy()
+    whole = len(pairs["n"]) <= PAIRS_MOST
+    merchants = np.unique((pairs if whole else rows)["merchant_id"])
     return {
-        "every": every,
-        "lon": packed(rows["lon_deg"], np.float32),
-        "lat": packed(rows["lat_deg"], np.float32),
-        "country": packed(numbers(rows["legal_country_iso"], places), np.uint16),
-        "merchant": packed(which, np.uint32),
-        "order": packed(rows["site_order"], np.uint32),
-        "tile": packed(rows["tile_id"], np.float64),
-        "merchants": [str(merchant) for merchant in merchants],
+        "merchants": packed(merchants, np.uint64),
+        "pairs": {
+            "merchant": packed(np.searchsorted(merchants, pairs["merchant_id"]), np.uint32),
+            "country": packed(numbers(pairs["code"], places), np.uint16),
+            "n": packed(pairs["n"], np.uint32),
+        }
+        if whole
+        else None,
+        "sites": {
+            "every": every,
+            "lon": packed(rows["lon_deg"], np.float32),
+            "lat": packed(rows["lat_deg"], np.float32),
+            "country": packed(numbers(rows["legal_country_iso"], places), np.uint16),
+            "merchant": packed(np.searchsorted(merchants, rows["merchant_id"]), np.uint32),
+            "order": packed(rows["site_order"], np.uint32),
+            "tile": packed(rows["tile_id"], np.float64),
+        },
     }
 
 

@@ -33,6 +33,7 @@ class World:
         unproven: why the locations are not proven; empty when the flag opens them.
         checks: the acceptance checks of S9 by name; empty without a bundle.
         realism: S9's figures of how the planet looks; empty without a bundle.
+        failed: where below the root the bundle lies when it is one that S9 put aside as failed.
     """
 
     root: Path
@@ -43,6 +44,7 @@ class World:
     unproven: str
     checks: dict[str, dict[str, Any]]
     realism: dict[str, Any]
+    failed: str
 
     def path(self, dataset_id: str) -> Path:
         """Return where a dataset lies at this identity."""
@@ -73,8 +75,9 @@ def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
         proven_paths(root, contracts, identity.places)
         unproven = ""
     except Segment1BError as error:
-        unproven = f"{error.code}: {error.message}"
-    bundle = root / contracts["validation_bundle_1B"].locate(identity.places)
+        # The same world elsewhere gives the same page.
+        unproven = f"{error.code}: {error.message}".replace(f"{root}/", "")
+    bundle, failed = _bundle(root, contracts, identity)
     policy = root / contracts["parameter_policy_1B"].locate(identity.places)
     return World(
         root,
@@ -85,7 +88,27 @@ def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
         unproven,
         _in_bundle(bundle / "s9_summary.json").get("checks", {}),
         _in_bundle(bundle / "realism.json"),
+        failed,
     )
+
+
+def _bundle(root: Path, contracts: Contracts, identity: Identity) -> tuple[Path, str]:
+    """Return where S9's bundle lies, and the same below the root when it was put aside."""
+    bundle = root / contracts["validation_bundle_1B"].locate(identity.places)
+    if (bundle / "s9_summary.json").exists():
+        return bundle, ""
+    dataset = contracts["validation_failed_1B"]
+    anywhere = dataset.locate({**identity.places, "attempt": "*"})
+    fetch(root, [anywhere])
+    latest = (0, bundle, "")
+    for folder in root.glob(anywhere):
+        said = _in_bundle(folder / "MANIFEST.json")
+        number = int(folder.name.partition("=")[2])
+        # Runs with other parameters put theirs into the same folder.
+        own = all(said.get(name) == value for name, value in identity.tokens.items())
+        if own and number > latest[0]:
+            latest = (number, folder, folder.relative_to(root).as_posix())
+    return latest[1], latest[2]
 
 
 def _in_bundle(path: Path) -> dict[str, Any]:

@@ -6,37 +6,52 @@
   const NEAR = 3.4; // zoom from which single outlets are drawn
   const FEW = 4000; // and so they are from afar when the filters leave no more
 
-  const KINDS = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array, u4: Uint32Array };
+  const KINDS = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, u8: BigUint64Array };
   const unpack = (text, kind) => {
     const raw = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
     return new KINDS[kind](raw.buffer);
   };
 
+  const unpackAll = (texts, kinds) =>
+    Object.fromEntries(Object.entries(kinds).map(([name, kind]) => [name, unpack(texts[name], kind)]));
+
   const runs = worlds.map((world, number) => {
     const m = world.map;
     const run = { number, charts: world.charts, map: m, div: byId(`map-${number}`), fresh: true };
     if (m.sites) {
-      run.sites = { every: m.sites.every, merchants: m.sites.merchants };
-      const kinds = { lon: "f4", lat: "f4", country: "u2", merchant: "u4", order: "u4", tile: "f8" };
-      for (const [name, kind] of Object.entries(kinds)) run.sites[name] = unpack(m.sites[name], kind);
-      run.bins = {};
-      for (const [name, kind] of Object.entries({ lon: "f4", lat: "f4", country: "u2", n: "u4" }))
-        run.bins[name] = unpack(m.bins[name], kind);
+      run.merchants = Array.from(unpack(m.merchants, "u8"), String);
+      run.sites = unpackAll(m.sites, { lon: "f4", lat: "f4", country: "u2", merchant: "u4", order: "u4", tile: "f8" });
+      run.pairs = m.pairs && unpackAll(m.pairs, { merchant: "u4", country: "u2", n: "u4" });
+      run.bins = unpackAll(m.bins, { lon: "f4", lat: "f4", country: "u2", n: "u4" });
     }
     return run;
   });
 
   // ---- what the filters leave ------------------------------------------------
   const chosen = { country: "", merchant: "" };
-  function select(run) {
-    const s = run.sites, at = [];
-    if (!s) return at;
-    const country = chosen.country ? run.map.countries.indexOf(chosen.country) : -1;
-    const merchant = chosen.merchant ? s.merchants.indexOf(chosen.merchant) : -1;
-    if ((chosen.country && country < 0) || (chosen.merchant && merchant < 0)) return at;
-    for (let i = 0; i < s.lon.length; i++)
-      if ((country < 0 || s.country[i] === country) && (merchant < 0 || s.merchant[i] === merchant)) at.push(i);
+  // Places of the chosen country and merchant: -1 for all, null when this run has none such.
+  function filtersOf(run) {
+    const place = (list, value) => (value ? (list.indexOf(value) < 0 ? null : list.indexOf(value)) : -1);
+    return { country: place(run.map.countries, chosen.country), merchant: place(run.merchants, chosen.merchant) };
+  }
+  // Rows of sites or pairs that the filters leave.
+  function left(run, table) {
+    const at = [], { country, merchant } = filtersOf(run);
+    if (country === null || merchant === null) return at;
+    for (let i = 0; i < table.country.length; i++)
+      if ((country < 0 || table.country[i] === country) && (merchant < 0 || table.merchant[i] === merchant)) at.push(i);
     return at;
+  }
+  const select = (run) => (run.sites ? left(run, run.sites) : []);
+  // Outlets, merchants and countries of the whole run, not of what is drawn; null: not embedded.
+  function counts(run) {
+    if (run.pairs) {
+      const at = left(run, run.pairs), different = (name) => new Set(at.map((i) => run.pairs[name][i])).size;
+      return { outlets: at.reduce((sum, i) => sum + run.pairs.n[i], 0), merchants: different("merchant"), countries: different("country") };
+    }
+    if (chosen.merchant) return null;
+    const own = Object.entries(run.map.sites_by_country).filter(([code]) => !chosen.country || code === chosen.country);
+    return { outlets: own.reduce((sum, [, n]) => sum + n, 0), merchants: null, countries: own.length };
   }
 
   // ---- traces -----------------------------------------------------------------
@@ -44,7 +59,7 @@
     const s = run.sites, take = (name) => at.map((i) => s[name][i]);
     return {
       type: "scattermap", mode: "markers", name: "outlets", lon: take("lon"), lat: take("lat"),
-      customdata: at.map((i) => [s.merchants[s.merchant[i]], s.order[i], s.tile[i], run.map.countries[s.country[i]]]),
+      customdata: at.map((i) => [run.merchants[s.merchant[i]], s.order[i], s.tile[i], run.map.countries[s.country[i]]]),
       hovertemplate: "merchant %{customdata[0]}, outlet %{customdata[1]}<br>%{customdata[3]}, tile %{customdata[2]}<br>%{lat:.4f}, %{lon:.4f}<extra></extra>",
       marker: { size: byId("tiles").checked ? 4 : at.length > FEW ? 5 : 7, color: dark() ? "#f0b43c" : "#c2410c", opacity: at.length > FEW ? 0.55 : 0.8 },
       showlegend: false,
@@ -138,12 +153,18 @@
   function caption(run, at, near) {
     const out = byId(`shown-${run.number}`);
     if (!run.sites) { out.textContent = "No outlets are published."; return; }
-    const merchants = new Set(at.map((i) => run.sites.merchant[i])).size;
-    const countries = new Set(at.map((i) => run.sites.country[i])).size;
-    const n = (v) => v.toLocaleString("en");
-    const every = run.sites.every > 1 ? ` One of every ${run.sites.every} outlets is drawn one by one; the density counts all.` : "";
-    out.textContent = `${n(at.length)} outlet${at.length === 1 ? "" : "s"} of ${n(merchants)} merchant${merchants === 1 ? "" : "s"} in ${n(countries)} countr${countries === 1 ? "y" : "ies"}, drawn as ${near ? "points" : "density"}.${every}` +
-      (chosen.country && byId("tiles").checked && run.map.tiles ? ` Tiles: the heaviest ${unpack(run.map.tiles.by_country[chosen.country].level, "u1").length.toLocaleString("en")}, with ${(100 * run.map.tiles.by_country[chosen.country].share).toFixed(1)} % of the country's weight.` : "");
+    const n = (v) => v.toLocaleString("en"), of = (v, one, more) => `${n(v)} ${v === 1 ? one : more}`;
+    const all = counts(run), every = run.map.sites.every, said = [];
+    const kind = near ? "points" : "density";
+    if (!all) said.push(`${of(at.length, "outlet", "outlets")} drawn as points; this run has too many merchants to tell here how many more this one has.`);
+    else {
+      const who = all.merchants === null ? "" : ` of ${of(all.merchants, "merchant", "merchants")}`;
+      said.push(`${of(all.outlets, "outlet", "outlets")}${who} in ${of(all.countries, "country", "countries")}, drawn as ${kind}.`);
+    }
+    if (every > 1) said.push(near ? `One of every ${every} is embedded: ${of(at.length, "point is", "points are")} drawn.` : "The density counts all.");
+    const own = chosen.country && byId("tiles").checked && run.map.tiles && run.map.tiles.by_country[chosen.country];
+    if (own) said.push(`Tiles: the heaviest ${n(unpack(own.level, "u1").length)}, with ${(100 * own.share).toFixed(1)} % of the country's weight.`);
+    out.textContent = said.join(" ");
   }
   // One drawing of a map after the other: the library takes no new one before the last has ended.
   function draw(run, view) {
@@ -155,9 +176,9 @@
     });
     return run.drawing;
   }
+  const isNear = (at, view) => Boolean(chosen.merchant) || at.length <= FEW || view.zoom >= NEAR;
   function drawNow(run, view) {
-    const at = select(run), traces = [];
-    const near = Boolean(chosen.merchant) || at.length <= FEW || view.zoom >= NEAR;
+    const at = select(run), traces = [], near = isNear(at, view);
     run.near = near;
     const t = tiles(run);
     if (t) traces.push(t);
@@ -179,8 +200,7 @@
   function follow(run) {
     run.div.on("plotly_relayout", () => {
       const view = viewNow(run);
-      const near = Boolean(chosen.merchant) || select(run).length <= FEW || view.zoom >= NEAR;
-      if (near !== run.near) draw(run, view);
+      if (isNear(select(run), view) !== run.near) draw(run, view);
       if (runs.length < 2 || linked) return;
       linked = true;
       Promise.all(runs.filter((other) => other !== run).map((other) => draw(other, view))).finally(() => { linked = false; });
@@ -223,14 +243,14 @@
     option.textContent = `${code}${label === code ? "" : " " + label} (${total(code).toLocaleString("en")})`;
     byId("country").append(option);
   }
-  const merchants = runs[0].sites ? runs[0].sites.merchants : [];
+  const merchants = runs[0].merchants || [];
   if (merchants.length <= 5000)
     for (const merchant of merchants) {
       const option = document.createElement("option");
       option.value = merchant;
       byId("merchants").append(option);
     }
-  const known = (merchant) => runs.some((run) => run.sites && run.sites.merchants.includes(merchant));
+  const known = (merchant) => runs.some((run) => run.sites && run.merchants.includes(merchant));
   byId("country").addEventListener("change", (event) => {
     chosen.country = event.target.value;
     byId("tiles").checked = Boolean(chosen.country) && byId("tiles").checked;

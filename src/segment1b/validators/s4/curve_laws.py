@@ -8,6 +8,7 @@ point, since what is cut off is less than a unit and the division by n rounds do
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from segment1b.validators.s4.hilbert import order_of, places
 from segment1b.validators.words import country_word, key_of, words
 
 _PAIRS_AT_ONCE = 1 << 16
+_COUNTRY = "(256 * ascii(country_iso[1]) + ascii(country_iso[2]))::UBIGINT AS country"
 
 # x_j = floor(((U + j*G) mod 2^64) * K / 2^64), j = 1..n, with G the golden ratio's 64-bit fraction.
 _STABLE = """
@@ -119,25 +121,44 @@ def points_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
         The country, and merchant_id uint64, site_order int64, tile_id uint64 [n] of some pairs.
         Only under `stable` is the point numbered site_order that site's own.
     """
-    codes = case.session.rows(
-        f"SELECT DISTINCT legal_country_iso AS code FROM {pairs} "  # noqa: S608
-        "WHERE legal_country_iso IN (SELECT country_iso FROM tile_weights) ORDER BY code"
-    )
-    for code in [row["code"] for row in codes]:
-        for points in _points_of(case, code, pairs):
+    for code, tiles in _tiles_by_country(case, pairs):
+        for points in _points_of(case, code, tiles, pairs):
             yield code, points
 
 
-def _points_of(case: Case, code: str, pairs: str) -> Iterator[Arrays]:
+def _tiles_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
+    """Yield the tiles with weight of each country that has pairs, in one pass over the files.
+
+    No point lies in a tile without weight, which is what most of a large country is.
+    """
+    found: list[Arrays] = []
+    query = (
+        f"SELECT {_COUNTRY}, tile_id, weight_fp FROM tile_weights "  # noqa: S608
+        f"WHERE weight_fp > 0 AND country_iso IN (SELECT legal_country_iso FROM {pairs})"
+    )
+    for batch in case.session.batches(query):
+        edges = (np.flatnonzero(np.diff(batch["country"])) + 1).tolist()
+        for low, high in itertools.pairwise([0, *edges, len(batch["country"])]):
+            part = {name: values[low:high] for name, values in batch.items()}
+            if found and found[-1]["country"][0] != part["country"][0]:
+                yield _joined(found)
+                found = []
+            found.append(part)
+    if found:
+        yield _joined(found)
+
+
+def _joined(parts: list[Arrays]) -> tuple[str, Arrays]:
+    word = int(parts[0]["country"][0])
+    names = ("tile_id", "weight_fp")
+    return chr(word >> 8) + chr(word & 255), {
+        name: np.concatenate([part[name] for part in parts]) for name in names
+    }
+
+
+def _points_of(case: Case, code: str, tiles: Arrays, pairs: str) -> Iterator[Arrays]:
     session, grid = case.session, case.grid
     assert grid is not None
-    # No point lies in a tile without weight, which is what most of a large country is.
-    tiles = session.arrays(
-        "SELECT tile_id, weight_fp FROM tile_weights WHERE country_iso = ? AND weight_fp > 0",
-        [code],
-    )
-    if not len(tiles["tile_id"]):
-        return
     rows, cols = np.divmod(tiles["tile_id"], np.uint64(grid.ncols))
     along = np.argsort(places(rows, cols, order_of(grid.nrows, grid.ncols)))
     line = np.cumsum(tiles["weight_fp"][along])

@@ -36,7 +36,7 @@ def _make_own_points(case: Case) -> None:
     case.session.execute(
         "CREATE OR REPLACE TABLE own_points (merchant_id UBIGINT, legal_country_iso VARCHAR, "
         "site_order BIGINT, tile_id UBIGINT); "
-        "CREATE OR REPLACE VIEW planned_pairs AS SELECT merchant_id, legal_country_iso, "
+        "CREATE OR REPLACE TABLE planned_pairs AS SELECT merchant_id, legal_country_iso, "
         "sum(n_sites_tile)::BIGINT AS n_sites FROM s4_alloc_plan GROUP BY ALL"
     )
     if case.policy("allocation")["law"] != "stable":

@@ -1,0 +1,34 @@
+"""A page of a million outlets is still one that can be sent and opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from benchmarks.outlets import write_outlets
+from playwright.sync_api import Page
+
+from segment1b import contracts, scenario
+from segment1b.identity import Identity
+from segment1b.page.page import write_page
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_page_of_a_million_outlets_is_at_most_twelve_megabytes_and_counts_all(
+    tmp_path: Path, visit: Callable[..., Page]
+) -> None:
+    listed = tmp_path / "outlets.parquet"
+    total = write_outlets(listed, 1_000_000)
+    assert total > 900_000
+    world = scenario.run({"data_root": tmp_path / "world", "outlets": listed})
+    out = write_page(
+        world.root, contracts.load(), Identity(**world.identity), tmp_path / "report.html"
+    )
+    assert out.stat().st_size <= 12_000_000
+    page = visit(out)
+    said = page.locator("#shown-0").inner_text()
+    assert said.startswith(f"{total:,} outlets of ")
+    assert "drawn as density. The density counts all." in said
+    assert page.locator("tr.bad").count() == 0
