@@ -291,7 +291,7 @@ def test_answers_name_the_best_and_the_worst_and_warn_of_piles() -> None:
         ]
     )[0:3]
     assert close == (
-        "Closest to where people are, tile by tile: a; no tile is more than 1.0 outlets from its "
+        "Closest to the weights, tile by tile: a; no tile is more than 1.0 outlets from its "
         "share of its country; under c one is 70.0 off."
     )
     assert steady == (

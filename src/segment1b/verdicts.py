@@ -63,7 +63,7 @@ def _closest(rows: Sequence[Row]) -> str:
             f" of its country; under {_names(rows, worst)} one is "
             f"{rows[worst[0]]['tile_load_error_max']:.1f} off"
         )
-    return f"Closest to where people are, tile by tile: {_names(rows, best)}; {told}."
+    return f"Closest to the weights, tile by tile: {_names(rows, best)}; {told}."
 
 
 def _widest(rows: Sequence[Row]) -> str:
