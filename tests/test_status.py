@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from segment1b.cli import app
-from segment1b.config import RunSettings
+from segment1b.config import RunSettings, load_policy, parameter_document, parameter_hash
 from segment1b.contracts import load
 from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
 from segment1b.outcome import RunResult
+from segment1b.reference.laying import lay_embedded
+from segment1b.resolution import binding_refusal, surface_digests
+from segment1b.states.protocol import Run
 from segment1b.status import status
+from segment1b.storage.root import open_root, staging
+from shapes import without_privilege
 from worlds import COUNTRIES, lay_small_world, outlet_list, place, run
 
 STATES = [f"s{number}" for number in range(10)]
@@ -87,6 +96,21 @@ def test_nothing_is_written(folder: Path, settings: dict[str, Any]) -> None:
     before = snapshot(folder)
     told(folder / "root", **given)
     assert snapshot(folder) == before
+
+
+def test_a_root_that_cannot_be_written_tells_its_status(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as base:
+        root = Path(shutil.copytree(folder / "root", Path(base) / "root"))
+        folders = [root, *(path for path in root.rglob("*") if path.is_dir())]
+        for path in folders:
+            path.chmod(0o555)
+        Path(base).chmod(0o755)
+        with without_privilege():
+            assert not os.access(root, os.W_OK, effective_ids=True)
+            found = told(root)
+        for path in folders:
+            path.chmod(0o755)
+    assert would(found) == ["check"] + ["reuse"] * 9
 
 
 def drop_report(root: Path) -> None:
@@ -174,6 +198,28 @@ def test_a_surface_that_is_gone_is_a_reason(root: Path) -> None:
     assert found["refusal"].endswith("is absent")
     (changed,) = found["states"]["s1"]["changed_inputs"]
     assert changed["now"] is None
+
+
+def test_what_the_embedded_world_lacks_is_laid_again_and_refuses_nothing(tmp_path: Path) -> None:
+    known = load()
+    with staging(open_root(tmp_path)) as scratch:
+        lay_embedded(tmp_path, known, 0.1, scratch)
+    policy, then = load_policy(), surface_digests(tmp_path, known)
+    identity = Identity(42, "1" * 64, parameter_hash(policy, then))
+    bound = tmp_path / known["parameter_policy_1B"].locate(identity.places)
+    bound.parent.mkdir(parents=True)
+    bound.write_text(json.dumps(parameter_document(policy, then)))
+    run = Run(tmp_path, identity, policy, then, tmp_path)
+    for surfaces, says in (
+        (then, ""),
+        ({**then, "population_raster_2025": ""}, ""),
+        ({**then, "population_raster_2025": "3" * 64}, "E_PARAMETER_HASH_REUSED: population_"),
+    ):
+        told = binding_refusal(replace(run, surfaces=surfaces))
+        assert told.startswith(says)
+        assert bool(told) == bool(says)
+    other = replace(run, policy=load_policy(settings=["law=stable"]))
+    assert binding_refusal(other) == "E_PARAMETER_HASH_REUSED: it is another policy's"
 
 
 def test_damaged_files_stop_a_run_where_they_are(root: Path) -> None:

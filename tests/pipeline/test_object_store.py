@@ -16,8 +16,10 @@ import pytest
 
 import segment1b
 from segment1b import contracts
+from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
 from segment1b.resolution import find_identity
+from segment1b.status import status
 from segment1b.storage import objects, working_copy
 from segment1b.storage.objects import Objects
 from segment1b.storage.reader import committed
@@ -494,3 +496,15 @@ def test_surfaces_are_built_into_a_store(proxy: Proxy, tmp_path: Path) -> None:
     assert other.returncode == 3
     assert other.stderr.startswith("E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL")
     assert len([e for e in Objects(url).list() if e.path.startswith("reference/")]) == 4
+
+
+def test_the_status_of_a_bucket_is_told_from_receipts_and_writes_nothing(
+    url: str, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run(Path(url), outlets=world.outlets, to_state="s9")
+    before = {entry.path: entry.e_tag for entry in Objects(url).list()}
+    monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / "another"))
+    found = status(RunSettings(data_root=Path(url)))
+    assert found["data_root"] == url
+    assert [own["would"] for own in found["states"].values()] == ["check", *["reuse"] * 9]
+    assert {entry.path: entry.e_tag for entry in Objects(url).list()} == before
