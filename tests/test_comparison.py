@@ -18,7 +18,7 @@ from segment1b.cli import app
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
 from segment1b.evidence.realism import nearest_km, neighbours
-from worlds import lay_small_world, outlet_list
+from worlds import lay_small_world, outlet_list, run
 
 REPOSITORY = Path(__file__).parents[1]
 NAMES = ("largest_remainder", "stable", "without_nl")
@@ -171,6 +171,8 @@ def test_data_roots_are_kept_reused_and_hold_nothing_but_the_scenario(
     assert said["answers"] == verdicts.answers(found["scenarios"][:2])
     told = [json.loads(line)["message"] for line in err.splitlines()]
     assert "stable s8 reused: published, inputs unchanged" in told
+    chosen = run(folder / "roots/stable", settings=("allocation.law=stable",), to_state="s9")
+    assert [one.what for one in chosen.outcomes] == ["unchanged", *["reused"] * 8, "published"]
     receipts = list((folder / "roots/stable/data/layer1/1B/s0_gate_receipt").iterdir())
     assert len(receipts) == 1
 
@@ -226,15 +228,16 @@ def test_one_scenario_is_no_comparison(files: list[Path]) -> None:
     assert "name two files or more" in refused(files[:1])
 
 
-def test_scenarios_over_other_outlets_are_refused(
-    folder: Path, tmp_path: Path, files: list[Path]
-) -> None:
-    lay_small_world(tmp_path / "mine", degrees=1.0)
-    lay_small_world(tmp_path / "stable", degrees=1.0)
-    (tmp_path / "few.csv").write_text("merchant_id,country_iso,n_outlets\n1,NL,2\n")
-    (tmp_path / "mine.yaml").write_text(f"outlets: {tmp_path / 'few.csv'}\n")
-    common = RunSettings(outlets=folder / "my.csv")
+def test_scenarios_over_other_outlets_are_refused(tmp_path: Path, files: list[Path]) -> None:
+    for name in ("mine", "stable"):
+        lay_small_world(tmp_path / name, degrees=1.0, countries=("VA",))
+        (tmp_path / f"{name}.csv").write_text(
+            f"merchant_id,country_iso,n_outlets\n{len(name)},VA,1"
+        )
+    (tmp_path / "mine.yaml").write_text(f"outlets: {tmp_path / 'mine.csv'}\n")
+    common = RunSettings(outlets=tmp_path / "stable.csv")
     told = refused([tmp_path / "mine.yaml", files[1]], common, tmp_path)
+    assert "mine is about the outlets " in told
     assert "compare scenarios over one outlet list" in told
 
 
@@ -296,8 +299,8 @@ def test_answers_name_the_best_and_the_worst_and_warn_of_piles() -> None:
         "Below 0.5 outlets pile up: c."
     )
     assert bad == (
-        "Outlets stay best when every merchant opens one more in each of its countries: "
-        "b and c, where 0.0% change their tile (under a 90.0%)."
+        "Steadiest when every merchant opens one more outlet in each of its countries: "
+        "b and c, 0.0% of outlets change their tile; under a 90.0% do."
     )
 
 
@@ -305,7 +308,7 @@ def test_answers_of_scenarios_that_agree_name_no_worst() -> None:
     answers = verdicts.answers([row("a"), row("b"), row("c", moved=None)])
     assert answers[0].endswith("a, b and c; no tile is more than 2.0 outlets from its share.")
     assert answers[1] == "Spread over most tiles: a, b and c, collapse index 1.00."
-    assert answers[2].endswith("a, b and c, where 0.0% change their tile.")
+    assert answers[2].endswith("a, b and c, 0.0% of outlets change their tile.")
     assert answers[3] == "Outlets in another tile than under a: b 0.0%."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from segment1b.console import COLLAPSE_WARNING
 
 Row = Mapping[str, Any]
 _WIDTH = 12
+_TEXT_WIDTH = 100
 
 _LINES: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("", lambda row: str(row["name"])),
@@ -38,7 +40,7 @@ def print_comparison(found: Mapping[str, Any]) -> None:
         print(f"{name:<{label}}  {'  '.join(cells)}".rstrip())
     print()
     for answer in answers(rows):
-        print(answer)
+        print(textwrap.fill(answer, _TEXT_WIDTH))
     for row in rows:
         if row["data_root"]:
             print(f"{row['name']} is kept in {row['data_root']}; S9, the proof, has not run")
@@ -79,10 +81,10 @@ def _widest(rows: Sequence[Row]) -> str:
 def _steadiest(rows: Sequence[Row]) -> str:
     shares = [_ratio(row["moved_by_growth"]) for row in rows]
     best, worst = _ends(rows, lambda row: round(_ratio(row["moved_by_growth"]), 3))
-    told = "Outlets stay best when every merchant opens one more in each of its countries: "
-    told += f"{_names(rows, best)}, where {shares[best[0]]:.1%} change their tile"
+    told = "Steadiest when every merchant opens one more outlet in each of its countries: "
+    told += f"{_names(rows, best)}, {shares[best[0]]:.1%} of outlets change their tile"
     if worst:
-        told += f" (under {_names(rows, worst)} {shares[worst[0]]:.1%})"
+        told += f"; under {_names(rows, worst)} {shares[worst[0]]:.1%} do"
     return f"{told}."
 
 

@@ -34,6 +34,8 @@ PAGES = [
 WIDTH = 110
 #: What the documents call their data roots; those that are built by a command are not laid here.
 ROOTS = ("segment1b-data", "world", "other-law", "mine", "grown")
+#: Scenarios that the documents compare; each has a data root of its own.
+COMPARED = ("stable", "balanced")
 MERCHANT, COUNTRY = 259, "DE"
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -88,13 +90,17 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def laid(small: Path) -> Path:
     """Lay the lists and data roots that the documents name, each once."""
     folder = small / "laid"
-    for name in ROOTS:
+    for name in (*ROOTS, *(f"compared/{law}" for law in COMPARED)):
         shutil.copytree(small / "root" / "reference", folder / name / "reference")
+    shutil.copytree(REPOSITORY / "config" / "scenarios", folder / "config" / "scenarios")
     for name in ("my.csv", "grown.csv"):
         shutil.copy(small / name, folder / name)
     for name in ("segment1b-data", "world"):
         run(folder / name, outlets=small / "my.csv", to_state="s9")
     run(folder / "other-law", outlets=small / "my.csv", to_state="s0")
+    for law in COMPARED:
+        settings = (f"allocation.law={law}",)
+        run(folder / "compared" / law, outlets=small / "my.csv", settings=settings, to_state="s0")
     (folder / "nights.yaml").write_text(blocks(DOCS / "automation" / "README.md", "yaml")[0])
     return folder
 
