@@ -96,6 +96,11 @@ def test_a_merchant_is_found_and_everything_comes_back(report: Path, visit: Visi
 def test_near_by_density_turns_into_points(report: Path, visit: Visit) -> None:
     page = visit(report)
     settle(page)
+    drawn = "(({radius, zmax}) => ({radius, zmax}))(document.getElementById('map-0').data[0])"
+    before = page.evaluate(drawn)
+    page.evaluate("Plotly.relayout('map-0', {'map.zoom': 3, 'map.center': {lon: 8, lat: 9}})")
+    page.wait_for_function(f"{drawn}.radius > {2 * before['radius']}")
+    assert page.evaluate(drawn)["zmax"] <= before["zmax"]
     page.evaluate("Plotly.relayout('map-0', {'map.zoom': 5, 'map.center': {lon: 8, lat: 9}})")
     page.wait_for_function(
         "document.getElementById('shown-0').textContent.includes('drawn as points')"
@@ -161,6 +166,11 @@ def test_every_question_has_a_chart_and_one_sentence(report: Path, visit: Visit)
 def test_nothing_is_wider_than_the_screen(report: Path, visit: Visit, width: int) -> None:
     page = visit(report, width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    settle(page)
+    subplot = "document.getElementById('map-0')._fullLayout.map._subplot.map"
+    assert -65 < page.evaluate(f"{subplot}.getBounds().getSouth()") < -50, "no Antarctica"
+    picture = pixels(page, "#map-0")
+    assert like(picture, (0x6B, 0x1D, 0x00), 30) < 0.02 * picture.shape[0] * picture.shape[1]
 
 
 def test_dark_mode_follows_the_system_and_the_button(report: Path, visit: Visit) -> None:

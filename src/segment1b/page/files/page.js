@@ -65,13 +65,24 @@
       showlegend: false,
     };
   }
-  function density(run) {
-    const b = run.bins, at = [];
+  // The same density has the same colour at any width and zoom: z is divided by how many bins lie
+  // within the kernel (a Gaussian of three sigmas, as the map draws it), and the full tone is
+  // where all of them are as full as the fullest bins of this run.
+  const BIN_DEG = 0.5;
+  const radiusAt = (zoom) => Math.max(5, (2 * BIN_DEG * 512 * 2 ** zoom) / 360);
+  function fullTone(run, radius, zoom) {
+    run.levels ??= Float64Array.from(run.bins.n, Math.log1p).sort();
+    const high = run.levels[Math.floor(0.98 * (run.levels.length - 1))] || 1;
+    const across = (radius * 360) / (BIN_DEG * 512 * 2 ** zoom);
+    return high * Math.max(1, 0.28 * across * across);
+  }
+  function density(run, zoom) {
+    const b = run.bins, at = [], radius = radiusAt(zoom);
     const country = chosen.country ? run.map.countries.indexOf(chosen.country) : -1;
     for (let i = 0; i < b.lon.length; i++) if (country < 0 || b.country[i] === country) at.push(i);
     return {
       type: "densitymap", name: "density", lon: at.map((i) => b.lon[i]), lat: at.map((i) => b.lat[i]),
-      z: at.map((i) => Math.log1p(b.n[i])), radius: 7, zmin: 0, zmax: 9, showscale: false, hoverinfo: "skip",
+      z: at.map((i) => Math.log1p(b.n[i])), radius, zmin: 0, zmax: fullTone(run, radius, zoom), showscale: false, hoverinfo: "skip",
       colorscale: dark()
         ? [[0, "rgba(240,180,60,0)"], [0.15, "rgba(200,110,40,.55)"], [0.5, "rgba(240,180,60,.9)"], [1, "#fff6d5"]]
         : [[0, "rgba(230,159,0,0)"], [0.15, "rgba(230,159,0,.55)"], [0.5, "rgba(213,94,0,.85)"], [1, "#6b1d00"]],
@@ -134,8 +145,12 @@
     return best;
   }
   function home(run) {
-    const width = run.div.clientWidth || 800;
-    return { center: { lon: 10, lat: 22 }, zoom: Math.max(-0.3, Math.log2(width / 560)) };
+    const width = run.div.clientWidth || 800, height = run.div.clientHeight || 500;
+    const zoom = Math.max(-0.3, Math.log2(width / 560));
+    // The map ends at 58 degrees south, above Antarctica, or shows from there to 80 north.
+    const south = mercator(-58), half = (height * Math.PI) / (512 * 2 ** zoom);
+    const middle = Math.max(south + half, mercator(22));
+    return { center: { lon: 10, lat: (2 * Math.atan(Math.exp(Math.min(middle, mercator(50)))) - Math.PI / 2) * (180 / Math.PI) }, zoom };
   }
   const mercator = (lat) => Math.log(Math.tan(Math.PI / 4 + (lat * Math.PI) / 360));
   function viewOf(run) {
@@ -180,9 +195,10 @@
   function drawNow(run, view) {
     const at = select(run), traces = [], near = isNear(at, view);
     run.near = near;
+    run.drawnAt = view.zoom;
     const t = tiles(run);
     if (t) traces.push(t);
-    if (run.sites) traces.push(near ? points(run, at) : density(run));
+    if (run.sites) traces.push(near ? points(run, at) : density(run, view.zoom));
     if (!traces.length) traces.push({ type: "scattermap", lon: [], lat: [], showlegend: false });
     caption(run, at, near);
     const config = { responsive: true, displaylogo: false, scrollZoom: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] };
@@ -200,7 +216,8 @@
   function follow(run) {
     run.div.on("plotly_relayout", () => {
       const view = viewNow(run);
-      if (isNear(select(run), view) !== run.near) draw(run, view);
+      const near = isNear(select(run), view);
+      if (near !== run.near || (!near && Math.abs(view.zoom - run.drawnAt) > 0.3)) draw(run, view);
       if (runs.length < 2 || linked) return;
       linked = true;
       Promise.all(runs.filter((other) => other !== run).map((other) => draw(other, view))).finally(() => { linked = false; });
