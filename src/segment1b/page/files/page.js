@@ -233,7 +233,7 @@
     const source = runs[Number(div.dataset.run)].charts[div.dataset.chart];
     const { axis, ...colours } = axisColours();
     const layout = structuredClone({ ...source.layout, ...colours });
-    for (const name of ["xaxis", "yaxis"]) layout[name] = { ...layout[name], ...axis };
+    for (const name of ["xaxis", "yaxis", "yaxis2"]) if (layout[name]) layout[name] = { ...layout[name], ...axis };
     const data = structuredClone(source.data);
     for (const trace of data)
       for (const part of [trace.marker, trace.line]) if (part && part.color === "#0072B2") part.color = blue();
