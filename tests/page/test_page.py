@@ -98,10 +98,14 @@ def test_near_by_density_turns_into_points(report: Path, visit: Visit) -> None:
     settle(page)
     drawn = "(({radius, zmax}) => ({radius, zmax}))(document.getElementById('map-0').data[0])"
     before = page.evaluate(drawn)
-    page.evaluate("Plotly.relayout('map-0', {'map.zoom': 3, 'map.center': {lon: 8, lat: 9}})")
+    page.evaluate(
+        "() => { Plotly.relayout('map-0', {'map.zoom': 3, 'map.center': {lon: 8, lat: 9}}); }"
+    )
     page.wait_for_function(f"{drawn}.radius > {2 * before['radius']}")
     assert page.evaluate(drawn)["zmax"] <= before["zmax"]
-    page.evaluate("Plotly.relayout('map-0', {'map.zoom': 5, 'map.center': {lon: 8, lat: 9}})")
+    page.evaluate(
+        "() => { Plotly.relayout('map-0', {'map.zoom': 5, 'map.center': {lon: 8, lat: 9}}); }"
+    )
     page.wait_for_function(
         "document.getElementById('shown-0').textContent.includes('drawn as points')"
     )
@@ -200,9 +204,33 @@ def test_the_keyboard_reaches_every_control(report: Path, visit: Visit) -> None:
     page.wait_for_function("document.getElementById('shown-0').textContent.startsWith('3,372')")
 
 
+def test_the_wheel_alone_moves_the_page_and_not_the_map(report: Path, visit: Visit) -> None:
+    page = visit(report)
+    settle(page)
+    zoom = "document.getElementById('map-0')._fullLayout.map._subplot.map.getZoom()"
+    before = page.evaluate(zoom)
+    page.mouse.move(700, 600)
+    page.mouse.wheel(0, 200)
+    page.wait_for_function("scrollY > 100")
+    assert page.evaluate(zoom) == before
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.wait_for_function(f"{zoom} > {before} + 0.1")
+    page.keyboard.up("Control")
+
+
 def test_it_prints(report: Path, visit: Visit) -> None:
     page = visit(report)
     settle(page)
+    widths = (
+        "[...document.querySelectorAll('.chart .main-svg, .map canvas')]"
+        ".map((div) => div.getBoundingClientRect().width)"
+    )
+    before = page.evaluate(widths)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert max(page.evaluate(widths)) <= 621, "wider than the sheet"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(widths) == before
     printed = page.pdf(format="A4")
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 3
 

@@ -95,14 +95,15 @@
     const features = [], z = [], text = [];
     ids.forEach((id, i) => {
       const row = Math.floor(id / g.ncols), col = id - row * g.ncols;
-      const w = g.x0 + col * g.a, e = w + g.a, n = g.y0 - row * g.b, s = n - g.b;
+      // A hair wider than it is: no seam between neighbours.
+      const w = g.x0 + (col - 0.02) * g.a, e = w + 1.04 * g.a, n = g.y0 - (row - 0.02) * g.b, s = n - 1.04 * g.b;
       features.push({ type: "Feature", id: i, geometry: { type: "Polygon", coordinates: [[[w, s], [e, s], [e, n], [w, n], [w, s]]] }, properties: {} });
       z.push(level[i] / 63.75 - 4);
       text.push(String(id));
     });
     return {
       type: "choroplethmap", geojson: { type: "FeatureCollection", features }, locations: features.map((f) => f.id), z, text,
-      zmin: -4, zmax: 0, colorscale: dark() ? [[0, "#17372f"], [1, "#a5f3d8"]] : [[0, "#d5ece4"], [1, "#00463a"]], marker: { opacity: 0.8, line: { width: 0 } },
+      zmin: -4, zmax: 0, colorscale: dark() ? [[0, "#17372f"], [1, "#a5f3d8"]] : [[0, "#d5ece4"], [1, "#00463a"]], marker: { opacity: 1, line: { width: 0 } },
       hovertemplate: "tile %{text}<br>10^%{z:.1f} of the heaviest<extra></extra>", showlegend: false,
       colorbar: { title: { text: "weight, heaviest = 1", side: "right" }, tickvals: [-4, -3, -2, -1, 0], ticktext: ["1/10,000", "1/1,000", "1/100", "1/10", "1"], thickness: 10, len: 0.6, x: 0.99, xanchor: "right", bgcolor: css("--card"), font: { color: css("--text") } },
     };
@@ -118,6 +119,8 @@
   const dark = () => document.documentElement.dataset.theme === "dark";
   function mapLayout(run, view) {
     const source = run.map.outlines;
+    // Shores of lakes would blacken the north; a country inside another has an outline of its own.
+    run.borders ??= { type: "FeatureCollection", features: source.features.map((f) => ({ ...f, geometry: { type: "MultiPolygon", coordinates: f.geometry.coordinates.map((piece) => [piece[0]]) } })) };
     return {
       margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: css("--sea"), font: { color: css("--text") }, showlegend: false,
       hoverlabel: { font: { family: "inherit" } },
@@ -126,7 +129,7 @@
         center: view.center, zoom: view.zoom,
         layers: [
           { sourcetype: "geojson", source, type: "fill", color: css("--land"), below: "traces" },
-          { sourcetype: "geojson", source, type: "line", color: css("--border"), line: { width: 0.6 }, below: "traces" },
+          { sourcetype: "geojson", source: run.borders, type: "line", color: css("--border"), opacity: 0.7, line: { width: 0.6 }, below: "traces" },
         ],
       },
     };
@@ -204,6 +207,9 @@
     const config = { responsive: true, displaylogo: false, scrollZoom: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] };
     if (!run.fresh) return Plotly.react(run.div, traces, mapLayout(run, view), config);
     run.fresh = false;
+    // The wheel alone moves the page on.
+    run.wheel ??= (event) => { if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); };
+    run.div.addEventListener("wheel", run.wheel, { capture: true, passive: true });
     Plotly.purge(run.div);
     return Plotly.newPlot(run.div, traces, mapLayout(run, view), config).then(() => follow(run));
   }
@@ -300,6 +306,14 @@
     drawAll((run) => views[run.number]);
     document.querySelectorAll(".chart").forEach(chart);
   });
+
+  // On paper a drawing wider than the sheet is made smaller as it stands.
+  const SHEET = 620;
+  const drawings = () => document.querySelectorAll(".chart, .map");
+  window.addEventListener("beforeprint", () => {
+    for (const div of drawings()) div.style.zoom = Math.min(1, (document.body.classList.contains("two") ? SHEET / 2.2 : SHEET) / div.clientWidth);
+  });
+  window.addEventListener("afterprint", () => drawings().forEach((div) => { div.style.zoom = ""; }));
 
   theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   const charts = [...document.querySelectorAll(".chart")].map(chart);
