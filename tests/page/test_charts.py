@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segment1b.page import charts
+from segment1b.page import charts, costs
 
 
 def quality(used: int, expected: float, sites: int = 1000) -> dict[str, Any]:
@@ -53,3 +53,25 @@ def test_only_tiles_with_a_share_of_one_outlet_are_asked() -> None:
     sites = np.array([0] * 1000 + [20, 40], np.int64)
     assert "No: of the 2 heavy tiles" in charts.prior(quota, sites).sentence
     assert charts.prior(quota[:1000], sites[:1000]).sentence.startswith("Too few outlets to tell")
+
+
+def test_draws_are_binned_by_doubling_and_an_empty_bin_keeps_its_place() -> None:
+    chart = costs.draws({"attempt_histogram": {"1": 90, "2": 4, "3": 3, "9": 2, "16": 1}})
+    (bars,) = chart.figure["data"]
+    assert list(bars["x"]) == ["1", "2 to 3", "4 to 7", "8 to 15", "16 to 31"]
+    assert list(bars["y"]) == [90, 7, 0, 2, 1]
+    assert chart.sentence.startswith("90.0% of the points lay in their country at the first draw")
+    assert "10 needed more, the slowest 16" in chart.sentence
+
+
+def test_memory_is_drawn_next_to_the_seconds() -> None:
+    spent = {"wall_clock_seconds_total": 2.5, "cpu_seconds_total": 2.0, "workers_used": 1}
+    reports = {
+        state: {"resources": {**spent, "max_worker_rss_bytes": memory * 1_000_000}}
+        for state, memory in {"s1": 200, "s2": 750}.items()
+    }
+    chart = costs.costs(reports)
+    assert chart.sentence.startswith("5.0 seconds in all, at most 750 MB")
+    seconds, memory = chart.figure["data"]
+    assert list(seconds["y"]) == [2.5, 2.5]
+    assert (memory["yaxis"], list(memory["y"])) == ("y2", [200, 750])

@@ -96,7 +96,16 @@ def test_a_merchant_is_found_and_everything_comes_back(report: Path, visit: Visi
 def test_near_by_density_turns_into_points(report: Path, visit: Visit) -> None:
     page = visit(report)
     settle(page)
-    page.evaluate("Plotly.relayout('map-0', {'map.zoom': 5, 'map.center': {lon: 8, lat: 9}})")
+    drawn = "(({radius, zmax}) => ({radius, zmax}))(document.getElementById('map-0').data[0])"
+    before = page.evaluate(drawn)
+    page.evaluate(
+        "() => { Plotly.relayout('map-0', {'map.zoom': 3, 'map.center': {lon: 8, lat: 9}}); }"
+    )
+    page.wait_for_function(f"{drawn}.radius > {2 * before['radius']}")
+    assert page.evaluate(drawn)["zmax"] <= before["zmax"]
+    page.evaluate(
+        "() => { Plotly.relayout('map-0', {'map.zoom': 5, 'map.center': {lon: 8, lat: 9}}); }"
+    )
     page.wait_for_function(
         "document.getElementById('shown-0').textContent.includes('drawn as points')"
     )
@@ -161,6 +170,11 @@ def test_every_question_has_a_chart_and_one_sentence(report: Path, visit: Visit)
 def test_nothing_is_wider_than_the_screen(report: Path, visit: Visit, width: int) -> None:
     page = visit(report, width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    settle(page)
+    subplot = "document.getElementById('map-0')._fullLayout.map._subplot.map"
+    assert -65 < page.evaluate(f"{subplot}.getBounds().getSouth()") < -50, "no Antarctica"
+    picture = pixels(page, "#map-0")
+    assert like(picture, (0x6B, 0x1D, 0x00), 30) < 0.02 * picture.shape[0] * picture.shape[1]
 
 
 def test_dark_mode_follows_the_system_and_the_button(report: Path, visit: Visit) -> None:
@@ -190,9 +204,33 @@ def test_the_keyboard_reaches_every_control(report: Path, visit: Visit) -> None:
     page.wait_for_function("document.getElementById('shown-0').textContent.startsWith('3,372')")
 
 
+def test_the_wheel_alone_moves_the_page_and_not_the_map(report: Path, visit: Visit) -> None:
+    page = visit(report)
+    settle(page)
+    zoom = "document.getElementById('map-0')._fullLayout.map._subplot.map.getZoom()"
+    before = page.evaluate(zoom)
+    page.mouse.move(700, 600)
+    page.mouse.wheel(0, 200)
+    page.wait_for_function("scrollY > 100")
+    assert page.evaluate(zoom) == before
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.wait_for_function(f"{zoom} > {before} + 0.1")
+    page.keyboard.up("Control")
+
+
 def test_it_prints(report: Path, visit: Visit) -> None:
     page = visit(report)
     settle(page)
+    widths = (
+        "[...document.querySelectorAll('.chart .main-svg, .map canvas')]"
+        ".map((div) => div.getBoundingClientRect().width)"
+    )
+    before = page.evaluate(widths)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert max(page.evaluate(widths)) <= 621, "wider than the sheet"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(widths) == before
     printed = page.pdf(format="A4")
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 3
 
@@ -267,6 +305,7 @@ def test_two_runs_stand_side_by_side(world: RunResult, tmp_path: Path, visit: Vi
     shutil.copytree(world.root, other, symlinks=True)
     report = next(other.glob("control/s4_alloc_plan/**/s4_run_report.json"))
     said = json.loads(report.read_text())
+    said["input_digests"]["tile_weights"] = "0" * 64
     report.write_text(json.dumps({**said, "collapse_index": said["collapse_index"] - 0.25}))
     command = ["page", "--compare", str(world.root), str(other), "--out", str(out)]
     done = CliRunner().invoke(app, command)
@@ -282,6 +321,12 @@ def test_two_runs_stand_side_by_side(world: RunResult, tmp_path: Path, visit: Vi
         row.locator("th").inner_text(): row.locator("td").all_inner_texts()
         for row in page.locator(".differences tbody tr").all()
     }
+    # What S9 read of S4's report is not what it says now either.
+    broken = page.locator("section:has(#chain-1) [role=alert]").inner_text()
+    assert "2 of 64 digests read are not" in broken
+    assert broken.endswith("S4 tile_weights, S9 s4_run_report.")
+    whole = page.locator("section:has(#chain-0)").inner_text()
+    assert "64 of 64 digests read equal what an earlier state wrote" in whole
     assert rows["outlets"] == ["59,701", "59,701", "none"]
     assert rows["collapse index"] == ["1.043", "0.793", "-0.250"]
     first, second = (page.locator(f"#collapse-{number}").bounding_box() for number in (0, 1))

@@ -89,7 +89,7 @@ def conservation(required: npt.NDArray[np.int64], placed: npt.NDArray[np.int64])
         },
         hovertemplate="asked for %{x}, placed %{y}: %{customdata} pairs<extra></extra>",
     )
-    axes = {"type": "log"}
+    axes = {"type": "log", "dtick": 1}
     made = figure([diagonal, pairs], "outlets asked for", "outlets placed")
     made["layout"]["xaxis"] |= axes
     made["layout"]["yaxis"] |= axes
@@ -162,7 +162,7 @@ def collapse(quality: Mapping[str, Mapping[str, Any]], overall: float) -> Chart:
         line={"color": ORANGE, "dash": "dot", "width": 1},
     )
     made = figure([points, one], "outlets of the country", "collapse index")
-    made["layout"]["xaxis"] |= {"type": "log"}
+    made["layout"]["xaxis"] |= {"type": "log", "dtick": 1}
     made["layout"]["yaxis"] |= {"rangemode": "tozero"}
     rows = [
         (
@@ -281,92 +281,9 @@ def neighbours(said: Mapping[str, Any]) -> Chart:
         orientation="h",
         marker={"color": BLUE},
         text=[f"{own[name]:,.0f} km" for name in names],
-        textposition="auto",
+        textposition="outside",
         hoverinfo="skip",
     )
-    made = figure([bars], "km to the nearest other outlet of the sample", "share of outlets")
+    made = figure([bars], "km to the nearest other outlet of the sample", "")
+    made["layout"]["xaxis"] |= {"range": [0, 1.2 * max((own[name] for name in names), default=1)]}
     return Chart("neighbours", "How far apart are they?", sentence, made)
-
-
-def draws(rng: Mapping[str, Any]) -> Chart:
-    """How many draws were rejected? Attempts until a point lay in its country."""
-    histogram = {int(k): int(v) for k, v in rng.get("attempt_histogram", {}).items()}
-    total = max(1, sum(histogram.values()))
-    first = histogram.get(1, 0) / total
-    sentence = (
-        f"{first:.1%} of the points lay in their country at the first draw; "
-        f"{total - histogram.get(1, 0):,} needed more, the slowest {max(histogram, default=0)}."
-    )
-    attempts = sorted(histogram)
-    bars = go.Bar(
-        x=[str(a) for a in attempts],
-        y=[histogram[a] for a in attempts],
-        marker={"color": BLUE},
-        hovertemplate="%{x} draws: %{y:,} outlets<extra></extra>",
-    )
-    made = figure([bars], "draws", "outlets")
-    made["layout"]["yaxis"] |= {"type": "log"}
-    made["layout"]["xaxis"] |= {"type": "category"}
-    header = ("draws", "outlets")
-    rows = [(a, f"{histogram[a]:,}") for a in attempts]
-    return Chart("draws", "How many draws were rejected?", sentence, made, (header, rows))
-
-
-def costs(reports: Mapping[str, Mapping[str, Any]]) -> Chart:
-    """What did it cost? Seconds and memory of each state."""
-    used = {state: report["resources"] for state, report in reports.items()}
-    seconds = {s: float(r["wall_clock_seconds_total"]) for s, r in used.items()}
-    memory = {s: int(r["max_worker_rss_bytes"]) / 1e6 for s, r in used.items()}
-    slowest = max(seconds, key=lambda s: seconds[s], default="")
-    sentence = (
-        f"{sum(seconds.values()):.1f} seconds in all, at most {max(memory.values()):,.0f} MB; "
-        f"{slowest.upper()} took longest."
-        if seconds
-        else "No state has run."
-    )
-    names = [state.upper() for state in seconds]
-    wall = go.Bar(
-        x=names,
-        y=[round(v, 3) for v in seconds.values()],
-        marker={"color": BLUE},
-        hovertemplate="%{x}: %{y:.2f} s<extra></extra>",
-    )
-    made = figure([wall], "state", "seconds")
-    header = ("state", "seconds", "CPU seconds", "peak MB", "workers", "rows")
-    rows = [
-        (
-            s.upper(),
-            f"{seconds[s]:.2f}",
-            f"{used[s]['cpu_seconds_total']:.2f}",
-            f"{memory[s]:,.0f}",
-            used[s]["workers_used"],
-            f"{reports[s].get('rows_emitted', reports[s].get('outlet_rows', 0)):,}",
-        )
-        for s in seconds
-    ]
-    return Chart("costs", "What did it cost?", sentence, made, (header, rows))
-
-
-def country_costs(timings: Sequence[Mapping[str, Any]]) -> Chart:
-    """Which countries took S4's time?"""
-    ranked = sorted(timings, key=lambda one: (-one["wall_seconds"], one["country_iso"]))
-    total = sum(float(one["wall_seconds"]) for one in ranked)
-    top = ranked[:20]
-    share = sum(float(one["wall_seconds"]) for one in top) / total if total else 0.0
-    sentence = (
-        f"The plan took {total:.2f} seconds over {len(ranked)} countries; the {len(top)} slowest "
-        f"took {share:.0%} of it."
-    )
-    bars = go.Bar(
-        x=[one["country_iso"] for one in top],
-        y=[one["wall_seconds"] for one in top],
-        marker={"color": BLUE},
-        hovertemplate="%{x}: %{y:.3f} s<extra></extra>",
-    )
-    made = figure([bars], "country", "seconds in S4")
-    header = ("country", "pairs", "rows", "seconds")
-    rows = [
-        (one["country_iso"], f"{one['pairs']:,}", f"{one['rows']:,}", f"{one['wall_seconds']:.4f}")
-        for one in ranked
-    ]
-    return Chart("countries", "Where did the plan's time go?", sentence, made, (header, rows))

@@ -19,7 +19,8 @@ from segment1b.contracts import Contracts
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
 from segment1b.identity import Identity
-from segment1b.page import charts, payload
+from segment1b.page import charts, costs, payload
+from segment1b.page.chain import chain_of
 from segment1b.page.outlines import outlines
 from segment1b.page.published import STATES, World, open_tables, read_world
 from segment1b.storage.durable import replace_bytes
@@ -30,18 +31,6 @@ _WORKER = re.compile(
     r'URL\.createObjectURL\(new Blob\(\[(\w+)\],\{type:"text/javascript"\}\)\)\)\)'
 )
 _FOREIGN = re.compile(r"return new URL\((?P<url>\w+),(\w+)\.href\)\.origin!==\2\.origin")
-_WHAT = {
-    "s0": "gate",
-    "s1": "tiles",
-    "s2": "weights",
-    "s3": "requirements",
-    "s4": "plan",
-    "s5": "assignment",
-    "s6": "points",
-    "s7": "synthesis",
-    "s8": "locations",
-    "s9": "proof",
-}
 
 
 def write_page(root: Path, known: Contracts, identity: Identity, out: Path) -> Path:
@@ -137,7 +126,7 @@ def run_of(world: World) -> dict[str, Any]:
     shapes = read_countries(world.path("world_countries"))
     found: dict[str, Any] = {
         "head": _head(world, sites, s4),
-        "chain": _chain(world),
+        "chain": chain_of(world),
         "checks": [{"check": name, **own} for name, own in sorted(world.checks.items())],
         "failed": world.failed,
         "figures": _figures(world, sites, s4),
@@ -189,11 +178,11 @@ def _charts(
     if world.realism:
         made.append(charts.neighbours(world.realism))
     if "s6" in reports:
-        made.append(charts.draws(reports["s6"]["rng"]))
+        made.append(costs.draws(reports["s6"]["rng"]))
     if reports:
-        made.append(charts.costs(reports))
+        made.append(costs.costs(reports))
     if "s4" in reports:
-        made.append(charts.country_costs(reports["s4"]["country_timings"]))
+        made.append(costs.country_costs(reports["s4"]["country_timings"]))
     return made
 
 
@@ -289,28 +278,3 @@ def differences(
         less = None if a is None or b is None else b - a
         rows.append((name, said(a), said(b), "none" if less == 0 else said(less, "+")))
     return rows
-
-
-def _chain(world: World) -> list[dict[str, Any]]:
-    """Return, state by state, what it read and wrote, by the first digits of each digest."""
-    chain = []
-    for state, report in world.reports.items():
-        written = [
-            {
-                "name": _plain_name(value["partition_path"]),
-                "path": value["partition_path"],
-                "digest": value["content_sha256_hex"],
-            }
-            for value in report.values()
-            if isinstance(value, dict) and "content_sha256_hex" in value
-        ]
-        read = [{"name": n, "digest": d} for n, d in report.get("input_digests", {}).items()]
-        chain.append(
-            {"state": state.upper(), "what": _WHAT[state], "read": read, "written": written}
-        )
-    return chain
-
-
-def _plain_name(path: str) -> str:
-    """Return a partition's path without the tokens of its identity."""
-    return "/".join(step for step in path.split("/") if "=" not in step)

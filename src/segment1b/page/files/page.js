@@ -65,13 +65,24 @@
       showlegend: false,
     };
   }
-  function density(run) {
-    const b = run.bins, at = [];
+  // The same density has the same colour at any width and zoom: z is divided by how many bins lie
+  // within the kernel (a Gaussian of three sigmas, as the map draws it), and the full tone is
+  // where all of them are as full as the fullest bins of this run.
+  const BIN_DEG = 0.5;
+  const radiusAt = (zoom) => Math.max(5, (2 * BIN_DEG * 512 * 2 ** zoom) / 360);
+  function fullTone(run, radius, zoom) {
+    run.levels ??= Float64Array.from(run.bins.n, Math.log1p).sort();
+    const high = run.levels[Math.floor(0.98 * (run.levels.length - 1))] || 1;
+    const across = (radius * 360) / (BIN_DEG * 512 * 2 ** zoom);
+    return high * Math.max(1, 0.28 * across * across);
+  }
+  function density(run, zoom) {
+    const b = run.bins, at = [], radius = radiusAt(zoom);
     const country = chosen.country ? run.map.countries.indexOf(chosen.country) : -1;
     for (let i = 0; i < b.lon.length; i++) if (country < 0 || b.country[i] === country) at.push(i);
     return {
       type: "densitymap", name: "density", lon: at.map((i) => b.lon[i]), lat: at.map((i) => b.lat[i]),
-      z: at.map((i) => Math.log1p(b.n[i])), radius: 7, zmin: 0, zmax: 9, showscale: false, hoverinfo: "skip",
+      z: at.map((i) => Math.log1p(b.n[i])), radius, zmin: 0, zmax: fullTone(run, radius, zoom), showscale: false, hoverinfo: "skip",
       colorscale: dark()
         ? [[0, "rgba(240,180,60,0)"], [0.15, "rgba(200,110,40,.55)"], [0.5, "rgba(240,180,60,.9)"], [1, "#fff6d5"]]
         : [[0, "rgba(230,159,0,0)"], [0.15, "rgba(230,159,0,.55)"], [0.5, "rgba(213,94,0,.85)"], [1, "#6b1d00"]],
@@ -84,14 +95,15 @@
     const features = [], z = [], text = [];
     ids.forEach((id, i) => {
       const row = Math.floor(id / g.ncols), col = id - row * g.ncols;
-      const w = g.x0 + col * g.a, e = w + g.a, n = g.y0 - row * g.b, s = n - g.b;
+      // A hair wider than it is: no seam between neighbours.
+      const w = g.x0 + (col - 0.02) * g.a, e = w + 1.04 * g.a, n = g.y0 - (row - 0.02) * g.b, s = n - 1.04 * g.b;
       features.push({ type: "Feature", id: i, geometry: { type: "Polygon", coordinates: [[[w, s], [e, s], [e, n], [w, n], [w, s]]] }, properties: {} });
       z.push(level[i] / 63.75 - 4);
       text.push(String(id));
     });
     return {
       type: "choroplethmap", geojson: { type: "FeatureCollection", features }, locations: features.map((f) => f.id), z, text,
-      zmin: -4, zmax: 0, colorscale: dark() ? [[0, "#17372f"], [1, "#a5f3d8"]] : [[0, "#d5ece4"], [1, "#00463a"]], marker: { opacity: 0.8, line: { width: 0 } },
+      zmin: -4, zmax: 0, colorscale: dark() ? [[0, "#17372f"], [1, "#a5f3d8"]] : [[0, "#d5ece4"], [1, "#00463a"]], marker: { opacity: 1, line: { width: 0 } },
       hovertemplate: "tile %{text}<br>10^%{z:.1f} of the heaviest<extra></extra>", showlegend: false,
       colorbar: { title: { text: "weight, heaviest = 1", side: "right" }, tickvals: [-4, -3, -2, -1, 0], ticktext: ["1/10,000", "1/1,000", "1/100", "1/10", "1"], thickness: 10, len: 0.6, x: 0.99, xanchor: "right", bgcolor: css("--card"), font: { color: css("--text") } },
     };
@@ -107,6 +119,8 @@
   const dark = () => document.documentElement.dataset.theme === "dark";
   function mapLayout(run, view) {
     const source = run.map.outlines;
+    // Shores of lakes would blacken the north; a country inside another has an outline of its own.
+    run.borders ??= { type: "FeatureCollection", features: source.features.map((f) => ({ ...f, geometry: { type: "MultiPolygon", coordinates: f.geometry.coordinates.map((piece) => [piece[0]]) } })) };
     return {
       margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: css("--sea"), font: { color: css("--text") }, showlegend: false,
       hoverlabel: { font: { family: "inherit" } },
@@ -115,7 +129,7 @@
         center: view.center, zoom: view.zoom,
         layers: [
           { sourcetype: "geojson", source, type: "fill", color: css("--land"), below: "traces" },
-          { sourcetype: "geojson", source, type: "line", color: css("--border"), line: { width: 0.6 }, below: "traces" },
+          { sourcetype: "geojson", source: run.borders, type: "line", color: css("--border"), opacity: 0.7, line: { width: 0.6 }, below: "traces" },
         ],
       },
     };
@@ -134,8 +148,12 @@
     return best;
   }
   function home(run) {
-    const width = run.div.clientWidth || 800;
-    return { center: { lon: 10, lat: 22 }, zoom: Math.max(-0.3, Math.log2(width / 560)) };
+    const width = run.div.clientWidth || 800, height = run.div.clientHeight || 500;
+    const zoom = Math.max(-0.3, Math.log2(width / 560));
+    // The map ends at 58 degrees south, above Antarctica, or shows from there to 80 north.
+    const south = mercator(-58), half = (height * Math.PI) / (512 * 2 ** zoom);
+    const middle = Math.max(south + half, mercator(22));
+    return { center: { lon: 10, lat: (2 * Math.atan(Math.exp(Math.min(middle, mercator(50)))) - Math.PI / 2) * (180 / Math.PI) }, zoom };
   }
   const mercator = (lat) => Math.log(Math.tan(Math.PI / 4 + (lat * Math.PI) / 360));
   function viewOf(run) {
@@ -180,14 +198,18 @@
   function drawNow(run, view) {
     const at = select(run), traces = [], near = isNear(at, view);
     run.near = near;
+    run.drawnAt = view.zoom;
     const t = tiles(run);
     if (t) traces.push(t);
-    if (run.sites) traces.push(near ? points(run, at) : density(run));
+    if (run.sites) traces.push(near ? points(run, at) : density(run, view.zoom));
     if (!traces.length) traces.push({ type: "scattermap", lon: [], lat: [], showlegend: false });
     caption(run, at, near);
     const config = { responsive: true, displaylogo: false, scrollZoom: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] };
     if (!run.fresh) return Plotly.react(run.div, traces, mapLayout(run, view), config);
     run.fresh = false;
+    // The wheel alone moves the page on.
+    run.wheel ??= (event) => { if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); };
+    run.div.addEventListener("wheel", run.wheel, { capture: true, passive: true });
     Plotly.purge(run.div);
     return Plotly.newPlot(run.div, traces, mapLayout(run, view), config).then(() => follow(run));
   }
@@ -200,7 +222,8 @@
   function follow(run) {
     run.div.on("plotly_relayout", () => {
       const view = viewNow(run);
-      if (isNear(select(run), view) !== run.near) draw(run, view);
+      const near = isNear(select(run), view);
+      if (near !== run.near || (!near && Math.abs(view.zoom - run.drawnAt) > 0.3)) draw(run, view);
       if (runs.length < 2 || linked) return;
       linked = true;
       Promise.all(runs.filter((other) => other !== run).map((other) => draw(other, view))).finally(() => { linked = false; });
@@ -216,7 +239,7 @@
     const source = runs[Number(div.dataset.run)].charts[div.dataset.chart];
     const { axis, ...colours } = axisColours();
     const layout = structuredClone({ ...source.layout, ...colours });
-    for (const name of ["xaxis", "yaxis"]) layout[name] = { ...layout[name], ...axis };
+    for (const name of ["xaxis", "yaxis", "yaxis2"]) if (layout[name]) layout[name] = { ...layout[name], ...axis };
     const data = structuredClone(source.data);
     for (const trace of data)
       for (const part of [trace.marker, trace.line]) if (part && part.color === "#0072B2") part.color = blue();
@@ -283,6 +306,14 @@
     drawAll((run) => views[run.number]);
     document.querySelectorAll(".chart").forEach(chart);
   });
+
+  // On paper a drawing wider than the sheet is made smaller as it stands.
+  const SHEET = 620;
+  const drawings = () => document.querySelectorAll(".chart, .map");
+  window.addEventListener("beforeprint", () => {
+    for (const div of drawings()) div.style.zoom = Math.min(1, (document.body.classList.contains("two") ? SHEET / 2.2 : SHEET) / div.clientWidth);
+  });
+  window.addEventListener("afterprint", () => drawings().forEach((div) => { div.style.zoom = ""; }));
 
   theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   const charts = [...document.querySelectorAll(".chart")].map(chart);

@@ -8,8 +8,7 @@ point, since what is cut off is less than a unit and the division by n rounds do
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from segment1b.validators.s4.hilbert import order_of, places
 from segment1b.validators.words import country_word, key_of, words
 
 _PAIRS_AT_ONCE = 1 << 16
-_COUNTRY = "(256 * ascii(country_iso[1]) + ascii(country_iso[2]))::UBIGINT AS country"
+_TILES_AT_ONCE = 1 << 22
 
 # x_j = floor(((U + j*G) mod 2^64) * K / 2^64), j = 1..n, with G the golden ratio's 64-bit fraction.
 _STABLE = """
@@ -127,33 +126,36 @@ def points_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
 
 
 def _tiles_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
-    """Yield the tiles with weight of each country that has pairs, in one pass over the files.
+    """Yield the tiles with weight of each country that has pairs, some countries a query.
 
     No point lies in a tile without weight, which is what most of a large country is.
     """
-    found: list[Arrays] = []
-    query = (
-        f"SELECT {_COUNTRY}, tile_id, weight_fp FROM tile_weights "  # noqa: S608
-        f"WHERE weight_fp > 0 AND country_iso IN (SELECT legal_country_iso FROM {pairs})"
+    counted = case.session.rows(
+        "SELECT country_iso AS code, count(*) AS tiles FROM tile_weights WHERE weight_fp > 0 "  # noqa: S608
+        f"AND country_iso IN (SELECT legal_country_iso FROM {pairs}) GROUP BY code ORDER BY code"
     )
-    for batch in case.session.batches(query):
-        edges = (np.flatnonzero(np.diff(batch["country"])) + 1).tolist()
-        for low, high in itertools.pairwise([0, *edges, len(batch["country"])]):
-            part = {name: values[low:high] for name, values in batch.items()}
-            if found and found[-1]["country"][0] != part["country"][0]:
-                yield _joined(found)
-                found = []
-            found.append(part)
-    if found:
-        yield _joined(found)
+    tiles = {str(row["code"]): int(row["tiles"]) for row in counted}
+    for codes in _groups(tiles):
+        named = ", ".join("'" + code.replace("'", "''") + "'" for code in codes)
+        found = case.session.arrays(
+            "SELECT tile_id, weight_fp FROM tile_weights "  # noqa: S608
+            f"WHERE weight_fp > 0 AND country_iso IN ({named}) ORDER BY country_iso"
+        )
+        ends = np.cumsum([tiles[code] for code in codes])
+        for code, low, high in zip(codes, [0, *ends[:-1]], ends, strict=True):
+            yield code, {name: found[name][low:high] for name in ("tile_id", "weight_fp")}
 
 
-def _joined(parts: list[Arrays]) -> tuple[str, Arrays]:
-    word = int(parts[0]["country"][0])
-    names = ("tile_id", "weight_fp")
-    return chr(word >> 8) + chr(word & 255), {
-        name: np.concatenate([part[name] for part in parts]) for name in names
-    }
+def _groups(tiles: Mapping[str, int]) -> Iterator[list[str]]:
+    """Cut countries into groups of about _TILES_AT_ONCE tiles; a larger one is by itself."""
+    group: list[str] = []
+    for code, count in tiles.items():
+        if group and sum(tiles[one] for one in group) + count > _TILES_AT_ONCE:
+            yield group
+            group = []
+        group.append(code)
+    if group:
+        yield group
 
 
 def _points_of(case: Case, code: str, tiles: Arrays, pairs: str) -> Iterator[Arrays]:

@@ -1,0 +1,79 @@
+"""The chain of receipts: is each digest that a state read one that was written or sealed?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from segment1b.page.published import World
+from segment1b.storage.durable import read_json
+from segment1b.storage.receipts import document_receipt
+
+_WHAT = {
+    "s0": "gate",
+    "s1": "tiles",
+    "s2": "weights",
+    "s3": "requirements",
+    "s4": "plan",
+    "s5": "assignment",
+    "s6": "points",
+    "s7": "synthesis",
+    "s8": "locations",
+    "s9": "proof",
+}
+
+
+def chain_of(world: World) -> dict[str, Any]:
+    """Return, state by state, what it read and wrote, and whether the digests meet.
+
+    Returns:
+        links: by state, `read` (name, digest, whether it `meets` its origin) and `written`
+        (name, path, digest); read: how many digests were read; broken: state and name of each
+        that is not what an earlier state wrote, nor what S0 sealed.
+    """
+    known, links, broken = _sealed(world), [], []
+    for state, report in world.reports.items():
+        read = [
+            {"name": name, "digest": digest, "meets": known.get(name) == digest}
+            for name, digest in report.get("input_digests", {}).items()
+        ]
+        broken += [f"{state.upper()} {one['name']}" for one in read if not one["meets"]]
+        written = _written(world, state)
+        links.append(
+            {"state": state.upper(), "what": _WHAT[state], "read": read, "written": written}
+        )
+        known |= {one["name"]: one["digest"] for one in written}
+        dataset = world.contracts[f"{state}_run_report"]
+        body = world.path(dataset.id).read_bytes()
+        # A report is read without its clocks.
+        known[dataset.id] = document_receipt("", body, dataset.volatile).content_sha256_hex
+    return {
+        "links": links,
+        "read": sum(len(link["read"]) for link in links),
+        "broken": broken,
+    }
+
+
+def _sealed(world: World) -> dict[str, str]:
+    """Return the digests of what S0 sealed, by name; none without its receipt."""
+    path = world.path("s0_gate_receipt_1B")
+    if not path.exists():
+        return {}
+    return {one["id"]: one["sha256_hex"] for one in read_json(path)["sealed_inputs"]}
+
+
+def _written(world: World, state: str) -> list[dict[str, str]]:
+    report = world.reports[state]
+    receipts: list[tuple[str, Mapping[str, Any]]] = [
+        (dataset.id, report[dataset.receipt_field])
+        for dataset in world.contracts
+        if dataset.receipt_in == f"{state}_run_report" and dataset.receipt_field in report
+    ]
+    return [
+        {
+            "name": name,
+            "path": receipt["partition_path"],
+            "digest": receipt["content_sha256_hex"],
+        }
+        for name, receipt in receipts
+    ]
