@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from typer.testing import CliRunner
 
 from segment1b import contracts
@@ -217,6 +217,33 @@ def test_the_wheel_alone_moves_the_page_and_not_the_map(report: Path, visit: Vis
     page.mouse.wheel(0, -200)
     page.wait_for_function(f"{zoom} > {before} + 0.1")
     page.keyboard.up("Control")
+
+
+def test_without_webgl_the_map_says_so_and_the_rest_is_there(
+    report: Path, browser: Browser
+) -> None:
+    page = browser.new_page()
+    page.add_init_script(
+        "const own = HTMLCanvasElement.prototype.getContext;"
+        "HTMLCanvasElement.prototype.getContext = function (kind, ...more) {"
+        " return kind.startsWith('webgl') ? null : own.call(this, kind, ...more); };"
+    )
+    page.goto(report.as_uri())
+    page.wait_for_function("document.documentElement.dataset.ready === 'yes'", timeout=60_000)
+    assert page.locator("#map-0").inner_text().startswith("The map needs WebGL")
+    page.select_option("#country", "NG")
+    assert shown(page).startswith("3,372 outlets of ")
+    assert page.locator(".chart .main-svg").count() >= 8
+    assert page.get_by_text("Map and charts need JavaScript").count() == 0
+    page.close()
+
+
+def test_without_scripts_the_sentences_are_there(report: Path, browser: Browser) -> None:
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(report.as_uri())
+    assert page.get_by_text("Map and charts need JavaScript").is_visible()
+    assert page.get_by_text("59,701 in all").is_visible()
+    page.close()
 
 
 def test_it_prints(report: Path, visit: Visit) -> None:
