@@ -312,6 +312,19 @@ def test_a_refused_run_shows_the_checks_of_the_latest_attempt(
     assert "Proven.</strong>" not in text.replace("Not proven.</strong>", "")
 
 
+def test_a_root_without_its_reference_surfaces_has_a_page_without_outlines(
+    world: RunResult, tmp_path: Path, visit: Visit
+) -> None:
+    root, out = tmp_path / "bare", tmp_path / "bare.html"
+    shutil.copytree(world.root, root, symlinks=True)
+    shutil.rmtree(root / "reference")
+    page = visit(write_page(root, contracts.load(), Identity(**world.identity), out))
+    page.select_option("#country", "NG")
+    page.check("#tiles")
+    page.wait_for_function("document.getElementById('shown-0').textContent.startsWith('3,372')")
+    assert page.locator(".questions .card").count() == 8
+
+
 def test_a_run_that_ended_early_has_a_page_too(
     world: RunResult, tmp_path: Path, visit: Visit
 ) -> None:
