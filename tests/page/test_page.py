@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from typer.testing import CliRunner
 
 from segment1b import contracts
@@ -219,6 +219,33 @@ def test_the_wheel_alone_moves_the_page_and_not_the_map(report: Path, visit: Vis
     page.keyboard.up("Control")
 
 
+def test_without_webgl_the_map_says_so_and_the_rest_is_there(
+    report: Path, browser: Browser
+) -> None:
+    page = browser.new_page()
+    page.add_init_script(
+        "const own = HTMLCanvasElement.prototype.getContext;"
+        "HTMLCanvasElement.prototype.getContext = function (kind, ...more) {"
+        " return kind.startsWith('webgl') ? null : own.call(this, kind, ...more); };"
+    )
+    page.goto(report.as_uri())
+    page.wait_for_function("document.documentElement.dataset.ready === 'yes'", timeout=60_000)
+    assert page.locator("#map-0").inner_text().startswith("The map needs WebGL")
+    page.select_option("#country", "NG")
+    assert shown(page).startswith("3,372 outlets of ")
+    assert page.locator(".chart .main-svg").count() >= 8
+    assert page.get_by_text("Map and charts need JavaScript").count() == 0
+    page.close()
+
+
+def test_without_scripts_the_sentences_are_there(report: Path, browser: Browser) -> None:
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(report.as_uri())
+    assert page.get_by_text("Map and charts need JavaScript").is_visible()
+    assert page.get_by_text("59,701 in all").is_visible()
+    page.close()
+
+
 def test_it_prints(report: Path, visit: Visit) -> None:
     page = visit(report)
     settle(page)
@@ -283,6 +310,19 @@ def test_a_refused_run_shows_the_checks_of_the_latest_attempt(
     assert re.findall(r'<tr class="bad"><th scope="row">(\w+)', text) == [names[1]]
     assert "10 of 11 acceptance checks pass" in text
     assert "Proven.</strong>" not in text.replace("Not proven.</strong>", "")
+
+
+def test_a_root_without_its_reference_surfaces_has_a_page_without_outlines(
+    world: RunResult, tmp_path: Path, visit: Visit
+) -> None:
+    root, out = tmp_path / "bare", tmp_path / "bare.html"
+    shutil.copytree(world.root, root, symlinks=True)
+    shutil.rmtree(root / "reference")
+    page = visit(write_page(root, contracts.load(), Identity(**world.identity), out))
+    page.select_option("#country", "NG")
+    page.check("#tiles")
+    page.wait_for_function("document.getElementById('shown-0').textContent.startsWith('3,372')")
+    assert page.locator(".questions .card").count() == 8
 
 
 def test_a_run_that_ended_early_has_a_page_too(

@@ -123,7 +123,8 @@ def run_of(world: World) -> dict[str, Any]:
     sites = {code: int(own["sites"]) for code, own in s7.get("by_country", {}).items()}
     codes = sorted(set(sites) | set(world.reports.get("s1", {}).get("by_country", {})))
     places = {code: number for number, code in enumerate(codes)}
-    shapes = read_countries(world.path("world_countries"))
+    polygons, raster = world.path("world_countries"), world.path("population_raster_2025")
+    shapes = read_countries(polygons) if polygons.exists() else {}
     found: dict[str, Any] = {
         "head": _head(world, sites, s4),
         "chain": chain_of(world),
@@ -139,9 +140,9 @@ def run_of(world: World) -> dict[str, Any]:
     heavy: dict[str, Any] = {}
     if "tile_weights" in views:
         heavy = _heaviest(database)
+    if heavy and raster.exists():
         scale = 10 ** int(world.policy["prep"]["dp"])
-        grid = read_grid(world.path("population_raster_2025"))
-        found["map"]["tiles"] = payload.tiles_of(heavy, grid, scale)
+        found["map"]["tiles"] = payload.tiles_of(heavy, read_grid(raster), scale)
     found["charts"] = _charts(world, database, views, sites, heavy)
     return found
 

@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
+  byId("scriptless").remove();
   const worlds = [...document.querySelectorAll("script.world")].map((s) => JSON.parse(s.textContent));
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const NEAR = 3.4; // zoom from which single outlets are drawn
@@ -167,6 +168,8 @@
     return { center: { lon: (b.w + b.e) / 2, lat }, zoom: Math.min(9, wide, high) - 0.25 };
   }
 
+  const canDraw = Boolean(document.createElement("canvas").getContext("webgl2"));
+
   // ---- drawing ------------------------------------------------------------------
   function caption(run, at, near) {
     const out = byId(`shown-${run.number}`);
@@ -204,6 +207,10 @@
     if (run.sites) traces.push(near ? points(run, at) : density(run, view.zoom));
     if (!traces.length) traces.push({ type: "scattermap", lon: [], lat: [], showlegend: false });
     caption(run, at, near);
+    if (!canDraw) {
+      run.div.textContent = "The map needs WebGL, which this browser does not offer. The numbers below it and the charts are whole.";
+      return Promise.resolve();
+    }
     const config = { responsive: true, displaylogo: false, scrollZoom: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] };
     if (!run.fresh) return Plotly.react(run.div, traces, mapLayout(run, view), config);
     run.fresh = false;
