@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import pyarrow as pa
+
 from segment1b import contracts
 from segment1b.config import RunSettings, load_policy, parameter_document
 from segment1b.contracts import Dataset
@@ -99,6 +101,8 @@ def run_state(
         return _outcome(state, run, there.report_path, there.report, reused=True)
     workers = settings.workers_for(state.id, pool.size if pool.found else None)
     read = Counter[str]()
+    # What earlier states have freed goes back to the system: each state's peak is its own.
+    pa.default_memory_pool().release_unused()
     with Meter() as meter:
         progress.plan(state.id)
         reader = run.reader(state)
