@@ -113,6 +113,7 @@ def test_near_by_density_turns_into_points(report: Path, visit: Visit) -> None:
     assert kinds == ["scattermap"]
 
 
+@pytest.mark.slow
 def test_the_line_below_the_map_counts_all_outlets_when_some_are_embedded(
     world: RunResult, tmp_path: Path, visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +205,7 @@ def test_the_keyboard_reaches_every_control(report: Path, visit: Visit) -> None:
     page.wait_for_function("document.getElementById('shown-0').textContent.startsWith('3,372')")
 
 
+@pytest.mark.slow
 def test_the_wheel_alone_moves_the_page_and_not_the_map(report: Path, visit: Visit) -> None:
     page = visit(report)
     settle(page)
@@ -246,6 +248,7 @@ def test_without_scripts_the_sentences_are_there(report: Path, browser: Browser)
     page.close()
 
 
+@pytest.mark.slow
 def test_it_prints(report: Path, visit: Visit) -> None:
     page = visit(report)
     settle(page)
@@ -312,6 +315,7 @@ def test_a_refused_run_shows_the_checks_of_the_latest_attempt(
     assert "Proven.</strong>" not in text.replace("Not proven.</strong>", "")
 
 
+@pytest.mark.slow
 def test_a_root_without_its_reference_surfaces_has_a_page_without_outlines(
     world: RunResult, tmp_path: Path, visit: Visit
 ) -> None:
@@ -325,6 +329,7 @@ def test_a_root_without_its_reference_surfaces_has_a_page_without_outlines(
     assert page.locator(".questions .card").count() == 8
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_early_has_a_page_too(
     world: RunResult, tmp_path: Path, visit: Visit
 ) -> None:

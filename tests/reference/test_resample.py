@@ -71,6 +71,7 @@ def test_coarser_cells_are_sums(source: People, tmp_path: Path) -> None:
     assert np.array_equal(built(360, tmp_path), sums)
 
 
+@pytest.mark.slow
 def test_finer_cells_sum_to_their_source_and_differ_by_one(source: People, tmp_path: Path) -> None:
     parts = built(90, tmp_path).reshape(3600, 2, 7200, 2)
     assert np.array_equal(parts.sum((1, 3)), source)
@@ -87,6 +88,7 @@ def test_a_ratio_that_is_not_whole_splits_then_sums(source: People, tmp_path: Pa
     assert np.array_equal(people[840:960, 4200:4440], sums)
 
 
+@pytest.mark.slow
 def test_pieces_and_bands_leave_no_trace(
     source: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
