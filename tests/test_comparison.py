@@ -165,7 +165,7 @@ def test_data_roots_are_kept_reused_and_hold_nothing_but_the_scenario(
     assert not app([*words, "--json"], standalone_mode=False)
     out, err = capsys.readouterr()
     said = json.loads(out)
-    for now, before in zip(said["scenarios"], found["scenarios"], strict=False):
+    for now, before in zip(said["scenarios"], found["scenarios"][:2], strict=True):
         assert now == {**before, "seconds": now["seconds"]}  # the gate is checked at every run
     assert len(said["scenarios"]) == 2
     assert said["answers"] == verdicts.answers(found["scenarios"][:2])

@@ -17,6 +17,18 @@ from segment1b import (
     cli_scenario,
     cli_store,
 )
+from segment1b.cli_options import (
+    ROOT,
+    AsJson,
+    DataRoot,
+    Dictionary,
+    Fingerprint,
+    ParameterHash,
+    PolicyFiles,
+    Seed,
+    Settings,
+    tokens,
+)
 from segment1b.errors import Segment1BError
 
 app = typer.Typer(
@@ -30,20 +42,6 @@ contracts_app = typer.Typer(no_args_is_help=True, help="Dictionary and schemas."
 app.add_typer(outlets_app, name="outlets")
 app.add_typer(contracts_app, name="contracts")
 
-DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix; all lies there.")]
-Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from the bundle.")]
-ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits that came from 1A.")]
-Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]
-Dictionary = Annotated[Path | None, typer.Option(help="Another dataset dictionary.")]
-PolicyFiles = Annotated[list[Path] | None, typer.Option("--policy", help="YAML over the contract.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", help="KEY=VALUE over the policy, for example allocation.law=largest_remainder."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-ROOT = Path("segment1b-data")
 ENGINE_HELP = "serial, threads, processes, dask, or a Dask scheduler: tcp://HOST:PORT."
 
 
@@ -184,11 +182,7 @@ def explain(
         data_root,
         merchant,
         country,
-        {
-            "seed": seed,
-            "parameter_hash": parameter_hash,
-            "manifest_fingerprint": manifest_fingerprint,
-        },
+        tokens(seed, parameter_hash, manifest_fingerprint),
         dictionary,
     )
     if as_json:
@@ -213,11 +207,7 @@ def replay(
     from segment1b import console
     from segment1b import replay as story
 
-    given = {
-        "seed": seed,
-        "parameter_hash": parameter_hash,
-        "manifest_fingerprint": manifest_fingerprint,
-    }
+    given = tokens(seed, parameter_hash, manifest_fingerprint)
     found = story.replay(data_root, merchant, country, site, given, dictionary)
     if as_json:
         console.print_json(found)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix; all lies there.")]
-Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from the bundle.")]
-ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits; taken from the bundle.")]
-Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]
-Dictionary = Annotated[Path | None, typer.Option(help="Another dataset dictionary.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-ROOT = Path("segment1b-data")
+from segment1b.cli_options import (
+    ROOT,
+    AsJson,
+    DataRoot,
+    Dictionary,
+    Fingerprint,
+    ParameterHash,
+    Seed,
+    tokens,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -49,7 +52,7 @@ def export(
 
     root = find_root(data_root)
     known = contracts.load(str(dictionary) if dictionary else None)
-    given = _tokens(seed, parameter_hash, manifest_fingerprint)
+    given = tokens(seed, parameter_hash, manifest_fingerprint)
     places = gate.find_places(root, known, given)
     rows = exports.export(root, known, places, fmt, out, country or (), merchant or ())
     if as_json:
@@ -102,20 +105,10 @@ def rng_export(
     from segment1b.storage.root import find_root
 
     root = find_root(data_root)
-    given = _tokens(seed, parameter_hash, manifest_fingerprint)
+    given = tokens(seed, parameter_hash, manifest_fingerprint)
     known, identity = find_identity(root, dictionary, given)
     events = rng_log.rng_export(root, known, identity.places, stream, out)
     if as_json:
         console.print_json({"events": events, "stream": stream, "out": str(out)})
     else:
         print(f"{events:,} events in {out}")
-
-
-def _tokens(
-    seed: int | None, parameter_hash: str | None, fingerprint: str | None
-) -> dict[str, Any]:
-    return {
-        "seed": seed,
-        "parameter_hash": parameter_hash,
-        "manifest_fingerprint": fingerprint,
-    }

@@ -8,13 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-DataRoot = Annotated[Path, typer.Option(help="Folder under which everything lies.")]
-Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from the bundle.")]
-ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits; taken from the bundle.")]
-Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]
-Dictionary = Annotated[Path | None, typer.Option(help="Another dataset dictionary.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-ROOT = Path("segment1b-data")
+from segment1b.cli_options import (
+    ROOT,
+    AsJson,
+    DataRoot,
+    Dictionary,
+    Fingerprint,
+    ParameterHash,
+    Seed,
+    tokens,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +54,7 @@ def evidence(
     from segment1b.storage.root import find_root
 
     root = find_root(data_root)
-    given = _tokens(seed, parameter_hash, manifest_fingerprint)
+    given = tokens(seed, parameter_hash, manifest_fingerprint)
     known, identity = find_identity(root, dictionary, given)
     found = write_evidence(
         Published(root, known, identity, dictionary, validation_bundle),
@@ -87,7 +90,7 @@ def verify_bundle(
         found = reviewed.verify_evidence(root, known)
         printed = _print_evidence
     else:
-        given = _tokens(seed, parameter_hash, manifest_fingerprint)
+        given = tokens(seed, parameter_hash, manifest_fingerprint)
         found = gate.verify_bundle(root, known, gate.find_places(root, known, given))
         printed = _print_root
     if as_json:
@@ -111,13 +114,3 @@ def _print_evidence(found: dict[str, Any]) -> None:
     )
     print(f"checks                  {found['checks']}, none with offending rows")
     print(f"made again              {found['datasets']} datasets and logs, content equal")
-
-
-def _tokens(
-    seed: int | None, parameter_hash: str | None, fingerprint: str | None
-) -> dict[str, Any]:
-    return {
-        "seed": seed,
-        "parameter_hash": parameter_hash,
-        "manifest_fingerprint": fingerprint,
-    }

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-ROOT = Path("segment1b-data")
+from segment1b.cli_options import ROOT, tokens
 
 
 def register(app: typer.Typer) -> None:
@@ -33,11 +33,7 @@ def page(
     from segment1b.resolution import find_identity
     from segment1b.storage.root import find_root
 
-    given: dict[str, Any] = {
-        "seed": seed,
-        "parameter_hash": parameter_hash,
-        "manifest_fingerprint": manifest_fingerprint,
-    }
+    given: dict[str, Any] = tokens(seed, parameter_hash, manifest_fingerprint)
     roots = [find_root(root) for root in compare or (data_root,)]
     first, *second = [(root, *find_identity(root, dictionary, given)) for root in roots]
     if second:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segment1b.cli_options import ROOT, AsJson, DataRoot, Dictionary
+
 if TYPE_CHECKING:
     from segment1b.reference.importing import Imported, Request
 
-DataRoot = Annotated[Path, typer.Option(help="Folder under which everything lies.")]
-Dictionary = Annotated[Path | None, typer.Option(help="Another dataset dictionary.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Source = Annotated[Path, typer.Argument(help="The file to bring in.")]
 Licence = Annotated[str, typer.Option(help="The source's licence, for example CC-BY-4.0.")]
 Attribution = Annotated[str, typer.Option(help="Whom the licence asks to name.")]
@@ -25,7 +24,6 @@ Layer = Annotated[str | None, typer.Option(help="Which layer, where there are se
 MakeValid = Annotated[
     bool, typer.Option("--make-valid", help="Mend invalid polygons, and record it.")
 ]
-ROOT = Path("segment1b-data")
 _WORST = 10
 
 reference_app = typer.Typer(no_args_is_help=True, help="Reference surfaces.")

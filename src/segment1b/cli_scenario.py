@@ -7,11 +7,16 @@ from typing import Annotated
 
 import typer
 
-DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix; all lies there.")]
-Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from what is there.")]
-ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits; taken from what is there.")]
-Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]
-Dictionary = Annotated[Path | None, typer.Option(help="Another dataset dictionary.")]
+from segment1b.cli_options import (
+    ROOT,
+    AsJson,
+    DataRoot,
+    Dictionary,
+    Fingerprint,
+    ParameterHash,
+    Seed,
+)
+
 Outlets = Annotated[Path | None, typer.Option(help="As if a run brought this outlet list in.")]
 PolicyFiles = Annotated[
     list[Path] | None, typer.Option("--policy", help="As if a run had this policy file.")
@@ -19,8 +24,6 @@ PolicyFiles = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="As if a run had this KEY=VALUE over the policy.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-ROOT = Path("segment1b-data")
 
 
 def register(app: typer.Typer) -> None:

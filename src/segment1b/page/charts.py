@@ -11,7 +11,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 #: Okabe and Ito's colours, told apart by everybody.
-BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+BLUE, ORANGE = "#0072B2", "#E69F00"
 #: Collapse index below which outlets lie in piles.
 _PILE = 0.5
 #: Independent draws leave about 95 % of the tiles within twice their spread; S4's law may not do
