@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +17,9 @@ from segment1b.cli_options import (
     ParameterHash,
     Seed,
 )
+
+if TYPE_CHECKING:
+    from segment1b.storage.root import Leftover
 
 Outlets = Annotated[Path | None, typer.Option(help="As if a run brought this outlet list in.")]
 PolicyFiles = Annotated[
@@ -105,20 +109,44 @@ def clean(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be removed.")
     ] = False,
+    older_than_hours: Annotated[
+        float, typer.Option(min=0, help="In a store: uploads younger than this stay.")
+    ] = 24.0,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what killed runs have left in the staging area, and nothing else."""
+    """Remove what killed runs have left: staging, and in a store uploads that no receipt names."""
     from segment1b import console
     from segment1b.storage.root import find_root, leftovers, sweep_staging
 
     root = find_root(data_root)
     found = leftovers(root) if dry_run else sweep_staging(root)
+    found += _uploads_left(root, older_than_hours, dry_run=dry_run)
     freed = sum(one.size for one in found)
     if as_json:
         listed = [{"path": str(one.path), "bytes": one.size} for one in found]
         console.print_json({"dry_run": dry_run, "leftovers": listed, "bytes": freed})
         return
     for one in found:
-        print(f"{one.size:>15,} bytes  {one.path.relative_to(root)}")
+        shown = one.path.relative_to(root) if one.path.is_absolute() else one.path
+        print(f"{one.size:>15,} bytes  {shown}")
     done = "would be freed" if dry_run else "freed"
     print(f"{freed:>15,} bytes {done}" if found else "no killed run has left anything")
+
+
+def _uploads_left(root: Path, older_than_hours: float, *, dry_run: bool) -> list[Leftover]:
+    """Return the uploads in a root's store that no receipt names; remove them unless it is dry."""
+    from segment1b.storage.root import Leftover
+    from segment1b.storage.working_copy import origin
+    from segment1b.storage.write_through import remove_uncommitted, uncommitted
+
+    store = origin(root)
+    if store is None:
+        return []
+    age = timedelta(hours=older_than_hours)
+    found = uncommitted(store, age)
+    gone = set(found) if dry_run else set(remove_uncommitted(store, age))
+    return [
+        Leftover(Path(prefix), sum(one.size for one in objects))
+        for prefix, objects in found.items()
+        if prefix in gone
+    ]

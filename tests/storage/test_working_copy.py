@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from published import KNOWN, S3, TOKENS, publish, requirements, s3_report
+from segment1b.cli import app
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
 from segment1b.storage import working_copy as copies
@@ -427,6 +429,27 @@ def test_uncommitted_uploads_are_removed_when_they_are_old(tmp_path: Path, store
     assert remove_uncommitted(found, timedelta(seconds=-60)) == sorted(left)
     assert uploads(store) == [named]
     assert set(objects(store)) == {commit_path(TARGET), f"{named}/part-00000.parquet"}
+
+
+def test_clean_takes_uploads_that_no_receipt_names_out_of_the_store(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = machine(tmp_path, "a")
+    publish(root, ONE)
+    (named,) = uploads(store)
+    left = f"data/other/upload={'1' * 32}"
+    shutil.copytree(store / named, store / left)
+    monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / "cache"))
+    words = ["clean", "--data-root", store.as_uri(), "--json", "--older-than-hours"]
+    for more, gone, stays in (
+        (["24"], [], True),
+        (["0", "--dry-run"], [left], True),
+        (["0"], [left], False),
+    ):
+        done = CliRunner().invoke(app, [*words, *more], catch_exceptions=False)
+        assert [one["path"] for one in json.loads(done.stdout)["leftovers"]] == gone
+        assert (store / left / "part-00000.parquet").exists() is stays
+    assert uploads(store) == [named]
 
 
 def test_what_a_killed_command_was_bringing_is_removed(tmp_path: Path, store: Path) -> None:

@@ -84,10 +84,10 @@ def staging(root: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Leftover:
-    """What a dead run has left in the staging area.
+    """What a dead run has left in the staging area, or in a store.
 
     Attributes:
-        path: a run's folder, or a file that belongs to none.
+        path: a run's folder, a file that belongs to none, or the prefix of an upload.
         size: bytes of the files that are there.
     """
 

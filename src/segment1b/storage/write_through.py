@@ -209,26 +209,33 @@ def _remove(store: Objects, prefix: str) -> None:
 
 
 def remove_uncommitted(store: Objects, older_than: timedelta) -> list[str]:
-    """Remove uploads that no receipt names: what killed writers and losers of races left.
+    """Remove what `uncommitted` returns; return the prefixes, in ASCII order."""
+    found = uncommitted(store, older_than)
+    for objects in found.values():
+        store.delete([one.path for one in objects])
+    return list(found)
+
+
+def uncommitted(store: Objects, older_than: timedelta) -> dict[str, list[Entry]]:
+    """Return uploads that no receipt names: what killed writers and losers of races left.
 
     Args:
         store: the data root's store.
         older_than: an upload whose newest object is younger stays: its writer may be alive.
 
     Returns:
-        The removed prefixes, `<folder>/upload=<uuid>`, in ASCII order.
+        The objects of each, by prefix `<folder>/upload=<uuid>`, in ASCII order.
     """
     youngest = datetime.now(UTC) - older_than
-    removed = []
+    found = {}
     for prefix, objects in sorted(_uploads(store.list()).items()):
         folder, _, upload = prefix.rpartition("/")
         # Read behind the listing: an upload that was committed meanwhile is seen to be so.
         commit = _committed(store, folder)
         named = commit is not None and commit.upload == upload
         if not named and max(one.modified for one in objects) < youngest:
-            store.delete([one.path for one in objects])
-            removed.append(prefix)
-    return removed
+            found[prefix] = objects
+    return found
 
 
 def _uploads(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
