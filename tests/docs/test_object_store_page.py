@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from segment1b.storage import write_through
+from segment1b import cli_scenario
 from segment1b.storage.objects import Objects
 from stores import CREDENTIALS, s3_server, segment1b
 from worlds import lay_small_world, outlet_list
@@ -54,6 +55,7 @@ def test_its_commands_run_and_its_programs_count_the_sites(env: dict[str, str]) 
         assert said.stdout == f"{rows}\n", said.stderr
 
 
-def test_the_function_that_it_names_is_there() -> None:
-    (named,) = re.findall(r"`segment1b\.storage\.write_through\.(\w+)`", PAGE.read_text())
-    assert callable(getattr(write_through, named))
+def test_the_age_at_which_clean_takes_uploads_is_the_commands_own() -> None:
+    ((option, hours),) = re.findall(r"`(--[a-z-]+)` \((\d+)\)", PAGE.read_text())
+    parameter = inspect.signature(cli_scenario.clean).parameters[option[2:].replace("-", "_")]
+    assert parameter.default == float(hours)
