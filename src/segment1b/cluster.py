@@ -190,8 +190,8 @@ def local_cluster(workers: int) -> Iterator[Cluster]:
             with _connected(started.scheduler_address, workers) as joined:
                 yield joined
         finally:
-            # A worker that is about to be started again cannot be joined, which distributed asserts.
-            # What ended the block is what counts, and all workers end with this process.
+            # A worker about to be started again cannot be joined, which distributed asserts. What
+            # ended the block is what counts, and all workers end with this process.
             with suppress(AssertionError):
                 started.close()
 

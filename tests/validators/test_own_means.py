@@ -168,6 +168,12 @@ def test_values_are_hashed_as_the_design_says() -> None:
     assert little_endian(pa.array([1, 2], pa.uint32())) == bytes([1, 0, 0, 0, 2, 0, 0, 0])
     assert little_endian(pa.array(["a", "", "ßx"])) == b"\1\0\0\0a\0\0\0\0\3\0\0\0\xc3\x9fx"
     assert little_endian(pa.array(["a", "bc", "d"])[1:]) == b"\2\0\0\0bc\1\0\0\0d"
+    few = pa.array(["GB", "FR", "GB"])
+    for words in (few, few[:1], pa.array(["a", "bc", "a"]), few[:0]):
+        assert little_endian(words.dictionary_encode()) == little_endian(words)
+        assert little_endian(words.dictionary_encode()[1:]) == little_endian(words[1:])
+    assert little_endian(pa.chunked_array([few, few])) == 2 * (little_endian(few) or b"")
+    assert little_endian(pa.array(["GB", None]).dictionary_encode()) is None
     assert little_endian(pa.array([True, False])) == b"\1\0"
     assert little_endian(pa.array([1, None])) is None
 

@@ -18,9 +18,9 @@ def area(*parts: Polygon) -> Area:
     return Area(Country("QQ", MultiPolygon(list(parts))))
 
 
-def one_site(label: str, blocks: int = 1) -> Any:
-    key, site = key_of(label, 42), (np.array([n]) for n in (1, 101, country_word("GB")))
-    return words(key, *site, np.array([blocks]))
+def one_site(label: str, attempts: int = 1) -> Any:
+    site = (np.full(attempts, n) for n in (1, 101, country_word("GB")))
+    return words(key_of(label, 42), *site, np.arange(attempts) + 1, taken=2)
 
 
 def test_keys_and_words_are_those_of_the_design() -> None:
@@ -31,25 +31,25 @@ def test_keys_and_words_are_those_of_the_design() -> None:
     assert country_word("GB") == 18242
     assert f"{int(one_site('site_tile_assign')[0, 0]):x}" == "d17a07fbbc321b2f"
     drawn = one_site("in_cell_jitter", 2)
-    assert [f"{int(w):x}" for w in drawn[0, :2]] == ["cabc9cd9b25a852a", "c139f82e844630e8"]
-    assert uniforms(drawn[:, :2]).round(7).tolist() == [
+    assert [f"{int(w):x}" for w in drawn[0]] == ["cabc9cd9b25a852a", "c139f82e844630e8"]
+    assert uniforms(drawn).round(7).tolist() == [
         [0.7919405, 0.7547908],
         [0.9306463, 0.6856066],
     ]
 
 
-def test_blocks_of_many_sites_follow_each_other() -> None:
-    key, blocks = key_of("in_cell_jitter", 7), np.array([1, 3, 2], np.uint16)
-    orders, merchants = np.array([1, 2, 1]), np.array([5, 5, 2**63 - 1], np.uint64)
-    country = np.full(3, country_word("NO"))
-    found = words(key, orders, merchants, country, blocks).tolist()
+@pytest.mark.parametrize("taken", [1, 2, 4])
+def test_each_attempt_of_each_site_has_a_block_of_its_own(taken: int) -> None:
+    key, attempts = key_of("in_cell_jitter", 7), np.array([1, 2, 1, 7], np.uint16)
+    orders, merchants = np.array([1, 1, 2, 1]), np.array([5, 5, 5, 2**63 - 1], np.uint64)
+    country = np.full(4, country_word("NO"))
+    found = words(key, orders, merchants, country, attempts, taken).tolist()
     expected = [
-        np.random.Philox(key=key, counter=[k, int(o), int(m), 0x4E4F]).random_raw(4).tolist()
-        for o, m, n in zip(orders, merchants, blocks, strict=True)
-        for k in range(n)
+        np.random.Philox(key=key, counter=[k - 1, int(o), int(m), 0x4E4F]).random_raw(4)[:taken]
+        for o, m, k in zip(orders, merchants, attempts.tolist(), strict=True)
     ]
-    assert found == expected
-    assert words(key, orders[:0], merchants[:0], country[:0]).shape == (0, 4)
+    assert found == [block.tolist() for block in expected]
+    assert words(key, orders[:0], merchants[:0], country[:0], taken=taken).shape == (0, taken)
 
 
 def test_uniforms_never_reach_their_ends() -> None:

@@ -54,7 +54,7 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
         ("s4_alloc_plan", "DELETE FROM {t} WHERE legal_country_iso = 'PT'"),
     ],
     "s5/22_tiles_of_the_country": [
-        ("tile_index", "DELETE FROM {t} WHERE country_iso = 'PT'"),
+        ("used_tile_index", "DELETE FROM {t} WHERE country_iso = 'PT'"),
         (ASSIGNED, "UPDATE {t} SET tile_id = tile_id + 1000000 WHERE part_row = 1"),
     ],
     "s5/30_sorted_log": [(ASSIGN_LOG, SWAP)],
@@ -94,14 +94,14 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
         ("world_countries", "DELETE FROM {t} WHERE country_iso = 'PT'"),
     ],
     "s6/20_tiles_known": [
-        ("tile_index", "DELETE FROM {t} WHERE country_iso = 'PT'"),
-        ("used_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'"),
+        ("used_tile_index", "DELETE FROM {t} WHERE country_iso = 'PT'"),
+        ("used_tile_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'"),
     ],
     "s6/21_in_tile": [
         (JITTERED, "UPDATE {t} SET delta_lon_deg = 0.6 WHERE part_row = 1"),
         (JITTERED, "UPDATE {t} SET delta_lat_deg = -0.6 WHERE part_row = 1"),
         (JITTERED, "UPDATE {t} SET delta_lat_deg = 'nan'::DOUBLE WHERE part_row = 1"),
-        ("used_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'"),
+        ("used_tile_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'"),
     ],
     "s6/30_sorted_log": [(JITTER_LOG, SWAP)],
     "s6/31_unique_log": [(JITTER_LOG, TWICE)],
@@ -121,7 +121,7 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
         (JITTERED, ONE.replace("{c}", "tile_id")),
         (JOINED, ONE.replace("{c}", "tile_id")),
     ],
-    "s7/20_tiles_known": [("used_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'")],
+    "s7/20_tiles_known": [("used_tile_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'")],
     "s7/21_in_tile": [
         (JOINED, ONE.replace("{c}", "lat_deg")),
         (JOINED, "UPDATE {t} SET lon_deg = lon_deg + 360"),
@@ -131,7 +131,7 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
         (JOINED, NUDGE.replace("{c}", "lon_deg")),
         (JOINED, NUDGE.replace("{c}", "lat_deg")),
         (JITTERED, NUDGE.replace("{c}", "delta_lon_deg")),
-        ("used_bounds", "UPDATE {t} SET centroid_lat_deg = centroid_lat_deg + 1e-12"),
+        ("used_tile_bounds", "UPDATE {t} SET centroid_lat_deg = centroid_lat_deg + 1e-12"),
     ],
     "s7/30_coverage_missing": [(JOINED, DROP), ("excluded_countries", "DELETE FROM {t}")],
     "s7/31_coverage_extra": [

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segment1b.arrays import distinct
 from segment1b.config import RealismPolicy
 from segment1b.evidence.quality import digits
 
@@ -117,7 +118,7 @@ def nearest_km(lon: Floats, lat: Floats, sample: int, seed: int) -> Floats:
     """
     if len(lon) > sample:
         words = np.random.Philox(key=np.array([seed, 9], np.uint64)).random_raw(sample)
-        chosen = np.unique((words >> np.uint64(11)) % np.uint64(len(lon)))
+        chosen = distinct((words >> np.uint64(11)) % np.uint64(len(lon)))
         lon, lat = lon[chosen], lat[chosen]
     if len(lon) < 2:
         return np.empty(0)
@@ -143,11 +144,11 @@ def _country(
 ) -> dict[str, Any]:
     lon, lat, tile = own
     n = len(lon)
-    latitudes = len(np.unique(np.rint(lat * 10_000))) / n
-    longitudes = len(np.unique(np.rint(lon * 10_000))) / n
+    latitudes = len(distinct(np.rint(lat * 10_000))) / n
+    longitudes = len(distinct(np.rint(lon * 10_000))) / n
     return {
         "sites": n,
-        "distinct_tiles_share": digits(len(np.unique(tile)) / n),
+        "distinct_tiles_share": digits(len(distinct(tile)) / n),
         "distinct_latitudes_share": digits(latitudes),
         "distinct_longitudes_share": digits(longitudes),
         "collapsed": min(latitudes, longitudes) < policy.collapse_flag_below,

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from segment1b.arrays import distinct
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity, canonical_json
@@ -260,7 +259,7 @@ def _publish_bundle(
 def _bundle_files(tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> dict[str, bytes]:
     """Return the bundle's files by name; the same list and tokens give the same bytes."""
     outlets = int(pairs.n_sites.sum())
-    merchants = len(np.unique(pairs.merchant_id))
+    merchants = len(distinct(pairs.merchant_id))
     documents: dict[str, Any] = {
         "MANIFEST.json": {
             "producer": PRODUCER,
@@ -278,7 +277,7 @@ def _bundle_files(tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> d
             "merchants": merchants,
             "pairs": len(pairs.n_sites),
             "outlets": outlets,
-            "countries": len(np.unique(pairs.country)),
+            "countries": len(distinct(pairs.country)),
         },
         "egress_checksums.json": _checksums(tokens, catalogue),
     }

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from segment1b.arrays import distinct
 from segment1b.errors import Segment1BError
 from segment1b.states.protocol import Report, Run, ShardResult
 from segment1b.states.seal import check_sealed, sealed_inputs
@@ -104,7 +105,7 @@ class S3Requirements:
                 zip(countries.dictionary.to_pylist(), sites.astype(int).tolist(), strict=True)
             ),
             "excluded": excluded,
-            "merchants": len(np.unique(pairs.column("merchant_id").to_numpy())),
+            "merchants": len(distinct(pairs.column("merchant_id").to_numpy())),
             "max_n": int(n.max(initial=0)),
         }
         return ShardResult(len(pairs), counters, reader.bytes_read)
@@ -237,8 +238,8 @@ def count_pairs(
         declared,
     )
     names = {word: code for code, word in rows["words"].items()}
-    codes = np.array([names[word] for word in np.unique(country)], dtype="U2")
-    which = np.searchsorted(np.unique(country), country[starts])
+    letters, which = np.unique(country[starts], return_inverse=True)
+    codes = np.array([names[word] for word in letters], dtype="U2")
     out = np.isin(codes, sorted(excluded))
     left_out = {
         str(codes[c]): {

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segment1b.arrays import distinct
 from segment1b.errors import Segment1BError
 from segment1b.evidence.rng_logs import trace, write_audit
 from segment1b.evidence.versions import versions
@@ -92,7 +93,7 @@ class S5Assignment:
         for code in shard.countries:
             sites = _sites(code, staged_rows(run, "s4_alloc_plan", _PLAN, code))
             pairs += len(sites.quota)
-            used[code] = np.unique(sites.tile)
+            used[code] = distinct(sites.tile)
             if own_point:
                 tile = _own_points(run, code, shard.grid, sites, tiles[code])
             else:

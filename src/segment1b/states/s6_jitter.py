@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from shapely import MultiPolygon
 
+from segment1b.arrays import distinct
 from segment1b.errors import Segment1BError
 from segment1b.evidence.rng_logs import trace
 from segment1b.evidence.versions import versions
@@ -83,7 +84,7 @@ class S6Jitter:
         reader = run.reader(self)
         shapes = _shapes(reader.file("world_countries"))
         sites = {c: staged_rows(run, "s5_site_tile_assignment", _SITE, c) for c in shard.countries}
-        used = {code: np.unique(rows["tile_id"]) for code, rows in sites.items()}
+        used = {code: distinct(rows["tile_id"]) for code, rows in sites.items()}
         check_index(reader, shard, used, "E606_FK_TILE_INDEX")
         bounds = read_bounds(reader, shard, used, "E606_FK_TILE_INDEX")
         tables: dict[str, list[pa.Table]] = {"s6_site_jitter": [], EVENTS: []}

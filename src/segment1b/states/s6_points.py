@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from segment1b.arrays import distinct
 from segment1b.config import JitterPolicy
 from segment1b.errors import Segment1BError
 from segment1b.geo.placement import Clip, Country
@@ -81,7 +82,7 @@ def place_sites(
     left = _rounds(seed, code, country, points, left, attempts, whole, TILE)
     if not len(left):
         return points
-    used = np.unique(points.tile[left])
+    used = distinct(points.tile[left])
     clips = [_clip(code, country, tiles, int(t), tile_ids) for t in used]
     box = Boxes(*(np.array([clip[i] for clip in clips]) for i in range(4)))
 

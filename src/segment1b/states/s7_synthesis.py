@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segment1b.arrays import distinct
 from segment1b.errors import Segment1BError
 from segment1b.evidence.versions import versions
 from segment1b.laws.jitter import Tiles, inside_tile, point
@@ -92,7 +93,7 @@ class S7Synthesis:
         """Join the sites of a shard's countries and stage the piece."""
         reader = run.reader(self)
         joined = {code: _joined(run, code) for code in shard.countries}
-        used = {code: np.unique(rows["tile_id"]) for code, rows in joined.items()}
+        used = {code: distinct(rows["tile_id"]) for code, rows in joined.items()}
         bounds = read_bounds(reader, shard, used, "E709_TILE_FK_VIOLATION")
         tables: list[pa.Table] = []
         counters = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,8 +118,10 @@ def _look_into(
 ) -> tuple[FileProof, bool]:
     """Feed one file's values to the digests; say whether the digests cover all of them."""
     complete = True
-    with pq.ParquetFile(folder / file.name, pre_buffer=False) as parquet:
-        columns = tuple((f.name, str(f.type), f.nullable) for f in parquet.schema_arrow)
+    path, texts = folder / file.name, [name for name, kind, _ in declared if kind == "string"]
+    with pq.ParquetFile(path, pre_buffer=False, read_dictionary=texts) as parquet:
+        schema = parquet.metadata.schema.to_arrow_schema()
+        columns = tuple((f.name, str(f.type), f.nullable) for f in schema)
         groups = range(parquet.num_row_groups)
         rows = tuple(parquet.metadata.row_group(group).num_rows for group in groups)
         for group in groups:
@@ -135,16 +138,30 @@ def little_endian(array: pa.Array | pa.ChunkedArray) -> bytes | None:
 
     None when the column holds nulls, which no digest covers.
     """
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if array.null_count:
         return None
+    if isinstance(array, pa.ChunkedArray):
+        return b"".join(little_endian(chunk) or b"" for chunk in array.chunks)
+    if pa.types.is_dictionary(array.type):
+        return _words(array)
     if pa.types.is_string(array.type):
         return _strings(array.cast(pa.large_string()))
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())
     values: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
     return values.astype(values.dtype.newbyteorder("<")).tobytes()
+
+
+def _words(array: pa.DictionaryArray) -> bytes:
+    """Return the bytes of a column that has few words, most often of one length."""
+    words: list[bytes] = [word.encode() for word in array.dictionary.to_pylist()]
+    if len({len(word) for word in words}) != 1:
+        return _strings(array.cast(pa.large_string()))
+    coded = [struct.pack("<I", len(word)) + word for word in words]
+    if len(coded) == 1:
+        return coded[0] * len(array)
+    table = np.frombuffer(b"".join(coded), f"V{len(coded[0])}")
+    return bytes(table[array.indices.to_numpy()])
 
 
 def _strings(array: pa.Array) -> bytes:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import duckdb
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
@@ -199,6 +200,11 @@ class Session:
     def execute(self, script: str) -> None:
         """Run statements that make tables; raises duckdb.Error."""
         self.connection.execute(script)
+
+
+def repeated(text: str, rows: int) -> pa.DictionaryArray:
+    """Return a column that holds one text in every row."""
+    return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int8), [text])
 
 
 def _memory_bytes() -> int:

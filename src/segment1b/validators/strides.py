@@ -12,6 +12,8 @@ import numpy.typing as npt
 from segment1b.validators.case import Case
 from segment1b.validators.results import Row
 
+# Many, for each batch is cut into the world's countries.
+_ROWS_AT_ONCE = 1 << 20
 Arrays = dict[str, npt.NDArray[Any]]
 # The counter word of a country, in SQL: 256*A + B.
 COUNTRY = "(256 * ascii(legal_country_iso[1]) + ascii(legal_country_iso[2]))::UBIGINT AS country"
@@ -19,14 +21,14 @@ COUNTRY = "(256 * ascii(legal_country_iso[1]) + ascii(legal_country_iso[2]))::UB
 
 def by_country(case: Case, query: str) -> Iterator[tuple[str, Arrays]]:
     """Yield the rows of a query, which has `country`, by country, a country many times."""
-    for batch in case.session.batches(query):
+    for batch in case.session.batches(query, _ROWS_AT_ONCE):
         # Sorting some rows at a time is cheap; an ORDER BY would sort the world's sites on disk.
         order = np.argsort(batch["country"], kind="stable")
         batch = {name: values[order] for name, values in batch.items()}
         letters = batch["country"]
         starts = [0, *(np.flatnonzero(np.diff(letters)) + 1).tolist(), len(letters)]
         for low, high in itertools.pairwise(starts):
-            code = _letters(int(letters[low]))
+            code = letters_of(int(letters[low]))
             yield code, {name: values[low:high] for name, values in batch.items()}
 
 
@@ -42,10 +44,11 @@ def site_key(rows: Arrays, at: int) -> Row:
     """Return the key of a site as the start of an offending row."""
     return {
         "merchant_id": int(rows["merchant_id"][at]),
-        "legal_country_iso": _letters(int(rows["country"][at])),
+        "legal_country_iso": letters_of(int(rows["country"][at])),
         "site_order": int(rows["site_order"][at]),
     }
 
 
-def _letters(word: int) -> str:
+def letters_of(word: int) -> str:
+    """Return the two letters of a counter word 256*A + B."""
     return chr(word >> 8) + chr(word & 255)

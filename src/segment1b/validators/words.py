@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from itertools import starmap
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 UInt64s = npt.NDArray[np.uint64]
-_WORDS_OF_A_BLOCK = 4
+_AT_ONCE = 1 << 16
 
 
 def key_of(label: str, seed: int) -> UInt64s:
@@ -29,35 +30,37 @@ def words(
     site_order: npt.NDArray[np.integer],
     merchant_id: npt.NDArray[np.integer],
     country: npt.NDArray[np.integer],
-    blocks: npt.NDArray[np.integer] | None = None,
+    attempt: npt.NDArray[np.integer] | None = None,
+    taken: int = 1,
 ) -> UInt64s:
-    """Return the blocks 1, 2, .. of each site, one row a block, uint64 [sum of blocks, 4].
+    """Return the first words of a block for each site, or each attempt of one, uint64 [n, taken].
 
-    One generator serves all sites: numpy adds 1 to the first counter word before it makes a block,
-    so a site's state starts at (0, site_order, merchant_id, country).
+    One generator serves all: numpy adds 1 to the first counter word before it makes a block, so
+    the block of an attempt comes from the counter (attempt - 1, site_order, merchant_id, country).
 
     Args:
         key: of the stream, uint64 [2].
         site_order, merchant_id, country: the counter's other words, whole numbers [n].
-        blocks: how many each site has, [n]; one where None.
+        attempt: from 1, [n]; the first where None.
+        taken: how many of the four words of a block.
     """
-    often = np.ones(len(site_order), np.int64) if blocks is None else blocks.astype(np.int64)
-    ends = np.cumsum(often) * _WORDS_OF_A_BLOCK
-    found = np.empty(int(ends[-1]) if len(ends) else 0, np.uint64)
+    before = np.zeros(len(site_order), np.int64) if attempt is None else attempt - 1
+    found = np.empty((len(site_order), taken), np.uint64)
     generator = np.random.Philox(key=key)
     state: Any = dict(generator.state)
-    # Plain numbers are taken over faster than arrays.
-    inner = {"counter": (0, 0, 0, 0), "key": key.tolist()}
+    # Plain numbers are taken over faster than arrays, and given faster than arrays of four.
+    inner: dict[str, Any] = {"counter": (0, 0, 0, 0), "key": key.tolist()}
     state |= {"state": inner, "buffer": (0, 0, 0, 0)}
-    at = 0
-    for order, merchant, letters, end in zip(
-        site_order.tolist(), merchant_id.tolist(), country.tolist(), ends.tolist(), strict=True
-    ):
-        inner["counter"] = (0, order, merchant, letters)
-        generator.state = state
-        found[at:end] = generator.random_raw(end - at)
-        at = end
-    return found.reshape(-1, _WORDS_OF_A_BLOCK)
+    draw, asked = generator.random_raw, [()] * taken
+    for start in range(0, len(found), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        counters = (values[part].tolist() for values in (before, site_order, merchant_id, country))
+        drawn: list[int] = []
+        for inner["counter"] in zip(*counters, strict=True):
+            generator.state = state
+            drawn.extend(starmap(draw, asked))
+        found[part] = np.array(drawn, np.uint64).reshape(-1, taken)
+    return found
 
 
 def uniforms(raw: UInt64s) -> npt.NDArray[np.float64]:

@@ -8,30 +8,31 @@ point, since what is cut off is less than a unit and the division by n rounds do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from segment1b.validators.case import Case
 from segment1b.validators.s4.hilbert import order_of, places
+from segment1b.validators.session import repeated
+from segment1b.validators.tiles import rows_of
 from segment1b.validators.words import country_word, key_of, words
 
 _PAIRS_AT_ONCE = 1 << 16
-_TILES_AT_ONCE = 1 << 22
 
 # x_j = floor(((U + j*G) mod 2^64) * K / 2^64), j = 1..n, with G the golden ratio's 64-bit fraction.
 _STABLE = """
 SELECT
     merchant_id,
-    site::BIGINT AS site_order,
-    ((word::HUGEINT + site * 11400714819323198485::HUGEINT) % 18446744073709551616::HUGEINT
-        * (SELECT K FROM run) // 18446744073709551616::HUGEINT)::BIGINT AS point
+    site AS site_order,
+    ((word::HUGEINT + site::HUGEINT * 11400714819323198485::HUGEINT
+        & 18446744073709551615::HUGEINT) * (SELECT K FROM run) >> 64)::BIGINT AS point
 FROM (
-    SELECT merchant_id, word, unnest(range(1, n_sites + 1))::HUGEINT AS site FROM offsets
+    SELECT merchant_id, word, unnest(range(1, n_sites + 1)) AS site FROM offsets
 )
-ORDER BY merchant_id, site
 """
 
 # x_j = floor((j*2^64 + U) * K / (n * 2^64)), j = 0..n-1.
@@ -39,13 +40,11 @@ _SYSTEMATIC = """
 SELECT
     merchant_id,
     (j + 1)::BIGINT AS site_order,
-    ((j * (SELECT K FROM run)
-        + word::HUGEINT * (SELECT K FROM run) // 18446744073709551616::HUGEINT) // n_sites)::BIGINT
+    ((j * (SELECT K FROM run) + (word::HUGEINT * (SELECT K FROM run) >> 64)) // n_sites)::BIGINT
         AS point
 FROM (
     SELECT merchant_id, word, n_sites, unnest(range(n_sites))::HUGEINT AS j FROM offsets
 )
-ORDER BY merchant_id, j
 """
 
 # The k-th of the country's sites by rank, k = 0..T-1, takes floor((2k+1) * K / (2T)). Site j of the
@@ -88,7 +87,6 @@ _DEALT = """
 SELECT d.merchant_id, d.site_order, d.point
 FROM dealt AS d
 WHERE d.merchant_id BETWEEN ? AND ?
-ORDER BY d.merchant_id, d.site_order
 """
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -110,7 +108,7 @@ def make_expected_plan(case: Case) -> None:
 
 
 def points_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
-    """Yield each country's sites with the tiles in which their points lie, in key order.
+    """Yield each country's sites with the tiles in which their points lie, in whatever order.
 
     Args:
         case: with tile_weights, grid and policy, whose law is a curve law.
@@ -120,48 +118,36 @@ def points_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
         The country, and merchant_id uint64, site_order int64, tile_id uint64 [n] of some pairs.
         Only under `stable` is the point numbered site_order that site's own.
     """
-    for code, tiles in _tiles_by_country(case, pairs):
-        for points in _points_of(case, code, tiles, pairs):
-            yield code, points
+    named = case.session.rows(f"SELECT DISTINCT legal_country_iso AS code FROM {pairs}")  # noqa: S608
+    for code in sorted(str(row["code"]) for row in named):
+        tiles = _weighed_tiles(case, code)
+        if len(tiles["tile_id"]):
+            for points in _points_of(case, code, tiles, pairs):
+                yield code, points
 
 
-def _tiles_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
-    """Yield the tiles with weight of each country that has pairs, some countries a query.
+def _weighed_tiles(case: Case, code: str) -> Arrays:
+    """Return the tiles with weight of one country.
 
     No point lies in a tile without weight, which is what most of a large country is.
     """
-    counted = case.session.rows(
-        "SELECT country_iso AS code, count(*) AS tiles FROM tile_weights WHERE weight_fp > 0 "  # noqa: S608
-        f"AND country_iso IN (SELECT legal_country_iso FROM {pairs}) GROUP BY code ORDER BY code"
-    )
-    tiles = {str(row["code"]): int(row["tiles"]) for row in counted}
-    for codes in _groups(tiles):
-        named = ", ".join("'" + code.replace("'", "''") + "'" for code in codes)
-        found = case.session.arrays(
-            "SELECT tile_id, weight_fp FROM tile_weights "  # noqa: S608
-            f"WHERE weight_fp > 0 AND country_iso IN ({named}) ORDER BY country_iso"
-        )
-        ends = np.cumsum([tiles[code] for code in codes])
-        for code, low, high in zip(codes, [0, *ends[:-1]], ends, strict=True):
-            yield code, {name: found[name][low:high] for name in ("tile_id", "weight_fp")}
-
-
-def _groups(tiles: Mapping[str, int]) -> Iterator[list[str]]:
-    """Cut countries into groups of about _TILES_AT_ONCE tiles; a larger one is by itself."""
-    group: list[str] = []
-    for code, count in tiles.items():
-        if group and sum(tiles[one] for one in group) + count > _TILES_AT_ONCE:
-            yield group
-            group = []
-        group.append(code)
-    if group:
-        yield group
+    names = ("tile_id", "weight_fp")
+    found = [
+        table.filter(pc.greater(table.column("weight_fp"), 0))
+        for table in rows_of(case, "tile_weights", code, names)
+    ]
+    return {
+        name: np.concatenate([np.empty(0, np.int64), *(t.column(name).to_numpy() for t in found)])
+        for name in names
+    }
 
 
 def _points_of(case: Case, code: str, tiles: Arrays, pairs: str) -> Iterator[Arrays]:
     session, grid = case.session, case.grid
     assert grid is not None
-    rows, cols = np.divmod(tiles["tile_id"], np.uint64(grid.ncols))
+    # Dividing once and multiplying back is faster than divmod.
+    rows = tiles["tile_id"] // np.uint64(grid.ncols)
+    cols = tiles["tile_id"] - rows * np.uint64(grid.ncols)
     along = np.argsort(places(rows, cols, order_of(grid.nrows, grid.ncols)))
     line = np.cumsum(tiles["weight_fp"][along])
     mine = session.arrays(
@@ -220,7 +206,7 @@ def _counted(merchants: npt.NDArray[np.uint64], tiles: npt.NDArray[np.uint64], c
     both, often = np.unique(np.stack([merchants, tiles]), axis=1, return_counts=True)
     return {
         "merchant_id": both[0],
-        "legal_country_iso": np.full(len(often), code),
+        "legal_country_iso": repeated(code, len(often)),
         "tile_id": both[1],
         "n_sites_tile": often,
     }

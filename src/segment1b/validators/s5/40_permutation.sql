@@ -23,6 +23,7 @@ stretches AS (
             PARTITION BY merchant_id, legal_country_iso ORDER BY tile_id
         )::BIGINT AS last_place
     FROM s4_alloc_plan
+    WHERE (SELECT law FROM run) <> 'stable'
 ),
 multiset AS (
     SELECT

@@ -19,7 +19,9 @@ from segment1b.validators.case import (
 from segment1b.validators.logs import ASSIGN, AUDIT, audit_check, log_checks
 from segment1b.validators.results import CheckResult, Row, Rule
 from segment1b.validators.s4.curve_laws import points_by_country
+from segment1b.validators.session import repeated
 from segment1b.validators.strides import COUNTRY, site_key
+from segment1b.validators.tiles import keep_used
 from segment1b.validators.words import key_of, words
 
 _REPORT = "s5_run_report"
@@ -46,7 +48,7 @@ def _make_own_points(case: Case) -> None:
             "own_points",
             {
                 "merchant_id": points["merchant_id"],
-                "legal_country_iso": np.full(len(points["tile_id"]), code),
+                "legal_country_iso": repeated(code, len(points["tile_id"])),
                 "site_order": points["site_order"],
                 "tile_id": points["tile_id"],
             },
@@ -95,6 +97,7 @@ PLAN = StateChecks(
     stale={"": "E508_TOKEN_MISMATCH"},
     faults={ASSIGN.trace: _MISMATCH, AUDIT: _MISMATCH},
     preparations=(
+        keep_used("tile_index", ("s5_site_tile_assignment",), ()),
         Preparation(
             "own_points",
             ("s4_alloc_plan", "tile_weights", RASTER, POLICY),

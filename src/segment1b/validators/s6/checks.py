@@ -19,6 +19,7 @@ from segment1b.validators.s6.inside import check_inside
 from segment1b.validators.s6.replay import check_replay, make_jitter_policy
 from segment1b.validators.s6.report import check_accounting, check_countries, check_tiles
 from segment1b.validators.schemas import run_id_check, schema_check
+from segment1b.validators.tiles import BOUNDS, keep_used
 
 _REPORT = "s6_run_report"
 _LOST = "E515_RUN_REPORT_MISSING_FIELDS"
@@ -67,7 +68,8 @@ PLAN = StateChecks(
     stale={"": "E508_TOKEN_MISMATCH"},
     faults={JITTER.trace: _BUDGET},
     preparations=(
-        script_preparation("s6", "setup_bounds.sql"),
+        keep_used("tile_index", ("s6_site_jitter",), ()),
+        keep_used("tile_bounds", ("s6_site_jitter",), BOUNDS),
         script_preparation("s6", "setup_points.sql"),
         Preparation("jitter_policy", (POLICY,), ("jitter_policy",), make_jitter_policy),
     ),
@@ -106,7 +108,7 @@ PLAN = StateChecks(
             "report_tiles",
             _LOST,
             "tiles properly inside their country and tiles at its border are as many as reported",
-            ("used_bounds", "world_countries", _REPORT),
+            ("used_tile_bounds", "world_countries", _REPORT),
             check_tiles,
         ),
         *log_checks(JITTER),

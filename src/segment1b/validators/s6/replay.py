@@ -110,7 +110,8 @@ def _attempts(rows: Arrays, meetings: dict[int, Meeting], key: UInt64s, in_tile:
     blocks = rows["blocks"].astype(np.int64)
     site = np.repeat(np.arange(len(blocks)), blocks)
     number = np.arange(len(site)) - np.repeat(np.cumsum(blocks) - blocks, blocks) + 1
-    raw = words(key, rows["site_order"], rows["merchant_id"], rows["country"], blocks)
+    order, merchant = rows["site_order"][site], rows["merchant_id"][site]
+    raw = words(key, order, merchant, rows["country"][site], number, taken=2)
     u, v = uniforms(raw[:, 0]), uniforms(raw[:, 1])
     width = rows["max_lon_deg"] - rows["min_lon_deg"]
     width = np.where(width < 0, width + 360.0, width)

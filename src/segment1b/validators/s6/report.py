@@ -17,7 +17,7 @@ _REPORT = "s6_run_report"
 _LANES = 3
 _TILES = f"""
 SELECT {COUNTRY}, min_lon_deg, min_lat_deg, max_lon_deg, max_lat_deg
-FROM (SELECT *, country_iso AS legal_country_iso FROM used_bounds)
+FROM (SELECT *, country_iso AS legal_country_iso FROM used_tile_bounds)
 """  # noqa: S608
 
 

@@ -1,5 +1,5 @@
 -- makes: jittered
--- needs: s6_site_jitter, used_bounds
+-- needs: s6_site_jitter, used_tile_bounds
 -- Each site's point as S7 reconstructs it, one rounding an operation, beside its tile; a tile that
 -- has no bounds leaves nulls.
 CREATE OR REPLACE VIEW jittered AS
@@ -19,6 +19,6 @@ FROM (
         b.centroid_lon_deg + j.delta_lon_deg AS lon_sum,
         b.centroid_lat_deg + j.delta_lat_deg AS lat
     FROM s6_site_jitter AS j
-    LEFT JOIN used_bounds AS b
+    LEFT JOIN used_tile_bounds AS b
         ON b.country_iso = j.legal_country_iso AND b.tile_id = j.tile_id
 );

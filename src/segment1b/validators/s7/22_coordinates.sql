@@ -1,7 +1,7 @@
 -- code: E702_ROW_EXTRA
 -- scope: S
 -- proves: every coordinate is the tile's centroid plus S6's offset, wrapped at 180, bit for bit
--- needs: s6_site_jitter, s7_site_synthesis, used_bounds
+-- needs: s6_site_jitter, s7_site_synthesis, used_tile_bounds
 WITH joined AS (
     SELECT
         y.merchant_id, y.legal_country_iso, y.site_order, y.lon_deg, y.lat_deg,
@@ -12,7 +12,7 @@ WITH joined AS (
         ON j.merchant_id = y.merchant_id
         AND j.legal_country_iso = y.legal_country_iso
         AND j.site_order = y.site_order
-    JOIN used_bounds AS b ON b.country_iso = y.legal_country_iso AND b.tile_id = j.tile_id
+    JOIN used_tile_bounds AS b ON b.country_iso = y.legal_country_iso AND b.tile_id = j.tile_id
 ),
 wrapped AS (
     SELECT

@@ -8,10 +8,10 @@ from segment1b.validators.case import (
     Case,
     Check,
     StateChecks,
-    script_preparation,
 )
 from segment1b.validators.results import CheckResult, Rule, differences
 from segment1b.validators.schemas import schema_check
+from segment1b.validators.tiles import BOUNDS, keep_used
 
 _REPORT = "s7_run_report"
 _LOST = "E515_RUN_REPORT_MISSING_FIELDS"
@@ -54,7 +54,7 @@ PLAN = StateChecks(
     disallowed_code="E510_DISALLOWED_READ",
     stale={"": "E508_TOKEN_MISMATCH"},
     ranking_code="E710_ORDER_LEAK",
-    preparations=(script_preparation("s7", "setup_bounds.sql"),),
+    preparations=(keep_used("tile_bounds", ("s6_site_jitter", "s7_site_synthesis"), BOUNDS),),
     checks=(
         Check(
             Rule(

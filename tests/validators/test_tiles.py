@@ -1,0 +1,125 @@
+"""Rows of used tiles, read by row group, are those that a join over all rows gives."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from segment1b import contracts
+from segment1b.validators.case import Case
+from segment1b.validators.published import Published
+from segment1b.validators.session import Session
+from segment1b.validators.tiles import BOUNDS, keep_used, rows_of, used_tiles
+
+SITES, TILES = "s6_site_jitter", "tile_bounds"
+JOIN = (
+    "SELECT country_iso, tile_id, {columns} FROM tile_bounds AS t SEMI JOIN sites AS s "
+    "ON s.legal_country_iso = t.country_iso AND s.tile_id = t.tile_id ORDER BY ALL"
+)
+
+
+def as_written(table: pa.Table) -> pa.Table:
+    return table
+
+
+def backwards(table: pa.Table) -> pa.Table:
+    return table.take(list(reversed(range(len(table)))))
+
+
+def twice(table: pa.Table) -> pa.Table:
+    return pa.concat_tables([table, table])
+
+
+def shuffled_groups(table: pa.Table) -> pa.Table:
+    odd = list(range(1, len(table), 2))
+    return table.take([*odd, *range(0, len(table), 2)])
+
+
+@contextmanager
+def opened(world: Any, root: Path) -> Iterator[Case]:
+    published = Published(root, contracts.load(), world.tokens)
+    with Session(published) as session:
+        case = Case(published, session)
+        for dataset_id in (SITES, TILES):
+            session.open_table(dataset_id)
+        session.execute(f"CREATE TABLE sites AS FROM {SITES}")
+        yield case
+
+
+def kept(case: Case) -> list[dict[str, Any]]:
+    keep_used(TILES, ("sites",), BOUNDS).run(case)
+    return list(case.session.rows(f"FROM used_{TILES} ORDER BY ALL"))
+
+
+@pytest.mark.parametrize("change", [as_written, backwards, twice, shuffled_groups])
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("group", [7, 1 << 20])
+def test_rows_of_used_tiles_are_those_of_a_join_however_the_file_is_written(
+    change: Callable[[pa.Table], pa.Table],
+    statistics: bool,
+    group: int,
+    placed: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    world, root = placed["permuted"], tmp_path / "root"
+    shutil.copytree(world.root, root)
+    folder = root / contracts.load()[TILES].locate(world.tokens)
+    whole = pa.concat_tables([pq.read_table(path) for path in sorted(folder.iterdir())])
+    for path in folder.iterdir():
+        path.unlink()
+    pq.write_table(
+        change(whole.select([field.name for field in whole.schema])),
+        folder / "part-00000.parquet",
+        row_group_size=group,
+        write_statistics=statistics,
+    )
+    with opened(world, root) as case:
+        joined = list(case.session.rows(JOIN.format(columns=", ".join(BOUNDS))))
+        assert joined
+        assert kept(case) == joined
+
+
+def test_a_site_in_a_tile_or_country_that_no_raster_holds_uses_no_row(
+    placed: dict[str, Any],
+) -> None:
+    world = placed["permuted"]
+    with opened(world, world.root) as case:
+        before = kept(case)
+        case.session.execute(
+            "INSERT INTO sites (legal_country_iso, tile_id) VALUES ('PT', 281474976710656), "
+            "('PT', 18446744073709551615), ('PT', NULL), (NULL, 5), ('ŁŁ', 5), ('', 5)"
+        )
+        assert kept(case) == before
+
+
+def test_without_sites_no_tile_is_used(placed: dict[str, Any]) -> None:
+    world = placed["permuted"]
+    with opened(world, world.root) as case:
+        case.session.execute("DELETE FROM sites")
+        assert used_tiles(case, ["sites"]) == {}
+        assert kept(case) == []
+
+
+def test_rows_with_nulls_are_left_out(placed: dict[str, Any], tmp_path: Path) -> None:
+    world, root = placed["permuted"], tmp_path / "root"
+    shutil.copytree(world.root, root)
+    part = root / contracts.load()[TILES].locate(world.tokens) / "part-00000.parquet"
+    rows = pq.read_table(part).select(["country_iso", "tile_id"]).to_pylist()
+    rows[1]["tile_id"] = None
+    schema = pa.schema([("country_iso", pa.string()), ("tile_id", pa.uint64())])
+    pq.write_table(pa.Table.from_pylist(rows, schema), part)
+    code = rows[1]["country_iso"]
+    expected = [r["tile_id"] for r in rows if r["country_iso"] == code and r["tile_id"] is not None]
+    with opened(world, world.root) as case:
+        case.published.root = root
+        found = [
+            i for t in rows_of(case, TILES, code, ["tile_id"]) for i in t["tile_id"].to_pylist()
+        ]
+    assert found == expected
