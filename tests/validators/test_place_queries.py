@@ -216,11 +216,53 @@ def test_a_query_finds_what_it_is_there_to_find(
     try:
         spoil(session, table, change)
         found = rows(session, script)
+        session.compared.clear()
+        settled = bool(script.settled) and all(session.same(*pair) for pair in script.settled)
     finally:
         session.connection.execute("ROLLBACK")
+        session.compared.clear()
     assert found
+    assert not settled
     if script.rule.scope not in "RD":
         assert KEYS & set(found[0]), "the rows do not name the place"
+
+
+def test_what_was_published_is_settled_without_a_join(sessions: dict[str, Session]) -> None:
+    pairs = {(name[:2], pair) for name, script in SCRIPTS.items() for pair in script.settled}
+    assert len(pairs) == 5
+    assert all(sessions[state].same(*pair) for state, pair in pairs)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ("SELECT 1", True),
+        ("UPDATE {t} SET lon_deg = 0.0", True),
+        ("UPDATE {t} SET lon_deg = 5; UPDATE {t} SET lon_deg = '-0.0'::DOUBLE", False),
+        ("UPDATE {t} SET lon_deg = NULL", False),
+        ("UPDATE {t} SET legal_country_iso = 'PT'", False),
+        ("DELETE FROM {t}", False),
+        ("INSERT INTO {t} FROM {t}", False),
+    ],
+)
+def test_rows_are_the_same_only_bit_for_bit_and_one_to_one(
+    change: str, same: bool, sessions: dict[str, Session]
+) -> None:
+    session = sessions["s8"]
+    run = session.connection.execute
+    run("BEGIN")
+    try:
+        for table in ("left_rows", "right_rows"):
+            run(
+                f"CREATE TABLE {table} AS SELECT 7 AS merchant_id, 'ES' AS legal_country_iso, "
+                "1 AS site_order, 0.0::DOUBLE AS lon_deg"
+            )
+        run(change.format(t="right_rows"))
+        assert session.same("left_rows", "right_rows", ["lon_deg"]) is same
+        assert session.same("left_rows", "left_rows", ["lon_deg"])
+    finally:
+        run("ROLLBACK")
+        session.compared.clear()
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -228,4 +270,6 @@ def test_a_query_needs_only_what_its_state_opens_or_makes(name: str) -> None:
     plan = PLANS[name[:2]]
     made = {one for step in plan.preparations for one in step.makes}
     assert set(SCRIPTS[name].needs) <= set(plan.absent) | made
+    compared = {table for pair in SCRIPTS[name].settled for table in pair[:2]}
+    assert compared <= set(SCRIPTS[name].needs)
     assert SCRIPTS[name].rule.proves

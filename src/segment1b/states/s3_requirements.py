@@ -23,7 +23,7 @@ from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import coded_parquet_errors, hash_files, key_words
 
-_SHARD_ROWS = 4 * FILE_ROWS
+_SHARD_ROWS = FILE_ROWS
 _COLUMNS = [
     "merchant_id",
     "legal_country_iso",
@@ -204,13 +204,13 @@ def count_pairs(
             merchant_id=int(rows["merchant_id"][at]),
             country_iso=str(unknown[0]),
         )
-    order = np.lexsort((rows["site_order"], rows["country"], rows["merchant_id"]))
+    order = _key_order(rows["merchant_id"], rows["country"], rows["site_order"])
     merchant, country = rows["merchant_id"][order], rows["country"][order]
-    first = np.ones(len(order), bool)
+    first = np.ones(len(merchant), bool)
     first[1:] = (merchant[1:] != merchant[:-1]) | (country[1:] != country[:-1])
     starts = np.flatnonzero(first)
-    n = np.diff(np.append(starts, len(order)))
-    place = np.arange(len(order)) - np.repeat(starts, n) + 1
+    n = np.diff(np.append(starts, len(merchant)))
+    place = np.arange(1, len(merchant) + 1) - np.repeat(starts, n)
     site = rows["site_order"][order]
     _check_pairs(
         merchant,
@@ -261,6 +261,18 @@ def count_pairs(
     return pairs, left_out
 
 
+def _key_order(
+    merchant: npt.NDArray[np.uint64],
+    country: npt.NDArray[np.uint16],
+    site: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64] | slice:
+    """Return what puts rows in key order: all of them as they are, or the places of a sort."""
+    rises = site[1:] >= site[:-1]
+    for key in (country, merchant):
+        rises = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & rises)
+    return slice(None) if rises.all() else np.lexsort((site, country, merchant))
+
+
 def _check_pairs(
     merchant: npt.NDArray[np.uint64],
     country: npt.NDArray[np.uint16],
@@ -293,20 +305,20 @@ def _rows_of(run: Run, reader: Reader, shard: MerchantRange) -> dict[str, Any]:
     tables = []
     for path in _files(run.root / dataset.locate(run.places)):
         for table in ingress_groups(reader, dataset, path, _COLUMNS, where):
-            merchant = table.column("merchant_id").combine_chunks().fill_null(0).to_numpy()
+            merchant = _filled(table.column("merchant_id"), 0).to_numpy()
             inside = (merchant >= np.uint64(shard.low)) & (merchant <= np.uint64(shard.high - 1))
             tables.append(table if inside.all() else table.filter(pa.array(inside)))
     table = (
         pa.concat_tables(tables) if tables else dataset.arrow_schema.empty_table().select(_COLUMNS)
     )
-    codes = table.column("legal_country_iso").combine_chunks().fill_null("").dictionary_encode()
+    codes = _filled(table.column("legal_country_iso"), "").dictionary_encode()
     names = codes.dictionary.to_pylist()
-    site_ids = table.column("site_id").combine_chunks().fill_null("").dictionary_encode()
+    site_ids = _filled(table.column("site_id"), "").dictionary_encode()
     digits = pc.match_substring_regex(site_ids.dictionary, r"\A[0-9]{6}\z")
     numbers = _whole(pc.if_else(digits, site_ids.dictionary, "-1"))
     words = key_words(codes)
     return {
-        "merchant_id": table.column("merchant_id").combine_chunks().fill_null(0).to_numpy(),
+        "merchant_id": _filled(table.column("merchant_id"), 0).to_numpy(),
         "country": words,
         "code": codes.indices.to_numpy(),
         "codes": names,
@@ -317,9 +329,14 @@ def _rows_of(run: Run, reader: Reader, shard: MerchantRange) -> dict[str, Any]:
     }
 
 
-def _whole(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def _filled(column: pa.Array | pa.ChunkedArray, value: int | str) -> pa.Array:
+    """Return a column as one array, its nulls replaced."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    filled = array.cast(pa.int64()).fill_null(-1)
+    return array.fill_null(value) if array.null_count else array
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    filled = _filled(column.cast(pa.int64()), -1)
     return np.asarray(filled.to_numpy(zero_copy_only=False))
 
 

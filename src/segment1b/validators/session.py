@@ -30,6 +30,9 @@ _TYPES = {
     "int64": "BIGINT",
     "float64": "DOUBLE",
 }
+SITE_KEY = ("merchant_id", "legal_country_iso", "site_order")
+# Columns whose zeros have signs.
+_FLOATS = {"lon_deg", "lat_deg"}
 _MEMORY_BYTES = 2 << 30
 # What a database would take for a pattern in a file's name.
 _GLOB = re.compile(r"[*?\[]")
@@ -52,10 +55,14 @@ class Session:
     Args:
         published: the identity.
         threads: of the database.
+
+    Attributes:
+        compared: what `same` has found.
     """
 
     def __init__(self, published: Published, threads: int = 2) -> None:
         self.published = published
+        self.compared: dict[tuple[str, ...], bool] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="segment1b-validate-")
         self.connection = duckdb.connect()
         for name, value in {
@@ -146,6 +153,27 @@ class Session:
         self.define("run", [row])
         excluded = [{"country_iso": code} for code in prep.get("exclude_countries", [])]
         self.define("excluded_countries", excluded, {"country_iso": ""})
+
+    def same(self, one: str, other: str, columns: Sequence[str] = ()) -> bool:
+        """Return whether two tables of sites have the same rows in the same order of reading.
+
+        Args:
+            one, other: views or tables.
+            columns: compared beside the site key, floats bit for bit; nulls are never the same.
+        """
+        key = (one, other, *columns)
+        if key not in self.compared:
+            names = [*SITE_KEY, *columns]
+            equal = " AND ".join(f"a.{n} = b.{n}" for n in names)
+            equal += "".join(f" AND signbit(a.{n}) = signbit(b.{n})" for n in _FLOATS & {*columns})
+            listed = ", ".join(names)
+            query = (
+                f"SELECT count(*) FROM (SELECT {listed} FROM {one}) AS a "  # noqa: S608
+                f"POSITIONAL JOIN (SELECT {listed} FROM {other}) AS b "
+                f"WHERE NOT coalesce({equal}, false)"
+            )
+            self.compared[key] = self.connection.execute(query).fetchall() == [(0,)]
+        return self.compared[key]
 
     def define(
         self, name: str, rows: Sequence[Mapping[str, Any]], empty: Mapping[str, Any] | None = None

@@ -2,6 +2,7 @@
 -- scope: S
 -- proves: every row of s6_site_jitter is a site of s5_site_tile_assignment, in the same tile
 -- needs: s5_site_tile_assignment, s6_site_jitter
+-- settled: s5_site_tile_assignment and s6_site_jitter by tile_id
 SELECT
     j.merchant_id, j.legal_country_iso, j.site_order, j.tile_id AS found, s.tile_id AS expected
 FROM s6_site_jitter AS j

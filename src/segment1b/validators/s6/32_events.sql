@@ -2,6 +2,7 @@
 -- scope: S
 -- proves: every site has one row in the event log, and every row its site
 -- needs: s6_site_jitter, rng_event_in_cell_jitter
+-- settled: s6_site_jitter and rng_event_in_cell_jitter
 SELECT
     coalesce(s.merchant_id, e.merchant_id) AS merchant_id,
     coalesce(s.legal_country_iso, e.legal_country_iso) AS legal_country_iso,

@@ -2,6 +2,7 @@
 -- scope: S
 -- proves: every row of s7_site_synthesis is a site of S5 and of S6, in the same tile of both
 -- needs: s5_site_tile_assignment, s6_site_jitter, s7_site_synthesis
+-- settled: s5_site_tile_assignment and s7_site_synthesis by tile_id; s6_site_jitter and s7_site_synthesis by tile_id
 SELECT
     y.merchant_id, y.legal_country_iso, y.site_order, y.tile_id AS found,
     s5.tile_id AS expected_by_s5, s6.tile_id AS expected_by_s6

@@ -2,6 +2,7 @@
 -- scope: S
 -- proves: every site of s7_site_synthesis has a location
 -- needs: s7_site_synthesis, site_locations
+-- settled: s7_site_synthesis and site_locations by lon_deg, lat_deg
 SELECT y.merchant_id, y.legal_country_iso, y.site_order
 FROM s7_site_synthesis AS y
 ANTI JOIN site_locations AS l

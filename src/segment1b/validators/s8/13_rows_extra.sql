@@ -2,6 +2,7 @@
 -- scope: S
 -- proves: every location is a site of s7_site_synthesis
 -- needs: s7_site_synthesis, site_locations
+-- settled: s7_site_synthesis and site_locations by lon_deg, lat_deg
 SELECT l.merchant_id, l.legal_country_iso, l.site_order
 FROM site_locations AS l
 ANTI JOIN s7_site_synthesis AS y

@@ -2,6 +2,7 @@
 -- scope: S
 -- proves: every location has the coordinates of its site in s7_site_synthesis, bit for bit
 -- needs: s7_site_synthesis, site_locations
+-- settled: s7_site_synthesis and site_locations by lon_deg, lat_deg
 SELECT
     l.merchant_id, l.legal_country_iso, l.site_order,
     l.lon_deg AS found, y.lon_deg AS expected, l.lat_deg AS found_lat, y.lat_deg AS expected_lat
