@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from segment1b.validators.case import Case
@@ -121,13 +122,13 @@ def points_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
     named = case.session.rows(f"SELECT DISTINCT legal_country_iso AS code FROM {pairs}")  # noqa: S608
     for code in sorted(str(row["code"]) for row in named):
         tiles = _weighed_tiles(case, code)
-        if len(tiles["tile_id"]):
+        if tiles is not None:
             for points in _points_of(case, code, tiles, pairs):
                 yield code, points
 
 
-def _weighed_tiles(case: Case, code: str) -> Arrays:
-    """Return the tiles with weight of one country.
+def _weighed_tiles(case: Case, code: str) -> Arrays | None:
+    """Return the tiles with weight of one country, or None where there are none.
 
     No point lies in a tile without weight, which is what most of a large country is.
     """
@@ -136,10 +137,10 @@ def _weighed_tiles(case: Case, code: str) -> Arrays:
         table.filter(pc.greater(table.column("weight_fp"), 0))
         for table in rows_of(case, "tile_weights", code, names)
     ]
-    return {
-        name: np.concatenate([np.empty(0, np.int64), *(t.column(name).to_numpy() for t in found)])
-        for name in names
-    }
+    if not any(map(len, found)):
+        return None
+    rows = pa.concat_tables(found)
+    return {name: rows.column(name).to_numpy() for name in names}
 
 
 def _points_of(case: Case, code: str, tiles: Arrays, pairs: str) -> Iterator[Arrays]:
