@@ -17,7 +17,7 @@ import pytest
 
 import errands
 import segment1b
-from segment1b.engines import Pool, SerialExecutor, in_order, opened
+from segment1b.engines import AHEAD, Pool, SerialExecutor, in_order, opened
 from segment1b.errors import Segment1BError
 
 HERE = Path()
@@ -41,21 +41,21 @@ def test_no_items_give_no_results(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("workers", [1, 3])
-def test_no_more_than_twice_the_workers_are_taken_ahead_of_the_results(
+def test_no_more_than_so_many_items_a_worker_are_taken_ahead_of_the_results(
     engine: str, workers: int
 ) -> None:
     taken = 0
 
     def items() -> Iterator[int]:
         nonlocal taken
-        for number in range(30):
+        for number in range(100):
             taken += 1
             yield number
 
     with opened(engine, 2, HERE) as pool:
         for given, _ in enumerate(in_order(pool, errands.square_slowly, items(), workers)):
-            assert taken - given <= 2 * workers
-    assert taken == 30
+            assert taken - given <= (AHEAD * workers if workers > 1 else 2)
+    assert taken == 100
 
 
 @pytest.mark.parametrize("engine", ENGINES)

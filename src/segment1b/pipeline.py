@@ -91,7 +91,9 @@ def run_state(
     state: State, run: Run, settings: RunSettings, pool: Pool, progress: Progress
 ) -> Outcome:
     """Run one state: work, gather, receipts, publish, report; or reuse what is there."""
-    run = dataclasses.replace(run, staging=run.staging / state.id)
+    workers = settings.workers_for(state.id, pool.size if pool.found else None)
+    threads = min(workers, len(os.sched_getaffinity(0)))
+    run = dataclasses.replace(run, staging=run.staging / state.id, threads=threads)
     run.staging.mkdir()
     inputs = {} if state.id == "s0" else input_digests(state, run)
     there = standing(state, run, inputs, verify=settings.verify)
@@ -99,7 +101,6 @@ def run_state(
         run.staging.rmdir()
         progress.end(state.id, "reused")
         return _outcome(state, run, there.report_path, there.report, reused=True)
-    workers = settings.workers_for(state.id, pool.size if pool.found else None)
     read = Counter[str]()
     # What earlier states have freed goes back to the system: each state's peak is its own.
     pa.default_memory_pool().release_unused()
@@ -115,12 +116,11 @@ def run_state(
             add_bytes(read, result.bytes_read)
             results.append(result)
             progress.advance(result.rows)
-        threads = min(workers, len(os.sched_getaffinity(0)))
-        _gather(state, run, len(results), threads)
+        _gather(state, run, len(results))
         report = state.report(run, results)
         add_bytes(read, report.bytes_read)
         body = dict(report.body)
-        body |= _publish(state, run, report, threads)
+        body |= _publish(state, run, report)
     body.setdefault("input_digests", inputs)
     body["resources"] = meter.resources(workers, FILE_ROWS, *_reading(state, run, read))
     for dataset_id, data in report.side_files.items():
@@ -138,22 +138,22 @@ def _work(state_id: str, run: Run, shard: Any) -> ShardResult:
     return STATES[state_id].work(run, shard)
 
 
-def _gather(state: State, run: Run, pieces: int, threads: int) -> None:
+def _gather(state: State, run: Run, pieces: int) -> None:
     """Merge the pieces of tables cut by rows into their final parts, still staged."""
 
     def gather_one(dataset: Dataset) -> None:
         parts = run.parts(dataset.id)
         parts.mkdir()
         staged = [run.staged(dataset.id, number) for number in range(pieces)]
-        gather(staged, dataset, parts, threads)
+        gather(staged, dataset, parts, run.threads)
 
     own = [run.contracts[dataset_id] for dataset_id in state.writes]
     by_rows = [dataset for dataset in own if dataset.kind == "table" and dataset.cut == "rows"]
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(run.threads) as pool:
         list(pool.map(gather_one, by_rows))
 
 
-def _publish(state: State, run: Run, report: Report, threads: int) -> dict[str, Any]:
+def _publish(state: State, run: Run, report: Report) -> dict[str, Any]:
     """Publish a state's logs and datasets; return the receipts by their field in the report."""
     receipts: dict[str, Any] = {}
     for dataset_id, data in report.logs.items():
@@ -174,19 +174,19 @@ def _publish(state: State, run: Run, report: Report, threads: int) -> dict[str, 
                 entry["id"]: entry["sha256_hex"] for entry in document["sealed_inputs"]
             }
         else:
-            receipt = _publish_folder(run, dataset, threads)
+            receipt = _publish_folder(run, dataset)
         receipts[field] = receipt.as_json()
     return receipts
 
 
-def _publish_folder(run: Run, dataset: Dataset, threads: int) -> Receipt:
+def _publish_folder(run: Run, dataset: Dataset) -> Receipt:
     gathered = dataset.kind == "table" and dataset.cut == "rows"
     folder = run.parts(dataset.id) if gathered else run.staging / dataset.id
     folder.mkdir(exist_ok=True)
     assert dataset.receipt_in is not None
     report = run.root / run.contracts[dataset.receipt_in].locate(run.places)
     return publish_folder(
-        run.root, dataset, run.places, folder, threads, is_committed=report.exists()
+        run.root, dataset, run.places, folder, run.threads, is_committed=report.exists()
     )
 
 

@@ -198,13 +198,18 @@ def test_full_sizes_give_a_full_file_and_the_rest(tmp_path: Path) -> None:
         write_part(
             pieces[-1], PLAN, [table.slice(at, 131_072) for at in range(0, len(own), 131_072)]
         )
-    (tmp_path / "parts").mkdir()
-    assert gather(pieces, PLAN, tmp_path / "parts") == 1_048_586
-    metas = [pq.read_metadata(path) for path in sorted((tmp_path / "parts").iterdir())]
+    written = []
+    for threads in (1, 2, 5):
+        parts = tmp_path / f"parts-{threads}"
+        parts.mkdir()
+        assert gather(pieces, PLAN, parts, threads) == 1_048_586
+        written.append([path.read_bytes() for path in sorted(parts.iterdir())])
+    assert written[0] == written[1] == written[2]
+    metas = [pq.read_metadata(path) for path in sorted(parts.iterdir())]
     assert [[m.row_group(g).num_rows for g in range(m.num_row_groups)] for m in metas] == [
         [131_072] * 8,
         [10],
     ]
-    found = pq.read_table(tmp_path / "parts", columns=["merchant_id"]).column(0).to_numpy()
+    found = pq.read_table(parts, columns=["merchant_id"]).column(0).to_numpy()
     assert (np.sort(found) == merchant).all()
     assert (found[1:] > found[:-1]).all()

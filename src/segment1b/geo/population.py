@@ -21,6 +21,8 @@ MICRO = 1_000_000
 _LIMIT = 2.0**53
 # Decoded blocks kept for the next country: countries share the blocks along their borders.
 _KEPT_BYTES = 256 << 20
+# GDAL would keep them a second time, in up to a twentieth of the machine's memory.
+_GDAL_KEEPS_BYTES = 16 << 20
 
 Cells = npt.NDArray[np.uint32]
 
@@ -110,7 +112,8 @@ class PopulationRaster:
                 self._blocks.move_to_end((i, j))
                 return self._blocks[i, j], 0
             try:
-                block = self._source.read(1, window=self._window(i, j))
+                with rasterio.Env(GDAL_CACHEMAX=_GDAL_KEEPS_BYTES):
+                    block = self._source.read(1, window=self._window(i, j))
             except RasterioIOError as error:
                 raise Segment1BError(
                     "E_INPUT_UNREADABLE",

@@ -71,7 +71,7 @@ def write_sample(
         if dataset.id not in tables:
             tables[dataset.id] = _about(partitions[dataset.id], tiles, _TILE)
     for dataset in published:
-        write_part(folder / f"{dataset.id}.parquet", dataset, [tables[dataset.id]], durable=False)
+        write_part(folder / f"{dataset.id}.parquet", dataset, [tables[dataset.id]])
         pacsv.write_csv(tables[dataset.id], folder / f"{dataset.id}.csv")
     whole = {name: partition.receipt.rows for name, partition in partitions.items()}
     shown = _readable(pairs, tables["s4_alloc_plan"])

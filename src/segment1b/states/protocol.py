@@ -29,6 +29,7 @@ class Run:
         bundle: the validation bundle's folder when it is not where the dictionary says.
         dictionary: path of another dictionary than the packaged one.
         merchant_summaries: S4 reports a line for each merchant.
+        threads: how many the client itself may use beside its workers; changes no byte.
     """
 
     root: Path
@@ -39,6 +40,7 @@ class Run:
     bundle: Path | None = None
     dictionary: str | None = None
     merchant_summaries: bool = False
+    threads: int = 1
 
     @property
     def contracts(self) -> Contracts:

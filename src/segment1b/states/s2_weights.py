@@ -120,6 +120,8 @@ def weigh(
     total, fallback = int(mass.sum()), False
     if total == 0:
         basis, fallback = "area_m2", True
+        # Antarctica, the largest country, has no people: two arrays of it at once are too many.
+        del mass
         mass = masses(reader, index, numbers, code, basis, raster)
         total = int(mass.sum())
     try:

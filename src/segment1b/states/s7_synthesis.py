@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,13 @@ class S7Synthesis:
     def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
         """Stage S5, S6 and the catalogue by country; their countries must agree."""
         sealed_inputs(run, reader, self.stale_input)
-        s5 = stage_by_country(run, reader, "s5_site_tile_assignment", _S5)
-        s6 = stage_by_country(run, reader, "s6_site_jitter", _S6)
-        catalogue = _stage_catalogue(run, reader)
+        with ThreadPoolExecutor(run.threads) as pool:
+            staged = [
+                pool.submit(stage_by_country, run, reader, "s5_site_tile_assignment", _S5),
+                pool.submit(stage_by_country, run, reader, "s6_site_jitter", _S6),
+                pool.submit(_stage_catalogue, run, reader),
+            ]
+        s5, s6, catalogue = (future.result() for future in staged)
         for code in sorted(set(s5) | set(s6)):
             if s5.get(code, 0) != s6.get(code, 0):
                 fault = (

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segment1b.contracts import Dataset
-from segment1b.storage.ahead import ahead
 from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS, part_name, write_part
 from segment1b.storage.receipts import column_batches, open_words
 
@@ -34,7 +37,7 @@ def write_piece(
     if stretches > 1:
         merged = pa.concat_tables([dataset.words_schema.empty_table(), *tables])
         tables = _rebatch(iter([_by_merchant(merged.combine_chunks(), dataset)]))
-    return write_part(path, dataset, tables, durable=False)
+    return write_part(path, dataset, tables, passing=True)
 
 
 def _by_merchant(table: pa.Table, dataset: Dataset) -> pa.Table:
@@ -57,26 +60,28 @@ def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path, threads: int 
         pieces: piece files, in canonical order.
         dataset: entry of the dataset.
         folder: where the parts go; must exist.
-        threads: with more than one the next rows are merged while the last are written.
+        threads: how many parts are written at the same time; with one, rows are merged between.
 
     Returns:
         How many rows were written.
     """
     cuts = [_Piece(path, dataset) for path in pieces]
-    merged = _merged(cuts, dataset)
-    batches = _rebatch(merged if threads == 1 else ahead(merged))
-    rows, number = 0, 0
-    batch = next(batches, None)
-    while batch is not None:
-        groups = [batch]
-        while len(groups) < FILE_ROWS // GROUP_ROWS and (batch := next(batches, None)) is not None:
-            groups.append(batch)
-        rows += write_part(folder / part_name(number), dataset, groups)
-        number += 1
-        batch = next(batches, None)
-    if not number:
-        write_part(folder / part_name(0), dataset, [dataset.words_schema.empty_table()])
-    return rows
+    batches = _rebatch(_merged(cuts, dataset))
+    parts = iter(lambda: list(itertools.islice(batches, FILE_ROWS // GROUP_ROWS)), [])
+    first = next(parts, [dataset.words_schema.empty_table()])
+    jobs = (
+        functools.partial(write_part, folder / part_name(number), dataset, groups)
+        for number, groups in enumerate(itertools.chain([first], parts))
+    )
+    if threads == 1:
+        return sum(job() for job in jobs)
+    rows, writing = 0, deque[Future[int]]()
+    with ThreadPoolExecutor(threads) as pool:
+        for job in jobs:
+            writing.append(pool.submit(job))
+            if len(writing) > threads:
+                rows += writing.popleft().result()
+        return rows + sum(future.result() for future in writing)
 
 
 class _Piece:

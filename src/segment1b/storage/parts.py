@@ -18,6 +18,8 @@ from segment1b.storage.durable import coded_os_errors, fsync_file
 
 FILE_ROWS = 1_048_576
 GROUP_ROWS = 131_072
+# Of a piece that is gathered: many ranges of merchants read their own stretch of it.
+PIECE_ROWS = 16_384
 
 
 def part_name(number: int) -> str:
@@ -69,13 +71,20 @@ def groups(start: int, stop: int) -> Iterator[tuple[int, int]]:
 
 
 def write_part(
-    path: Path, dataset: Dataset, row_groups: Iterable[pa.Table], *, durable: bool = True
+    path: Path, dataset: Dataset, row_groups: Iterable[pa.Table], *, passing: bool = False
 ) -> int:
     """Write one part file, a row group for each table; return the number of rows.
 
-    The encodings are those of the dictionary. A durable file is flushed to the disk; the pieces
-    that workers stage for the gather need not be, since a run that dies starts its state anew.
-    The file takes its name when it is whole, so that two workers may write the same part at once.
+    The encodings are those of the dictionary. The file takes its name when it is whole, so that
+    two workers may write the same part at once.
+
+    Args:
+        path: the file.
+        dataset: the entry that declares its columns.
+        row_groups: the rows.
+        passing: a piece that a worker stages for the gather. It is not flushed to the disk, since
+            a run that dies starts its state anew; and each range of merchants reads a stretch of
+            it, so its row groups are small and cheap to decode.
     """
     schema, rows = dataset.words_schema, 0
     dictionary = [name for name, how in dataset.encodings.items() if how == "DICTIONARY"]
@@ -84,7 +93,7 @@ def write_part(
         with pq.ParquetWriter(
             unfinished,
             schema,
-            compression="zstd",
+            compression="lz4" if passing else "zstd",
             version="2.6",
             use_dictionary=dictionary,
             column_encoding=others,
@@ -92,11 +101,10 @@ def write_part(
             dictionary_pagesize_limit=GROUP_ROWS * 8,
         ) as writer:
             for table in row_groups:
-                writer.write_table(
-                    _tight(table.cast(schema)), row_group_size=max(1, table.num_rows)
-                )
+                most = PIECE_ROWS if passing else max(1, table.num_rows)
+                writer.write_table(_tight(table.cast(schema)), row_group_size=most)
                 rows += table.num_rows
-        if durable:
+        if not passing:
             fsync_file(unfinished)
     return rows
 
