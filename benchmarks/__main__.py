@@ -63,21 +63,22 @@ def measure(folder: Path, name: str, repeat: int, workers: int) -> str:
     for state in STATES:
         text += state_row(state, runs, folder, workers)
     text += marks(scale, runs)
-    text += growth(folder, world, scale, runs, workers)
+    if scale.grows:
+        text += growth(folder, world, scale, runs, workers)
     return text
 
 
-def lay(root: Path, scale: Scale, times: float) -> World:
-    """Lay the embedded world at a scale's resolution; write its outlet list, `times` as long."""
+def lay(root: Path, scale: Scale, times: int) -> World:
+    """Lay the embedded world at the scale's resolution and write its outlet list."""
     root.mkdir(parents=True)
     build_reference(root, scale.arcsec, None)
     outlets = None
     if scale.outlets:
         outlets = root / "outlets.parquet"
-        write_outlets(outlets, round(scale.outlets * times))
+        write_outlets(outlets, scale.outlets * times)
     elif times != 1:
         outlets = root / "outlets.csv"
-        outlets.write_text(multiplied_sample(round(times)))
+        outlets.write_text(multiplied_sample(times))
     return World(root, outlets)
 
 
@@ -143,7 +144,7 @@ def marks(scale: Scale, runs: list[RunResult]) -> str:
 
 
 def growth(folder: Path, world: World, scale: Scale, runs: list[RunResult], workers: int) -> str:
-    """Return how the cost grows: other tiles, other sites, one worker against several."""
+    """Return how the cost grows: other tiles, twice the sites, one worker against several."""
     base = wall_of(runs[-1], *_GROWN)
     text = "\n| growth | wall s, S1 to S8 | x | tiles | sites |\n|---|---:|---:|---:|---:|\n"
     text += growth_row("this scale", runs[-1], base)
@@ -151,9 +152,8 @@ def growth(folder: Path, world: World, scale: Scale, runs: list[RunResult], work
     tiles = run_once(lay(folder / "tiles", other, 1), folder / "again", workers, _GROWN[1])
     times = tiles_of(tiles) / tiles_of(runs[-1])
     text += growth_row(f"tiles x {times:.2f} ({other.arcsec} arc-seconds)", tiles, base)
-    more = lay(folder / "sites", scale, scale.other_sites)
-    sites = run_once(more, folder / "again", workers, _GROWN[1])
-    text += growth_row(f"sites x {scale.other_sites:g}", sites, base)
+    sites = run_once(lay(folder / "double", scale, 2), folder / "again", workers, _GROWN[1])
+    text += growth_row("sites x 2", sites, base)
     alone = run_once(world, folder / "again", 1, _GROWN[1])
     text += growth_row("1 worker", alone, base)
     one = wall_of(alone, *_GROWN)

@@ -25,7 +25,7 @@ class Scale:
         repeat: runs of which medians are taken.
         other_arcsec: cell size of the run that shows how the cost grows with the tiles.
         marks: what is to be reached.
-        other_sites: how many times the outlets the run has that shows how the cost grows with them.
+        grows: whether more runs show how the cost grows.
     """
 
     arcsec: int
@@ -33,17 +33,17 @@ class Scale:
     repeat: int
     other_arcsec: int
     marks: tuple[Mark, ...] = ()
-    other_sites: float = 2
+    grows: bool = True
 
 
 SCALES = {
     "small": Scale(360, 0, 3, 240, (Mark("s0", "s4", 10, 1e9), Mark("s0", "s9", 20, 1.5e9))),
     "medium": Scale(150, 1_000_000, 3, 100),
     "world": Scale(30, 10_000_000, 1, 45, (Mark("s1", "s2", 90, 3e9), Mark("s3", "s9", 120, 4e9))),
-    # From here the growth is looked at downwards: twice as many would only take another hour.
+    # How the cost grows is seen below it; at this size three more runs would take an hour.
     "max": Scale(
         *(30, 100_000_000, 1, 45),
         (Mark("s1", "s2", 90, 3e9), Mark("s3", "s9", 900, 8e9)),
-        other_sites=0.1,
+        grows=False,
     ),
 }

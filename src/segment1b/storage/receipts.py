@@ -110,8 +110,12 @@ def take_receipt(folder: Path, dataset: Dataset, relative: str, threads: int) ->
     with ThreadPoolExecutor(threads) as pool:
         order = pool.submit(_check_order, paths, dataset)
         raw = pool.submit(hash_files, folder, names)
-        columns = [pool.submit(_column_digest, paths, dataset, c) for c in dataset.columns]
-        digests = [column.result() for column in columns]
+        # The key's columns stand first and are cheap: they fill the gaps at the end.
+        columns = [
+            pool.submit(_column_digest, paths, dataset, column)
+            for column in reversed(dataset.columns)
+        ]
+        digests = [column.result() for column in reversed(columns)]
         order.result()
         files, whole = raw.result()
     content = hashlib.sha256(b"".join(digests)).hexdigest()

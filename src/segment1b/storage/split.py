@@ -40,7 +40,8 @@ def split_by_country(
     record, counts = record_type(dataset, columns), dict[str, int]()
     for table in tables:
         country = table.column(COUNTRY).combine_chunks()
-        codes = country.indices.to_numpy()
+        # Numbers of 16 bits are sorted by their digits, four times as fast as wider ones.
+        codes = country.indices.to_numpy().astype(np.uint16)
         order = np.argsort(codes, kind="stable")
         rows = np.empty(len(codes), record)
         for name in columns:
