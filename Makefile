@@ -7,7 +7,7 @@ CHROMIUM := /usr/bin/chromium
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 SCALE ?= small
 
-.PHONY: demo test test-all lint docs bench peers lock clean
+.PHONY: demo test test-all lint docs bench shards peers lock clean
 
 demo: $(STAMP)
 	$(BIN)/segment1b run
@@ -31,6 +31,9 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks --scale $(SCALE)
+
+shards: $(STAMP)
+	$(BIN)/python -m benchmarks.shards --scale $(SCALE)
 
 peers: $(STAMP)
 	$(BIN)/python -m benchmarks.peers

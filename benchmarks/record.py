@@ -16,8 +16,10 @@ import shapely
 from benchmarks.scales import SCALES
 
 RESULTS = Path(__file__).parent / "results.md"
-SECTIONS = (*SCALES, "peers")
-_TITLE = "# What was measured last\n\nmake bench SCALE=... and make peers\n\n"
+SECTIONS = (*SCALES, "shards", "peers")
+_TITLE = (
+    "# What was measured last\n\nmake bench SCALE=..., make shards SCALE=... and make peers\n\n"
+)
 
 
 def machine(more: Sequence[str] = ()) -> str:
