@@ -50,6 +50,12 @@ PROVOKED_BY: dict[str, str] = {
     "E_STORAGE_FULL": (
         "storage/test_publisher.py::test_a_report_on_a_full_disk_leaves_the_old_one"
     ),
+    "E_STAGING_DAMAGED": (
+        "storage/test_records.py::test_records_of_another_size_than_was_written_are_refused"
+    ),
+    "E_NOT_CONSERVED": (
+        "pipeline/test_conservation.py::test_a_row_group_that_is_not_read_stops_the_state"
+    ),
     "E_STORE_UNAVAILABLE": "storage/test_objects.py::test_a_refusal_that_lasts_has_its_code",
     "E_STORE_DENIED": "storage/test_objects.py::test_a_refusal_that_lasts_has_its_code",
     "E_STORE_MISSING": "storage/test_objects.py::test_a_bucket_that_is_not_there_is_named",

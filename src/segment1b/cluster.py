@@ -20,6 +20,7 @@ from segment1b import contracts
 from segment1b.contracts.locations import contracts_root
 from segment1b.errors import Segment1BError
 from segment1b.evidence.versions import versions
+from segment1b.storage.durable import write_file
 from segment1b.storage.receipts import hash_files
 
 try:
@@ -97,7 +98,7 @@ class Cluster:
             Segment1BError: E_CLUSTER_MISMATCH or E_DATA_ROOT_UNUSABLE.
         """
         token = uuid.uuid4().hex
-        (shared / f"probe-{token}").write_text(token)
+        write_file(shared / f"probe-{token}", token.encode(), sync=False)
         answers = self._client.run(answer, shared, token, dictionary, on_error="return")
         mine = installation(dictionary)
         for address, found in sorted(answers.items()):
@@ -146,8 +147,8 @@ def answer(shared: Path, token: str, dictionary: str | None) -> tuple[dict[str, 
     name = None
     if _says(shared / f"probe-{token}", token):
         name = f"answer-{uuid.uuid4().hex}"
-        with suppress(OSError):
-            (shared / name).write_text(token)
+        with suppress(Segment1BError, OSError):
+            write_file(shared / name, token.encode(), sync=False)
     return installation(dictionary), name
 
 

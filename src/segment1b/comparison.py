@@ -23,6 +23,7 @@ from segment1b.evidence.realism import nearest_km
 from segment1b.outcome import RunResult
 from segment1b.pipeline import Progress
 from segment1b.reference.laying import SURFACES
+from segment1b.storage.durable import write_file
 from segment1b.storage.objects import url_of
 
 #: What a scenario may say beside its name; the comparison decides the rest.
@@ -178,7 +179,7 @@ def _grow(result: RunResult, common: RunSettings, root: Path, told: Progress) ->
     )
     with outlets.open("w", newline="") as file:
         csv.writer(file).writerows([("merchant_id", "country_iso", "n_outlets"), *pairs])
-    policy.write_text(json.dumps(result.policy))
+    write_file(policy, json.dumps(result.policy).encode())
     # The surfaces are only read, so they need not be laid twice.
     top = Path(contracts.load()[SURFACES[0]].locate({})).parts[0]
     (root / top).symlink_to(result.root / top, target_is_directory=True)

@@ -15,6 +15,11 @@ CODES: dict[str, tuple[Scope, str]] = {
     "E_PARAMETER_HASH_REUSED": ("R", "this parameter_hash is bound to another policy or surface"),
     "E_DATA_ROOT_UNUSABLE": ("R", "the data root is a file, read-only or cannot be reached"),
     "E_STORAGE_FULL": ("R", "no space left where the data root lies"),
+    "E_STAGING_DAMAGED": ("R", "a staged file is not what its writer has left"),
+    "E_NOT_CONSERVED": (
+        "R",
+        "rows or sites that a state read are not those of its inputs' reports",
+    ),
     "E_STORE_UNAVAILABLE": ("R", "the object store throttles, fails or is silent"),
     "E_STORE_DENIED": ("R", "the object store does not take the credentials"),
     "E_STORE_MISSING": ("R", "the object store has no such bucket"),

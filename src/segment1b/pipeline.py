@@ -7,7 +7,7 @@ import functools
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -116,11 +116,14 @@ def run_state(
             add_bytes(read, result.bytes_read)
             results.append(result)
             progress.advance(result.rows)
+        rows = Counter[str]()
+        for result in results:
+            rows.update(result.staged)
         _gather(state, run, len(results))
         report = state.report(run, results)
         add_bytes(read, report.bytes_read)
         body = dict(report.body)
-        body |= _publish(state, run, report)
+        body |= _publish(state, run, report, rows)
     body.setdefault("input_digests", inputs)
     body["resources"] = meter.resources(workers, FILE_ROWS, *_reading(state, run, read))
     for dataset_id, data in report.side_files.items():
@@ -153,7 +156,7 @@ def _gather(state: State, run: Run, pieces: int) -> None:
         list(pool.map(gather_one, by_rows))
 
 
-def _publish(state: State, run: Run, report: Report) -> dict[str, Any]:
+def _publish(state: State, run: Run, report: Report, rows: Mapping[str, int]) -> dict[str, Any]:
     """Publish a state's logs and datasets; return the receipts by their field in the report."""
     receipts: dict[str, Any] = {}
     for dataset_id, data in report.logs.items():
@@ -174,19 +177,25 @@ def _publish(state: State, run: Run, report: Report) -> dict[str, Any]:
                 entry["id"]: entry["sha256_hex"] for entry in document["sealed_inputs"]
             }
         else:
-            receipt = _publish_folder(run, dataset)
+            receipt = _publish_folder(run, dataset, rows[dataset_id])
         receipts[field] = receipt.as_json()
     return receipts
 
 
-def _publish_folder(run: Run, dataset: Dataset) -> Receipt:
+def _publish_folder(run: Run, dataset: Dataset, rows: int) -> Receipt:
     gathered = dataset.kind == "table" and dataset.cut == "rows"
     folder = run.parts(dataset.id) if gathered else run.staging / dataset.id
     folder.mkdir(exist_ok=True)
     assert dataset.receipt_in is not None
     report = run.root / run.contracts[dataset.receipt_in].locate(run.places)
     return publish_folder(
-        run.root, dataset, run.places, folder, run.threads, is_committed=report.exists()
+        run.root,
+        dataset,
+        run.places,
+        folder,
+        run.threads,
+        rows if dataset.kind == "table" else None,
+        is_committed=report.exists(),
     )
 
 

@@ -524,8 +524,15 @@ def test_a_plan_that_is_one_site_too_long_is_found_by_coverage(
 ) -> None:
     """Under a law that has no points of its own, S5 fills whatever quotas it is given."""
     result = copy("largest_remainder")
-    edit(where(result, "s4_alloc_plan"), lambda rows: rows[0].update(n_sites_tile=77))
-    commit(result, "s4_alloc_plan")
+    more: list[int] = []
+
+    def lengthen(rows: Rows) -> None:
+        more.append(77 - rows[0]["n_sites_tile"])
+        rows[0].update(n_sites_tile=77)
+
+    edit(where(result, "s4_alloc_plan"), lengthen)
+    sites = report(result, "s4")["sites_total"] + more[0]
+    commit(result, "s4_alloc_plan", sites_total=sites)
     for dataset_id in ("s5_site_tile_assignment", "s6_site_jitter"):
         shutil.rmtree(where(result, dataset_id))
     shutil.rmtree(result.root / "logs")

@@ -20,10 +20,10 @@ from segment1b.ingress.outlets import (
 from segment1b.storage.bundles import FLAG, flag_line, joined_digest
 from segment1b.storage.durable import (
     coded_os_errors,
-    fsync_file,
     fsync_folder,
     make_folder,
     read_json,
+    write_file,
 )
 from segment1b.storage.parts import part_name, write_part
 from segment1b.storage.receipts import folder_receipt, hash_files, take_receipt
@@ -242,9 +242,7 @@ def _publish_bundle(
     staged = stage / "validation_bundle"
     staged.mkdir()
     for name, data in files.items():
-        with coded_os_errors(staged):
-            (staged / name).write_bytes(data)
-        fsync_file(staged / name)
+        write_file(staged / name, data)
     if origin(root) is not None:
         receipt = folder_receipt(staged, dataset, dataset.locate(tokens), 1)
         commit_folder(root, staged, receipt, dataset.code("differs"), replace=True)

@@ -23,7 +23,7 @@ from segment1b.reference.polygons import Drawn, draw_mended, draw_strictly
 from segment1b.reference.publishing import publish_surface
 from segment1b.reference.raster import copy_people, open_source
 from segment1b.reference.sources import Features, read_features, source_files
-from segment1b.storage.durable import coded_os_errors
+from segment1b.storage.durable import coded_os_errors, write_file
 from segment1b.storage.root import open_root, staging, sweep_staging
 
 ISO, COUNTRIES, ZONES = "iso3166_canonical_2024", "world_countries", "tz_world_2025a"
@@ -104,8 +104,8 @@ def import_countries(
         found = audit(drawn.shapes, drawn.repairs)
         beside = staged.with_name(f"{staged.stem}.audit")
         text = json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        beside.with_suffix(".audit.json").write_text(text, "utf-8")
-        beside.with_suffix(".audit.txt").write_text(audit_text(found), "utf-8")
+        write_file(beside.with_suffix(".audit.json"), text.encode())
+        write_file(beside.with_suffix(".audit.txt"), audit_text(found).encode())
         about = _about(
             request,
             columns={"country_iso": column},

@@ -14,7 +14,7 @@ from typing import Any
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
-from segment1b.storage.durable import coded_os_errors, fsync_file
+from segment1b.storage.durable import coded_os_errors, fsync_file, write_file
 from segment1b.storage.publisher import publish_folder
 from segment1b.storage.receipts import Receipt, hash_files
 
@@ -59,7 +59,7 @@ def publish_surface(
         _refuse_other(dataset_id, target, digest)
         return document, True
     with coded_os_errors(staged):
-        provenance_path(staged / target.name).write_bytes(canonical_json(document))
+        write_file(provenance_path(staged / target.name), canonical_json(document))
         for path in staged.iterdir():
             fsync_file(path)
     whole = contracts[dataset_id].model_copy(update={"kind": "folder", "path": folder})

@@ -31,7 +31,12 @@ from segment1b.review import prose, records
 from segment1b.review.proof import Published, prove
 from segment1b.review.sample import COUNTRY, Sampled, write_sample
 from segment1b.storage.checksums import SUMS, write_sums
-from segment1b.storage.durable import coded_os_errors, fsync_folder, make_folder
+from segment1b.storage.durable import (
+    coded_os_errors,
+    fsync_folder,
+    make_folder,
+    write_file,
+)
 from segment1b.validators import CheckResult, validate
 
 VOLATILE = "volatile"
@@ -137,7 +142,7 @@ def _fill(published: Published, folder: Path, sample_sites: int, say: Say) -> No
     seal = records.steady_document(published, "s0_gate_receipt_1B")
     _json(folder / "seal" / "s0_gate_receipt.json", seal)
     policy = published.path("parameter_policy_1B").read_bytes()
-    (folder / "policy" / "parameter_policy.json").write_bytes(policy)
+    write_file(folder / "policy" / "parameter_policy.json", policy)
     _json(folder / "contracts" / "datasets.json", records.datasets(published.known))
     shutil.copytree(published.path("validation_bundle_1B"), folder / BUNDLE)
     _json(folder / CHECKS, {"checks": [_check(result) for result in checks]})
@@ -174,7 +179,7 @@ def _check(result: CheckResult) -> dict[str, Any]:
 
 def _volatile(published: Published, folder: Path) -> None:
     for name, data in records.originals(published).items():
-        (folder / name).write_bytes(data)
+        write_file(folder / name, data)
     _json(folder / "machine.json", records.machine(published))
 
 
@@ -233,7 +238,7 @@ def _texts(
     story = _story(folder / "samples", sampled.shown)
     texts["README.md"] = prose.readme(manifest, sampled.pairs, story)
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_file(folder / name, text.encode())
 
 
 def _story(samples: Path, pair: tuple[int, str]) -> list[dict[str, Any]]:
@@ -261,4 +266,4 @@ def _story(samples: Path, pair: tuple[int, str]) -> list[dict[str, Any]]:
 def _json(path: Path, value: Any) -> None:
     # Indented, as people read these in an editor.
     text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_file(path, (text + "\n").encode())

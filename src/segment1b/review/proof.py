@@ -17,7 +17,7 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import Identity, canonical_json
 from segment1b.pipeline import run_pipeline
 from segment1b.reference.laying import SURFACES
-from segment1b.storage.durable import read_json
+from segment1b.storage.durable import read_json, write_file
 
 #: How the run is made again: engine and workers.
 REPEATS: tuple[tuple[str, int], ...] = (("serial", 1), ("processes", 3))
@@ -84,7 +84,7 @@ def _repeat(
         if source.exists():
             _bring(source, root / source.relative_to(published.root))
     policy = folder / "policy.yaml"  # JSON is YAML
-    policy.write_bytes(canonical_json(published.document("parameter_policy_1B")["policy"]))
+    write_file(policy, canonical_json(published.document("parameter_policy_1B")["policy"]))
     run_pipeline(
         RunSettings(
             data_root=root,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from segment1b.errors import Segment1BError
-from segment1b.states.protocol import Run
+from segment1b.states.protocol import Run, check_conserved
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import cut_tiles
 from segment1b.storage.reader import Partition, Reader
-from segment1b.storage.split import COUNTRY, Records, read_split, split_by_country
+from segment1b.storage.records import Records
+from segment1b.storage.split import COUNTRY, read_split, split_by_country
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
@@ -28,6 +29,7 @@ class CountryShard:
         number: place of the shard; shards in this order have their countries in ASCII order.
         countries: country codes in ASCII order.
         tiles: how many tiles each of them has.
+        rows: how many staged rows each of them has.
         files: numbers of the tile files that hold them.
         grid: rows and columns of the raster.
     """
@@ -35,32 +37,40 @@ class CountryShard:
     number: int
     countries: tuple[str, ...]
     tiles: tuple[int, ...]
+    rows: tuple[int, ...]
     files: tuple[int, ...]
     grid: tuple[int, int]
 
 
 def country_shards(
-    reader: Reader, countries: Iterable[str], tiles: str = "tile_index"
+    reader: Reader, rows: Mapping[str, int], tiles: str = "tile_index"
 ) -> list[CountryShard]:
     """Return the shards for the countries, from how the tile datasets are cut.
 
     Args:
         reader: the state's reader.
-        countries: country codes that have tiles.
+        rows: how many staged rows each country has; all of them have tiles.
         tiles: a dataset that S1 commits and the state has declared.
     """
-    countries, report = set(countries), reader.partition(tiles).report
+    report = reader.partition(tiles).report
     grid = (report["grid_dims"]["nrows"], report["grid_dims"]["ncols"])
     counts = {code: own["cells_included"] for code, own in report["by_country"].items()}
     units: list[tuple[list[str], list[int]]] = []
     for file in cut_tiles(counts):
-        codes = [code for code, _, _ in file.stretches if code in countries]
+        codes = [code for code, _, _ in file.stretches if code in rows]
         if units and codes and units[-1][0] == codes:
             units[-1][1].append(file.number)
         elif codes:
             units.append((codes, [file.number]))
     return [
-        CountryShard(number, tuple(codes), tuple(counts[c] for c in codes), tuple(files), grid)
+        CountryShard(
+            number,
+            tuple(codes),
+            tuple(counts[c] for c in codes),
+            tuple(rows[c] for c in codes),
+            tuple(files),
+            grid,
+        )
         for number, (codes, files) in enumerate(units)
     ]
 
@@ -68,16 +78,28 @@ def country_shards(
 def stage_by_country(
     run: Run, reader: Reader, dataset_id: str, columns: list[str]
 ) -> dict[str, int]:
-    """Stage a published dataset's rows by country; return how many rows each country has."""
+    """Stage a published dataset's rows by country; return how many rows each country has.
+
+    Raises:
+        Segment1BError: E_NOT_CONSERVED when they are not the rows of the dataset's receipt.
+    """
     partition = reader.partition(dataset_id)
     tables = reader.row_groups(partition, [*columns, COUNTRY])
-    return split_by_country(run.staging / f"{dataset_id}.split", partition.dataset, columns, tables)
-
-
-def staged_rows(run: Run, dataset_id: str, columns: list[str], code: str) -> Records:
-    """Return the staged rows of one country as records, in the dataset's order."""
     folder = run.staging / f"{dataset_id}.split"
-    return read_split(folder, code, run.contracts[dataset_id], columns)
+    rows = split_by_country(folder, partition.dataset, columns, tables)
+    check_conserved(f"rows of {dataset_id}", sum(rows.values()), partition.receipt.rows)
+    return rows
+
+
+def staged_rows(
+    run: Run, dataset_id: str, columns: list[str], shard: CountryShard
+) -> dict[str, Records]:
+    """Return the staged rows of a shard's countries as records, in the dataset's order."""
+    folder, dataset = run.staging / f"{dataset_id}.split", run.contracts[dataset_id]
+    return {
+        code: read_split(folder, code, dataset, columns, rows)
+        for code, rows in zip(shard.countries, shard.rows, strict=True)
+    }
 
 
 def read_weights(

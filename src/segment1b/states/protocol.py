@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from segment1b import contracts
 from segment1b.config import Policy
 from segment1b.contracts import Contracts
+from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.storage.parts import part_name
 from segment1b.storage.reader import Reader
@@ -86,14 +87,16 @@ class ShardResult:
     """What a worker says when its shard is staged.
 
     Attributes:
-        rows: rows written.
+        rows: rows of the state's own dataset.
         counters: the state's own figures, picklable.
         bytes_read: bytes read by dataset id.
+        staged: rows written by dataset id; what is published has the sum of them.
     """
 
     rows: int
     counters: Any = None
     bytes_read: Mapping[str, int] = field(default_factory=Counter)
+    staged: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,3 +149,18 @@ class State(Protocol):
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return the run report's body."""
         ...
+
+
+def check_conserved(what: str, found: int, expected: int) -> None:
+    """Refuse to go on when a state has not read what the reports of its inputs name.
+
+    Raises:
+        Segment1BError: E_NOT_CONSERVED.
+    """
+    if found != expected:
+        raise Segment1BError(
+            "E_NOT_CONSERVED",
+            f"{what}: {found} were read, the reports of the inputs name {expected}",
+            "nothing was published: run again; if it repeats, an input is wrong: take its state "
+            "back with 'segment1b discard'",
+        )

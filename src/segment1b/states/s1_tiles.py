@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,22 +18,25 @@ from segment1b.geo.coverage import bounding_cells, hole_cells
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.overlap import overlap_runs
 from segment1b.geo.scanline import Runs, center_runs
-from segment1b.states.protocol import Report, Run, ShardResult
-from segment1b.storage.durable import read_json, replace_json
+from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
+from segment1b.storage.durable import make_folder, read_json, replace_json
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import TileFile, constant, cut_tiles, groups, write_part
 from segment1b.storage.reader import Reader
+from segment1b.storage.records import read_records, write_records
 
 _PLAN = "s1_plan.json"
+_RUN = np.dtype([("row", np.int64), ("start", np.int64), ("stop", np.int64)])
 SURFACES = ("iso3166_canonical_2024", "world_countries", "population_raster_2025")
 
 
 @dataclass(frozen=True)
 class TileShard:
-    """One file of both datasets: its stretches of countries, their rules, and the grid."""
+    """One file of both datasets: its stretches of countries, their rules and runs, and the grid."""
 
     file: TileFile
     rules: tuple[str, ...]
+    runs: tuple[int, ...]
     grid: Grid
 
 
@@ -54,13 +57,13 @@ class S1Tiles:
         grid = read_grid(reader.file("population_raster_2025"))
         _check_grid(run, grid)
         countries = read_countries(reader.whole_file("world_countries"), set(codes))
-        chosen, counters = {}, {}
+        chosen, counters, staged = {}, {}, {}
         for code, shape in countries.items():
             rule, runs = choose_runs(run, code, shape, grid)
             if runs.count:
                 chosen[code] = rule
                 counters[code] = _country_counters(shape, grid, runs)
-                _stage_runs(run, code, runs)
+                staged[code] = _stage_runs(run, code, runs)
         plan = {
             "grid_dims": {"nrows": grid.nrows, "ncols": grid.ncols},
             "rules": chosen,
@@ -70,30 +73,41 @@ class S1Tiles:
         }
         replace_json(run.staging / _PLAN, plan, run.staging)
         files = cut_tiles({code: c["cells_included"] for code, c in counters.items()})
-        return [TileShard(f, tuple(chosen[s[0]] for s in f.stretches), grid) for f in files]
+        return [
+            TileShard(
+                file,
+                tuple(chosen[code] for code, _, _ in file.stretches),
+                tuple(staged[code] for code, _, _ in file.stretches),
+                grid,
+            )
+            for file in files
+        ]
 
     def work(self, run: Run, shard: TileShard) -> ShardResult:
         """Turn the runs of one file into rows of tile_index and tile_bounds."""
         index, bounds = [], []
-        for (code, start, stop), rule in zip(shard.file.stretches, shard.rules, strict=True):
-            runs = _staged_runs(run, code)
+        stretches = zip(shard.file.stretches, shard.rules, shard.runs, strict=True)
+        for (code, start, stop), rule, count in stretches:
+            runs = _staged_runs(run, code, count)
             for low, high in groups(start, stop):
                 rows, cols = runs.expand(low, high)
                 index.append(index_table(shard.grid, code, rule, rows, cols))
                 bounds.append(bounds_table(shard.grid, code, rows, cols))
-        for dataset_id, tables in (("tile_index", index), ("tile_bounds", bounds)):
-            dataset = run.contracts[dataset_id]
-            write_part(
-                run.staged(dataset_id, shard.file.number),
-                dataset,
-                tables,
+        staged = {
+            dataset_id: write_part(
+                run.staged(dataset_id, shard.file.number), run.contracts[dataset_id], tables
             )
-        return ShardResult(shard.file.rows)
+            for dataset_id, tables in (("tile_index", index), ("tile_bounds", bounds))
+        }
+        return ShardResult(shard.file.rows, staged=staged)
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return the counters of the plan."""
         plan = read_json(run.staging / _PLAN)
         rule = run.policy.prep.inclusion_rule
+        rows = sum(result.rows for result in results)
+        cells = sum(own["cells_included"] for own in plan["by_country"].values())
+        check_conserved("cells of the plan", rows, cells)
         return Report(
             {
                 "parameter_hash": run.identity.parameter_hash,
@@ -101,7 +115,7 @@ class S1Tiles:
                 "ingress_versions": {d: run.contracts[d].version_tag for d in SURFACES},
                 "grid_dims": plan["grid_dims"],
                 "countries_total": len(plan["by_country"]),
-                "rows_emitted": sum(result.rows for result in results),
+                "rows_emitted": rows,
                 "widened_countries": [c for c, own in sorted(plan["rules"].items()) if own != rule],
                 "countries_without_polygon": plan["countries_without_polygon"],
                 "countries_without_tiles": plan["countries_without_tiles"],
@@ -229,12 +243,17 @@ def _country_counters(shape: MultiPolygon, grid: Grid, runs: Runs) -> dict[str, 
     }
 
 
-def _stage_runs(run: Run, code: str, runs: Runs) -> None:
+def _stage_runs(run: Run, code: str, runs: Runs) -> int:
+    """Stage the runs of a country; return how many there are."""
+    records = np.empty(len(runs.row), _RUN)
+    for name in _RUN.names or ():
+        records[name] = getattr(runs, name)
     folder = run.staging / "runs"
-    folder.mkdir(exist_ok=True)
-    np.savez(folder / f"{code}.npz", **asdict(runs))
+    make_folder(folder)
+    write_records(folder / code, records)
+    return len(records)
 
 
-def _staged_runs(run: Run, code: str) -> Runs:
-    with np.load(run.staging / "runs" / f"{code}.npz") as arrays:
-        return Runs(arrays["row"], arrays["start"], arrays["stop"])
+def _staged_runs(run: Run, code: str, count: int) -> Runs:
+    records = read_records(run.staging / "runs" / code, _RUN, count)
+    return Runs(records["row"].copy(), records["start"].copy(), records["stop"].copy())

@@ -13,7 +13,7 @@ from segment1b.errors import Segment1BError
 from segment1b.geo.population import PopulationRaster, close_population, open_population
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.laws.quantise import quantise
-from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import TileFile, constant, cut_tiles, write_part
 from segment1b.storage.reader import Partition, Reader
@@ -75,13 +75,16 @@ class S2Weights:
             rows += write_part(
                 run.staged("tile_weights", file.number), run.contracts["tile_weights"], tables
             )
-        return ShardResult(rows, counters, reader.bytes_read)
+        return ShardResult(rows, counters, reader.bytes_read, {"tile_weights": rows})
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return the counters of all countries."""
         close_population()
         policy = run.policy.prep
         by_country = {code: c for r in results for code, c in sorted(r.counters.items())}
+        rows = sum(result.rows for result in results)
+        index = run.reader(self).partition("tile_index")
+        check_conserved("rows of tile_index", rows, index.receipt.rows)
         versions = {d: run.contracts[d].version_tag for d in self.reads[1:3]}
         if policy.basis != "population":
             versions["population_raster_2025"] = None  # type: ignore[assignment]
@@ -94,7 +97,7 @@ class S2Weights:
                 "mass_scale": MASS_SCALE[policy.basis],
                 "policy_sha256": sha256_hex(canonical_json(run.policy.model_dump(mode="json"))),
                 "ingress_versions": versions,
-                "rows_emitted": sum(result.rows for result in results),
+                "rows_emitted": rows,
                 "countries_total": len(by_country),
                 "by_country": {
                     c: {k: v for k, v in own.items() if k != "basis"}

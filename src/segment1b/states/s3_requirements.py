@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from segment1b.arrays import distinct
 from segment1b.errors import Segment1BError
-from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
 from segment1b.states.seal import check_sealed, sealed_inputs
 from segment1b.storage.gather import write_piece
 from segment1b.storage.ingress import ingress_groups, iso_codes
@@ -91,7 +91,7 @@ class S3Requirements:
             rows, set(iso_codes(reader)), set(run.policy.prep.exclude_countries)
         )
         dataset = run.contracts["s3_requirements"]
-        write_piece(
+        written = write_piece(
             run.staged("s3_requirements", shard.number),
             dataset,
             [pairs.slice(at, GROUP_ROWS) for at in range(0, len(pairs), GROUP_ROWS)],
@@ -108,7 +108,8 @@ class S3Requirements:
             "merchants": len(distinct(pairs.column("merchant_id").to_numpy())),
             "max_n": int(n.max(initial=0)),
         }
-        return ShardResult(len(pairs), counters, reader.bytes_read)
+        staged = {"s3_requirements": written}
+        return ShardResult(len(pairs), counters, reader.bytes_read, staged)
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Check coverage and totals over all ranges; return the counters."""
@@ -124,12 +125,9 @@ class S3Requirements:
         _check_weights(run.reader(self), sites)
         source = sum(result.counters["source_rows"] for result in results)
         kept = sum(sites.values()) + sum(own["sites"] for own in excluded.values())
-        if kept != source:
-            raise Segment1BError(
-                "E308_COUNTS_MISMATCH",
-                f"{source} outlets came in, {kept} were counted or excluded",
-                "",
-            )
+        check_conserved("outlets", kept, source)
+        files = _files(run.reader(self).file("outlet_catalogue"))
+        check_conserved("rows of outlet_catalogue", source, sum(map(_footer_rows, files)))
         return Report(
             {
                 **run.tokens,
@@ -297,6 +295,11 @@ def _check_pairs(
 
 def _files(folder: Path) -> list[Path]:
     return sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.as_posix())
+
+
+def _footer_rows(path: Path) -> int:
+    with coded_parquet_errors(path):
+        return int(pq.read_metadata(path).num_rows)
 
 
 def _rows_of(run: Run, reader: Reader, shard: MerchantRange) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from segment1b.states.by_country import (
     stage_by_country,
     staged_rows,
 )
-from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
 from segment1b.states.s4_laws import Plan, allocate
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.gather import write_piece
@@ -73,15 +73,15 @@ class S4AllocPlan:
         """Allocate the pairs of a shard's countries by the policy's law and stage one piece."""
         reader = run.reader(self)
         tiles = read_weights(run, reader, shard)
+        staged = staged_rows(run, "s3_requirements", _PAIR, shard)
         scale = 10**run.policy.prep.dp
         counters: list[dict[str, Any]] = []
         used: dict[str, UInt64s] = {}
 
         def tables() -> Iterator[pa.Table]:
-            for code, tiles_total in zip(shard.countries, shard.tiles, strict=True):
+            for (code, rows), tiles_total in zip(staged.items(), shard.tiles, strict=True):
                 start, total = time.perf_counter(), np.zeros(len(tiles[code][0]), np.int64)
                 own: dict[str, Any] = {"country_iso": code, "rows": 0, "shortfall": 0, "ties": 0}
-                rows = staged_rows(run, "s3_requirements", _PAIR, code)
                 pairs = rows["merchant_id"].copy(), rows["n_sites"].copy()
                 for plan in allocate(run, code, shard.grid, pairs, tiles[code]):
                     np.add.at(total, plan.tile, plan.sites)
@@ -99,7 +99,7 @@ class S4AllocPlan:
         path = run.staged("s4_alloc_plan", shard.number)
         rows = write_piece(path, run.contracts["s4_alloc_plan"], tables(), len(shard.countries))
         check_index(reader, shard, used, "E413_TILE_NOT_IN_INDEX")
-        return ShardResult(rows, counters, reader.bytes_read)
+        return ShardResult(rows, counters, reader.bytes_read, {"s4_alloc_plan": rows})
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return totals, quality and timings over all countries, in ASCII order."""
@@ -109,6 +109,10 @@ class S4AllocPlan:
             for c in counters
         }
         merchants, countries, sites = _summaries(counters)
+        planned = sum(q["sites"] for q in quality.values())
+        required = _required(run.reader(self))
+        check_conserved("pairs of s3_requirements", sum(c["pairs"] for c in counters), required[0])
+        check_conserved("sites of s3_requirements", planned, required[1])
         body: dict[str, Any] = {
             **run.tokens,
             "law": run.policy.allocation.law,
@@ -116,11 +120,10 @@ class S4AllocPlan:
             "rows_emitted": sum(result.rows for result in results),
             "merchants_total": len(merchants),
             "pairs_total": sum(c["pairs"] for c in counters),
-            "sites_total": int(sites.sum()),
+            "sites_total": planned,
             "shortfall_total": sum(c["shortfall"] for c in counters),
             "ties_broken_total": sum(c["ties"] for c in counters),
-            "alloc_sum_equals_requirements": sum(q["sites"] for q in quality.values())
-            == int(sites.sum()),
+            "alloc_sum_equals_requirements": planned == required[1] == int(sites.sum()),
             "fk_country_violations": 0,
             "coverage_missing_countries": 0,
             "tile_not_in_index": 0,
@@ -138,6 +141,13 @@ class S4AllocPlan:
         if not run.merchant_summaries:
             return Report(body)
         return _with_summaries(run, body, merchants, countries, sites)
+
+
+def _required(reader: Reader) -> tuple[int, int]:
+    """Return the pairs and sites that S3's report names."""
+    report = reader.partition("s3_requirements").report
+    excluded = sum(own["sites"] for own in report["excluded_by_policy"].values())
+    return report["rows_emitted"], report["source_rows_total"] - excluded
 
 
 def _check_sums(code: str, merchants: UInt64s, n: Int64s, plan: Plan) -> None:

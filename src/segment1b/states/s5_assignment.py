@@ -27,13 +27,13 @@ from segment1b.states.by_country import (
     stage_by_country,
     staged_rows,
 )
-from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.gather import write_piece
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import GROUP_ROWS, constant
 from segment1b.storage.reader import Reader
-from segment1b.storage.split import Records
+from segment1b.storage.records import Records
 
 _PLAN = ["merchant_id", "tile_id", "n_sites_tile"]
 EVENTS, TRACE = "rng_event_site_tile_assign", "rng_trace_site_tile_assign"
@@ -90,8 +90,8 @@ class S5Assignment:
         events: list[pa.Table] = []
         used: dict[str, UInt64s] = {}
         ties = pairs = mismatches = 0
-        for code in shard.countries:
-            sites = _sites(code, staged_rows(run, "s4_alloc_plan", _PLAN, code))
+        for code, plan in staged_rows(run, "s4_alloc_plan", _PLAN, shard).items():
+            sites = _sites(code, plan)
             pairs += len(sites.quota)
             used[code] = distinct(sites.tile)
             if own_point:
@@ -105,23 +105,30 @@ class S5Assignment:
             mismatches += int(np.count_nonzero(dealt != sites.tile))
             rows += _tables(run, "s5_site_tile_assignment", code, sites, {"tile_id": tile})
         check_index(reader, shard, used, "E505_TILE_NOT_IN_INDEX")
-        for dataset_id, tables in (("s5_site_tile_assignment", rows), (EVENTS, events)):
-            write_piece(
+        staged = {
+            dataset_id: write_piece(
                 run.staged(dataset_id, shard.number),
                 run.contracts[dataset_id],
                 tables,
                 len(shard.countries),
             )
+            for dataset_id, tables in (("s5_site_tile_assignment", rows), (EVENTS, events))
+        }
         counters = {
             "pairs": pairs,
             "ties": ties,
             "mismatches": mismatches,
             "events": sum(t.num_rows for t in events),
         }
-        return ShardResult(sum(t.num_rows for t in rows), counters, reader.bytes_read)
+        return ShardResult(sum(t.num_rows for t in rows), counters, reader.bytes_read, staged)
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return the counters and the trace of the event log's parts."""
+        rows = sum(result.rows for result in results)
+        pairs = sum(result.counters["pairs"] for result in results)
+        plan = run.reader(self).partition("s4_alloc_plan").report
+        check_conserved("pairs of s4_alloc_plan", pairs, plan["pairs_total"])
+        check_conserved("sites of s4_alloc_plan", rows, plan["sites_total"])
         parts = []
         for path in sorted(run.parts(EVENTS).iterdir()):
             events = pq.read_metadata(path).num_rows
@@ -132,8 +139,8 @@ class S5Assignment:
             "run_id": run.identity.run_id,
             "versions": versions(),
             "match": match_of(run),
-            "rows_emitted": sum(result.rows for result in results),
-            "pairs_total": sum(result.counters["pairs"] for result in results),
+            "rows_emitted": rows,
+            "pairs_total": pairs,
             "rng_events_emitted": sum(result.counters["events"] for result in results),
             "ties_broken_total": sum(result.counters["ties"] for result in results),
             "quota_mismatches": sum(result.counters["mismatches"] for result in results),

@@ -30,13 +30,13 @@ from segment1b.states.by_country import (
     stage_by_country,
     staged_rows,
 )
-from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
 from segment1b.states.s6_points import Points, outside, place_sites
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.gather import write_piece
 from segment1b.storage.parts import GROUP_ROWS, constant
 from segment1b.storage.reader import Reader
-from segment1b.storage.split import Records
+from segment1b.storage.records import Records
 
 _SITE = ["merchant_id", "site_order", "tile_id"]
 EVENTS, TRACE = "rng_event_in_cell_jitter", "rng_trace_in_cell_jitter"
@@ -83,7 +83,7 @@ class S6Jitter:
         """Draw the points of a shard's countries; stage offsets and events."""
         reader = run.reader(self)
         shapes = _shapes(reader.file("world_countries"))
-        sites = {c: staged_rows(run, "s5_site_tile_assignment", _SITE, c) for c in shard.countries}
+        sites = staged_rows(run, "s5_site_tile_assignment", _SITE, shard)
         used = {code: distinct(rows["tile_id"]) for code, rows in sites.items()}
         check_index(reader, shard, used, "E606_FK_TILE_INDEX")
         bounds = read_bounds(reader, shard, used, "E606_FK_TILE_INDEX")
@@ -95,15 +95,17 @@ class S6Jitter:
             points = _place(run, code, country, rows, used[code], bounds[code])
             counters[code] = _counters(points, outside(country, points))
             _add_tables(run, code, rows, points, tables)
-        for dataset_id, own in tables.items():
-            write_piece(
+        staged = {
+            dataset_id: write_piece(
                 run.staged(dataset_id, shard.number),
                 run.contracts[dataset_id],
                 own,
                 len(shard.countries),
             )
+            for dataset_id, own in tables.items()
+        }
         rows_made = sum(table.num_rows for table in tables["s6_site_jitter"])
-        return ShardResult(rows_made, counters, reader.bytes_read)
+        return ShardResult(rows_made, counters, reader.bytes_read, staged)
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return the counters by country and the trace of the event log's parts."""
@@ -114,6 +116,8 @@ class S6Jitter:
         for own in counters.values():
             histogram.update(own["histogram"])
         rows = sum(result.rows for result in results)
+        assigned = run.reader(self).partition("s5_site_tile_assignment").report["rows_emitted"]
+        check_conserved("sites of s5_site_tile_assignment", rows, assigned)
         body: dict[str, Any] = {
             **run.identity.tokens,
             "run_id": run.identity.run_id,

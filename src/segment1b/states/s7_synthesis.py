@@ -23,14 +23,15 @@ from segment1b.states.by_country import (
     stage_by_country,
     staged_rows,
 )
-from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.durable import read_json
 from segment1b.storage.gather import write_piece
 from segment1b.storage.ingress import ingress_groups
 from segment1b.storage.parts import GROUP_ROWS, constant
 from segment1b.storage.reader import Reader
-from segment1b.storage.split import COUNTRY, Records, read_split, split_by_country
+from segment1b.storage.records import Records
+from segment1b.storage.split import COUNTRY, read_split, split_by_country
 
 _S5 = ["merchant_id", "site_order", "tile_id"]
 _S6 = [*_S5, "delta_lat_deg", "delta_lon_deg"]
@@ -84,7 +85,9 @@ class S7Synthesis:
                     country_iso=code,
                 )
         excluded = set(_excluded(reader))
-        for code in sorted(set(s5) ^ (set(catalogue) - excluded)):
+        for code in sorted(set(s5) | (set(catalogue) - excluded)):
+            if s5.get(code, 0) == catalogue.get(code, 0):
+                continue
             raise Segment1BError(
                 "E708_1A_COVERAGE_FAIL",
                 f"{code}: {catalogue.get(code, 0)} outlets in the catalogue, {s5.get(code, 0)} "
@@ -97,7 +100,7 @@ class S7Synthesis:
     def work(self, run: Run, shard: CountryShard) -> ShardResult:
         """Join the sites of a shard's countries and stage the piece."""
         reader = run.reader(self)
-        joined = {code: _joined(run, code) for code in shard.countries}
+        joined = _joined(run, shard)
         used = {code: distinct(rows["tile_id"]) for code, rows in joined.items()}
         bounds = read_bounds(reader, shard, used, "E709_TILE_FK_VIOLATION")
         tables: list[pa.Table] = []
@@ -116,14 +119,23 @@ class S7Synthesis:
                 "inside": int(np.count_nonzero(inside)),
             }
         path = run.staged("s7_site_synthesis", shard.number)
-        write_piece(path, run.contracts["s7_site_synthesis"], tables, len(shard.countries))
-        return ShardResult(sum(t.num_rows for t in tables), counters, reader.bytes_read)
+        dataset = run.contracts["s7_site_synthesis"]
+        staged = {dataset.id: write_piece(path, dataset, tables, len(shard.countries))}
+        rows_made = sum(table.num_rows for table in tables)
+        return ShardResult(rows_made, counters, reader.bytes_read, staged)
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return the parity, coverage and containment counts."""
         reader = run.reader(self)
         counters = {code: own for r in results for code, own in r.counters.items()}
         sites = sum(result.rows for result in results)
+        outlets = read_json(reader.file("s3_run_report"))["source_rows_total"]
+        excluded = _excluded(reader)
+        kept = outlets - sum(own["sites"] for own in excluded.values())
+        check_conserved("outlets of the catalogue", sites, kept)
+        for dataset_id in ("s5_site_tile_assignment", "s6_site_jitter"):
+            expected = reader.partition(dataset_id).report["rows_emitted"]
+            check_conserved(f"sites of {dataset_id}", sites, expected)
         inside = sum(own["inside"] for own in counters.values())
         receipt = read_json(reader.file("s0_gate_receipt_1B"))
         body: dict[str, Any] = {
@@ -142,7 +154,7 @@ class S7Synthesis:
             "inside_pixel_fail_count": sites - inside,
             "coverage_1a_ok_count": sites,
             "coverage_1a_miss_count": 0,
-            "excluded_by_policy": _excluded(reader),
+            "excluded_by_policy": excluded,
             "flag_sha256_hex": receipt["flag_sha256_hex"],
             "by_country": dict(sorted(counters.items())),
         }
@@ -172,10 +184,17 @@ def _coded(table: pa.Table) -> pa.Table:
     return table.set_column(at, COUNTRY, table.column(at).combine_chunks().dictionary_encode())
 
 
-def _joined(run: Run, code: str) -> Records:
-    """Return S6's rows of a country once they are S5's, key by key and tile by tile."""
-    s5 = staged_rows(run, "s5_site_tile_assignment", _S5, code)
-    s6 = staged_rows(run, "s6_site_jitter", _S6, code)
+def _joined(run: Run, shard: CountryShard) -> dict[str, Records]:
+    """Return S6's rows of each country once they are S5's."""
+    assigned = staged_rows(run, "s5_site_tile_assignment", _S5, shard)
+    placed = staged_rows(run, "s6_site_jitter", _S6, shard)
+    for code, rows in placed.items():
+        _check_same(code, assigned[code], rows)
+    return placed
+
+
+def _check_same(code: str, s5: Records, s6: Records) -> None:
+    """Refuse rows of S6 that are not S5's, key by key and tile by tile."""
     for names, fault in ((_KEY, "E701_ROW_MISSING"), (["tile_id"], "E702_ROW_EXTRA")):
         same = np.ones(len(s5), bool)
         for name in names:
@@ -188,24 +207,18 @@ def _joined(run: Run, code: str) -> Records:
                 f"S5 and S6 differ in {', '.join(names)}",
                 "run S5 and S6 again",
             )
-    return s6
 
 
 def _check_coverage(run: Run, code: str, rows: Records) -> None:
     """Refuse sites that are not exactly the catalogue's, whatever order its files have."""
     dataset = run.contracts["outlet_catalogue"]
-    outlets = read_split(run.staging / "outlet_catalogue.split", code, dataset, _KEY)
+    folder = run.staging / "outlet_catalogue.split"
+    outlets = read_split(folder, code, dataset, _KEY, len(rows))
     outlets = outlets[np.lexsort((outlets["site_order"], outlets["merchant_id"]))]
-    same = len(outlets) == len(rows)
-    if same:
-        same = bool(
-            (outlets["merchant_id"] == rows["merchant_id"]).all()
-            and (outlets["site_order"] == rows["site_order"]).all()
-        )
-    if not same:
+    if not all((outlets[name] == rows[name]).all() for name in _KEY):
         raise Segment1BError(
             "E708_1A_COVERAGE_FAIL",
-            f"{code}: the {len(rows)} sites are not the {len(outlets)} outlets of the catalogue",
+            f"{code}: the {len(rows)} sites are not the outlets of the catalogue",
             "run S3 to S6 again for this catalogue",
             country_iso=code,
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from segment1b.errors import Segment1BError
 from segment1b.evidence.versions import versions
-from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.gather import write_piece
 from segment1b.storage.reader import Reader
@@ -60,7 +60,7 @@ class S8Egress:
             for entry in table.column("legal_country_iso").value_counts().to_pylist():
                 by_country[entry["values"]] += entry["counts"]
         rows = write_piece(run.staged("site_locations", shard), dataset, tables)
-        return ShardResult(rows, by_country, reader.bytes_read)
+        return ShardResult(rows, by_country, reader.bytes_read, {dataset.id: rows})
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return the parity with S7."""
@@ -68,7 +68,11 @@ class S8Egress:
         for result in results:
             by_country.update(result.counters)
         rows = sum(result.rows for result in results)
-        s7 = run.reader(self).partition("s7_site_synthesis").receipt.rows
+        synthesis = run.reader(self).partition("s7_site_synthesis")
+        s7 = synthesis.receipt.rows
+        check_conserved("rows of s7_site_synthesis", rows, s7)
+        for code, own in synthesis.report["by_country"].items():
+            check_conserved(f"sites of s7_site_synthesis in {code}", by_country[code], own["sites"])
         return Report(
             {
                 **run.identity.tokens,

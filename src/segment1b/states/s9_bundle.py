@@ -9,7 +9,7 @@ from typing import Any
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.states.protocol import Run
 from segment1b.storage.bundles import FLAG, flag_line
-from segment1b.storage.durable import fsync_file, read_json
+from segment1b.storage.durable import read_json, write_file
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
 from segment1b.validators.acceptance import Acceptance
@@ -59,14 +59,14 @@ def write_bundle(
         "realism.json": figures,
     }
     for name, value in files.items():
-        _write(folder / name, value)
+        write_file(folder / name, canonical_json(value))
     manifest = {
         **identity.tokens,
         "run_id": identity.run_id,
         "datasets": {d: run.contracts[d].locate(run.places) for d in _DATASETS},
         "files": {name: sha256_hex((folder / name).read_bytes()) for name in sorted(files)},
     }
-    _write(folder / "MANIFEST.json", manifest)
+    write_file(folder / "MANIFEST.json", canonical_json(manifest))
     index = [
         {
             "artifact_id": name.partition(".")[0],
@@ -76,20 +76,14 @@ def write_bundle(
         }
         for name, kind in sorted(_KINDS.items())
     ]
-    _write(folder / "index.json", index)
+    write_file(folder / "index.json", canonical_json(index))
 
 
 def write_flag(folder: Path) -> str:
     """Write the flag over the indexed files in ASCII order; return its hex digits."""
     digest = hash_files(folder, list(_KINDS))[1]
-    (folder / FLAG).write_bytes(flag_line(digest))
-    fsync_file(folder / FLAG)
+    write_file(folder / FLAG, flag_line(digest))
     return digest
-
-
-def _write(path: Path, value: Any) -> None:
-    path.write_bytes(canonical_json(value))
-    fsync_file(path)
 
 
 def _accounting(reader: Reader, verdicts: Sequence[Acceptance]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,14 @@ from segment1b.errors import Segment1BError
 from segment1b.evidence.realism import breaches, measure
 from segment1b.evidence.versions import versions
 from segment1b.geo.countries import read_countries
-from segment1b.states.by_country import stage_by_country, staged_rows
+from segment1b.states.by_country import stage_by_country
 from segment1b.states.protocol import Report, Run, ShardResult
 from segment1b.states.s9_bundle import write_bundle, write_flag
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.durable import make_folder, read_json
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import folder_receipt
+from segment1b.storage.split import read_split
 from segment1b.storage.working_copy import commit_of, origin
 from segment1b.storage.write_through import commit_folder
 from segment1b.validators.acceptance import STATES, Acceptance, accept, examine
@@ -107,10 +107,10 @@ class S9Validation:
 
 def _realism(run: Run, reader: Reader) -> dict[str, Any]:
     countries = reader.partition("s7_site_synthesis").report["by_country"]
-    read = functools.partial(staged_rows, run, "s7_site_synthesis", _POINTS)
+    folder, dataset = run.staging / "s7_site_synthesis.split", run.contracts["s7_site_synthesis"]
     sites = {}
-    for code in sorted(countries):
-        rows = read(code)
+    for code, own in sorted(countries.items()):
+        rows = read_split(folder, code, dataset, _POINTS, own["sites"])
         sites[code] = (rows["lon_deg"].copy(), rows["lat_deg"].copy(), rows["tile_id"].copy())
     shapes = read_countries(reader.whole_file("world_countries"))
     spans = {code: shapes[code].bounds[3] - shapes[code].bounds[1] for code in sites}

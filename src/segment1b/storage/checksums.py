@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segment1b.errors import Segment1BError
 from segment1b.storage.bundles import is_plain
-from segment1b.storage.durable import coded_os_errors, fsync_file
+from segment1b.storage.durable import coded_os_errors, write_file
 from segment1b.storage.receipts import hash_files
 
 SUMS = "SHA256SUMS"
@@ -20,8 +20,7 @@ def write_sums(folder: Path) -> Path:
     """Write the digests of all files below a folder in ASCII order of path; return the file."""
     files, _ = hash_files(folder, sorted(_files(folder) - {SUMS}))
     path = folder / SUMS
-    path.write_text("".join(f"{digest}  {name}\n" for name, _, digest in files), encoding="ascii")
-    fsync_file(path)
+    write_file(path, "".join(f"{digest}  {name}\n" for name, _, digest in files).encode("ascii"))
     return path
 
 

@@ -47,6 +47,32 @@ def coded_os_errors(path: Path) -> Iterator[None]:
         raise
 
 
+def write_file(
+    path: Path, data: bytes | memoryview, *, append: bool = False, sync: bool = True
+) -> int:
+    """Write a file, or append to it, so that no error of the disk is lost; return its size.
+
+    Args:
+        path: the file; its folder exists.
+        data: the bytes.
+        append: keep what the file holds.
+        sync: flush to the disk; not needed for a file that its own run reads back.
+
+    Raises:
+        Segment1BError: the codes of `coded_os_errors`; E_STORAGE_FULL when bytes are missing.
+    """
+    with coded_os_errors(path), path.open("ab" if append else "wb") as handle:
+        expected = handle.tell() + len(data)
+        handle.write(data)
+        handle.flush()
+        if sync:
+            os.fsync(handle.fileno())
+        size = os.fstat(handle.fileno()).st_size
+        if size != expected:
+            raise OSError(errno.ENOSPC, f"{expected} bytes were written, {size} are there")
+    return size
+
+
 def fsync_file(path: Path) -> None:
     """Flush a file to the disk."""
     handle = os.open(path, os.O_RDONLY)
@@ -85,10 +111,7 @@ def replace_bytes(path: Path, data: bytes, scratch: Path) -> None:
     make_folder(path.parent)
     temporary = scratch / f"{path.name}.{os.getpid()}.tmp"
     with coded_os_errors(path):
-        with temporary.open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
+        write_file(temporary, data)
         os.replace(temporary, path)
         fsync_folder(path.parent)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from segment1b.errors import Segment1BError
-from segment1b.storage.durable import coded_os_errors
+from segment1b.storage.durable import coded_os_errors, write_file
 
 
 @contextmanager
@@ -44,8 +44,7 @@ def owned_lock(path: Path, wait_seconds: float, busy: str, hint: str) -> Iterato
         "since_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     try:
-        with coded_os_errors(owner):
-            owner.write_text(json.dumps(about))
+        write_file(owner, json.dumps(about).encode())
         yield
     finally:
         owner.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from segment1b.storage.receipts import (
     hash_files,
     take_receipt,
 )
+from segment1b.storage.records import damaged
 from segment1b.storage.working_copy import origin
 from segment1b.storage.write_through import commit_folder, create_bytes, put_bytes
 
@@ -33,10 +34,13 @@ def publish_folder(
     tokens: Mapping[str, object],
     staged: Path,
     threads: int,
+    rows: int | None = None,
     *,
     is_committed: bool,
 ) -> Receipt:
     """Publish a staged folder as a partition: a table's parts, or the files of a bundle.
+
+    The staged files must hold `rows` rows, where a number is given.
 
     The partition that is there already stays when its content is the same. One that no report has
     committed was left by a run that was killed, and is replaced when it differs.
@@ -49,6 +53,8 @@ def publish_folder(
     target = root / relative
     take = take_receipt if dataset.kind == "table" else folder_receipt
     receipt = take(staged, dataset, relative, threads)
+    if rows is not None and receipt.rows != rows:
+        raise damaged(staged, f"{rows} rows were written, {receipt.rows} are there")
     fsync_folder(staged)
     if origin(root) is not None:
         return commit_folder(root, staged, receipt, dataset.code("differs"))

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from segment1b.contracts import Dataset
+from segment1b.storage.durable import make_folder
+from segment1b.storage.records import Records, read_records, write_records
 
 COUNTRY = "legal_country_iso"
-Records = npt.NDArray[Any]
 
 
 def record_type(dataset: Dataset, columns: list[str]) -> np.dtype[Any]:
@@ -36,7 +36,7 @@ def split_by_country(
     Returns:
         How many rows each country has.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     record, counts = record_type(dataset, columns), dict[str, int]()
     for table in tables:
         country = table.column(COUNTRY).combine_chunks()
@@ -51,12 +51,19 @@ def split_by_country(
             mine = rows[edges[number] : edges[number + 1]]
             if len(mine):
                 counts[code] = counts.get(code, 0) + len(mine)
-                with (folder / code).open("ab") as handle:
-                    mine.tofile(handle)
+                write_records(folder / code, mine, append=True)
     return counts
 
 
-def read_split(folder: Path, code: str, dataset: Dataset, columns: list[str]) -> Records:
-    """Return the records of one country, in the order in which they came; none if it has none."""
-    path, record = folder / code, record_type(dataset, columns)
-    return np.fromfile(path, record) if path.exists() else np.empty(0, record)
+def read_split(folder: Path, code: str, dataset: Dataset, columns: list[str], rows: int) -> Records:
+    """Return the records of one country, in the order in which they came.
+
+    Args:
+        folder, dataset, columns: as they were given to `split_by_country`.
+        code: the country.
+        rows: what `split_by_country` has returned for it, 0 for a country it did not name.
+
+    Raises:
+        Segment1BError: E_STAGING_DAMAGED when the file holds anything else.
+    """
+    return read_records(folder / code, record_type(dataset, columns), rows)
