@@ -20,6 +20,7 @@ from segment1b import contracts
 from segment1b.contracts.locations import contracts_root
 from segment1b.errors import Segment1BError
 from segment1b.evidence.versions import versions
+from segment1b.program import digest
 from segment1b.storage.durable import write_file
 from segment1b.storage.receipts import hash_files
 
@@ -130,6 +131,7 @@ def installation(dictionary: str | None) -> dict[str, str]:
     files = [p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()]
     found = {
         "segment1b": segment1b.__version__,
+        "source": digest()[:16],
         "python": ".".join(platform.python_version_tuple()[:2]),
         "distributed": version("distributed"),
         "contracts": hash_files(root, sorted(files))[1][:16],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 import shutil
 from collections import Counter
@@ -23,6 +24,7 @@ from segment1b.errors import Segment1BError
 from segment1b.evidence.failures import record_failure
 from segment1b.evidence.meter import Meter, add_bytes, read_baseline
 from segment1b.outcome import Outcome, PlanOutcome, RunResult
+from segment1b.program import program
 from segment1b.resolution import resolve
 from segment1b.reuse import input_digests, standing
 from segment1b.states import STATES
@@ -40,6 +42,7 @@ from segment1b.storage.receipts import Receipt
 from segment1b.storage.root import identity_lock, open_root, staging, sweep_staging
 
 Made = TypeVar("Made")
+LOG = logging.getLogger("segment1b")
 
 
 class Progress(Protocol):
@@ -101,6 +104,8 @@ def run_state(
         run.staging.rmdir()
         progress.end(state.id, "reused")
         return _outcome(state, run, there.report_path, there.report, reused=True)
+    if there.report and state.id != "s0":
+        LOG.info("%s runs again: %s", state.id, there.why)
     read = Counter[str]()
     # What earlier states have freed goes back to the system: each state's peak is its own.
     pa.default_memory_pool().release_unused()
@@ -125,6 +130,7 @@ def run_state(
         body = dict(report.body)
         body |= _publish(state, run, report, rows)
     body.setdefault("input_digests", inputs)
+    body["program"] = program()
     body["resources"] = meter.resources(workers, FILE_ROWS, *_reading(state, run, read))
     for dataset_id, data in report.side_files.items():
         publish_file(run.root, run.contracts[dataset_id], run.places, data, run.staging)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.errors import Segment1BError
+from segment1b.program import program
 from segment1b.states.protocol import Run, State
 from segment1b.storage.durable import read_json
 from segment1b.storage.reader import committed
@@ -69,13 +70,26 @@ def standing(state: State, run: Run, inputs: Mapping[str, str], *, verify: bool)
         return Standing(path, found, "the gate is checked at every run")
     then = found.get("input_digests")
     changed = _changed(then if isinstance(then, dict) else {}, inputs)
-    why = _told(changed) or _lacking(state, run, found, verify=verify)
+    why = _told(changed) or _other_program(found) or _lacking(state, run, found, verify=verify)
     return Standing(path, found, why, changed)
 
 
 def report_path(state: State, run: Run) -> Path:
     """Return where a state's run report is or would be."""
     return run.root / run.contracts[f"{state.id}_run_report"].locate(run.places)
+
+
+def _other_program(report: dict[str, Any]) -> str:
+    """Return that other code than today's wrote a report; empty where it was this one."""
+    then, now = report.get("program"), program()
+    if then == now:
+        return ""
+    made = then if isinstance(then, dict) else {}
+    return (
+        f"it was made by segment1b {made.get('version')}, source "
+        f"{_short(made.get('source_sha256_hex'))}; this is {now['version']}, source "
+        f"{_short(now['source_sha256_hex'])}"
+    )
 
 
 def _lacking(state: State, run: Run, report: dict[str, Any], *, verify: bool) -> str:

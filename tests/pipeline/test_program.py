@@ -1,0 +1,54 @@
+"""What other code has published is computed again, not reused silently."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+import pytest
+
+import segment1b
+import worlds
+from segment1b import program
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = worlds.lay_small_world(tmp_path / "root", degrees=1.0)
+    worlds.run(root, outlets=worlds.outlet_list(tmp_path / "list.csv"), to_state="s9")
+    return root
+
+
+def test_the_same_program_reuses_all_states(root: Path) -> None:
+    again = worlds.run(root, to_state="s9")
+    assert [o.state for o in again.outcomes if not o.reused] == ["s0"]
+
+
+def test_another_program_computes_all_states_again_and_says_so(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = worlds.run(root, to_state="s9")
+    monkeypatch.setattr(program, "digest", lambda: "f" * 64)
+    monkeypatch.setattr(logging.getLogger("segment1b"), "propagate", True)
+    with caplog.at_level(logging.INFO, "segment1b"):
+        again = worlds.run(root, to_state="s9")
+    assert not [o.state for o in again.outcomes if o.reused]
+    assert worlds.digests(again) == worlds.digests(before)
+    said = [r.getMessage() for r in caplog.records if "runs again" in r.getMessage()]
+    assert [line.split()[0] for line in said] == [f"s{n}" for n in range(1, 10)]
+    assert all("this is 0.1.0, source ffffffff" in line for line in said)
+    assert all(
+        o.report["program"] == {"version": segment1b.__version__, "source_sha256_hex": "f" * 64}
+        for o in again.outcomes
+    )
+
+
+def test_the_digest_covers_every_python_and_sql_file_of_the_package() -> None:
+    folder, whole = Path(segment1b.__file__).parent, hashlib.sha256()
+    files = [*folder.rglob("*.py"), *folder.rglob("*.sql")]
+    for path in sorted(files, key=lambda p: p.relative_to(folder).as_posix()):
+        name, data = path.relative_to(folder).as_posix(), path.read_bytes()
+        whole.update(f"{name} {len(data)}\n".encode() + data)
+    assert len(files) > 200
+    assert program.digest() == whole.hexdigest()
