@@ -56,6 +56,10 @@ PROVOKED_BY: dict[str, str] = {
     "E_NOT_CONSERVED": (
         "pipeline/test_conservation.py::test_a_row_group_that_is_not_read_stops_the_state"
     ),
+    "E_STORAGE_FAILED": (
+        "test_faults.py::test_a_refusal_of_the_system_is_coded_by_its_number_and_names_the_path"
+    ),
+    "E_RESOURCES_EXHAUSTED": "test_faults.py::test_what_a_library_raises_is_coded",
     "E_STORE_UNAVAILABLE": "storage/test_objects.py::test_a_refusal_that_lasts_has_its_code",
     "E_STORE_DENIED": "storage/test_objects.py::test_a_refusal_that_lasts_has_its_code",
     "E_STORE_MISSING": "storage/test_objects.py::test_a_bucket_that_is_not_there_is_named",

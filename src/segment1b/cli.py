@@ -30,6 +30,7 @@ from segment1b.cli_options import (
     tokens,
 )
 from segment1b.errors import Segment1BError
+from segment1b.faults import coded
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -264,20 +265,20 @@ cli_store.register(app)
 
 
 def exit_code(error: Segment1BError) -> int:
-    """Return the process's exit code for a failure: 2 usage, 3 a state failed, 4 locked."""
-    if error.code == "E_LOCKED":
-        return 4
-    return 2 if error.code in ("E_USAGE", "E_POLICY_INVALID") else 3
+    """Return the exit code of a failure: 2 usage, 3 a state failed, 4 locked, 70 internal."""
+    codes = {"E_USAGE": 2, "E_POLICY_INVALID": 2, "E_LOCKED": 4, "E_INTERNAL": 70}
+    return codes.get(error.code, 3)
 
 
 def main() -> None:
-    """Run the command line; an error with a code prints no traceback."""
+    """Run the command line; every failure ends with a code, and none with a traceback."""
     try:
         app()
-    except Segment1BError as error:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - none leaves uncoded
         from segment1b import console
+        from segment1b.evidence.failures import keep_traceback
 
-        console.print_error(error, as_json="--json" in sys.argv)
-        sys.exit(exit_code(error))
-    except KeyboardInterrupt:
-        sys.exit(3)
+        failure = coded(error)
+        keep_traceback(failure)
+        console.print_error(failure, as_json="--json" in sys.argv)
+        sys.exit(exit_code(failure))

@@ -20,6 +20,8 @@ CODES: dict[str, tuple[Scope, str]] = {
         "R",
         "rows or sites that a state read are not those of its inputs' reports",
     ),
+    "E_STORAGE_FAILED": ("R", "the disk, the mount or its lock service fails"),
+    "E_RESOURCES_EXHAUSTED": ("R", "the process ran out of memory, threads or open files"),
     "E_STORE_UNAVAILABLE": ("R", "the object store throttles, fails or is silent"),
     "E_STORE_DENIED": ("R", "the object store does not take the credentials"),
     "E_STORE_MISSING": ("R", "the object store has no such bucket"),

@@ -10,7 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -21,8 +21,9 @@ from segment1b.config import RunSettings, load_policy, parameter_document
 from segment1b.contracts import Dataset
 from segment1b.engines import Pool, in_order, opened
 from segment1b.errors import Segment1BError
-from segment1b.evidence.failures import record_failure
+from segment1b.evidence.failures import keep_traceback, record_failure
 from segment1b.evidence.meter import Meter, add_bytes, read_baseline
+from segment1b.faults import coded, coded_faults
 from segment1b.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.program import program
 from segment1b.resolution import resolve
@@ -144,7 +145,9 @@ def run_state(
 
 
 def _work(state_id: str, run: Run, shard: Any) -> ShardResult:
-    return STATES[state_id].work(run, shard)
+    # Coded by the worker: not every exception is whole after pickle.
+    with coded_faults():
+        return STATES[state_id].work(run, shard)
 
 
 def _gather(state: State, run: Run, pieces: int) -> None:
@@ -253,22 +256,26 @@ def _recorded(
 ) -> Made:
     try:
         return step()
-    except KeyboardInterrupt:
-        failure = Segment1BError(
-            "E_INTERRUPTED",
-            "the run was interrupted; nothing is half written",
-            "run again: it goes on where it stopped",
-        )
-    except Segment1BError as error:
-        failure = error
+    except (Exception, KeyboardInterrupt) as error:
+        failure = coded(error)
+        with suppress(Exception):  # what failed the run may fail its record too
+            _record(root, settings, failure, at)
+        if at:  # whoever catches it learns the state, and where the others are published
+            failure.scope = {**at[1].tokens, "state": at[0], **failure.scope}
+        if failure is error:
+            raise
+        raise failure from error
+
+
+def _record(
+    root: Path, settings: RunSettings, failure: Segment1BError, at: tuple[str, Run] | None
+) -> None:
     try:
         known = contracts.load(str(settings.dictionary) if settings.dictionary else None)
     except Segment1BError:
         known = contracts.load()  # the dictionary itself may be what failed
-    record_failure(root, known, failure, at[0] if at else None, at[1].tokens if at else {})
-    if at:  # whoever catches it learns which state it was, and where the others are published
-        failure.scope = {**at[1].tokens, "state": at[0], **failure.scope}
-    raise failure
+    state, tokens = (at[0], at[1].tokens) if at else (None, {})
+    keep_traceback(failure, record_failure(root, known, failure, state, tokens))
 
 
 def _report_entry(state: State, run: Run) -> Dataset:

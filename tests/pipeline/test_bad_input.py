@@ -18,6 +18,7 @@ from rasterio.transform import Affine
 
 import worlds
 from segment1b.errors import Segment1BError
+from segment1b.states import STATES
 
 
 @pytest.fixture(scope="module")
@@ -364,3 +365,17 @@ def test_two_bundles_in_a_root_are_listed(root: Path, outlets: Path, tmp_path: P
     assert str(second.identity["manifest_fingerprint"]) in error.message
     chosen = worlds.run(root, manifest_fingerprint=second.identity["manifest_fingerprint"])
     assert chosen.outcomes[4].report["sites_total"] == 3
+
+
+@pytest.mark.parametrize("engine", ["threads", "processes"])
+def test_a_fault_of_the_program_is_recorded_with_its_traceback(
+    root: Path, outlets: Path, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state's work gets a shard that is none: in this process, and in another one."""
+    monkeypatch.setattr(STATES["s1"], "shards", lambda *_: [None])
+    error = refused(root, outlets=outlets, engine=engine, workers=1)
+    assert error.code == "E_INTERNAL"
+    path = Path(error.scope["traceback_path"])
+    assert path.parent == root / "control/failures"
+    assert "AttributeError: 'NoneType'" in json.loads(path.read_text())["traceback"]
+    assert str(path) in error.hint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,15 +27,19 @@ def record_failure(
     error: Segment1BError,
     state: str | None,
     tokens: dict[str, Any],
-) -> None:
-    """Write the record of one failure; a root that cannot be written keeps none."""
+) -> Path | None:
+    """Write the record of one failure; a root that cannot be written keeps none.
+
+    Returns:
+        The file, None when it could not be written.
+    """
     at = utc_now()
     record = {
         "event": f"{state.upper()}_ERROR" if state else "RUN_ERROR",
         "code": error.code,
         "at": at,
         "tokens": tokens,
-        "detail": error.message,
+        "detail": error.message.encode(errors="backslashreplace").decode(),
         **{name: value for name, value in error.scope.items() if _plain(value)},
     }
     folder = root / contracts["failure_records"].locate({})
@@ -45,6 +50,31 @@ def record_failure(
             replace_json(path, record, root / STAGING)
         else:
             put_bytes(root, path, canonical_json(record), root / STAGING)
+        return path
+    return None
+
+
+def keep_traceback(error: Segment1BError, record: Path | None = None) -> None:
+    """Let an E_INTERNAL name the file that holds its traceback, in place of the traceback itself.
+
+    Args:
+        error: any error; one without a traceback is left as it is.
+        record: the failure record that has the traceback already; a new temporary file otherwise.
+    """
+    text = error.scope.pop("traceback", None)
+    if text is None:
+        return
+    try:
+        if record is None:
+            handle, name = tempfile.mkstemp(prefix="segment1b-", suffix=".txt")
+            with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
+                file.write(text)
+            record = Path(name)
+    except OSError as refusal:
+        error.hint = f"report this; its traceback could not be kept: {refusal}"
+    else:
+        error.hint = f"report this with its traceback, which is in {record}"
+        error.scope["traceback_path"] = str(record)
 
 
 def _plain(value: Any) -> bool:

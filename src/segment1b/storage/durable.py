@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Iterator
@@ -11,40 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.errors import Segment1BError
+from segment1b.faults import coded
 from segment1b.identity import canonical_json
-
-_UNUSABLE = (
-    errno.EACCES,
-    errno.EROFS,
-    errno.EPERM,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EEXIST,
-    errno.ENAMETOOLONG,
-)
 
 
 @contextmanager
 def coded_os_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals at `path` into one clear error with a code."""
+    """Turn the operating system's refusals at `path` into errors with a code (`faults.coded`)."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Segment1BError(
-                "E_STORAGE_FULL",
-                f"{path}: {error.strerror}",
-                "free some space and run again; finished states are kept",
-                path=str(path),
-            ) from None
-        if error.errno in _UNUSABLE:
-            raise Segment1BError(
-                "E_DATA_ROOT_UNUSABLE",
-                f"{path}: {error.strerror}",
-                "give a folder that can be written as --data-root",
-                path=str(path),
-            ) from None
-        raise
+        # Without a number it is a library's: a time-out of a lock, a damaged file.
+        if error.errno is None:
+            raise
+        raise coded(error, path) from None
 
 
 def write_file(

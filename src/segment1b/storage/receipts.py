@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from segment1b.contracts import Column, Dataset
 from segment1b.errors import Segment1BError
+from segment1b.faults import coded
 from segment1b.identity import canonical_json
 
 _BLOCK = 1 << 20
@@ -147,7 +148,11 @@ def _shape(schema: pa.Schema) -> str:
 
 
 class coded_parquet_errors:  # noqa: N801 - reads as a statement
-    """Turn Arrow's complaints about a damaged file into E_INPUT_UNREADABLE."""
+    """Turn Arrow's complaints about a damaged file into E_INPUT_UNREADABLE.
+
+    A refusal of the operating system and a lack of memory have their own codes; that a file is
+    absent passes through.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -156,15 +161,19 @@ class coded_parquet_errors:  # noqa: N801 - reads as a statement
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, (pa.ArrowException, OSError)) and not isinstance(
+        if not isinstance(error, (pa.ArrowException, OSError)) or isinstance(
             error, FileNotFoundError
         ):
-            raise Segment1BError(
+            return
+        fault = coded(error, self.path)
+        if fault.code in ("E_INPUT_UNREADABLE", "E_INTERNAL"):
+            fault = Segment1BError(
                 "E_INPUT_UNREADABLE",
                 f"{self.path} is not a whole Parquet file: {error}",
                 "restore the file from its source",
                 path=str(self.path),
-            ) from None
+            )
+        raise fault from None
 
 
 def column_batches(paths: Sequence[Path], columns: list[str]) -> Iterator[pa.Table]:
