@@ -123,7 +123,7 @@ def coded(error: BaseException, path: object = None) -> Segment1BError:
     if path is None and isinstance(error, OSError):
         path = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
     code, hint = _code_and_hint(error, number)
-    text = _text(error) if number is None else os.strerror(number)
+    text = _text(error)
     if code == "E_INTERRUPTED":
         text = "the command was interrupted; nothing is half written"
     scope = {} if path is None else {"path": str(path)}
@@ -159,5 +159,7 @@ def _code_and_hint(error: BaseException, number: int | None) -> tuple[str, str]:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:_LONGEST]}" if lines else type(error).__name__
