@@ -25,6 +25,7 @@ from segment1b.pipeline import Progress
 from segment1b.reference.laying import SURFACES
 from segment1b.storage.durable import write_file
 from segment1b.storage.objects import url_of
+from segment1b.storage.sql import parquet_table
 
 #: What a scenario may say beside its name; the comparison decides the rest.
 FIELDS = ("policy_files", "settings", "outlets", "seed")
@@ -263,8 +264,7 @@ _TOP_FIVE = """
 
 
 def _table(result: RunResult, state: str) -> str:
-    names = [str(path) for path in _parts(result, state)]
-    return f"read_parquet({names!r}, hive_partitioning = false)"
+    return parquet_table(_parts(result, state))
 
 
 def _parts(result: RunResult, state: str) -> list[Path]:

@@ -15,6 +15,7 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.storage.durable import read_json
 from segment1b.storage.reader import committed
+from segment1b.storage.sql import parquet_table
 from segment1b.storage.working_copy import fetch
 
 STATES = tuple(f"s{number}" for number in range(10))
@@ -127,10 +128,9 @@ def open_tables(world: World, dataset_ids: Sequence[str]) -> duckdb.DuckDBPyConn
     for dataset_id in dataset_ids:
         paths = world.parts(dataset_id)
         if paths:
+            source = parquet_table(paths, "file_row_number = true")
             database.execute(
                 f"CREATE VIEW {dataset_id} AS SELECT *, "  # noqa: S608 - names of the contracts
-                f"file_index * 1048576::BIGINT + file_row_number AS row_number "
-                f"FROM read_parquet({[str(path) for path in paths]!r}, "
-                "hive_partitioning = false, file_row_number = true)"
+                f"file_index * 1048576::BIGINT + file_row_number AS row_number FROM {source}"
             )
     return database

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segment1b.contracts import Dataset
+from segment1b.storage.sql import parquet_table, text_literal
 from segment1b.validators.grid import Grid
 from segment1b.validators.published import Published
 
@@ -34,8 +34,6 @@ SITE_KEY = ("merchant_id", "legal_country_iso", "site_order")
 # Columns whose zeros have signs.
 _FLOATS = {"lon_deg", "lat_deg"}
 _MEMORY_BYTES = 2 << 30
-# What a database would take for a pattern in a file's name.
-_GLOB = re.compile(r"[*?\[]")
 # Shapes of report fields that may be empty, where no value shows them.
 _EMPTY = {
     "by_country": (
@@ -67,8 +65,8 @@ class Session:
         self.connection = duckdb.connect()
         for name, value in {
             "threads": str(threads),
-            "memory_limit": _quoted(f"{_memory_bytes()}B"),
-            "temp_directory": _quoted(self._folder.name),
+            "memory_limit": text_literal(f"{_memory_bytes()}B"),
+            "temp_directory": text_literal(self._folder.name),
             "TimeZone": "'UTC'",
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
@@ -106,12 +104,11 @@ class Session:
         folder = self.published.path(dataset_id)
         skip = len(str(folder)) + 2 if folder.is_dir() else 1
         columns += [f"substr(filename, {skip}) AS part_name", "file_row_number AS part_row"]
-        paths = [str(path) for path in self.published.files(dataset_id)]
-        files = ", ".join(_quoted(_GLOB.sub(r"[\g<0>]", path)) for path in paths)
+        files = self.published.files(dataset_id)
+        source = parquet_table(files, "filename = true", "file_row_number = true")
         self.connection.execute(
             f"CREATE OR REPLACE VIEW {_name(dataset_id)} AS SELECT {', '.join(columns)} "  # noqa: S608
-            f"FROM read_parquet([{files}], hive_partitioning = false, filename = true, "
-            "file_row_number = true)"
+            f"FROM {source}"
         )
 
     def scan(self, dataset: Dataset) -> None:
@@ -263,10 +260,6 @@ def _name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _literal(value: Any) -> str:
     if value is None:
         return "NULL"
@@ -276,4 +269,4 @@ def _literal(value: Any) -> str:
         return f"{value}::HUGEINT"
     if isinstance(value, float):
         return f"{value!r}::DOUBLE"
-    return _quoted(str(value))
+    return text_literal(str(value))

@@ -1,0 +1,46 @@
+"""Paths and texts as SQL: the only place where a file name becomes part of a DuckDB query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from segment1b.errors import Segment1BError
+
+_GLOB = re.compile(r"[*?\[]")
+
+
+def text_literal(text: str) -> str:
+    """Return a text as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def parquet_table(paths: Iterable[Path], *options: str) -> str:
+    """Return the table function that reads these Parquet files and no others, as SQL.
+
+    DuckDB expands wildcards in every file name, also in bound parameters, so they are escaped.
+
+    Args:
+        paths: absolute paths.
+        options: of `read_parquet`, each as `name = value`.
+
+    Raises:
+        Segment1BError: E_DATA_ROOT_UNUSABLE for a path with a wildcard and a backslash: in a
+            pattern DuckDB takes the backslash for a separator and would read another file.
+    """
+    names = ", ".join(text_literal(_without_wildcards(str(path))) for path in paths)
+    return f"read_parquet([{names}], {', '.join(('hive_partitioning = false', *options))})"
+
+
+def _without_wildcards(path: str) -> str:
+    if _GLOB.search(path) is None:
+        return path
+    if "\\" in path:
+        raise Segment1BError(
+            "E_DATA_ROOT_UNUSABLE",
+            f"{path}: a path with one of * ? [ must not contain a backslash",
+            "rename the directory",
+            path=path,
+        )
+    return _GLOB.sub(r"[\g<0>]", path)
