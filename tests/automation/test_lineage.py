@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import signal
 import threading
 import time
 import uuid
@@ -21,6 +24,7 @@ from segment1b.automation.plan import LineagePlan
 from segment1b.automation.transport import outbox
 from segment1b.contracts.locations import SCHEMAS, contracts_root
 from segment1b.contracts.schemas import Schemas
+from segment1b.errors import Segment1BError
 
 Json = dict[str, Any]
 EVENT, RECEIPT = (f"schemas.automation.yaml#/lineage/{n}" for n in ("run_event", "receipt_facet"))
@@ -29,9 +33,10 @@ EVENT, RECEIPT = (f"schemas.automation.yaml#/lineage/{n}" for n in ("run_event",
 class Endpoint(ThreadingHTTPServer):
     """A lineage backend on loopback that answers with the statuses it was told, then with 200."""
 
-    def __init__(self, *statuses: int, delay: float = 0) -> None:
+    def __init__(self, *statuses: int, delay: float = 0, location: str = "") -> None:
         super().__init__(("127.0.0.1", 0), Answer)
-        self.statuses, self.delay = list(statuses), delay
+        self.statuses, self.delay, self.location = list(statuses), delay, location
+        self.requests = 0
         self.calls: list[tuple[str, dict[str, str], bytes]] = []
 
     @property
@@ -46,13 +51,22 @@ class Endpoint(ThreadingHTTPServer):
 class Answer(BaseHTTPRequestHandler):
     server: Endpoint
 
+    def do_GET(self) -> None:
+        self.server.requests += 1
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def do_POST(self) -> None:
+        self.server.requests += 1
         body = self.rfile.read(int(self.headers["Content-Length"]))
         time.sleep(self.server.delay)
         status = self.server.statuses.pop(0) if self.server.statuses else 200
         if status == 200:
             self.server.calls.append((self.path, dict(self.headers), body))
         self.send_response(status)
+        if self.server.location:
+            self.send_header("Location", self.server.location)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -61,8 +75,8 @@ class Answer(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(*statuses: int, delay: float = 0) -> Iterator[Endpoint]:
-    server = Endpoint(*statuses, delay=delay)
+def serving(*statuses: int, **options: Any) -> Iterator[Endpoint]:
+    server = Endpoint(*statuses, **options)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
@@ -229,6 +243,50 @@ def test_what_is_tried_again_and_what_is_final(
         assert endpoint.statuses == left
 
 
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+def test_a_redirect_is_refused_and_no_other_host_gets_the_token(status: int) -> None:
+    with serving() as other, serving(status, location=f"{other.url}/taken") as endpoint:
+        box = outbox(LineagePlan(to=endpoint.url, api_key="opensesame"))
+        box.send({"a": 1})
+    assert (box.sent, box.unsent) == (0, 1)
+    assert box.warnings[0].endswith(
+        f"HTTP status {status}, a redirect: give the URL that accepts events"
+    )
+    assert (endpoint.requests, other.requests) == (1, 0)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_an_event_is_sent_when_the_endpoint_accepted_it(status: int) -> None:
+    with serving(status) as endpoint:
+        box = outbox(LineagePlan(to=endpoint.url))
+        box.send({"a": 1})
+    assert (box.sent, box.unsent, endpoint.requests) == (1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"to": "http://u:secret@h/"},
+        {"to": "https://secret@h:x/"},
+        {"to": "http://h:secret/"},
+        {"to": "http://h/?key=secret space"},
+        {"to": "http://h/?key=secret\n"},
+        {"to": "http:secret"},
+        {"to": "ftp://u:secret@h/"},
+        {"to": "http://[secret/"},
+        {"to": "http://h", "api_key": "secret\nX-Other: 1"},
+        {"to": "http://h", "api_key": "secret ü"},
+    ],
+)
+def test_a_malformed_destination_or_key_is_refused_and_not_repeated(
+    given: Json, write: Write
+) -> None:
+    with pytest.raises(Segment1BError) as caught:
+        night(write(plan("a", "one"), openlineage=given))
+    assert caught.value.code == "E_USAGE"
+    assert "secret" not in str(caught.value)
+
+
 def test_an_endpoint_that_does_not_answer_costs_one_time_out() -> None:
     with serving(delay=3.0) as endpoint:
         box = outbox(LineagePlan(to=endpoint.url, timeout_seconds=0.1, tries=1))
@@ -245,6 +303,50 @@ def test_a_file_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     box = outbox(LineagePlan(to=str(tmp_path / "taken/l.jsonl")))
     box.send({})
     assert (box.sent, box.unsent, len(box.warnings)) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device"])
+def test_only_a_regular_file_takes_events(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "l.jsonl"
+    if kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path = Path("/dev/null")
+    box = outbox(LineagePlan(to=str(path)))
+    box.send({})
+    assert (box.sent, box.unsent) == (0, 1)
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size, as on a disk that becomes full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+@pytest.mark.parametrize("room", [8, 12])
+def test_an_event_that_does_not_fit_on_the_disk_leaves_no_part(room: int, tmp_path: Path) -> None:
+    path = tmp_path / "l.jsonl"
+    outbox(LineagePlan(to=str(path))).send({"a": 1})
+    assert path.read_text() == '{"a":1}\n'
+    box = outbox(LineagePlan(to=str(path)))
+    with file_size_limit(room):
+        box.send({"b": 2})
+    assert (box.sent, box.unsent) == (0, 1)
+    assert path.read_text() == '{"a":1}\n'
+
+
+def test_a_line_that_a_killed_night_cut_short_does_not_spoil_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "l.jsonl"
+    path.write_text('{"a":1}\n{"b"')
+    outbox(LineagePlan(to=str(path))).send({"c": 3})
+    assert path.read_text() == '{"a":1}\n{"b"\n{"c":3}\n'
 
 
 def test_a_file_grows_from_night_to_night(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -87,9 +88,9 @@ class LineagePlan(BaseModel):
     """Where OpenLineage events go.
 
     Attributes:
-        to: a file that gets one JSON object a line, or an http(s) URL; one without a path gets
-            /api/v1/lineage.
-        api_key: sent as a bearer token; write it as `${NAME}`.
+        to: a regular file that gets one JSON object a line, or an http(s) URL; one without a path
+            gets /api/v1/lineage.
+        api_key: sent as a bearer token, printable ASCII; write it as `${NAME}`.
         timeout_seconds: of one attempt.
         tries: attempts for one event.
         namespace: of the jobs.
@@ -98,7 +99,7 @@ class LineagePlan(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     to: str = Field(min_length=1)
-    api_key: str | None = Field(default=None, repr=False)
+    api_key: str | None = Field(default=None, repr=False, pattern=r"^[!-~]+$")
     timeout_seconds: float = Field(default=5.0, gt=0, allow_inf_nan=False)
     tries: int = Field(default=3, ge=1)
     namespace: str = Field(default="segment1b", min_length=1)
@@ -111,10 +112,17 @@ class LineagePlan(BaseModel):
     @field_validator("to")
     @classmethod
     def _reachable(cls, to: str) -> str:
-        parts = urlsplit(to)
-        if parts.scheme not in ("http", "https"):
+        # No message repeats the URL: it may hold a secret.
+        if not re.match(r"https?:|[a-z][a-z0-9+.-]*://", to, re.IGNORECASE):
             return to
-        if not parts.hostname or (parts.port or 1) < 1:  # a bad port raises ValueError itself
+        if not re.fullmatch("https?://[!-~]+", to, re.IGNORECASE):
+            raise ValueError("only http:// and https:// URLs in printable ASCII take events")
+        try:
+            parts = urlsplit(to)
+            named = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            raise ValueError("host or port of the URL is malformed") from None
+        if not named:
             raise ValueError("the URL names no host")
         if "@" in parts.netloc:
             raise ValueError("no user or password in the URL; give api_key")
@@ -243,6 +251,8 @@ def _checked(model: type[Model], raw: dict[str, Any], place: str) -> Model:
         raise _usage(
             f"{place}, key {key}: {first['msg']}", "see docs/automation for what each key takes"
         ) from None
+    except Segment1BError as error:
+        raise _usage(f"{place}: {error.message}", error.hint) from None
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

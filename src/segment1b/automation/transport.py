@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+import stat
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -34,7 +38,7 @@ class Transport(Protocol):
 
 
 class FileTransport:
-    """Appends one line for each event."""
+    """Appends one line for each event: whole and on disk, or not at all."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -43,10 +47,39 @@ class FileTransport:
         """Append the event."""
         try:
             make_folder(self._path.absolute().parent)
-            with self._path.open("ab") as handle:
-                handle.write(body)
+            # Without O_NONBLOCK a FIFO that nobody reads would stop the night.
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+            handle = os.open(self._path, flags, 0o666)
+            try:
+                _append(handle, body)
+            finally:
+                os.close(handle)
         except (OSError, Segment1BError) as error:
             raise UndeliveredError(str(error)) from None
+
+
+def _append(handle: int, body: bytes) -> None:
+    """Append a line to an open file and flush it to the disk; raises OSError and leaves no part."""
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    fcntl.flock(handle, fcntl.LOCK_EX)  # released with the handle
+    size = os.fstat(handle).st_size
+    if size and os.pread(handle, 1, size - 1) != b"\n":
+        body = b"\n" + body  # A killed process left part of a line.
+    try:
+        if os.write(handle, body) != len(body):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(handle)
+    except OSError:
+        os.ftruncate(handle, size)
+        raise
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Makes a redirect an HTTPError: following one turns the POST into a GET, token and all."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Refuse the redirect."""
 
 
 class HttpTransport:
@@ -54,9 +87,13 @@ class HttpTransport:
 
     def __init__(self, url: str, plan: LineagePlan) -> None:
         self._url, self._plan = url, plan
+        self._opener = urllib.request.build_opener(_NoRedirects)
 
     def deliver(self, body: bytes) -> None:
-        """Post the event; a refusal (4xx) is final, all else is tried again after a pause."""
+        """Post the event until the endpoint accepts it (2xx).
+
+        A redirect (3xx) or refusal (4xx) is final, all else is tried again after a pause.
+        """
         pause = _FIRST_PAUSE_SECONDS
         for left in reversed(range(self._plan.tries)):
             try:
@@ -65,8 +102,11 @@ class HttpTransport:
             except HTTPError as error:
                 error.close()
                 problem = f"HTTP status {error.code}"
+                if 300 <= error.code < 400:
+                    problem += ", a redirect: give the URL that accepts events"
                 final = error.code < 500 and error.code not in _AGAIN
-            except (OSError, HTTPException) as error:  # URLError and time-outs are OSErrors
+            # URLError and time-outs are OSErrors; a host name that cannot be encoded a ValueError.
+            except (OSError, HTTPException, ValueError) as error:
                 problem, final = str(error) or type(error).__name__, False
             if final or not left:
                 raise UndeliveredError(problem)
@@ -79,7 +119,7 @@ class HttpTransport:
             headers["Authorization"] = f"Bearer {self._plan.api_key}"
         request = urllib.request.Request(self._url, body, headers, method="POST")  # noqa: S310
         timeout = self._plan.timeout_seconds
-        with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310 - is_url
+        with self._opener.open(request, timeout=timeout):
             pass
 
 
