@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from segment1b.contracts.locations import POLICIES, contracts_root, nearest, parse_yaml, read_yaml
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json, sha256_hex
+from segment1b.storage.objects import url_of
 
 _INVALID = "E_POLICY_INVALID"
 _CONTRACT_FILES = ("prep.yaml", "alloc_plan.yaml", "jitter.yaml", "realism.yaml")
@@ -214,6 +215,14 @@ class RunSettings(_Section):
     merchant_summaries: bool = False
     verify: bool = False
     wait_seconds: float = Field(default=0.0, ge=0)
+
+    @field_validator("data_root")
+    @classmethod
+    def _without_credentials(cls, data_root: Path) -> Path:
+        # Before summaries, logs and records repeat it. Not a ValueError: pydantic's message
+        # would repeat it too.
+        url_of(data_root)
+        return data_root
 
     @field_validator("engine")
     @classmethod

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from segment1b.cli import main
 from segment1b.errors import Segment1BError
 from segment1b.storage import objects
 from segment1b.storage.objects import Objects, url_of
@@ -77,6 +78,9 @@ def test_a_url_is_told_from_a_folder() -> None:
         "gs://b/p": "gs://b/p",
         "az://c/p": "az://c/p",
         Path("file:///a/b"): "file:///a/b",
+        "file:///a@b:c": "file:///a@b:c",
+        "S3://bucket/a": "s3://bucket/a",
+        "abfss://c@account.dfs.core.windows.net/p": "abfss://c@account.dfs.core.windows.net/p",
         "world": None,
         Path("/data/s3"): None,
         "C:/world": None,
@@ -90,6 +94,78 @@ def test_a_url_that_no_store_answers_to_is_a_usage_error(given: str) -> None:
     with pytest.raises(Segment1BError) as caught:
         url_of(given)
     assert caught.value.code == "E_USAGE"
+
+
+SECRETS = [
+    "s3://KEY:SECRET@bucket/a",
+    "S3://KEY:SECRET@bucket/a",
+    "s3://SECRET@bucket",
+    "s3://KEY:SECRET/bucket",
+    "s3://bucket/a?X-Amz-Signature=SECRET",
+    "gs://bucket/a#SECRET",
+    "https://KEY:SECRET@bucket.s3.amazonaws.com/a",
+    "abfss://KEY:SECRET@account.dfs.core.windows.net/a",
+    "az://container/a?sig=SECRET",
+    "file:///a?SECRET",
+]
+COMMANDS = [
+    "run --data-root {}",
+    "run --data-root {} --json",
+    "status --data-root {} --json",
+    "validate --data-root {}",
+    "verify-bundle {}",
+    "page --data-root {}",
+    "page --compare {} other",
+    "export --data-root {} --out out",
+    "rng-export --stream in_cell_jitter --data-root {} --out out",
+    "diff other {}",
+    "explain --data-root {} --merchant 1 --country NL",
+    "replay --data-root {} --merchant 1 --country NL --site 1",
+    "evidence --data-root {} --out out",
+    "clean --data-root {}",
+    "outlets import list.csv --data-root {}",
+    "reference build --resolution-arcsec 1080 --data-root {}",
+    "nightly --config night.yaml",
+    "nightly --config night.yaml --dry-run --json",
+]
+
+
+@pytest.mark.parametrize("given", SECRETS)
+def test_a_url_with_credentials_is_refused_and_not_repeated(given: str) -> None:
+    for location in (given, Path(given)):
+        with pytest.raises(Segment1BError, match="AWS_SECRET_ACCESS_KEY") as caught:
+            url_of(location)
+        assert caught.value.code == "E_USAGE"
+        assert "SECRET" not in str(caught.value).replace("AWS_SECRET_ACCESS_KEY", "")
+        assert not caught.value.scope
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("url", [SECRETS[0], SECRETS[4]])
+def test_no_command_prints_or_keeps_the_credentials_of_a_url(
+    command: str,
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / "cache"))
+    Path("list.csv").write_text("merchant_id,country_iso,n_outlets\n1,NL,1\n")
+    Path("night.yaml").write_text(f"summary: s.json\nruns: [{{name: a, data_root: '{url}'}}]\n")
+    monkeypatch.setattr(sys, "argv", ["segment1b", *command.format(url).split()])
+    with pytest.raises(SystemExit) as left:
+        main()
+    said = "".join(capfd.readouterr()).replace("AWS_SECRET_ACCESS_KEY", "")
+    assert left.value.code == 2
+    assert "E_USAGE" in said
+    assert "SECRET" not in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["list.csv", "night.yaml"]
+
+
+def test_what_a_store_says_is_repeated_without_secrets() -> None:
+    error = OSError("Error performing PUT https://KEY:SECRET@host/a?sig=SECRET in 3 ms")
+    assert objects._said(error) == "Error performing PUT https://host/a in 3 ms"
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 _SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file")
 # A command line's Path folds "//" into "/".
-_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL | re.IGNORECASE)
+# An Azure URL may name its container so: abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX.
+_CONTAINER = re.compile(r"[a-z0-9-]+@[a-z0-9]+\.dfs\.[a-z0-9.-]+")
 #: What the stores' own variables begin with: endpoint, region, credentials.
 _TOLD_BY = ("AWS_", "GOOGLE_", "AZURE_")
 _CHUNK = 8 << 20
@@ -45,12 +47,24 @@ def url_of(location: str | Path) -> str | None:
     """Return the URL that a data root names, or None for a folder.
 
     Raises:
-        Segment1BError: E_USAGE for a URL that no object store answers to.
+        Segment1BError: E_USAGE for a URL that no object store answers to, or that may hold
+            credentials; the message does not repeat such a URL.
     """
     match = _URL.match(str(location))
     if match is None:
         return None
-    scheme, rest = match.group(1), match.group(2).strip("/")
+    scheme, rest = match.group(1).lower(), match.group(2).strip("/")
+    bucket = "" if scheme == "file" else rest.partition("/")[0]
+    container = scheme in ("abfs", "abfss") and _CONTAINER.fullmatch(bucket)
+    if set("?#") & set(rest) or (set("@:") & set(bucket) and not container):
+        raise Segment1BError(
+            "E_USAGE",
+            f"the {scheme}:// URL of a data root is not SCHEME://BUCKET/PREFIX: it has a user, "
+            "password, port, query or fragment",
+            "give credentials in the environment, for S3 as AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY; replace any that were in the URL, as shells and process lists "
+            "show them",
+        )
     if scheme not in _SCHEMES or not rest:
         raise Segment1BError(
             "E_USAGE",
@@ -267,8 +281,10 @@ def _meaning(error: Exception) -> tuple[str, str, str]:
 
 
 def _said(error: Exception) -> str:
-    """Return the store's own words on one short line."""
+    """Return the store's own words on one short line, without what URLs may hold of secrets."""
     text = " ".join(str(error).partition("Debug source:")[0].split())
+    text = re.sub(r"(://)[^/\s]*@", r"\1", text)
+    text = re.sub(r"(://[^\s?#]*)[?#][^\s)]*", r"\1", text)
     code = re.search(r"<Code>(\w+)</Code>(?:.*?<Message>(.*?)</Message>)?", text)
     status = re.search(r"\b[45]\d\d [A-Z][A-Za-z ]+", text)
     if code:
