@@ -16,7 +16,7 @@ from shapely import MultiPolygon, Polygon
 
 from segment1b.validators.grid import Grid
 from segment1b.validators.proofs import little_endian
-from segment1b.validators.s1.areas import row_areas
+from segment1b.validators.s1.axes import grid_rows
 from segment1b.validators.s1.cells import cells_of, runs_through, windows_of
 from segment1b.validators.s1.membership import expected_rule
 from segment1b.validators.s1.polygons import Country, read_countries
@@ -125,7 +125,7 @@ def test_a_country_is_widened_below_the_policys_share(policy, center, overlap, r
 
 def test_areas_are_those_worked_by_hand() -> None:
     step = 1 / 120
-    areas = row_areas(Grid(21600, 43200, -180.0, 90.0, step, step))
+    areas = grid_rows(Grid(21600, 43200, -180.0, 90.0, step, step))["area_m2"]
     assert areas[10799] == pytest.approx(854796.669240, abs=1e-5)
     assert areas[3599] == pytest.approx(431668.611289, abs=1e-5)
     assert areas.sum() * 43200 == pytest.approx(510065621724088, rel=1e-14)

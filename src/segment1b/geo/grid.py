@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,11 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioIOError
 
 from segment1b.errors import Segment1BError
+from segment1b.geo.areas import cell_area_m2
 from segment1b.geo.warp import warp_line
 
 Floats = npt.NDArray[np.float64]
 
-#: First eccentricity squared and semi-minor axis (metres) of WGS84.
-E2 = 0.00669437999014132
-SEMI_MINOR = 6356752.314245179
 _MAX_CELLS = 2**53
 # Degrees a grid may be too wide: more than rounding of a step, less than any cell.
 _WIDTH_SLACK = 1e-6
@@ -106,7 +103,7 @@ class Grid:
     def area_m2(self, rows: npt.ArrayLike) -> Floats:
         """Return areas of cells on WGS84 between parallels, float64 [n], 12 significant digits.
 
-        Source: prepare.md, section 3; a closed form that does not cancel near the poles.
+        Source: prepare.md, section 3.
         """
         distinct, back = np.unique(np.asarray(rows), return_inverse=True)
         north, south = self.north(distinct), self.south(distinct)
@@ -114,7 +111,8 @@ class Grid:
         # latitudes near zero would cost the last of the twelve digits.
         whole = (north < 90.0) & (south > -90.0)
         height = np.where(whole, self.b, north - south)
-        areas = [_area(self.a, *row) for row in zip(south, north, height, strict=True)]
+        edges = np.column_stack([south, north, height]).tolist()
+        areas = [cell_area_m2(self.a, *row) for row in edges]
         return np.array(areas, np.float64)[back]
 
 
@@ -123,16 +121,6 @@ def _from_west(lon: Floats) -> Floats:
     lon = lon - 360.0 * np.rint(lon / 360.0)
     lon = np.where(lon >= 180.0, lon - 360.0, lon)
     return np.where(lon < -180.0, lon + 360.0, lon)
-
-
-def _area(width_deg: float, south_deg: float, north_deg: float, height_deg: float) -> float:
-    p1, p2 = math.radians(south_deg), math.radians(north_deg)
-    s1, s2 = math.sin(p1), math.sin(p2)
-    ds = 2.0 * math.cos((p1 + p2) / 2.0) * math.sin(math.radians(height_deg) / 2.0)
-    e = math.sqrt(E2)
-    df = ds * (1.0 + E2 * s1 * s2) / ((1.0 - E2 * s1 * s1) * (1.0 - E2 * s2 * s2))
-    df += math.atanh(e * ds / (1.0 - E2 * s1 * s2)) / e
-    return float(f"{SEMI_MINOR * SEMI_MINOR / 2.0 * math.radians(width_deg) * df:.11e}")
 
 
 def read_grid(path: Path) -> Grid:

@@ -1,18 +1,16 @@
 -- code: E004_BOUNDS
 -- scope: R
--- proves: centres are x0 + a*(col + 1/2), y0 - b*(row + 1/2), on the globe, to 1e-9 degree
--- needs: tile_index, population_raster_2025
--- Longitudes are compared on the circle, as a centre past +-180 is wrapped.
-SELECT *
-FROM (
-    SELECT
-        i.country_iso, i.tile_id, i.centroid_lon AS found_lon, i.centroid_lat AS found_lat,
-        run.x0 + run.a * (i.raster_col + 0.5) AS expected_lon,
-        run.y0 - run.b * (i.raster_row + 0.5) AS expected_lat
-    FROM tile_index AS i, run
-)
-WHERE NOT abs((found_lon - expected_lon + 900) % 360 - 180) <= 1e-9
-   OR NOT abs(found_lat - expected_lat) <= 1e-9
-   OR NOT abs(found_lon) <= 180
-   OR NOT abs(found_lat) <= 90
-ORDER BY country_iso, tile_id
+-- proves: centres are x0 + a*(col + 1/2), wrapped, and y0 - b*(row + 1/2), bit for bit
+-- needs: tile_index, grid_rows, grid_columns
+SELECT
+    i.country_iso, i.tile_id, i.centroid_lon AS found_lon, i.centroid_lat AS found_lat,
+    c.middle_lon AS expected_lon, r.middle_lat AS expected_lat
+FROM tile_index AS i
+LEFT JOIN grid_rows AS r USING (raster_row)
+LEFT JOIN grid_columns AS c USING (raster_col)
+WHERE i.centroid_lon IS DISTINCT FROM c.middle_lon
+   OR i.centroid_lat IS DISTINCT FROM r.middle_lat
+   -- Zeros are equal whatever their signs.
+   OR signbit(i.centroid_lon) <> signbit(c.middle_lon)
+   OR signbit(i.centroid_lat) <> signbit(r.middle_lat)
+ORDER BY i.country_iso, i.tile_id

@@ -1,32 +1,34 @@
 -- code: E004_BOUNDS
 -- scope: T
 -- proves: bounds are the cell's edges, latitudes clamped to +-90, longitudes wrapped, and
---   min_lon_deg > max_lon_deg marks the cells across the date line and no other
--- needs: tile_bounds, population_raster_2025
--- Row and column come from tile_id alone. Longitudes are compared on the circle, to 1e-9 degree.
+--   min_lon_deg > max_lon_deg marks the cells across the date line and no other, bit for bit
+-- needs: tile_bounds, grid_rows, grid_columns, population_raster_2025
+-- Row and column come from tile_id alone.
 SELECT *
 FROM (
     SELECT
         b.country_iso, b.tile_id,
-        b.min_lon_deg, run.x0 + run.a * (b.tile_id % run.ncols) AS west,
-        b.max_lon_deg, run.x0 + run.a * (b.tile_id % run.ncols + 1) AS east,
-        b.centroid_lon_deg, run.x0 + run.a * (b.tile_id % run.ncols + 0.5) AS middle_lon,
-        b.min_lat_deg, greatest(-90, run.y0 - run.b * (b.tile_id // run.ncols + 1)) AS south,
-        b.max_lat_deg, least(90, run.y0 - run.b * (b.tile_id // run.ncols)) AS north,
-        b.centroid_lat_deg, run.y0 - run.b * (b.tile_id // run.ncols + 0.5) AS middle_lat,
-        -- The edges lie in different turns of 360 degrees counted from -180.
-        floor((west + 180 + 1e-9) / 360) < floor((east + 180 - 1e-9) / 360) AS crosses
-    FROM tile_bounds AS b, run
+        b.min_lon_deg, c.west, b.max_lon_deg, c.east, b.centroid_lon_deg, c.middle_lon,
+        b.min_lat_deg, r.south, b.max_lat_deg, r.north, b.centroid_lat_deg, r.middle_lat
+    FROM (
+        SELECT *, tile_id // ncols::UBIGINT AS raster_row, tile_id % ncols::UBIGINT AS raster_col
+        FROM tile_bounds, run
+    ) AS b
+    LEFT JOIN grid_rows AS r USING (raster_row)
+    LEFT JOIN grid_columns AS c USING (raster_col)
 )
-WHERE NOT abs((min_lon_deg - west + 900) % 360 - 180) <= 1e-9
-   OR NOT abs((max_lon_deg - east + 900) % 360 - 180) <= 1e-9
-   OR NOT abs((centroid_lon_deg - middle_lon + 900) % 360 - 180) <= 1e-9
-   OR NOT abs(min_lat_deg - south) <= 1e-9
-   OR NOT abs(max_lat_deg - north) <= 1e-9
-   OR NOT abs(centroid_lat_deg - middle_lat) <= 1e-9
-   OR (min_lon_deg > max_lon_deg) <> crosses
-   OR NOT greatest(abs(min_lon_deg), abs(max_lon_deg), abs(centroid_lon_deg)) <= 180
-   OR NOT -90 <= min_lat_deg
+WHERE min_lon_deg IS DISTINCT FROM west
+   OR max_lon_deg IS DISTINCT FROM east
+   OR centroid_lon_deg IS DISTINCT FROM middle_lon
+   OR min_lat_deg IS DISTINCT FROM south
+   OR max_lat_deg IS DISTINCT FROM north
+   OR centroid_lat_deg IS DISTINCT FROM middle_lat
    OR NOT min_lat_deg < max_lat_deg
-   OR NOT max_lat_deg <= 90
+   -- Zeros are equal whatever their signs.
+   OR signbit(min_lon_deg) <> signbit(west)
+   OR signbit(max_lon_deg) <> signbit(east)
+   OR signbit(centroid_lon_deg) <> signbit(middle_lon)
+   OR signbit(min_lat_deg) <> signbit(south)
+   OR signbit(max_lat_deg) <> signbit(north)
+   OR signbit(centroid_lat_deg) <> signbit(middle_lat)
 ORDER BY country_iso, tile_id

@@ -6,7 +6,7 @@ import numpy as np
 
 from segment1b.validators.case import ISO, POLICY, RASTER, Case, Check, Preparation, StateChecks
 from segment1b.validators.results import CheckResult, Rule
-from segment1b.validators.s1.areas import row_areas
+from segment1b.validators.s1.axes import grid_columns, grid_rows
 from segment1b.validators.s1.membership import check_membership, countries
 from segment1b.validators.s1.polygons import crs_fault
 
@@ -14,11 +14,14 @@ _MISSING = "E_REFERENCE_SURFACE_MISSING"
 _HYGIENE = "E108_WRITER_HYGIENE"
 
 
-def _make_row_areas(case: Case) -> None:
+def _make_axes(case: Case) -> None:
     assert case.grid is not None
-    areas = row_areas(case.grid)
-    rows = np.arange(len(areas), dtype=np.uint32)
-    case.session.table("row_areas", {"raster_row": rows, "area_m2": areas})
+    for name, number, axis in (
+        ("grid_rows", "raster_row", grid_rows(case.grid)),
+        ("grid_columns", "raster_col", grid_columns(case.grid)),
+    ):
+        size = len(next(iter(axis.values())))
+        case.session.table(name, {number: np.arange(size, dtype=np.uint32), **axis})
 
 
 def _crs(case: Case, rule: Rule) -> CheckResult:
@@ -54,7 +57,7 @@ PLAN = StateChecks(
     reads=(ISO, "world_countries", RASTER, POLICY),
     disallowed_code="E_FORBIDDEN_SURFACE_READ",
     stale={"": "E_PARAMETER_HASH_REUSED"},
-    preparations=(Preparation("row_areas", (RASTER,), ("row_areas",), _make_row_areas),),
+    preparations=(Preparation("grid_axes", (RASTER,), ("grid_rows", "grid_columns"), _make_axes),),
     checks=(
         Check(
             Rule("s1", "crs", "E007_CRS_MISMATCH", "R", "polygons are in longitude and latitude"),
