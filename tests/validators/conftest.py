@@ -153,3 +153,21 @@ def place(placed: dict[str, World], tmp_path: Path) -> Callable[[str], World]:
         return World(tmp_path / name, placed[name].tokens)
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def hurried_root(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Give a world whose sites have one attempt each, so that many end in the last lane."""
+    attempts = ("jitter.max_attempts_tile=1", "jitter.max_attempts_clip=0")
+    return publish(tmp_path_factory.mktemp("hurried"), *attempts, to_state="s6")
+
+
+@pytest.fixture
+def hurried(hurried_root: World, tmp_path: Path) -> Callable[[], World]:
+    """Give a copy of that world, to be spoiled."""
+
+    def copy() -> World:
+        shutil.copytree(hurried_root.root, tmp_path / "hurried")
+        return World(tmp_path / "hurried", hurried_root.tokens)
+
+    return copy

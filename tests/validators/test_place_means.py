@@ -72,9 +72,17 @@ def test_a_tile_across_the_date_line_meets_its_country_on_the_centroids_side(
     met = fiji.meet(179.5, -16.5, -179.5, -15.5, centroid)
     assert (met.west, met.east) == pytest.approx((179.6 + turn, 180.25 + turn))
     assert (met.south, met.north) == (-16.5, -15.5)
-    for lon, lat in met.surfaces:
-        assert met.west < lon < met.east
-        assert met.south < lat < met.north
+    lon, lat = met.surface
+    assert met.west < lon < met.east
+    assert met.south < lat < met.north
+
+
+def test_the_surface_point_is_that_of_the_largest_piece() -> None:
+    # The widest section of the whole is that of the flat piece, which is the smaller one.
+    flat, high = shapely.box(0.0, 0.4, 0.6, 0.5), shapely.box(0.7, 0.0, 0.9, 0.9)
+    met = area(flat, high).meet(0, 0, 1, 1, 0.5)
+    assert shapely.box(0.7, 0.0, 0.9, 0.9).contains(shapely.Point(met.surface))
+    assert flat.contains(shapely.point_on_surface(MultiPolygon([flat, high])))
 
 
 def test_a_tile_that_only_touches_its_country_meets_it_nowhere() -> None:

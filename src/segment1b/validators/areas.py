@@ -28,14 +28,14 @@ class Meeting:
 
     Attributes:
         west, east, south, north: envelope of the polygonal part.
-        surfaces: points on the surface of the whole part and of its largest piece.
+        surface: the point on the surface of its largest piece.
     """
 
     west: float
     east: float
     south: float
     north: float
-    surfaces: tuple[tuple[float, float], ...]
+    surface: tuple[float, float]
 
 
 class Area:
@@ -83,13 +83,13 @@ class Area:
             raise ValueError(f"tile {west}..{east}, {south}..{north} and country do not meet")
         bounds = shapely.total_bounds(pieces)
         largest = max(pieces, key=lambda one: float(one.area))
-        points = [shapely.point_on_surface(one) for one in (MultiPolygon(pieces), largest)]
+        point = shapely.point_on_surface(largest)
         return Meeting(
             float(bounds[0]),
             float(bounds[2]),
             float(bounds[1]),
             float(bounds[3]),
-            tuple((point.x, point.y) for point in points),
+            (point.x, point.y),
         )
 
 

@@ -146,14 +146,14 @@ def _accepted(rows: Arrays, area: Area, tries: _Attempts) -> npt.NDArray[np.bool
 
 
 def _off_surface(rows: Arrays, meetings: dict[int, Meeting]) -> Iterator[Row]:
-    """Yield the sites of the last lane that do not stand on the surface point of their tile."""
+    """Yield the sites of the last lane that are not at the surface point of their tile."""
     for site in np.flatnonzero(rows["lane"] == _SURFACE).tolist():
         lon, lat = rows["centroid_lon_deg"][site], rows["centroid_lat_deg"][site]
-        points = meetings[int(rows["tile_id"][site])].surfaces
-        expected = [[float(x - lon), float(y - lat)] for x, y in points]
+        x, y = meetings[int(rows["tile_id"][site])].surface
+        expected = [float(x - lon), float(y - lat)]
         found = _deltas(rows, site)
-        if found["found"] not in expected:
-            yield {**site_key(rows, site), **found, "expected": expected[0]}
+        if found["found"] != expected:
+            yield {**site_key(rows, site), **found, "expected": expected}
 
 
 def _deltas(rows: Arrays, site: int) -> Row:
