@@ -16,10 +16,10 @@ _NUISANCE = 1e-9
 
 
 class _Ring(NamedTuple):
-    """Coordinates [n, 2] without jumps, and whether they wind around the globe."""
+    """Coordinates [n, 2] without jumps; the pole over which a ring around the globe is closed."""
 
     xy: Coordinates
-    winds: bool
+    pole: float | None
 
 
 def cut(geometry: Polygon | MultiPolygon) -> MultiPolygon:
@@ -27,8 +27,10 @@ def cut(geometry: Polygon | MultiPolygon) -> MultiPolygon:
 
     A ring edge with |dlon| > 180 crosses the date line: its ring is unwrapped by +-360, cut at
     +-180, and the pieces are shifted back. Rings that are drawn past +-180 are unwrapped already.
-    Edges with both ends on a pole are seams and stay. A ring that winds 360 degrees is closed over
-    the pole of its hemisphere. What needs no cut comes back untouched.
+    Edges with both ends on a pole are seams and stay. A ring that winds 360 degrees makes its turn
+    where it meets a pole (on the longest seam, if it has one); one that meets none is closed over
+    the pole of its hemisphere. A shell and a hole that both do so bound the land between them.
+    What needs no cut comes back untouched.
 
     Raises:
         ValueError: a polygon that has to be cut is invalid; the reason and place are named.
@@ -49,7 +51,7 @@ def unwrapped(geometry: Polygon | MultiPolygon) -> MultiPolygon:
     parts: list[Polygon] = []
     for polygon in shapely.get_parts(geometry):
         shell, holes = _rings(polygon)
-        if any(ring.winds for ring in (shell, *holes)):
+        if any(ring.pole for ring in (shell, *holes)):
             parts.append(polygon)
         else:
             parts.append(Polygon(shell.xy, [_beside(hole.xy, shell.xy) for hole in holes]))
@@ -75,35 +77,53 @@ def _jumps(xy: Coordinates) -> Bools:
     return jumps
 
 
-def _unwrapped(xy: Coordinates) -> _Ring:
+def _unwrapped(xy: Coordinates, over: float | None = None) -> _Ring:
+    """Return a ring without jumps, closed over a pole (its hemisphere's by default) if it winds."""
+    seams, at_pole = _seams(xy), np.abs(xy[:-1, 1]) == 90.0
     turns = np.where(_jumps(xy), -360.0 * np.rint(np.diff(xy[:, 0]) / 360.0), 0.0)
     left_over = turns.sum()
-    if left_over and _seams(xy).any():
-        # The ring already runs along its pole, where longitude means nothing: the turn is there.
+    if left_over and at_pole.any():
+        if not seams.any():
+            # The ring meets its pole in one point: a seam from one meridian to the other.
+            first = int(np.argmax(at_pole))
+            return _unwrapped(np.insert(xy, first, xy[first], axis=0))
+        # On a pole longitude means nothing: the turn is there.
         steps = np.abs(np.diff(xy[:, 0]))
-        turns[np.argmax(np.where(_seams(xy), steps, -1.0))] -= left_over
+        turns[np.argmax(np.where(seams, steps, -1.0))] -= left_over
         left_over = 0.0
     out = xy.copy()
     out[1:, 0] += np.cumsum(turns)
-    if left_over:
-        pole = 90.0 if xy[:, 1].mean() > 0 else -90.0
-        out = np.vstack([out, [out[-1, 0], pole], [out[0, 0], pole], out[0]])
-    return _Ring(out, bool(left_over))
+    if not left_over:
+        return _Ring(out, None)
+    pole = over or (90.0 if xy[:-1, 1].mean() > 0 else -90.0)
+    return _Ring(np.vstack([out, [out[-1, 0], pole], [out[0, 0], pole], out[0]]), pole)
 
 
 def _rings(polygon: Polygon) -> tuple[_Ring, list[_Ring]]:
     shell = _unwrapped(shapely.get_coordinates(polygon.exterior))
-    return shell, [_unwrapped(shapely.get_coordinates(ring)) for ring in polygon.interiors]
+    holes = [_unwrapped(shapely.get_coordinates(h), shell.pole) for h in polygon.interiors]
+    return shell, holes
 
 
 def _cut(polygon: Polygon) -> list[Polygon]:
     shell, holes = _rings(polygon)
-    if not any(ring.winds for ring in (shell, *holes)):
+    around = [hole for hole in holes if hole.pole]
+    if not (shell.pole or around):
         return _strips(Polygon(shell.xy, [_beside(hole.xy, shell.xy) for hole in holes]))
     # A cap has no frame of longitudes that holes fit into: they are cut out of its pieces.
-    kept = shapely.union_all(_strips(Polygon(shell.xy)))
-    lost = shapely.union_all([piece for hole in holes for piece in _strips(Polygon(hole.xy))])
+    kept = _cap(shell)
+    if shell.pole and around:
+        if len(around) > 1:
+            raise ValueError("more than one hole winds around the globe, as the shell does")
+        # Which of the two rings is called the hole means nothing on a globe.
+        kept = shapely.symmetric_difference(kept, _cap(around[0]))
+        holes = [hole for hole in holes if not hole.pole]
+    lost = shapely.union_all([_cap(hole) for hole in holes])
     return _polygons(shapely.difference(kept, lost))
+
+
+def _cap(ring: _Ring) -> shapely.Geometry:
+    return shapely.union_all(_strips(Polygon(ring.xy)))
 
 
 def _beside(hole: Coordinates, shell: Coordinates) -> Coordinates:

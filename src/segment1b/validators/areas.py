@@ -14,7 +14,7 @@ from shapely import MultiPolygon, Polygon
 
 from segment1b.validators.case import Case
 from segment1b.validators.s1.membership import countries
-from segment1b.validators.s1.polygons import Country
+from segment1b.validators.s1.polygons import Country, moved
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -78,7 +78,7 @@ class Area:
         pieces: list[Polygon] = []
         for left, right, turn in spans:
             met = shapely.intersection(self.shape, shapely.box(left, south, right, north))
-            pieces += [_moved(one, turn) for one in _polygons(met) if one.area > 0]
+            pieces += [moved(one, turn) for one in _polygons(met) if one.area > 0]
         if not pieces:
             raise ValueError(f"tile {west}..{east}, {south}..{north} and country do not meet")
         bounds = shapely.total_bounds(pieces)
@@ -101,14 +101,8 @@ def _between(part: Polygon) -> list[Polygon]:
     for turn in range(-2, 3):
         strip = shapely.box(360.0 * turn - 180, -90, 360.0 * turn + 180, 90)
         cut = shapely.intersection(part, strip)
-        pieces += [_moved(one, -360.0 * turn) for one in _polygons(cut)]
+        pieces += [moved(one, -360.0 * turn) for one in _polygons(cut)]
     return pieces
-
-
-def _moved(shape: Polygon, turn: float) -> Polygon:
-    if not turn:
-        return shape
-    return shapely.transform(shape, lambda points: points + np.array([turn, 0.0]))
 
 
 def _polygons(shape: Any) -> list[Polygon]:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import shapely
 from shapely import MultiPolygon, Polygon
 
 Floats = npt.NDArray[np.float64]
+_HALF_TURN, _POLE = 180.0, 90.0
 _LON_LAT = {("OGC", "CRS84"), ("EPSG", 4326), ("EPSG", "4326")}
 
 
@@ -95,10 +96,12 @@ def _country(code: str, blobs: list[bytes | None]) -> Country:
     parts = [p for p in shapely.get_parts(read) if p is not None and not p.is_empty]
     if not parts or any(p.geom_type != "Polygon" for p in parts):
         return Country(code, empty, "empty, or not made of polygons")
-    unwrapped = [_unwrap(part) for part in parts]
-    for part in unwrapped:
-        if not part.is_valid:
-            return Country(code, empty, shapely.is_valid_reason(part))
+    try:
+        unwrapped = [piece for part in parts for piece in _unwrap(part)]
+    except ValueError as error:
+        return Country(code, empty, str(error))
+    if not unwrapped:
+        return Country(code, empty, "has no area")
     whole = MultiPolygon(unwrapped)
     if not whole.is_valid:
         # Parts that overlap or share a border become one before anything is asked of it.
@@ -107,30 +110,97 @@ def _country(code: str, blobs: list[bytes | None]) -> Country:
     return Country(code, whole)
 
 
-def _unwrap(part: Polygon) -> Polygon:
+class _Ring(NamedTuple):
+    """A ring's points without jumps of longitude, and whether it ends a turn from its start."""
+
+    points: Floats
+    winds: bool
+
+
+def _unwrap(part: Polygon) -> list[Polygon]:
+    """Return the pieces of a polygon without jumps; raise ValueError where it is invalid."""
     rings = [shapely.get_coordinates(ring) for ring in (part.exterior, *part.interiors)]
-    if all(np.abs(np.diff(ring[:, 0])).max() <= 180 for ring in rings):
-        return part
-    shell = _continuous(rings[0])
-    west, east = shell[:, 0].min(), shell[:, 0].max()
-    holes = []
-    for ring in rings[1:]:
-        hole = _continuous(ring)
-        # A hole lies in its shell's turn.
-        middle = (hole[:, 0].min() + hole[:, 0].max()) / 2
-        hole[:, 0] -= 360 * np.round((middle - (west + east) / 2) / 360)
-        holes.append(hole)
-    return Polygon(shell, holes)
+    if all(np.abs(np.diff(ring[:, 0])).max() <= _HALF_TURN for ring in rings):
+        return [_valid(part)]
+    shell, *holes = (_continuous(ring) for ring in rings)
+    if not (shell.winds or any(hole.winds for hole in holes)):
+        return [_valid(Polygon(shell.points, [_in_turn(shell, hole) for hole in holes]))]
+    pole = _pole(shell) if shell.winds else None
+    whole: Any = _cap(shell, pole)
+    around = [_cap(hole, pole) for hole in holes if hole.winds]
+    if shell.winds and around:
+        if len(around) > 1:
+            raise ValueError("its shell and more than one hole wind round the globe")
+        # A belt lies between two rings, whichever of them is called the hole.
+        inner, outer = sorted((whole, *around), key=lambda cap: float(cap.area))
+        whole, around = _less(outer, inner), []
+    for hole in (*around, *(_cap(hole, None) for hole in holes if not hole.winds)):
+        whole = _less(whole, hole)
+    return [piece for piece in shapely.get_parts(whole) if piece.geom_type == "Polygon"]
 
 
-def _continuous(ring: Floats) -> Floats:
-    """Return a ring without jumps; one that winds round the globe is closed over its pole."""
-    out = ring.copy()
-    # Whole turns only: numpy's own corrections are rounded.
-    turns = np.rint((np.unwrap(ring[:, 0], period=360) - ring[:, 0]) / 360)
-    out[:, 0] += 360 * turns
-    if abs(out[-1, 0] - out[0, 0]) < 180:
-        return out
-    pole = 90.0 if ring[:, 1].mean() > 0 else -90.0
-    over = np.array([[out[-1, 0], pole], [out[0, 0], pole], out[0]])
-    return np.concatenate([out, over])
+def _continuous(ring: Floats) -> _Ring:
+    """Return a ring without jumps, started where it leaves the pole, if it comes to one.
+
+    What joins its end to its start there is a seam, along which longitude means nothing.
+    """
+    points = ring[:-1]
+    polar = np.abs(points[:, 1]) == _POLE
+    seams = polar & (points[:, 1] == np.roll(points[:, 1], -1))
+    lengths = np.abs(np.roll(points[:, 0], -1) - points[:, 0])
+    if seams.any():
+        points = np.roll(points, -1 - int(np.argmax(np.where(seams, lengths, -1))), axis=0)
+    else:
+        start = int(np.argmax(polar))
+        points = np.roll(points, -start, axis=0)
+        points = np.concatenate([points, points[:1]])
+    on_pole = np.abs(points[:, 1]) == _POLE
+    breaks = 1 + np.flatnonzero(on_pole[1:] & (points[1:, 1] == points[:-1, 1]))
+    turn, stretches = 0.0, []
+    for stretch in np.split(points, breaks):
+        # Whole turns only: numpy's own corrections are rounded.
+        turns = turn + np.rint((np.unwrap(stretch[:, 0], period=360) - stretch[:, 0]) / 360)
+        stretches.append(stretch + 360 * np.column_stack([turns, np.zeros(len(turns))]))
+        turn = turns[-1]
+    points = np.concatenate(stretches)
+    return _Ring(points, not polar.any() and points[-1, 0] != points[0, 0])
+
+
+def _pole(ring: _Ring) -> float:
+    return _POLE if ring.points[:-1, 1].mean() > 0 else -_POLE
+
+
+def _cap(ring: _Ring, pole: float | None) -> Polygon:
+    """Return the area of a ring, one that winds closed over a pole: its hemisphere's where None."""
+    points = ring.points
+    if ring.winds:
+        over = _pole(ring) if pole is None else pole
+        points = np.concatenate([points, [[points[-1, 0], over], [points[0, 0], over]]])
+    return _valid(Polygon(points))
+
+
+def _less(one: Any, other: Polygon) -> Any:
+    """Return what is left of a shape without another, in whichever turns of longitude they lie."""
+    turns = [moved(other, turn) for turn in (-360.0, 0.0, 360.0)]
+    return shapely.difference(one, shapely.union_all(turns))
+
+
+def _in_turn(shell: _Ring, hole: _Ring) -> Floats:
+    """Return a hole in the turn of longitude in which its shell lies."""
+    middles = [(ring.points[:, 0].min() + ring.points[:, 0].max()) / 2 for ring in (shell, hole)]
+    turns = np.round((middles[0] - middles[1]) / 360)
+    inside: Floats = hole.points + np.array([360 * turns, 0.0])
+    return inside
+
+
+def moved(shape: Polygon, turn: float) -> Polygon:
+    """Return a polygon moved by degrees of longitude."""
+    if not turn:
+        return shape
+    return shapely.transform(shape, lambda points: points + np.array([turn, 0.0]))
+
+
+def _valid(area: Polygon) -> Polygon:
+    if not area.is_valid:
+        raise ValueError(shapely.is_valid_reason(area))
+    return area
