@@ -238,6 +238,21 @@ def test_an_invalid_polygon_across_the_date_line_is_mended_there(tmp_path: Path)
     assert read_countries(found.path)["FJ"].area == pytest.approx(2.0)
 
 
+def test_a_coast_around_the_pole_keeps_its_land_where_an_island_is_repaired(tmp_path: Path) -> None:
+    coast = Polygon([(lon, -70) for lon in (90, 170, -170, -90, 0)])
+    source = bring.polygons(tmp_path / "some.gpkg", ["AQ"], [MultiPolygon([coast, BOWTIE])])
+    found = imported(bring.request(source, tmp_path / "root"), mend=True)
+    assert read_countries(found.path)["AQ"].area == pytest.approx(360 * 20 + 2.0)
+
+
+def test_a_coast_around_the_pole_that_crosses_itself_is_repaired_there(tmp_path: Path) -> None:
+    loop = [(0, -70), (10, -60), (0, -60), (10, -70)]
+    coast = Polygon([*loop, *((lon, -70) for lon in (90, 170, -170, -90))])
+    source = bring.polygons(tmp_path / "some.gpkg", ["AQ"], [coast])
+    found = imported(bring.request(source, tmp_path / "root"), mend=True)
+    assert read_countries(found.path)["AQ"].area == pytest.approx(360 * 20 + 50.0)
+
+
 @pytest.mark.parametrize(
     "shape",
     [

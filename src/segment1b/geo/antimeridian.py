@@ -43,19 +43,18 @@ def cut(geometry: Polygon | MultiPolygon) -> MultiPolygon:
     return geometry if isinstance(geometry, MultiPolygon) else MultiPolygon([geometry])
 
 
-def unwrapped(geometry: Polygon | MultiPolygon) -> MultiPolygon:
-    """Return the geometry with rings that cross the date line drawn past it, not yet cut.
+def unwrapped(polygon: Polygon) -> Polygon:
+    """Return a polygon with rings that cross the date line drawn past it, not yet cut.
 
-    Rings that wind around the globe have no such form; polygons with one come back untouched.
+    Raises:
+        ValueError: it winds around the globe and has holes, for which there is no such form.
     """
-    parts: list[Polygon] = []
-    for polygon in shapely.get_parts(geometry):
-        shell, holes = _rings(polygon)
-        if any(ring.pole for ring in (shell, *holes)):
-            parts.append(polygon)
-        else:
-            parts.append(Polygon(shell.xy, [_beside(hole.xy, shell.xy) for hole in holes]))
-    return MultiPolygon(parts)
+    shell, holes = _rings(polygon)
+    if holes and any(ring.pole for ring in (shell, *holes)):
+        raise ValueError("winds around the globe and has holes")
+    flat = Polygon(shell.xy, [_beside(hole.xy, shell.xy) for hole in holes])
+    # Longitudes up to 360 are accepted, and a shell around the globe is as wide as that.
+    return shapely.transform(flat, lambda xy: xy - [360.0 if flat.bounds[0] > 0 else 0.0, 0.0])
 
 
 def _needs_cut(geometry: Polygon | MultiPolygon) -> bool:

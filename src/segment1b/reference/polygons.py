@@ -87,13 +87,24 @@ def draw_mended(features: Features, keys: Sequence[str]) -> Drawn:
 
 
 def _mended(geometry: Any) -> tuple[MultiPolygon, list[Polygon]]:
-    """Return a geometry's polygons as drawn, date line undone, and mended."""
-    kept = _polygons(geometry)
-    if not kept or not np.isfinite(shapely.get_coordinates(kept)).all():
-        raise ValueError("nothing to mend")
-    flat = unwrapped(MultiPolygon(kept))
-    pieces = _polygons(shapely.make_valid(flat, method="structure", keep_collapsed=False))
-    return flat, valid_pieces(MultiPolygon(pieces))
+    """Return a geometry's polygons as drawn, date line undone, and repaired where invalid."""
+    drawn: list[Polygon] = []
+    pieces: list[Polygon] = []
+    for polygon in _polygons(geometry):
+        if not np.isfinite(shapely.get_coordinates(polygon)).all():
+            raise ValueError("has coordinates that are not numbers")
+        try:
+            valid = valid_pieces(polygon)
+            drawn += valid
+        except ValueError:
+            flat = unwrapped(polygon)
+            made = _polygons(shapely.make_valid(flat, method="structure", keep_collapsed=False))
+            valid = valid_pieces(MultiPolygon(made))
+            drawn.append(flat)
+        pieces += valid
+    if not pieces:
+        raise ValueError("has no area")
+    return MultiPolygon(drawn), pieces
 
 
 def _polygons(geometry: Any) -> list[Polygon]:
