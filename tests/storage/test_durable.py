@@ -14,6 +14,7 @@ from segment1b.storage.durable import (
     coded_os_errors,
     make_folder,
     read_json,
+    regular_file,
     replace_bytes,
     replace_json,
 )
@@ -124,3 +125,27 @@ def test_what_is_no_json_is_refused_by_name(tmp_path: Path, text: bytes) -> None
     with pytest.raises(Segment1BError, match=r"a\.json is not JSON") as caught:
         read_json(tmp_path / "a.json")
     assert caught.value.code == "E_INPUT_UNREADABLE"
+
+
+def test_a_regular_file_is_accepted_by_its_name_or_a_link(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    (tmp_path / "b").symlink_to("a")
+    assert regular_file(tmp_path / "a") == tmp_path / "a"
+    assert regular_file(tmp_path / "b") == tmp_path / "b"
+
+
+def test_what_is_not_a_regular_file_is_refused_without_opening_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "broken").symlink_to("absent")
+    for path in (
+        tmp_path,
+        tmp_path / "absent",
+        tmp_path / "broken",
+        tmp_path / "fifo",
+        tmp_path / "a\0b",
+        Path("/dev/zero"),
+        Path("/vsicurl/http://127.0.0.1:1/a.tif"),
+    ):
+        with pytest.raises(Segment1BError) as caught:
+            regular_file(path)
+        assert caught.value.code == "E_INPUT_UNREADABLE"

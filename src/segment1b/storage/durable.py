@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,32 @@ def write_file(
         if size != expected:
             raise OSError(errno.ENOSPC, f"{expected} bytes were written, {size} are there")
     return size
+
+
+def regular_file(path: Path) -> Path:
+    """Return a path that names a regular file, or a link to one.
+
+    A FIFO or a device would block whoever opens it, and a `/vsi` path is a URL to GDAL.
+
+    Raises:
+        Segment1BError: E_INPUT_UNREADABLE.
+    """
+    reason = None
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            reason = "is not a regular file"
+        elif os.path.abspath(path).startswith("/vsi"):
+            reason = "lies in a folder whose name GDAL reserves"
+    except (OSError, ValueError) as error:
+        reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    if reason is not None:
+        raise Segment1BError(
+            "E_INPUT_UNREADABLE",
+            f"{path} {reason}",
+            "give the path of a file on this machine",
+            path=str(path),
+        )
+    return path
 
 
 def fsync_file(path: Path) -> None:
