@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import rasterio
 
 from segment1b.contracts import Contracts, Dataset
 from segment1b.identity import Identity
 from segment1b.storage.parts import write_part
+from segment1b.storage.rasters import open_raster
 
 SITE = ["merchant_id", "legal_country_iso", "site_order", "tile_id"]
 BOUNDS = [
@@ -163,7 +163,7 @@ def _files(path: Path) -> list[Path]:
 
 def _read(path: Path, columns: list[str]) -> None:
     if path.suffix == ".tif":
-        with rasterio.open(path) as source:
+        with open_raster(path) as source:
             for _, window in source.block_windows(1):
                 source.read(1, window=window)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def polygons(
 def raster(
     path: Path,
     people: npt.NDArray[Any],
-    transform: Affine,
+    transform: Affine | None,
     crs: str | None = "EPSG:4326",
     **profile: Any,
 ) -> Path:
@@ -101,6 +102,19 @@ def raster(
         **profile,
     ) as target:
         target.write(people, 1)
+    return path
+
+
+def tiff_header(path: Path, width: int, height: int, tile: int = 0, **more: int) -> Path:
+    """Write the header of a TIFF, whose tags are 32-bit numbers, and hardly any data."""
+    tags = {256: width, 257: height, 258: more.get("bits", 32), 259: more.get("compression", 1)}
+    tags |= {262: 1, 277: more.get("bands", 1), 284: 1, 339: more.get("kind", 1)}
+    if tile:
+        tags |= {322: tile, 323: tile, 324: 8, 325: 8}
+    else:
+        tags |= {273: 8, 278: more.get("strip", height), 279: 8}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in sorted(tags.items()))
+    path.write_bytes(b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + b"\0" * 64)
     return path
 
 

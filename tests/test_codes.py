@@ -69,6 +69,9 @@ PROVOKED_BY: dict[str, str] = {
     "E_LOCKED": "storage/test_root.py::test_a_second_run_waits_no_longer_than_told",
     "E_OUTLETS_INVALID": "ingress/test_outlets.py::test_a_bad_value_is_named",
     "E_INPUT_UNREADABLE": "pipeline/test_bad_input.py::test_a_damaged_surface_is_named",
+    "E_INPUT_TOO_LARGE": (
+        "storage/test_rasters.py::test_an_absurd_header_is_refused_before_anything_is_allocated"
+    ),
     "E_INPUT_SCHEMA_INVALID": (
         "states/test_s0_gate.py"
         "::test_step_7_outlet_files_that_were_broken_when_1a_passed_are_refused"

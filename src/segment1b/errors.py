@@ -29,6 +29,7 @@ CODES: dict[str, tuple[Scope, str]] = {
     "E_LOCKED": ("R", "another run works on the same identity"),
     "E_OUTLETS_INVALID": ("R", "an outlet list has bad rows"),
     "E_INPUT_UNREADABLE": ("R", "an input file is truncated, corrupted or not of its format"),
+    "E_INPUT_TOO_LARGE": ("R", "an input file is beyond a stated limit"),
     "E_INPUT_SCHEMA_INVALID": ("R", "an input file lacks columns or has other types"),
     "E_WORKER_DIED": ("R", "a worker process ended before its shard was done"),
     "E_CLUSTER_UNREACHABLE": ("R", "a Dask cluster does not answer, has no workers or went away"),

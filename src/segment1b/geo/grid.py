@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
-from rasterio import Affine
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioIOError
+from rasterio.errors import CRSError
 
 from segment1b.errors import Segment1BError
 from segment1b.geo.areas import cell_area_m2
 from segment1b.geo.warp import warp_line
+from segment1b.storage.rasters import open_raster
 
 Floats = npt.NDArray[np.float64]
 
-_MAX_CELLS = 2**53
 # Degrees a grid may be too wide: more than rounding of a step, less than any cell.
 _WIDTH_SLACK = 1e-6
 # Share of a cell within which an edge stands on the date line: a step written with few digits
@@ -127,10 +124,12 @@ def read_grid(path: Path) -> Grid:
     """Return the grid of a raster, from its header alone.
 
     Raises:
-        Segment1BError: E002_RASTER_MISMATCH for a rotated, south-up, too large or too wide grid,
-            E007_CRS_MISMATCH, E004_BOUNDS for centres beyond a pole, E_INPUT_UNREADABLE.
+        Segment1BError: E002_RASTER_MISMATCH for a rotated, south-up or too wide grid,
+            E007_CRS_MISMATCH, E004_BOUNDS for centres beyond a pole, and those of `open_raster`.
     """
-    crs, transform, nrows, ncols = _header(path)
+    with open_raster(path) as source:
+        crs, transform = source.crs, source.transform
+        nrows, ncols = source.height, source.width
     if not is_wgs84(crs):
         shown = crs.to_string() if crs else "no CRS"
         raise Segment1BError(
@@ -145,8 +144,6 @@ def read_grid(path: Path) -> Grid:
         what = "is rotated"
     elif not (grid.a > 0 and grid.b > 0):
         what = "is not north-up"
-    elif nrows * ncols > _MAX_CELLS:
-        what = f"has {nrows} x {ncols} cells, more than 2^53"
     elif grid.a * ncols > 360.0 + _WIDTH_SLACK:
         what = f"is {grid.a * ncols} degrees wide, more than 360"
     if what:
@@ -162,25 +159,6 @@ def read_grid(path: Path) -> Grid:
             path=str(path),
         )
     return grid
-
-
-def _header(path: Path) -> tuple[CRS | None, Affine, int, int]:
-    try:
-        with warnings.catch_warnings():
-            # A raster without a geotransform is refused below, with a hint.
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as source:
-                if source.count:
-                    return source.crs, source.transform, source.height, source.width
-                reason = "it has no band of its own"
-    except RasterioIOError as error:
-        reason = str(error)
-    raise Segment1BError(
-        "E_INPUT_UNREADABLE",
-        f"{path} is not a whole raster: {reason}",
-        "restore the file from its source",
-        path=str(path),
-    )
 
 
 def is_wgs84(crs: CRS | None) -> bool:

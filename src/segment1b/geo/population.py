@@ -15,6 +15,7 @@ from rasterio.errors import RasterBlockError, RasterioIOError
 from rasterio.windows import Window
 
 from segment1b.errors import Segment1BError
+from segment1b.storage.rasters import open_raster
 
 MICRO = 1_000_000
 # Above this a mass is no longer a whole number in float64.
@@ -23,6 +24,8 @@ _LIMIT = 2.0**53
 _KEPT_BYTES = 256 << 20
 # GDAL would keep them a second time, in up to a twentieth of the machine's memory.
 _GDAL_KEEPS_BYTES = 16 << 20
+# Cells of the rectangle around the cells of one call; scattered islands are read in parts.
+_RECTANGLE = 1 << 25
 
 Cells = npt.NDArray[np.uint32]
 
@@ -48,7 +51,7 @@ class PopulationRaster:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._source = rasterio.open(path)
+        self._source = open_raster(path)
         self._blocks: OrderedDict[tuple[int, int], npt.NDArray[Any]] = OrderedDict()
         self._kept = 0
         # A GDAL handle serves one thread at a time.
@@ -91,13 +94,19 @@ class PopulationRaster:
     def _values(self, rows: Cells, cols: Cells) -> tuple[npt.NDArray[np.float64], int]:
         """Return the cells' values and the bytes read: only blocks that hold such cells."""
         height, width = self._source.block_shapes[0]
-        across = -(-self._source.width // width)
         row0, col0 = int(rows.min()), int(cols.min())
-        held = np.bincount((rows // height).astype(np.int64) * across + cols // width)
         shape = (int(rows.max()) - row0 + 1, int(cols.max()) - col0 + 1)
+        if shape[0] * shape[1] > _RECTANGLE and len(rows) > 1:
+            half = len(rows) // 2
+            first, last = (self._values(rows[s], cols[s]) for s in (slice(half), slice(half, None)))
+            return np.concatenate([first[0], last[0]]), first[1] + last[1]
+        i0, j0 = row0 // height, col0 // width
+        across = int(cols.max()) // width - j0 + 1
+        held = np.bincount((rows // height - i0).astype(np.int64) * across + (cols // width - j0))
         band, read = np.zeros(shape, self._source.dtypes[0]), 0
         for number in np.flatnonzero(held):
             i, j = divmod(int(number), across)
+            i, j = i + i0, j + j0
             block, size = self._block(i, j)
             top, left = i * height - row0, j * width - col0
             part = block[max(0, -top) : shape[0] - top, max(0, -left) : shape[1] - left]

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import math
 import shlex
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-import rasterio
 from rasterio import Affine
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.warp import calculate_default_transform, transform_bounds
+
+from segment1b.storage.rasters import open_raster
 
 _ARC_SECONDS = 3600
 # Cells that people use; all divide a degree.
@@ -54,12 +54,9 @@ def warp_line(path: Path, band: int = 1) -> str:
         path: the raster; only its header is read.
         band: which of its bands holds people.
     """
-    with warnings.catch_warnings():
-        # Without a geotransform it is refused for that; here only the line is made.
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path) as source:
-            crs, bands = source.crs, source.count
-            size, transform = (source.width, source.height), source.transform
+    with open_raster(path) as source:
+        crs, bands = source.crs, source.count
+        size, transform = (source.width, source.height), source.transform
     words = ["gdalwarp"]
     if bands > 1:
         words.append(f"-b {band}")

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
-import rasterio
 import shapely
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
@@ -34,6 +33,7 @@ from segment1b.reference.importing import COUNTRIES, ISO, ZONES
 from segment1b.reference.laying import RASTER, SURFACES
 from segment1b.reference.publishing import provenance_path
 from segment1b.storage.durable import read_json
+from segment1b.storage.rasters import open_raster
 from segment1b.storage.receipts import hash_files
 
 #: Published areas are whole km2: a square kilometre of difference is their rounding.
@@ -240,7 +240,7 @@ def _bands(path: Path, grid: Grid) -> Iterator[tuple[int, npt.NDArray[np.float64
     for top in range(0, grid.nrows, height):
         window = Window(0, top, grid.ncols, min(height, grid.nrows - top))
         # Opened anew for each band: blocks of an open file pile up in GDAL's cache.
-        with _whole(path), rasterio.open(path) as raster:
+        with _whole(path), open_raster(path) as raster:
             read = raster.read(1, window=window, masked=True)
         yield top, read.filled(0).astype(np.float64)
 

@@ -25,6 +25,7 @@ from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.population import MICRO
 from segment1b.geo.warp import warp_line
 from segment1b.reference.resample import write_refusal
+from segment1b.storage.rasters import open_raster
 
 _TILE: Final = 256
 #: Cells of a window, 8 bytes each at most.
@@ -71,12 +72,10 @@ def open_source(path: Path, band: int | None, nodata: float | None) -> Source:
             line; E_INPUT_UNREADABLE; E_INPUT_SCHEMA_INVALID for a band that cannot hold people.
     """
     grid = read_grid(path)
-    with rasterio.open(path) as raster:
+    with open_raster(path) as raster:
         chosen = _band(path, band, list(raster.descriptions))
         dtype = np.dtype(raster.dtypes[chosen - 1])
         scaled = (raster.scales[chosen - 1], raster.offsets[chosen - 1]) != (1.0, 0.0)
-    if dtype.kind not in "iuf":
-        raise _schema(path, f"band {chosen} holds {dtype}, not numbers of people")
     if scaled:
         raise _schema(path, f"band {chosen} is scaled: run gdal_translate -unscale on it first")
     if dtype.itemsize == 8 or dtype == np.float16:
@@ -103,7 +102,7 @@ def copy_people(source: Source, out: Path) -> Count:
         for window in _windows(source):
             people = _people(source, window, count)
             # Opened anew for each window: blocks of an open file pile up in GDAL's cache.
-            with rasterio.open(out, "r+") as target:
+            with rasterio.open(out, "r+") as target:  # noqa: TID251
                 for top, left in _inhabited(people):
                     part = people[top : top + _TILE, left : left + _TILE]
                     at = Window(window.col_off + left, window.row_off + top, *part.shape[::-1])
@@ -157,7 +156,7 @@ def _band(path: Path, band: int | None, names: list[str | None]) -> int:
 def _windows(source: Source) -> Iterator[Window]:
     """Yield windows on the edges of the tiles to write, in rows from the north-west."""
     grid = source.grid
-    with rasterio.open(source.path) as raster:
+    with open_raster(source.path) as raster:
         block = raster.block_shapes[source.band - 1][0]
     # A window as high as the source's own blocks decodes each once.
     height = _TILE * min(max(1, -(-block // _TILE)), _PIECE // _TILE**2)
@@ -170,7 +169,7 @@ def _windows(source: Source) -> Iterator[Window]:
 
 def _people(source: Source, window: Window, count: Count) -> npt.NDArray[Any]:
     try:
-        with rasterio.open(source.path) as raster:
+        with open_raster(source.path) as raster:
             read = raster.read(source.band, window=window, masked=True)
     except RasterioError as error:
         raise Segment1BError(
@@ -229,7 +228,7 @@ def _inhabited(people: npt.NDArray[Any]) -> Iterator[tuple[int, int]]:
 
 def _create(source: Source, out: Path) -> None:
     grid = source.grid
-    with rasterio.open(
+    with rasterio.open(  # noqa: TID251
         out,
         "w",
         driver="GTiff",
@@ -254,7 +253,7 @@ def _check(source: Source, out: Path, micro_persons: int) -> None:
     """Read the file again: GDAL does not report what fails while it closes a file."""
     found = 0
     for window in _windows(source):
-        with rasterio.open(out) as written:
+        with open_raster(out) as written:
             found += _micro(written.read(1, window=window))
     if found != micro_persons:
         raise RasterioIOError(f"{found} of {micro_persons} millionths of people read back")

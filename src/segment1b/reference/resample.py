@@ -34,6 +34,7 @@ from rasterio.windows import Window
 from segment1b.errors import Segment1BError
 from segment1b.reference import embedded
 from segment1b.storage.durable import fsync_file, fsync_folder
+from segment1b.storage.rasters import open_raster
 
 SOURCE_ARCSEC: Final = 180
 #: Finer cells would be nearly all empty; the coarsest still count their people in 32 bits.
@@ -207,7 +208,7 @@ def _band(grid: Grid, people: People, top: int, bottom: int) -> People:
 
 
 def _resample(source: Path, target: Path, grid: Grid) -> None:
-    with rasterio.open(source) as raster:
+    with open_raster(source) as raster:
         people = raster.read(1)
         description = raster.descriptions[0]
     _write(target, grid, people, description)
@@ -216,7 +217,7 @@ def _resample(source: Path, target: Path, grid: Grid) -> None:
 
 def _write(path: Path, grid: Grid, people: People, description: str | None) -> None:
     degrees = grid.arcsec / 3600
-    with rasterio.open(
+    with rasterio.open(  # noqa: TID251
         path,
         "w",
         driver="GTiff",
@@ -246,7 +247,7 @@ def _check(path: Path, grid: Grid, total: int) -> None:
     found = 0
     for top in range(0, grid.rows, _TILE):
         # Opened anew for each band: blocks of an open file pile up in GDAL's cache.
-        with rasterio.open(path) as written:
+        with open_raster(path) as written:
             window = Window(0, top, grid.cols, min(_TILE, grid.rows - top))
             found += int(written.read(1, window=window).sum(dtype=np.uint64))
     if found != total:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import rasterio
-from rasterio.errors import RasterioError
-
+from segment1b.errors import Segment1BError
+from segment1b.storage.rasters import open_raster
 from segment1b.validators.published import Published, UnusableError
 
 _REFUSED = "E002_RASTER_MISMATCH"
@@ -29,16 +28,17 @@ def read_grid(published: Published) -> Grid:
     """Return the grid of a north-up raster in degrees.
 
     Raises:
-        UnusableError: absent, damaged, in another CRS, rotated, or wider than the globe.
+        UnusableError: absent, damaged, no GeoTIFF, too large, in another CRS, rotated, or wider
+            than the globe.
     """
     path = published.path(_RASTER)
     if not path.is_file():
         raise UnusableError(_RASTER, "absent", "is absent", path)
     try:
-        with rasterio.open(path) as source:
+        with open_raster(path) as source:
             crs, step, size = source.crs, source.transform, (source.height, source.width)
-    except RasterioError as error:
-        raise UnusableError(_RASTER, "damaged", str(error), path) from None
+    except Segment1BError as error:
+        raise UnusableError(_RASTER, "damaged", error.message, path) from None
     if crs is None or crs.to_epsg() != 4326:
         raise UnusableError(_RASTER, "schema", f"is in {crs}", path, "E007_CRS_MISMATCH")
     grid = Grid(size[0], size[1], float(step.c), float(step.f), float(step.a), float(-step.e))
@@ -46,7 +46,6 @@ def read_grid(published: Published) -> Grid:
         "is rotated": step.b != 0 or step.d != 0,
         "is not north-up": not (grid.a > 0 and grid.b > 0),
         "is wider than 360 degrees": grid.a * grid.ncols > 360 * (1 + 1e-12),
-        "has more than 2^53 cells": grid.nrows * grid.ncols > 2**53,
     }
     for reason, is_so in refused.items():
         if is_so:

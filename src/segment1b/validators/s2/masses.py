@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import rasterio
 from rasterio.windows import Window
 
+from segment1b.storage.rasters import open_raster
 from segment1b.validators.case import RASTER, Case
 
 _CELLS_AT_ONCE = 1 << 23
@@ -21,7 +21,7 @@ def make_cell_masses(case: Case) -> None:
     session = case.session
     session.table("cell_masses", {"tile_id": np.empty(0, np.uint64), "mass": np.empty(0, np.int64)})
     session.table("bad_cells", {"tile_id": np.empty(0, np.uint64), "value": np.empty(0)})
-    with rasterio.open(case.published.path(RASTER)) as source:
+    with open_raster(case.published.path(RASTER)) as source:
         step = max(1, _CELLS_AT_ONCE // source.width)
         for top in range(0, source.height, step):
             rows = min(step, source.height - top)
