@@ -17,6 +17,8 @@ from shapely import MultiPolygon, Polygon
 
 from segment1b.errors import Segment1BError
 from segment1b.geo.antimeridian import cut
+from segment1b.storage.durable import regular_file
+from segment1b.storage.geometries import read_columns, shapes_of_wkb
 
 _WGS84 = ("EPSG:4326", "OGC:CRS84")
 _MAX_LON, _MAX_LAT = 360.0, 90.0
@@ -59,13 +61,13 @@ def read_countries(path: Path, iso_codes: set[str] | None = None) -> dict[str, M
 def _table(path: Path) -> tuple[pa.Table, dict[str, Any] | None]:
     """Return the two columns and the description of geom, None without GeoParquet metadata."""
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(regular_file(path))
         _check_columns(path, file.schema_arrow)
         text = (file.schema_arrow.metadata or {}).get(b"geo")
         geo = None if text is None else json.loads(text).get("columns", {}).get("geom", {})
         if geo is not None:
             _check_crs(path, geo)
-        return file.read(columns=["country_iso", "geom"]), geo
+        return read_columns(path, file, ["country_iso", "geom"]), geo
     except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
         # An AttributeError: the metadata is JSON, but not an object of objects.
         raise Segment1BError(
@@ -152,11 +154,10 @@ def _geometries(path: Path, codes: list[str], column: pa.ChunkedArray) -> npt.ND
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.cast(column.type.storage_type)
     blobs = np.array([*column.to_pylist(), None], object)[:-1]
-    with np.errstate(invalid="ignore"):
-        try:
-            return np.asarray(shapely.from_wkb(blobs), object)
-        except shapely.errors.GEOSException:
-            row, error = _first_bad(blobs)
+    try:
+        return shapes_of_wkb(blobs)
+    except shapely.errors.GEOSException:
+        row, error = _first_bad(blobs)
     raise Segment1BError(
         "E_INPUT_UNREADABLE",
         f"{path}, row {row + 1}: geom of {codes[row]} holds bytes that are no WKB: {error}",
@@ -170,7 +171,7 @@ def _geometries(path: Path, codes: list[str], column: pa.ChunkedArray) -> npt.ND
 def _first_bad(blobs: npt.NDArray[np.object_]) -> tuple[int, str]:
     for row, blob in enumerate(blobs):
         try:
-            shapely.from_wkb(blob)
+            shapes_of_wkb(np.array([blob], object))
         except shapely.errors.GEOSException as error:
             return row, str(error)
     raise AssertionError("geometries are read one by one but not together")

@@ -32,7 +32,8 @@ from segment1b.reference.codes import read_codes
 from segment1b.reference.importing import COUNTRIES, ISO, ZONES
 from segment1b.reference.laying import RASTER, SURFACES
 from segment1b.reference.publishing import provenance_path
-from segment1b.storage.durable import read_json
+from segment1b.storage.durable import read_json, regular_file
+from segment1b.storage.geometries import read_columns, shapes_of_wkb
 from segment1b.storage.rasters import open_raster
 from segment1b.storage.receipts import hash_files
 
@@ -77,6 +78,7 @@ def read_places(path: Path) -> Places:
         Segment1BError: E_INPUT_UNREADABLE, E_INPUT_SCHEMA_INVALID for a missing column.
     """
     wanted = ["country_iso", "lon_deg", "lat_deg"]
+    regular_file(path)
     types = pa.schema([("country_iso", pa.string()), ("lon_deg", "f8"), ("lat_deg", "f8")])
     try:
         if path.suffix.lower() == ".csv":
@@ -202,8 +204,9 @@ def _areas(shapes: Shapes) -> list[dict[str, Any]]:
 
 
 def _without_zone(shapes: Shapes, path: Path) -> list[str]:
-    with _whole(path):
-        zones = shapely.from_wkb(pq.read_table(path, columns=["geom"])["geom"].to_pylist())
+    with _whole(path), pq.ParquetFile(regular_file(path)) as file:
+        blobs = read_columns(path, file, ["geom"])["geom"].to_pylist()
+        zones = shapes_of_wkb(np.array([*blobs, None], object)[:-1])
     parts, owner = shapely.get_parts(as_array(shapes.values()), return_index=True)
     # Pieces that lie in a zone's box are looked at one by one, and each country until one meets.
     tree, met = shapely.STRtree(zones), np.zeros(len(shapes), bool)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
+from segment1b.storage.durable import regular_file
 
 #: Columns of the table; the first alone is required, and all are text.
 COLUMNS: Final = ("country_iso", "alpha3", "numeric", "name", "status")
@@ -85,6 +86,7 @@ def read_code_list(path: Path, renamed: Mapping[str, str]) -> pa.Table:
         Segment1BError: E_INPUT_UNREADABLE; E_INPUT_SCHEMA_INVALID for a missing column, and for
             malformed or repeated codes with their line.
     """
+    regular_file(path)
     try:
         options = pc.ConvertOptions(
             column_types=pa.schema([(c, pa.string()) for c in _header(path)]),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,13 +23,12 @@ from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import other_crs
 from segment1b.geo.grid import is_wgs84
+from segment1b.reference.vectors import check_layer, parts_of, readable, unreadable
+from segment1b.storage.durable import regular_file
+from segment1b.storage.geometries import MAX_ROWS, check_size, read_columns, shapes_of_wkb
 from segment1b.storage.receipts import hash_files
 
 _PARQUET: Final = (".parquet", ".geoparquet", ".pq")
-#: A Shapefile is several files of one name.
-_SHAPEFILE: Final = (".shp", ".shx", ".dbf", ".prj", ".cpg")
-_SHP_HEADER: Final = 100
-_RESTORE: Final = "restore the file from its source"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +55,8 @@ class Features:
 def read_features(path: Path, column: str, layer: str | None = None) -> Features:
     """Return key and geometry of every row of a vector file.
 
-    GeoParquet (WKB) is read by pyarrow; GeoPackage, Shapefile (zipped too), GeoJSON, FlatGeobuf
-    and what else GDAL knows by pyogrio.
+    GeoParquet (WKB) is read by pyarrow; GeoPackage, Shapefile, GeoJSON and FlatGeobuf, each of
+    them zipped too, by pyogrio. No other format is read.
 
     Args:
         path: the file.
@@ -67,11 +64,11 @@ def read_features(path: Path, column: str, layer: str | None = None) -> Features
         layer: which layer, where a file has several.
 
     Raises:
-        Segment1BError: E_INPUT_UNREADABLE; E_INPUT_SCHEMA_INVALID for a missing column, layer or
-            geometry; E007_CRS_MISMATCH with the ogr2ogr line when it is not in WGS84 degrees.
+        Segment1BError: E_INPUT_UNREADABLE; E_INPUT_TOO_LARGE; E_INPUT_SCHEMA_INVALID for a missing
+            column, layer or geometry; E007_CRS_MISMATCH with the ogr2ogr line when it is not in
+            WGS84 degrees.
     """
-    if not path.is_file():
-        raise _unreadable(path, "there is no such file")
+    regular_file(path)
     if path.suffix.lower() in _PARQUET:
         return _read_parquet(path, column)
     return _read_vector(path, column, layer)
@@ -79,14 +76,7 @@ def read_features(path: Path, column: str, layer: str | None = None) -> Features
 
 def source_files(path: Path) -> list[dict[str, Any]]:
     """Return name, bytes and SHA-256 of a source; of a Shapefile, of each of its files."""
-    names = [path.name]
-    if path.suffix.lower() == ".shp":
-        names = [
-            sibling.name
-            for sibling in path.parent.iterdir()
-            if sibling.stem == path.stem and sibling.suffix.lower() in _SHAPEFILE
-        ]
-    files, _ = hash_files(path.parent, names)
+    files, _ = hash_files(path.parent, [part.name for part in parts_of(path)])
     return [{"name": n, "bytes": size, "sha256_hex": digest} for n, size, digest in files]
 
 
@@ -94,44 +84,22 @@ def _read_vector(path: Path, column: str, layer: str | None) -> Features:
     import pyogrio
     from pyogrio.raw import read
 
-    _check_length(path)
-    with _coded(path) as notes:
-        named = _layer(path, [str(one) for one in pyogrio.list_layers(path)[:, 0]], layer)
-        info = pyogrio.read_info(path, layer=named)
-    if info["geometry_type"] is None:
-        raise _schema(path, f"layer {named} has no geometry", "choose another with --layer")
-    _check_column(path, column, list(info["fields"]))
-    _check_crs(path, named, info["crs"])
-    with _coded(path) as more:
-        _, _, geometries, fields = read(path, layer=named, columns=[column], force_2d=True)
-        shapes = _shapes(geometries)
+    with readable(path, layer) as file:
+        with _coded(path) as notes:
+            named = _layer(path, [str(one) for one in pyogrio.list_layers(file)[:, 0]], layer)
+            check_layer(path, file, named)
+            info = pyogrio.read_info(file, layer=named)
+        if info["geometry_type"] is None:
+            raise _schema(path, f"layer {named} has no geometry", "choose another with --layer")
+        _check_column(path, column, list(info["fields"]))
+        _check_crs(path, named, info["crs"])
+        with _coded(path) as more:
+            _, _, geometries, fields = read(
+                file, layer=named, columns=[column], force_2d=True, max_features=MAX_ROWS + 1
+            )
+            check_size(path, len(geometries), sum(len(one) for one in geometries if one))
+            shapes = shapes_of_wkb(geometries, on_invalid="raise")
     return Features(path, named, column, _texts(fields[0]), shapes, sorted({*notes, *more}))
-
-
-def _check_length(path: Path) -> None:
-    """Refuse a Shapefile, in a zip archive too, that is shorter than its header says.
-
-    GDAL reads what is cut off as rows without geometry.
-    """
-    found: list[tuple[str, int, bytes]] = []
-    try:
-        if path.suffix.lower() == ".shp":
-            with path.open("rb") as file:
-                found = [(path.name, path.stat().st_size, file.read(_SHP_HEADER))]
-        elif path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                for member in archive.infolist():
-                    if member.filename.lower().endswith(".shp"):
-                        with archive.open(member) as file:
-                            head = file.read(_SHP_HEADER)
-                        found.append((member.filename, member.file_size, head))
-    except (OSError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise _unreadable(path, str(error)) from None
-    for name, size, head in found:
-        # The length stands in 16-bit words, high byte first.
-        said = 2 * int.from_bytes(head[24:28], "big")
-        if len(head) < _SHP_HEADER or said != size:
-            raise _unreadable(path, f"{name} is {size} bytes long, its header says {said}")
 
 
 def _layer(path: Path, layers: Sequence[str], wanted: str | None) -> str:
@@ -153,19 +121,20 @@ def _read_parquet(path: Path, column: str) -> Features:
             _check_column(path, column, [n for n in schema.names if n != name])
             if other := other_crs(described):
                 raise _mismatch(path, "", other, known=True)
-            table = file.read(columns=[column, name])
+            table = read_columns(path, file, [column, name])
         if isinstance(table.schema.field(name).type, pa.BaseExtensionType):
             table = table.set_column(
                 table.schema.get_field_index(name),
                 name,
                 table.column(name).cast(table.schema.field(name).type.storage_type),
             )
-        shapes = _shapes(np.array([*table.column(name).to_pylist(), None], object)[:-1])
+        blobs = np.array([*table.column(name).to_pylist(), None], object)[:-1]
+        shapes = shapes_of_wkb(blobs, on_invalid="raise")
     except (pa.ArrowException, OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         # The last few: the metadata is JSON of another shape.
-        raise _unreadable(path, str(error)) from None
+        raise unreadable(path, str(error)) from None
     except shapely.errors.GEOSException as error:
-        raise _unreadable(path, f"its geometry is no WKB: {error}") from None
+        raise unreadable(path, f"its geometry is no WKB: {error}") from None
     keys = _texts(np.array([*table.column(column).to_pylist(), None], object)[:-1])
     return Features(path, "", column, keys, shapes, [])
 
@@ -232,12 +201,6 @@ def _texts(values: npt.NDArray[Any]) -> list[str]:
     return texts
 
 
-def _shapes(blobs: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    # An odd coordinate is found and named with its row later on.
-    with np.errstate(invalid="ignore"):
-        return np.asarray(shapely.from_wkb(blobs, on_invalid="raise"), object)
-
-
 @contextmanager
 def _coded(path: Path) -> Iterator[list[str]]:
     """Give GDAL's remarks on a file; its failures become E_INPUT_UNREADABLE."""
@@ -255,15 +218,10 @@ def _coded(path: Path) -> Iterator[list[str]]:
         FeatureError,
         GeometryError,
         shapely.errors.GEOSException,
-        UnicodeDecodeError,
+        ValueError,
+        NotImplementedError,
     ) as error:
-        raise _unreadable(path, str(error)) from None
-
-
-def _unreadable(path: Path, why: str) -> Segment1BError:
-    return Segment1BError(
-        "E_INPUT_UNREADABLE", f"{path} cannot be read: {why}", _RESTORE, path=str(path)
-    )
+        raise unreadable(path, str(error)) from None
 
 
 def _schema(path: Path, what: str, hint: str) -> Segment1BError:

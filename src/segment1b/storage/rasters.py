@@ -61,7 +61,7 @@ def open_raster(path: Path) -> Any:
     except (RasterioError, OSError, ValueError) as error:
         raise Segment1BError(
             "E_INPUT_UNREADABLE",
-            f"{path} is not a whole GeoTIFF: {_reference_format(path) or _reason(error)}",
+            f"{path} is not a whole GeoTIFF: {reference_format(path) or _reason(error)}",
             "give a GeoTIFF; gdal_translate makes one of other rasters",
             path=str(path),
         ) from None
@@ -72,7 +72,7 @@ def _reason(error: BaseException) -> str:
     return str(error.args[0] if error.args else error)
 
 
-def _reference_format(path: Path) -> str | None:
+def reference_format(path: Path) -> str | None:
     """Return the name of a format that refers to other files, None for any other content."""
     with path.open("rb") as file:
         head = file.read(4096)

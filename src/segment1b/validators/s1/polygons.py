@@ -19,6 +19,9 @@ import pyarrow.parquet as pq
 import shapely
 from shapely import MultiPolygon, Polygon
 
+from segment1b.storage.durable import regular_file
+from segment1b.storage.geometries import read_columns, shapes_of_wkb
+
 Floats = npt.NDArray[np.float64]
 _HALF_TURN, _POLE = 180.0, 90.0
 _LON_LAT = {("OGC", "CRS84"), ("EPSG", 4326), ("EPSG", "4326")}
@@ -64,7 +67,8 @@ class Country:
 
 def read_countries(path: Path) -> Iterator[Country]:
     """Yield the countries of a GeoParquet file in ASCII order of their codes."""
-    table = pq.read_table(path, columns=["country_iso", "geom"])
+    with pq.ParquetFile(regular_file(path)) as file:
+        table = read_columns(path, file, ["country_iso", "geom"])
     codes = table.column("country_iso").to_pylist()
     shapes = table.column("geom").to_pylist()
     for code in sorted({code for code in codes if code is not None}):
@@ -90,7 +94,7 @@ def crs_fault(path: Path) -> str:
 def _country(code: str, blobs: list[bytes | None]) -> Country:
     empty = MultiPolygon()
     try:
-        read = shapely.from_wkb(np.array(blobs, object))
+        read = shapes_of_wkb(np.array([*blobs, None], object)[:-1])
     except shapely.errors.GEOSException as error:
         return Country(code, empty, f"not WKB: {error}")
     parts = [p for p in shapely.get_parts(read) if p is not None and not p.is_empty]

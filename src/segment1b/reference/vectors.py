@@ -1,0 +1,253 @@
+"""Opens vector files by GDAL: four formats, each by its own driver, offline and within limits."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from segment1b.errors import Segment1BError
+from segment1b.storage.durable import regular_file
+from segment1b.storage.rasters import reference_format
+
+#: A Shapefile is several files of one name.
+SHAPEFILE: Final = (".shp", ".shx", ".dbf", ".prj", ".cpg")
+
+_HEAD: Final = 4096
+_SHP_HEADER: Final = 100
+#: A proxy that cannot exist: GDAL fetches the CRS of a GeoJSON file from a URL that it names.
+_OFFLINE: Final = dict.fromkeys(("GDAL_HTTP_PROXY", "GDAL_HTTPS_PROXY"), "socks5h://0.0.0.0:0")
+
+
+class Format(NamedTuple):
+    """A format: its name, the drivers that may open it, and the bytes that a file may have."""
+
+    name: str
+    drivers: tuple[str, ...]
+    largest: int
+
+
+_GEOPACKAGE: Final = Format("GeoPackage", ("GPKG",), 8 << 30)
+_FLATGEOBUF: Final = Format("FlatGeobuf", ("FlatGeobuf",), 8 << 30)
+_SHAPEFILE: Final = Format("Shapefile", ("ESRI Shapefile",), 8 << 30)
+# Text takes more room in memory than on disk.
+_GEOJSON: Final = Format("GeoJSON", ("GeoJSON", "GeoJSONSeq"), 2 << 30)
+_BY_SUFFIX: Final = {
+    ".gpkg": _GEOPACKAGE,
+    ".fgb": _FLATGEOBUF,
+    ".shp": _SHAPEFILE,
+    **dict.fromkeys((".geojson", ".json", ".geojsons", ".geojsonl"), _GEOJSON),
+}
+
+
+@contextmanager
+def readable(path: Path, layer: str | None) -> Iterator[Path]:
+    """Give the file that GDAL may open for `path`, with the drivers of its format alone.
+
+    A zip archive is unpacked into a temporary folder: one dataset of it, which `layer` names if
+    there are several.
+
+    Raises:
+        Segment1BError: E_INPUT_UNREADABLE for another format or a damaged archive,
+            E_INPUT_TOO_LARGE, E_INPUT_SCHEMA_INVALID for an archive of several datasets.
+    """
+    regular_file(path)
+    if path.suffix.lower() != ".zip":
+        with _drivers(_checked(path, path)):
+            yield Path(os.path.abspath(path))
+        return
+    with tempfile.TemporaryDirectory(prefix="segment1b-") as folder:
+        file = _unpacked(path, layer, Path(folder))
+        with _drivers(_checked(path, file)):
+            yield file
+
+
+def _checked(path: Path, file: Path) -> Format:
+    """Return the format of a file whose content is what its name says."""
+    found = _format_of(path, file)
+    if found is _SHAPEFILE:
+        _check_length(path, file)
+    if found is _GEOPACKAGE:
+        _check_journal(path, file)
+    size = sum(one.stat().st_size for one in parts_of(file))
+    _check_size(path, found, size)
+    return found
+
+
+def _format_of(path: Path, file: Path) -> Format:
+    from pyogrio.util import vsi_path
+
+    with file.open("rb") as handle:
+        head = handle.read(_HEAD)
+    found = _BY_SUFFIX.get(file.suffix.lower())
+    content = None
+    if head.startswith(b"SQLite format 3\0"):
+        content = _GEOPACKAGE
+    elif head.startswith(b"fgb\x03"):
+        content = _FLATGEOBUF
+    elif head.startswith(b"\x00\x00\x27\x0a"):
+        content = _SHAPEFILE
+    elif head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n\x1e").startswith(b"{"):
+        content = _GEOJSON
+    if found is None or found is not content:
+        what = reference_format(file) or f"not {found.name if found else 'of a known format'}"
+        raise unreadable(
+            path,
+            f"it is {what}",
+            "give GeoPackage, GeoJSON, FlatGeobuf, a Shapefile or GeoParquet; ogr2ogr writes them",
+        )
+    if vsi_path(str(file)) != str(file):
+        raise unreadable(path, "GDAL takes its name apart", "rename it: letters, digits, - and _")
+    return found
+
+
+def parts_of(file: Path) -> list[Path]:
+    """Return the files that a dataset consists of, in order of their names."""
+    if file.suffix.lower() != ".shp":
+        return [file]
+    return sorted(
+        one
+        for one in file.parent.iterdir()
+        if one.stem == file.stem and one.suffix.lower() in SHAPEFILE
+    )
+
+
+def _check_length(path: Path, file: Path) -> None:
+    """Refuse a Shapefile that is shorter than its header says.
+
+    GDAL reads what is cut off as rows without geometry.
+    """
+    for part in parts_of(file):
+        regular_file(part)
+    with file.open("rb") as handle:
+        head = handle.read(_SHP_HEADER)
+    # The length stands in 16-bit words, high byte first.
+    declared, size = 2 * int.from_bytes(head[24:28], "big"), file.stat().st_size
+    if len(head) < _SHP_HEADER or declared != size:
+        raise unreadable(path, f"{file.name} is {size} bytes long, its header says {declared}")
+
+
+def _check_journal(path: Path, file: Path) -> None:
+    """Refuse a GeoPackage with changes beside it, which its bytes and its digest do not have."""
+    for end in ("-wal", "-journal"):
+        beside = file.with_name(file.name + end)
+        if beside.exists() and beside.stat().st_size:
+            raise unreadable(
+                path,
+                f"{beside.name} beside it holds changes that are not in the file",
+                "close the program that has it open, or copy it with ogr2ogr",
+            )
+
+
+def check_layer(path: Path, file: Path, layer: str) -> None:
+    """Refuse a layer of a GeoPackage that is a view: its rows are what a program computes."""
+    if file.suffix.lower() != ".gpkg":
+        return
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+            found = database.execute(
+                "SELECT type = 'table' AND rootpage > 0 FROM sqlite_master "
+                "WHERE lower(name) = lower(?) AND type IN ('table', 'view')",
+                [layer],
+            ).fetchall()
+    except sqlite3.Error as error:
+        raise unreadable(path, str(error)) from None
+    if found != [(1,)]:
+        raise unreadable(
+            path,
+            f"layer {layer} is not a plain table",
+            "write it as one: ogr2ogr new.gpkg old.gpkg LAYER",
+        )
+
+
+def _check_size(path: Path, found: Format, size: int) -> None:
+    if size > found.largest:
+        raise Segment1BError(
+            "E_INPUT_TOO_LARGE",
+            f"{path}: {size} bytes of {found.name}, the limit is {found.largest}",
+            "keep only the layer and the rows that are needed, for example with ogr2ogr",
+            path=str(path),
+        )
+
+
+def _unpacked(path: Path, layer: str | None, folder: Path) -> Path:
+    """Unpack one dataset of an archive; no more bytes are written than its directory declares."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename: info for info in archive.infolist()}
+            names = [n for n in sorted(members) if Path(n).suffix.lower() in _BY_SUFFIX]
+            name = names[0] if len(names) == 1 else _chosen(path, names, layer)
+            stem, suffix = name[: -len(Path(name).suffix)], Path(name).suffix.lower()
+            wanted = [name]
+            if suffix == ".shp":
+                wanted = [
+                    n for n in members if n[:-4] == stem and Path(n).suffix.lower() in SHAPEFILE
+                ]
+            size = sum(members[one].file_size for one in wanted)
+            _check_size(path, _BY_SUFFIX[suffix], size)
+            for one in wanted:
+                archive.extract(members[one], folder)
+            return Path(archive.extract(members[name], folder))
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, ValueError) as error:
+        # A RuntimeError: it is encrypted, or compressed in another way.
+        raise unreadable(path, str(error)) from None
+
+
+def _chosen(path: Path, names: Sequence[str], layer: str | None) -> str:
+    chosen = [name for name in names if Path(name).stem == layer]
+    if len(chosen) == 1:
+        return chosen[0]
+    if not names:
+        raise unreadable(path, "it holds no GeoPackage, GeoJSON, FlatGeobuf or Shapefile")
+    raise Segment1BError(
+        "E_INPUT_SCHEMA_INVALID",
+        f"{path} has several layers: {', '.join(Path(name).stem for name in names)}",
+        "choose one with --layer NAME",
+        path=str(path),
+    )
+
+
+@contextmanager
+def _drivers(found: Format) -> Iterator[None]:
+    """Leave GDAL only the drivers of a format, and no way to the network, for this block.
+
+    GDAL asks every driver whether it knows a file, and pyogrio has no list of allowed ones.
+    """
+    import pyogrio
+
+    proxies = {name: os.environ.pop(name, None) for name in ("no_proxy", "NO_PROXY")}
+    others = sorted(set(pyogrio.list_drivers()) - set(found.drivers))
+    _configure({"GDAL_SKIP": ",".join(others), **_OFFLINE})
+    try:
+        left = sorted(set(pyogrio.list_drivers()) - set(found.drivers))
+        if left:
+            raise Segment1BError("E_INTERNAL", f"GDAL keeps the drivers {', '.join(left)}")
+        yield
+    finally:
+        _configure(dict.fromkeys(("GDAL_SKIP", *_OFFLINE)))
+        os.environ.update({name: value for name, value in proxies.items() if value is not None})
+
+
+def _configure(options: dict[str, Any]) -> None:
+    """Set options of GDAL, and register its drivers anew: those to skip go."""
+    import pyogrio
+    from pyogrio._ogr import _register_drivers
+
+    pyogrio.set_gdal_config_options(options)
+    _register_drivers()
+
+
+def unreadable(path: Path, why: str, hint: str = "") -> Segment1BError:
+    """Return the error for a file that cannot be read."""
+    return Segment1BError(
+        "E_INPUT_UNREADABLE",
+        f"{path} cannot be read: {why}",
+        hint or "restore the file from its source",
+        path=str(path),
+    )
