@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -41,3 +42,19 @@ def say_pid_and_sleep(folder: Path) -> None:
     """Leave a file named by the process id and sleep."""
     (folder / str(os.getpid())).touch()
     time.sleep(600)
+
+
+def discard_until_killed(root: Path, from_state: str, removals: int) -> None:
+    """Discard, and be killed before the removal after so many."""
+    from segment1b.discard import Request, discard
+
+    rename, done = os.rename, [0]
+
+    def counted(source: Path, target: Path) -> None:
+        if done[0] == removals:
+            os.kill(os.getpid(), signal.SIGKILL)
+        done[0] += 1
+        rename(source, target)
+
+    os.rename = counted  # type: ignore[assignment]
+    discard(Request(root, from_state, {}), lambda _found: True)

@@ -92,6 +92,9 @@ PROVOKED_BY: dict[str, str] = {
         "automation/test_nightly.py::test_a_run_that_breaks_is_e_internal_and_the_next_goes_on"
     ),
     "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL": COMMITTED,
+    "E_DISCARD_REFUSED": (
+        "test_discard.py::test_tiles_that_another_receipt_uses_are_not_removed_and_it_is_named"
+    ),
     "E_EVIDENCE_INVALID": "review/test_evidence.py::test_a_damaged_bundle_is_refused",
     "E_EVIDENCE_NOT_REPRODUCED": (
         "review/test_evidence.py::test_other_content_than_published_is_an_error_and_leaves_nothing"

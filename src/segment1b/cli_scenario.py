@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,9 @@ from segment1b.cli_options import (
     Fingerprint,
     ParameterHash,
     Seed,
+    tokens,
 )
+from segment1b.errors import Segment1BError
 
 if TYPE_CHECKING:
     from segment1b.storage.root import Leftover
@@ -37,6 +40,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(scenarios, name="scenario")
     app.command("status")(status)
     app.command("clean")(clean)
+    app.command("discard")(discard)
 
 
 def compare(
@@ -102,6 +106,45 @@ def status(
         console.print_json(found)
     else:
         standing.print_status(found)
+
+
+def discard(
+    from_state: Annotated[str, typer.Option(help="First state to take back, s0 to s9.")],
+    data_root: DataRoot = ROOT,
+    seed: Seed = None,
+    parameter_hash: ParameterHash = None,
+    manifest_fingerprint: Fingerprint = None,
+    dictionary: Dictionary = None,
+    keep_shared: Annotated[
+        bool, typer.Option("--keep-shared", help="Keep what only parameter_hash names: tiles.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a lock.")] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Take back what an identity has published from a state on: the flag first, reports too."""
+    from segment1b import console
+    from segment1b import discard as discarding
+
+    if as_json and not yes:
+        raise Segment1BError("E_USAGE", "--json asks nothing", "give --yes too")
+    given = tokens(seed, parameter_hash, manifest_fingerprint)
+    asked = discarding.Request(data_root, from_state, given, dictionary, wait, keep_shared)
+
+    def agree(found: Mapping[str, int]) -> bool:
+        if not as_json:
+            discarding.print_items(found)
+            discarding.print_total(found, "to remove")
+        return yes or discarding.confirmed()
+
+    removed = discarding.discard(asked, agree)
+    if as_json:
+        listed = [{"path": path, "bytes": size} for path, size in removed.items()]
+        console.print_json(
+            {"from_state": from_state, "removed": listed, "bytes": sum(removed.values())}
+        )
+    else:
+        discarding.print_total(removed, "removed")
 
 
 def clean(

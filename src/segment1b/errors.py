@@ -37,6 +37,7 @@ CODES: dict[str, tuple[Scope, str]] = {
     "E_INTERRUPTED": ("R", "the run was interrupted by its user"),
     "E_INTERNAL": ("R", "the program itself is at fault"),
     "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL": ("R", "other content is published there"),
+    "E_DISCARD_REFUSED": ("R", "another receipt uses the datasets that would be discarded"),
     "E_EVIDENCE_INVALID": ("R", "an evidence bundle is not whole, was changed or disagrees"),
     "E_EVIDENCE_NOT_REPRODUCED": ("D", "the run made again came to other content"),
     # S0
@@ -203,6 +204,11 @@ class Segment1BError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions cross process boundaries by pickle, which only knows positional arguments.
         return _rebuild, (self.code, self.message, self.hint, self.scope)
+
+
+def redo(state: str) -> str:
+    """Return the hint that takes back what a state and those after it published, and repeats it."""
+    return f"run 'segment1b discard --from-state {state}', then 'segment1b run'"
 
 
 def _rebuild(code: str, message: str, hint: str, scope: dict[str, Any]) -> Segment1BError:

@@ -27,7 +27,7 @@ from segment1b.faults import coded, coded_faults
 from segment1b.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.program import program
 from segment1b.resolution import resolve
-from segment1b.reuse import input_digests, standing
+from segment1b.reuse import input_digests, report_path, standing
 from segment1b.states import STATES
 from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.storage.gather import gather
@@ -168,10 +168,11 @@ def _gather(state: State, run: Run, pieces: int) -> None:
 def _publish(state: State, run: Run, report: Report, rows: Mapping[str, int]) -> dict[str, Any]:
     """Publish a state's logs and datasets; return the receipts by their field in the report."""
     receipts: dict[str, Any] = {}
+    is_committed = report_path(state, run).exists()
     for dataset_id, data in report.logs.items():
         log = run.contracts[dataset_id]
         receipts[log.receipt_field] = publish_once(
-            run.root, log, run.places, data, run.staging
+            run.root, log, run.places, data, run.staging, is_committed=is_committed
         ).as_json()
     for dataset_id in state.writes:
         dataset = run.contracts[dataset_id]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, redo
 from segment1b.geo.countries import read_countries
 from segment1b.geo.placement import Clip, Country
 from segment1b.identity import Identity
@@ -230,7 +230,7 @@ def _bounds(reader: Reader, country: str, tile_id: int) -> dict[str, float]:
     raise Segment1BError(
         "E606_FK_TILE_INDEX",
         f"{country}: tile {tile_id} has no bounds",
-        "run S1 again",
+        redo("s1"),
         country_iso=country,
         tile_id=tile_id,
     )
@@ -257,7 +257,7 @@ def _one(
         raise Segment1BError(
             "E609_RNG_EVENT_COUNT",
             f"{dataset_id} has no row for merchant {merchant} in {country}, site {site}",
-            "the dataset was changed: run its state again in another data root",
+            f"the dataset was changed: {reader.dataset(dataset_id).redo}",
             merchant_id=merchant,
             country_iso=country,
             site_order=site,

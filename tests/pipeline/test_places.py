@@ -683,14 +683,20 @@ def test_other_content_that_is_committed_is_never_overwritten(
     assert part.read_bytes() == before
 
 
-def test_another_trace_is_never_overwritten(copy: Callable[[str], RunResult]) -> None:
+def test_another_trace_is_never_overwritten_where_a_report_commits_it(
+    copy: Callable[[str], RunResult],
+) -> None:
     result = copy("stable")
     trace = where(result, "rng_trace_in_cell_jitter")
-    trace.write_bytes(trace.read_bytes() * 2)
-    forget(result, "s6")
+    own = trace.read_bytes()
+    trace.write_bytes(own * 2)
+    commit(result, "s6_site_jitter", input_digests={})
     error = refused(result, "s6")
     assert error.code == "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"
     assert trace.name in error.message
+    forget(result, "s6")
+    worlds.run(result.root, settings=(law("stable"),), from_state="s6", to_state="s6")
+    assert trace.read_bytes() == own
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segment1b.contracts.locations import DICTIONARY, SCHEMAS, contracts_root, nearest, read_yaml
 from segment1b.contracts.schemas import Column, Schemas
-from segment1b.errors import CODES, Segment1BError
+from segment1b.errors import CODES, Segment1BError, redo
 
 TOKENS = ("seed", "manifest_fingerprint", "parameter_hash", "run_id", "attempt")
 _TOKEN = re.compile(r"\{(\w+)\}")
@@ -77,6 +77,13 @@ class Dataset(BaseModel):
                 for field in self.arrow_schema
             ]
         )
+
+    @property
+    def redo(self) -> str:
+        """Return the hint that makes this dataset again, or restores one that no state makes."""
+        if re.fullmatch(r"S\d", self.owner):
+            return redo(self.owner.lower())
+        return f"restore {self.id} from its source"
 
     def code(self, fault: str) -> str:
         """Return the error code for a fault of this dataset's own rows (schema, unsorted, ...)."""
@@ -143,6 +150,13 @@ class Contracts:
     def __iter__(self) -> Any:
         """Iterate over all entries in file order."""
         return iter(self._datasets.values())
+
+    def redo(self, path: str) -> str:
+        """Return the hint for the dataset that a path below a data root belongs to."""
+        for dataset in self:
+            if path.startswith(dataset.path.partition("{")[0]):
+                return str(dataset.redo)
+        return "restore it from its source"
 
     def check(self) -> list[str]:
         """Return every disagreement between dictionary and schemas, empty when there is none."""

@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 
 from segment1b import contracts as contract_files
 from segment1b.contracts import Contracts, Dataset
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, redo
 from segment1b.identity import Identity
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, open_bundle
 from segment1b.storage.durable import coded_os_errors, read_json
@@ -33,7 +33,7 @@ RULES = BundleRules(
     flag_format="E910_FLAG_BAD_OR_MISSING",
     flag_hash="E910_FLAG_BAD_OR_MISSING",
     minimum=MINIMUM | {"realism.json"},
-    hint="do not use this data: restore the bundle from its source, or run S9 again",
+    hint=f"do not use this data: restore the bundle from its source, or {redo('s9')}",
 )
 _STATES = frozenset(f"S{number}" for number in range(1, 9))
 
@@ -291,7 +291,7 @@ def _no_receipt(
     return Segment1BError(
         dataset.code("receipt"),
         f"{dataset.id} in {folder} {what}",
-        "restore the reports under control/ from their source",
+        f"restore the reports under control/ from their source, or {dataset.redo}",
         dataset=dataset.id,
         path=str(folder),
     )

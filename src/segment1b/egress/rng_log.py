@@ -19,7 +19,7 @@ import pyarrow as pa
 from segment1b.contracts import Contracts
 from segment1b.contracts.locations import nearest
 from segment1b.egress.export import check_new, new_file
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, redo
 from segment1b.geo.countries import read_countries
 from segment1b.geo.placement import Clip, Country
 from segment1b.identity import canonical_json
@@ -178,7 +178,7 @@ class _Tiles(NamedTuple):
             raise Segment1BError(
                 "E606_FK_TILE_INDEX",
                 f"tile {tile} has no row in tile_bounds",
-                "run S1 again",
+                redo("s1"),
                 tile_id=tile,
             )
         return cls(bounds, index)
@@ -253,7 +253,7 @@ def _together(
             raise Segment1BError(
                 _MISSING[log],
                 f"{log} and {data} are not about the same sites",
-                "restore both, or remove them with their report and run again",
+                f"restore both, or {reader.dataset(log).redo}",
                 dataset=log,
             )
         if events.num_rows:

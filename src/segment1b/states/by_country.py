@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, redo
 from segment1b.states.protocol import Run, check_conserved
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import cut_tiles
@@ -87,7 +87,8 @@ def stage_by_country(
     tables = reader.row_groups(partition, [*columns, COUNTRY])
     folder = run.staging / f"{dataset_id}.split"
     rows = split_by_country(folder, partition.dataset, columns, tables)
-    check_conserved(f"rows of {dataset_id}", sum(rows.values()), partition.receipt.rows)
+    owner, expected = partition.dataset.owner.lower(), partition.receipt.rows
+    check_conserved(f"rows of {dataset_id}", sum(rows.values()), expected, owner)
     return rows
 
 
@@ -146,7 +147,7 @@ def _tampered(code: str, what: str) -> Segment1BError:
     return Segment1BError(
         "E414_WEIGHT_TAMPER",
         f"{code}: {what}",
-        "restore tile_weights, or remove it with its report and run S2 again",
+        f"restore tile_weights, or {redo('s2')}",
         country_iso=code,
     )
 
@@ -176,7 +177,7 @@ def check_index(
             raise Segment1BError(
                 code,
                 f"{iso}: {len(tiles) - found[iso]} used tiles are not in tile_index",
-                "tile_weights and tile_index belong to different runs: run S1 and S2",
+                f"tile_weights and tile_index belong to different runs: {redo('s1')}",
                 country_iso=iso,
             )
 
@@ -194,7 +195,7 @@ def check_countries(reader: Reader, countries: dict[str, int]) -> None:
             raise Segment1BError(
                 code,
                 f"required countries {', '.join(missing)} are not there",
-                "run S1 to S3 again for this identity",
+                redo("s1"),
                 country_iso=missing[0],
             )
 
@@ -244,7 +245,7 @@ def read_bounds(
             raise Segment1BError(
                 code,
                 f"{iso}: tile {used[iso][lost[0]]} has sites and no bounds; {len(lost)} such tiles",
-                "tile_bounds belongs to another run: run S1 to S4 again",
+                f"tile_bounds belongs to another run: {redo('s1')}",
                 country_iso=iso,
                 tile_id=int(used[iso][lost[0]]),
             )

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from segment1b import contracts
 from segment1b.config import Policy
 from segment1b.contracts import Contracts
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, redo
 from segment1b.identity import Identity
 from segment1b.storage.parts import part_name
 from segment1b.storage.reader import Reader
@@ -151,8 +151,14 @@ class State(Protocol):
         ...
 
 
-def check_conserved(what: str, found: int, expected: int) -> None:
+def check_conserved(what: str, found: int, expected: int, source: str = "") -> None:
     """Refuse to go on when a state has not read what the reports of its inputs name.
+
+    Args:
+        what: what was counted.
+        found: how many were read.
+        expected: how many the reports name.
+        source: the state whose report that is, s0 to s9; empty where it is the state's own.
 
     Raises:
         Segment1BError: E_NOT_CONSERVED.
@@ -161,6 +167,6 @@ def check_conserved(what: str, found: int, expected: int) -> None:
         raise Segment1BError(
             "E_NOT_CONSERVED",
             f"{what}: {found} were read, the reports of the inputs name {expected}",
-            "nothing was published: run again; if it repeats, an input is wrong: take its state "
-            "back with 'segment1b discard'",
+            "nothing was published: run again"
+            + (f"; if it repeats, {source.upper()} is wrong: {redo(source)}" if source else ""),
         )

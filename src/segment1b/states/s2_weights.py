@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, redo
 from segment1b.geo.population import PopulationRaster, close_population, open_population
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.laws.quantise import quantise
@@ -47,7 +47,7 @@ class S2Weights:
             raise Segment1BError(
                 "E102_FK_MISMATCH",
                 f"tile_index has {', '.join(unknown)}, the ISO table has not",
-                "run S1 with today's ISO table",
+                redo("s1"),
                 country_iso=unknown[0],
             )
         _check_resolution(run, counts)
@@ -84,7 +84,7 @@ class S2Weights:
         by_country = {code: c for r in results for code, c in sorted(r.counters.items())}
         rows = sum(result.rows for result in results)
         index = run.reader(self).partition("tile_index")
-        check_conserved("rows of tile_index", rows, index.receipt.rows)
+        check_conserved("rows of tile_index", rows, index.receipt.rows, "s1")
         versions = {d: run.contracts[d].version_tag for d in self.reads[1:3]}
         if policy.basis != "population":
             versions["population_raster_2025"] = None  # type: ignore[assignment]

@@ -111,8 +111,9 @@ class S4AllocPlan:
         merchants, countries, sites = _summaries(counters)
         planned = sum(q["sites"] for q in quality.values())
         required = _required(run.reader(self))
-        check_conserved("pairs of s3_requirements", sum(c["pairs"] for c in counters), required[0])
-        check_conserved("sites of s3_requirements", planned, required[1])
+        pairs = sum(own["pairs"] for own in counters)
+        check_conserved("pairs of s3_requirements", pairs, required[0], "s3")
+        check_conserved("sites of s3_requirements", planned, required[1], "s3")
         body: dict[str, Any] = {
             **run.tokens,
             "law": run.policy.allocation.law,

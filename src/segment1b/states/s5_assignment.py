@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segment1b.arrays import distinct
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, redo
 from segment1b.evidence.rng_logs import trace, write_audit
 from segment1b.evidence.versions import versions
 from segment1b.identity import sha256_hex
@@ -67,15 +67,13 @@ class S5Assignment:
         sealed_inputs(run, reader, self.stale_input)
         countries = stage_by_country(run, reader, "s4_alloc_plan", _PLAN)
         if not countries:
-            raise Segment1BError(
-                "E501_NO_S4_ALLOC_PLAN", "s4_alloc_plan has no row", "run S3 and S4 again"
-            )
+            raise Segment1BError("E501_NO_S4_ALLOC_PLAN", "s4_alloc_plan has no row", redo("s3"))
         unknown = sorted(set(countries) - set(iso_codes(reader)))
         if unknown:
             raise Segment1BError(
                 "E302_FK_COUNTRY",
                 f"s4_alloc_plan has {', '.join(unknown)}, which are not in the ISO table",
-                "restore s4_alloc_plan",
+                f"restore s4_alloc_plan, or {redo('s4')}",
                 country_iso=unknown[0],
             )
         write_audit(run.root, run.contracts, run.identity, run.staging)
@@ -127,8 +125,8 @@ class S5Assignment:
         rows = sum(result.rows for result in results)
         pairs = sum(result.counters["pairs"] for result in results)
         plan = run.reader(self).partition("s4_alloc_plan").report
-        check_conserved("pairs of s4_alloc_plan", pairs, plan["pairs_total"])
-        check_conserved("sites of s4_alloc_plan", rows, plan["sites_total"])
+        check_conserved("pairs of s4_alloc_plan", pairs, plan["pairs_total"], "s4")
+        check_conserved("sites of s4_alloc_plan", rows, plan["sites_total"], "s4")
         parts = []
         for path in sorted(run.parts(EVENTS).iterdir()):
             events = pq.read_metadata(path).num_rows
@@ -164,7 +162,7 @@ def _sites(code: str, plan: Records) -> Sites:
         raise Segment1BError(
             "E414_WEIGHT_TAMPER",
             f"merchant {merchant[at]} in {code}: {n[at]} sites in tile {tile[at]}",
-            "restore s4_alloc_plan",
+            f"restore s4_alloc_plan, or {redo('s4')}",
             merchant_id=int(merchant[at]),
             country_iso=code,
         )
@@ -176,7 +174,7 @@ def _sites(code: str, plan: Records) -> Sites:
         raise Segment1BError(
             "E509_UNSORTED",
             f"s4_alloc_plan: merchant {merchant[at]}, {code}, tile {tile[at]} is out of order",
-            "restore s4_alloc_plan",
+            f"restore s4_alloc_plan, or {redo('s4')}",
             merchant_id=int(merchant[at]),
             country_iso=code,
         )
@@ -203,7 +201,7 @@ def _own_points(
             "E503_TILE_QUOTA_MISMATCH",
             f"merchant {sites.merchant[at]} in {code}: the points of its sites fall into tile "
             f"{counted[at]} where s4_alloc_plan has {sites.tile[at]}; {len(wrong)} such sites",
-            "s4_alloc_plan was changed or made under another policy: run S4 again",
+            f"s4_alloc_plan was changed or made under another policy: {redo('s4')}",
             merchant_id=int(sites.merchant[at]),
             country_iso=code,
             tile_id=int(sites.tile[at]),

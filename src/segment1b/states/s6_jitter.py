@@ -117,7 +117,7 @@ class S6Jitter:
             histogram.update(own["histogram"])
         rows = sum(result.rows for result in results)
         assigned = run.reader(self).partition("s5_site_tile_assignment").report["rows_emitted"]
-        check_conserved("sites of s5_site_tile_assignment", rows, assigned)
+        check_conserved("sites of s5_site_tile_assignment", rows, assigned, "s5")
         body: dict[str, Any] = {
             **run.identity.tokens,
             "run_id": run.identity.run_id,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segment1b.arrays import distinct
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, redo
 from segment1b.evidence.versions import versions
 from segment1b.laws.jitter import Tiles, inside_tile, point
 from segment1b.states.by_country import (
@@ -81,7 +81,7 @@ class S7Synthesis:
                 raise Segment1BError(
                     fault,
                     f"{code}: S5 has {s5.get(code, 0)} sites, S6 {s6.get(code, 0)}",
-                    "run S5 and S6 again",
+                    redo("s5"),
                     country_iso=code,
                 )
         excluded = set(_excluded(reader))
@@ -92,7 +92,7 @@ class S7Synthesis:
                 "E708_1A_COVERAGE_FAIL",
                 f"{code}: {catalogue.get(code, 0)} outlets in the catalogue, {s5.get(code, 0)} "
                 f"sites; excluded by policy are {sorted(excluded)}",
-                "run S3 to S6 again for this catalogue",
+                redo("s3"),
                 country_iso=code,
             )
         return country_shards(reader, s5, "tile_bounds")
@@ -132,10 +132,10 @@ class S7Synthesis:
         outlets = read_json(reader.file("s3_run_report"))["source_rows_total"]
         excluded = _excluded(reader)
         kept = outlets - sum(own["sites"] for own in excluded.values())
-        check_conserved("outlets of the catalogue", sites, kept)
+        check_conserved("outlets of the catalogue", sites, kept, "s3")
         for dataset_id in ("s5_site_tile_assignment", "s6_site_jitter"):
             expected = reader.partition(dataset_id).report["rows_emitted"]
-            check_conserved(f"sites of {dataset_id}", sites, expected)
+            check_conserved(f"sites of {dataset_id}", sites, expected, dataset_id[:2])
         inside = sum(own["inside"] for own in counters.values())
         receipt = read_json(reader.file("s0_gate_receipt_1B"))
         body: dict[str, Any] = {
@@ -205,7 +205,7 @@ def _check_same(code: str, s5: Records, s6: Records) -> None:
                 code,
                 s5[~same][0],
                 f"S5 and S6 differ in {', '.join(names)}",
-                "run S5 and S6 again",
+                redo("s5"),
             )
 
 
@@ -219,7 +219,7 @@ def _check_coverage(run: Run, code: str, rows: Records) -> None:
         raise Segment1BError(
             "E708_1A_COVERAGE_FAIL",
             f"{code}: the {len(rows)} sites are not the outlets of the catalogue",
-            "run S3 to S6 again for this catalogue",
+            redo("s3"),
             country_iso=code,
         )
 
@@ -231,7 +231,7 @@ def _check_inside(code: str, rows: Records, inside: npt.NDArray[np.bool_]) -> No
             code,
             rows[~inside][0],
             f"the point lies outside its tile; {int((~inside).sum())} such sites",
-            "s6_site_jitter was changed: run S6 again",
+            f"s6_site_jitter was changed: {redo('s6')}",
         )
 
 

@@ -70,9 +70,10 @@ class S8Egress:
         rows = sum(result.rows for result in results)
         synthesis = run.reader(self).partition("s7_site_synthesis")
         s7 = synthesis.receipt.rows
-        check_conserved("rows of s7_site_synthesis", rows, s7)
+        check_conserved("rows of s7_site_synthesis", rows, s7, "s7")
         for code, own in synthesis.report["by_country"].items():
-            check_conserved(f"sites of s7_site_synthesis in {code}", by_country[code], own["sites"])
+            what = f"sites of s7_site_synthesis in {code}"
+            check_conserved(what, by_country[code], own["sites"], "s7")
         return Report(
             {
                 **run.identity.tokens,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, redo
 from segment1b.states.protocol import Run
 from segment1b.storage.durable import read_json
 from segment1b.storage.publisher import check_document
@@ -54,7 +54,7 @@ def check_sealed(
         raise Segment1BError(
             "E311_DISALLOWED_READ",
             f"{path} does not seal {dataset_id}",
-            "run S0 again",
+            redo("s0"),
             dataset=dataset_id,
         )
     if sealed[dataset_id]["sha256_hex"] != digest:

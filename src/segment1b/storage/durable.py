@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, redo
 from segment1b.faults import coded
 from segment1b.identity import canonical_json
+
+_REPORT = re.compile(r"(s\d)_run_report\.json")
 
 
 @contextmanager
@@ -133,9 +136,10 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
+        report = _REPORT.fullmatch(path.name)
         raise Segment1BError(
             "E_INPUT_UNREADABLE",
             f"{path} is not JSON: {error}",
-            "restore the file or remove it and run again",
+            f"restore the file, or {redo(report[1]) if report else 'remove it and run again'}",
             path=str(path),
         ) from None

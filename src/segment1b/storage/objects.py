@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from segment1b import contracts
 from segment1b.errors import Segment1BError
 from segment1b.storage.durable import coded_os_errors, fsync_file
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
+#: Where the receipts lie that commit folders.
+COMMITS = "control/commits"
 _SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file")
 # A command line's Path folds "//" into "/".
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL | re.IGNORECASE)
@@ -204,8 +207,8 @@ def damaged(url: str, path: str, why: str) -> Segment1BError:
     return Segment1BError(
         "E_STORE_DAMAGED",
         f"{url}/{path} {why}",
-        "restore the object from a copy or an older version; or remove its partition's "
-        "receipt under control/commits/ and its run report, and run again",
+        "restore the object from a copy or an older version; or "
+        + contracts.load().redo(path.removeprefix(f"{COMMITS}/")),
         path=f"{url}/{path}",
     )
 

@@ -15,6 +15,7 @@ from segment1b.storage.durable import (
     fsync_folder,
     make_folder,
     read_json,
+    replace_bytes,
 )
 from segment1b.storage.receipts import (
     Receipt,
@@ -69,8 +70,8 @@ def publish_folder(
                 raise Segment1BError(
                     dataset.code("differs"),
                     f"{relative} holds content {held}, this run made {receipt.content_sha256_hex}",
-                    "published data is never changed: use another data root or identity, or "
-                    "remove the partition and its run report by hand if it is not wanted",
+                    "published data is never changed: use another data root or identity; if it "
+                    f"is not wanted, {dataset.redo}",
                     dataset=dataset.id,
                     path=relative,
                 )
@@ -142,20 +143,31 @@ def publish_document(
 
 
 def publish_once(
-    root: Path, dataset: Dataset, tokens: Mapping[str, object], data: bytes, scratch: Path
+    root: Path,
+    dataset: Dataset,
+    tokens: Mapping[str, object],
+    data: bytes,
+    scratch: Path,
+    *,
+    is_committed: bool = True,
 ) -> Receipt:
-    """Publish a write-once file (a log); one that is there must have the same bytes."""
+    """Publish a write-once file (a log); one that is there must have the same bytes.
+
+    One that no report has committed is replaced, as `publish_folder` replaces a partition.
+    """
     relative = dataset.locate(tokens)
     path = root / relative
     ours = not path.exists() and create_bytes(root, path, data, scratch)
     if not ours and path.read_bytes() != data:
-        raise Segment1BError(
-            dataset.code("differs"),
-            f"{relative} holds other bytes than this run made",
-            "a log is written once: use another data root, or remove the log by hand",
-            dataset=dataset.id,
-            path=relative,
-        )
+        if is_committed or origin(root) is not None:
+            raise Segment1BError(
+                dataset.code("differs"),
+                f"{relative} holds other bytes than this run made",
+                f"a log is written once: use another data root, or {dataset.redo}",
+                dataset=dataset.id,
+                path=relative,
+            )
+        replace_bytes(path, data, scratch)
     files, whole = hash_files(path.parent, [path.name])
     return Receipt(relative.rpartition("/")[0], data.count(b"\n"), files, whole, whole)
 

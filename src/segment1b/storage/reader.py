@@ -76,7 +76,7 @@ def committed(
         raise Segment1BError(
             "E_INPUT_UNREADABLE",
             f"{report_path} carries no receipt or no input digests",
-            "remove the report and run again",
+            dataset.redo,
             path=str(report_path),
         ) from None
     if away and verify:
@@ -99,8 +99,7 @@ def _not_reproduced(dataset: Dataset, folder: Path, why: str) -> Segment1BError:
     return Segment1BError(
         dataset.code("receipt"),
         f"{dataset.id} in {folder}: {why}",
-        "somebody changed published data: restore it, or remove the partition and its report "
-        "and run again",
+        f"somebody changed published data: restore it, or {dataset.redo}",
         dataset=dataset.id,
         path=str(folder),
     )
@@ -168,7 +167,7 @@ class Reader:
                     self.stale_code,
                     f"{dataset_id}: its run report is about {token} {found.report[token]}, the "
                     f"run has {value}",
-                    "the partition was brought from another run: remove it and run its state",
+                    f"the partition was brought from another run: {dataset.redo}",
                     dataset=dataset_id,
                 )
         for surface, digest in found.report["input_digests"].items():

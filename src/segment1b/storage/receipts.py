@@ -134,7 +134,7 @@ def _checked_rows(path: Path, dataset: Dataset) -> int:
             dataset.code(fault),
             f"{path.name} of {dataset.id} has columns "
             f"[{_shape(schema)}], declared are [{_shape(declared)}]",
-            "the file was not written by this dataset's state: remove the partition and run again",
+            f"the file was not written by this dataset's state: {dataset.redo}",
             dataset=dataset.id,
             path=path.name,
         )
@@ -336,7 +336,7 @@ def _check_order(paths: Sequence[Path], dataset: Dataset) -> None:
                 dataset.code(fault),
                 f"{dataset.id}: key {place} is "
                 f"{'there twice' if equal[at] else 'out of order'} in row {row + at_fault + 1}",
-                "remove the partition and its run report and run again",
+                dataset.redo,
                 dataset=dataset.id,
                 row=row + at_fault + 1,
                 **place,

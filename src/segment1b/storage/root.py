@@ -51,15 +51,17 @@ def open_root(location: str | Path) -> Path:
     return root
 
 
-def find_root(location: str | Path, cache: Path | None = None) -> Path:
+def find_root(location: str | Path, cache: Path | None = None, *, folders: bool = True) -> Path:
     """Return the absolute path of a data root that is only read; as `open_root` for a URL.
 
     Args:
         location: a folder, or the URL of an object store (`s3://bucket/prefix`).
-        cache: where working copies lie; see `default_cache`.
+        cache, folders: as for `working_copy`.
     """
     url = url_of(location)
-    return Path(os.path.abspath(location)) if url is None else working_copy(url, cache)
+    if url is None:
+        return Path(os.path.abspath(location))
+    return working_copy(url, cache, folders=folders)
 
 
 @contextmanager

@@ -34,13 +34,12 @@ from segment1b.storage.durable import (
     read_json,
     replace_json,
 )
-from segment1b.storage.objects import Entry, Objects, damaged
+from segment1b.storage.objects import COMMITS, Entry, Objects, damaged
 from segment1b.storage.receipts import Receipt
 
 STORE = ".store"
 STAGING = ".staging"
 LOCKS = ".locks"
-COMMITS = "control/commits"
 _OWN = (STORE, STAGING, LOCKS)
 UPLOAD = "upload="
 #: Reports, receipts and what is not larger come at once, the rest when a command reads it. Bytes.
@@ -94,8 +93,13 @@ def default_cache() -> Path:
     return Path(os.environ.get("SEGMENT1B_CACHE") or Path(base) / "segment1b")
 
 
-def working_copy(url: str, cache: Path | None = None) -> Path:
+def working_copy(url: str, cache: Path | None = None, *, folders: bool = True) -> Path:
     """Return the folder that copies the data root at a URL, in line with what lies there now.
+
+    Args:
+        url: the data root.
+        cache: where working copies lie; see `default_cache`.
+        folders: download small datasets at once, which fails when one is damaged.
 
     Raises:
         Segment1BError: E_STORE_UNAVAILABLE, E_STORE_DENIED, E_STORE_MISSING, E_STORE_DAMAGED;
@@ -109,7 +113,7 @@ def working_copy(url: str, cache: Path | None = None) -> Path:
         if not (root / STORE / "origin.json").exists():
             replace_json(root / STORE / "origin.json", {"url": url}, root / STAGING)
         with locked(root) as index:
-            _bring_in_line(root, store, index)
+            _bring_in_line(root, store, index, folders=folders)
     return root
 
 
@@ -139,7 +143,7 @@ def locked(root: Path) -> Iterator[Index]:
             replace_json(path, vars(index), root / STAGING)
 
 
-def _bring_in_line(root: Path, store: Objects, index: Index) -> None:
+def _bring_in_line(root: Path, store: Objects, index: Index, *, folders: bool) -> None:
     """Take over what is new in the store, and drop what is no longer there."""
     for left in (root / STORE).iterdir():
         if left.is_dir():  # A killed process was bringing something.
@@ -166,7 +170,7 @@ def _bring_in_line(root: Path, store: Objects, index: Index) -> None:
         ):
             del index.uploads[folder]
     _drop(root, index)
-    for folder, commit in commits.items():
+    for folder, commit in commits.items() if folders else ():
         if folder not in index.uploads and sum(commit.sizes.values()) <= _SMALL:
             _bring_folder(root, store, index, folder, commit)
 
@@ -236,6 +240,27 @@ def commit_of(root: Path, folder: str) -> Commit | None:
     """Return the commit of a folder as this copy knows it; None in a root of its own."""
     path = root / commit_path(folder)
     return Commit.of(path.read_bytes(), str(root), commit_path(folder)) if path.exists() else None
+
+
+def published(root: Path, place: str) -> dict[str, int]:
+    """Return the bytes of what is published at a place, by path relative to the root.
+
+    Args:
+        root: the data root; for a working copy the answer is about its store.
+        place: the path of a file or folder, as the dictionary locates it; `*` stands for anything.
+    """
+    store = origin(root)
+    if store is None:
+        return {path.relative_to(root).as_posix(): _bytes(path) for path in root.glob(place)}
+    with locked(root) as index:
+        sizes = {path: size for path, (size, _) in index.objects.items()}
+        commits = _commits(root, store, index)
+    sizes |= {folder: sum(commit.sizes.values()) for folder, commit in commits.items()}
+    return {path: size for path, size in sizes.items() if fnmatchcase(path, place)}
+
+
+def _bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
 
 
 def fetch(root: Path, places: Iterable[str]) -> None:

@@ -6,15 +6,18 @@ of its own is written as if this module were not there.
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from segment1b import contracts
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
-from segment1b.storage.durable import replace_bytes
+from segment1b.storage.durable import coded_os_errors, fsync_folder, replace_bytes
 from segment1b.storage.objects import Entry, Objects, damaged
 from segment1b.storage.receipts import Receipt, hash_files
 from segment1b.storage.working_copy import (
@@ -22,6 +25,7 @@ from segment1b.storage.working_copy import (
     UPLOAD,
     Commit,
     Index,
+    commit_of,
     commit_path,
     download,
     for_all,
@@ -130,8 +134,8 @@ def commit_folder(
             differs,
             f"{store.url}/{folder} holds content {held}, this run made "
             f"{receipt.content_sha256_hex}",
-            "published data is never changed: use another data root or identity, or remove the "
-            f"partition's {commit_path(folder)} and its run report by hand if it is not wanted",
+            "published data is never changed: use another data root or identity; if it is not "
+            f"wanted, {contracts.load().redo(folder)}",
             path=folder,
         )
     with locked(root) as index, scratch_folder(root) as stage:
@@ -145,6 +149,39 @@ def commit_folder(
         replace_bytes(root / commit_path(folder), data, root / STAGING)
         index.uploads[folder] = commit.upload
     return commit.receipt
+
+
+def take_back(root: Path, path: str, scratch: Path) -> None:
+    """Remove what is published at a path: for every reader at once, whole and durably.
+
+    In a store the commit of a folder is deleted before its files; files that a killed process
+    leaves are an upload that no receipt names.
+
+    Args:
+        root: the data root.
+        path: a file or folder, relative to the root; one that is absent is no error.
+        scratch: a folder on the root's filesystem, which takes what is removed.
+    """
+    store = origin(root)
+    if store is None:
+        _move_away(root / path, scratch)
+        return
+    with locked(root) as index:
+        commit = commit_of(root, path)
+        store.delete([commit_path(path) if commit else path])
+        if commit:
+            _remove(store, f"{path}/{commit.upload}")
+        for gone in (path, commit_path(path)):
+            index.objects.pop(gone, None)
+            index.held.pop(gone, None)
+            _move_away(root / gone, scratch)
+        index.uploads.pop(path, None)
+
+
+def _move_away(path: Path, scratch: Path) -> None:
+    with coded_os_errors(path), suppress(FileNotFoundError):
+        os.rename(path, scratch / uuid.uuid4().hex)
+        fsync_folder(path.parent)
 
 
 def _upload(store: Objects, staged: Path, receipt: Receipt, replaced: Commit | None) -> Commit:
