@@ -13,7 +13,7 @@ from segment1b.errors import Segment1BError, redo
 from segment1b.states.protocol import Run, check_conserved
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import cut_tiles
-from segment1b.storage.reader import Partition, Reader
+from segment1b.storage.reader import Reader
 from segment1b.storage.records import Records
 from segment1b.storage.split import COUNTRY, read_split, split_by_country
 
@@ -154,7 +154,7 @@ def _tampered(code: str, what: str) -> Segment1BError:
 
 def check_index(
     reader: Reader, shard: CountryShard, used: Mapping[str, UInt64s], code: str
-) -> None:
+) -> dict[str, int]:
     """Refuse tiles with sites that their country's index does not list.
 
     Args:
@@ -162,6 +162,9 @@ def check_index(
         shard: the countries.
         used: distinct tile ids with sites, ascending, by country.
         code: the state's code for such a tile.
+
+    Returns:
+        How many of the used tiles the index lists, by country.
     """
     found = dict.fromkeys(used, 0)
     span: dict[str, tuple[Any, Any]] = {"country_iso": (shard.countries[0], shard.countries[-1])}
@@ -180,14 +183,15 @@ def check_index(
                 f"tile_weights and tile_index belong to different runs: {redo('s1')}",
                 country_iso=iso,
             )
+    return found
 
 
 def check_countries(reader: Reader, countries: dict[str, int]) -> None:
     """Refuse countries without code, tiles or weights; all such countries are listed."""
     known = {
         "E302_FK_COUNTRY": set(iso_codes(reader)),
-        "E403_ZERO_TILE_UNIVERSE": _listed(reader.partition("tile_index")),
-        "E402_MISSING_TILE_WEIGHTS": _listed(reader.partition("tile_weights")),
+        "E403_ZERO_TILE_UNIVERSE": listed_countries(reader, "tile_index"),
+        "E402_MISSING_TILE_WEIGHTS": listed_countries(reader, "tile_weights"),
     }
     for code, there in known.items():
         missing = sorted(set(countries) - there)
@@ -200,8 +204,9 @@ def check_countries(reader: Reader, countries: dict[str, int]) -> None:
             )
 
 
-def _listed(partition: Partition) -> set[str]:
-    return set(partition.report["by_country"])
+def listed_countries(reader: Reader, dataset_id: str) -> set[str]:
+    """Return the countries that have rows in a tile dataset."""
+    return set(reader.partition(dataset_id).report["by_country"])
 
 
 BOUNDS = (

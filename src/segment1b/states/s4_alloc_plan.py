@@ -20,6 +20,7 @@ from segment1b.states.by_country import (
     check_countries,
     check_index,
     country_shards,
+    listed_countries,
     read_weights,
     stage_by_country,
     staged_rows,
@@ -28,6 +29,7 @@ from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
 from segment1b.states.s4_laws import Plan, allocate
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.gather import write_piece
+from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import GROUP_ROWS, constant
 from segment1b.storage.reader import Reader
 
@@ -98,7 +100,9 @@ class S4AllocPlan:
 
         path = run.staged("s4_alloc_plan", shard.number)
         rows = write_piece(path, run.contracts["s4_alloc_plan"], tables(), len(shard.countries))
-        check_index(reader, shard, used, "E413_TILE_NOT_IN_INDEX")
+        indexed = check_index(reader, shard, used, "E413_TILE_NOT_IN_INDEX")
+        for own in counters:
+            own["not_in_index"] = len(used[own["country_iso"]]) - indexed[own["country_iso"]]
         return ShardResult(rows, counters, reader.bytes_read, {"s4_alloc_plan": rows})
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
@@ -125,9 +129,7 @@ class S4AllocPlan:
             "shortfall_total": sum(c["shortfall"] for c in counters),
             "ties_broken_total": sum(c["ties"] for c in counters),
             "alloc_sum_equals_requirements": planned == required[1] == int(sites.sum()),
-            "fk_country_violations": 0,
-            "coverage_missing_countries": 0,
-            "tile_not_in_index": 0,
+            **_violations(run.reader(self), counters),
             "ingress_versions": {"iso3166": run.contracts["iso3166_canonical_2024"].version_tag},
             "collapse_index": overall_collapse(quality),
             "quality_by_country": {
@@ -166,6 +168,17 @@ def _check_sums(code: str, merchants: UInt64s, n: Int64s, plan: Plan) -> None:
             merchant_id=int(merchants[at]),
             country_iso=code,
         )
+
+
+def _violations(reader: Reader, counters: list[dict[str, Any]]) -> dict[str, int]:
+    """Count countries without code or tiles, and tiles outside the index, over all results."""
+    countries = {own["country_iso"] for own in counters}
+    covered = listed_countries(reader, "tile_index") & listed_countries(reader, "tile_weights")
+    return {
+        "fk_country_violations": len(countries - set(iso_codes(reader))),
+        "coverage_missing_countries": len(countries - covered),
+        "tile_not_in_index": sum(own["not_in_index"] for own in counters),
+    }
 
 
 def _plan_tables(

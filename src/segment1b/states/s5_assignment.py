@@ -87,7 +87,7 @@ class S5Assignment:
         rows: list[pa.Table] = []
         events: list[pa.Table] = []
         used: dict[str, UInt64s] = {}
-        ties = pairs = mismatches = 0
+        ties = pairs = mismatches = duplicates = 0
         for code, plan in staged_rows(run, "s4_alloc_plan", _PLAN, shard).items():
             sites = _sites(code, plan)
             pairs += len(sites.quota)
@@ -101,8 +101,9 @@ class S5Assignment:
                 events += _tables(run, EVENTS, code, sites, {"word": word})
             dealt = tile[np.lexsort((tile, sites.pair))]
             mismatches += int(np.count_nonzero(dealt != sites.tile))
+            duplicates += _repeated_keys(sites)
             rows += _tables(run, "s5_site_tile_assignment", code, sites, {"tile_id": tile})
-        check_index(reader, shard, used, "E505_TILE_NOT_IN_INDEX")
+        indexed = check_index(reader, shard, used, "E505_TILE_NOT_IN_INDEX")
         staged = {
             dataset_id: write_piece(
                 run.staged(dataset_id, shard.number),
@@ -113,9 +114,12 @@ class S5Assignment:
             for dataset_id, tables in (("s5_site_tile_assignment", rows), (EVENTS, events))
         }
         counters = {
+            "countries": shard.countries,
             "pairs": pairs,
             "ties": ties,
             "mismatches": mismatches,
+            "duplicates": duplicates,
+            "not_in_index": sum(len(used[code]) - indexed[code] for code in used),
             "events": sum(t.num_rows for t in events),
         }
         return ShardResult(sum(t.num_rows for t in rows), counters, reader.bytes_read, staged)
@@ -132,6 +136,7 @@ class S5Assignment:
             events = pq.read_metadata(path).num_rows
             parts.append((events, events, events))
         audit = write_audit(run.root, run.contracts, run.identity, run.staging)
+        countries = {code for result in results for code in result.counters["countries"]}
         body = {
             **run.identity.tokens,
             "run_id": run.identity.run_id,
@@ -142,9 +147,9 @@ class S5Assignment:
             "rng_events_emitted": sum(result.counters["events"] for result in results),
             "ties_broken_total": sum(result.counters["ties"] for result in results),
             "quota_mismatches": sum(result.counters["mismatches"] for result in results),
-            "dup_sites": 0,
-            "tile_not_in_index": 0,
-            "fk_country_violations": 0,
+            "dup_sites": sum(result.counters["duplicates"] for result in results),
+            "tile_not_in_index": sum(result.counters["not_in_index"] for result in results),
+            "fk_country_violations": len(countries - set(iso_codes(run.reader(self)))),
             "audit_sha256_hex": sha256_hex(audit.read_bytes()),
         }
         return Report(body, logs={TRACE: trace(run.identity, LABEL, parts)})
@@ -179,6 +184,12 @@ def _sites(code: str, plan: Records) -> Sites:
             country_iso=code,
         )
     return sites_of(merchant, tile, n)
+
+
+def _repeated_keys(sites: Sites) -> int:
+    """Count sites of one country whose key does not come after that of the site before."""
+    same = sites.merchant[1:] == sites.merchant[:-1]
+    return int(np.count_nonzero(same & (sites.order[1:] <= sites.order[:-1])))
 
 
 def _own_points(

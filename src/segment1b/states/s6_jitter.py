@@ -85,7 +85,7 @@ class S6Jitter:
         shapes = _shapes(reader.file("world_countries"))
         sites = staged_rows(run, "s5_site_tile_assignment", _SITE, shard)
         used = {code: distinct(rows["tile_id"]) for code, rows in sites.items()}
-        check_index(reader, shard, used, "E606_FK_TILE_INDEX")
+        indexed = check_index(reader, shard, used, "E606_FK_TILE_INDEX")
         bounds = read_bounds(reader, shard, used, "E606_FK_TILE_INDEX")
         tables: dict[str, list[pa.Table]] = {"s6_site_jitter": [], EVENTS: []}
         counters = {}
@@ -94,6 +94,7 @@ class S6Jitter:
             country = Country(shapes[code])
             points = _place(run, code, country, rows, used[code], bounds[code])
             counters[code] = _counters(points, outside(country, points))
+            counters[code]["not_in_index"] = len(used[code]) - indexed[code]
             _add_tables(run, code, rows, points, tables)
         staged = {
             dataset_id: write_piece(
@@ -132,10 +133,10 @@ class S6Jitter:
                 "resample_sites": rows - histogram[1],
                 "lanes": _lane_sums(counters),
             },
-            "fk_tile_index_failures": 0,
+            "fk_tile_index_failures": sum(own["not_in_index"] for own in counters.values()),
             "point_outside_pixel": sum(own["outside_pixel"] for own in counters.values()),
             "point_outside_country": sum(own["outside_country"] for own in counters.values()),
-            "path_embed_mismatches": 0,
+            "path_embed_mismatches": _foreign_rows(run),
             "interior_tiles": sum(own["interior"] for own in counters.values()),
             "border_tiles": sum(own["border"] for own in counters.values()),
             "by_country": {
@@ -213,6 +214,21 @@ def _part_totals(path: Path) -> tuple[int, int, int]:
     blocks = pq.read_table(path, columns=["blocks"]).column(0).to_numpy()
     total = int(blocks.sum(dtype=np.int64))
     return total, total, 2 * total
+
+
+def _foreign_rows(run: Run) -> int:
+    """Count staged offsets whose manifest_fingerprint is not that of their path."""
+    dataset, name = run.contracts["s6_site_jitter"], "manifest_fingerprint"
+    token = dict(step.split("=") for step in dataset.partition(run.places))["fingerprint"]
+    count = 0
+    for path in run.parts(dataset.id).iterdir():
+        column = pq.read_table(path, columns=[name], read_dictionary=[name]).column(0)
+        count += sum(
+            entry["counts"]
+            for entry in column.value_counts().to_pylist()
+            if entry["values"] != token
+        )
+    return count
 
 
 def _lane_sums(counters: Mapping[str, dict[str, Any]]) -> list[int]:

@@ -36,6 +36,9 @@ from segment1b.storage.split import COUNTRY, read_split, split_by_country
 _S5 = ["merchant_id", "site_order", "tile_id"]
 _S6 = [*_S5, "delta_lat_deg", "delta_lon_deg"]
 _KEY = ["merchant_id", "site_order"]
+#: Counters of a country: sites whose tile has bounds, that lie in their tile, that are in the
+#: catalogue, and outlets of the catalogue without a site.
+_TESTED = ("known", "inside", "covered", "missed")
 
 
 class S7Synthesis:
@@ -106,10 +109,11 @@ class S7Synthesis:
         tables: list[pa.Table] = []
         counters = {}
         for code, rows in joined.items():
-            _check_coverage(run, code, rows)
+            covered, missed = _coverage(run, code, rows)
             tile = np.searchsorted(used[code], rows["tile_id"])
             tiles = Tiles(*(bounds[code][name][tile] for name in BOUNDS))
             lon, lat = point(rows["delta_lon_deg"], rows["delta_lat_deg"], tiles)
+            known = np.isfinite(tiles.west)
             inside = inside_tile(lon, lat, tiles)
             _check_inside(code, rows, inside)
             tables += _tables(run, code, rows, lon, lat)
@@ -117,6 +121,9 @@ class S7Synthesis:
                 "sites": len(rows),
                 "tiles": len(used[code]),
                 "inside": int(np.count_nonzero(inside)),
+                "known": int(np.count_nonzero(known)),
+                "covered": covered,
+                "missed": missed,
             }
         path = run.staged("s7_site_synthesis", shard.number)
         dataset = run.contracts["s7_site_synthesis"]
@@ -136,7 +143,7 @@ class S7Synthesis:
         for dataset_id in ("s5_site_tile_assignment", "s6_site_jitter"):
             expected = reader.partition(dataset_id).report["rows_emitted"]
             check_conserved(f"sites of {dataset_id}", sites, expected, dataset_id[:2])
-        inside = sum(own["inside"] for own in counters.values())
+        total = {name: sum(own[name] for own in counters.values()) for name in _TESTED}
         receipt = read_json(reader.file("s0_gate_receipt_1B"))
         body: dict[str, Any] = {
             **run.identity.tokens,
@@ -148,15 +155,18 @@ class S7Synthesis:
             "sites_total_s7": sites,
             "parity_s5_s7_ok": reader.partition("s5_site_tile_assignment").receipt.rows == sites,
             "parity_s5_s6_ok": reader.partition("s6_site_jitter").receipt.rows == sites,
-            "fk_tile_ok_count": sites,
-            "fk_tile_fail_count": 0,
-            "inside_pixel_ok_count": inside,
-            "inside_pixel_fail_count": sites - inside,
-            "coverage_1a_ok_count": sites,
-            "coverage_1a_miss_count": 0,
+            "fk_tile_ok_count": total["known"],
+            "fk_tile_fail_count": sites - total["known"],
+            "inside_pixel_ok_count": total["inside"],
+            "inside_pixel_fail_count": sites - total["inside"],
+            "coverage_1a_ok_count": total["covered"],
+            "coverage_1a_miss_count": total["missed"],
             "excluded_by_policy": excluded,
             "flag_sha256_hex": receipt["flag_sha256_hex"],
-            "by_country": dict(sorted(counters.items())),
+            "by_country": {
+                code: {name: own[name] for name in ("sites", "tiles", "inside")}
+                for code, own in sorted(counters.items())
+            },
         }
         return Report(body)
 
@@ -209,19 +219,27 @@ def _check_same(code: str, s5: Records, s6: Records) -> None:
             )
 
 
-def _check_coverage(run: Run, code: str, rows: Records) -> None:
-    """Refuse sites that are not exactly the catalogue's, whatever order its files have."""
+def _coverage(run: Run, code: str, rows: Records) -> tuple[int, int]:
+    """Return how many sites are outlets of the catalogue, and how many outlets have no site.
+
+    Sites that are not exactly the catalogue's are refused, whatever order its files have.
+    """
     dataset = run.contracts["outlet_catalogue"]
     folder = run.staging / "outlet_catalogue.split"
     outlets = read_split(folder, code, dataset, _KEY, len(rows))
     outlets = outlets[np.lexsort((outlets["site_order"], outlets["merchant_id"]))]
-    if not all((outlets[name] == rows[name]).all() for name in _KEY):
+    same = np.ones(len(rows), bool)
+    for name in _KEY:
+        same &= outlets[name] == rows[name]
+    covered = int(np.count_nonzero(same))
+    if covered != len(rows):
         raise Segment1BError(
             "E708_1A_COVERAGE_FAIL",
             f"{code}: the {len(rows)} sites are not the outlets of the catalogue",
             redo("s3"),
             country_iso=code,
         )
+    return covered, len(outlets) - covered
 
 
 def _check_inside(code: str, rows: Records, inside: npt.NDArray[np.bool_]) -> None:

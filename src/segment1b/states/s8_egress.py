@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from segment1b.contracts import Column, Dataset
 from segment1b.errors import Segment1BError
 from segment1b.evidence.versions import versions
 from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
 from segment1b.states.seal import sealed_inputs
+from segment1b.storage.durable import read_json
 from segment1b.storage.gather import write_piece
 from segment1b.storage.reader import Reader
+from segment1b.storage.receipts import key_words
 
 _COLUMNS = ["merchant_id", "legal_country_iso", "site_order", "lon_deg", "lat_deg"]
+_KEY = _COLUMNS[:3]
+# site_order numbers the sites of a pair; it is part of the key and ranks no country.
+_RANKS = re.compile(r"rank|(?<!site_)order|priority|position|precedence", re.IGNORECASE)
 
 
 class S8Egress:
@@ -53,20 +66,26 @@ class S8Egress:
         dataset = run.contracts["site_locations"]
         by_country: Counter[str] = Counter()
         tables = []
+        invalid = unsorted = 0
+        last: list[Any] = []
         for table in reader.row_groups(
             reader.partition("s7_site_synthesis"), _COLUMNS, None, [shard]
         ):
             tables.append(table.cast(dataset.words_schema))
             for entry in table.column("legal_country_iso").value_counts().to_pylist():
                 by_country[entry["values"]] += entry["counts"]
+            invalid += _invalid_rows(tables[-1], dataset)
+            count, last = _unsorted_rows(tables[-1], last)
+            unsorted += count
         rows = write_piece(run.staged("site_locations", shard), dataset, tables)
-        return ShardResult(rows, by_country, reader.bytes_read, {dataset.id: rows})
+        counters = {"by_country": by_country, "invalid": invalid, "unsorted": unsorted}
+        return ShardResult(rows, counters, reader.bytes_read, {dataset.id: rows})
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return the parity with S7."""
         by_country: Counter[str] = Counter()
         for result in results:
-            by_country.update(result.counters)
+            by_country.update(result.counters["by_country"])
         rows = sum(result.rows for result in results)
         synthesis = run.reader(self).partition("s7_site_synthesis")
         s7 = synthesis.receipt.rows
@@ -74,6 +93,8 @@ class S8Egress:
         for code, own in synthesis.report["by_country"].items():
             what = f"sites of s7_site_synthesis in {code}"
             check_conserved(what, by_country[code], own["sites"], "s7")
+        parts = sorted(run.parts("site_locations").iterdir())
+        columns = {name for path in parts for name in pq.read_schema(path).names}
         return Report(
             {
                 **run.identity.tokens,
@@ -84,10 +105,70 @@ class S8Egress:
                 "rows_s7": s7,
                 "rows_s8": rows,
                 "parity_ok": s7 == rows,
-                "schema_fail_count": 0,
-                "path_embed_mismatches": 0,
-                "writer_sort_violations": 0,
-                "order_leak_indicators": 0,
+                "schema_fail_count": sum(result.counters["invalid"] for result in results),
+                "path_embed_mismatches": _foreign_tokens(run, run.reader(self)),
+                "writer_sort_violations": sum(result.counters["unsorted"] for result in results),
+                "order_leak_indicators": sum(bool(_RANKS.search(name)) for name in columns),
                 "by_country": dict(sorted(by_country.items())),
             }
         )
+
+
+def _invalid_rows(table: pa.Table, dataset: Dataset) -> int:
+    """Count rows with a null, a NaN or a value outside what the schema allows."""
+    invalid = np.zeros(len(table), bool)
+    for column in dataset.columns:
+        values = table.column(column.name).combine_chunks()
+        if pa.types.is_dictionary(values.type):
+            unfit = np.array([_is_unfit(text, column) for text in values.dictionary.to_pylist()])
+            invalid |= values.is_null().to_numpy(zero_copy_only=False)
+            codes = values.indices.fill_null(0).to_numpy()
+            invalid |= unfit[codes] if len(unfit) else False
+            continue
+        fits = pc.is_finite(values) if pa.types.is_floating(values.type) else values.is_valid()
+        for test, bound in (
+            (pc.greater_equal, column.minimum),
+            (pc.greater, column.exclusive_minimum),
+            (pc.less_equal, column.maximum),
+        ):
+            if bound is not None:
+                fits = pc.and_(fits, test(values, pa.scalar(bound, values.type)))
+        invalid |= ~fits.fill_null(False).to_numpy(zero_copy_only=False)
+    return int(np.count_nonzero(invalid))
+
+
+def _is_unfit(text: str, column: Column) -> bool:
+    return column.regex is not None and not column.regex.match(text)
+
+
+def _unsorted_rows(table: pa.Table, last: list[Any]) -> tuple[int, list[Any]]:
+    """Count rows whose key is not above that of the row before; return the last key too.
+
+    Args:
+        table: rows with the site key.
+        last: the key before the first row; empty when there is none.
+    """
+    if not len(table):
+        return 0, last
+    keys = [key_words(table.column(name)) for name in _KEY]
+    previous = [
+        np.concatenate(([before], key[:-1])).astype(key.dtype)
+        for before, key in zip(last or [key[0] for key in keys], keys, strict=True)
+    ]
+    rises = np.zeros(len(table), bool)
+    equal = np.ones(len(table), bool)
+    for key, before in zip(keys, previous, strict=True):
+        rises |= equal & (key > before)
+        equal &= key == before
+    count = np.count_nonzero(~rises) - (not last)
+    return int(count), [key[-1] for key in keys]
+
+
+def _foreign_tokens(run: Run, reader: Reader) -> int:
+    """Count tokens of the egress path that are not those of the gate's receipt and of S7."""
+    documents = (
+        read_json(reader.file("s0_gate_receipt_1B")),
+        reader.partition("s7_site_synthesis").report,
+    )
+    tokens = run.contracts["site_locations"].tokens
+    return sum(document[token] != run.places[token] for document in documents for token in tokens)
