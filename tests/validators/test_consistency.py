@@ -114,6 +114,16 @@ def test_figures_of_a_report_that_are_not_those_of_the_data_are_found(world: Cop
     assert set(spoiled.failing("s2")) == {"s2 report_policy"}
 
 
+@pytest.mark.parametrize(
+    "name", ["iso3166_canonical_2024", "world_countries", "population_raster_2025"]
+)
+def test_an_input_version_that_is_not_the_dictionarys_is_found(name: str, world: Copy) -> None:
+    spoiled = world()
+    spoiled.rewrite("s1_run_report", lambda r: r["ingress_versions"].update({name: "1999"}))
+    (row,) = spoiled.failing("s1")["s1 versions"].rows
+    assert (row["field"], row["found"]) == (name, "1999")
+
+
 def test_budgets_are_checked_when_asked_for(world: Copy) -> None:
     spoiled = world()
 

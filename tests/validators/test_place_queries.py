@@ -10,7 +10,7 @@ import pytest
 from segment1b import contracts
 from segment1b.validators import open_session
 from segment1b.validators.plans import PLANS
-from segment1b.validators.queries import Script, checks_of
+from segment1b.validators.queries import FOLDER, Script, checks_of, read_script
 from segment1b.validators.session import Session
 
 STATES = ("s5", "s6", "s7", "s8")
@@ -148,7 +148,11 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
             "s7_run_report",
             *("rows_emitted", "sites_total_s5", "sites_total_s6", "sites_total_s7"),
             *("fk_tile_ok_count", "inside_pixel_ok_count", "coverage_1a_ok_count"),
+            *("fk_tile_fail_count", "inside_pixel_fail_count"),
         ),
+        ("used_tile_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'"),
+        (JOINED, ONE.replace("{c}", "lat_deg")),
+        ("outlet_catalogue", "DELETE FROM {t} WHERE legal_country_iso = 'PT'"),
         (ASSIGNED, DROP),
         (JITTERED, DROP),
         (JOINED, DROP),
@@ -156,6 +160,9 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
     "s7/41_report_by_country": [
         ("s7_run_report_by_country", "UPDATE {t} SET sites = 1 WHERE country_iso = 'PT'"),
         ("s7_run_report_by_country", "UPDATE {t} SET tiles = 1000 WHERE country_iso = 'PT'"),
+        ("s7_run_report_by_country", "UPDATE {t} SET inside = inside - 1 WHERE country_iso = 'PT'"),
+        ("used_tile_bounds", "DELETE FROM {t} WHERE country_iso = 'PT'"),
+        (JOINED, ONE.replace("{c}", "lat_deg")),
         ("s7_run_report_by_country", "DELETE FROM {t} WHERE country_iso = 'PT'"),
     ],
     "s8/10_sorted": [(LOCATED, SWAP)],
@@ -215,6 +222,9 @@ def test_a_query_finds_what_it_is_there_to_find(
     session.connection.execute("BEGIN")
     try:
         spoil(session, table, change)
+        for path in sorted(FOLDER.glob(f"{name[:2]}/setup_*.sql")):
+            if table in read_script(path).needs:
+                session.execute(path.read_text())
         found = rows(session, script)
         session.compared.clear()
         settled = bool(script.settled) and all(session.same(*pair) for pair in script.settled)

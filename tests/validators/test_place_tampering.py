@@ -355,6 +355,11 @@ REPORTS: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
         for name in ("sites_total_s5", "sites_total_s6", "sites_total_s7", "coverage_1a_ok_count")
     ),
     ("s7", lambda r: r["by_country"].pop("PT"), "E515_RUN_REPORT_MISSING_FIELDS"),
+    ("s7", lambda r: r["by_country"]["PT"].update(inside=1), "E515_RUN_REPORT_MISSING_FIELDS"),
+    *(
+        ("s7", raised(name), "E515_RUN_REPORT_MISSING_FIELDS")
+        for name in ("fk_tile_ok_count", "inside_pixel_ok_count", "coverage_1a_miss_count")
+    ),
     ("s7", lambda r: r.update(flag_sha256_hex="0" * 64), "E705_PARTITION_OR_IDENTITY"),
     ("s7", lambda r: r.update(excluded_by_policy={}), "E708_1A_COVERAGE_FAIL"),
     (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from segment1b.validators.case import ISO, POLICY, RASTER, Case, Check, Preparation, StateChecks
-from segment1b.validators.results import CheckResult, Rule
+from segment1b.validators.results import CheckResult, Rule, differences
 from segment1b.validators.s1.axes import grid_columns, grid_rows
 from segment1b.validators.s1.membership import check_membership, countries
 from segment1b.validators.s1.polygons import crs_fault
@@ -36,6 +36,13 @@ def _polygons(case: Case, rule: Rule) -> CheckResult:
         for country in countries(case)
         if country.fault
     )
+
+
+def _versions(case: Case, rule: Rule) -> CheckResult:
+    expected = {
+        name: case.published.dataset(name).version_tag for name in (ISO, "world_countries", RASTER)
+    }
+    return rule.judge(differences(case.report("s1_run_report")["ingress_versions"], expected))
 
 
 PLAN = StateChecks(
@@ -86,6 +93,13 @@ PLAN = StateChecks(
             ),
             ("tile_index", "world_countries", RASTER, POLICY),
             check_membership,
+        ),
+        Check(
+            Rule(
+                "s1", "versions", _HYGIENE, "R", "the run report names the versions of its inputs"
+            ),
+            ("s1_run_report",),
+            _versions,
         ),
     ),
 )

@@ -8,6 +8,7 @@ from segment1b.validators.case import (
     Case,
     Check,
     StateChecks,
+    script_preparation,
 )
 from segment1b.validators.results import CheckResult, Rule, differences
 from segment1b.validators.schemas import schema_check
@@ -54,7 +55,11 @@ PLAN = StateChecks(
     disallowed_code="E510_DISALLOWED_READ",
     stale={"": "E508_TOKEN_MISMATCH"},
     ranking_code="E710_ORDER_LEAK",
-    preparations=(keep_used("tile_bounds", ("s6_site_jitter", "s7_site_synthesis"), BOUNDS),),
+    preparations=(
+        keep_used("tile_bounds", ("s6_site_jitter", "s7_site_synthesis"), BOUNDS),
+        script_preparation("s7", "setup_tested.sql"),
+        script_preparation("s7", "setup_uncatalogued.sql"),
+    ),
     checks=(
         Check(
             Rule(
