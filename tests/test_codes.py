@@ -332,6 +332,9 @@ PROVOKED_BY: dict[str, str] = {
     "E914_DRAW_REPLAY_MISMATCH": ACCEPTANCE,
     "E915_POINT_OUTSIDE_COUNTRY": ACCEPTANCE,
     "E916_COVERAGE_1A": ACCEPTANCE,
+    "E918_UPSTREAM_NOT_PROVEN": (
+        "validators/test_tile_proof.py::test_a_moved_weight_whose_receipts_were_forged_does_not_pass_s9"
+    ),
     "E917_REALISM_BOUND": (
         "pipeline/test_places.py::test_a_planet_beyond_a_bound_of_the_policy_is_e917"
     ),

@@ -79,7 +79,7 @@ def verify_bundle(
     dictionary: Dictionary = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check flag, index, checksums and receipts of what was handed over, running nothing."""
+    """Check flag, summary and checksums of what was handed over; hash what receipts name."""
     from segment1b import console, contracts
     from segment1b.egress import gate, reviewed
     from segment1b.storage.root import find_root
@@ -103,7 +103,7 @@ def _print_root(found: dict[str, Any]) -> None:
     egress = found["egress"]
     print(f"passed: flag {found['flag_sha256_hex']} over {found['bundle_files']} bundle files")
     print(f"{egress['path']}: {egress['files']} files, {egress['bytes']:,} bytes as they passed")
-    print(f"receipts hold: {', '.join(found['receipts']) or 'no other dataset is here'}")
+    print(f"hashed against receipts: {', '.join(found['receipts']) or 'no other dataset is here'}")
 
 
 def _print_evidence(found: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ from segment1b.storage.working_copy import origin, shown
 
 LOG = logging.getLogger("segment1b")
 COLLAPSE_WARNING = 0.5
+_PROOF = ("verdict", "proved_at_utc", "flag_sha256_hex")
 
 
 class _JsonLines(logging.Formatter):
@@ -183,6 +184,10 @@ def run_summary(result: RunResult) -> dict[str, Any]:
             }
             for o in result.outcomes
         },
+        "proof": next(
+            ({name: o.report[name] for name in _PROOF} for o in result.outcomes if o.state == "s9"),
+            None,
+        ),
     }
 
 
@@ -219,10 +224,13 @@ def print_run(result: RunResult) -> None:
         elif outcome.state == "s8":
             out.print(f"site locations        {outcome.datasets[0]}")
         elif outcome.state == "s9":
+            report = outcome.report
             out.print(
-                f"verdict               {outcome.report['verdict']}, flag written: "
-                f"{outcome.report['flag_sha256_hex']}"
+                f"verdict               {report['verdict']}, proved at {report['proved_at_utc']}, "
+                f"flag {report['flag_sha256_hex']}"
             )
+            if outcome.reused:
+                out.print(f"{'':<21} reused; site_locations was hashed again, unchanged")
 
 
 def _print_plan(out: Console, outcome: Outcome) -> None:

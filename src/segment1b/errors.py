@@ -181,7 +181,8 @@ CODES: dict[str, tuple[Scope, str]] = {
     "E914_DRAW_REPLAY_MISMATCH": ("S", "replayed draws differ from what is published"),
     "E915_POINT_OUTSIDE_COUNTRY": ("S", "a location is not strictly inside its country"),
     "E916_COVERAGE_1A": ("S", "the locations are not those of the outlet catalogue"),
-    "E917_REALISM_BOUND": ("C", "the planet looks otherwise than the policy allows"),
+    "E917_REALISM_BOUND": ("C", "a figure of realism is beyond its bound, or not the data's"),
+    "E918_UPSTREAM_NOT_PROVEN": ("R", "a check of S1 to S4 fails, or was not possible"),
 }
 
 

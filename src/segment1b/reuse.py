@@ -57,7 +57,8 @@ def standing(state: State, run: Run, inputs: Mapping[str, str], *, verify: bool)
         state: which state.
         run: root, identity and policy.
         inputs: what `input_digests` returns; not asked for S0, which always looks again.
-        verify: hash published files instead of comparing sizes.
+        verify: hash published files instead of comparing sizes, and those of `site_locations`
+            for a state that reads them.
 
     Raises:
         Segment1BError: published files are not those of their receipt.
@@ -95,7 +96,8 @@ def _other_program(report: dict[str, Any]) -> str:
 def _lacking(state: State, run: Run, report: dict[str, Any], *, verify: bool) -> str:
     if run.merchant_summaries and state.id == "s4" and "merchant_summaries" not in report:
         return "its report has no merchant summaries"
-    for dataset_id in state.writes:
+    final = [name for name in state.reads if verify and run.contracts[name].final_in_layer]
+    for dataset_id in (*state.writes, *final):
         dataset = run.contracts[dataset_id]
         if committed(run.root, run.contracts, dataset, run.places, verify=verify) is None:
             return f"{dataset_id} is not there"

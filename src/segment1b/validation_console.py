@@ -10,9 +10,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from segment1b.console import print_json
+from segment1b.errors import Segment1BError
+from segment1b.identity import canonical_json
 from segment1b.resolution import TOKENS, find_identity
-from segment1b.storage.root import find_root
-from segment1b.validators import CheckResult, validate
+from segment1b.storage.durable import make_folder
+from segment1b.storage.publisher import publish_file
+from segment1b.storage.root import find_root, staging
+from segment1b.storage.working_copy import STAGING
+from segment1b.validators import CheckResult, tile_proof, validate
+from segment1b.validators.published import Published
 
 
 def run_validators(states: Sequence[str], options: Mapping[str, Any], *, as_json: bool) -> bool:
@@ -28,6 +34,7 @@ def run_validators(states: Sequence[str], options: Mapping[str, Any], *, as_json
         bundle=options["validation_bundle"],
         perf=options["perf"],
     )
+    _store_tile_proof(Published(root, contracts, identity.tokens), results)
     if as_json:
         print_json(
             {
@@ -50,6 +57,24 @@ def run_validators(states: Sequence[str], options: Mapping[str, Any], *, as_json
     else:
         _print(results)
     return not any(result.offending for result in results)
+
+
+def _store_tile_proof(published: Published, results: Sequence[CheckResult]) -> None:
+    """Store the tile proof once S1 and S2 have passed; a root that cannot be written has none."""
+    states = {result.state for result in results}
+    passed = all(result.ok for result in results if result.state in tile_proof.STATES)
+    if not states.issuperset(tile_proof.STATES) or not passed or tile_proof.is_stored(published):
+        return
+    root, dataset = published.root, published.dataset(tile_proof.DATASET)
+    try:
+        make_folder(root / STAGING)
+        with staging(root) as scratch:
+            proof = canonical_json(tile_proof.document(published))
+            publish_file(root, dataset, published.tokens, proof, scratch)
+    except (Segment1BError, OSError) as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(
+            f"the tile proof is not stored, S9 will run these checks again: {escape(str(error))}"
+        )
 
 
 def _print(results: Sequence[CheckResult]) -> None:

@@ -71,7 +71,7 @@ def lay_bundle(root: Path, identity: Identity = IDENTITY) -> Path:
             "manifest_fingerprint": identity.manifest_fingerprint
         },
         "rng_accounting.json": {},
-        "s9_summary.json": {},
+        "s9_summary.json": {"verdict": "PASS", "checks": {"A901": {"failures": 0}}},
         "realism.json": {},
         "egress_checksums.json": {
             "dataset_id": "site_locations",

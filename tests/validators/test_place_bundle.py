@@ -11,7 +11,7 @@ import pytest
 
 from segment1b import contracts
 from segment1b.identity import canonical_json
-from segment1b.validators.acceptance import Acceptance, accept
+from segment1b.validators.acceptance import Acceptance, accept, examine, examined_states
 from segment1b.validators.s9.bundle import FILES, FLAG
 
 World = Any  # of conftest.py, which the import mode keeps out of reach
@@ -112,6 +112,38 @@ def test_an_unlisted_file_is_found(place: Copy) -> None:
         ),
         ("s9_summary.json", lambda v: v["checks"].pop("A914"), "E910_FLAG_BAD_OR_MISSING"),
         ("s9_summary.json", lambda v: v.update(rows=1), "E910_FLAG_BAD_OR_MISSING"),
+        ("s9_summary.json", lambda v: v["by_country"].update(PT=1), "E910_FLAG_BAD_OR_MISSING"),
+        ("s9_summary.json", lambda v: v["proves"].update(s4="all"), "E910_FLAG_BAD_OR_MISSING"),
+        ("s9_summary.json", lambda v: v["tiles"].clear(), "E910_FLAG_BAD_OR_MISSING"),
+        ("s9_summary.json", lambda v: v.pop("checks"), "E910_FLAG_BAD_OR_MISSING"),
+        *(
+            (
+                "s9_summary.json",
+                lambda v, check=check, more=more: v["checks"][check].update(more),
+                "E910_FLAG_BAD_OR_MISSING",
+            )
+            for check in ("A901", "A916", "A917", "A918")
+            for more in ({"detail": "9 checks passed"}, {"code": "E901"}, {"examples": [{}]})
+        ),
+        *(
+            ("realism.json", change, "E917_REALISM_BOUND")
+            for change in (
+                lambda v: v.clear(),
+                lambda v: v.update(country_gini=v["country_gini"] * (1 + 1e-5)),
+                lambda v: v.update(top_5_percent_share=1),
+                lambda v: v.update(southern_share=None),
+                lambda v: v.update(note="later"),
+                lambda v: v["nearest_neighbour_km"].update(p50=0.0),
+                lambda v: v["nearest_neighbour_km"].update(p99=1e9),
+                lambda v: v["by_country"].pop("PT"),
+                lambda v: v["by_country"]["PT"].update(sites=1),
+                lambda v: v["by_country"]["PT"].update(collapsed=True),
+                lambda v: v["by_country"]["NL"].update(latitude_span_share=0.5),
+                lambda v: v["by_country"]["NL"].update(tile_load_error_max=0.1),
+                lambda v: v["by_country"]["ZA"].update(distinct_tiles_share=0.5),
+                lambda v: v["by_country"]["ZA"].update(distinct_longitudes_share=0.5),
+            )
+        ),
     ],
 )
 def test_a_file_that_says_something_else_is_found_behind_a_forged_flag(
@@ -149,13 +181,16 @@ def test_a_bare_flag_is_accepted(place: Copy) -> None:
 
 
 def accepted(world: World) -> dict[str, Acceptance]:
-    return {one.check: one for one in accept(world.root, contracts.load(), world.tokens)}
+    at = (world.root, contracts.load(), world.tokens)
+    law = json.loads(world.path("parameter_policy_1B").read_bytes())["policy"]["allocation"]["law"]
+    examined = [check for state in examined_states(law) for check in examine(state, *at)]
+    return {one.check: one for one in accept(*at, examined, tiles_proven=True)}
 
 
 @pytest.mark.parametrize("name", ["own_point", "permuted"])
 def test_what_was_published_is_accepted(name: str, placed: dict[str, World]) -> None:
     found = accepted(placed[name])
-    assert list(found) == [f"A{n}" for n in (*range(901, 906), *range(911, 916))]
+    assert list(found) == [f"A{n}" for n in (*range(901, 906), *range(911, 916), 917, 918)]
     assert not [one for one in found.values() if one.failures or one.examples]
 
 
@@ -178,6 +213,26 @@ def test_what_was_published_is_accepted(name: str, placed: dict[str, World]) -> 
             {"A901": "E903_DUP_KEY"},
         ),
         (
+            "s5_site_tile_assignment",
+            lambda rows: rows.insert(5, dict(rows[5])),
+            {"A901": "E903_DUP_KEY"},
+        ),
+        (
+            "site_locations",
+            lambda rows: rows.append(rows[-1] | {"site_order": 9999}),
+            {"A901": "E902_ROW_EXTRA"},
+        ),
+        (
+            "s8_run_report",
+            lambda report: report["by_country"].update(PT=1),
+            {"A905": "E907_RNG_BUDGET_OR_COUNTERS"},
+        ),
+        (
+            "s3_run_report",
+            lambda report: report.update(merchants_total=1),
+            {"A917": "E918_UPSTREAM_NOT_PROVEN"},
+        ),
+        (
             "s6_site_jitter",
             lambda rows: rows[5].update(merchant_id=rows[5]["merchant_id"] + 1),
             {"A901": "E901_ROW_MISSING", "A905": "E907_RNG_BUDGET_OR_COUNTERS"},
@@ -190,7 +245,7 @@ def test_what_was_published_is_accepted(name: str, placed: dict[str, World]) -> 
         (
             "s6_site_jitter",
             lambda rows: rows.reverse(),
-            {"A904": "E906_WRITER_SORT_VIOLATION"},
+            {"A901": "E906_WRITER_SORT_VIOLATION", "A904": "E906_WRITER_SORT_VIOLATION"},
         ),
         (
             "rng_event_site_tile_assign",
@@ -213,9 +268,12 @@ def test_what_was_changed_is_not_accepted(
     dataset_id: str, change: Any, failing: dict[str, str], place: Copy
 ) -> None:
     spoiled = place()
-    spoiled.edit(dataset_id, change)
-    assert accepted(spoiled)["A903"].code == "E905_PARTITION_OR_IDENTITY"
-    spoiled.forge_receipt(dataset_id)
+    if dataset_id.endswith("_run_report"):
+        spoiled.rewrite(dataset_id, change)
+    else:
+        spoiled.edit(dataset_id, change)
+        assert accepted(spoiled)["A903"].failures
+        spoiled.forge_receipt(dataset_id)
     found = accepted(spoiled)
     for check, code in failing.items():
         assert (found[check].code, found[check].failures > 0) == (code, True)

@@ -18,7 +18,7 @@ import pyarrow.csv
 from segment1b.contracts import Contracts
 from segment1b.contracts.locations import nearest
 from segment1b.egress import rows
-from segment1b.egress.gate import EGRESS, verify_bundle
+from segment1b.egress.gate import EGRESS, prove_sites
 from segment1b.egress.geoparquet import write_geoparquet
 from segment1b.errors import Segment1BError
 from segment1b.storage.durable import coded_os_errors, fsync_file, fsync_folder
@@ -85,7 +85,7 @@ def export(
         merchants: ids of the only merchants wanted; empty for all.
 
     Raises:
-        Segment1BError: as `verify_bundle`; E_USAGE when the file is there already, its folder is
+        Segment1BError: as `prove_sites`; E_USAGE when the file is there already, its folder is
             not, the format is unknown or no site matches; E_DATA_ROOT_UNUSABLE, E_STORAGE_FULL.
     """
     if fmt not in _WRITERS:
@@ -93,7 +93,7 @@ def export(
     out = Path(os.path.abspath(out))
     wanted = rows.Wanted(tuple(countries), tuple(merchants))
     check_new(out)
-    proof = verify_bundle(root, contracts, tokens)
+    proof = prove_sites(root, contracts, tokens)
     about = {
         **{name: proof[name] for name in ("seed", "manifest_fingerprint", "parameter_hash")},
         "dataset_id": EGRESS,

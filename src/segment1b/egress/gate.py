@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow.dataset as ds
 
@@ -15,9 +15,9 @@ from segment1b.identity import Identity
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, open_bundle
 from segment1b.storage.durable import coded_os_errors, read_json
 from segment1b.storage.reader import committed
-from segment1b.storage.receipts import hash_files
+from segment1b.storage.receipts import Receipt, hash_files
 from segment1b.storage.root import find_root
-from segment1b.storage.working_copy import fetch
+from segment1b.storage.working_copy import commit_of, fetch
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,11 +35,12 @@ RULES = BundleRules(
     minimum=MINIMUM | {"realism.json"},
     hint=f"do not use this data: restore the bundle from its source, or {redo('s9')}",
 )
-_STATES = frozenset(f"S{number}" for number in range(1, 9))
 
 
 def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> dict[str, Any]:
-    """Check that the sites of one identity passed and are still what passed.
+    """Check that the sites of one identity passed, and hash every file that a receipt names.
+
+    Of an object store all datasets of the identity are brought, for their bytes are read.
 
     Args:
         root: the data root.
@@ -47,19 +48,39 @@ def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]
         tokens: seed, manifest_fingerprint, parameter_hash and run_id.
 
     Returns:
-        The tokens, `flag_sha256_hex`, `bundle_files`, `egress` (files, bytes,
-        composite_sha256_hex) and `receipts` (ids of the datasets whose receipts hold).
+        What `prove_sites` returns, and `receipts` (ids of the datasets and logs in the root, each
+        of whose files hashes to its receipt).
+
+    Raises:
+        Segment1BError: as `prove_sites`, or the receipt code of a dataset whose files are not
+            those of its run report.
+    """
+    proof = prove_sites(root, contracts, tokens)
+    return {**proof, "receipts": _check_receipts(root, contracts, tokens, proof["egress"])}
+
+
+def prove_sites(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> dict[str, Any]:
+    """Check that the sites of one identity passed and are still what passed.
+
+    Every byte of the bundle and of the sites is hashed, once.
+
+    Args:
+        root, contracts, tokens: as for `verify_bundle`.
+
+    Returns:
+        The tokens, `flag_sha256_hex`, `bundle_files` and `egress` (files, bytes,
+        composite_sha256_hex).
 
     Raises:
         Segment1BError: E908_BUNDLE_CONTENTS_MISSING, E909_INDEX_INVALID,
-            E910_FLAG_BAD_OR_MISSING, E_PATH_EMBED_MISMATCH, E_EGRESS_CHECKSUM_MISMATCH, or the
-            receipt code of a dataset whose files are not those of its run report.
+            E910_FLAG_BAD_OR_MISSING, E_PATH_EMBED_MISMATCH or E_EGRESS_CHECKSUM_MISMATCH.
     """
     folder = root / contracts[BUNDLE].locate(tokens)
     fetch(root, [contracts[name].locate(tokens) for name in (BUNDLE, EGRESS)])
     names, flag = open_bundle(contracts, folder, RULES)
+    check_summary(folder)
     _check_tokens(folder, tokens)
-    files = _check_egress(root, contracts, folder, tokens)
+    files, composite = _check_egress(root, contracts, folder, tokens)
     return {
         **{name: tokens[name] for name in ("seed", "manifest_fingerprint", "parameter_hash")},
         "flag_sha256_hex": flag,
@@ -67,11 +88,10 @@ def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]
         "egress": {
             "dataset_id": EGRESS,
             "path": contracts[EGRESS].locate(tokens),
-            "files": len(files.files),
-            "bytes": sum(size for _, size, _ in files.files),
-            "composite_sha256_hex": files.composite,
+            "files": len(files),
+            "bytes": sum(size for _, size, _ in files),
+            "composite_sha256_hex": composite,
         },
-        "receipts": _check_receipts(root, contracts, tokens, files),
     }
 
 
@@ -88,7 +108,7 @@ def find_places(
         given: seed, manifest_fingerprint, parameter_hash; None where the bundle shall say.
 
     Raises:
-        Segment1BError: as `verify_bundle`; E_USAGE when several bundles fit.
+        Segment1BError: as `prove_sites`; E_USAGE when several bundles fit.
     """
     wanted = {name: value for name, value in (given or {}).items() if value is not None}
     fingerprint = wanted.get("manifest_fingerprint", "*")
@@ -129,6 +149,9 @@ def read_site_locations(
 ) -> ds.Dataset | pl.LazyFrame:
     """Open the published sites of a data root, once they are proven.
 
+    Opening hashes every byte of the sites and of their bundle, once; what is read later from the
+    dataset that is returned is not hashed again.
+
     Args:
         root: the data root: a folder, or the URL of an object store (`s3://bucket/prefix`).
         seed: the seed; the root's one bundle says when not given, as for the next two.
@@ -144,7 +167,7 @@ def read_site_locations(
         until asked for.
 
     Raises:
-        Segment1BError: as `verify_bundle`, for anything but proven data; E_USAGE.
+        Segment1BError: as `prove_sites`, for anything but proven data; E_USAGE.
     """
     if as_ not in ("arrow", "polars"):
         raise Segment1BError("E_USAGE", f"as_ is '{as_}'", "give 'arrow' or 'polars'")
@@ -165,8 +188,8 @@ def read_site_locations(
 
 
 def proven_paths(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> list[Path]:
-    """Return the part files of the sites in key order, after `verify_bundle`."""
-    verify_bundle(root, contracts, tokens)
+    """Return the part files of the sites in key order, after `prove_sites`."""
+    prove_sites(root, contracts, tokens)
     return sorted((root / contracts[EGRESS].locate(tokens)).iterdir())
 
 
@@ -180,11 +203,6 @@ def _polars_scan() -> Any:
             "install it (pip install polars), or ask for as_='arrow'",
         ) from None
     return polars.scan_parquet
-
-
-class _Egress(NamedTuple):
-    files: tuple[tuple[str, int, str], ...]  # path, bytes, SHA-256
-    composite: str
 
 
 def tokens_said(folder: Path) -> dict[str, Any]:
@@ -205,6 +223,23 @@ def tokens_said(folder: Path) -> dict[str, Any]:
     return said
 
 
+def check_summary(folder: Path) -> None:
+    """Refuse a bundle whose summary does not say that every acceptance check has passed."""
+    path = folder / "s9_summary.json"
+    summary = read_json(path)
+    checks = summary.get("checks") if isinstance(summary, dict) else None
+    if not isinstance(checks, dict) or not checks:
+        raise RULES.error(RULES.flag_hash, path, "names no acceptance check that has passed")
+    failed = sorted(
+        name
+        for name, check in checks.items()
+        if not isinstance(check, dict) or check.get("failures") != 0
+    )
+    if summary.get("verdict") != "PASS" or failed:
+        what = f"says {summary.get('verdict')!r}; failed checks: {', '.join(failed) or 'none'}"
+        raise RULES.error(RULES.flag_hash, path, what)
+
+
 def _check_tokens(folder: Path, tokens: Mapping[str, object]) -> None:
     for name, value in tokens_said(folder).items():
         if value != tokens[name]:
@@ -222,8 +257,12 @@ def _other_tokens(folder: Path, name: str, said: object, wanted: object) -> Segm
 
 def _check_egress(
     root: Path, contracts: Contracts, bundle: Path, tokens: Mapping[str, object]
-) -> _Egress:
-    """Check that the site files are byte for byte those of egress_checksums.json."""
+) -> tuple[tuple[tuple[str, int, str], ...], str]:
+    """Check that the site files are byte for byte those of egress_checksums.json.
+
+    Returns:
+        (path, bytes, SHA-256) of each file, and the SHA-256 over all bytes in name order.
+    """
     path = bundle / "egress_checksums.json"
     said = read_json(path)
     problems = contracts.schemas.problems(CHECKSUMS_SCHEMA, said)
@@ -250,7 +289,7 @@ def _check_egress(
             )
     if whole != said["composite_sha256_hex"] or len(declared) < len(said["files"]):
         raise _mismatch(path, f"{folder} hashes to {whole}, {path} says otherwise")
-    return _Egress(files, whole)
+    return files, whole
 
 
 def _mismatch(path: Path, what: str) -> Segment1BError:
@@ -263,25 +302,56 @@ def _mismatch(path: Path, what: str) -> Segment1BError:
 
 
 def _check_receipts(
-    root: Path, contracts: Contracts, tokens: Mapping[str, object], egress: _Egress
+    root: Path, contracts: Contracts, tokens: Mapping[str, object], egress: Mapping[str, Any]
 ) -> list[str]:
-    """Check the sizes of all partitions in the root against their run reports' receipts."""
+    """Hash the files of everything in the root that a run report has a receipt of."""
     held = []
-    for dataset in contracts:
-        if dataset.kind != "table" or dataset.owner not in _STATES or not dataset.receipt_in:
-            continue
-        if not (root / dataset.locate(tokens)).is_dir():
-            continue
-        with coded_os_errors(root / dataset.locate(tokens)):
-            partition = committed(root, contracts, dataset, tokens)
-        if partition is None and dataset.id != EGRESS:
+    for dataset in receipted(contracts):
+        relative = dataset.locate(tokens)
+        if not (root / relative).exists() and commit_of(root, relative) is None:
+            continue  # A root that was handed over may hold the sites and their bundle alone.
+        with coded_os_errors(root / relative):
+            receipt = _receipt_of(root, contracts, dataset, tokens)
+        if receipt is None and dataset.id not in (EGRESS, BUNDLE):
             raise _no_receipt(root, dataset, tokens, "has no run report")
-        if partition is None:
-            continue  # The bundle's checksums prove the sites by themselves.
-        if dataset.id == EGRESS and partition.receipt.files != egress.files:
+        if receipt is None:
+            continue  # The flag and the bundle's checksums prove these by themselves.
+        if dataset.id == EGRESS and receipt.sha256_hex != egress["composite_sha256_hex"]:
             raise _no_receipt(root, dataset, tokens, "has a run report about other files")
         held.append(dataset.id)
     return held
+
+
+def _receipt_of(
+    root: Path, contracts: Contracts, dataset: Dataset, tokens: Mapping[str, object]
+) -> Receipt | None:
+    """Return the receipt of what is there, its files hashed; None without a run report."""
+    if dataset.receipt_in and dataset.kind in ("table", "folder"):
+        # The bytes of the sites have been hashed for the bundle's checksums.
+        verify = dataset.id != EGRESS
+        partition = committed(root, contracts, dataset, tokens, verify=verify)
+        return None if partition is None else partition.receipt
+    path = root / contracts[report_id(dataset)].locate(tokens)
+    if not path.exists():
+        return None
+    file = root / dataset.locate(tokens)
+    try:
+        receipt = Receipt.from_json(read_json(path)[dataset.receipt_field])
+    except (KeyError, TypeError):
+        raise _no_receipt(root, dataset, tokens, f"has no receipt in {path}") from None
+    if hash_files(file.parent, [file.name])[0] != receipt.files:
+        raise _no_receipt(root, dataset, tokens, "does not hash to its receipt")
+    return receipt
+
+
+def receipted(contracts: Contracts) -> list[Dataset]:
+    """Return the datasets and logs whose receipts stand in the run reports of S0 to S9."""
+    return [d for d in contracts if d.receipt_in or d.receipt_field != "determinism_receipt"]
+
+
+def report_id(dataset: Dataset) -> str:
+    """Return the run report that holds a dataset's receipt."""
+    return dataset.receipt_in or f"{dataset.owner.lower()}_run_report"
 
 
 def _no_receipt(

@@ -50,7 +50,7 @@ def diff(
         when its coordinates are the same bit for bit.
 
     Raises:
-        Segment1BError: as `gate.verify_bundle` for either root.
+        Segment1BError: as `gate.prove_sites` for either root.
     """
     known = contract_files.load(str(dictionary) if dictionary else None)
     sides = []

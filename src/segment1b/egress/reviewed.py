@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.contracts import Contracts, Dataset
-from segment1b.egress.gate import RULES, tokens_said
+from segment1b.egress.gate import RULES, check_summary, receipted, report_id, tokens_said
 from segment1b.storage.bundles import open_bundle
 from segment1b.storage.checksums import SUMS, invalid, verify_sums
 from segment1b.storage.durable import read_json
@@ -44,6 +44,7 @@ def verify_evidence(folder: Path, contracts: Contracts) -> dict[str, Any]:
     """
     sums = verify_sums(folder)
     names, flag = open_bundle(contracts, folder / BUNDLE, RULES)
+    check_summary(folder / BUNDLE)
     try:
         found = _agree(folder, contracts, flag)
     except (KeyError, TypeError, AttributeError, OSError) as error:
@@ -90,13 +91,3 @@ def receipts(folder: Path, contracts: Contracts) -> Iterator[tuple[Dataset, dict
         if not path.is_file():
             raise invalid(path, "is absent")
         yield dataset, read_json(path)[dataset.receipt_field]
-
-
-def receipted(contracts: Contracts) -> list[Dataset]:
-    """Return the datasets and logs whose receipts stand in the run reports of S0 to S9."""
-    return [d for d in contracts if d.receipt_in or d.receipt_field != "determinism_receipt"]
-
-
-def report_id(dataset: Dataset) -> str:
-    """Return the run report that holds a dataset's receipt."""
-    return dataset.receipt_in or f"{dataset.owner.lower()}_run_report"

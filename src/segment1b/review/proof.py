@@ -12,7 +12,7 @@ from typing import Any
 
 from segment1b.config import RunSettings
 from segment1b.contracts import Contracts
-from segment1b.egress.reviewed import receipted, report_id
+from segment1b.egress.gate import receipted, report_id
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity, canonical_json
 from segment1b.pipeline import run_pipeline

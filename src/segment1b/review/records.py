@@ -11,7 +11,7 @@ from typing import Any
 from segment1b import __version__
 from segment1b.contracts import Contracts
 from segment1b.contracts.locations import contracts_root
-from segment1b.egress.reviewed import receipted, report_id
+from segment1b.egress.gate import receipted, report_id
 from segment1b.evidence.failures import utc_now
 from segment1b.evidence.versions import versions
 from segment1b.identity import sha256_hex

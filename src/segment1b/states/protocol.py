@@ -109,6 +109,7 @@ class Report:
         side_files: bytes of side files by dataset id, replaced with the report.
         logs: bytes of write-once files by dataset id.
         bytes_read: bytes read for the report by dataset id.
+        resources: figures for the report's resources block, beside those of the meter.
     """
 
     body: dict[str, Any]
@@ -116,6 +117,7 @@ class Report:
     side_files: Mapping[str, bytes] = field(default_factory=dict)
     logs: Mapping[str, bytes] = field(default_factory=dict)
     bytes_read: Mapping[str, int] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
 
 
 class State(Protocol):

@@ -13,6 +13,8 @@ from segment1b.storage.durable import read_json, write_file
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
 from segment1b.validators.acceptance import Acceptance
+from segment1b.validators.criteria import proves
+from segment1b.validators.tile_proof import TABLES
 
 _DATASETS = (
     "s4_alloc_plan",
@@ -54,7 +56,7 @@ def write_bundle(
             "parameter_hash": identity.parameter_hash,
         },
         "rng_accounting.json": _accounting(reader, verdicts),
-        "s9_summary.json": _summary(reader, verdicts),
+        "s9_summary.json": _summary(run, reader, verdicts),
         "egress_checksums.json": _checksums(run, reader),
         "realism.json": figures,
     }
@@ -113,10 +115,17 @@ def _accounting(reader: Reader, verdicts: Sequence[Acceptance]) -> dict[str, Any
     }
 
 
-def _summary(reader: Reader, verdicts: Sequence[Acceptance]) -> dict[str, Any]:
+def verdict_of(verdicts: Sequence[Acceptance]) -> str:
+    """Return FAIL when any acceptance check has failures, else PASS."""
+    return "FAIL" if any(v.failures for v in verdicts) else "PASS"
+
+
+def _summary(run: Run, reader: Reader, verdicts: Sequence[Acceptance]) -> dict[str, Any]:
     s8 = read_json(reader.file("s8_run_report"))
     return {
-        "verdict": "FAIL" if any(v.failures for v in verdicts) else "PASS",
+        "verdict": verdict_of(verdicts),
+        "proves": proves(run.policy.allocation.law),
+        "tiles": {name: reader.partition(name).receipt.content_sha256_hex for name in TABLES},
         "checks": {
             v.check: {
                 "code": v.code,

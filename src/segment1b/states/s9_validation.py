@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from segment1b.errors import Segment1BError
+from segment1b.evidence.failures import utc_now
 from segment1b.evidence.realism import breaches, measure
 from segment1b.evidence.versions import versions
 from segment1b.geo.countries import read_countries
+from segment1b.identity import canonical_json
 from segment1b.states.by_country import stage_by_country
 from segment1b.states.protocol import Report, Run, ShardResult
-from segment1b.states.s9_bundle import write_bundle, write_flag
+from segment1b.states.s9_bundle import verdict_of, write_bundle, write_flag
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.durable import make_folder, read_json
 from segment1b.storage.reader import Reader
@@ -22,18 +25,33 @@ from segment1b.storage.receipts import folder_receipt
 from segment1b.storage.split import read_split
 from segment1b.storage.working_copy import commit_of, origin
 from segment1b.storage.write_through import commit_folder
-from segment1b.validators.acceptance import STATES, Acceptance, accept, examine
+from segment1b.validators import CheckResult, criteria, tile_proof
+from segment1b.validators.acceptance import (
+    Acceptance,
+    accept,
+    examine,
+    examined_states,
+    prove_tiles,
+)
+from segment1b.validators.published import Published
 
 _POINTS = ["tile_id", "lon_deg", "lat_deg"]
 BUNDLE = "validation_bundle_1B"
+_REALISM = "realism"
 
 
 class S9Validation:
-    """The checks of place.md, section 6; a bundle that fails goes aside and carries no flag."""
+    """The checks of place.md, section 6; a bundle that fails goes aside and carries no flag.
+
+    S1 and S2 are proven once for a world: their tile proof is stored and holds for the same files
+    and program. S3 and S5 to S8 are examined at every run, S4 too unless S5's points prove it.
+    """
 
     id = "s9"
     reads: tuple[str, ...] = (
         "s0_gate_receipt_1B",
+        "tile_index",
+        "s3_requirements",
         "s4_alloc_plan",
         "s5_site_tile_assignment",
         "s6_site_jitter",
@@ -44,7 +62,11 @@ class S9Validation:
         "tile_weights",
         "tile_bounds",
         "world_countries",
+        "iso3166_canonical_2024",
+        "population_raster_2025",
         "outlet_catalogue",
+        "s1_run_report",
+        "s2_run_report",
         "s3_run_report",
         "s4_run_report",
         "s5_run_report",
@@ -61,30 +83,34 @@ class S9Validation:
     }
     meters: Mapping[str, str] = {}
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[str]:
-        """Check the seal and stage the points by country; a shard is a state, or realism."""
+    def shards(self, run: Run, reader: Reader) -> Sequence[str | Tiles]:
+        """Check the seal, prove the tiles and stage the points by country.
+
+        The tiles are proven before the other shards, each a state or realism, start: the database
+        of S1 and S2 is the largest, and its time is reported by itself.
+        """
         sealed_inputs(run, reader, self.stale_input)
         stage_by_country(run, reader, "s7_site_synthesis", _POINTS)
-        return (*STATES, "realism")
+        return (_prove_tiles(run), *examined_states(run.policy.allocation.law), _REALISM)
 
-    def work(self, run: Run, shard: str) -> ShardResult:
-        """Run the checks of one state, or measure realism."""
+    def work(self, run: Run, shard: str | Tiles) -> ShardResult:
+        """Run the checks of one state, or measure realism; hand on what became of the tiles."""
+        if isinstance(shard, Tiles):
+            return ShardResult(0, shard)
         reader = run.reader(self)
-        if shard == "realism":
+        if shard == _REALISM:
             return ShardResult(0, _realism(run, reader), reader.bytes_read)
         results = examine(shard, run.root, run.contracts, run.identity.tokens)
         return ShardResult(0, results, reader.bytes_read)
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Stage the bundle; with failures put it aside and refuse."""
-        *states, realism = (result.counters for result in results)
-        examined = [check for state in states for check in state]
-        verdicts = accept(run.root, run.contracts, run.identity.tokens, examined)
-        figures: dict[str, Any] = realism
-        broken = breaches(figures, run.policy.realism)
-        verdicts.append(
-            Acceptance("A916", "E917_REALISM_BOUND", len(broken), broken, "the policy's bounds")
-        )
+        tiles: Tiles
+        tiles, *states, figures = (result.counters for result in results)
+        examined = [*tiles.results, *(check for state in states for check in state)]
+        at = (run.root, run.contracts, run.identity.tokens)
+        verdicts = accept(*at, examined, tiles_proven=tiles.stored)
+        verdicts.append(_within_bounds(breaches(figures, run.policy.realism)))
         folder = run.staging / BUNDLE
         folder.mkdir()
         reader = run.reader(self)
@@ -93,16 +119,49 @@ class S9Validation:
         if failed:
             raise _failure(failed, _put_aside(run, folder))
         flag = write_flag(folder)
+        proof = {} if tiles.proof is None else {tile_proof.DATASET: canonical_json(tiles.proof)}
         body = {
             **run.identity.tokens,
             "run_id": run.identity.run_id,
             "versions": versions(),
-            "verdict": "PASS",
-            "failures_by_code": {},
+            "verdict": verdict_of(verdicts),
+            "failures_by_code": {v.code: v.failures for v in failed},
+            "proved_at_utc": utc_now(),
             "flag_sha256_hex": flag,
             "bundle_path": run.contracts[BUNDLE].locate(run.places),
         }
-        return Report(body)
+        resources = {"tile_proof_seconds": tiles.seconds, "tile_proof_stored": tiles.stored}
+        return Report(body, side_files=proof, resources=resources)
+
+
+class Tiles(NamedTuple):
+    """What became of the tile proof.
+
+    Attributes:
+        results: of the checks of S1 and S2; none when a stored proof holds.
+        proof: to be stored; None when a stored proof holds or a check failed.
+        stored: a stored proof holds.
+        seconds: wall-clock time.
+    """
+
+    results: list[CheckResult]
+    proof: dict[str, Any] | None
+    stored: bool
+    seconds: float
+
+
+def _prove_tiles(run: Run) -> Tiles:
+    start = time.perf_counter()
+    at = (run.root, run.contracts, run.identity.tokens)
+    stored = tile_proof.is_stored(Published(*at))
+    results, proof = ([], None) if stored else prove_tiles(*at, threads=run.threads)
+    return Tiles(results, proof, stored, round(time.perf_counter() - start, 6))
+
+
+def _within_bounds(broken: list[dict[str, Any]]) -> Acceptance:
+    said = ", ".join(str(breach["figure"]) for breach in broken)
+    detail = f"beyond the policy's bounds: {said}" if broken else criteria.REALISM.passed
+    return Acceptance("A916", criteria.REALISM.code, len(broken), broken, detail)
 
 
 def _realism(run: Run, reader: Reader) -> dict[str, Any]:

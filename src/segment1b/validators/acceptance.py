@@ -1,7 +1,7 @@
-"""What S9 asks before it opens site_locations: the checks of S5 to S8, gathered under A901..A915.
+"""What S9 asks before it opens site_locations: the checks of S1 to S8, gathered under A901..A918.
 
 Nothing is proved here a second time: each acceptance check names the checks of the states that
-it is made of (place.md, section 6).
+it is made of (criteria.py; place.md, section 6).
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.contracts import Contracts
-from segment1b.validators.case import Check, StateChecks
+from segment1b.validators import tile_proof
+from segment1b.validators.case import POLICY, Check, StateChecks
+from segment1b.validators.criteria import (
+    STATES,
+    Criterion,
+    criteria,
+    failure_code,
+    wanted,
+    whole_states,
+)
 from segment1b.validators.opening import PREFIX
 from segment1b.validators.plans import PLANS
 from segment1b.validators.published import Published, UnusableError
@@ -24,18 +33,7 @@ from segment1b.validators.s6.inside import check_locations_inside
 from segment1b.validators.session import Session
 from segment1b.validators.tables import generic_checks
 
-STATES = ("s5", "s6", "s7", "s8")
-_OUTSIDE = "E915_POINT_OUTSIDE_COUNTRY"
 _POLYGONS = "world_countries"
-_LOGS = {"s5": "rng_event_site_tile_assign", "s6": "rng_event_in_cell_jitter"}
-_TABLES = {
-    "s5": "s5_site_tile_assignment",
-    "s6": "s6_site_jitter",
-    "s7": "s7_site_synthesis",
-    "s8": "site_locations",
-}
-#: Codes of the states that say which of the three ways A901 failed.
-_KEYS = {"01": "E901_ROW_MISSING", "02": "E902_ROW_EXTRA", "03": "E903_DUP_KEY"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Acceptance:
     """The verdict of one acceptance check.
 
     Attributes:
-        check: A901 to A905, A911 to A915.
+        check: A901 to A905, A911 to A918.
         code: the error code of its failures.
         failures: offending rows, and one for each of its checks that was not possible.
         examples: up to 20 of them, plain JSON values.
@@ -57,105 +55,13 @@ class Acceptance:
     detail: str
 
 
-def _every(what: str, *, logs: bool = True) -> dict[str, tuple[str, ...]]:
-    return {
-        state: (f"{what}_{_TABLES[state]}", *([f"{what}_{_LOGS[state]}"] if logs else []))
-        if state in _LOGS
-        else (f"{what}_{_TABLES[state]}",)
-        for state in STATES
-    }
-
-
-def _joined(*some: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    return {state: tuple(name for one in some for name in one.get(state, ())) for state in STATES}
-
-
-#: For each acceptance check its code and, by state, the checks that it is made of.
-_MADE_OF: dict[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
-    "A901": (
-        "E901_ROW_MISSING",
-        {
-            "s5": ("unique", "sorted", "sums"),
-            "s6": ("rows_missing", "rows_extra", "unique", "sorted"),
-            "s7": ("rows_missing", "rows_extra", "unique", "sorted"),
-            "s8": ("rows_missing", "rows_extra", "unique", "sorted"),
-        },
-    ),
-    "A902": (
-        "E904_EGRESS_SCHEMA_VIOLATION",
-        _joined(
-            _every("columns"),
-            _every("values"),
-            {
-                "s5": ("country_codes", "tiles_of_the_country"),
-                "s6": ("tiles_known", "in_tile", "country_codes", "dictionary"),
-                "s7": ("tiles_known", "in_tile", "dictionary"),
-                "s8": ("dictionary",),
-            },
-        ),
-    ),
-    "A903": (
-        "E905_PARTITION_OR_IDENTITY",
-        _joined(
-            dict.fromkeys(STATES, ("tokens", "input_digests")),
-            _every("receipt"),
-            _every("stray_files"),
-            {"s6": ("fingerprint", "log_path"), "s7": ("gate_flag",), "s8": ("resolution",)},
-        ),
-    ),
-    "A904": (
-        "E906_WRITER_SORT_VIOLATION",
-        _joined(
-            dict.fromkeys(STATES, ("sorted",)),
-            _every("file_cut"),
-            {"s5": ("sorted_log",), "s6": ("sorted_log",)},
-        ),
-    ),
-    "A905": (
-        "E907_RNG_BUDGET_OR_COUNTERS",
-        {
-            "s5": ("events", "unique_log", "trace", "trace_receipt", "audit", "report_totals"),
-            "s6": (
-                *("events", "unique_log", "attempts", "trace", "trace_receipt", "accounting"),
-                "report_by_country",
-            ),
-        },
-    ),
-    "A911": (
-        "E911_FINALITY_OR_ORDER_LEAK",
-        _joined(dict.fromkeys(STATES, ("ranking",)), {"s8": ("final",)}),
-    ),
-    "A912": (
-        "E912_IDENTITY_COHERENCE",
-        {"s7": ("tokens",), "s8": ("tokens", "partition_shift", "resolution")},
-    ),
-    "A913": (
-        "E914_DRAW_REPLAY_MISMATCH",
-        {
-            "s5": ("words", "permutation", "own_points", "quotas"),
-            "s6": ("replay",),
-            "s7": ("coordinates",),
-            "s8": ("coordinates",),
-        },
-    ),
-    "A914": (_OUTSIDE, {"s8": ("locations_inside",)}),
-    "A915": (
-        "E916_COVERAGE_1A",
-        {
-            "s7": ("coverage_missing", "coverage_extra", "excluded_as_s3"),
-            "s8": ("rows_missing", "rows_extra"),
-        },
-    ),
-}
-
-
 def examine(
     state: str, root: Path, contracts: Contracts, tokens: Mapping[str, Any], *, threads: int = 1
 ) -> list[CheckResult]:
     """Run the checks of one state that acceptance is made of, from disk alone.
 
     Args:
-        state: s5 to s8.
+        state: s3 to s8.
         root: the data root.
         contracts: dictionary and schemas.
         tokens: seed, manifest_fingerprint and parameter_hash.
@@ -170,30 +76,72 @@ def examine(
     plan = _plan_of(state)
     with Session(published, threads) as session:
         generic = generic_checks(plan, published)
-        return run_state(plan, published, session, generic, _wanted(state))
+        only = wanted(state) if state in STATES else None
+        return run_state(plan, published, session, generic, only)
+
+
+def prove_tiles(
+    root: Path, contracts: Contracts, tokens: Mapping[str, Any], *, threads: int = 1
+) -> tuple[list[CheckResult], dict[str, Any] | None]:
+    """Run every check of S1 and S2.
+
+    Args:
+        root, contracts, tokens, threads: as for `examine`.
+
+    Returns:
+        The results, and the tile proof to store; None when a check failed.
+    """
+    published = Published(root, contracts, tokens)
+    results = []
+    with Session(published, threads) as session:
+        for state in tile_proof.STATES:
+            generic = generic_checks(PLANS[state], published)
+            results += run_state(PLANS[state], published, session, generic)
+    passed = all(result.ok for result in results)
+    return results, tile_proof.document(published) if passed else None
 
 
 def accept(
     root: Path,
     contracts: Contracts,
     tokens: Mapping[str, Any],
-    examined: Iterable[CheckResult] | None = None,
+    examined: Iterable[CheckResult],
+    *,
+    tiles_proven: bool = False,
 ) -> list[Acceptance]:
-    """Judge what S5 to S8 have published.
+    """Judge what S1 to S8 have published.
 
     Args:
         root, contracts, tokens: as for `examine`.
-        examined: the results of `examine` for all of `STATES`; taken here when absent.
+        examined: the results of `examine` for `examined_states`, and those of
+            `prove_tiles` unless the tiles were proven earlier.
+        tiles_proven: the data root holds the tile proof of the files as they are.
 
     Returns:
-        One verdict for each of A901 to A905 and A911 to A915, in this order. Partitions that no
-        run report commits are not looked into; every check that needs them has failed.
+        One verdict for each of A901 to A905, A911 to A915, A917 and A918, in this order.
+        Partitions that no run report commits are not looked into; every check that needs them
+        has failed.
     """
-    if examined is None:
-        examined = [one for state in STATES for one in examine(state, root, contracts, tokens)]
+    published = Published(root, contracts, tokens)
     results = {(result.state, result.name): result for result in examined}
-    reason = uncommitted(Published(root, contracts, tokens))
-    return [_judge(check, results, reason) for check in _MADE_OF]
+    reason = uncommitted(published)
+    proven = tile_proof.STATES if tiles_proven else ()
+    return [
+        _judge(check, criterion, results, reason, proven)
+        for check, criterion in criteria(_law(published)).items()
+    ]
+
+
+def examined_states(law: str) -> tuple[str, ...]:
+    """Return the states that S9 examines at every run, under an allocation law."""
+    return (*whole_states(law), *STATES)
+
+
+def _law(published: Published) -> str:
+    try:
+        return str(published.document(POLICY)["policy"]["allocation"]["law"])
+    except (UnusableError, KeyError):
+        return ""
 
 
 def uncommitted(published: Published) -> str:
@@ -211,42 +159,47 @@ def _plan_of(state: str) -> StateChecks:
     plan = PLANS[state]
     if state != "s8":
         return plan
-    inside = Check(
-        Rule("s8", "locations_inside", _OUTSIDE, "S", "every location is inside its country"),
-        ("site_locations", _POLYGONS),
-        check_locations_inside,
+    rule = Rule(
+        "s8",
+        "locations_inside",
+        "E915_POINT_OUTSIDE_COUNTRY",
+        "S",
+        "every location is inside its country",
     )
+    inside = Check(rule, ("site_locations", _POLYGONS), check_locations_inside)
     absent = {**plan.absent, _POLYGONS: "E_REFERENCE_SURFACE_MISSING"}
     return replace(plan, absent=absent, checks=(*plan.checks, inside))
 
 
-def _wanted(state: str) -> set[str]:
-    return {name for _, made_of in _MADE_OF.values() for name in made_of.get(state, ())}
-
-
-def _judge(check: str, results: Mapping[tuple[str, str], CheckResult], reason: str) -> Acceptance:
-    code, made_of = _MADE_OF[check]
-    names = [(state, name) for state, own in made_of.items() for name in own]
+def _judge(
+    check: str,
+    criterion: Criterion,
+    results: Mapping[tuple[str, str], CheckResult],
+    reason: str,
+    proven: tuple[str, ...],
+) -> Acceptance:
+    names = criterion.names
     if check == "A902":
-        names += [name for name in results if name[1].startswith(PREFIX)]
+        names += [name for name in results if name[0] in STATES and name[1].startswith(PREFIX)]
+    names += [name for name in results if name[0] in criterion.whole]
     failed = [results[name] for name in names if name in results and not results[name].ok]
     lost = [f"{state} {name}" for state, name in names if (state, name) not in results]
+    examined = {state for state, _ in results} | {*proven}
+    lost += [f"{state} (every check)" for state in criterion.whole if state not in examined]
     examples = [
         _plain({"check": f"{one.state} {one.name}", "code": one.code, **row})
         for one in failed
         for row in one.rows
     ]
     examples += [{"check": name, "reason": reason or "was not possible"} for name in lost]
-    if check == "A901" and failed:
-        code = _KEYS.get(failed[0].code[2:4], code)
-    said = [f"{one.state} {one.name} {one.code} ({one.offending})" for one in failed]
-    said += [f"{name} not possible" for name in lost]
+    faults = [f"{one.state} {one.name} {one.code} ({one.offending})" for one in failed]
+    faults += [f"{name} not possible" for name in lost]
     return Acceptance(
         check,
-        code,
+        failure_code(criterion, [one.name for one in failed]),
         sum(one.offending for one in failed) + len(lost),
         examples[:SHOWN_ROWS],
-        ", ".join(said) or f"{len(names)} checks passed",
+        ", ".join(faults) or criterion.passed,
     )
 
 

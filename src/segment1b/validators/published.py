@@ -59,7 +59,7 @@ class Published:
     memo: dict[str, Any] = field(default_factory=dict)
     _proofs: dict[str, Proof | UnusableError] = field(default_factory=dict)
     _documents: dict[str, Any] = field(default_factory=dict)
-    _as_received: dict[str, bool] = field(default_factory=dict)
+    _composites: dict[str, str] = field(default_factory=dict)
     _brought: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -185,6 +185,7 @@ class Published:
             proof = prove_table(path, files, declared_columns(dataset))
         except DamagedError as error:
             raise UnusableError(dataset_id, "damaged", f"cannot be read: {error}", path) from None
+        self._composites[dataset_id] = proof.composite
         declared = {(name, kind) for name, kind, _ in declared_columns(dataset)}
         for file in proof.files:
             missing = declared - {(name, kind) for name, kind, _ in file.columns}
@@ -231,15 +232,24 @@ class Published:
         """
         if not is_our_table(self.dataset(dataset_id)):
             return False
-        if dataset_id not in self._as_received:
-            files = self.files(dataset_id)
-            try:
-                said = self.receipt(dataset_id)["sha256_hex"]
-            except UnusableError:
-                said = None
-            same = bool(files) and prove_bytes(self.path(dataset_id), files).composite == said
-            self._as_received[dataset_id] = same
-        return self._as_received[dataset_id]
+        try:
+            receipt, composite = self.receipt(dataset_id), self.composite(dataset_id)
+        except UnusableError:
+            return False
+        return bool(composite == receipt["sha256_hex"])
+
+    def composite(self, dataset_id: str) -> str:
+        """Return the SHA-256 over the bytes of a table's files in name order, taken once.
+
+        Raises:
+            UnusableError: there are no files.
+        """
+        if dataset_id not in self._composites:
+            path, files = self.path(dataset_id), self.files(dataset_id)
+            if not files:
+                raise UnusableError(dataset_id, "absent", "is absent", path)
+            self._composites[dataset_id] = prove_bytes(path, files).composite
+        return self._composites[dataset_id]
 
 
 def is_our_table(dataset: Dataset) -> bool:

@@ -17,11 +17,10 @@ _FIGURES = ("tile_load_error_max", "tile_load_error_p99", "collapse_index", "top
 def check_quality(case: Case, rule: Rule) -> CheckResult:
     """Judge load errors, collapse index and top-five share, to 1e-6 of their size."""
     report = case.report("s4_run_report")
-    scale = 10 ** int(case.policy("prep")["dp"])
     distinct = expected = 0.0
     rows: list[Row] = []
     for code, said in sorted(report["quality_by_country"].items()):
-        taken = _country(case, code, scale)
+        taken = country_figures(case, code)
         distinct, expected = distinct + taken["distinct"], expected + taken["expected"]
         rows += _unlike({name: said[name] for name in _FIGURES}, taken, country_iso=code)
     overall = {"collapse_index": distinct / expected if expected else 0.0}
@@ -31,8 +30,21 @@ def check_quality(case: Case, rule: Rule) -> CheckResult:
 
 def _unlike(said: dict[str, float], taken: dict[str, float], **place: Any) -> Iterator[Row]:
     for name, value in said.items():
-        if abs(value - taken[name]) > TOLERANCE * max(abs(taken[name]), TOLERANCE):
+        if not is_close(value, taken[name]):
             yield {**place, "field": name, "found": value, "expected": taken[name]}
+
+
+def is_close(found: float, expected: float, allowance: float = 0.0) -> bool:
+    """Return whether a figure is the expected one to 1e-6 of its size, beside an allowance."""
+    return abs(found - expected) <= TOLERANCE * max(abs(expected), TOLERANCE) + allowance
+
+
+def country_figures(case: Case, code: str) -> dict[str, float]:
+    """Return a country's figures from plan and weights, counted once."""
+    figures: dict[str, dict[str, float]] = case.memo.setdefault("quality", {})
+    if code not in figures:
+        figures[code] = _country(case, code, 10 ** int(case.policy("prep")["dp"]))
+    return figures[code]
 
 
 def _country(case: Case, code: str, scale: int) -> dict[str, float]:

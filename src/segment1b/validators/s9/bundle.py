@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.validators.case import Case
+from segment1b.validators.criteria import REALISM, Criterion, criteria, proves
 from segment1b.validators.results import CheckResult, Row, Rule, differences
+from segment1b.validators.tile_proof import TABLES
 
 BUNDLE = "validation_bundle_1B"
 FLAG = "_passed.flag"
@@ -149,32 +151,45 @@ def check_checksums(case: Case, rule: Rule) -> CheckResult:
 
 
 def check_verdict(case: Case, rule: Rule) -> CheckResult:
-    """Judge that summary and report say PASS, and that no check of the summary has failures."""
+    """Judge that summary and report say PASS, and every field of the summary."""
     summary, report = read(case, "s9_summary.json"), case.report("s9_run_report")
-    (rows,) = case.session.rows("SELECT count(*) AS n FROM site_locations")
+    expected, law = _summary(case), case.policy("allocation")["law"]
+    checks = {check: _passed(criterion) for check, criterion in criteria(law).items()}
+    checks["A916"] = _passed(REALISM)
+
+    def unlike() -> Iterator[Row]:
+        said = {name: report[name] for name in ("verdict", "failures_by_code")}
+        passed = {"verdict": "PASS", "failures_by_code": {}}
+        yield from differences(said, passed, document="s9_run_report")
+        if not isinstance(summary, dict) or not isinstance(summary.get("checks"), dict):
+            yield {"path": "s9_summary.json", "reason": "has no checks"}
+            return
+        rest = {name: value for name, value in summary.items() if name != "checks"}
+        yield from differences(rest, expected, path="s9_summary.json")
+        yield from differences(summary["checks"], checks, path="s9_summary.json")
+
+    return rule.judge(unlike())
+
+
+def _summary(case: Case) -> dict[str, Any]:
+    """Return what the summary says beside its checks."""
     counted = {
         row["code"]: row["n"]
         for row in case.session.rows(
             "SELECT legal_country_iso AS code, count(*) AS n FROM site_locations GROUP BY code"
         )
     }
-    found = {
-        "verdict": summary["verdict"],
-        "report": report["verdict"],
-        "failures_by_code": report["failures_by_code"],
-        "failed": {name: own["failures"] for name, own in summary["checks"].items()},
-        "rows": summary["rows"],
-        "by_country": summary["by_country"],
-    }
-    expected = {
+    return {
         "verdict": "PASS",
-        "report": "PASS",
-        "failures_by_code": {},
-        "failed": dict.fromkeys([f"A{n}" for n in (*range(901, 906), *range(911, 917))], 0),
-        "rows": rows["n"],
+        "proves": proves(case.policy("allocation")["law"]),
+        "tiles": {name: case.published.receipt(name)["content_sha256_hex"] for name in TABLES},
+        "rows": sum(counted.values()),
         "by_country": counted,
     }
-    return rule.judge(differences(found, expected, path="s9_summary.json"))
+
+
+def _passed(criterion: Criterion) -> dict[str, Any]:
+    return {"code": criterion.code, "failures": 0, "examples": [], "detail": criterion.passed}
 
 
 def _there(case: Case) -> list[Path]:

@@ -6,17 +6,32 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from segment1b.validators.case import POLICY, RECEIPT, Case, Check, StateChecks
+from segment1b.validators.case import (
+    ISO,
+    POLICY,
+    RASTER,
+    RECEIPT,
+    Case,
+    Check,
+    StateChecks,
+)
 from segment1b.validators.logs import ASSIGN, JITTER
 from segment1b.validators.results import CheckResult, Row, Rule, differences
 from segment1b.validators.s6.report import accounting
 from segment1b.validators.s9 import bundle
+from segment1b.validators.s9.realism import check_bounds, check_realism
 
 _REPORT = "s9_run_report"
 _LOST = "E515_RUN_REPORT_MISSING_FIELDS"
 _NUMBERS = "E907_RNG_BUDGET_OR_COUNTERS"
 _IDENTITY = "E905_PARTITION_OR_IDENTITY"
 _FLAG = "E910_FLAG_BAD_OR_MISSING"
+_REALISM = "E917_REALISM_BOUND"
+_MISSING = "E_REFERENCE_SURFACE_MISSING"
+_MEASURED = (
+    *("site_locations", "s7_site_synthesis", "s4_alloc_plan", "tile_weights"),
+    *("world_countries", POLICY),
+)
 
 
 def _accounting(case: Case, rule: Rule) -> CheckResult:
@@ -104,10 +119,16 @@ PLAN = StateChecks(
         ASSIGN.trace: _NUMBERS,
         JITTER.events: _NUMBERS,
         JITTER.trace: _NUMBERS,
-        POLICY: "E_REFERENCE_SURFACE_MISSING",
+        POLICY: _MISSING,
+        "world_countries": _MISSING,
+        "tile_weights": "E402_MISSING_TILE_WEIGHTS",
+        "s4_alloc_plan": "E501_NO_S4_ALLOC_PLAN",
+        "s7_site_synthesis": "E801_ROW_MISSING",
     },
     reads=(
         RECEIPT,
+        "tile_index",
+        "s3_requirements",
         "s4_alloc_plan",
         "s5_site_tile_assignment",
         "s6_site_jitter",
@@ -118,7 +139,11 @@ PLAN = StateChecks(
         "tile_weights",
         "tile_bounds",
         "world_countries",
+        ISO,
+        RASTER,
         "outlet_catalogue",
+        "s1_run_report",
+        "s2_run_report",
         "s3_run_report",
         "s4_run_report",
         "s5_run_report",
@@ -171,9 +196,23 @@ PLAN = StateChecks(
         _check(
             "verdict",
             _FLAG,
-            "all checks of the summary passed, on the rows that site_locations has",
+            "the summary names every acceptance check, all passed, and what site_locations has",
             bundle.check_verdict,
-            (_REPORT, "site_locations"),
+            (_REPORT, "site_locations", POLICY),
+        ),
+        _check(
+            "realism",
+            _REALISM,
+            "every figure of realism.json is what locations, polygons, weights and plan give",
+            check_realism,
+            _MEASURED,
+        ),
+        _check(
+            "realism_bounds",
+            _REALISM,
+            "the figures are within the bounds of the policy",
+            check_bounds,
+            _MEASURED,
         ),
         _check(
             "rng_accounting",
