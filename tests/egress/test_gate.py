@@ -161,6 +161,15 @@ def _checksums_wrong_whole(root: Path) -> None:
     write_flag(root / BUNDLE)
 
 
+def _summary_of(**fields: Any) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        path = root / BUNDLE / "s9_summary.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+        write_flag(root / BUNDLE)
+
+    return change
+
+
 def _seedless(root: Path) -> None:
     path = root / BUNDLE / "parameter_hash_resolved.json"
     path.write_text("{}")
@@ -174,6 +183,12 @@ def _seedless(root: Path) -> None:
         (_space_in_flag, "E910_FLAG_BAD_OR_MISSING"),
         (_other_flag, "E910_FLAG_BAD_OR_MISSING"),
         (_edited_summary, "E910_FLAG_BAD_OR_MISSING"),
+        (_summary_of(verdict="FAIL"), "E910_FLAG_BAD_OR_MISSING"),
+        (_summary_of(verdict=None), "E910_FLAG_BAD_OR_MISSING"),
+        (_summary_of(checks={}), "E910_FLAG_BAD_OR_MISSING"),
+        (_summary_of(checks=[1]), "E910_FLAG_BAD_OR_MISSING"),
+        (_summary_of(checks={"A913": {"failures": 1}}), "E910_FLAG_BAD_OR_MISSING"),
+        (_summary_of(checks={"A913": {}}), "E910_FLAG_BAD_OR_MISSING"),
         (_no_bundle, "E908_BUNDLE_CONTENTS_MISSING"),
         (_file_missing, "E908_BUNDLE_CONTENTS_MISSING"),
         (_index_missing, "E908_BUNDLE_CONTENTS_MISSING"),

@@ -286,7 +286,7 @@ def test_what_no_report_commits_is_not_looked_into(state: str, place: Copy) -> N
     spoiled = place()
     spoiled.path(f"{state}_run_report").unlink()
     found = accepted(spoiled)
-    assert all(one.failures for one in found.values())
+    assert all(one.failures for one in found.values() if one.check != "A918")
     assert f"{state}_run_report" in str(found["A901"].examples[0])
 
 
