@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -92,6 +93,34 @@ def test_made_again_every_file_that_is_not_volatile_is_the_same(tmp_path: Path) 
     """When this fails after a change of contracts or laws: python scripts/make_evidence.py."""
     make_evidence.make(tmp_path / "again")
     assert steady(tmp_path / "again") == steady(IN_REPOSITORY)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from segment1b.resolution import find_identity
+from segment1b.review import bundle
+from segment1b.review.proof import Published
+
+def fill(_published, folder, *_):
+    (folder / "part").write_text("part")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+bundle._fill = fill
+root, out = map(Path, sys.argv[1:])
+bundle.write_evidence(Published(root, *find_identity(root, None, {})), out)
+"""
+
+
+def test_what_a_killed_command_left_is_removed_by_the_next(
+    world: Published, tmp_path: Path, one_repeat: None
+) -> None:
+    out = tmp_path / "evidence"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(world.root), str(out)])
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    write_evidence(world, out, sample_sites=9)
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_the_derivation_needs_python_alone(copy: Path) -> None:
@@ -350,13 +379,13 @@ def test_older_evidence_stays_when_the_new_cannot_take_its_place(
     plain = os.rename
 
     def refuse(source: Path, target: Path) -> None:
-        if Path(source).name.startswith(f".{copy.name}-") and not str(source).endswith(".old"):
+        if Path(source) == staged:
             raise PermissionError(13, "refused")
         plain(source, target)
 
-    staged = copy.parent / f".{copy.name}-new"
+    staged, aside = copy.parent / "staged", copy.parent / "aside"
     staged.mkdir()
     monkeypatch.setattr(os, "rename", refuse)
     with pytest.raises(PermissionError):
-        bundles._put(staged, copy)
+        bundles._put(staged, copy, aside)
     assert listing(copy) == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import uuid
 from pathlib import Path
 
 import pytest
@@ -47,15 +48,47 @@ def test_json_is_written_in_its_canonical_form(tmp_path: Path) -> None:
     assert read_json(tmp_path / "a.json") == {"a": "Å", "b": 1}
 
 
-def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_and_the_old_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     target = tmp_path / "a.json"
     replace_json(target, {"a": 1}, tmp_path)
-    # The file on its way leads to a device that is always full.
-    (tmp_path / f"a.json.{os.getpid()}.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(Segment1BError, match="No space left") as caught:
         replace_json(target, {"a": 2}, tmp_path)
     assert caught.value.code == "E_STORAGE_FULL"
     assert read_json(target) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_no_link_laid_for_the_file_on_its_way_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, victim = tmp_path / "a.json", tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    # The name that another process could guess in the past, and one that it has seen.
+    (tmp_path / f"a.json.{os.getpid()}.tmp").symlink_to(victim)
+    replace_bytes(target, b"new", tmp_path)
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=1))
+    seen = tmp_path / f".{uuid.uuid4().hex}.tmp"
+    seen.symlink_to(victim)
+    with pytest.raises(Segment1BError, match="File exists"):
+        replace_bytes(target, b"newer", tmp_path)
+    assert (target.read_bytes(), victim.read_bytes()) == (b"new", b"precious")
+    assert seen.is_symlink()
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_a_file_has_the_mode_that_the_umask_gives(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        replace_bytes(tmp_path / "a", b"", tmp_path)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == mode
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:

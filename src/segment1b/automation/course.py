@@ -13,8 +13,8 @@ from segment1b.automation.published import PublishedDataset, PublishedState, pub
 from segment1b.automation.tracking import TracedProgress
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
-from segment1b.storage.durable import make_folder, replace_bytes
 from segment1b.storage.root import open_root
+from segment1b.storage.scratch import replace_file
 from segment1b.validators import CheckResult, validate
 
 LOG = logging.getLogger("segment1b")
@@ -98,9 +98,7 @@ def _look(run: RunPlan, course: Course, traced: TracedProgress) -> None:
         course.published[state] = found
         copy = run.report_copy(state)
         if copy is not None:
-            folder = copy.absolute().parent
-            make_folder(folder)
-            replace_bytes(folder / copy.name, found.report_path.read_bytes(), folder)
+            replace_file(copy, found.report_path.read_bytes())
 
 
 def _look_after_failure(run: RunPlan, course: Course, traced: TracedProgress) -> None:

@@ -16,7 +16,8 @@ from segment1b.contracts.locations import SCHEMAS, contracts_root
 from segment1b.contracts.schemas import Schemas
 from segment1b.errors import Segment1BError
 from segment1b.evidence.versions import versions
-from segment1b.storage.durable import make_folder, replace_json
+from segment1b.identity import canonical_json
+from segment1b.storage.scratch import replace_file
 from segment1b.validators import CheckResult
 
 SCHEMA = "schemas.automation.yaml#/nightly/summary"
@@ -166,6 +167,4 @@ def write_summary(path: Path, summary: Json) -> None:
         Segment1BError: E_DATA_ROOT_UNUSABLE or E_STORAGE_FULL when it cannot be written.
     """
     check_summary(summary)
-    folder = path.absolute().parent
-    make_folder(folder)
-    replace_json(folder / path.name, summary, folder)
+    replace_file(path, canonical_json(summary))

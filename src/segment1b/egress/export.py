@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from segment1b.egress.gate import EGRESS, prove_sites
 from segment1b.egress.geoparquet import write_geoparquet
 from segment1b.errors import Segment1BError
 from segment1b.storage.durable import coded_os_errors, fsync_file, fsync_folder
+from segment1b.storage.scratch import scratch_beside
 
 #: FlatGeobuf's index is built in memory; larger exports go without it.
 INDEXED_ROWS = 4_194_304
@@ -127,11 +127,8 @@ def check_new(out: Path) -> None:
 @contextmanager
 def new_file(out: Path) -> Iterator[tuple[Path, Path]]:
     """Give a path to write to and an empty folder; in the end the file appears as `out`, whole."""
-    with (
-        coded_os_errors(out),
-        tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder,
-    ):
-        fresh, scratch = Path(folder) / out.name, Path(folder) / "scratch"
+    with coded_os_errors(out), scratch_beside(out) as folder:
+        fresh, scratch = folder / out.name, folder / "scratch"
         scratch.mkdir()
         yield fresh, scratch
         check_new(out)

@@ -20,6 +20,7 @@ import errno
 import math
 import os
 import shutil
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -90,7 +91,7 @@ def build_population(resolution_arcsec: int, out: Path) -> None:
     """
     grid = grid_of(resolution_arcsec)
     source = embedded.surface(embedded.RESOLUTIONS["0.05"])
-    temporary = out.with_name(f"{out.name}.{os.getpid()}.tmp")
+    temporary = out.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         if resolution_arcsec == SOURCE_ARCSEC:
             # Its very bytes: surfaces are known by their digest.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from segment1b.storage.durable import (
     make_folder,
     write_file,
 )
+from segment1b.storage.scratch import REPLACED, scratch_beside
 from segment1b.validators import CheckResult, validate
 
 VOLATILE = "volatile"
@@ -75,15 +75,14 @@ def write_evidence(
             run; the code of the first check with offending rows; E_EVIDENCE_NOT_REPRODUCED.
     """
     out = Path(os.path.abspath(out))
-    _refuse_occupied(out, replace=replace)
-    say("checking the gate")
-    gate.verify_bundle(published.root, published.known, published.identity.places)
     make_folder(out.parent)
-    with coded_os_errors(out.parent):
-        staged = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        staged.chmod(0o755)
+    with scratch_beside(out) as scratch:
+        _refuse_occupied(out, replace=replace)
+        say("checking the gate")
+        gate.verify_bundle(published.root, published.known, published.identity.places)
+        staged = scratch / "evidence"
         with coded_os_errors(out):
+            staged.mkdir()
             _fill(published, staged, sample_sites, say)
             if with_page:
                 page = staged / VOLATILE / "page.html"
@@ -91,9 +90,7 @@ def write_evidence(
             write_sums(staged)
         found = verify_evidence(staged, published.known)
         with coded_os_errors(out):
-            _put(staged, out)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+            _put(staged, out, scratch / REPLACED)
     return found
 
 
@@ -110,9 +107,8 @@ def _refuse_occupied(out: Path, *, replace: bool) -> None:
         )
 
 
-def _put(staged: Path, out: Path) -> None:
-    """Move the bundle to its place; an older one is moved aside first and then removed."""
-    aside = staged.with_name(f"{staged.name}.old")
+def _put(staged: Path, out: Path, aside: Path) -> None:
+    """Move the bundle to its place; an older one is moved aside first."""
     if out.exists():
         os.rename(out, aside)
     try:
@@ -122,7 +118,6 @@ def _put(staged: Path, out: Path) -> None:
             os.rename(aside, out)
         raise
     fsync_folder(out.parent)
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _fill(published: Published, folder: Path, sample_sites: int, say: Say) -> None:

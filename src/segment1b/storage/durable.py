@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,10 +120,16 @@ def replace_bytes(path: Path, data: bytes, scratch: Path) -> None:
         scratch: an existing folder on the same filesystem for the file on its way.
     """
     make_folder(path.parent)
-    temporary = scratch / f"{path.name}.{os.getpid()}.tmp"
+    # A new file of a name that cannot be guessed: no link that somebody laid is followed.
+    temporary = scratch / f".{uuid.uuid4().hex}.tmp"
     with coded_os_errors(path):
-        write_file(temporary, data)
-        os.replace(temporary, path)
+        temporary.touch(exist_ok=False)
+        try:
+            write_file(temporary, data)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         fsync_folder(path.parent)
 
 

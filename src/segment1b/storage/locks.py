@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from segment1b.errors import Segment1BError
-from segment1b.storage.durable import coded_os_errors, write_file
+from segment1b.storage.durable import coded_os_errors, replace_json
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def owned_lock(path: Path, wait_seconds: float, busy: str, hint: str) -> Iterato
         "since_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     try:
-        write_file(owner, json.dumps(about).encode())
+        replace_json(owner, about, owner.parent)
         yield
     finally:
         owner.unlink(missing_ok=True)
