@@ -11,7 +11,7 @@ SCALE ?= small
 
 demo: $(STAMP)
 	$(BIN)/segment1b run
-	$(BIN)/segment1b page --out segment1b-data/report.html
+	$(BIN)/segment1b page --out segment1b-data/report.html --replace
 
 test: $(STAMP) $(CHROMIUM)
 	$(BIN)/pytest -m "not slow"

@@ -27,6 +27,9 @@ def page(
         str | None, typer.Option(help="64 hex digits; which outlets.")
     ] = None,
     dictionary: Annotated[Path | None, typer.Option(help="Another dataset dictionary.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in the place of a file that exists.")
+    ] = False,
 ) -> None:
     """Write one HTML file that shows a run to a reviewer: map, charts, receipts, checks."""
     from segment1b.page.page import write_comparison, write_page
@@ -37,7 +40,7 @@ def page(
     roots = [find_root(root) for root in compare or (data_root,)]
     first, *second = [(root, *find_identity(root, dictionary, given)) for root in roots]
     if second:
-        write_comparison(first, second[0], out)
+        write_comparison(first, second[0], out, replace=replace)
     else:
-        write_page(*first, out)
+        write_page(*first, out, replace=replace)
     print(f"page  {out}")

@@ -6,8 +6,11 @@ import io
 import json
 import re
 import shutil
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from typer.testing import CliRunner
 
 from segment1b import contracts
 from segment1b.cli import app
+from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.outcome import RunResult
 from segment1b.page import payload
@@ -93,6 +97,76 @@ def test_a_merchant_is_found_and_everything_comes_back(report: Path, visit: Visi
     assert shown(page).startswith("59,701 outlets")
 
 
+def test_no_button_of_the_toolbar_asks_the_network(report: Path, visit: Visit) -> None:
+    page = visit(report)  # fails at its end when anything was requested
+    settle(page)
+    windows: list[str] = []
+    page.context.on("page", lambda opened: windows.append(opened.url))
+    page.on("dialog", lambda dialog: windows.append(dialog.message))
+    page.hover("#map-0")
+    buttons = page.locator(".modebar-btn")
+    titles = [button.get_attribute("data-title") for button in buttons.all()]
+    assert titles == ["Pan", "Zoom in", "Zoom out", "Reset view"]
+    for button in buttons.all():
+        before = page.url
+        button.click()
+        settle(page)
+        assert page.url == before
+    assert page.locator("[class*=cloud]").count() == 0
+    assert windows == []
+    links = page.locator("a[href], form[action], [src], link[href]").evaluate_all(
+        "all => all.map((one) => one.getAttribute('href') || one.getAttribute('src'))"
+    )
+    assert {link for link in links if not link.startswith(("#", "data:"))} == set()
+
+
+def test_the_browser_refuses_what_a_script_asks_of_the_network(
+    report: Path, browser: Browser
+) -> None:
+    asked: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    page = browser.new_page()
+    try:
+        page.goto(report.as_uri())
+        refused = page.evaluate(
+            """async (url) => {
+                const seen = [];
+                const note = (one) => seen.push(one.effectiveDirective);
+                addEventListener("securitypolicyviolation", note);
+                await fetch(`${url}/fetch`).catch(() => 0);
+                new Image().src = `${url}/image`;
+                for (const [kind, field] of [["script", "src"], ["iframe", "src"]]) {
+                    const element = document.createElement(kind);
+                    element[field] = `${url}/${kind}`;
+                    document.body.append(element);
+                }
+                await new Promise((done) => setTimeout(done, 500));
+                return seen.sort();
+            }""",
+            f"http://127.0.0.1:{server.server_address[1]}",
+        )
+    finally:
+        page.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert refused == ["connect-src", "frame-src", "img-src", "script-src-elem"]
+    assert asked == []
+
+
 def test_near_by_density_turns_into_points(report: Path, visit: Visit) -> None:
     page = visit(report)
     settle(page)
@@ -142,7 +216,7 @@ def test_the_line_below_the_map_counts_all_outlets_when_some_are_embedded(
     assert len(alone) == 3000
 
     monkeypatch.setattr(payload, "PAIRS_MOST", 100)
-    write_page(world.root, contracts.load(), Identity(**world.identity), out)
+    write_page(world.root, contracts.load(), Identity(**world.identity), out, replace=True)
     page = visit(out)
     assert shown(page).startswith("59,701 outlets in 246 countries, drawn as density.")
     page.select_option("#country", "NG")
@@ -327,6 +401,25 @@ def test_a_root_without_its_reference_surfaces_has_a_page_without_outlines(
     page.check("#tiles")
     page.wait_for_function("document.getElementById('shown-0').textContent.startsWith('3,372')")
     assert page.locator(".questions .card").count() == 8
+
+
+def test_a_file_that_exists_is_replaced_only_when_asked(world: RunResult, tmp_path: Path) -> None:
+    victim, out = tmp_path / "victim", tmp_path / "report.html"
+    victim.write_text("precious")
+    out.symlink_to(victim)
+    for more in ([], ["--compare", str(world.root), str(world.root)]):
+        command = ["page", "--data-root", str(world.root), "--out", str(out), *more]
+        done = CliRunner().invoke(app, command)
+        assert isinstance(done.exception, Segment1BError)
+        assert done.exception.code == "E_USAGE"
+        assert "--replace" in done.exception.hint
+        assert out.is_symlink()
+    command = ["page", "--data-root", str(world.root), "--out", str(out), "--replace"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert not out.is_symlink()
+    assert "</html>" in out.read_text(encoding="utf-8")[-20:]
+    assert victim.read_text() == "precious"
+    assert {path.name for path in tmp_path.iterdir()} == {"victim", "report.html"}
 
 
 @pytest.mark.slow

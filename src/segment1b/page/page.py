@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jinja2
 import numpy as np
@@ -16,6 +17,7 @@ from markupsafe import Markup
 
 from segment1b import __version__
 from segment1b.contracts import Contracts
+from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
 from segment1b.identity import Identity
@@ -23,8 +25,9 @@ from segment1b.page import charts, costs, payload
 from segment1b.page.chain import chain_of
 from segment1b.page.outlines import outlines
 from segment1b.page.published import STATES, World, open_tables, read_world
-from segment1b.storage.durable import replace_bytes
+from segment1b.storage.scratch import replace_file
 
+Run: TypeAlias = tuple[Path, Contracts, Identity]
 _TABLES = ("s3_requirements", "s4_alloc_plan", "s7_site_synthesis", "tile_weights")
 #: Where plotly's map makes its worker's URL, and where it asks whether that is a foreign one.
 _WORKER = re.compile(
@@ -33,39 +36,43 @@ _WORKER = re.compile(
 _FOREIGN = re.compile(r"return new URL\((?P<url>\w+),(\w+)\.href\)\.origin!==\2\.origin")
 
 
-def write_page(root: Path, known: Contracts, identity: Identity, out: Path) -> Path:
+def write_page(
+    root: Path, known: Contracts, identity: Identity, out: Path, *, replace: bool = False
+) -> Path:
     """Write the page of one run; the same root gives the same bytes.
 
     Args:
         root: a data root, with as many states as there are.
         known: dictionary and schemas.
         identity: which run.
-        out: the HTML file; replaced when it is there.
+        out: the HTML file; its folder is made.
+        replace: put the page in the place of a file that exists.
 
     Returns:
         The file.
 
     Raises:
-        Segment1BError: E_DATA_ROOT_UNUSABLE or E_STORAGE_FULL for the file.
+        Segment1BError: E_USAGE when the file exists, unless `replace`; E_DATA_ROOT_UNUSABLE or
+            E_STORAGE_FULL for the file.
     """
-    return _write(out, [run_of(read_world(root, known, identity))])
+    return _write(out, [(root, known, identity)], replace=replace)
 
 
-def write_comparison(
-    first: tuple[Path, Contracts, Identity], second: tuple[Path, Contracts, Identity], out: Path
-) -> Path:
+def write_comparison(first: Run, second: Run, out: Path, *, replace: bool = False) -> Path:
     """Write the page of two runs side by side; see `write_page`."""
-    return _write(out, [run_of(read_world(*one)) for one in (first, second)])
+    return _write(out, [first, second], replace=replace)
 
 
-def _write(out: Path, runs: list[dict[str, Any]]) -> Path:
-    replace_bytes(out, render(runs).encode(), _existing(out.parent))
+def _write(out: Path, runs: Sequence[Run], *, replace: bool) -> Path:
+    if not replace and os.path.lexists(out):
+        raise Segment1BError(
+            "E_USAGE",
+            f"{out} exists already",
+            "remove it, or give another --out, or --replace",
+            path=str(out),
+        )
+    replace_file(out, render([run_of(read_world(*run)) for run in runs]).encode())
     return out
-
-
-def _existing(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def render(runs: Sequence[Mapping[str, Any]]) -> str:

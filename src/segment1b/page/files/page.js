@@ -6,6 +6,8 @@
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const NEAR = 3.4; // zoom from which single outlets are drawn
   const FEW = 4000; // and so they are from afar when the filters leave no more
+  // By default the library's toolbar offers to upload the chart and links to its maker.
+  const OFFLINE = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "" };
 
   const KINDS = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, u8: BigUint64Array };
   const unpack = (text, kind) => {
@@ -211,7 +213,7 @@
       run.div.textContent = "The map needs WebGL, which this browser does not offer. The numbers below it and the charts are whole.";
       return Promise.resolve();
     }
-    const config = { responsive: true, displaylogo: false, scrollZoom: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] };
+    const config = { ...OFFLINE, scrollZoom: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] };
     if (!run.fresh) return Plotly.react(run.div, traces, mapLayout(run, view), config);
     run.fresh = false;
     // The wheel alone moves the page on.
@@ -250,7 +252,7 @@
     const data = structuredClone(source.data);
     for (const trace of data)
       for (const part of [trace.marker, trace.line]) if (part && part.color === "#0072B2") part.color = blue();
-    return Plotly.react(div, data, layout, { responsive: true, displayModeBar: false });
+    return Plotly.react(div, data, layout, { ...OFFLINE, displayModeBar: false });
   }
 
   const drawAll = (viewFor) => Promise.all(runs.map((run) => draw(run, viewFor(run))));
