@@ -69,6 +69,25 @@ def test_added_removed_and_moved(
     assert diff(new, old)["total"]["added"] == found["total"]["removed"]
 
 
+@pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.parametrize("top", [2**53 + 8, 2**63 - 1])
+def test_merchants_above_the_whole_numbers_of_a_float_are_told_apart(
+    make_root: MakeRoot, top: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "BATCH_ROWS", batch)
+    before: Rows = sites(240).to_pylist()
+    for row in before:
+        row["merchant_id"] += top - 1005
+    gone = {top - 1, top - 4}
+    after = [row for row in before if row["merchant_id"] not in gone]
+    assert len({row["merchant_id"] for row in before}) == 6
+    old, new = make_root(table_of(before), "old"), make_root(table_of(after), "new")
+    for pair, name in (((old, new), "removed"), ((new, old), "added")):
+        total = diff(*pair)["total"]
+        changes = {key: total[key] for key in ("kept", "added", "removed", "moved")}
+        assert changes == {"kept": 160, "added": 0, "removed": 0, "moved": 0, name: 80}
+
+
 def test_equal_roots_have_no_changes(make_root: MakeRoot, table: pa.Table) -> None:
     found = diff(make_root(table, "old"), make_root(table, "new", parts=5))
     assert found["total"] == {

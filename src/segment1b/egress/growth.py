@@ -99,7 +99,9 @@ class _Rows:
     def up_to(self, key: tuple[int, int, int]) -> int:
         """Return how many rows have a key that is not above the one given."""
         merchant, country, order = self.keys
-        low, high = (int(np.searchsorted(merchant, key[0], side)) for side in ("left", "right"))
+        # A Python int would be int64, and both sides floats.
+        wanted = merchant.dtype.type(key[0])
+        low, high = (int(np.searchsorted(merchant, wanted, side)) for side in ("left", "right"))
         codes, orders = country[low:high], order[low:high]
         here = (codes < key[1]) | ((codes == key[1]) & (orders <= key[2]))
         return low + int(here.sum())
