@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from segment1b.evidence.failures import utc_now
 from segment1b.identity import Identity, canonical_json
 from segment1b.storage.write_through import create_bytes
 
+_TRACKED_AS = "src/segment1b/evidence/rng_logs.py"
 MODULES = {"site_tile_assign": "1B.S5.assigner", "in_cell_jitter": "1B.S6.jitter"}
 
 
@@ -61,15 +63,29 @@ def trace(identity: Identity, label: str, parts: Sequence[tuple[int, int, int]])
 
 
 def _build_commit() -> str:
-    """Return the commit of the checkout the package runs from, else its version."""
+    """Return the commit of the checkout the package runs from, else its version.
+
+    An installed package may lie below the checkout of another project, so this module must be a
+    file that the checkout tracks at its path in this project.
+    """
+    here = Path(__file__)
     try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        if _git(here.parent, "ls-files", "--full-name", "--", here.name) != _TRACKED_AS:
+            return __version__
+        return _git(here.parent, "rev-parse", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         return __version__
-    return found.stdout.strip()
+
+
+def _git(folder: Path, *words: str) -> str:
+    # GIT_DIR, as hooks have it, would name another checkout; fsmonitor runs a program of its own.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", "-c", "core.fsmonitor=false", *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
