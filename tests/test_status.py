@@ -88,6 +88,21 @@ def test_a_whole_root_would_be_reused_state_by_state(folder: Path) -> None:
         assert (own["why"], own["changed_inputs"]) == ("", [])
 
 
+def test_a_working_copy_tells_when_the_store_was_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = lay_small_world(tmp_path / "store", 1.0)
+    monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / "first"))
+    run(Path(store.as_uri()), outlets=folder / "my.csv", to_state="s3")
+    for path in store.rglob("*_run_report.json"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / "second"))
+    states = told(Path(store.as_uri()))["states"]
+    assert {states[name]["published_at_utc"] for name in ("s0", "s1", "s2", "s3")} == {
+        "2020-09-13T12:26:40Z"
+    }
+
+
 @pytest.mark.parametrize("settings", [{}, {"settings": ("dp=12",)}, {"outlets": "grown.csv"}])
 def test_nothing_is_written(folder: Path, settings: dict[str, Any]) -> None:
     given = dict(settings)

@@ -36,7 +36,8 @@ def status(settings: RunSettings) -> dict[str, Any]:
 
     Returns:
         `data_root`, the tokens, `law`, `refusal` (why a run would not start; empty) and `states`:
-        by state `published_at_utc` (when its report was written; None without one),
+        by state `published_at_utc` (when its report was written, or put into its store; None
+        without one),
         `content_sha256_hex` by dataset id, `why` (why it has to run; empty), `changed_inputs`
         (dataset, then, now) and `would`: check, reuse, run, depends, stop, never or refuse.
 

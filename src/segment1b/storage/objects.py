@@ -169,6 +169,8 @@ class Objects:
     def download(self, path: str, file: Path) -> tuple[int, str]:
         """Bring an object into a new file in chunks, flushed; return its bytes and SHA-256.
 
+        The file has the object's time of modification, which is when it was published.
+
         Raises:
             Segment1BError: E_STORE_DAMAGED when it is absent.
         """
@@ -177,7 +179,9 @@ class Objects:
         digest, size = hashlib.sha256(), 0
         with coded_store_errors(self.url, path), coded_os_errors(file):
             try:
-                stream = obstore.get(self._store, path).stream(min_chunk_size=_CHUNK)
+                found = obstore.get(self._store, path)
+                modified = found.meta["last_modified"].timestamp()
+                stream = found.stream(min_chunk_size=_CHUNK)
             except FileNotFoundError as error:
                 if _NO_BUCKET.search(str(error)):
                     raise
@@ -186,6 +190,7 @@ class Objects:
                 for chunk in stream:
                     digest.update(chunk)
                     size += handle.write(chunk)
+            os.utime(file, (modified, modified))
             fsync_file(file)
         return size, digest.hexdigest()
 
