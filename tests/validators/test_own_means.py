@@ -14,6 +14,7 @@ import pytest
 import shapely
 from shapely import MultiPolygon, Polygon
 
+from segment1b.laws.curves import hilbert_index
 from segment1b.validators.grid import Grid
 from segment1b.validators.proofs import little_endian
 from segment1b.validators.s1.axes import grid_rows
@@ -141,6 +142,32 @@ def test_the_curve_starts_and_ends_as_the_design_says_and_never_jumps() -> None:
     assert set(steps.tolist()) == {1}
     assert (rows[along[-1]], cols[along[-1]]) == (0, 31)
     assert [order_of(1, 1), order_of(2, 1), order_of(1800, 3600)] == [0, 1, 12]
+
+
+def naive_curve(order: int) -> list[tuple[int, int]]:
+    """Return the cells in the order of the curve: four smaller curves, the outer two mirrored."""
+    if not order:
+        return [(0, 0)]
+    inner, half = naive_curve(order - 1), 1 << order - 1
+    return [
+        *((c, r) for r, c in inner),
+        *((r + half, c) for r, c in inner),
+        *((r + half, c + half) for r, c in inner),
+        *((half - 1 - c, 2 * half - 1 - r) for r, c in inner),
+    ]
+
+
+@pytest.mark.parametrize("order", range(8))
+def test_the_curve_is_that_of_its_recursive_definition(order: int) -> None:
+    rows, cols = np.array(naive_curve(order), np.int64).reshape(-1, 2).T
+    assert places(rows, cols, order).tolist() == list(range(4**order))
+
+
+@pytest.mark.parametrize("order", [9, 12, 15, 16, 17, 18, 27, 31])
+def test_the_curve_is_the_producers_on_large_rasters(order: int) -> None:
+    random = np.random.default_rng(order)
+    rows, cols = random.integers(0, 1 << order, (2, 5000))
+    assert places(rows, cols, order).tolist() == hilbert_index(rows, cols, order).tolist()
 
 
 def test_an_offset_is_a_word_of_a_keyed_block_that_anybody_can_replay() -> None:

@@ -1,13 +1,29 @@
-"""Places on a Hilbert curve over the raster, by the textbook's bit-by-bit walk."""
+"""Places on a Hilbert curve over the raster, by a table of states driven by digits of row, column.
+
+Row and column are read from their highest bits, four at a time: with the state they give eight bits
+of the place, and the state for the next four.
+"""
 
 from __future__ import annotations
+
+import functools
 
 import numpy as np
 import numpy.typing as npt
 
 Words = npt.NDArray[np.unsignedinteger]
+# How the curve runs through a square, by state: the halves of rows and columns of its quarters in
+# the order of the curve, and the state in each. From corner to corner: 0 upper left to upper right,
+# 1 upper left to lower left, 2 lower right to lower left, 3 lower right to upper right.
+_STATES = (
+    ((0, 0, 1), (1, 0, 0), (1, 1, 0), (0, 1, 3)),
+    ((0, 0, 0), (0, 1, 1), (1, 1, 1), (1, 0, 2)),
+    ((1, 1, 3), (0, 1, 2), (0, 0, 2), (1, 0, 1)),
+    ((1, 1, 2), (1, 0, 3), (0, 0, 3), (0, 1, 0)),
+)
+_BITS = 4
 _NARROW = 16
-# Cells walked at a time: their arrays stay in the cache.
+# Cells looked up at a time: their arrays stay in the cache.
 _BLOCK = 1 << 15
 
 
@@ -34,24 +50,39 @@ def places(rows: npt.NDArray[np.integer], cols: npt.NDArray[np.integer], order: 
     found: Words = np.empty(len(rows), kind)
     for start in range(0, len(rows), _BLOCK):
         part = slice(start, start + _BLOCK)
-        found[part] = _walk(rows[part].astype(kind), cols[part].astype(kind), order)
+        found[part] = _look_up(rows[part].astype(kind), cols[part].astype(kind), order)
     return found
 
 
-def _walk(y: Words, x: Words, order: int) -> Words:
-    one, two, three = (x.dtype.type(number) for number in (1, 2, 3))
-    place: Words = np.zeros_like(x)
-    for bit in range(order - 1, -1, -1):
-        right, down = (x >> x.dtype.type(bit)) & one, (y >> y.dtype.type(bit)) & one
-        place <<= two
-        place |= (three * right) ^ down
-        # The quadrants at the top are turned: flip both at the right, then swap. All bits are set
-        # in `top` there, none elsewhere.
-        top = down - one
-        flipped = top & (one - one - right)
-        x ^= flipped
-        y ^= flipped
-        changed = (x ^ y) & top
-        x ^= changed
-        y ^= changed
+def _look_up(rows: Words, cols: Words, order: int) -> Words:
+    digits = -(-order // _BITS)
+    kind = rows.dtype.type
+    bits, both, mask = kind(_BITS), kind(2 * _BITS), kind((1 << _BITS) - 1)
+    # Bits above the order are 0: each takes state 0 to 1 or 1 to 0 and adds nothing to the place.
+    state = np.full(len(rows), (digits * _BITS - order) % 2, kind)
+    place: Words = np.zeros(len(rows), kind)
+    place_of, state_of = (table.astype(kind) for table in _table(_BITS))
+    for digit in range(digits - 1, -1, -1):
+        shift = kind(digit * _BITS)
+        key = (state << both) | (rows >> shift & mask) << bits | (cols >> shift & mask)
+        place = place << both | place_of[key]
+        state = state_of[key]
     return place
+
+
+@functools.cache
+def _table(bits: int) -> tuple[Words, Words]:
+    """Return place and state after some bits, uint64 [state, row bits, column bits] each, flat."""
+    if not bits:
+        return np.zeros(len(_STATES), np.uint64), np.arange(len(_STATES), dtype=np.uint64)
+    half = 1 << bits - 1
+    inner_place, inner_state = (t.reshape(-1, half, half) for t in _table(bits - 1))
+    place = np.empty((len(_STATES), 2 * half, 2 * half), np.uint64)
+    state = np.empty_like(place)
+    for outer, quarters in enumerate(_STATES):
+        for number, (down, right, inside) in enumerate(quarters):
+            rows = slice(down * half, down * half + half)
+            cols = slice(right * half, right * half + half)
+            place[outer, rows, cols] = inner_place[inside] + np.uint64(number * half * half)
+            state[outer, rows, cols] = inner_state[inside]
+    return place.ravel(), state.ravel()
