@@ -1,0 +1,208 @@
+"""Commands in forked processes, under limits or with system calls that strace makes fail."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psutil
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+# Whatever a command imports is imported by the server: only the command's own calls are counted.
+_CONTEXT.set_forkserver_preload(
+    [
+        "children",
+        "faults.children",
+        "worlds",
+        "segment1b.cli",
+        "segment1b.console",
+        "segment1b.scenario",
+        "segment1b.states",
+        "segment1b.egress.export",
+        "segment1b.page.page",
+        "segment1b.reference.importing",
+        "segment1b.review.bundle",
+        "segment1b.reference.audit",
+        "rich.progress_bar",
+        "pyogrio",
+        "psutil",
+        "pyarrow.csv",
+    ]
+)
+_SECONDS = 120
+_CALL = re.compile(r"^(\d+) +(\w+)\((.*)")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Which system call fails, how, and which of them.
+
+    Attributes:
+        kind: the system call.
+        error: the name of the error.
+        when: `N`, the Nth call of a thread, or `N+`, that one and all behind it.
+    """
+
+    kind: str
+    error: str
+    when: str
+
+    @property
+    def expression(self) -> str:
+        """Return the expression for strace's -e."""
+        return f"inject={self.kind}:error={self.error}:when={self.when}"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One system call of a trace: thread, which of the thread's calls of its kind, arguments."""
+
+    thread: int
+    number: int
+    kind: str
+    arguments: str
+    is_injected: bool
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a command ended, and the calls that strace has written down."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    calls: tuple[Call, ...] = ()
+
+    @property
+    def injected(self) -> tuple[Call, ...]:
+        """Return the calls that were made to fail."""
+        return tuple(call for call in self.calls if call.is_injected)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A command line and the surroundings of its process.
+
+    Attributes:
+        argv: the arguments behind `segment1b`.
+        folder: the working directory; stdout, stderr and the trace lie beside it.
+        environment: variables that are set.
+        limits: soft and hard limits by the name of their resource.
+    """
+
+    argv: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+def _command(start: Start, gate: Connection) -> None:
+    """Run a command line in this process, once the parent has opened the gate."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        path = start.folder.with_name(name)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(handle, number)
+        os.close(handle)
+    from segment1b.cli import main
+
+    os.chdir(start.folder)
+    os.environ.update(start.environment)
+    tempfile.tempdir = None
+    sys.argv = ["segment1b", *start.argv]
+    for name, value in start.limits.items():
+        resource.setrlimit(getattr(resource, name), (value, value))
+    gate.send_bytes(b"ready")
+    gate.recv_bytes()
+    main()
+
+
+def run(
+    start: Start,
+    fault: Fault | None = None,
+    traced: str = "",
+    meanwhile: Callable[[psutil.Process], None] | None = None,
+) -> Ending:
+    """Run a command to its end.
+
+    Args:
+        start: what to run.
+        fault: a call to make fail.
+        traced: system calls to write down, separated by commas, without a fault.
+        meanwhile: called with the process when the command starts.
+    """
+    mine, its = _CONTEXT.Pipe()
+    child = _CONTEXT.Process(target=_command, args=(start, its))
+    child.start()
+    its.close()
+    assert child.pid is not None
+    mine.recv_bytes()
+    tracer, log = None, start.folder.with_name("strace.log")
+    log.unlink(missing_ok=True)
+    if fault or traced:
+        tracer = _attach(child.pid, fault, traced, log)
+    mine.send_bytes(b"go")
+    if meanwhile is not None:
+        meanwhile(psutil.Process(child.pid))
+    child.join(_SECONDS)
+    hangs = child.exitcode is None
+    if hangs:
+        child.kill()
+        child.join()
+    if tracer is not None:
+        tracer.communicate(timeout=_SECONDS)
+    mine.close()
+    texts = [start.folder.with_name(name).read_text("utf-8", "replace") for name in _STREAMS]
+    if hangs:
+        texts[1] += f"\nstill at work after {_SECONDS} s"
+    assert child.exitcode is not None
+    exit_code = child.exitcode
+    child.close()
+    return Ending(exit_code, *texts, calls=_calls(log))
+
+
+_STREAMS = ("stdout", "stderr")
+
+
+def _attach(pid: int, fault: Fault | None, traced: str, log: Path) -> subprocess.Popen[str]:
+    """Let strace follow a process and all its threads; return when it does."""
+    calls = fault.kind if fault else traced
+    options = ["-e", fault.expression, "-e", "status=failed"] if fault else []
+    tracer = subprocess.Popen(
+        ["strace", "-f", "-y", "-s", "80", "-e", f"trace={calls}", "-e", "signal=none"]
+        + [*options, "-o", str(log), "-p", str(pid)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert tracer.stderr is not None
+    line = tracer.stderr.readline()
+    assert "attached" in line, f"strace cannot attach: {line}{tracer.stderr.read()}"
+    return tracer
+
+
+def _calls(log: Path) -> tuple[Call, ...]:
+    """Return the calls of a trace, in the order in which they began."""
+    if not log.exists():
+        return ()
+    counts: dict[tuple[str, str], int] = {}
+    calls: list[Call] = []
+    for line in log.read_text("utf-8", "replace").splitlines():
+        call = _CALL.match(line)
+        if call is None:
+            # An injected call that another thread's line cuts in two ends in a line of its own.
+            if "(INJECTED)" in line:
+                calls.append(Call(int(line.split()[0]), 0, line.split()[2], line, True))
+            continue
+        thread, kind, rest = call.groups()
+        counts[thread, kind] = counts.get((thread, kind), 0) + 1
+        injected = "(INJECTED)" in rest
+        calls.append(Call(int(thread), counts[thread, kind], kind, rest, injected))
+    return tuple(calls)
