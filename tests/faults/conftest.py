@@ -1,0 +1,43 @@
+"""The bench that the tests of faults share, and the count of the faults that they made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from faults.bench import Bench
+
+_MADE = pytest.StashKey[Counter[str]]()
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Return the bench, prepared once."""
+    return Bench(tmp_path_factory.mktemp("faults") / "bench")
+
+
+@pytest.fixture
+def made(pytestconfig: pytest.Config) -> Iterator[Counter[str]]:
+    """Count faults that were made, by kind; the end of the session prints them."""
+    counts = Counter[str]()
+    yield counts
+    pytestconfig.stash.setdefault(_MADE, Counter[str]()).update(counts)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print how many faults of each kind were made."""
+    counts = config.stash.get(_MADE, None)
+    if not counts:
+        return
+    kinds: dict[str, list[str]] = {}
+    for name, count in sorted(counts.items()):
+        kind, _, detail = name.partition(" ")
+        kinds.setdefault(kind, []).append(f"{detail} {count}".strip())
+    terminalreporter.section(f"{counts.total()} faults made")
+    for kind, details in kinds.items():
+        total = sum(count for name, count in counts.items() if name.partition(" ")[0] == kind)
+        terminalreporter.write_line(f"{kind:<12} {total:>4}  ({', '.join(details)})")

@@ -1,0 +1,114 @@
+"""Whichever system call fails: a code and nothing wrong, and the next run ends as if none had."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from faults.bench import Bench
+from faults.cases import (
+    ERRORS,
+    Case,
+    Judged,
+    calls_of,
+    file_of,
+    plain_staged_writes,
+    spread,
+    try_all,
+)
+from faults.children import Call, Fault
+
+#: Cases of each kind of call in each command.
+MANY = dict.fromkeys(ERRORS, 20)
+SOME = dict.fromkeys(ERRORS, 10)
+SHORT = dict.fromkeys(ERRORS, 8)
+COUNTS = {
+    "run": MANY | {"openat": 40, "write": 30, "fsync": 30, "rename": 30},
+    "threads": SOME,
+    "balanced": dict.fromkeys(("write", "openat", "fsync"), 6),
+    "outlets": SHORT | {"write": 20},
+    "countries": SHORT,
+    "population": SHORT,
+    "codes": SHORT,
+    "page": SHORT,
+    "csv": SHORT,
+    "geoparquet": SHORT,
+    "geojsonseq": SHORT,
+    "flatgeobuf": SHORT,
+    "evidence": dict.fromkeys(ERRORS, 2),
+}
+SAMPLED = ("outlets", "codes", "csv", "page")
+
+
+def report(failed: Sequence[Judged]) -> str:
+    return f"{len(failed)} faults are not survived:\n\n" + "\n\n".join(map(str, failed))
+
+
+def full_at(command: str, calls: Sequence[Call]) -> list[Case]:
+    """Return a case for each of these writes: the disk is full for that moment."""
+    return [
+        Case(command, Fault("write", "ENOSPC", str(number)))
+        for number in sorted({call.number for call in calls})
+    ]
+
+
+def one_of_each_writer(calls: Sequence[Call]) -> list[Call]:
+    """Return one write for each state and sort of staged file."""
+    chosen: dict[str, Call] = {}
+    for call in calls:
+        sort = re.sub(r"/[A-Z]{2}(\.\w+)?$|/s\d+(?=/|_)", "", file_of(call))
+        chosen.setdefault(re.sub(r"validation_bundle.*", "validation_bundle", sort), call)
+    return list(chosen.values())
+
+
+def test_a_sample_of_failing_calls_is_survived(bench: Bench, made: Counter[str]) -> None:
+    calls = calls_of(bench, "run")
+    plain = one_of_each_writer(plain_staged_writes(calls))
+    cases = full_at("run", plain)
+    for command in SAMPLED:
+        cases += spread(command, calls_of(bench, command), dict.fromkeys(ERRORS, 1))
+    judged = try_all(bench, cases)
+    failed = count(made, judged)
+    assert not failed, report(failed)
+    assert {file_of(call) for call in plain} <= {
+        file_of(call) for one in judged for call in one.injected
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("command", COUNTS)
+def test_a_command_survives_the_failure_of_any_of_its_calls(
+    command: str, bench: Bench, made: Counter[str]
+) -> None:
+    calls = calls_of(bench, command)
+    judged = try_all(bench, list(spread(command, calls, COUNTS[command], seed=11)))
+    failed = count(made, judged)
+    assert not failed, report(failed)
+    fired = sum(bool(one.injected) for one in judged)
+    assert fired >= 0.9 * len(judged)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_no_write_to_a_staged_file_that_is_not_parquet_loses_its_error(
+    bench: Bench, made: Counter[str]
+) -> None:
+    plain = plain_staged_writes(calls_of(bench, "run"))
+    judged = try_all(bench, full_at("run", plain))
+    failed = count(made, judged)
+    assert not failed, report(failed)
+    assert {file_of(call) for call in plain} <= {
+        file_of(call) for one in judged for call in one.injected
+    }
+
+
+def count(made: Counter[str], judged: Sequence[Judged]) -> list[Judged]:
+    """Count the faults that were made; return the cases that did not keep the promises."""
+    for one in judged:
+        if one.injected:
+            made[f"{one.case.fault.kind} {one.case.fault.error}"] += 1
+    return [one for one in judged if one.wrong]
