@@ -40,7 +40,7 @@ from segment1b.storage.publisher import (
     publish_report,
 )
 from segment1b.storage.receipts import Receipt
-from segment1b.storage.root import identity_lock, open_root, staging, sweep_staging
+from segment1b.storage.root import identity_lock, open_root, staging
 
 Made = TypeVar("Made")
 LOG = logging.getLogger("segment1b")
@@ -79,7 +79,6 @@ def run_pipeline(settings: RunSettings, progress: Progress) -> RunResult:
     with staging(root) as scratch:
         run = _recorded(root, settings, None, lambda: resolve(root, settings, scratch)[0])
         with identity_lock(root, run.identity, settings.wait_seconds), ExitStack() as work:
-            sweep_staging(root)
             _recorded(root, settings, None, lambda: _bind_parameter_hash(run))
             most = max(settings.workers_for(state.id) for state in chosen)
             start = functools.partial(opened, settings.engine, most, scratch, run.dictionary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import segment1b
 from segment1b.errors import Segment1BError
@@ -220,12 +222,47 @@ def test_the_sweep_removes_what_killed_runs_have_staged(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert (Path(theirs) / "piece").exists()
-        with staging(root) as mine:
-            left = [Leftover(Path(theirs), len("half"))]
-            assert leftovers(root) == left
-            assert (Path(theirs) / "piece").exists()
-            assert sweep_staging(root) == left
-            assert mine.exists()
+        left = [Leftover(Path(theirs), len("half"))]
+        assert leftovers(root) == left
+        assert (Path(theirs) / "piece").exists()
+        assert sweep_staging(root) == left
+    assert list((root / ".staging").iterdir()) == []
+
+
+def test_a_run_that_stages_removes_what_killed_runs_have_left(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    with process(STAGE, root) as (pid, theirs):
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        with staging(root):
+            assert not Path(theirs).exists()
+    assert list((root / ".staging").iterdir()) == []
+
+
+def test_a_lock_without_its_folder_is_swept_unless_it_is_held(tmp_path: Path) -> None:
+    root = open_root(tmp_path)
+    lock = root / ".staging/0123.lock"
+    with FileLock(lock):
+        assert sweep_staging(root) == []
+    assert sweep_staging(root) == [Leftover(lock, 0)]
+    assert not lock.exists()
+
+
+def test_a_leftover_that_cannot_be_removed_stops_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = open_root(tmp_path)
+    (root / ".staging/0123").mkdir()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "rmdir", refuse)
+        with staging(root):
+            assert sweep_staging(root) == []
+    assert (root / ".staging/0123").is_dir()
+    sweep_staging(root)
     assert list((root / ".staging").iterdir()) == []
 
 
@@ -243,7 +280,7 @@ def test_what_only_looks_leaves_no_lock_behind(tmp_path: Path) -> None:
     assert list((root / ".staging").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["0123.lock", "index.json.77.tmp", "probe-0123"])
+@pytest.mark.parametrize("name", ["index.json.77.tmp", "probe-0123"])
 def test_a_file_without_a_run_is_swept_when_nobody_has_touched_it_for_long(
     name: str, tmp_path: Path
 ) -> None:

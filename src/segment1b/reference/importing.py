@@ -24,7 +24,7 @@ from segment1b.reference.publishing import publish_surface
 from segment1b.reference.raster import copy_people, open_source
 from segment1b.reference.sources import Features, read_features, source_files
 from segment1b.storage.durable import coded_os_errors, write_file
-from segment1b.storage.root import open_root, staging, sweep_staging
+from segment1b.storage.root import open_root, staging
 
 ISO, COUNTRIES, ZONES = "iso3166_canonical_2024", "world_countries", "tz_world_2025a"
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
@@ -260,7 +260,6 @@ def _staged(request: Request, dataset_id: str) -> Iterator[tuple[Path, Contracts
     """Give the root, its contracts and the name under which the surface is to be staged."""
     known = contracts.load(str(request.dictionary) if request.dictionary else None)
     root = open_root(request.data_root)
-    sweep_staging(root)
     with staging(root) as scratch:
         folder = scratch / dataset_id
         with coded_os_errors(folder):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from segment1b.storage.objects import url_of
 from segment1b.storage.working_copy import LOCKS, STAGING, working_copy
 
 _LEFT_ALONE_SECONDS = 3600
+_SWEPT_SECONDS = 10
 
 
 def open_root(location: str | Path) -> Path:
@@ -44,11 +46,8 @@ def open_root(location: str | Path) -> Path:
         )
     for folder in (root, root / STAGING, root / LOCKS):
         make_folder(folder)
-    probe = root / STAGING / f"probe-{uuid.uuid4().hex}"
-    with coded_os_errors(root):
-        probe.touch()
-        probe.unlink()
-    return root
+    with coded_os_errors(root), tempfile.TemporaryFile(dir=root / STAGING):
+        return root
 
 
 def find_root(location: str | Path, cache: Path | None = None, *, folders: bool = True) -> Path:
@@ -69,18 +68,21 @@ def staging(root: Path) -> Iterator[Path]:
     """Give a fresh folder under the root's staging area, removed at the end.
 
     The folder is held by a file lock as long as its run lives, so that what a killed run left
-    behind can be told from what a living one still needs.
+    behind can be told from what a living one still needs. What earlier runs left is removed first.
     """
+    sweep_staging(root)
     folder = root / STAGING / uuid.uuid4().hex
     lock = FileLock(_lock_of(folder))
-    with coded_os_errors(folder):
-        lock.acquire(timeout=0)
-        folder.mkdir()
     try:
+        with coded_os_errors(folder):
+            # Another run may sweep the lock's file away between its creation and the lock.
+            lock.acquire(timeout=_SWEPT_SECONDS)
+            folder.mkdir()
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        Path(lock.lock_file).unlink(missing_ok=True)
+        with suppress(OSError):
+            _lock_of(folder).unlink()
         lock.release()
 
 
@@ -108,20 +110,25 @@ def leftovers(root: Path) -> list[Leftover]:
 
 
 def sweep_staging(root: Path) -> list[Leftover]:
-    """Remove what `leftovers` returns; return what was removed."""
+    """Remove what `leftovers` returns; return what was removed.
+
+    What cannot be removed stays for the next sweep.
+    """
     removed = []
     for path in _dead(root):
-        removed.append(_leftover(path))
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-            _lock_of(path).unlink(missing_ok=True)
-        else:
-            path.unlink(missing_ok=True)
+        found = _leftover(path)
+        with suppress(OSError):
+            if path.is_dir():
+                shutil.rmtree(path)
+                _lock_of(path).unlink(missing_ok=True)
+            else:
+                path.unlink(missing_ok=True)
+            removed.append(found)
     return removed
 
 
 def _dead(root: Path) -> Iterator[Path]:
-    """Yield the folders of runs that are no more, each held meanwhile, and files left alone."""
+    """Yield the folders and locks of runs that have ended, each held meanwhile, and old files."""
     if not root.is_dir():
         raise Segment1BError(
             "E_DATA_ROOT_UNUSABLE",
@@ -131,15 +138,15 @@ def _dead(root: Path) -> Iterator[Path]:
         )
     area = root / STAGING
     there = sorted(area.iterdir()) if area.is_dir() else []
-    folders = [path for path in there if path.is_dir()]
-    locks = [_lock_of(folder) for folder in folders]
-    for folder in folders:
+    folders = {path for path in there if path.is_dir()}
+    locks = {path for path in there if path.suffix == ".lock"} - folders
+    for folder in sorted(folders | {path.with_suffix("") for path in locks}):
         with _unheld(folder) as free:
             if free:
-                yield folder
+                yield folder if folder in folders else _lock_of(folder)
     for file in there:
-        # Its writer needs a moment; a lock is without its folder for no longer.
-        if file not in folders and file not in locks and _age(file) > _LEFT_ALONE_SECONDS:
+        # Its writer needs a moment.
+        if file not in folders | locks and _age(file) > _LEFT_ALONE_SECONDS:
             yield file
 
 
