@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -54,6 +55,19 @@ def test_processor_time_of_children_is_counted_in_the_block_where_it_is_used() -
         child.kill()
     assert meter.cpu >= 0.45
     assert later.cpu < 0.4
+
+
+def test_figures_that_cannot_be_read_do_not_stop_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    for name in ("children", "memory_info"):
+        monkeypatch.setattr(psutil.Process, name, refuse)
+    with Meter() as meter:
+        pass
+    assert meter.peak_rss == 0
 
 
 def test_memory_held_only_in_the_middle_is_seen() -> None:

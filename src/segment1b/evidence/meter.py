@@ -62,8 +62,12 @@ class Meter:
 
     def _sample(self) -> None:
         files = 0
-        for process in (self._own, *self._own.children(recursive=True)):
-            with suppress(psutil.Error):
+        # A figure that cannot be read is no reason to stop the work that it is about.
+        processes = [self._own]
+        with suppress(psutil.Error, OSError):
+            processes += self._own.children(recursive=True)
+        for process in processes:
+            with suppress(psutil.Error, OSError):
                 self.peak_rss = max(self.peak_rss, process.memory_info().rss)
                 files += process.num_fds()
                 if process.pid != self._own.pid:
