@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import re
@@ -9,9 +10,13 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
@@ -20,7 +25,6 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 # Whatever a command imports is imported by the server: only the command's own calls are counted.
 _CONTEXT.set_forkserver_preload(
     [
-        "children",
         "faults.children",
         "worlds",
         "segment1b.cli",
@@ -39,6 +43,12 @@ _CONTEXT.set_forkserver_preload(
     ]
 )
 _SECONDS = 120
+_STREAMS = ("stdout", "stderr")
+# Starting a process also collects those that have ended, whoever waits for them.
+_ONE_AT_A_TIME = threading.Lock()
+_SCRIPT: str = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"][
+    "scripts"
+]["segment1b"]
 _CALL = re.compile(r"^(\d+) +(\w+)\((.*)")
 
 
@@ -112,8 +122,8 @@ def _command(start: Start, gate: Connection) -> None:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(handle, number)
         os.close(handle)
-    from segment1b.cli import main
-
+    module, _, function = _SCRIPT.partition(":")
+    main = getattr(importlib.import_module(module), function)
     os.chdir(start.folder)
     os.environ.update(start.environment)
     tempfile.tempdir = None
@@ -141,7 +151,8 @@ def run(
     """
     mine, its = _CONTEXT.Pipe()
     child = _CONTEXT.Process(target=_command, args=(start, its))
-    child.start()
+    with _ONE_AT_A_TIME:
+        child.start()
     its.close()
     assert child.pid is not None
     mine.recv_bytes()
@@ -152,33 +163,43 @@ def run(
     mine.send_bytes(b"go")
     if meanwhile is not None:
         meanwhile(psutil.Process(child.pid))
-    child.join(_SECONDS)
-    hangs = child.exitcode is None
+    hangs = not _ends(child, _SECONDS)
     if hangs:
         child.kill()
-        child.join()
+        assert _ends(child, _SECONDS)
     if tracer is not None:
         tracer.communicate(timeout=_SECONDS)
     mine.close()
     texts = [start.folder.with_name(name).read_text("utf-8", "replace") for name in _STREAMS]
     if hangs:
         texts[1] += f"\nstill at work after {_SECONDS} s"
-    assert child.exitcode is not None
-    exit_code = child.exitcode
-    child.close()
+    with _ONE_AT_A_TIME:
+        exit_code = child.exitcode
+        child.close()
+    assert exit_code is not None
     return Ending(exit_code, *texts, calls=_calls(log))
 
 
-_STREAMS = ("stdout", "stderr")
+def _ends(child: BaseProcess, seconds: float) -> bool:
+    """Wait until a process ends; return whether it does in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with _ONE_AT_A_TIME:
+            if child.exitcode is not None:
+                return True
+        time.sleep(0.01)
+    return False
 
 
 def _attach(pid: int, fault: Fault | None, traced: str, log: Path) -> subprocess.Popen[str]:
     """Let strace follow a process and all its threads; return when it does."""
     calls = fault.kind if fault else traced
-    options = ["-e", fault.expression, "-e", "status=failed"] if fault else []
+    options = ["-f", "-y", "-s", "80", "-o", str(log), "-p", str(pid), "-e", "signal=none"]
+    options += ["-e", f"trace={calls}"]
+    if fault:
+        options += ["-e", fault.expression, "-e", "status=failed"]
     tracer = subprocess.Popen(
-        ["strace", "-f", "-y", "-s", "80", "-e", f"trace={calls}", "-e", "signal=none"]
-        + [*options, "-o", str(log), "-p", str(pid)],
+        ["strace", *options],
         stderr=subprocess.PIPE,
         text=True,
     )
