@@ -195,16 +195,22 @@ def _unequal(found: Any, expected: Any) -> list[str]:
 def judge_ending(ending: Ending, *, may_die: bool) -> list[str]:
     """Return what is wrong with how a command ended."""
     wrong = []
-    if "Traceback" in ending.stdout + ending.stderr:
+    said = f"{ending.stdout}\n{ending.stderr}"
+    if "Traceback" in said:
         wrong.append("a traceback")
     if ending.exit_code in _ACCEPTED:
-        coded = [code for code in _CODE.findall(ending.stdout + ending.stderr) if code in CODES]
+        coded = [code for code in _CODE.findall(said) if code in CODES]
         silenced = any("/stderr>" in call.arguments for call in ending.injected)
         if not (coded or silenced):
             wrong.append(f"exit code {ending.exit_code} without a code")
-    elif ending.exit_code != 0 and not (may_die and ending.exit_code < 0):
+    elif ending.exit_code != 0 and not (may_die and _died(ending)):
         wrong.append(f"exit code {ending.exit_code}")
     return wrong
+
+
+def _died(ending: Ending) -> bool:
+    """Return whether the process was ended by a signal, or by the C library for want of memory."""
+    return ending.exit_code < 0 or "cannot allocate memory for thread-local" in ending.stderr
 
 
 def judge(

@@ -1,0 +1,169 @@
+"""Disks that are full, limits of the process, folders that cannot be written or go away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from faults.bench import Bench, judge, judge_ending, published
+from faults.children import run
+
+#: Of a root with a whole run, and of the root that it starts from.
+SIZES, INODES = 40, 10
+KIB = 1024
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A run under a limit: what it is called, and how the run is started."""
+
+    name: str
+    environment: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, int] = field(default_factory=dict)
+    mount: str = ""
+    may_die: bool = False
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """Put a tmpfs at a folder, with the files that are in it."""
+    held = folder.with_name("held")
+    folder.rename(held)
+    folder.mkdir()
+    as_root("mount", "-t", "tmpfs", "-o", f"mode=0777,{options}", "tmpfs", str(folder))
+    try:
+        shutil.copytree(held, folder, dirs_exist_ok=True)
+        yield
+    finally:
+        as_root("umount", "--lazy", str(folder))
+
+
+def as_root(*command: str) -> None:
+    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    subprocess.run([*sudo, *command], check=True)
+
+
+def used(folder: Path) -> tuple[int, int]:
+    """Return how many KiB and inodes a folder takes on a tmpfs."""
+    paths = [folder, *folder.rglob("*")]
+    pages = sum(-(-path.stat().st_size // 4096) for path in paths if path.is_file())
+    return 4 * pages, len(paths) + 1
+
+
+def survive(bench: Bench, case: Limited) -> str:
+    """Run under a limit and again without it; return what is wrong."""
+    folder = bench.folder / uuid.uuid4().hex
+    at = bench.copy("run", folder)
+    start = bench.start("run", at, environment=case.environment, limits=case.limits)
+    if case.mount:
+        with mounted(at / "root", case.mount):
+            ending = run(start)
+            as_root("mount", "-o", "remount,size=1g,nr_inodes=0", str(at / "root"))
+            wrong = judge(bench, "run", at, ending, may_die=case.may_die)
+    else:
+        ending = run(start)
+        wrong = judge(bench, "run", at, ending, may_die=case.may_die)
+    shutil.rmtree(folder)
+    return "\n  ".join([case.name, *wrong, ending.stderr[-3000:]]) if wrong else ""
+
+
+def survive_all(bench: Bench, made: Counter[str], cases: Sequence[Limited]) -> None:
+    bench.undisturbed("run")
+    with ThreadPoolExecutor(2) as pool:
+        wrong = [one for one in pool.map(lambda case: survive(bench, case), cases) if one]
+    made.update(case.name.partition("=")[0] for case in cases)
+    assert not wrong, "\n\n".join(wrong)
+
+
+def spread(low: int, high: int, count: int) -> list[int]:
+    return [low + (high - low) * number // (count - 1) for number in range(count)]
+
+
+def disks(bench: Bench, sizes: int, inodes: int) -> list[Limited]:
+    (low, few), (high, many) = (used(bench.folder / name / "root") for name in ("laid", "published"))
+    return [
+        Limited(f"tmpfs size={size}k", mount=f"size={size}k")
+        for size in spread(low + 8, high + high // 2, sizes)
+    ] + [
+        Limited(f"tmpfs nr_inodes={count}", mount=f"size=1g,nr_inodes={count}")
+        for count in spread(few + 1, many + 8, inodes)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_disk_of_any_size_and_number_of_inodes_is_survived(
+    bench: Bench, made: Counter[str]
+) -> None:
+    survive_all(bench, made, disks(bench, SIZES, INODES))
+
+
+def test_a_full_disk_is_survived(bench: Bench, made: Counter[str]) -> None:
+    survive_all(bench, made, disks(bench, 6, 4)[1:-1:2])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_limits_of_the_process_are_survived(bench: Bench, made: Counter[str]) -> None:
+    sizes = [Limited(f"ulimit -f={kib}", limits={"RLIMIT_FSIZE": kib * KIB}) for kib in
+             (4, 6, 8, 12, 16, 24, 32, 64)]
+    files = [Limited(f"ulimit -n={count}", limits={"RLIMIT_NOFILE": count}) for count in
+             range(8, 28, 2)]
+    memory = [Limited(f"ulimit -v={mib} MiB", limits={"RLIMIT_AS": mib << 20}, may_die=True) for mib in
+             (800, 1000, 1200, 1400, 1600, 2000, 2400, 2800, 3200, 4000)]
+    survive_all(bench, made, [*sizes, *files, *memory])
+
+
+@pytest.mark.parametrize("kind", ["absent", "a file", "read-only"])
+@pytest.mark.parametrize("variable", ["TMPDIR", "HOME"])
+def test_a_folder_of_the_environment_that_cannot_be_written_is_survived(
+    variable: str, kind: str, bench: Bench, made: Counter[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "folder"
+    if kind == "a file":
+        path.touch()
+    case = Limited(f"{variable} {kind}", environment={variable: str(path)})
+    if kind == "read-only":
+        path.mkdir()
+        as_root("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(path))
+    try:
+        survive_all(bench, made, [case])
+    finally:
+        if kind == "read-only":
+            as_root("umount", str(path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", [f"s{number}" for number in range(9)])
+def test_a_root_removed_during_a_run_leaves_nothing_wrong(
+    state: str, bench: Bench, made: Counter[str]
+) -> None:
+    folder = bench.folder / uuid.uuid4().hex
+    at = bench.copy("run", folder)
+
+    def remove(process: psutil.Process) -> None:
+        deadline = time.monotonic() + 60
+        while not list((at / "root/control").rglob(f"{state}_run_report.json")):
+            assert process.is_running() and time.monotonic() < deadline
+            time.sleep(0.001)
+        shutil.rmtree(at / "root", ignore_errors=True)
+
+    ending = run(bench.start("run", at), meanwhile=remove)
+    made["root removed"] += 1
+    assert not judge_ending(ending, may_die=False), ending.stderr
+    expected: dict[str, Any] = bench.undisturbed("run")
+    assert ending.exit_code == 0 or published(at).items() <= expected.items()
+    shutil.rmtree(folder)
