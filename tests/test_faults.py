@@ -23,9 +23,11 @@ import yaml
 from filelock import FileLock
 
 from segment1b.errors import Segment1BError
-from segment1b.faults import coded, coded_faults
+from segment1b.faults import coded, coded_faults, raise_machine_fault
 from segment1b.storage.durable import coded_os_errors
 from segment1b.storage.receipts import coded_parquet_errors
+from segment1b.validators.queries import broken_off
+from segment1b.validators.results import Rule
 
 BY_ERRNO = {
     errno.ENOSPC: "E_STORAGE_FULL",
@@ -187,3 +189,32 @@ def test_a_damaged_parquet_file_is_told_from_a_failing_disk(tmp_path: Path) -> N
     with pytest.raises(Segment1BError) as caught, coded_parquet_errors(tmp_path):
         raise pa.ArrowMemoryError("malloc of size 8 failed")
     assert caught.value.code == "E_RESOURCES_EXHAUSTED"
+
+
+OF_THE_MACHINE = {
+    "E_STORAGE_FULL": OSError(errno.ENOSPC, "No space left on device"),
+    "E_STORAGE_FAILED": OSError(errno.EIO, "Input/output error"),
+    "E_RESOURCES_EXHAUSTED": duckdb.IOException("Cannot open file x: Too many open files"),
+}
+OF_DATA = (
+    FileNotFoundError(errno.ENOENT, "No such file or directory"),
+    duckdb.ConversionException("Could not convert string 'x' to INT32"),
+    pa.ArrowInvalid("not a Parquet file"),
+    ValueError("not a number"),
+)
+
+
+@pytest.mark.parametrize("code", OF_THE_MACHINE)
+def test_a_fault_of_the_machine_is_no_verdict_of_a_check(code: str) -> None:
+    rule = Rule("s9", "some_check", "E901_ROW_MISSING", "S", "all rows are there")
+    for judge in (raise_machine_fault, lambda error: broken_off(rule, error)):
+        with pytest.raises(Segment1BError) as caught:
+            judge(OF_THE_MACHINE[code])
+        assert caught.value.code == code
+
+
+@pytest.mark.parametrize("error", OF_DATA, ids=lambda error: type(error).__name__)
+def test_a_fault_of_data_is_a_verdict(error: Exception) -> None:
+    raise_machine_fault(error)
+    rule = Rule("s9", "some_check", "E901_ROW_MISSING", "S", "all rows are there")
+    assert broken_off(rule, error).offending == 1

@@ -104,6 +104,7 @@ _BY_TEXT = {
     "integer string conversion": _DAMAGED,  # a number of thousands of digits
 }
 _LONGEST = 500
+_OF_THE_MACHINE = {_FULL[0], _FAILED[0], _MEMORY[0], _INTERRUPTED[0]}
 
 
 def coded(error: BaseException, path: object = None) -> Segment1BError:
@@ -131,6 +132,17 @@ def coded(error: BaseException, path: object = None) -> Segment1BError:
         lines = "".join(traceback.format_exception(error))
         scope["traceback"] = lines.encode(errors="backslashreplace").decode()
     return Segment1BError(code, text if path is None else f"{path}: {text}", hint, **scope)
+
+
+def raise_machine_fault(error: BaseException, path: object = None) -> None:
+    """Raise the coded error of an exception that says nothing about data.
+
+    Whoever takes exceptions for verdicts on data calls it first: a disk that fails and a lack of
+    space, memory or files are no verdicts.
+    """
+    fault = coded(error, path)
+    if fault.code in _OF_THE_MACHINE:
+        raise fault from error
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.storage.durable import regular_file
 
 #: Rows or columns: one arc-second around the globe. States keep arrays of this length.
@@ -59,6 +60,7 @@ def open_raster(path: Path) -> Any:
             _ = source.crs, source.transform, source.nodatavals, source.mask_flag_enums
             _ = source.scales, source.offsets, source.descriptions
     except (RasterioError, OSError, ValueError) as error:
+        raise_machine_fault(error, path)
         raise Segment1BError(
             "E_INPUT_UNREADABLE",
             f"{path} is not a whole GeoTIFF: {reference_format(path) or _reason(error)}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.storage.rasters import open_raster
 from segment1b.validators.published import Published, UnusableError
 
@@ -38,6 +39,7 @@ def read_grid(published: Published) -> Grid:
         with open_raster(path) as source:
             crs, step, size = source.crs, source.transform, (source.height, source.width)
     except Segment1BError as error:
+        raise_machine_fault(error, path)
         raise UnusableError(_RASTER, "damaged", error.message, path) from None
     if crs is None or crs.to_epsg() != 4326:
         raise UnusableError(_RASTER, "schema", f"is in {crs}", path, "E007_CRS_MISMATCH")

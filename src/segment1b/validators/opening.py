@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from segment1b.contracts import Dataset
+from segment1b.faults import raise_machine_fault
 from segment1b.validators.case import RASTER, Case, StateChecks
 from segment1b.validators.grid import read_grid
 from segment1b.validators.published import UnusableError, is_log
@@ -61,6 +62,7 @@ def _open_table(case: Case, dataset: Dataset) -> None:
         if not known:
             case.session.scan(dataset)
     except duckdb.Error as error:
+        raise_machine_fault(error, path)
         # A column that is not there fails the binder, a value that does not fit the conversion.
         other = isinstance(error, (duckdb.BinderException, duckdb.ConversionException))
         reason = str(error).strip().splitlines()[0]

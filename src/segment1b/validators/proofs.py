@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segment1b.faults import raise_machine_fault
+
 BLOCK = 1 << 20
 
 
@@ -102,6 +104,7 @@ def prove_table(
         try:
             looked, complete = _look_into(folder, file, tuple(declared), digests)
         except (pa.ArrowException, OSError, ValueError) as error:
+            raise_machine_fault(error, folder / file.name)
             raise DamagedError(f"{file.name}: {error}") from None
         files.append(looked)
         whole = whole and complete

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segment1b.contracts import Contracts, Dataset
+from segment1b.faults import raise_machine_fault
 from segment1b.identity import Identity, canonical_json
 from segment1b.storage.working_copy import fetch
 from segment1b.validators.proofs import (
@@ -123,6 +124,7 @@ class Published:
         except FileNotFoundError:
             return UnusableError(dataset_id, "absent", "is absent", path)
         except (OSError, ValueError) as error:
+            raise_machine_fault(error, path)
             return UnusableError(dataset_id, "damaged", f"is not JSON: {error}", path)
         problems = self.contracts.schemas.problems(self.dataset(dataset_id).schema_ref, value)
         if problems:
@@ -150,6 +152,7 @@ class Published:
         except FileNotFoundError:
             return UnusableError(dataset_id, "absent", "is absent", path)
         except (OSError, ValueError) as error:
+            raise_machine_fault(error, path)
             return UnusableError(dataset_id, "damaged", f"is no JSON lines: {error}", path)
         for number, row in enumerate(rows):
             problems = self.contracts.schemas.problems(self.dataset(dataset_id).schema_ref, row)

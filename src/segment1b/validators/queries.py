@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from segment1b.errors import CODES
+from segment1b.faults import raise_machine_fault
 from segment1b.validators.results import CheckResult, Rule
 from segment1b.validators.session import Session
 
@@ -101,7 +102,12 @@ def run_check(session: Session, script: Script) -> CheckResult:
 
 
 def broken_off(rule: Rule, error: Exception) -> CheckResult:
-    """Return the verdict of a check that could not come to its end."""
+    """Return the verdict of a check that could not come to its end.
+
+    Raises:
+        Segment1BError: the machine is at fault, not the data.
+    """
+    raise_machine_fault(error)
     lines = str(error).strip().splitlines()
     reason = {"reason": lines[0] if lines else type(error).__name__}
     return rule.judge([reason], "the check could not come to its end")

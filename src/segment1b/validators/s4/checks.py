@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segment1b.faults import raise_machine_fault
 from segment1b.validators.case import (
     ISO,
     POLICY,
@@ -84,6 +85,7 @@ def _side_file(case: Case, said: dict[str, Any]) -> list[dict[str, Any]]:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
+        raise_machine_fault(error, path)
         raise ValueError(f"{path.name} cannot be read: {error}") from None
     lines: list[dict[str, Any]] = table.to_pylist()
     return lines
