@@ -40,7 +40,7 @@ class Limited:
 @contextmanager
 def mounted(folder: Path, options: str) -> Iterator[None]:
     """Put a tmpfs at a folder, with the files that are in it."""
-    held = folder.with_name("held")
+    held = folder.parent.with_name("held")
     folder.rename(held)
     folder.mkdir()
     as_root("mount", "-t", "tmpfs", "-o", f"mode=0777,{options}", "tmpfs", str(folder))
@@ -93,7 +93,9 @@ def spread(low: int, high: int, count: int) -> list[int]:
 
 
 def disks(bench: Bench, sizes: int, inodes: int) -> list[Limited]:
-    (low, few), (high, many) = (used(bench.folder / name / "root") for name in ("laid", "published"))
+    (low, few), (high, many) = (
+        used(bench.folder / name / "root") for name in ("laid", "published")
+    )
     return [
         Limited(f"tmpfs size={size}k", mount=f"size={size}k")
         for size in spread(low + 8, high + high // 2, sizes)
@@ -118,12 +120,17 @@ def test_a_full_disk_is_survived(bench: Bench, made: Counter[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_limits_of_the_process_are_survived(bench: Bench, made: Counter[str]) -> None:
-    sizes = [Limited(f"ulimit -f={kib}", limits={"RLIMIT_FSIZE": kib * KIB}) for kib in
-             (4, 6, 8, 12, 16, 24, 32, 64)]
-    files = [Limited(f"ulimit -n={count}", limits={"RLIMIT_NOFILE": count}) for count in
-             range(8, 28, 2)]
-    memory = [Limited(f"ulimit -v={mib} MiB", limits={"RLIMIT_AS": mib << 20}, may_die=True) for mib in
-             (800, 1000, 1200, 1400, 1600, 2000, 2400, 2800, 3200, 4000)]
+    sizes = [
+        Limited(f"ulimit -f={kib}", limits={"RLIMIT_FSIZE": kib * KIB})
+        for kib in (4, 6, 8, 12, 16, 24, 32, 64)
+    ]
+    files = [
+        Limited(f"ulimit -n={count}", limits={"RLIMIT_NOFILE": count}) for count in range(8, 28, 2)
+    ]
+    memory = [
+        Limited(f"ulimit -v={mib} MiB", limits={"RLIMIT_AS": mib << 20}, may_die=True)
+        for mib in (800, 1000, 1200, 1400, 1600, 2000, 2400, 2800, 3200, 4000)
+    ]
     survive_all(bench, made, [*sizes, *files, *memory])
 
 
@@ -157,7 +164,8 @@ def test_a_root_removed_during_a_run_leaves_nothing_wrong(
     def remove(process: psutil.Process) -> None:
         deadline = time.monotonic() + 60
         while not list((at / "root/control").rglob(f"{state}_run_report.json")):
-            assert process.is_running() and time.monotonic() < deadline
+            assert process.is_running()
+            assert time.monotonic() < deadline
             time.sleep(0.001)
         shutil.rmtree(at / "root", ignore_errors=True)
 
