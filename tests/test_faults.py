@@ -24,6 +24,7 @@ from filelock import FileLock
 
 from segment1b.errors import Segment1BError
 from segment1b.faults import coded, coded_faults, raise_machine_fault
+from segment1b.ingress.bundle import imported
 from segment1b.storage.durable import coded_os_errors
 from segment1b.storage.receipts import coded_parquet_errors
 from segment1b.validators.queries import broken_off
@@ -211,6 +212,22 @@ def test_a_fault_of_the_machine_is_no_verdict_of_a_check(code: str) -> None:
         with pytest.raises(Segment1BError) as caught:
             judge(OF_THE_MACHINE[code])
         assert caught.value.code == code
+
+
+def test_a_bundle_that_cannot_be_read_for_lack_of_files_is_not_taken_for_a_foreign_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert imported(tmp_path) is None
+    (tmp_path / "MANIFEST.json").write_text("not JSON")
+    assert imported(tmp_path) is None
+
+    def refuse(*_: object) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(Segment1BError) as caught:
+        imported(tmp_path)
+    assert caught.value.code == "E_RESOURCES_EXHAUSTED"
 
 
 @pytest.mark.parametrize("error", OF_DATA, ids=lambda error: type(error).__name__)

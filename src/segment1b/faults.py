@@ -142,7 +142,7 @@ def raise_machine_fault(error: BaseException, path: object = None) -> None:
     """
     fault = coded(error, path)
     if fault.code in _OF_THE_MACHINE:
-        raise fault from error
+        raise fault from (None if fault is error else error)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from segment1b import contracts
 from segment1b.config import Policy, RunSettings, load_policy, parameter_document, parameter_hash
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.identity import Identity, canonical_json
 from segment1b.ingress.bundle import check_issue, imported, issue
 from segment1b.ingress.catalogue import pairs_of
@@ -240,7 +241,8 @@ def _tokens_of(bundle: Path) -> dict[str, Any]:
 def _field(path: Path, name: str) -> Any:
     try:
         document = read_json(path)
-    except (Segment1BError, OSError):
+    except (Segment1BError, OSError) as error:
+        raise_machine_fault(error, path)
         return None
     return document.get(name) if isinstance(document, dict) else None
 

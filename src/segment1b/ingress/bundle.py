@@ -12,6 +12,7 @@ from typing import Any
 from segment1b.arrays import distinct
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.identity import Identity, canonical_json
 from segment1b.ingress.catalogue import write_catalogue
 from segment1b.ingress.outlets import (
@@ -88,7 +89,8 @@ def imported(folder: Path) -> dict[str, Any] | None:
     """
     try:
         manifest = read_json(folder / "MANIFEST.json")
-    except (Segment1BError, OSError):
+    except (Segment1BError, OSError) as error:
+        raise_machine_fault(error, folder)
         return None
     if not isinstance(manifest, dict) or manifest.get("producer") != PRODUCER:
         return None
@@ -175,7 +177,8 @@ def _is_vouched(catalogue: Path, bundle: Path, tokens: Mapping[str, object]) -> 
         return False
     try:
         return bool(read_json(bundle / "egress_checksums.json") == _checksums(tokens, catalogue))
-    except (Segment1BError, OSError):
+    except (Segment1BError, OSError) as error:
+        raise_machine_fault(error)
         return False
 
 
@@ -186,7 +189,8 @@ def _same_content(staged: Path, target: Path, dataset: Dataset) -> bool:
     # Another Parquet library writes other bytes for the same rows.
     try:
         receipts = [take_receipt(folder, dataset, "", 1) for folder in (staged, target)]
-    except (Segment1BError, OSError):
+    except (Segment1BError, OSError) as error:
+        raise_machine_fault(error)
         return False
     return receipts[0].content_sha256_hex == receipts[1].content_sha256_hex
 

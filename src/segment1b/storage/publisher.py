@@ -9,6 +9,7 @@ from typing import Any
 
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.identity import canonical_json
 from segment1b.storage.durable import (
     coded_os_errors,
@@ -96,7 +97,8 @@ def _receipt_there(target: Path, dataset: Dataset, relative: str, threads: int) 
     try:
         take = take_receipt if dataset.kind == "table" else folder_receipt
         return take(target, dataset, relative, threads)
-    except Segment1BError:
+    except Segment1BError as error:
+        raise_machine_fault(error)
         return None
 
 

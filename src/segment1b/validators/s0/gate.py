@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from segment1b.faults import raise_machine_fault
 from segment1b.validators.case import RECEIPT, Case
 from segment1b.validators.published import UnusableError
 from segment1b.validators.results import CheckResult, Row, Rule, differences
@@ -191,6 +192,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """Return a JSON object of the bundle, empty when there is none that can be read."""
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        raise_machine_fault(error, path)
         return {}
     return value if isinstance(value, dict) else {}
