@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CHROMIUM := /usr/bin/chromium
+STRACE := /usr/bin/strace
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 SCALE ?= small
 
@@ -13,10 +14,10 @@ demo: $(STAMP)
 	$(BIN)/segment1b run
 	$(BIN)/segment1b page --out segment1b-data/report.html --replace
 
-test: $(STAMP) $(CHROMIUM)
+test: $(STAMP) $(CHROMIUM) $(STRACE)
 	$(BIN)/pytest -m "not slow"
 
-test-all: $(STAMP) $(CHROMIUM)
+test-all: $(STAMP) $(CHROMIUM) $(STRACE)
 	$(BIN)/pytest
 
 lint: $(STAMP)
@@ -49,6 +50,11 @@ $(STAMP): requirements.lock pyproject.toml
 $(CHROMIUM):
 	$(SUDO) apt-get update -qq
 	$(SUDO) apt-get install -y -qq chromium chromium-driver
+
+# The tests make system calls fail.
+$(STRACE):
+	$(SUDO) apt-get update -qq
+	$(SUDO) apt-get install -y -qq strace
 
 # Needs uv; run it after changing dependencies in pyproject.toml.
 lock:

@@ -106,7 +106,7 @@ class Start:
         argv: the arguments behind `segment1b`.
         folder: the working directory; stdout, stderr and the trace lie beside it.
         environment: variables that are set.
-        limits: soft and hard limits by the name of their resource.
+        limits: by the name of their resource; RLIMIT_AS in bytes beyond those in use.
     """
 
     argv: Sequence[str]
@@ -129,7 +129,9 @@ def _command(start: Start, gate: Connection) -> None:
     tempfile.tempdir = None
     sys.argv = ["segment1b", *start.argv]
     for name, value in start.limits.items():
-        resource.setrlimit(getattr(resource, name), (value, value))
+        # How much the preloaded libraries take differs from machine to machine.
+        most = value + psutil.Process().memory_info().vms if name == "RLIMIT_AS" else value
+        resource.setrlimit(getattr(resource, name), (most, most))
     # How many other processes there are must not change which call is the Nth.
     psutil._psplatform.ppid_map = dict
     gate.send_bytes(b"ready")

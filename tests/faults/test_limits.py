@@ -98,7 +98,7 @@ def disks(bench: Bench, sizes: int, inodes: int) -> list[Limited]:
     )
     return [
         Limited(f"tmpfs size={size}k", mount=f"size={size}k")
-        for size in spread(low + 8, high + high // 2, sizes)
+        for size in spread(low + 4, high + 80, sizes)
     ] + [
         Limited(f"tmpfs nr_inodes={count}", mount=f"size=1g,nr_inodes={count}")
         for count in spread(few + 1, many + 8, inodes)
@@ -114,22 +114,21 @@ def test_a_disk_of_any_size_and_number_of_inodes_is_survived(
 
 
 def test_a_full_disk_is_survived(bench: Bench, made: Counter[str]) -> None:
-    survive_all(bench, made, disks(bench, 6, 4)[1:-1:2])
+    survive_all(bench, made, disks(bench, 6, 4)[2:-1:3])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_limits_of_the_process_are_survived(bench: Bench, made: Counter[str]) -> None:
     sizes = [
-        Limited(f"ulimit -f={kib}", limits={"RLIMIT_FSIZE": kib * KIB})
-        for kib in (4, 6, 8, 12, 16, 24, 32, 64)
+        Limited(f"ulimit -f={kib} KiB", limits={"RLIMIT_FSIZE": kib * KIB}) for kib in range(1, 9)
     ]
     files = [
-        Limited(f"ulimit -n={count}", limits={"RLIMIT_NOFILE": count}) for count in range(8, 28, 2)
+        Limited(f"ulimit -n={count}", limits={"RLIMIT_NOFILE": count}) for count in range(8, 19)
     ]
     memory = [
-        Limited(f"ulimit -v={mib} MiB", limits={"RLIMIT_AS": mib << 20}, may_die=True)
-        for mib in (800, 1000, 1200, 1400, 1600, 2000, 2400, 2800, 3200, 4000)
+        Limited(f"ulimit -v=+{mib} MiB", limits={"RLIMIT_AS": mib << 20}, may_die=True)
+        for mib in range(0, 1200, 100)
     ]
     survive_all(bench, made, [*sizes, *files, *memory])
 
