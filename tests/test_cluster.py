@@ -28,7 +28,7 @@ import segment1b
 import worlds
 from clusters import Machines, cluster, wait_until
 from segment1b import contracts
-from segment1b.cli import exit_code
+from segment1b.__main__ import exit_code
 from segment1b.config import RunSettings
 from segment1b.engines import in_order, opened
 from segment1b.errors import Segment1BError

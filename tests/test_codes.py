@@ -85,6 +85,7 @@ PROVOKED_BY: dict[str, str] = {
         "::test_a_local_cluster_keeps_to_loopback_asks_before_it_works_and_ends"
         "_with_its_block"
     ),
+    "E_OUTPUT_LOST": "test_exits.py::test_output_that_is_lost_is_exit_code_3",
     "E_INTERRUPTED": (
         "pipeline/test_places.py::test_a_run_that_is_interrupted_says_so_and_goes_on_later"
     ),

@@ -10,7 +10,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from segment1b import contracts
-from segment1b.cli import exit_code
+from segment1b.__main__ import exit_code
 from segment1b.contracts import Column, Dataset
 from segment1b.errors import CODES, Segment1BError
 

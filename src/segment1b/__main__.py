@@ -1,5 +1,100 @@
-"""`python -m segment1b` is the command line."""
+"""`python -m segment1b` is the command line: how it starts, how it ends, its exit codes."""
 
-from segment1b.cli import main
+from __future__ import annotations
 
-main()
+import errno
+import logging
+import signal
+import sys
+import threading
+from contextlib import suppress
+from typing import Any
+
+from segment1b.errors import Segment1BError
+
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
+
+
+def main() -> None:
+    """Run the command line; every failure ends with a code, and none with a traceback.
+
+    The exit code is that of the table in README.md. A command whose results cannot be written to
+    stdout fails.
+    """
+    try:
+        from segment1b.terminal import checked_output
+
+        # What libraries log are tracebacks too; without any handler these would reach stderr.
+        logging.getLogger().addHandler(logging.NullHandler())
+        threading.excepthook = sys.unraisablehook = _in_one_line
+        with checked_output() as output:
+            code = _run()
+            output.flush()
+            if output.lost is not None and not code:
+                code = _output_lost(output.lost)
+    except KeyboardInterrupt:
+        code = 3
+    sys.exit(code)
+
+
+def exit_code(error: Segment1BError) -> int:
+    """Return the exit code of a failure: 2 usage, 3 a state failed, 4 locked, 70 internal."""
+    codes = {"E_USAGE": 2, "E_POLICY_INVALID": 2, "E_LOCKED": 4, "E_INTERNAL": 70}
+    return codes.get(error.code, 3)
+
+
+def _run() -> int:
+    try:
+        from segment1b.cli import app
+
+        code = app(standalone_mode=False) or 0
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
+        return int(code)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - none leaves uncoded
+        return _end(error)
+
+
+def _end(error: BaseException) -> int:
+    """Print a failure as one error with a code; return the exit code."""
+    # A second Ctrl-C must not break off the message of the first.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from segment1b.faults import coded, keep_traceback
+    from segment1b.terminal import print_error
+
+    failure = _usage(error) or coded(error)
+    if not failure.message:
+        return exit_code(failure)  # no command was given, and typer has printed the help
+    keep_traceback(failure)
+    print_error(failure, as_json="--json" in sys.argv)
+    return exit_code(failure)
+
+
+def _usage(error: BaseException) -> Segment1BError | None:
+    """Return what typer says of the command line as E_USAGE, None for any other exception."""
+    from typer.exceptions import TyperException
+
+    if not isinstance(error, TyperException):
+        return None
+    context = getattr(error, "ctx", None)
+    hint = f"see {context.command_path} --help" if context else "see --help"
+    return Segment1BError("E_USAGE", error.format_message(), hint)
+
+
+def _output_lost(error: OSError) -> int:
+    # Whoever reads a pipe may have read enough: `| head` is no mistake to complain of.
+    if error.errno == errno.EPIPE:
+        return 3
+    hint = "send it to a file with room, or to /dev/null"
+    return _end(Segment1BError("E_OUTPUT_LOST", f"stdout: {error.strerror}", hint))
+
+
+def _in_one_line(fault: Any) -> None:
+    """Report what failed in a thread or a finaliser, where nobody can catch it."""
+    with suppress(Exception):
+        if isinstance(fault.exc_value, Exception):
+            print(f"warning: {type(fault.exc_value).__name__}: {fault.exc_value}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,14 +22,13 @@ from segment1b.cli_options import (
     DataRoot,
     Dictionary,
     Fingerprint,
+    LogFormat,
     ParameterHash,
     PolicyFiles,
     Seed,
     Settings,
     tokens,
 )
-from segment1b.errors import Segment1BError
-from segment1b.faults import coded
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,7 +72,7 @@ def run(
     ] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a lock.")] = 0.0,
     as_json: AsJson = False,
-    log_format: Annotated[str, typer.Option(help="text or json, on stderr.")] = "text",
+    log_format: LogFormat = "text",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, warnings only.")] = False,
 ) -> None:
     """Run the states; with no option the embedded world, into ./segment1b-data."""
@@ -264,21 +262,8 @@ cli_scenario.register(app)
 cli_store.register(app)
 
 
-def exit_code(error: Segment1BError) -> int:
-    """Return the exit code of a failure: 2 usage, 3 a state failed, 4 locked, 70 internal."""
-    codes = {"E_USAGE": 2, "E_POLICY_INVALID": 2, "E_LOCKED": 4, "E_INTERNAL": 70}
-    return codes.get(error.code, 3)
-
-
 def main() -> None:
-    """Run the command line; every failure ends with a code, and none with a traceback."""
-    try:
-        app()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - none leaves uncoded
-        from segment1b import console
-        from segment1b.evidence.failures import keep_traceback
+    """Run the command line, as `python -m segment1b` does."""
+    from segment1b.__main__ import main as run
 
-        failure = coded(error)
-        keep_traceback(failure)
-        console.print_error(failure, as_json="--json" in sys.argv)
-        sys.exit(exit_code(failure))
+    run()

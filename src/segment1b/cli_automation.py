@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from segment1b.cli_options import LogFormat
+
 AsJson = Annotated[bool, typer.Option("--json", help="The summary on stdout.")]
 
 
@@ -25,7 +27,7 @@ def nightly(
         bool, typer.Option("--fail-fast", help="No more runs after one that failed.")
     ] = False,
     only: Annotated[list[str] | None, typer.Option(help="Only this run; may be repeated.")] = None,
-    log_format: Annotated[str, typer.Option(help="text or json, on stderr.")] = "text",
+    log_format: LogFormat = "text",
     openlineage: Annotated[
         str | None, typer.Option(help="File or URL for lineage events; over the file's own.")
     ] = None,

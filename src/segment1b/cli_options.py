@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ Settings = Annotated[
         "--set", help="KEY=VALUE over the policy, for example allocation.law=largest_remainder."
     ),
 ]
+LogFormat = Annotated[Literal["text", "json"], typer.Option(help="Of the lines on stderr.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 ROOT = Path("segment1b-data")
 

@@ -15,6 +15,7 @@ from segment1b.cli_options import (
     DataRoot,
     Dictionary,
     Fingerprint,
+    LogFormat,
     ParameterHash,
     Seed,
     tokens,
@@ -56,7 +57,7 @@ def compare(
         str, typer.Option(help="serial, threads, processes, dask or tcp://HOST:PORT.")
     ] = "threads",
     as_json: AsJson = False,
-    log_format: Annotated[str, typer.Option(help="text or json, on stderr.")] = "text",
+    log_format: LogFormat = "text",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, warnings only.")] = False,
 ) -> None:
     """Run policies over the same outlets, S0 to S8, and tabulate what sets them apart."""

@@ -20,6 +20,7 @@ from segment1b import contracts
 from segment1b.contracts.locations import contracts_root
 from segment1b.errors import Segment1BError
 from segment1b.evidence.versions import versions
+from segment1b.interrupts import blocked_interrupts
 from segment1b.program import digest
 from segment1b.storage.durable import write_file
 from segment1b.storage.receipts import hash_files
@@ -175,18 +176,19 @@ def local_cluster(workers: int) -> Iterator[Cluster]:
     """
     with tempfile.TemporaryDirectory(prefix="dask-", ignore_cleanup_errors=True) as scratch:
         try:
-            started = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                # Without an address its web server would take port 8787, or warn that it is taken.
-                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-                memory_limit=0,
-                local_directory=scratch,
-                silence_logs=logging.CRITICAL,
-                preload=[__name__],
-            )
+            with blocked_interrupts():
+                started = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    # Without an address its web server takes port 8787, or warns that it is taken.
+                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+                    memory_limit=0,
+                    local_directory=scratch,
+                    silence_logs=logging.CRITICAL,
+                    preload=[__name__],
+                )
         except (OSError, RuntimeError) as error:
             raise _unreachable("dask", f"no start: {error}", "use --engine processes") from None
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -11,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,11 +19,14 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
-from segment1b.errors import Segment1BError
 from segment1b.outcome import Outcome, RunResult
 from segment1b.pipeline import Progress
 from segment1b.storage.working_copy import origin, shown
+from segment1b.terminal import json_line, print_json, visible
+
+__all__ = ["print_json"]
 
 LOG = logging.getLogger("segment1b")
 COLLAPSE_WARNING = 0.5
@@ -41,16 +42,29 @@ class _JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line | getattr(record, "fields", {}), ensure_ascii=False)
+        return json_line(line | getattr(record, "fields", {}))
+
+
+class _TextLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 def set_up_logs(log_format: str, *, quiet: bool) -> None:
     """Send the package's log to stderr, as text or JSON lines; quiet keeps warnings only."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines() if log_format == "json" else logging.Formatter("%(message)s"))
+    handler.setFormatter(_JsonLines() if log_format == "json" else _TextLines())
     LOG.handlers[:] = [handler]
     LOG.propagate = False
     LOG.setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+class Terminal(Console):
+    """A rich console that escapes the control characters of the texts that it prints."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text with its markup, its control characters escaped."""
+        return super().render_str(visible(text), **options)
 
 
 class LogProgress:
@@ -126,7 +140,7 @@ class BarProgress:
 @contextmanager
 def progress(log_format: str, *, quiet: bool) -> Iterator[Progress]:
     """Give bars at a terminal, log lines elsewhere."""
-    err = Console(stderr=True)
+    err = Terminal(stderr=True)
     if quiet or log_format == "json" or not err.is_terminal:
         yield LogProgress()
         return
@@ -139,31 +153,6 @@ def progress(log_format: str, *, quiet: bool) -> Iterator[Progress]:
     )
     with Bars(*columns, console=err) as bars:
         yield BarProgress(bars)
-
-
-def print_json(value: Any) -> None:
-    """Print one JSON object on stdout."""
-    print(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str))
-
-
-def print_error(error: Segment1BError, *, as_json: bool) -> None:
-    """Print a failure: code, place and what to do; never a traceback."""
-    if as_json:
-        print_json(
-            {
-                "error": {
-                    "code": error.code,
-                    "message": error.message,
-                    "hint": error.hint,
-                    "scope": error.scope,
-                }
-            }
-        )
-        return
-    err = Console(stderr=True, soft_wrap=True, highlight=False)
-    err.print(f"[bold red]{error.code}[/] {escape(error.message)}")
-    if error.hint:
-        err.print(f"  what to do: {escape(error.hint)}")
 
 
 def run_summary(result: RunResult) -> dict[str, Any]:
@@ -210,7 +199,7 @@ def print_run(result: RunResult) -> None:
             )
         )
         table.add_row(outcome.state, outcome.what, f"{outcome.rows:,}", *used)
-    out = Console(soft_wrap=True, highlight=False)
+    out = Terminal(soft_wrap=True, highlight=False)
     out.print(table)
     out.print(f"data root             {shown(result.root)}")
     for name, value in result.identity.items():
@@ -233,7 +222,7 @@ def print_run(result: RunResult) -> None:
                 out.print(f"{'':<21} reused; site_locations was hashed again, unchanged")
 
 
-def _print_plan(out: Console, outcome: Outcome) -> None:
+def _print_plan(out: Terminal, outcome: Outcome) -> None:
     report = outcome.report
     out.print(f"allocation plan       {outcome.datasets[0]}")
     out.print(f"law                   {report['law']}, dp {report['dp']}")

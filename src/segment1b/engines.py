@@ -18,11 +18,13 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, TypeVar
 
 from segment1b.config import LOCAL_ENGINES
 from segment1b.errors import Segment1BError
+from segment1b.interrupts import blocked_interrupts, die_of_interrupts
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -112,10 +114,14 @@ def _local(engine: str, workers: int) -> Executor:
         return ThreadPoolExecutor(workers, thread_name_prefix="segment1b")
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+    if "forkserver" in methods:
+        with blocked_interrupts():
+            forkserver.ensure_running()
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
 
 
-def _end_with_parent() -> None:
+def _start_worker() -> None:
+    die_of_interrupts()
     # A worker whose parent was killed would wait for work for ever.
     parent = multiprocessing.parent_process()
 

@@ -34,6 +34,7 @@ CODES: dict[str, tuple[Scope, str]] = {
     "E_WORKER_DIED": ("R", "a worker process ended before its shard was done"),
     "E_CLUSTER_UNREACHABLE": ("R", "a Dask cluster does not answer, has no workers or went away"),
     "E_CLUSTER_MISMATCH": ("R", "a worker of the cluster is another installation than the client"),
+    "E_OUTPUT_LOST": ("R", "what a command printed could not be written to stdout"),
     "E_INTERRUPTED": ("R", "the run was interrupted by its user"),
     "E_INTERNAL": ("R", "the program itself is at fault"),
     "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL": ("R", "other content is published there"),

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 from rich.table import Table
 
+from segment1b.console import Terminal
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.laws.apportionment import largest_remainder
@@ -249,7 +249,7 @@ def _balanced_place(
 def print_explanation(found: Mapping[str, Any]) -> None:
     """Print an explanation as a table with the rule that decided."""
     # An auditor copies these numbers: a narrow terminal may wrap a line, never cut a figure.
-    out = Console(width=200, soft_wrap=True, highlight=False)
+    out = Terminal(width=200, soft_wrap=True, highlight=False)
     out.print(
         f"merchant {found['merchant_id']} in {found['country_iso']}: {found['n_sites']} sites "
         f"over {found['tiles_in_country']:,} tiles, law {found['law']}, K = {found['K']:,}"
@@ -262,7 +262,7 @@ def print_explanation(found: Mapping[str, Any]) -> None:
     out.print(f"The law, applied again here, {verdict} the published plan.")
 
 
-def _print_largest_remainder(out: Console, found: Mapping[str, Any]) -> None:
+def _print_largest_remainder(out: Terminal, found: Mapping[str, Any]) -> None:
     out.print(
         "quota = n*w/K; floor = whole part; remainder = n*w mod K. "
         f"The floors leave {found['shortfall']} sites over; they go to the largest "
@@ -295,7 +295,7 @@ def _print_largest_remainder(out: Console, found: Mapping[str, Any]) -> None:
         )
 
 
-def _print_curve(out: Console, found: Mapping[str, Any]) -> None:
+def _print_curve(out: Terminal, found: Mapping[str, Any]) -> None:
     rule, counted_by = _CURVE_RULES[found["law"]]
     out.print(rule.format(**found))
     table = _figures("tile_id", "weight", "quota", counted_by, "points", "sites", "published")

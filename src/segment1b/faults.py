@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from segment1b.errors import Segment1BError
 
@@ -154,6 +156,29 @@ def coded_faults() -> Iterator[None]:
         raise
     except Exception as error:
         raise coded(error) from error
+
+
+def keep_traceback(error: Segment1BError, record: Path | None = None) -> None:
+    """Let an E_INTERNAL name the file that holds its traceback, in place of the traceback itself.
+
+    Args:
+        error: any error; one without a traceback is left as it is.
+        record: the failure record that has the traceback already; a new temporary file otherwise.
+    """
+    text = error.scope.pop("traceback", None)
+    if text is None:
+        return
+    try:
+        if record is None:
+            handle, name = tempfile.mkstemp(prefix="segment1b-", suffix=".txt")
+            with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
+                file.write(text)
+            record = Path(name)
+    except OSError as refusal:
+        error.hint = f"report this; its traceback could not be kept: {refusal}"
+    else:
+        error.hint = f"report this with its traceback, which is in {record}"
+        error.scope["traceback_path"] = str(record)
 
 
 def _code_and_hint(error: BaseException, number: int | None) -> tuple[str, str]:

@@ -21,9 +21,9 @@ from segment1b.config import RunSettings, load_policy, parameter_document
 from segment1b.contracts import Dataset
 from segment1b.engines import Pool, in_order, opened
 from segment1b.errors import Segment1BError
-from segment1b.evidence.failures import keep_traceback, record_failure
+from segment1b.evidence.failures import record_failure
 from segment1b.evidence.meter import Meter, add_bytes, read_baseline
-from segment1b.faults import coded, coded_faults
+from segment1b.faults import coded, coded_faults, keep_traceback
 from segment1b.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.program import program
 from segment1b.resolution import resolve

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from rich.console import Console
 from rich.table import Table
 
+from segment1b.console import Terminal
 from segment1b.errors import Segment1BError, redo
 from segment1b.geo.countries import read_countries
 from segment1b.geo.placement import Clip, Country
@@ -267,7 +267,7 @@ def _one(
 
 def print_replay(found: Mapping[str, Any]) -> None:
     """Print a replay as a story that a pocket calculator can follow."""
-    out = Console(width=200, soft_wrap=True, highlight=False)
+    out = Terminal(width=200, soft_wrap=True, highlight=False)
     out.print(
         f"merchant {found['merchant_id']} in {found['country_iso']}, site "
         f"{found['site_order']} of {found['requirement']}"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from segment1b.console import print_json
+from segment1b.console import Terminal, print_json
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
 from segment1b.resolution import TOKENS, find_identity
@@ -85,7 +84,7 @@ def _print(results: Sequence[CheckResult]) -> None:
     for result in results:
         verdict = f"[red]{_rows(result)}[/]" if result.offending else "pass"
         table.add_row(result.state, result.code, escape(result.name), verdict)
-    out = Console(width=120, soft_wrap=True, highlight=False)
+    out = Terminal(width=120, soft_wrap=True, highlight=False)
     out.print(table)
     failed = [result for result in results if result.offending]
     for result in failed:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
     def called(*words: object) -> Said:
         monkeypatch.setattr(sys, "argv", ["segment1b", "nightly", *map(str, words)])
+        monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+        monkeypatch.setattr(threading, "excepthook", threading.excepthook)
         capsys.readouterr()
         with pytest.raises(SystemExit) as left:
             cli.main()

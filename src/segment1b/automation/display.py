@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from segment1b.console import Terminal
 
 Json = dict[str, Any]
 
@@ -27,7 +28,7 @@ def print_night(summary: Json) -> None:
             _validators(run),
             _took(run),
         )
-    out = Console(width=120, soft_wrap=True, highlight=False)
+    out = Terminal(width=120, soft_wrap=True, highlight=False)
     out.print(table)
     for run in summary["runs"]:
         _print_problems(out, run)
@@ -37,7 +38,7 @@ def print_night(summary: Json) -> None:
 
 def print_dry_run(summary: Json) -> None:
     """Print what a night would do, run by run."""
-    out = Console(width=120, soft_wrap=True, highlight=False)
+    out = Terminal(width=120, soft_wrap=True, highlight=False)
     for run in summary["runs"]:
         name = escape(run["name"])
         if run["status"] == "skipped":
@@ -54,7 +55,7 @@ def print_dry_run(summary: Json) -> None:
     out.print("nothing was run and nothing was written")
 
 
-def _print_problems(out: Console, run: Json) -> None:
+def _print_problems(out: Terminal, run: Json) -> None:
     name = escape(run["name"])
     if run["error"] is not None:
         error = run["error"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from segment1b.identity import canonical_json
 from segment1b.storage.durable import replace_json
 from segment1b.storage.working_copy import STAGING
 from segment1b.storage.write_through import put_bytes
+from segment1b.terminal import visible
 
 
 def utc_now() -> str:
@@ -39,7 +39,7 @@ def record_failure(
         "code": error.code,
         "at": at,
         "tokens": tokens,
-        "detail": error.message.encode(errors="backslashreplace").decode(),
+        "detail": visible(error.message),
         **{name: value for name, value in error.scope.items() if _plain(value)},
     }
     folder = root / contracts["failure_records"].locate({})
@@ -52,29 +52,6 @@ def record_failure(
             put_bytes(root, path, canonical_json(record), root / STAGING)
         return path
     return None
-
-
-def keep_traceback(error: Segment1BError, record: Path | None = None) -> None:
-    """Let an E_INTERNAL name the file that holds its traceback, in place of the traceback itself.
-
-    Args:
-        error: any error; one without a traceback is left as it is.
-        record: the failure record that has the traceback already; a new temporary file otherwise.
-    """
-    text = error.scope.pop("traceback", None)
-    if text is None:
-        return
-    try:
-        if record is None:
-            handle, name = tempfile.mkstemp(prefix="segment1b-", suffix=".txt")
-            with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
-                file.write(text)
-            record = Path(name)
-    except OSError as refusal:
-        error.hint = f"report this; its traceback could not be kept: {refusal}"
-    else:
-        error.hint = f"report this with its traceback, which is in {record}"
-        error.scope["traceback_path"] = str(record)
 
 
 def _plain(value: Any) -> bool:
