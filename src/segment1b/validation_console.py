@@ -71,7 +71,7 @@ def _store_tile_proof(published: Published, results: Sequence[CheckResult]) -> N
             proof = canonical_json(tile_proof.document(published))
             publish_file(root, dataset, published.tokens, proof, scratch)
     except (Segment1BError, OSError) as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(
+        Terminal(stderr=True, soft_wrap=True, highlight=False).print(
             f"the tile proof is not stored, S9 will run these checks again: {escape(str(error))}"
         )
 
