@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -19,10 +18,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from segment1b.contracts.locations import POLICIES, contracts_root, nearest, parse_yaml, read_yaml
+from segment1b.contracts.locations import POLICIES, contracts_root, nearest, read_yaml
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.storage.objects import url_of
+from segment1b.texts import parse_yaml
 
 _INVALID = "E_POLICY_INVALID"
 _CONTRACT_FILES = ("prep.yaml", "alloc_plan.yaml", "jitter.yaml", "realism.yaml")
@@ -160,8 +160,13 @@ def _setting(setting: str) -> dict[str, Any]:
         path = [owners[0], path[0]]
     try:
         value: Any = parse_yaml(text)
-    except yaml.YAMLError:
-        raise Segment1BError(_INVALID, f"--set {setting}: the value is not YAML") from None
+    except ValueError as error:
+        raise Segment1BError(
+            _INVALID,
+            f"{key.strip()} = {text!r}: the value is not YAML: {error}",
+            "see contracts/policies for what each key takes",
+            key=key.strip(),
+        ) from None
     for step in reversed(path):
         value = {step: value}
     return dict(value)

@@ -1,7 +1,8 @@
-"""YAML as the contracts mean it, and hints."""
+"""Where the contract files lie, mappings in YAML files, and hints."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,23 +13,9 @@ from segment1b.contracts.locations import (
     SCHEMAS,
     contracts_root,
     nearest,
-    parse_yaml,
     read_yaml,
 )
 from segment1b.errors import Segment1BError
-
-
-def test_norway_stays_a_string() -> None:
-    assert parse_yaml("[NO, SE, on, off, yes, Y]") == ["NO", "SE", "on", "off", "yes", "Y"]
-    assert parse_yaml("{NO: 1}") == {"NO": 1}
-
-
-def test_true_and_false_are_the_only_booleans() -> None:
-    assert parse_yaml("[true, false, True, FALSE]") == [True, False, "True", "FALSE"]
-
-
-def test_other_scalars_keep_their_yaml_types() -> None:
-    assert parse_yaml("[1, 0.5, null, ~, 'NO']") == [1, 0.5, None, None, "NO"]
 
 
 @pytest.mark.parametrize("folder", [DICTIONARY, SCHEMAS, POLICIES])
@@ -50,6 +37,9 @@ def test_a_mapping_is_read_whole(tmp_path: Path) -> None:
         (b"\xff\xfe\xfd", "is not readable YAML"),
         (b"- a\n", "holds no mapping"),
         (b"", "holds no mapping"),
+        (b"a: 1\nb: 2\na: 3\n", "line 3, column 1: key 'a' is repeated"),
+        (b"a: " + b"9" * 6000, "an integer of 6,000 characters"),
+        (b"#" * (1 << 20) + b"\na: 1", "larger than 1,048,576 bytes"),
     ],
 )
 def test_what_is_no_yaml_mapping_is_refused_by_name(
@@ -68,6 +58,13 @@ def test_an_absent_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None
         with pytest.raises(Segment1BError, match=path.name) as caught:
             read_yaml(path, "E_POLICY_INVALID")
         assert caught.value.code == "E_POLICY_INVALID"
+
+
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "policy.yaml")
+    with pytest.raises(Segment1BError, match="is a named pipe, not a regular file") as caught:
+        read_yaml(tmp_path / "policy.yaml", "E_POLICY_INVALID")
+    assert caught.value.code == "E_POLICY_INVALID"
 
 
 def test_a_hint_names_the_nearest_word_or_all_of_them() -> None:

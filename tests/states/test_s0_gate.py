@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,10 @@ def test_step_2_an_entry_has_its_fields_and_no_others(
         "C:/outside.txt",
         "file:outside.txt",
         "pl\u00f6ts/outlets.svg",
+        "plots/outlets.svg\0",
+        "plots/outlets\n.svg",
+        "plots/\x1b[31m.svg",
+        "",
     ],
 )
 def test_step_2_paths_are_plain_relative_ascii(tmp_path: Path, path: str) -> None:
@@ -272,7 +277,79 @@ def test_step_2_paths_are_plain_relative_ascii(tmp_path: Path, path: str) -> Non
     )
     error = refused(a_run(tmp_path))
     assert error.code == "E_INDEX_INVALID"
-    assert f"path '{path}' is not a plain relative path" in error.message
+    assert f"path '{path}' is not a plain relative path" in error.message or not path
+
+
+@pytest.mark.parametrize("path", ["x" * 100_000, "x/" * 50_000 + "x", "../" + "x" * 100_000])
+def test_step_2_a_very_long_path_is_refused_in_few_words(tmp_path: Path, path: str) -> None:
+    bundle = lay(tmp_path)
+    edit(
+        bundle / "index.json",
+        lambda index: [*index, {"artifact_id": "odd", "kind": "text", "path": path}],
+    )
+    error = refused(a_run(tmp_path))
+    assert error.code == "E_INDEX_INVALID"
+    assert len(error.message) < 5000
+
+
+def test_step_2_names_that_differ_by_case_are_two_files(tmp_path: Path) -> None:
+    bundle = lay(tmp_path)
+    edit(
+        bundle / "index.json",
+        lambda index: [*index, {"artifact_id": "odd", "kind": "text", "path": "manifest.json"}],
+    )
+    assert "indexed but absent: manifest.json" in refused(a_run(tmp_path)).message
+
+
+def test_step_2_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    bundle = lay(tmp_path)
+    (bundle / "s9_summary.json").unlink()
+    os.mkfifo(bundle / "s9_summary.json")
+    error = refused(a_run(tmp_path))
+    assert error.code == "E_INDEX_INVALID"
+    assert "s9_summary.json is not a regular file" in error.message
+
+
+@pytest.mark.parametrize("name", ["index.json", "_passed.flag"])
+def test_step_2_a_pipe_as_index_or_flag_is_refused(tmp_path: Path, name: str) -> None:
+    bundle = lay(tmp_path)
+    (bundle / name).unlink()
+    os.mkfifo(bundle / name)
+    assert refused(a_run(tmp_path)).code in ("E_INDEX_MISSING", "E_INDEX_INVALID")
+
+
+def test_step_2_a_repeated_key_in_the_index_is_refused(tmp_path: Path) -> None:
+    bundle = lay(tmp_path)
+    text = (bundle / "index.json").read_text()
+    (bundle / "index.json").write_text(text.replace('"path":', '"path":"../x","path":'))
+    error = refused(a_run(tmp_path))
+    assert error.code == "E_INDEX_INVALID"
+    assert "key 'path' is repeated" in error.message
+
+
+@pytest.mark.timeout(120)  # Comparing each with each would take hours.
+@pytest.mark.parametrize("field", ["artifact_id", "path"])
+def test_step_2_many_equal_names_are_refused_at_once(tmp_path: Path, field: str) -> None:
+    bundle = lay(tmp_path)
+    entries = [
+        {"kind": "text", "artifact_id": f"a{n}", "path": f"p{n}", field: f"x{n // 2}"}
+        for n in range(200_000)
+    ]
+    foreign.write_json(bundle / "index.json", entries)
+    error = refused(a_run(tmp_path))
+    assert error.code == "E_INDEX_INVALID"
+    assert f"{field} 'x0' stands twice" in error.message
+
+
+@pytest.mark.timeout(120)
+def test_step_2_many_absent_names_are_counted_in_few_words(tmp_path: Path) -> None:
+    bundle = lay(tmp_path)
+    entries = [{"kind": "text", "artifact_id": f"a{n}", "path": f"p{n}"} for n in range(200_000)]
+    edit(bundle / "index.json", lambda index: [*index, *entries])
+    error = refused(a_run(tmp_path))
+    assert error.code == "E_INDEX_INVALID"
+    assert "indexed but absent: p0, p1, p10" in error.message
+    assert len(error.message) < 1000
 
 
 def test_step_2_an_absolute_path_into_the_bundle_is_none_the_better(tmp_path: Path) -> None:
@@ -459,6 +536,56 @@ def test_step_4_the_flag_of_another_bundle_is_refused(tmp_path: Path) -> None:
     error = refused(a_run(tmp_path))
     assert error.code == "E_FLAG_HASH_MISMATCH"
     assert foreign.write_flag(bundle) in error.message
+
+
+@pytest.mark.parametrize(
+    ("token", "value"),
+    [
+        ("manifest_fingerprint", "9" * 64),
+        ("manifest_fingerprint", None),
+        ("parameter_hash", "9" * 64),
+        ("seed", SEED + 1),
+        ("seed", f"{SEED}.0"),
+    ],
+)
+def test_step_5_a_manifest_that_names_another_identity_is_refused(
+    tmp_path: Path, token: str, value: Any
+) -> None:
+    bundle = lay(tmp_path)
+    edit(bundle / "MANIFEST.json", lambda manifest: manifest.update({token: value}))
+    foreign.write_flag(bundle)
+    error = refused(a_run(tmp_path))
+    assert error.code == "E_PATH_EMBED_MISMATCH"
+    assert f"MANIFEST.json says {token} {value}, the run has" in error.message
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [{}, [], {"artefacts": []}, {"seed": str(SEED), "parameter_hash": P, "run_id": "other"}],
+)
+def test_step_5_a_manifest_need_not_name_the_identity(tmp_path: Path, manifest: Any) -> None:
+    bundle = lay(tmp_path)
+    foreign.write_json(bundle / "MANIFEST.json", manifest)
+    foreign.write_flag(bundle)
+    assert gate(a_run(tmp_path)).body["manifest_fingerprint"] == F
+
+
+def test_step_5_a_manifest_that_names_two_fingerprints_is_refused(tmp_path: Path) -> None:
+    bundle = lay(tmp_path)
+    text = f'{{"manifest_fingerprint":"{"9" * 64}","manifest_fingerprint":"{F}"}}'
+    (bundle / "MANIFEST.json").write_text(text)
+    foreign.write_flag(bundle)
+    error = refused(a_run(tmp_path))
+    assert error.code == "E_INPUT_UNREADABLE"
+    assert "key 'manifest_fingerprint' is repeated" in error.message
+
+
+def test_step_7_a_pipe_among_the_outlets_is_refused(tmp_path: Path) -> None:
+    lay(tmp_path)
+    os.mkfifo(foreign.outlet_folder(tmp_path, SEED, F) / "part-9.parquet")
+    error = refused(a_run(tmp_path))
+    assert error.code == "E_INPUT_UNREADABLE"
+    assert "part-9.parquet is a named pipe" in error.message
 
 
 @pytest.mark.parametrize("token", ["parameter_hash", "manifest_fingerprint"])

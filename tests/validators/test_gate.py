@@ -74,6 +74,33 @@ GATE: list[tuple[str, Callable[[World], Any], str]] = [
         set_in("parameter_hash_resolved.json", lambda d: d.update(parameter_hash="0" * 64)),
         "E_PATH_EMBED_MISMATCH",
     ),
+    *(
+        (
+            f"a manifest with another {token}",
+            set_in("MANIFEST.json", lambda d, token=token, value=value: d.update({token: value})),
+            "E_PATH_EMBED_MISMATCH",
+        )
+        for token, value in (
+            ("manifest_fingerprint", "0" * 64),
+            ("parameter_hash", "0" * 64),
+            ("seed", 7),
+        )
+    ),
+    (
+        "200,000 entries of few names",
+        set_in(
+            "index.json",
+            lambda index: index + [{**index[0], "artifact_id": f"a{n}"} for n in range(200_000)],
+        ),
+        "E_INDEX_INVALID",
+    ),
+    (
+        "a manifest that names its fingerprint twice",
+        lambda w: (bundle(w) / "MANIFEST.json").write_text(
+            '{"manifest_fingerprint": "", "manifest_fingerprint": ""}'
+        ),
+        "E_FLAG_HASH_MISMATCH",
+    ),
     (
         "another seed",
         set_in("egress_checksums.json", lambda d: d.update(seed=7)),

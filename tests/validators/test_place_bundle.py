@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +76,11 @@ def test_an_unlisted_file_is_found(place: Copy) -> None:
     [
         ("index.json", lambda v: v.pop(), "E909_INDEX_INVALID"),
         ("index.json", lambda v: v.append(dict(v[0])), "E909_INDEX_INVALID"),
+        (
+            "index.json",
+            lambda v: v.extend({**v[0], "artifact_id": f"a{n % 9}"} for n in range(20_000)),
+            "E909_INDEX_INVALID",
+        ),
         ("index.json", lambda v: v[0].update(kind="poem"), "E909_INDEX_INVALID"),
         ("MANIFEST.json", lambda v: v.update(seed=7), "E908_BUNDLE_CONTENTS_MISSING"),
         ("MANIFEST.json", lambda v: v["datasets"].clear(), "E908_BUNDLE_CONTENTS_MISSING"),
@@ -154,6 +161,21 @@ def test_a_file_that_says_something_else_is_found_behind_a_forged_flag(
     failing = spoiled.failing("s9")
     assert "s9 flag" not in failing
     assert failing.of_code(code)
+
+
+def test_only_what_lies_in_the_bundle_is_opened(place: Copy, tmp_path: Path) -> None:
+    spoiled = place()
+    os.mkfifo(tmp_path / "pipe")
+    (spoiled.path(BUNDLE) / "link.json").symlink_to(spoiled.path(BUNDLE) / "realism.json")
+
+    def change(index: list[dict[str, str]]) -> None:
+        for number, path in enumerate(("/dev/zero", str(tmp_path / "pipe"), "x\0", "link.json")):
+            index.append({**index[0], "artifact_id": f"x{number}", "path": path})
+
+    spoiled.rewrite(BUNDLE, change, "index.json")
+    rows = str(spoiled.failing("s9").of_code("E909_INDEX_INVALID").rows)
+    assert "'/dev/zero', 'reason': 'is not a relative ASCII path'" in rows
+    assert "'link.json', 'reason': 'is a symbolic link'" in rows
 
 
 def test_locations_changed_behind_the_bundle_are_found(place: Copy) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
@@ -15,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from segment1b import contracts
 from segment1b.automation.environment import substitute
 from segment1b.config import RunSettings, load_policy
-from segment1b.contracts.locations import nearest, parse_yaml, read_yaml
+from segment1b.contracts.locations import nearest, read_yaml
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
+from segment1b.texts import parse_yaml
 
 StateName = Literal["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"]
 STATE_NAMES: tuple[str, ...] = get_args(StateName)
@@ -166,10 +169,10 @@ def load_night(path: Path, environment: Mapping[str, str] = os.environ) -> Night
     if not isinstance(listed, list) or not listed:
         raise _usage(f"{path}, key runs: not a list with at least one run", "see docs/automation")
     runs = [_run(path, number, own, defaults, environment) for number, own in enumerate(listed)]
-    names = [run.name for run in runs]
-    for name in names:
-        if names.count(name) > 1:
-            raise _usage(f"{path}: two runs are called '{name}'", "give each its own name")
+    names = Counter(run.name for run in runs)
+    if len(names) < len(runs):
+        name = names.most_common(1)[0][0]
+        raise _usage(f"{path}: two runs are called '{name}'", "give each its own name")
     rest = {key: own for key, own in raw.items() if key not in ("runs", "defaults")}
     rest = substitute(rest, environment, str(path))
     if isinstance(rest.get("openlineage"), str):
@@ -265,7 +268,8 @@ def _numbers(model: type[BaseModel], raw: dict[str, Any]) -> dict[str, Any]:
     for name, field in model.model_fields.items():
         key, kinds = field.alias or name, {field.annotation, *get_args(field.annotation)}
         if isinstance(raw.get(key), str) and kinds & {int, float, bool} and str not in kinds:
-            read[key] = parse_yaml(raw[key])
+            with suppress(ValueError):  # The model refuses the string with the key's name.
+                read[key] = parse_yaml(raw[key])
     return read
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from segment1b.errors import Segment1BError
+from segment1b.texts import MAX_YAML_BYTES, parse_yaml, read_bounded
 
 DICTIONARY = "dataset_dictionary/l1/seg_1B/layer1.1B.yaml"
 SCHEMAS = "schemas/layer1"
@@ -23,31 +21,21 @@ def contracts_root() -> Path:
     return packed if packed.is_dir() else Path(__file__).parents[3] / "contracts"
 
 
-# libyaml's parser where PyYAML was built with it: half a second less at every start.
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML 1.2 booleans: true and false alone, so that Norway stays NO."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, regex) for tag, regex in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?:true|false)\Z"), list("tf"))
-
-
-def parse_yaml(text: str) -> Any:
-    """Return the value of a YAML 1.2 text; raises yaml.YAMLError."""
-    return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader by inheritance
-
-
 def read_yaml(path: Path, code: str) -> dict[str, Any]:
     """Read a YAML mapping; raise `code` with the file's name when it is not one."""
     try:
-        value = parse_yaml(path.read_text(encoding="utf-8"))
+        value = parse_yaml(read_bounded(path, MAX_YAML_BYTES).decode())
     except FileNotFoundError:
         raise Segment1BError(code, f"{path} does not exist", "give an existing file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Segment1BError(code, f"{path} is not readable YAML: {error}") from None
+    except Segment1BError as error:
+        raise Segment1BError(code, error.message, error.hint, path=str(path)) from None
+    except (OSError, ValueError) as error:
+        raise Segment1BError(
+            code,
+            f"{path} is not readable YAML: {error}",
+            "correct the file; docs/contracts.md lists what YAML files may hold",
+            path=str(path),
+        ) from None
     if not isinstance(value, dict):
         raise Segment1BError(code, f"{path} holds no mapping", "start it with 'key: value' lines")
     return value

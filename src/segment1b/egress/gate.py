@@ -15,7 +15,7 @@ from segment1b.identity import Identity
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, open_bundle
 from segment1b.storage.durable import coded_os_errors, read_json
 from segment1b.storage.reader import committed
-from segment1b.storage.receipts import Receipt, hash_files
+from segment1b.storage.receipts import Receipt, file_names, hash_files
 from segment1b.storage.root import find_root
 from segment1b.storage.working_copy import commit_of, fetch
 
@@ -277,8 +277,7 @@ def _check_egress(
         for entry in said["files"]
     }
     with coded_os_errors(folder):
-        there = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-        files, whole = hash_files(folder, there)
+        files, whole = hash_files(folder, file_names(folder))
     found = {name: (size, digest) for name, size, digest in files}
     for name in sorted(set(found) | set(declared)):
         if found.get(name) != declared.get(name):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from segment1b.errors import Segment1BError
 from segment1b.geo.antimeridian import cut
 from segment1b.storage.durable import regular_file
 from segment1b.storage.geometries import read_columns, shapes_of_wkb
+from segment1b.texts import parse_json
 
 _WGS84 = ("EPSG:4326", "OGC:CRS84")
 _MAX_LON, _MAX_LAT = 360.0, 90.0
@@ -64,7 +64,7 @@ def _table(path: Path) -> tuple[pa.Table, dict[str, Any] | None]:
         file = pq.ParquetFile(regular_file(path))
         _check_columns(path, file.schema_arrow)
         text = (file.schema_arrow.metadata or {}).get(b"geo")
-        geo = None if text is None else json.loads(text).get("columns", {}).get("geom", {})
+        geo = None if text is None else parse_json(text).get("columns", {}).get("geom", {})
         if geo is not None:
             _check_crs(path, geo)
         return read_columns(path, file, ["country_iso", "geom"]), geo

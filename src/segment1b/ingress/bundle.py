@@ -27,7 +27,7 @@ from segment1b.storage.durable import (
     write_file,
 )
 from segment1b.storage.parts import part_name, write_part
-from segment1b.storage.receipts import folder_receipt, hash_files, take_receipt
+from segment1b.storage.receipts import file_names, folder_receipt, hash_files, take_receipt
 from segment1b.storage.working_copy import fetch, origin
 from segment1b.storage.write_through import commit_folder
 
@@ -183,8 +183,8 @@ def _is_vouched(catalogue: Path, bundle: Path, tokens: Mapping[str, object]) -> 
 
 
 def _same_content(staged: Path, target: Path, dataset: Dataset) -> bool:
-    names = _names(target)
-    if names == _names(staged) and hash_files(staged, names) == hash_files(target, names):
+    names = file_names(target)
+    if names == file_names(staged) and hash_files(staged, names) == hash_files(target, names):
         return True
     # Another Parquet library writes other bytes for the same rows.
     try:
@@ -193,10 +193,6 @@ def _same_content(staged: Path, target: Path, dataset: Dataset) -> bool:
         raise_machine_fault(error)
         return False
     return receipts[0].content_sha256_hex == receipts[1].content_sha256_hex
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
 def _move(staged: Path, target: Path) -> bool:
@@ -299,7 +295,7 @@ def _bundle_files(tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> d
 
 
 def _checksums(tokens: Mapping[str, Any], catalogue: Path) -> dict[str, Any]:
-    files, whole = hash_files(catalogue, _names(catalogue))
+    files, whole = hash_files(catalogue, file_names(catalogue))
     return {
         "dataset_id": "outlet_catalogue",
         "seed": tokens["seed"],

@@ -5,11 +5,11 @@ Source: reference-data.md. `MANIFEST.json` beside the files gives digests, licen
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 from segment1b.errors import Segment1BError
+from segment1b.texts import parse_json
 
 _DATA: Final = Path(__file__).parent / "data"
 
@@ -50,7 +50,7 @@ def manifest() -> dict[str, Any]:
     It also lists `populated_places.parquet`, from which the population was made and which is not
     shipped.
     """
-    document: dict[str, Any] = json.loads(surface("MANIFEST.json").read_text("utf-8"))
+    document: dict[str, Any] = parse_json(surface("MANIFEST.json").read_bytes())
     return document
 
 

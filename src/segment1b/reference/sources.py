@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import warnings
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from segment1b.reference.vectors import check_layer, parts_of, readable, unreada
 from segment1b.storage.durable import regular_file
 from segment1b.storage.geometries import MAX_ROWS, check_size, read_columns, shapes_of_wkb
 from segment1b.storage.receipts import hash_files
+from segment1b.texts import parse_json
 
 _PARQUET: Final = (".parquet", ".geoparquet", ".pq")
 
@@ -116,7 +116,7 @@ def _read_parquet(path: Path, column: str) -> Features:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
             text = (schema.metadata or {}).get(b"geo")
-            geo = json.loads(text) if text is not None else None
+            geo = parse_json(text) if text is not None else None
             name, described = _geometry_column(path, geo)
             _check_column(path, column, [n for n in schema.names if n != name])
             if other := other_crs(described):

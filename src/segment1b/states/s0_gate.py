@@ -17,7 +17,7 @@ from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, op
 from segment1b.storage.durable import read_json
 from segment1b.storage.ingress import ingress_groups
 from segment1b.storage.reader import Reader
-from segment1b.storage.receipts import hash_files
+from segment1b.storage.receipts import file_names, hash_files
 
 _RULES = BundleRules(
     absent="E_BUNDLE_MISSING",
@@ -135,14 +135,24 @@ def bundle_files(run: Run) -> tuple[list[str], str]:
     folder = bundle_folder(run)
     files, flag = open_bundle(run.contracts, folder, _RULES)
     for token in ("parameter_hash", "manifest_fingerprint"):
-        _check_token(run, folder / f"{token}_resolved.json", token)
+        path = folder / f"{token}_resolved.json"
+        _check_token(run, path, token, _object(path).get(token))
+    manifest = folder / "MANIFEST.json"
+    named = _object(manifest)
+    for token in run.tokens:
+        if token in named:
+            _check_token(run, manifest, token, named[token])
     return files, flag
 
 
-def _check_token(run: Run, path: Path, token: str) -> None:
+def _object(path: Path) -> dict[str, Any]:
     document = read_json(path)
-    value = document.get(token) if isinstance(document, dict) else None
-    if value != run.tokens[token]:
+    return document if isinstance(document, dict) else {}
+
+
+def _check_token(run: Run, path: Path, token: str, value: object) -> None:
+    # 1A may write the seed as a string, as in egress_checksums.json.
+    if str(value) != str(run.tokens[token]):
         raise Segment1BError(
             "E_PATH_EMBED_MISMATCH",
             f"{path} says {token} {value}, the run has {run.tokens[token]}",
@@ -177,8 +187,7 @@ def check_outlet_digests(run: Run, reader: Reader) -> tuple[tuple[str, int, str]
     }
     if len(declared) < len(said["files"]):
         raise _mismatch(path, f"{path} names a file twice")
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    files, whole = hash_files(folder, names)
+    files, whole = hash_files(folder, file_names(folder))
     found = {name: (size, digest) for name, size, digest in files}
     for name in sorted(set(found) | set(declared)):
         if found.get(name) != declared.get(name):
@@ -208,12 +217,7 @@ def sealed_input(run: Run, reader: Reader, dataset_id: str) -> dict[str, Any]:
     dataset = reader.dataset(dataset_id)
     path = reader.file(dataset_id)
     folder = path if path.is_dir() else path.parent
-    names = (
-        [p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()]
-        if path.is_dir()
-        else [path.name]
-    )
-    files, whole = hash_files(folder, names)
+    files, whole = hash_files(folder, file_names(path) if path.is_dir() else [path.name])
     return {
         "id": dataset_id,
         "partition": dataset.partition(run.places),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import sha256_hex
 from segment1b.storage.durable import coded_os_errors, read_json
 from segment1b.storage.receipts import hash_files
+from segment1b.texts import open_regular
 
 FLAG = "_passed.flag"
 INDEX_SCHEMA = "schemas.ingress.layer1.yaml#/validation/bundle_index"
@@ -32,6 +35,10 @@ MINIMUM = frozenset(
     }
 )
 _FLAG_LINE = re.compile(rb"sha256_hex = ([0-9a-f]{64})\n?\Z")
+_FLAG_BYTES = 78
+_SHOWN = 20
+_SHOWN_CHARACTERS = 200
+_LONGEST = 1024
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,8 @@ def open_bundle(contracts: Contracts, folder: Path, rules: BundleRules) -> tuple
     path = folder / FLAG
     if not path.is_file():
         raise rules.error(rules.flag_absent, path, "is absent: this has not passed")
-    with coded_os_errors(path):
-        line = _FLAG_LINE.match(path.read_bytes())
+    with coded_os_errors(path), open_regular(path) as file:
+        line = _FLAG_LINE.match(file.read(_FLAG_BYTES + 1))
     if line is None:
         raise rules.error(rules.flag_format, path, "is not 'sha256_hex = <64 hex digits>'")
     flag = line.group(1).decode()
@@ -103,39 +110,54 @@ def _indexed(contracts: Contracts, folder: Path, rules: BundleRules) -> list[str
     for one in paths:
         if not is_plain(one):
             raise rules.error(
-                rules.index_invalid, path, f"is wrong: path '{one}' is not a plain relative path"
+                rules.index_invalid,
+                path,
+                f"is wrong: path '{one[:_SHOWN_CHARACTERS]}' is not a plain relative path",
             )
     for field in ("path", "artifact_id"):
-        values = [entry[field] for entry in index]
-        twice = sorted({value for value in values if values.count(value) > 1})
-        if twice:
+        counts = Counter(entry[field] for entry in index)
+        if len(counts) < len(index):
+            twice = min(value for value, count in counts.items() if count > 1)
             raise rules.error(
-                rules.index_invalid, path, f"is wrong: {field} '{twice[0]}' stands twice"
+                rules.index_invalid, path, f"is wrong: {field} '{twice}' stands twice"
             )
-    there = _files_below(folder, path, rules)
+    there = files_below(
+        folder,
+        lambda file, what: rules.error(rules.index_invalid, path, f"is wrong: {file} {what}"),
+    ) - {FLAG}
     for code, what, lost in (
         (rules.index_invalid, "not in the index", there - set(paths)),
         (rules.contents_missing, "indexed but absent", set(paths) - there),
         (rules.contents_missing, "missing from the bundle's minimum", rules.minimum - set(paths)),
     ):
         if lost:
-            raise rules.error(code, path, f"is wrong: {what}: {', '.join(sorted(lost))}")
+            shown = [name[:_SHOWN_CHARACTERS] for name in sorted(lost)[:_SHOWN]]
+            shown += [f"and {len(lost) - _SHOWN:,} more"] * (len(lost) > _SHOWN)
+            raise rules.error(code, path, f"is wrong: {what}: {', '.join(shown)}")
     return sorted(paths)
 
 
 def is_plain(path: str) -> bool:
-    """Return whether a path is relative and stays below its folder on any system."""
+    """Return whether a path is relative, short and stays below its folder on any system."""
     # Letters, digits and slashes alone could leave the folder only through these.
-    plain = path.isascii() and path.isprintable() and "\\" not in path and ":" not in path
+    plain = (
+        len(path) <= _LONGEST
+        and path.isascii()
+        and path.isprintable()
+        and "\\" not in path
+        and ":" not in path
+    )
     return plain and not any(step in ("", ".", "..") for step in path.split("/"))
 
 
-def _files_below(folder: Path, index: Path, rules: BundleRules) -> set[str]:
+def files_below(folder: Path, refuse: Callable[[Path, str], Segment1BError]) -> set[str]:
+    """Return the relative paths of all files; raise `refuse(path, what)` for links and pipes."""
     there = set()
     for base, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            if (Path(base) / name).is_symlink():
-                what = f"is wrong: {Path(base) / name} is a symbolic link"
-                raise rules.error(rules.index_invalid, index, what)
+        for path in (Path(base) / name for name in (*folders, *files)):
+            if path.is_symlink():
+                raise refuse(path, "is a symbolic link")
+            if not (path.is_dir() or path.is_file()):
+                raise refuse(path, "is not a regular file")
         there |= {(Path(base) / name).relative_to(folder).as_posix() for name in files}
-    return there - {FLAG}
+    return there

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from segment1b.errors import Segment1BError
-from segment1b.storage.bundles import is_plain
+from segment1b.storage.bundles import files_below, is_plain
 from segment1b.storage.durable import coded_os_errors, write_file
 from segment1b.storage.receipts import hash_files
+from segment1b.texts import MAX_JSON_BYTES, read_bounded
 
 SUMS = "SHA256SUMS"
 INVALID = "E_EVIDENCE_INVALID"
@@ -18,7 +18,7 @@ _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 def write_sums(folder: Path) -> Path:
     """Write the digests of all files below a folder in ASCII order of path; return the file."""
-    files, _ = hash_files(folder, sorted(_files(folder) - {SUMS}))
+    files, _ = hash_files(folder, sorted(files_below(folder, invalid) - {SUMS}))
     path = folder / SUMS
     write_file(path, "".join(f"{digest}  {name}\n" for name, _, digest in files).encode("ascii"))
     return path
@@ -34,7 +34,7 @@ def verify_sums(folder: Path) -> dict[str, str]:
         Segment1BError: E_EVIDENCE_INVALID.
     """
     said = _read(folder / SUMS)
-    there = _files(folder) - {SUMS}
+    there = files_below(folder, invalid) - {SUMS}
     for what, names in (
         ("is listed but absent", set(said) - there),
         ("is there but not listed", there - set(said)),
@@ -61,8 +61,12 @@ def invalid(path: Path, what: str) -> Segment1BError:
 def _read(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise invalid(path, "is absent: nothing says what should be here")
-    with coded_os_errors(path):
-        lines = path.read_bytes().decode("ascii", "replace").splitlines()
+    try:
+        with coded_os_errors(path):
+            data = read_bounded(path, MAX_JSON_BYTES)
+    except ValueError as error:
+        raise invalid(path, f"is {error}") from None
+    lines = data.decode("ascii", "replace").splitlines()
     said: dict[str, str] = {}
     last = ""
     for number, line in enumerate(lines, 1):
@@ -74,13 +78,3 @@ def _read(path: Path) -> dict[str, str]:
         last = found[2]
         said[last] = found[1]
     return said
-
-
-def _files(folder: Path) -> set[str]:
-    there = set()
-    for base, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            if (Path(base) / name).is_symlink():
-                raise invalid(Path(base) / name, "is a symbolic link")
-        there |= {(Path(base) / name).relative_to(folder).as_posix() for name in files}
-    return there

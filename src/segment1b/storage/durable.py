@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
-import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from typing import Any
 from segment1b.errors import Segment1BError, redo
 from segment1b.faults import coded
 from segment1b.identity import canonical_json
+from segment1b.texts import MAX_JSON_BYTES, irregular, parse_json, read_bounded
 
 _REPORT = re.compile(r"(s\d)_run_report\.json")
 
@@ -66,11 +65,9 @@ def regular_file(path: Path) -> Path:
     Raises:
         Segment1BError: E_INPUT_UNREADABLE.
     """
-    reason = None
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            reason = "is not a regular file"
-        elif os.path.abspath(path).startswith("/vsi"):
+        reason = irregular(path.stat().st_mode)
+        if reason is None and os.path.abspath(path).startswith("/vsi"):
             reason = "lies in a folder whose name GDAL reserves"
     except (OSError, ValueError) as error:
         reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
@@ -139,10 +136,10 @@ def replace_json(path: Path, value: Any, scratch: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Return the value of a JSON file; E_INPUT_UNREADABLE when it is none."""
+    """Return the value of a JSON file; E_INPUT_UNREADABLE when it is not one (see `parse_json`)."""
     try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        return parse_json(read_bounded(path, MAX_JSON_BYTES))
+    except ValueError as error:
         report = _REPORT.fullmatch(path.name)
         raise Segment1BError(
             "E_INPUT_UNREADABLE",

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from segment1b.contracts import Column, Dataset
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
+from segment1b.storage.durable import regular_file
 from segment1b.storage.reader import Reader, matching_groups
 from segment1b.storage.receipts import checked_text, coded_parquet_errors
 
@@ -38,6 +39,7 @@ def ingress_groups(
         Segment1BError: E_INPUT_UNREADABLE, E_INPUT_SCHEMA_INVALID.
     """
     wanted = [column for column in dataset.columns if column.name in names]
+    regular_file(path)
     with coded_parquet_errors(path), pq.ParquetFile(path, pre_buffer=False) as file:
         present = file.schema_arrow
         for column in wanted:

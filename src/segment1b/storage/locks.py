@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from segment1b.errors import Segment1BError
-from segment1b.storage.durable import coded_os_errors, replace_json
+from segment1b.storage.durable import coded_os_errors, read_json, replace_json
 
 
 @contextmanager
@@ -54,7 +53,7 @@ def owned_lock(path: Path, wait_seconds: float, busy: str, hint: str) -> Iterato
 
 def _owner(path: Path) -> str:
     try:
-        held = json.loads(path.read_text())
+        held = read_json(path)
         return f"host {held['host']}, pid {held['pid']}, since {held['since_utc']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, Segment1BError, KeyError, TypeError):
         return "owner unknown"

@@ -7,7 +7,6 @@ LE32 length + bytes), then SHA-256 over the column digests in column order.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from segment1b.contracts import Column, Dataset
 from segment1b.errors import Segment1BError
 from segment1b.faults import coded
 from segment1b.identity import canonical_json
+from segment1b.texts import open_regular, parse_json
 
 _BLOCK = 1 << 20
 
@@ -62,12 +62,16 @@ class Receipt:
 
 
 def hash_files(folder: Path, names: Sequence[str]) -> tuple[tuple[tuple[str, int, str], ...], str]:
-    """Return (path, bytes, SHA-256) of each file and the SHA-256 over all bytes in name order."""
+    """Return (path, bytes, SHA-256) of each file and the SHA-256 over all bytes in name order.
+
+    Raises:
+        Segment1BError: E_INPUT_UNREADABLE for what is not a regular file, or a link to one.
+    """
     whole = hashlib.sha256()
     files = []
     for name in sorted(names):
         own, size = hashlib.sha256(), 0
-        with (folder / name).open("rb") as handle:
+        with open_regular(folder / name) as handle:
             while block := handle.read(_BLOCK):
                 own.update(block)
                 whole.update(block)
@@ -76,10 +80,15 @@ def hash_files(folder: Path, names: Sequence[str]) -> tuple[tuple[tuple[str, int
     return tuple(files), whole.hexdigest()
 
 
+def file_names(folder: Path) -> list[str]:
+    """Return the relative paths of whatever lies below a folder but folders, in ASCII order."""
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+
+
 def document_receipt(relative: str, data: bytes, volatile: Sequence[str] = ()) -> Receipt:
     """Return the receipt of a one-file JSON object; its content leaves the volatile fields out."""
     digest = hashlib.sha256(data).hexdigest()
-    value = {name: field for name, field in json.loads(data).items() if name not in volatile}
+    value = {name: field for name, field in parse_json(data).items() if name not in volatile}
     content = hashlib.sha256(canonical_json(value)).hexdigest()
     folder, _, name = relative.rpartition("/")
     return Receipt(folder, 1, ((name, len(data), digest),), digest, content)
@@ -87,8 +96,7 @@ def document_receipt(relative: str, data: bytes, volatile: Sequence[str] = ()) -
 
 def folder_receipt(folder: Path, _dataset: Dataset, relative: str, _threads: int) -> Receipt:
     """Return the receipt of a folder of plain files; its content is its bytes."""
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    files, whole = hash_files(folder, names)
+    files, whole = hash_files(folder, file_names(folder))
     return Receipt(relative, len(files), files, whole, whole)
 
 

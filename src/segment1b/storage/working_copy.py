@@ -11,7 +11,6 @@ and the store is always written first, so that the copy never holds what the sto
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
@@ -36,6 +35,7 @@ from segment1b.storage.durable import (
 )
 from segment1b.storage.objects import COMMITS, Entry, Objects, damaged
 from segment1b.storage.receipts import Receipt
+from segment1b.texts import parse_json
 
 STORE = ".store"
 STAGING = ".staging"
@@ -67,7 +67,7 @@ class Commit:
     def of(cls, data: bytes, url: str, path: str) -> Commit:
         """Return what an object says; E_STORE_DAMAGED when it is no commit."""
         try:
-            value = json.loads(data)
+            value = parse_json(data)
             commit = cls(Receipt.from_json(value), str(value["upload"]))
             names = [commit.receipt.partition_path, commit.upload, *commit.sizes]
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -126,7 +126,7 @@ def shown(root: Path) -> str:
 def origin(root: Path) -> Objects | None:
     """Return the store that a root copies, or None for a root of its own."""
     try:
-        return Objects(json.loads((root / STORE / "origin.json").read_bytes())["url"])
+        return Objects(read_json(root / STORE / "origin.json")["url"])
     except (FileNotFoundError, NotADirectoryError):
         return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segment1b.contracts import Contracts, Dataset
+from segment1b.errors import Segment1BError
 from segment1b.faults import raise_machine_fault
 from segment1b.identity import Identity, canonical_json
 from segment1b.storage.working_copy import fetch
+from segment1b.texts import MAX_JSON_BYTES, parse_json, read_bounded
 from segment1b.validators.proofs import (
     DamagedError,
     Proof,
@@ -120,10 +121,10 @@ class Published:
     def _read_document(self, dataset_id: str) -> Any:
         path = self.path(dataset_id)
         try:
-            value = json.loads(path.read_bytes())
+            value = parse_json(read_bounded(path, MAX_JSON_BYTES))
         except FileNotFoundError:
             return UnusableError(dataset_id, "absent", "is absent", path)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, Segment1BError) as error:
             raise_machine_fault(error, path)
             return UnusableError(dataset_id, "damaged", f"is not JSON: {error}", path)
         problems = self.contracts.schemas.problems(self.dataset(dataset_id).schema_ref, value)
@@ -148,10 +149,11 @@ class Published:
     def _read_lines(self, dataset_id: str) -> list[Any] | UnusableError:
         path = self.path(dataset_id)
         try:
-            rows = [json.loads(line) for line in path.read_bytes().splitlines()]
+            data = read_bounded(path, MAX_JSON_BYTES)
+            rows = [parse_json(line) for line in data.splitlines()]
         except FileNotFoundError:
             return UnusableError(dataset_id, "absent", "is absent", path)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, Segment1BError) as error:
             raise_machine_fault(error, path)
             return UnusableError(dataset_id, "damaged", f"is no JSON lines: {error}", path)
         for number, row in enumerate(rows):

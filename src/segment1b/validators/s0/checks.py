@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -28,10 +29,11 @@ _SEALED = (
 
 def _sealed_ids(case: Case, rule: Rule) -> CheckResult:
     entries = [entry["id"] for entry in case.report(RECEIPT)["sealed_inputs"]]
+    counts = Counter(entries)
     rows = [
-        {"dataset": name, "found": entries.count(name), "expected": int(name in _SEALED)}
-        for name in sorted(set(entries) | set(_SEALED))
-        if entries.count(name) != int(name in _SEALED)
+        {"dataset": name, "found": counts[name], "expected": int(name in _SEALED)}
+        for name in sorted({*counts, *_SEALED})
+        if counts[name] != int(name in _SEALED)
     ]
     if entries != sorted(entries):
         rows.append({"found": entries, "expected": sorted(entries)})

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from segment1b.errors import Segment1BError
 from segment1b.faults import raise_machine_fault
+from segment1b.texts import MAX_JSON_BYTES, parse_json, read_bounded
 from segment1b.validators.case import RECEIPT, Case
 from segment1b.validators.published import UnusableError
 from segment1b.validators.results import CheckResult, Row, Rule, differences
@@ -24,7 +26,7 @@ _MINIMUM = (
     "egress_checksums.json",
     "index.json",
 )
-_PLAIN = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[!-~]+\Z")
+_PLAIN = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[!-~]{1,1024}\Z")
 
 
 class GateError(Exception):
@@ -62,7 +64,7 @@ def indexed(case: Case) -> list[str]:
     if not index.is_file():
         raise GateError("E_INDEX_MISSING", {"path": str(index)})
     try:
-        entries = json.loads(index.read_bytes())
+        entries = parse_json(read_bounded(index, MAX_JSON_BYTES))
         problems = case.published.contracts.schemas.problems(
             "schemas.ingress.layer1.yaml#/validation/bundle_index", entries
         )
@@ -88,7 +90,8 @@ def _index_faults(
         if not _PLAIN.match(path) or "\\" in path or ":" in path:
             yield "not a plain relative path", path
     for names in (paths, artifacts):
-        yield from (("stands twice", name) for name in sorted(set(names)) if names.count(name) > 1)
+        counts = Counter(names)
+        yield from (("stands twice", name) for name in sorted(counts) if counts[name] > 1)
     there = set()
     for one in bundle.rglob("*"):
         name = one.relative_to(bundle).as_posix()
@@ -131,7 +134,7 @@ def flag_holds(case: Case) -> None:
 
 
 def tokens_hold(case: Case) -> None:
-    """Check step 5: the resolved tokens are those of the run.
+    """Check step 5: the resolved tokens are those of the run, and those that MANIFEST names.
 
     Raises:
         GateError: E_PATH_EMBED_MISMATCH.
@@ -141,6 +144,13 @@ def tokens_hold(case: Case) -> None:
         path = folder(case) / f"{token}_resolved.json"
         found = {token: read_object(path).get(token)}
         faults += differences(found, {token: case.published.tokens[token]}, path=str(path))
+    path = folder(case) / "MANIFEST.json"
+    tokens = {
+        token: str(case.published.tokens[token])
+        for token in ("seed", "manifest_fingerprint", "parameter_hash")
+    }
+    named = {token: str(value) for token, value in read_object(path).items() if token in tokens}
+    faults += differences(named, {token: tokens[token] for token in named}, path=str(path))
     if faults:
         raise GateError("E_PATH_EMBED_MISMATCH", *faults)
 
@@ -191,8 +201,8 @@ def _egress_faults(case: Case, said: dict[str, Any]) -> Iterator[Row]:
 def read_object(path: Path) -> dict[str, Any]:
     """Return a JSON object of the bundle, empty when there is none that can be read."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        value = parse_json(read_bounded(path, MAX_JSON_BYTES))
+    except (OSError, ValueError, Segment1BError) as error:
         raise_machine_fault(error, path)
         return {}
     return value if isinstance(value, dict) else {}

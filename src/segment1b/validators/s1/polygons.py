@@ -7,7 +7,6 @@ point is looked for at its longitude and at whole turns from it.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from shapely import MultiPolygon, Polygon
 
 from segment1b.storage.durable import regular_file
 from segment1b.storage.geometries import read_columns, shapes_of_wkb
+from segment1b.texts import parse_json
 
 Floats = npt.NDArray[np.float64]
 _HALF_TURN, _POLE = 180.0, 90.0
@@ -82,7 +82,7 @@ def crs_fault(path: Path) -> str:
     if b"geo" not in metadata:
         return ""
     try:
-        geo = json.loads(metadata[b"geo"])
+        geo = parse_json(metadata[b"geo"])
         crs: Any = geo["columns"]["geom"].get("crs")
         # GeoParquet: no crs means OGC:CRS84.
         known = crs is None or (crs["id"]["authority"], crs["id"]["code"]) in _LON_LAT

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from segment1b.texts import MAX_JSON_BYTES, parse_json, read_bounded
 from segment1b.validators.case import Case
 from segment1b.validators.criteria import REALISM, Criterion, criteria, proves
 from segment1b.validators.results import CheckResult, Row, Rule, differences
@@ -40,7 +41,7 @@ def folder_of(case: Case) -> Path:
 
 def read(case: Case, name: str) -> Any:
     """Return the value of one of the bundle's JSON files; raises OSError or ValueError."""
-    return json.loads((folder_of(case) / name).read_bytes())
+    return parse_json(read_bounded(folder_of(case) / name, MAX_JSON_BYTES))
 
 
 def check_files(case: Case, rule: Rule) -> CheckResult:
@@ -68,16 +69,19 @@ def check_index(case: Case, rule: Rule) -> CheckResult:
         if problems:
             yield from ({"path": "index.json", "reason": problem} for problem in problems)
             return
-        paths = [entry["path"] for entry in index]
+        paths = Counter(entry["path"] for entry in index)
         there = {path.relative_to(folder_of(case)).as_posix() for path in _there(case)} - {FLAG}
-        for path in sorted(set(paths) | there):
-            if paths.count(path) != int(path in there):
-                yield {"path": path, "found": paths.count(path), "expected": int(path in there)}
+        for path in sorted({*paths, *there}):
+            if paths[path] != int(path in there):
+                yield {"path": path, "found": paths[path], "expected": int(path in there)}
+            if (folder_of(case) / path).is_symlink():
+                yield {"path": path, "reason": "is a symbolic link"}
             if not path.isascii() or path.startswith("/") or ".." in path.split("/"):
                 yield {"path": path, "reason": "is not a relative ASCII path"}
-        names = [entry["artifact_id"] for entry in index]
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            yield {"artifact_id": name, "found": names.count(name), "expected": 1}
+        names = Counter(entry["artifact_id"] for entry in index)
+        for name in sorted(names):
+            if names[name] > 1:
+                yield {"artifact_id": name, "found": names[name], "expected": 1}
 
     return rule.judge(wrong())
 
@@ -86,8 +90,12 @@ def check_flag(case: Case, rule: Rule) -> CheckResult:
     """Judge the flag against the bytes of all indexed files, and against the run report."""
     written = _FLAG.fullmatch((folder_of(case) / FLAG).read_bytes())
     whole = hashlib.sha256()
+    # An index may name anything: only what lies in the bundle is opened, and once.
+    data = {
+        path.relative_to(folder_of(case)).as_posix(): path.read_bytes() for path in _there(case)
+    }
     for name in sorted(entry["path"] for entry in read(case, "index.json")):
-        whole.update((folder_of(case) / name).read_bytes())
+        whole.update(data.get(name, b""))
     found = {
         "flag": written.group(1).decode() if written else "malformed",
         "report": case.report("s9_run_report")["flag_sha256_hex"],
