@@ -34,7 +34,6 @@ def write_catalogue(
     folder: Path, dataset: Dataset, pairs: Pairs, tokens: Mapping[str, object]
 ) -> None:
     """Write the part files, a row group at a time."""
-    columns = _pair_columns(pairs)
     ends = np.cumsum(pairs.n_sites)
     rows = int(ends[-1]) if len(ends) else 0
     for number, low in enumerate(range(0, max(rows, 1), FILE_ROWS)):
@@ -42,13 +41,17 @@ def write_catalogue(
         write_part(
             folder / part_name(number),
             dataset,
-            (_group(dataset, columns, ends, tokens, *stretch) for stretch in stretches),
+            (_group(dataset, pairs, ends, tokens, *stretch) for stretch in stretches),
         )
 
 
-def _pair_columns(pairs: Pairs) -> dict[str, npt.NDArray[Any]]:
-    """Return what each row of a pair repeats, as arrays [p]; countries as uint8[p, 2]."""
-    n, merchant = pairs.n_sites, pairs.merchant_id
+def _pair_columns(pairs: Pairs, own: slice) -> dict[str, npt.NDArray[Any]]:
+    """Return what each row of some pairs repeats, as arrays [p]; countries as uint8[p, 2]."""
+    first, last = pairs.merchant_id[own.start], pairs.merchant_id[own.stop - 1]
+    # A merchant's home and total come from all of its pairs.
+    low = int(np.searchsorted(pairs.merchant_id, first, "left"))
+    high = int(np.searchsorted(pairs.merchant_id, last, "right"))
+    n, merchant = pairs.n_sites[low:high], pairs.merchant_id[low:high]
     starts, countries_of = pair_starts(merchant, merchant)
     owner = np.repeat(np.arange(len(starts)), countries_of)
     most = np.maximum.reduceat(n, starts)
@@ -56,8 +59,8 @@ def _pair_columns(pairs: Pairs) -> dict[str, npt.NDArray[Any]]:
     candidates = np.flatnonzero(n == most[owner])
     home = candidates[np.unique(owner[candidates], return_index=True)[1]]
     total = np.add.reduceat(n, starts)
-    legal = letters(pairs.country)
-    return {
+    legal = letters(pairs.country[low:high])
+    columns: dict[str, npt.NDArray[Any]] = {
         "merchant_id": merchant,
         "home_country_iso": legal[home][owner],
         "legal_country_iso": legal,
@@ -65,11 +68,12 @@ def _pair_columns(pairs: Pairs) -> dict[str, npt.NDArray[Any]]:
         "raw_nb_outlet_draw": total.astype(np.int32)[owner],
         "final_country_outlet_count": n.astype(np.int32),
     }
+    return {name: values[own.start - low : own.stop - low] for name, values in columns.items()}
 
 
 def _group(
     dataset: Dataset,
-    columns: Mapping[str, npt.NDArray[Any]],
+    pairs: Pairs,
     ends: Int64s,
     tokens: Mapping[str, Any],
     low: int,
@@ -80,10 +84,11 @@ def _group(
     own = slice(
         int(np.searchsorted(ends, low, "right")), int(np.searchsorted(ends, high, "left")) + 1
     )
+    columns = _pair_columns(pairs, own)
     reach = np.clip(ends[own], low, high)
     repeats = np.diff(reach, prepend=np.int64(low))
     pair = np.repeat(np.arange(len(repeats)), repeats)
-    begin = ends[own] - columns["final_country_outlet_count"][own]
+    begin = ends[own] - columns["final_country_outlet_count"]
     order = np.arange(low, high) - begin[pair] + 1
     digits = order[:, None] // _POWERS % 10 + ord("0")
     made: dict[str, Any] = {
@@ -93,7 +98,7 @@ def _group(
         "global_seed": np.full(count, tokens["seed"], np.uint64),
     }
     for name, values in columns.items():
-        repeated = values[own][pair]
+        repeated = values[pair]
         made[name] = strings(repeated) if repeated.ndim == 2 else repeated
     arrays = [pa.array(made[c.name], c.arrow_type) for c in dataset.columns]
     return pa.Table.from_arrays(arrays, schema=dataset.arrow_schema)

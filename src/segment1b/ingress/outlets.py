@@ -19,13 +19,17 @@ import pyarrow.csv as pv
 
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
-from segment1b.ingress.sources import SHOWN, Source, open_source, pick, refusal, text_bytes
+from segment1b.ingress.lists import SHOWN, Source, check_rows, pick, refusal, too_large
+from segment1b.ingress.sources import open_source, text_bytes
 
 UInt64s = npt.NDArray[np.uint64]
 Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 MAX_MERCHANT = 2**63 - 1
 MAX_OUTLETS = 999_999
+#: Of all pairs together; the catalogue has a row for each.
+MAX_TOTAL = 1_000_000_000
 _LIMITS = {"merchant_id": MAX_MERCHANT, "n_outlets": MAX_OUTLETS, "site_order": MAX_OUTLETS}
 _HEADER = b"merchant_id,country_iso,n_outlets\n"
 _BLOCK = 1 << 17
@@ -115,6 +119,7 @@ def read_outlets(path: Path, iso: set[str]) -> Pairs:
     Raises:
         Segment1BError: E_OUTLETS_INVALID. The message lists the first 20 bad rows by line (row in
             Parquet), column and reason; scope has path, rows (the same as data) and total.
+            E_OUTLETS_TOO_LARGE above a limit on rows, outlets or bytes.
     """
     source = open_source(path)
     counted = _counted(source)
@@ -124,22 +129,24 @@ def read_outlets(path: Path, iso: set[str]) -> Pairs:
         for place in sorted(set(range(len(source.names))) - set(pick(source, columns)))
     ]
     rows = _read_rows(source, columns, _known(iso))
-    table = _sort(rows, counted)
-    faults = _pair_faults(table, counted)
     bad = (rows.merchant == 0) | (rows.country == 0) | (rows.number == 0)
-    for fault in faults:
-        bad[fault.row] = True
+    table = _sort(rows, counted)
+    del rows
+    faults = _pair_faults(table, counted)
+    for rule in faults.values():
+        bad[table.row[rule]] = True
     if source.skipped or bad.any():
-        raise _bad_rows(source, columns, iso, bad, faults)
-    starts = np.flatnonzero(table.first)
-    n = (
-        table.number[starts]
-        if counted == "n_outlets"
-        else np.diff(np.append(starts, len(table.first)))
-    )
-    return Pairs(
-        table.merchant[starts], countries(table.country[starts]), n.astype(np.int64), tuple(ignored)
-    )
+        raise _bad_rows(source, columns, iso, bad, table, faults)
+    del faults, bad
+    pairs = _pairs(table, counted, tuple(ignored))
+    total = int(pairs.n_sites.sum())
+    if total > MAX_TOTAL:
+        raise too_large(
+            path,
+            f"has {total:,} outlets; the limit is {MAX_TOTAL:,}",
+            "divide the list between data roots",
+        )
+    return pairs
 
 
 class _Rows(NamedTuple):
@@ -155,25 +162,21 @@ class _Rows(NamedTuple):
 
 
 class _Sorted(NamedTuple):
-    """Rows with a merchant and a country, by (merchant, country, number if it orders, row).
+    """Rows by (merchant, country, number if it orders, row).
 
-    merchant, country, number as in _Rows; row int64[s], their places in file order; first
-    bool[s], where a pair begins.
+    merchant, country, number as in _Rows; row int32[r], their places in file order; first
+    bool[r], where a pair begins.
     """
 
     merchant: UInt64s
     country: npt.NDArray[np.uint16]
     number: npt.NDArray[np.int32]
-    row: Int64s
-    first: npt.NDArray[np.bool_]
+    row: npt.NDArray[np.int32]
+    first: Bools
 
 
-class _Fault(NamedTuple):
-    """What is wrong between rows: row int64[k] and other int64[k], a row or a number."""
-
-    kind: str
-    row: Int64s
-    other: Int64s
+#: Which sorted rows break which rule between rows: bool[r] by the rule's name.
+_Faults = dict[str, Bools]
 
 
 def _counted(source: Source) -> str | None:
@@ -189,16 +192,21 @@ def _counted(source: Source) -> str | None:
     return None
 
 
-def _known(iso: set[str]) -> npt.NDArray[np.bool_]:
+def _known(iso: set[str]) -> Bools:
     """Return bool[65536]: whether 256*A + B is a known code."""
     known = np.zeros(1 << 16, np.bool_)
     known[[int.from_bytes(code.encode(), "big") for code in iso if _ISO.match(code)]] = True
     return known
 
 
-def _read_rows(source: Source, columns: list[str], known: npt.NDArray[np.bool_]) -> _Rows:
-    merchant, country, number = [], [], []
+def _read_rows(source: Source, columns: list[str], known: Bools) -> _Rows:
+    merchant = [np.empty(0, np.uint64)]
+    country = [np.empty(0, np.uint16)]
+    number = [np.empty(0, np.int32)]
+    rows = 0
     for batch in source.batches(columns):
+        rows += batch.num_rows
+        check_rows(source.path, rows + source.skipped)
         merchant.append(_whole(batch.column(0), MAX_MERCHANT))
         country.append(_codes(batch.column(1), known))
         number.append(
@@ -206,9 +214,15 @@ def _read_rows(source: Source, columns: list[str], known: npt.NDArray[np.bool_])
             if len(columns) == 3
             else np.ones(batch.num_rows, np.int32)
         )
-    if not merchant:
-        return _Rows(np.empty(0, np.uint64), np.empty(0, np.uint16), np.empty(0, np.int32))
-    return _Rows(np.concatenate(merchant), np.concatenate(country), np.concatenate(number))
+    pa.default_memory_pool().release_unused()
+    return _Rows(_joined(merchant), _joined(country), _joined(number))
+
+
+def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Return parts as one array; the parts are freed."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
 
 
 def _whole(array: pa.Array, limit: int) -> UInt64s:
@@ -227,7 +241,7 @@ def _whole(array: pa.Array, limit: int) -> UInt64s:
     return np.where(values <= limit, values, np.uint64(0))
 
 
-def _codes(array: pa.Array, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint16]:
+def _codes(array: pa.Array, known: Bools) -> npt.NDArray[np.uint16]:
     """Return 256*A + B for known country codes as uint16[r], 0 for whatever else stands there."""
     starts, data = text_bytes(array.fill_null(""))
     two = np.diff(starts) == 2
@@ -239,58 +253,70 @@ def _codes(array: pa.Array, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint
 
 
 def _sort(rows: _Rows, counted: str | None) -> _Sorted:
-    row = np.flatnonzero((rows.merchant != 0) & (rows.country != 0))
-    if len(row) < len(rows.merchant):
-        rows = _Rows(rows.merchant[row], rows.country[row], rows.number[row])
     keys = (rows.country, rows.merchant)
     # The sort keeps file order among equals, so the first of them is the one that stays.
     order = np.lexsort((rows.number, *keys) if counted == "site_order" else keys)
-    merchant, country, number = rows.merchant[order], rows.country[order], rows.number[order]
+    row = order.astype(np.int32)
+    del order
+    merchant, country, number = rows.merchant[row], rows.country[row], rows.number[row]
     first = np.ones(len(row), np.bool_)
     first[1:] = (merchant[1:] != merchant[:-1]) | (country[1:] != country[:-1])
-    return _Sorted(merchant, country, number, row[order], first)
+    return _Sorted(merchant, country, number, row, first)
 
 
-def _pair_faults(table: _Sorted, counted: str | None) -> list[_Fault]:
+def _pair_faults(table: _Sorted, counted: str | None) -> _Faults:
+    known = (table.merchant != 0) & (table.country != 0)
     if counted == "n_outlets":
-        twice = np.flatnonzero(~table.first)
-        begin = _last_true(table.first)
-        return [_Fault("pair", table.row[twice], table.row[begin[twice]])]
-    begin = _last_true(table.first)
+        return {"pair": ~table.first & known}
+    starts = np.flatnonzero(table.first)
+    size = np.diff(np.append(starts, len(table.first)))
     if counted is None:
-        many = np.flatnonzero(np.arange(len(begin)) - begin == MAX_OUTLETS)
-        return [_Fault("many", table.row[many], table.row[begin[many]])]
+        many = np.zeros(len(known), np.bool_)
+        many[starts[size > MAX_OUTLETS] + MAX_OUTLETS] = True
+        return {"many": many & known}
+    # Of a pair with an unreadable site_order nobody can say what is missing.
+    readable = np.repeat(table.number[starts] > 0, size) & known
     before = np.zeros_like(table.number)
     before[1:] = table.number[:-1]
     before[table.first] = 0
-    fresh = table.first | (table.number != before)
-    doubled = np.flatnonzero(~fresh & (table.number > 0))
-    # Of a pair with an unreadable site_order nobody can say what is missing.
-    gap = np.flatnonzero((table.number > before + 1) & (table.number[begin] > 0))
-    return [
-        _Fault("site", table.row[doubled], table.row[_last_true(fresh)[doubled]]),
-        _Fault("gap", table.row[gap], before[gap].astype(np.int64) + 1),
-    ]
+    doubled = (table.number == before) & ~table.first & (table.number > 0) & known
+    return {"site": doubled, "gap": (table.number > before + 1) & readable}
 
 
-def _last_true(flags: npt.NDArray[np.bool_]) -> Int64s:
-    """Return for each place the last place up to it where the flag is set, int64[s]."""
-    return np.maximum.accumulate(np.where(flags, np.arange(len(flags)), 0))
+def _other(table: _Sorted, kind: str, at: int) -> int:
+    """Return the row that a fault at a sorted place refers to; for a gap, what is missing."""
+    if kind == "gap":
+        return 1 if table.first[at] else int(table.number[at - 1]) + 1
+    begin = at - int(np.argmax(table.first[at::-1]))
+    if kind == "site":
+        begin += int(np.searchsorted(table.number[begin : at + 1], table.number[at]))
+    return int(table.row[begin])
+
+
+def _pairs(table: _Sorted, counted: str | None, ignored: tuple[str, ...]) -> Pairs:
+    """Return the pairs of sorted rows without faults."""
+    first = table.first
+    if counted == "n_outlets":
+        n = table.number[first].astype(np.int64)
+    else:
+        n = np.diff(np.append(np.flatnonzero(first), len(first)))
+    return Pairs(table.merchant[first], countries(table.country[first]), n, ignored)
 
 
 def _bad_rows(
     source: Source,
     columns: list[str],
     iso: set[str],
-    bad: npt.NDArray[np.bool_],
-    faults: list[_Fault],
+    bad: Bools,
+    table: _Sorted,
+    faults: _Faults,
 ) -> Segment1BError:
     """Return the error that lists the first bad rows, with their places found in a second pass."""
     shown = np.flatnonzero(bad)[:SHOWN]
     between: dict[int, list[tuple[str, int]]] = {}
-    for fault in faults:
-        for at in np.flatnonzero(np.isin(fault.row, shown)):
-            between.setdefault(int(fault.row[at]), []).append((fault.kind, int(fault.other[at])))
+    for at in np.flatnonzero(np.isin(table.row, shown)).tolist():
+        kinds = [kind for kind, rule in faults.items() if rule[at]]
+        between[int(table.row[at])] = [(kind, _other(table, kind, at)) for kind in kinds]
     others = {other for found in between.values() for kind, other in found if kind != "gap"}
     survey = source.survey({*shown.tolist(), *others})
     entries = [(line, [("", reason)]) for line, reason in survey.misfits]

@@ -7,65 +7,43 @@ import gzip
 import io
 import stat
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol, cast
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
-from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
+from segment1b.ingress.lists import (
+    MAX_BYTES,
+    MAX_LINE,
+    MAX_LINES,
+    SHOWN,
+    Place,
+    Source,
+    Survey,
+    check_columns,
+    check_rows,
+    pick,
+    refusal,
+    too_large,
+)
+from segment1b.storage.durable import regular_file
+from segment1b.texts import open_regular
 
-#: How many bad rows an error lists.
-SHOWN = 20
-_CODE = "E_OUTLETS_INVALID"
 _CSV_BLOCK = 4 << 20
+_BUFFER = 1 << 20
+MAX_CHUNK = 256 << 20  # of one column in one row group, decompressed
+MAX_TEXT = 64  # characters that are kept of a value in a Parquet dictionary
 _PARQUET_ROWS = 1 << 18
 _FORMATS = "give .csv, .csv.gz or .txt (fields separated by commas), or .parquet"
 _LF, _CR = b"\n\r"
-
-
-class Place(NamedTuple):
-    """Where a row stands (line, or row of a Parquet file; both from 1) and what it says."""
-
-    number: int
-    texts: Mapping[str, str | None]
-
-
-class Survey(NamedTuple):
-    """The places of rows that were asked for, and rows with a wrong number of fields."""
-
-    places: dict[int, Place]
-    misfits: list[tuple[int, str]]
-
-
-class Source(Protocol):
-    """A file with named columns.
-
-    Attributes:
-        path: the file.
-        unit: what its rows are counted in, `line` or `row`.
-        names: its column names, stripped, in file order.
-        skipped: rows with a wrong number of fields, known when `batches` is exhausted.
-    """
-
-    path: Path
-    unit: str
-    names: list[str]
-    skipped: int
-
-    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the columns asked for, under their stripped names: text, or whole numbers."""
-        ...
-
-    def survey(self, wanted: Collection[int]) -> Survey:
-        """Return the places of rows, counted from 0 without those that were skipped."""
-        ...
 
 
 def open_source(path: Path) -> Source:
@@ -73,7 +51,8 @@ def open_source(path: Path) -> Source:
 
     Raises:
         Segment1BError: E_OUTLETS_INVALID for a file that is absent, a folder, unreadable, empty,
-            of another format, not UTF-8, or without any row.
+            of another format, not UTF-8, or without any row; E_OUTLETS_TOO_LARGE above a limit;
+            E_INPUT_UNREADABLE for a named pipe or a device.
     """
     name = path.name.lower()
     try:
@@ -84,45 +63,12 @@ def open_source(path: Path) -> Source:
         ) from None
     if stat.S_ISDIR(mode):
         raise refusal(path, "is a folder", "give one file")
+    regular_file(path)
     if name.endswith(".parquet"):
         return ParquetSource(path)
     if name.endswith((".csv", ".csv.gz", ".txt")):
         return CsvSource(path)
     raise refusal(path, "has an ending that is not known", _FORMATS)
-
-
-def refusal(
-    path: Path, what: str, hint: str, rows: list[dict[str, Any]] | None = None, total: int = 0
-) -> Segment1BError:
-    """Return the error for a list that cannot be taken: `path` and `what` make a sentence."""
-    return Segment1BError(
-        _CODE, f"{path} {what}", hint, path=str(path), rows=rows or [], total=total
-    )
-
-
-def pick(source: Source, columns: list[str]) -> list[int]:
-    """Return the positions of columns in the file.
-
-    Raises:
-        Segment1BError: E_OUTLETS_INVALID, for columns that are missing or stand twice.
-    """
-    missing = [name for name in columns if name not in source.names]
-    if missing:
-        head = source.names[0] if len(source.names) == 1 else ""
-        hint = next(
-            (f"separate the fields by commas, not by {sign!r}" for sign in ";\t|" if sign in head),
-            "",
-        )
-        hint = hint or "; ".join(f"{name}: {nearest(name, source.names)}" for name in missing)
-        raise refusal(source.path, f"has no column {', '.join(missing)}", hint)
-    for name in columns:
-        if source.names.count(name) > 1:
-            raise refusal(
-                source.path,
-                f"has column {name} {source.names.count(name)} times",
-                "keep one of them",
-            )
-    return [source.names.index(name) for name in columns]
 
 
 class CsvSource:
@@ -141,6 +87,7 @@ class CsvSource:
             if next(records, None) is None:
                 raise refusal(path, "has column names but no rows", "add a row for each pair")
         self.names = [field.strip() for field in fields]
+        check_columns(path, len(self.names))
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Yield text columns; quotes that swallow rows and bytes that are no text are refused."""
@@ -174,14 +121,15 @@ class CsvSource:
                 if len(found) == len(wanted) and len(misfits) >= enough:
                     break
                 if len(fields) != len(self.names):
-                    misfits.append(
-                        (line, f"{len(fields)} fields, the first line has {len(self.names)}")
-                    )
+                    if len(misfits) < SHOWN:
+                        misfits.append(
+                            (line, f"{len(fields)} fields, the first line has {len(self.names)}")
+                        )
                     continue
                 row += 1
                 if row in wanted:
                     found[row] = Place(line, dict(zip(self.names, fields, strict=True)))
-        return Survey(found, misfits[:SHOWN])
+        return Survey(found, misfits)
 
     def _reader(self, raw: IO[bytes]) -> pv.CSVStreamingReader:
         def skip(_: pv.InvalidRow) -> str:
@@ -200,9 +148,10 @@ class CsvSource:
         )
 
     def _open(self) -> IO[bytes]:
-        if self.path.name.lower().endswith(".gz"):
-            return cast("IO[bytes]", gzip.open(self.path, "rb"))
-        return self.path.open("rb")
+        raw = open_regular(self.path)
+        packed = self.path.name.lower().endswith(".gz")
+        text = cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if packed else raw
+        return io.BufferedReader(_Bounded(self.path, raw, text), _BUFFER)
 
     def _records(
         self, errors: str, *, strict: bool = False
@@ -262,47 +211,127 @@ class CsvSource:
             ) from None
 
 
+class _Bounded(io.RawIOBase):
+    """The bytes of a text file, up to the limits on all of them and on one line."""
+
+    def __init__(self, path: Path, raw: IO[bytes], text: IO[bytes]) -> None:
+        self._path, self._raw, self._text = path, raw, text
+        self._bytes = self._lines = self._line = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._text.read(min(len(buffer), MAX_LINE))
+        buffer[: len(data)] = data
+        self._bytes += len(data)
+        after = len(data) - 1 - max(data.rfind(_LF), data.rfind(_CR))
+        self._line = after if after < len(data) else self._line + after
+        self._lines += max(data.count(_LF), data.count(_CR))
+        if self._bytes > MAX_BYTES or self._lines > MAX_LINES:
+            raise too_large(
+                self._path,
+                f"has more than {MAX_BYTES:,} bytes of text or {MAX_LINES:,} lines",
+                "give one row a pair, with n_outlets, and no other columns",
+            )
+        if self._line > MAX_LINE:
+            raise too_large(
+                self._path,
+                f"has a line of more than {MAX_LINE:,} bytes, before byte {self._bytes:,}",
+                "end each row with a line feed",
+            )
+        return len(data)
+
+    def close(self) -> None:
+        self._text.close()
+        self._raw.close()
+        super().close()
+
+
 class ParquetSource:
     """A Parquet file: whole numbers of any width, or text, in the columns that are asked for."""
 
     unit = "row"
 
     def __init__(self, path: Path) -> None:
-        """Read the footer; a file that is damaged or has no rows is refused."""
+        """Read the footer; a file that is damaged, has no rows or is too large is refused."""
         self.path, self.skipped = path, 0
         with self._coded(), pq.ParquetFile(path) as file:
-            self._raw: list[str] = file.schema_arrow.names
-            rows = file.metadata.num_rows
+            schema, rows = file.schema_arrow, file.metadata.num_rows
         if not rows:
             raise refusal(path, "has no rows", "add a row for each pair")
+        check_columns(path, len(schema.names))
+        check_rows(path, rows)
+        self._raw: list[str] = schema.names
+        self._texts = [field.name for field in schema if pa.types.is_string(field.type)]
         self.names = [name.strip() for name in self._raw]
+        self._picked: list[str] = []
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Yield columns of whole numbers or of text; any other type is refused."""
-        raw = [self._raw[place] for place in pick(self, columns)]
-        with self._coded(), pq.ParquetFile(self.path, pre_buffer=False) as file:
-            for batch in file.iter_batches(_PARQUET_ROWS, columns=raw, use_threads=False):
-                arrays = [
-                    self._plain(batch.column(own), name)
-                    for own, name in zip(raw, columns, strict=True)
-                ]
-                yield pa.record_batch(arrays, names=columns)
+        self._picked = [self._raw[place] for place in pick(self, columns)]
+        for batch in self._batches():
+            arrays = [
+                self._plain(batch.column(own), name)
+                for own, name in zip(self._picked, columns, strict=True)
+            ]
+            yield pa.record_batch(arrays, names=columns)
 
     def survey(self, wanted: Collection[int]) -> Survey:
         """Read the file again to find the values of rows."""
         found, first = {}, 0
-        with self._coded(), pq.ParquetFile(self.path, pre_buffer=False) as file:
-            for batch in file.iter_batches(_PARQUET_ROWS, use_threads=False):
-                for row in (row for row in wanted if first <= row < first + batch.num_rows):
-                    values = [column[row - first].as_py() for column in batch.columns]
-                    texts = [None if value is None else str(value) for value in values]
-                    found[row] = Place(row + 1, dict(zip(self.names, texts, strict=True)))
-                first += batch.num_rows
+        for batch in self._batches():
+            for row in (row for row in wanted if first <= row < first + batch.num_rows):
+                texts = {}
+                for name in self._picked:
+                    value = batch.column(name)[row - first].as_py()
+                    texts[name.strip()] = None if value is None else str(value)
+                found[row] = Place(row + 1, texts)
+            first += batch.num_rows
         return Survey(found, [])
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the picked columns; text as dictionaries, in which a long value counts once."""
+        regular_file(self.path)
+        with (
+            self._coded(),
+            pq.ParquetFile(
+                self.path, pre_buffer=False, buffer_size=_BUFFER, read_dictionary=self._texts
+            ) as file,
+        ):
+            self._check_chunks(file.metadata)
+            yield from file.iter_batches(_PARQUET_ROWS, columns=self._picked, use_threads=False)
+
+    def _check_chunks(self, footer: pq.FileMetaData) -> None:
+        total = 0
+        for number in range(footer.num_row_groups):
+            group = footer.row_group(number)
+            for chunk in (group.column(at) for at in range(group.num_columns)):
+                if chunk.path_in_schema not in self._picked:
+                    continue
+                size = chunk.total_uncompressed_size
+                total += size
+                if size > MAX_CHUNK or total > MAX_BYTES:
+                    raise too_large(
+                        self.path,
+                        f"has {size:,} bytes of {chunk.path_in_schema} in row group {number} and "
+                        f"{total:,} so far; the limits are {MAX_CHUNK:,} and {MAX_BYTES:,}",
+                        "write it in smaller row groups, one row a pair",
+                    )
+                # A prefix that is shared by all values would be copied into each of them.
+                if "DELTA_BYTE_ARRAY" in chunk.encodings:
+                    raise refusal(
+                        self.path,
+                        f"has {chunk.path_in_schema} in the encoding DELTA_BYTE_ARRAY",
+                        "write it in another encoding, for example by dictionary",
+                    )
 
     def _plain(self, array: pa.Array, name: str) -> pa.Array:
         if pa.types.is_dictionary(array.type):
-            array = array.cast(array.type.value_type)
+            words = array.dictionary
+            if not pa.types.is_integer(words.type):
+                words = pc.utf8_slice_codeunits(words, 0, MAX_TEXT)
+            array = words.take(array.indices)
         if pa.types.is_integer(array.type) and name != "country_iso":
             return array
         if (
