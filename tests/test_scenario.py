@@ -180,3 +180,23 @@ def test_a_bad_policy_is_refused_before_there_is_a_data_root(tmp_path: Path) -> 
         scenario.run({"data_root": tmp_path / "root", "settings": ["allocation.law=fair"]})
     assert caught.value.code == "E_POLICY_INVALID"
     assert not (tmp_path / "root").exists()
+
+
+def test_columns_that_no_use_is_made_of_are_named(
+    folder: Path, asked: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = (folder / "my.csv").read_text().splitlines()
+    wide = [f"{line},{'note' if number == 0 else 'x'}" for number, line in enumerate(lines)]
+    (folder / "wide.csv").write_text("\n".join(wide) + "\n")
+    scenario.run({**asked, "to_state": "s0"})
+    assert caplog.text == ""
+    scenario.run({**asked, "outlets": folder / "wide.csv", "to_state": "s0"})
+    assert "wide.csv: no use is made of the columns note" in caplog.text
+
+
+def test_a_key_that_stands_twice_in_a_scenario_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("data_root: x\nto_state: s0\ndata_root: y\n")
+    error = refused(tmp_path / "a.yaml")
+    assert "a.yaml is not readable YAML: line 3, column 1: key 'data_root' is repeated" in str(
+        error
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -37,6 +38,7 @@ from segment1b.storage.receipts import hash_files
 from segment1b.storage.root import open_root, staging
 from segment1b.storage.working_copy import STAGING, fetch, shown
 
+LOG = logging.getLogger("segment1b")
 DEFAULT_SEED = 42
 TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
 DEFAULT_GRID = 0.1
@@ -112,7 +114,11 @@ def _given(root: Path, known: Contracts, settings: RunSettings) -> Pairs | None:
     fetch(root, [known["validation_bundle_1A"].locate({"manifest_fingerprint": "*"})])
     if settings.outlets is None:
         return None
-    return read_outlets(settings.outlets, iso_set(root, known))
+    pairs = read_outlets(settings.outlets, iso_set(root, known))
+    if pairs.ignored:
+        names = ", ".join(pairs.ignored)[:200]
+        LOG.warning("%s: no use is made of the columns %s", settings.outlets, names)
+    return pairs
 
 
 def _decided(

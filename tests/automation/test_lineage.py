@@ -183,6 +183,14 @@ def test_ids_of_nights_never_come_twice_and_those_of_children_follow() -> None:
     assert len({first.run_id, child_job(first, "s1").run_id, child_job(nights[1], "a").run_id}) == 3
 
 
+def test_keys_of_an_endpoint_are_named_when_events_go_to_a_file(desk: Path, write: Write) -> None:
+    lineage = {"to": "events.jsonl", "api_key": "opensesame", "tries": 3}
+    path = write(plan("a", "one", to_state="s0"), openlineage=lineage, summary="s.json")
+    assert night(path)["warnings"] == ["openlineage: api_key has no effect on a file"]
+    assert LineagePlan(to="http://h", api_key="opensesame", tries=9).unused == []
+    assert LineagePlan(to="f", timeout_seconds=1.0, tries=9).unused == ["timeout_seconds", "tries"]
+
+
 def test_an_endpoint_gets_every_event_also_when_it_answers_500_twice(
     desk: Path, write: Write
 ) -> None:

@@ -151,6 +151,62 @@ def test_what_cannot_be_used_is_one_error_with_its_place(
 
 
 @pytest.mark.parametrize(
+    "keys",
+    [
+        {"s7_run_report": "r.json", "to_state": "s4"},
+        {"s0_run_report": "r.json", "skip_s0": True},
+        {"s4_workers": 2, "from_state": "s5"},
+        {"s1_workers": 2, "to_state": "s0"},
+    ],
+)
+def test_a_key_about_a_state_that_is_left_out_is_refused(
+    tmp_path: Path, keys: dict[str, Any]
+) -> None:
+    key = next(iter(keys))
+    with pytest.raises(Segment1BError, match=f"run 'a', key {key}: the run leaves {key[:2]} out"):
+        one(tmp_path, **keys)
+    assert one(tmp_path, **{key: keys[key]}).name == "a"
+    # As a default it holds for the runs that have the state.
+    defaults = {"data_root": "x", key: keys[key]}
+    rest = {name: value for name, value in keys.items() if name != key}
+    load(tmp_path, {"defaults": defaults, "runs": [{"name": "a", **rest}]})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("runs: [{name: a, data_root: x, data_root: y}]", "key 'data_root' is repeated"),
+        ("defaults: {settings: &s [a]}\nruns: [{name: a, settings: *s}]", "aliases"),
+        ("defaults: {settings: &s [*s]}\nruns: [{name: a}]", "aliases"),
+        ("runs: [{name: a, data_root: x, seed: .nan}]", "not a finite number"),
+        ("runs: [{name: a, seed: " + "9" * 6000 + "}]", "an integer of 6,000 characters"),
+        ("runs: " + "[" * 900 + "]" * 900, "nested deeper"),
+    ],
+)
+def test_yaml_that_is_more_than_plain_values_is_refused(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    with pytest.raises(Segment1BError, match=says) as caught:
+        load(tmp_path, text)
+    assert caught.value.code == "E_USAGE"
+    assert "line " in caught.value.message
+
+
+@pytest.mark.parametrize("value", ["[", "{a: 1, a: 2}", "9" * 6000, ".inf"])
+def test_a_variable_that_is_no_number_is_refused_by_its_key(tmp_path: Path, value: str) -> None:
+    with pytest.raises(Segment1BError, match="run 'a', key workers"):
+        load(tmp_path, "runs: [{name: a, data_root: x, workers: '${N}'}]", N=value)
+
+
+@pytest.mark.timeout(60)  # Aliases once made nine billion strings of this.
+def test_aliases_in_the_defaults_of_settings_do_not_multiply(tmp_path: Path) -> None:
+    lines = ["defaults:", "  settings: &a0 [allocation.law=stable]", "runs:"]
+    lines += [f"- &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 11)]
+    with pytest.raises(Segment1BError, match="aliases"):
+        load(tmp_path, "\n".join(lines))
+
+
+@pytest.mark.parametrize(
     "keys", [{"settings": ["prep.dq=1"]}, {"dp": 99}, {"basis": "x"}, {"policy": "absent.yaml"}]
 )
 def test_a_policy_that_cannot_be_used_names_its_run(tmp_path: Path, keys: dict[str, Any]) -> None:

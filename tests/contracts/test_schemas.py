@@ -83,6 +83,13 @@ def test_a_column_that_is_not_understood_is_refused(tmp_path: Path, column: str)
     assert caught.value.code == FAILED
 
 
+def test_a_key_of_a_schema_that_is_not_understood_is_refused(tmp_path: Path) -> None:
+    schemas = written(tmp_path, "a: {kind: table, colums: {c: {type: int64}}}")
+    with pytest.raises(Segment1BError, match="unknown key 'colums'") as caught:
+        schemas.columns("own.yaml#/a")
+    assert (caught.value.code, caught.value.hint) == (FAILED, "did you mean 'columns'?")
+
+
 def test_a_document_has_no_columns_and_a_raster_is_its_own_kind() -> None:
     assert packaged().columns("schemas.1B.yaml#/report/s3_run_report") == ()
     assert packaged().kind("schemas.1B.yaml#/report/s3_run_report") == "document"

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from segment1b.cli import app
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.reference import embedded
+from segment1b.reference.check import _provenance
 from segment1b.reference.importing import (
     Imported,
     Request,
@@ -32,6 +34,7 @@ from segment1b.reference.importing import (
     import_population,
     import_zones,
 )
+from segment1b.reference.publishing import PROVENANCE_KEYS
 from segment1b.resolution import fill_reference
 from shapes import tree
 
@@ -123,6 +126,29 @@ def test_zones_come_back_byte_for_byte_of_the_same_shapes(tmp_path: Path) -> Non
     wrong = bring.polygons(tmp_path / "w.gpkg", ["+02:00"], shapes[:1], "TZID")
     with pytest.raises(Segment1BError, match=r"row 1.*no zone's name"):
         import_zones(bring.request(wrong, tmp_path / "r", tzid="TZID"), layer=None, make_valid=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda said: said.update(licens="x"), "unknown key 'licens'"),
+        (lambda said: said.pop("licence"), "names no licence"),
+        (lambda said: said.clear(), "names no licence"),
+    ],
+)
+def test_provenance_that_is_not_understood_is_refused(
+    tmp_path: Path, change: Callable[[Any], Any], says: str
+) -> None:
+    path = countries(bring.request(some(tmp_path), tmp_path / "root")).path
+    about = path.with_name("world_countries.provenance.json")
+    said = json.loads(about.read_text())
+    assert set(said) <= set(PROVENANCE_KEYS)
+    assert _provenance(about) == said
+    change(said)
+    about.write_text(json.dumps(said))
+    with pytest.raises(Segment1BError, match=says) as caught:
+        _provenance(about)
+    assert caught.value.code == "E_INPUT_UNREADABLE"
 
 
 def test_provenance_says_what_came_from_where(tmp_path: Path) -> None:

@@ -580,6 +580,18 @@ def test_step_5_a_manifest_that_names_two_fingerprints_is_refused(tmp_path: Path
     assert "key 'manifest_fingerprint' is repeated" in error.message
 
 
+def test_step_7_keys_that_are_not_used_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = lay(tmp_path)
+    gate(a_run(tmp_path))
+    assert caplog.text == ""
+    edit(bundle / "egress_checksums.json", lambda said: said.update(made_by="1A", host="x"))
+    foreign.write_flag(bundle)
+    gate(a_run(tmp_path))
+    assert "egress_checksums.json: no use is made of the keys host, made_by" in caplog.text
+
+
 def test_step_7_a_pipe_among_the_outlets_is_refused(tmp_path: Path) -> None:
     lay(tmp_path)
     os.mkfifo(foreign.outlet_folder(tmp_path, SEED, F) / "part-9.parquet")

@@ -127,14 +127,15 @@ def _night(config: Path, night: Night, only: Collection[str], progress: Progress
     summary = night_summary(
         config, night, job.run_id, runs, {"began_utc": began, "ended_utc": ended}
     )
-    if lineage:
+    if plan and lineage:
         failed = [run["name"] for run in runs if run["status"] == "failed"]
         error = f"failed: {', '.join(failed)}" if failed else None
         lineage.send("FAIL" if failed else "COMPLETE", job, ended, error)
         box = lineage.outbox
         summary["openlineage"] = {"to": box.name, "sent": box.sent, "unsent": box.unsent}
-        summary["warnings"] += box.warnings
-        for warning in box.warnings:
+        unused = [f"openlineage: {key} has no effect on a file" for key in plan.unused]
+        summary["warnings"] += [*unused, *box.warnings]
+        for warning in summary["warnings"]:
             LOG.warning("%s", warning, extra={"fields": {"event": "warning"}})
     return summary
 

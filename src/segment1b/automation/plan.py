@@ -112,6 +112,13 @@ class LineagePlan(BaseModel):
         """Return whether the destination is an endpoint, not a file."""
         return urlsplit(self.to).scheme in ("http", "https")
 
+    @property
+    def unused(self) -> list[str]:
+        """Return the keys with a value of their own that a file has no use for."""
+        fields = type(self).model_fields
+        names = () if self.is_url else ("api_key", "timeout_seconds", "tries")
+        return [name for name in names if getattr(self, name) != fields[name].default]
+
     @field_validator("to")
     @classmethod
     def _reachable(cls, to: str) -> str:
@@ -236,6 +243,14 @@ def _run(
     except Segment1BError as error:
         code = error.code if error.code == "E_POLICY_INVALID" else "E_USAGE"
         raise Segment1BError(code, f"{place}: {error.message}", error.hint, **error.scope) from None
+    for state in STATE_NAMES:
+        for key in (f"{state}_run_report", f"{state}_workers"):
+            if key in own and state not in run.states:
+                raise _usage(
+                    f"{place}, key {key}: the run leaves {state} out",
+                    "leave the key out, or change from_state, to_state or skip_s0",
+                    key=key,
+                )
     in_order = sorted(set(run.checks), key=STATE_NAMES.index)
     return run.model_copy(update={"checks": tuple(in_order)})
 

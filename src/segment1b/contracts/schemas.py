@@ -26,6 +26,7 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "int64": pa.int64(),
     "float64": pa.float64(),
 }
+_NODE_KEYS = {"kind", "columns", "schema", "crs", "bands"}
 _COLUMN_KEYS = {"type", "pattern", "minimum", "maximum", "exclusive_minimum", "unit"}
 
 
@@ -77,6 +78,14 @@ class Schemas:
             node = node[step]
         if not isinstance(node, dict) or "kind" not in node:
             raise Segment1BError("E_SCHEMA_RESOLUTION_FAILED", f"{ref} is no schema")
+        for key in node:
+            if key not in _NODE_KEYS:
+                raise Segment1BError(
+                    "E_SCHEMA_RESOLUTION_FAILED",
+                    f"{ref}: unknown key '{key}'",
+                    nearest(key, _NODE_KEYS),
+                    schema_ref=ref,
+                )
         return node
 
     def kind(self, ref: str) -> str:

@@ -20,6 +20,7 @@ from shapely import MultiPolygon
 from shapely.errors import GEOSException
 
 from segment1b.contracts import Contracts
+from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
 from segment1b.geo.areas import area_km2, as_array
 from segment1b.geo.countries import read_countries
@@ -31,7 +32,7 @@ from segment1b.reference import embedded
 from segment1b.reference.codes import read_codes
 from segment1b.reference.importing import COUNTRIES, ISO, ZONES
 from segment1b.reference.laying import RASTER, SURFACES
-from segment1b.reference.publishing import provenance_path
+from segment1b.reference.publishing import PROVENANCE_KEYS, provenance_path
 from segment1b.storage.durable import read_json, regular_file
 from segment1b.storage.geometries import read_columns, shapes_of_wkb
 from segment1b.storage.rasters import open_raster
@@ -172,11 +173,32 @@ def _about(path: Path) -> dict[str, Any]:
     about = provenance_path(path)
     licence = None
     if about.exists():
-        licence = read_json(about)["licence"]
+        licence = _provenance(about)["licence"]
     else:
         for entry in embedded.manifest()["files"]:
             licence = entry["licence"] if entry["sha256"] == digest else licence
     return {"sha256_hex": digest, "licence": licence, "imported": about.exists()}
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    """Return the provenance of an imported surface; one that is not understood is refused."""
+    document = read_json(path)
+    if not isinstance(document, dict) or "licence" not in document:
+        raise Segment1BError(
+            "E_INPUT_UNREADABLE",
+            f"{path} names no licence",
+            "restore the provenance that 'segment1b reference import' wrote",
+            path=str(path),
+        )
+    for key in document:
+        if key not in PROVENANCE_KEYS:
+            raise Segment1BError(
+                "E_INPUT_UNREADABLE",
+                f"{path}: unknown key '{key}'",
+                nearest(key, PROVENANCE_KEYS),
+                path=str(path),
+            )
+    return document
 
 
 def _areas(shapes: Shapes) -> list[dict[str, Any]]:

@@ -18,6 +18,12 @@ from segment1b.storage.durable import coded_os_errors, fsync_file, write_file
 from segment1b.storage.publisher import publish_folder
 from segment1b.storage.receipts import Receipt, hash_files
 
+#: What the provenance of a surface may say; which of it depends on the surface.
+PROVENANCE_KEYS = (
+    *("dataset", "licence", "attribution", "source", "columns", "options", "counts", "notes"),
+    *("iso_without_polygon", "repairs", "grid", "tool", "receipt"),
+)
+
 
 def provenance_path(surface: Path) -> Path:
     """Return where the provenance of an imported surface lies."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from segment1b.storage.ingress import ingress_groups
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import file_names, hash_files
 
+LOG = logging.getLogger("segment1b")
 _RULES = BundleRules(
     absent="E_BUNDLE_MISSING",
     index_absent="E_INDEX_MISSING",
@@ -30,6 +32,7 @@ _RULES = BundleRules(
     minimum=MINIMUM,
     hint="restore 1A's bundle byte for byte, or import a list with 'segment1b outlets import'",
 )
+_CHECKSUM_KEYS = {"dataset_id", "seed", "manifest_fingerprint", "files", "composite_sha256_hex"}
 _FILES = (
     "iso3166_canonical_2024",
     "world_countries",
@@ -173,6 +176,9 @@ def check_outlet_digests(run: Run, reader: Reader) -> tuple[tuple[str, int, str]
     problems = run.contracts.schemas.problems(CHECKSUMS_SCHEMA, said)
     if problems:
         raise _mismatch(path, f"{path}: {problems[0]}")
+    extra = sorted(set(said) - _CHECKSUM_KEYS)
+    if extra:
+        LOG.warning("%s: no use is made of the keys %s", path, ", ".join(extra)[:200])
     for token in ("seed", "manifest_fingerprint"):
         if str(said[token]) != str(run.tokens[token]):
             raise Segment1BError(
