@@ -237,7 +237,7 @@ def test_every_question_has_a_chart_and_one_sentence(report: Path, visit: Visit)
         "each of the 4,635 pairs"
         in page.locator("section:has(#q-conservation) .answer").inner_text()
     )
-    assert page.locator("tr.good").count() == 11
+    assert page.locator("tr.good").count() == 13
     assert page.locator("tr.bad").count() == 0
 
 
@@ -385,7 +385,7 @@ def test_a_refused_run_shows_the_checks_of_the_latest_attempt(
     assert "S9 refused this run." in text
     assert f"{aside.relative_to(root).as_posix()}/attempt=10<" in text
     assert re.findall(r'<tr class="bad"><th scope="row">(\w+)', text) == [names[1]]
-    assert "10 of 11 acceptance checks pass" in text
+    assert "12 of 13 acceptance checks pass" in text
     assert "Proven.</strong>" not in text.replace("Not proven.</strong>", "")
 
 

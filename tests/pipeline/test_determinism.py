@@ -170,7 +170,7 @@ def test_every_python_and_library_version_comes_to_the_golden_digests(first: Run
         "s6": "cea2b1375163a94a6d0ef5e3e69521985e7d2deb2ca9afd15e947b7394b31b15",
         "s7": "5837fbd3489b4aaab090fc5f5f8e40c50280ac98481eeb4d3f31b64f54f8e640",
         "s8": "c83c3f624b2b1c114aa28c93f3c77704596234482af69df5ae12dcba29ab7c7c",
-        "s9": "2a5f521af48692b49ff3bda5bd2e79894f2bcf7fc5efe236def667f62fe633bd",
+        "s9": "a724ec3bea388c9114d59c5af37d1ae5c936a30a7d967270e698a4328a7b7640",
     }
 
 
