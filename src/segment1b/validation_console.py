@@ -16,7 +16,7 @@ from segment1b.storage.durable import make_folder
 from segment1b.storage.publisher import publish_file
 from segment1b.storage.root import find_root, staging
 from segment1b.storage.working_copy import STAGING
-from segment1b.validators import CheckResult, tile_proof, validate
+from segment1b.validators import CheckResult, tile_proof, validate_published
 from segment1b.validators.published import Published
 
 
@@ -25,15 +25,9 @@ def run_validators(states: Sequence[str], options: Mapping[str, Any], *, as_json
     root = find_root(options["data_root"])
     given = {name: options[name] for name in TOKENS}
     contracts, identity = find_identity(root, options["dictionary"], given)
-    results = validate(
-        root,
-        contracts,
-        identity.tokens,
-        states,
-        bundle=options["validation_bundle"],
-        perf=options["perf"],
-    )
-    _store_tile_proof(Published(root, contracts, identity.tokens), results)
+    published = Published(root, contracts, identity.tokens, options["validation_bundle"])
+    results = validate_published(published, states, perf=options["perf"])
+    _store_tile_proof(published, results)
     if as_json:
         print_json(
             {

@@ -79,6 +79,9 @@ class S9Validation:
     stale_input = "E905_PARTITION_OR_IDENTITY"
     missing_input: Mapping[str, str] = {
         "s0_gate_receipt_1B": "E301_NO_PASS_FLAG",
+        "tile_index": "E918_UPSTREAM_NOT_PROVEN",
+        "tile_weights": "E918_UPSTREAM_NOT_PROVEN",
+        "s3_requirements": "E918_UPSTREAM_NOT_PROVEN",
         "site_locations": "E901_ROW_MISSING",
     }
     meters: Mapping[str, str] = {}

@@ -24,7 +24,7 @@ from segment1b.validators.runner import prepare_state, run_state
 from segment1b.validators.session import Session
 from segment1b.validators.tables import generic_checks
 
-__all__ = ["CheckResult", "open_session", "validate"]
+__all__ = ["CheckResult", "open_session", "validate", "validate_published"]
 
 
 def validate(
@@ -53,6 +53,21 @@ def validate(
         with a row that says why, and names the checks that were not possible for it.
     """
     published = Published(root, contracts, tokens, bundle)
+    return validate_published(published, states, perf=perf, threads=threads)
+
+
+def validate_published(
+    published: Published, states: Sequence[str], *, perf: bool = False, threads: int = 2
+) -> list[CheckResult]:
+    """Check the published datasets of some states; `published` keeps the digests of their bytes.
+
+    Args:
+        published: the identity.
+        states, perf, threads: as for `validate`.
+
+    Returns:
+        As `validate`.
+    """
     results = []
     with Session(published, threads) as session:
         for state in states:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.contracts import Contracts
-from segment1b.validators import tile_proof
+from segment1b.validators import tile_proof, validate_published
 from segment1b.validators.case import POLICY, Check, StateChecks
 from segment1b.validators.criteria import (
     STATES,
@@ -92,11 +92,7 @@ def prove_tiles(
         The results, and the tile proof to store; None when a check failed.
     """
     published = Published(root, contracts, tokens)
-    results = []
-    with Session(published, threads) as session:
-        for state in tile_proof.STATES:
-            generic = generic_checks(PLANS[state], published)
-            results += run_state(PLANS[state], published, session, generic)
+    results = validate_published(published, tile_proof.STATES, threads=threads)
     passed = all(result.ok for result in results)
     return results, tile_proof.document(published) if passed else None
 
