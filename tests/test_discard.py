@@ -350,6 +350,17 @@ def test_the_answer_for_machines_lists_what_was_removed(
         assert not [item for item in found["removed"] if (root / item["path"]).exists()]
 
 
+def test_a_name_with_control_characters_is_shown_escaped(
+    world: World, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempt = {**world.tokens, "attempt": "\x1b[2J"}
+    (root / KNOWN["validation_failed_1B"].locate(attempt)).mkdir(parents=True)
+    app(["discard", "--from-state", "s9", "--yes", "--data-root", str(root)], standalone_mode=False)
+    said = capsys.readouterr().out
+    assert "validation_failed" in said
+    assert "\x1b" not in said
+
+
 # ---------------------------------------------------------------- object stores
 
 
@@ -409,6 +420,15 @@ def test_a_damaged_dataset_in_a_store_is_discarded_by_a_machine_that_cannot_read
     assert "segment1b discard --from-state s4" in caught.value.hint
     take_back(url, "s4")
     assert part not in objects(url)
+    assert digests(run(Path(url), to_state="s9")) == world.digests
+
+
+def test_a_damaged_commit_in_a_store_is_to_be_deleted(world: World, url: str) -> None:
+    (commit,) = [path for path in objects(url) if path.startswith(COMMITS) and "/s7_" in path]
+    Objects(url).replace(commit, b"{}")
+    with pytest.raises(Segment1BError, match="delete it and run again"):
+        run(Path(url), to_state="s9")
+    Objects(url).delete([commit])
     assert digests(run(Path(url), to_state="s9")) == world.digests
 
 

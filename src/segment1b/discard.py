@@ -19,6 +19,7 @@ from segment1b.storage.durable import read_json
 from segment1b.storage.root import find_root, identity_lock, open_root, staging
 from segment1b.storage.working_copy import published
 from segment1b.storage.write_through import take_back
+from segment1b.terminal import visible
 
 _FLAG = "validation_bundle_1B"
 _RECEIPT = "s0_gate_receipt_1B"
@@ -145,9 +146,11 @@ def confirmed() -> bool:
 def print_items(items: Mapping[str, int]) -> None:
     """Print bytes and path of each item, in order."""
     for path, size in items.items():
-        print(f"{size:>15,} bytes  {path}")
+        print(f"{size:>15,} bytes  {visible(path)}")
 
 
 def print_total(items: Mapping[str, int], what: str) -> None:
     """Print the bytes of all items, and what becomes of them."""
-    print(f"{sum(items.values()):>15,} bytes {what}" if items else f"nothing {what}")
+    total = f"{sum(items.values()):>15,} bytes {what}" if items else f"nothing {what}"
+    # A question that follows must not overtake the list.
+    print(total, flush=True)

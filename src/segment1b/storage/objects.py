@@ -209,11 +209,13 @@ class Objects:
 
 def damaged(url: str, path: str, why: str) -> Segment1BError:
     """Return the error for an object that is not what its receipt or the listing says."""
+    # No command reads past a damaged commit.
+    commit = path.startswith(f"{COMMITS}/")
+    again = "delete it and run again" if commit else contracts.load().redo(path)
     return Segment1BError(
         "E_STORE_DAMAGED",
         f"{url}/{path} {why}",
-        "restore the object from a copy or an older version; or "
-        + contracts.load().redo(path.removeprefix(f"{COMMITS}/")),
+        f"restore the object from a copy or an older version; or {again}",
         path=f"{url}/{path}",
     )
 
