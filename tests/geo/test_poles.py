@@ -23,8 +23,8 @@ CAP = Polygon([(-180, -90), *COAST, (180, -90)])
 STITCHED = Polygon([(-180, -90), (-180, -66.5), *OPEN, (180, -66.5), (180, -90)])
 
 
-def wound(lat: float) -> Ring:
-    return [(lon, lat) for lon in (-150, -90, -30, 30, 90, 150)]
+def wound(lat: float, first: int = -150) -> Ring:
+    return [(lon, lat) for lon in range(first, first + 360, 60)]
 
 
 def belt(south: float, north: float) -> Polygon:
@@ -69,6 +69,7 @@ CASES: dict[str, tuple[Ring, list[Ring], shapely.Geometry]] = {
         Polygon([(170, -90), (190, -90), (190, 0), (200, 90), (182, 90), (182, 0)]),
     ),
     "a belt": (wound(-60), [wound(-80)], belt(-80, -60)),
+    "a belt of rings with other meridians": (wound(-60), [wound(-80, -130)], belt(-80, -60)),
     "a belt whose hole is the larger ring": (wound(-80), [wound(-60)], belt(-80, -60)),
     "a belt with the equator": (wound(-60), [wound(50)], belt(-60, 50)),
     "a belt with a hole": (
@@ -149,6 +150,26 @@ def test_a_ring_bounds_the_same_area_from_any_start_in_both_directions(
         # What has been cut is read as it is.
         (again,) = checked(tmp_path, mine)
         assert shapely.symmetric_difference(Area(again).shape, expected).area < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("shell", "hole"),
+    [
+        (OPEN, [(170, -60), (-170, -60), (-170, -50), (170, -50)]),
+        (OPEN, [(170, -70), (-170, -70), (-170, -60), (170, -60)]),
+        (wound(-60), [(lon, -60 + lon / 10) for lon, _ in wound(0)]),
+        ([*OPEN, (170, -90)], [(170, -70), (-170, -70), (-170, -60), (170, -60)]),
+    ],
+    ids=["beside", "across the coast", "around and across", "at a point of the pole"],
+)
+def test_a_hole_outside_its_shell_is_refused_by_both(
+    shell: Ring, hole: Ring, tmp_path: Path
+) -> None:
+    polygon = Polygon(shell, [hole])
+    with pytest.raises(ValueError, match="is invalid: a hole lies outside its shell"):
+        produced(polygon)
+    (country,) = checked(tmp_path, polygon)
+    assert "hole does not lie in its shell" in country.fault
 
 
 @pytest.mark.parametrize("second", [-65, -75])

@@ -107,22 +107,31 @@ def _rings(polygon: Polygon) -> tuple[_Ring, list[_Ring]]:
 def _cut(polygon: Polygon) -> list[Polygon]:
     shell, holes = _rings(polygon)
     around = [hole for hole in holes if hole.pole]
-    if not (shell.pole or around):
+    if not around and np.abs(shell.xy[:, 1]).max() < 90.0:
         return _strips(Polygon(shell.xy, [_beside(hole.xy, shell.xy) for hole in holes]))
-    # A cap has no frame of longitudes that holes fit into: they are cut out of its pieces.
-    kept = _cap(shell)
+    # At a pole there is no frame of longitudes that holes fit into: they are cut out of the pieces.
+    kept = _united(shell)
     if shell.pole and around:
         if len(around) > 1:
             raise ValueError("more than one hole winds around the globe, as the shell does")
         # Which of the two rings is called the hole means nothing on a globe.
-        kept = shapely.symmetric_difference(kept, _cap(around[0]))
+        inner, outer = sorted((kept, _united(around[0])), key=lambda one: float(one.area))
+        kept = _without(outer, inner)
         holes = [hole for hole in holes if not hole.pole]
-    lost = shapely.union_all([_cap(hole) for hole in holes])
-    return _polygons(shapely.difference(kept, lost))
+    for hole in holes:
+        kept = _without(kept, _united(hole))
+    return _polygons(kept)
 
 
-def _cap(ring: _Ring) -> shapely.Geometry:
+def _united(ring: _Ring) -> shapely.Geometry:
     return shapely.union_all(_strips(Polygon(ring.xy)))
+
+
+def _without(kept: shapely.Geometry, lost: shapely.Geometry) -> shapely.Geometry:
+    # Not `covers`: turns of longitude are rounded.
+    if shapely.difference(lost, kept).area > _NUISANCE:
+        raise ValueError("a hole lies outside its shell")
+    return shapely.difference(kept, lost)
 
 
 def _beside(hole: Coordinates, shell: Coordinates) -> Coordinates:

@@ -24,6 +24,9 @@ from segment1b.texts import parse_json
 
 Floats = npt.NDArray[np.float64]
 _HALF_TURN, _POLE = 180.0, 90.0
+_TURNS = (-720.0, -360.0, 0.0, 360.0, 720.0)
+# Square degrees: more than the rounding of areas, less than any hole.
+_LEAST = 1e-9
 _LON_LAT = {("OGC", "CRS84"), ("EPSG", 4326), ("EPSG", "4326")}
 
 
@@ -127,7 +130,7 @@ def _unwrap(part: Polygon) -> list[Polygon]:
     if all(np.abs(np.diff(ring[:, 0])).max() <= _HALF_TURN for ring in rings):
         return [_valid(part)]
     shell, *holes = (_continuous(ring) for ring in rings)
-    if not (shell.winds or any(hole.winds for hole in holes)):
+    if np.abs(shell.points[:, 1]).max() < _POLE and not any(hole.winds for hole in (shell, *holes)):
         return [_valid(Polygon(shell.points, [_in_turn(shell, hole) for hole in holes]))]
     pole = _pole(shell) if shell.winds else None
     whole: Any = _cap(shell, pole)
@@ -183,10 +186,17 @@ def _cap(ring: _Ring, pole: float | None) -> Polygon:
     return _valid(Polygon(points))
 
 
-def _less(one: Any, other: Polygon) -> Any:
-    """Return what is left of a shape without another, in whichever turns of longitude they lie."""
-    turns = [moved(other, turn) for turn in (-360.0, 0.0, 360.0)]
-    return shapely.difference(one, shapely.union_all(turns))
+def _less(whole: Any, lost: Polygon) -> Any:
+    """Return what is left of an area without another, which lies in it in one turn or across two.
+
+    A ring may lead a turn to the east or to the west of where it starts.
+    """
+    outside: Any = lost
+    for turn in _TURNS:
+        outside = shapely.difference(outside, moved(whole, turn))
+    if outside.area > _LEAST:
+        raise ValueError("a hole does not lie in its shell")
+    return shapely.difference(whole, shapely.union_all([moved(lost, turn) for turn in _TURNS]))
 
 
 def _in_turn(shell: _Ring, hole: _Ring) -> Floats:
@@ -197,8 +207,8 @@ def _in_turn(shell: _Ring, hole: _Ring) -> Floats:
     return inside
 
 
-def moved(shape: Polygon, turn: float) -> Polygon:
-    """Return a polygon moved by degrees of longitude."""
+def moved(shape: Any, turn: float) -> Any:
+    """Return a shape moved by degrees of longitude."""
     if not turn:
         return shape
     return shapely.transform(shape, lambda points: points + np.array([turn, 0.0]))
