@@ -11,7 +11,11 @@ import shapely
 from shapely import MultiPolygon, Polygon, box
 from shapely.affinity import translate
 
+import worlds
+from segment1b import contracts
 from segment1b.geo.countries import unite, valid_pieces
+from segment1b.identity import Identity
+from segment1b.validators import validate
 from segment1b.validators.areas import Area
 from segment1b.validators.s1.polygons import Country, read_countries
 
@@ -179,3 +183,21 @@ def test_three_rings_around_the_globe_are_refused_by_both(second: float, tmp_pat
         produced(polygon)
     (country,) = checked(tmp_path, polygon)
     assert "more than one hole" in country.fault
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a seam along the pole", "the whole globe", "a cap with a hole across the date line"],
+)
+def test_tiles_of_a_polygon_at_a_pole_pass_every_check(name: str, tmp_path: Path) -> None:
+    shell, holes, _ = CASES[name]
+    root = worlds.lay_small_world(tmp_path / "root", degrees=1.0, countries=("AQ",))
+    table = pa.table(
+        {"country_iso": ["AQ"], "geom": [shapely.to_wkb(Polygon(shell[3:] + shell[:3], holes))]}
+    )
+    pq.write_table(table, worlds.place(root, "world_countries"))
+    outlets = worlds.outlet_list(tmp_path / "outlets.csv", ("AQ",), merchants=3)
+    tokens = Identity(**worlds.run(root, outlets=outlets, to_state="s1").identity).places
+    results = validate(root, contracts.load(), tokens, ["s1"])
+    assert len(results) > 30
+    assert not [result for result in results if not result.ok]

@@ -116,3 +116,13 @@ def test_one_bit_of_a_bound_or_centre_is_refused_in_the_first_and_the_last_row(
     spoiled.edit(dataset_id, change)
     spoiled.forge_receipt(dataset_id)
     assert len(spoiled.failing("s1").rows("E004_BOUNDS")) == 2
+
+
+def test_the_sign_of_a_zero_is_a_bit_like_any_other(world: Callable[..., World]) -> None:
+    spoiled = world()
+    spoiled.edit(
+        "tile_bounds",
+        lambda rows: next(r for r in rows if r["min_lat_deg"] == 0).update(min_lat_deg=-0.0),
+    )
+    spoiled.forge_receipt("tile_bounds")
+    assert len(spoiled.failing("s1").rows("E004_BOUNDS")) == 1
