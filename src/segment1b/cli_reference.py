@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -169,13 +168,14 @@ def check(
     """Measure the surfaces of a root; exit code 1 when a bound is passed."""
     from segment1b import console, contracts
     from segment1b.reference import check as measuring
+    from segment1b.storage.root import find_root
 
     known = contracts.load(str(dictionary) if dictionary else None)
     bounds = measuring.Bounds(
         area_error=max_area_error, uncovered_share=max_uncovered, outside_share=max_outside
     )
     looked_up = None if places is None else measuring.read_places(places)
-    found = measuring.check(Path(os.path.abspath(data_root)), known, looked_up, bounds)
+    found = measuring.check(find_root(data_root), known, looked_up, bounds)
     if as_json:
         console.print_json(found)
     else:

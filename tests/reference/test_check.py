@@ -20,7 +20,10 @@ from segment1b.geo.areas import area_km2
 from segment1b.reference import embedded
 from segment1b.reference.check import Bounds, check, read_places
 from segment1b.reference.files import write_shapes
+from segment1b.reference.importing import Request, import_countries, import_population, import_zones
 from segment1b.reference.laying import lay_embedded
+from segment1b.resolution import fill_reference
+from segment1b.storage import working_copy
 
 KNOWN = contracts.load()
 PLACES = Path(__file__).parents[1] / "data" / "populated_places.parquet"
@@ -180,3 +183,27 @@ def test_a_damaged_surface_is_named(tmp_path: Path, surface: str) -> None:
         check(root, KNOWN, None, Bounds())
     assert caught.value.code == "E_INPUT_UNREADABLE"
     assert str(path) in caught.value.message
+
+
+def test_the_surfaces_of_a_store_are_checked_from_any_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"file://{tmp_path / 'store'}"
+    grid = Affine(1, 0, -180, 0, -1, 90)
+    people = bring.raster(tmp_path / "p.tif", np.ones((180, 360), "u1"), grid)
+    land = bring.polygons(tmp_path / "l.fgb", ["LS"], [bring.country("LS")], "country_iso")
+    zone = bring.polygons(tmp_path / "z.fgb", ["Africa/Maseru"], [bring.country("LS")], "tzid")
+    brought = [Request(f, "CC0-1.0", "The Testers", url) for f in (people, land, zone)]  # type: ignore[arg-type]
+    # Surfaces of more than this come when a command reads them.
+    monkeypatch.setattr(working_copy, "_SMALL", 100)
+    monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / "one"))
+    import_population(brought[0], band=None, nodata=None)
+    import_countries(brought[1], layer=None, make_valid=False, drop_unknown=False)
+    import_zones(brought[2], layer=None, make_valid=False)
+    fill_reference(url, 360, None)  # type: ignore[arg-type]
+    for machine in ("one", "two"):
+        monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / machine))
+        result = CliRunner().invoke(app, ["reference", "check", "--json", "--data-root", url])
+        found = json.loads(result.stdout)
+        assert found["population"]["people"] == 64_800
+        assert [about["imported"] for about in found["surfaces"].values()].count(True) == 3

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from segment1b.storage.publisher import (
     publish_report,
 )
 from segment1b.storage.receipts import take_receipt
+from segment1b.storage.write_through import create_bytes
 from shapes import tree
 
 ONE = [requirements((1, "NO", 2), (1, "SE", 1), (2, "NO", 5))]
@@ -264,3 +267,19 @@ def test_a_side_file_is_replaced_with_its_report(tmp_path: Path) -> None:
     publish_file(tmp_path, side, TOKENS, b"one", tmp_path)
     publish_file(tmp_path, side, TOKENS, b"two", tmp_path)
     assert path.read_bytes() == b"two"
+
+
+def test_of_many_writers_of_one_file_one_creates_it(tmp_path: Path) -> None:
+    start = threading.Barrier(8)
+
+    def write(number: int) -> bool:
+        scratch = tmp_path / f"scratch{number}"
+        scratch.mkdir()
+        start.wait()
+        return create_bytes(tmp_path, tmp_path / "logs" / "a.json", b"%d" % number * 9, scratch)
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(write, range(8)))
+    assert sum(made) == 1
+    assert (tmp_path / "logs" / "a.json").read_bytes() == b"%d" % made.index(True) * 9
+    assert not list(tmp_path.glob("scratch*/*"))

@@ -11,10 +11,10 @@ from segment1b.errors import Segment1BError
 from segment1b.reference import embedded
 from segment1b.reference.publishing import provenance_path
 from segment1b.reference.resample import build_population
-from segment1b.storage.durable import fsync_file, fsync_folder, make_folder
+from segment1b.storage.durable import fsync_file
 from segment1b.storage.receipts import hash_files
 from segment1b.storage.working_copy import fetch
-from segment1b.storage.write_through import create_file
+from segment1b.storage.write_through import create_file, move_once
 
 RASTER = "population_raster_2025"
 #: The surfaces in the order in which they are laid: a root that has the last has them all.
@@ -105,10 +105,9 @@ def _lay(
             _refuse_other(dataset_id, target, made)
             continue
         create_file(root, target, made)
-        make_folder(target.parent)
         fsync_file(made)
-        made.replace(target)
-        fsync_folder(target.parent)
+        if not move_once(root, made, target):
+            _refuse_other(dataset_id, target, made)
     return laid
 
 

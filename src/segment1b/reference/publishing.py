@@ -17,6 +17,7 @@ from segment1b.identity import canonical_json
 from segment1b.storage.durable import coded_os_errors, fsync_file, write_file
 from segment1b.storage.publisher import publish_folder
 from segment1b.storage.receipts import Receipt, hash_files
+from segment1b.storage.write_through import creating
 
 #: What the provenance of a surface may say; which of it depends on the surface.
 PROVENANCE_KEYS = (
@@ -69,7 +70,8 @@ def publish_surface(
         for path in staged.iterdir():
             fsync_file(path)
     whole = contracts[dataset_id].model_copy(update={"kind": "folder", "path": folder})
-    publish_folder(root, whole, {}, staged, 1, is_committed=True)
+    with creating(root):
+        publish_folder(root, whole, {}, staged, 1, is_committed=True)
     return document, False
 
 

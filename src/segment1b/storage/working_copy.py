@@ -280,7 +280,8 @@ def fetch(root: Path, places: Iterable[str]) -> None:
     wanted = list(places)
     with locked(root) as index:
         for folder, commit in _commits(root, store, index).items():
-            if folder not in index.uploads and _matches(folder, wanted):
+            holds_one = any(place.startswith(f"{folder}/") for place in wanted)
+            if folder not in index.uploads and (holds_one or _matches(folder, wanted)):
                 _bring_folder(root, store, index, folder, commit)
         absent = [path for path in index.objects if path not in index.held]
         _bring(root, store, index, [path for path in absent if _matches(path, wanted)])

@@ -9,18 +9,27 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from filelock import FileLock
 
 from segment1b import contracts
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
-from segment1b.storage.durable import coded_os_errors, fsync_folder, replace_bytes
+from segment1b.storage.durable import (
+    coded_os_errors,
+    fsync_folder,
+    make_folder,
+    replace_bytes,
+    write_file,
+)
 from segment1b.storage.objects import Entry, Objects, damaged
 from segment1b.storage.receipts import Receipt, hash_files
 from segment1b.storage.working_copy import (
+    LOCKS,
     STAGING,
     UPLOAD,
     Commit,
@@ -58,18 +67,44 @@ def create_bytes(root: Path, path: Path, data: bytes, scratch: Path) -> bool:
     """Write a whole file that is written once.
 
     Returns:
-        Whether these bytes made it. If another machine was first, its bytes now lie at `path`.
+        Whether these bytes made it. If another writer was first, its bytes now lie at `path`.
     """
     store = origin(root)
     if store is None:
-        replace_bytes(path, data, scratch)
-        return True
+        made = scratch / f".{uuid.uuid4().hex}.tmp"
+        try:
+            write_file(made, data)
+            return move_once(root, made, path)
+        finally:
+            made.unlink(missing_ok=True)
     with locked(root) as index:
         relative = path.relative_to(root).as_posix()
         held, version = _create(store, relative, data)
         _note(index, relative, len(held), version or "")
         replace_bytes(path, held, scratch)
     return version is not None
+
+
+@contextmanager
+def creating(root: Path) -> Iterator[None]:
+    """Hold the lock under which files and folders that are written once get their names."""
+    make_folder(root / LOCKS)
+    with FileLock(root / LOCKS / "creation.lock"):
+        yield
+
+
+def move_once(root: Path, made: Path, path: Path) -> bool:
+    """Give a flushed file its final name unless that is taken; return whether it was free.
+
+    A lock and not a hard link: some filesystems have none. `made` stays when the name is taken.
+    """
+    make_folder(path.parent)
+    with creating(root), coded_os_errors(path):
+        if path.exists():
+            return False
+        os.replace(made, path)
+        fsync_folder(path.parent)
+    return True
 
 
 def create_file(root: Path, path: Path, made: Path) -> None:
