@@ -77,6 +77,19 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_a_filesystem_without_locks_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    killed(tmp_path / "out")
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    replace_file(tmp_path / "out", b"whole")
+    assert (tmp_path / "out").read_bytes() == b"whole"
+    assert len(names(tmp_path)) == 2, "what may be in use stays"
+
+
 def test_only_folders_of_this_user_are_removed(tmp_path: Path) -> None:
     with scratch_beside(tmp_path / "out") as scratch:
         prefix = scratch.parent.name[:-8]

@@ -8,10 +8,10 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from segment1b.identity import sha256_hex
 from segment1b.storage.durable import coded_os_errors, make_folder, replace_bytes
@@ -20,6 +20,8 @@ from segment1b.storage.durable import coded_os_errors, make_folder, replace_byte
 REPLACED = "replaced"
 _SCRATCH, _LOCK = "scratch", "lock"
 _UNLOCKED_SECONDS = 60
+# Another process holds the lock (a `filelock.Timeout`), or the filesystem has none.
+_NO_LOCK = (OSError, NotImplementedError)
 
 
 @contextmanager
@@ -39,10 +41,12 @@ def scratch_beside(target: Path) -> Iterator[Path]:
     prefix = f".segment1b-{sha256_hex(os.fsencode(target.name))[:16]}-"
     with coded_os_errors(target):
         for left in target.parent.glob(f"{prefix}*"):
-            _sweep(left, target)
+            with suppress(FileNotFoundError):  # Another process removes it too.
+                _sweep(left, target)
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
         lock = FileLock(folder / _LOCK)
-        lock.acquire()
+        with suppress(*_NO_LOCK):
+            lock.acquire(timeout=0)
         scratch = folder / _SCRATCH
         scratch.mkdir()
     try:
@@ -62,7 +66,7 @@ def _sweep(left: Path, target: Path) -> None:
     lock = FileLock(left / _LOCK)
     try:
         lock.acquire(timeout=0)
-    except Timeout:
+    except _NO_LOCK:
         return
     replaced = left / _SCRATCH / REPLACED
     if replaced.exists() and not os.path.lexists(target):
