@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import statistics
 import tempfile
@@ -16,7 +15,7 @@ from benchmarks.outlets import write_outlets
 from benchmarks.record import keep, machine
 from benchmarks.scales import SCALES, Scale
 from segment1b import contracts
-from segment1b.config import RunSettings
+from segment1b.config import RunSettings, usable_cores
 from segment1b.console import LogProgress
 from segment1b.outcome import RunResult
 from segment1b.pipeline import run_pipeline
@@ -45,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--scale", choices=SCALES, default="small")
     parser.add_argument("--repeat", type=int, help="runs of which medians are taken")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=usable_cores())
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="segment1b-bench-") as folder:
         repeat = asked.repeat or SCALES[asked.scale].repeat

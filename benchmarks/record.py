@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import rasterio
 import shapely
 
 from benchmarks.scales import SCALES
+from segment1b.config import usable_cores
 
 RESULTS = Path(__file__).parent / "results.md"
 SECTIONS = (*SCALES, "shards", "peers")
@@ -35,7 +35,7 @@ def machine(more: Sequence[str] = ()) -> str:
         "shapely": shapely.__version__,
         "rasterio": rasterio.__version__,
     }
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     listed = ", ".join([*(f"{name} {version}" for name, version in versions.items()), *more])
     return f"{platform.machine()}, {cores} cores, {listed}"
 

@@ -256,6 +256,7 @@ PROVOKED_BY: dict[str, str] = {
     "E508_TOKEN_MISMATCH": SEALS,
     "E509_UNSORTED": PLANS,
     "E510_DISALLOWED_READ": REPORTS,
+    "E511_INVALID_SEED": "test_identity.py::test_another_seed_is_refused",
     "E515_RUN_REPORT_MISSING_FIELDS": REPORTS,
     "E601_ROW_MISSING": NO_INPUT,
     "E602_ROW_EXTRA": PLACE_ROWS,
@@ -347,9 +348,6 @@ PROVOKED_BY: dict[str, str] = {
 CANNOT_ARISE: dict[str, str] = {
     "E_OUTLET_CATALOGUE_FORBIDDEN_BEFORE_PASS": (
         "only a fault of the program could open the outlets before the gate has passed"
-    ),
-    "E511_INVALID_SEED": (
-        "a seed is refused with E_USAGE where it comes in; paths and receipts hold no other"
     ),
 }
 

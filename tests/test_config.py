@@ -19,6 +19,7 @@ from segment1b.config import (
     load_policy,
     parameter_document,
     parameter_hash,
+    usable_cores,
 )
 from segment1b.contracts.locations import POLICIES, contracts_root
 from segment1b.errors import Segment1BError
@@ -249,6 +250,18 @@ def test_a_policy_cannot_be_changed_after_loading() -> None:
 
 
 CORES = len(os.sched_getaffinity(0))
+
+
+def test_cores_are_counted_where_a_process_cannot_be_bound_to_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert usable_cores() == CORES
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert usable_cores() == 7
+    assert RunSettings().workers_for("s1") == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1
 
 
 @pytest.mark.parametrize(

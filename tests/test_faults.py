@@ -24,9 +24,16 @@ from filelock import FileLock
 
 from segment1b.errors import Segment1BError
 from segment1b.faults import coded, coded_faults, raise_machine_fault
+from segment1b.geo.countries import read_countries
+from segment1b.geo.grid import read_grid
 from segment1b.ingress.bundle import imported
-from segment1b.storage.durable import coded_os_errors
+from segment1b.ingress.sources import open_source
+from segment1b.reference.check import read_places
+from segment1b.reference.codes import read_code_list
+from segment1b.reference.sources import read_features
+from segment1b.storage.durable import coded_os_errors, read_object
 from segment1b.storage.receipts import coded_parquet_errors
+from segment1b.validators.proofs import prove_table
 from segment1b.validators.queries import broken_off
 from segment1b.validators.results import Rule
 
@@ -235,3 +242,56 @@ def test_a_fault_of_data_is_a_verdict(error: Exception) -> None:
     raise_machine_fault(error)
     rule = Rule("s9", "some_check", "E901_ROW_MISSING", "S", "all rows are there")
     assert broken_off(rule, error).offending == 1
+
+
+READERS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
+    "countries": ("pyarrow.parquet.ParquetFile", "a.parquet", read_countries),
+    "grid": ("rasterio.open", "a.tif", read_grid),
+    "places": ("pyarrow.parquet.read_table", "a.parquet", read_places),
+    "codes": ("pyarrow.csv.read_csv", "a.csv", lambda path: read_code_list(path, {})),
+    "outlets in Parquet": ("pyarrow.parquet.ParquetFile", "a.parquet", open_source),
+    "features": ("pyarrow.parquet.ParquetFile", "a.parquet", lambda path: read_features(path, "a")),
+    "validator's bytes": (
+        "pyarrow.parquet.ParquetFile",
+        "a.parquet",
+        lambda path: prove_table(path.parent, [path], []),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "E_STORAGE_FAILED"),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "E_RESOURCES_EXHAUSTED"),
+    ],
+)
+def test_no_reader_takes_a_failing_disk_for_a_damaged_file(
+    name: str, raised: OSError, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, file, read = READERS[name]
+    (tmp_path / file).write_text("country_iso\n")
+
+    def fail(*_: object, **__: object) -> Any:
+        if library == "rasterio.open":  # which has no number, but the text
+            raise rasterio.errors.RasterioIOError(str(raised))
+        raise raised
+
+    monkeypatch.setattr(library, fail)
+    with pytest.raises(Segment1BError) as caught:
+        read(tmp_path / file)
+    assert caught.value.code == code
+    assert caught.value.scope["path"] == str(tmp_path / file)
+
+
+def test_an_object_that_lacks_a_key_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1}')
+    assert read_object(path) == {"a": 1}
+    assert read_object(path).get("b") is None
+    for text, key in (('{"a": 1}', "b"), ("[1]", "a")):
+        path.write_text(text)
+        with pytest.raises(Segment1BError, match=r"a\.json") as caught:
+            read_object(path)[key]
+        assert caught.value.code == "E_INPUT_UNREADABLE"

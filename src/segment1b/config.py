@@ -137,6 +137,13 @@ def load_policy(
         ) from None
 
 
+def usable_cores() -> int:
+    """Return the number of cores that this process may use; macOS knows only those there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def parameter_document(policy: Policy, surfaces: Mapping[str, str]) -> dict[str, Any]:
     """Return what the parameter hash is taken over: the policy and the surfaces' SHA-256."""
     return {"policy": policy.model_dump(mode="json"), "surfaces": dict(surfaces)}
@@ -250,7 +257,7 @@ class RunSettings(_Section):
             there: workers of a cluster that runs already; this machine's cores otherwise.
         """
         own = {"s1": self.s1_workers, "s4": self.s4_workers}.get(state)
-        default = 1 if state == "s4" else there or len(os.sched_getaffinity(0))
+        default = 1 if state == "s4" else there or usable_cores()
         return own or self.workers or default
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console  # noqa: TID251 - Terminal is made of it
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,

@@ -24,7 +24,7 @@ from segment1b.laws.points import (
     systematic_points,
 )
 from segment1b.resolution import find_identity
-from segment1b.storage.durable import read_json
+from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
 from segment1b.storage.root import find_root
 
@@ -80,7 +80,7 @@ def explain(
     reader = Reader(root, known, identity.places, _READS, "E409_DISALLOWED_READ", {}, {})
     reader.fetch(_READS)
     n = _required(reader, merchant, country)
-    policy = read_json(reader.file("parameter_policy_1B"))["policy"]
+    policy = read_object(reader.file("parameter_policy_1B"))["policy"]
     ids, weights = _weights(reader, country)
     scale = 10 ** policy["prep"]["dp"]
     found: dict[str, Any] = {

@@ -27,12 +27,24 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def check_seed(seed: object) -> int:
+    """Return a seed that is an unsigned 64-bit number; raise E511_INVALID_SEED for another."""
+    if type(seed) is not int or not 0 <= seed < 2**64:
+        raise Segment1BError(
+            "E511_INVALID_SEED",
+            f"seed {seed} is not an unsigned 64-bit number",
+            "restore the bundle or receipt that names it, or give --seed",
+        )
+    return seed
+
+
 @dataclass(frozen=True)
 class Identity:
     """Seed (unsigned 64-bit), manifest_fingerprint and parameter_hash (64 lower-case hex digits).
 
     Raises:
-        Segment1BError: E_USAGE, for a token of another form.
+        Segment1BError: E511_INVALID_SEED for another seed, which a file has named: settings are
+            checked before; E_USAGE for a hash of another form.
     """
 
     seed: int
@@ -40,14 +52,9 @@ class Identity:
     parameter_hash: str
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**64:
-            raise Segment1BError(
-                "E_USAGE",
-                f"seed {self.seed} is not an unsigned 64-bit number",
-                "give a whole number from 0 to 2^64-1",
-            )
+        check_seed(self.seed)
         for name in ("manifest_fingerprint", "parameter_hash"):
-            if not _HEX64.match(getattr(self, name)):
+            if not _HEX64.match(str(getattr(self, name))):
                 raise Segment1BError(
                     "E_USAGE",
                     f"{name} '{getattr(self, name)}' is malformed",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import pyarrow as pa
 
 from segment1b import contracts
-from segment1b.config import RunSettings, load_policy, parameter_document
+from segment1b.config import RunSettings, load_policy, parameter_document, usable_cores
 from segment1b.contracts import Dataset
 from segment1b.engines import Pool, in_order, opened
 from segment1b.errors import Segment1BError
@@ -95,7 +94,7 @@ def run_state(
 ) -> Outcome:
     """Run one state: work, gather, receipts, publish, report; or reuse what is there."""
     workers = settings.workers_for(state.id, pool.size if pool.found else None)
-    threads = min(workers, len(os.sched_getaffinity(0)))
+    threads = min(workers, usable_cores())
     run = dataclasses.replace(run, staging=run.staging / state.id, threads=threads)
     run.staging.mkdir()
     inputs = {} if state.id == "s0" else input_digests(state, run)

@@ -17,7 +17,7 @@ from segment1b.geo.placement import Clip, Country
 from segment1b.identity import Identity
 from segment1b.laws.philox import country_word, key_of
 from segment1b.resolution import find_identity
-from segment1b.storage.durable import read_json
+from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
 from segment1b.storage.root import find_root
 
@@ -57,7 +57,7 @@ def replay(
     known, identity = find_identity(root, dictionary, given)
     reader = Reader(root, known, identity.places, _READS, "E510_DISALLOWED_READ", {}, {})
     reader.fetch(_READS)
-    policy = read_json(reader.file("parameter_policy_1B"))["policy"]
+    policy = read_object(reader.file("parameter_policy_1B"))["policy"]
     assigned = _pair(reader, "s5_site_tile_assignment", ["tile_id"], merchant, country)
     own = [row for row in assigned if row["site_order"] == site]
     if not own:

@@ -16,7 +16,7 @@ from segment1b.config import Policy, RunSettings, load_policy, parameter_documen
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
 from segment1b.faults import raise_machine_fault
-from segment1b.identity import Identity, canonical_json
+from segment1b.identity import Identity, canonical_json, check_seed
 from segment1b.ingress.bundle import check_issue, imported, issue
 from segment1b.ingress.catalogue import pairs_of
 from segment1b.ingress.outlets import Pairs, read_outlets
@@ -31,7 +31,7 @@ from segment1b.reference.laying import (
     missing,
 )
 from segment1b.states.protocol import Run
-from segment1b.storage.durable import read_json
+from segment1b.storage.durable import read_json, read_object
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
@@ -240,7 +240,7 @@ def _tokens_of(bundle: Path) -> dict[str, Any]:
     for name in ("parameter_hash", "manifest_fingerprint"):
         found[name] = _field(bundle / f"{name}_resolved.json", name)
     seed = _field(bundle / "egress_checksums.json", "seed")
-    found["seed"] = int(seed) if seed is not None and str(seed).isdigit() else None
+    found["seed"] = int(seed) if seed is not None and str(seed).isdecimal() else None
     return found
 
 
@@ -271,7 +271,7 @@ def _issue_bundle(
             return
         if said["manifest_fingerprint"] != identity.manifest_fingerprint:
             return
-        pairs = pairs_of(root, known, int(said["seed"]), identity.manifest_fingerprint)
+        pairs = pairs_of(root, known, check_seed(said["seed"]), identity.manifest_fingerprint)
     issue(root, known, pairs, identity.seed, identity.parameter_hash, scratch)
 
 
@@ -326,9 +326,9 @@ def find_identity(
     fetch(data_root, [pattern])
     found = []
     for path in sorted(data_root.glob(pattern)):
-        receipt = read_json(path)
+        receipt = read_object(path)
         if all(receipt.get(name) == value for name, value in wanted.items()):
-            found.append({name: receipt.get(name) for name in TOKENS})
+            found.append({name: receipt[name] for name in TOKENS})
     if not found:
         raise Segment1BError(
             "E301_NO_PASS_FLAG",

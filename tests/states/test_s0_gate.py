@@ -215,7 +215,10 @@ def test_step_2_there_is_an_index(tmp_path: Path) -> None:
     assert refused(a_run(tmp_path)).code == "E_INDEX_MISSING"
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"{}", b"[1]", b"\xff", b"null", b"[" * 50_000])
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"{}", b"[1]", b"\xff", b"null", b"[" * 50_000, b"[" * 900 + b"]" * 900],
+)
 def test_step_2_the_index_is_an_array_of_entries(tmp_path: Path, text: bytes) -> None:
     bundle = lay(tmp_path)
     (bundle / "index.json").write_bytes(text)

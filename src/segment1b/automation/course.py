@@ -13,6 +13,7 @@ from segment1b.automation.published import PublishedDataset, PublishedState, pub
 from segment1b.automation.tracking import TracedProgress
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
+from segment1b.faults import coded, keep_traceback
 from segment1b.storage.root import open_root
 from segment1b.storage.scratch import replace_file
 from segment1b.validators import CheckResult, validate
@@ -69,19 +70,9 @@ def follow(run: RunPlan, traced: TracedProgress) -> Course:
         course.root, course.identity = result.root, dict(result.identity)
         _look(run, course, traced)
         course.checks = _validated(run, course)
-    except Segment1BError as error:
-        course.error = error
-    except KeyboardInterrupt:
-        course.error = Segment1BError(
-            "E_INTERRUPTED", "the night was interrupted", "start it again: it goes on"
-        )
-    except Exception as error:  # one run's fault must not end the others
-        LOG.exception("run %s broke", run.name)
-        course.error = Segment1BError(
-            "E_INTERNAL",
-            f"{type(error).__name__}: {error}",
-            "report this, with the traceback on stderr",
-        )
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the other runs go on
+        course.error = coded(error)
+        keep_traceback(course.error)
     if course.identity is None and course.error is not None:
         _look_after_failure(run, course, traced)
     return course

@@ -9,7 +9,7 @@ from typing import Any
 
 from segment1b.contracts import Contracts, Dataset
 from segment1b.identity import Identity
-from segment1b.storage.durable import read_json
+from segment1b.storage.durable import read_object
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def published_state(
     places = Identity(**tokens).places
     report_id = f"{state}_run_report"
     path = root / known[report_id].locate(places)
-    report = read_json(path)
+    report = read_object(path)
     outputs = []
     for dataset in known:
         receipt = report.get(dataset.receipt_field) if dataset.receipt_in == report_id else None

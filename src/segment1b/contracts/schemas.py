@@ -111,7 +111,10 @@ class Schemas:
             shared = self._files[ref.partition("#/")[0]].get("definitions", {})
             schema = {**node["schema"], "$defs": shared}
             self._validators[ref] = jsonschema_rs.Draft202012Validator(schema)
-        return [
-            f"/{'/'.join(str(step) for step in error.instance_path)}: {error.message[:200]}"
-            for error in self._validators[ref].iter_errors(document)
-        ]
+        try:
+            return [
+                f"/{'/'.join(str(step) for step in error.instance_path)}: {error.message[:200]}"
+                for error in self._validators[ref].iter_errors(document)
+            ]
+        except ValueError as error:  # JSON that is nested deeper than the library goes
+            return [f"/: {error}"]

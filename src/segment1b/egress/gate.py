@@ -13,7 +13,7 @@ from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError, redo
 from segment1b.identity import Identity
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, open_bundle
-from segment1b.storage.durable import coded_os_errors, read_json
+from segment1b.storage.durable import coded_os_errors, read_json, read_object
 from segment1b.storage.reader import committed
 from segment1b.storage.receipts import Receipt, file_names, hash_files
 from segment1b.storage.root import find_root
@@ -207,10 +207,10 @@ def _polars_scan() -> Any:
 
 def tokens_said(folder: Path) -> dict[str, Any]:
     """Return the tokens that a proven bundle names."""
-    said: dict[str, Any] = {"seed": read_json(folder / "egress_checksums.json").get("seed")}
+    said: dict[str, Any] = {"seed": read_object(folder / "egress_checksums.json").get("seed")}
     for name in ("manifest_fingerprint", "parameter_hash"):
-        said[name] = read_json(folder / f"{name}_resolved.json").get(name)
-    if isinstance(said["seed"], str) and said["seed"].isdigit():
+        said[name] = read_object(folder / f"{name}_resolved.json").get(name)
+    if isinstance(said["seed"], str) and said["seed"].isdecimal():
         said["seed"] = int(said["seed"])
     missing = {name for name, value in said.items() if value is None}
     if missing:

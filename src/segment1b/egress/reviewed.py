@@ -8,6 +8,7 @@ from typing import Any
 
 from segment1b.contracts import Contracts, Dataset
 from segment1b.egress.gate import RULES, check_summary, receipted, report_id, tokens_said
+from segment1b.faults import raise_machine_fault
 from segment1b.storage.bundles import open_bundle
 from segment1b.storage.checksums import SUMS, invalid, verify_sums
 from segment1b.storage.durable import read_json
@@ -48,6 +49,7 @@ def verify_evidence(folder: Path, contracts: Contracts) -> dict[str, Any]:
     try:
         found = _agree(folder, contracts, flag)
     except (KeyError, TypeError, AttributeError, OSError) as error:
+        raise_machine_fault(error, folder)
         raise invalid(folder, f"is no whole evidence bundle: {error!r}") from None
     return {**found, "files": len(sums) + 1, "flag_sha256_hex": flag, "bundle_files": len(names)}
 

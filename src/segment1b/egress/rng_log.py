@@ -23,7 +23,7 @@ from segment1b.errors import Segment1BError, redo
 from segment1b.geo.countries import read_countries
 from segment1b.geo.placement import Clip, Country
 from segment1b.identity import canonical_json
-from segment1b.storage.durable import read_json
+from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import key_words
 
@@ -77,7 +77,7 @@ def rng_export(
     module, events = _STREAMS[stream]
     reader = Reader(root, contracts, tokens, _READS, "E510_DISALLOWED_READ", _MISSING, {})
     reader.fetch(_READS)
-    audit = read_json(reader.file("rng_audit_log"))
+    audit = read_object(reader.file("rng_audit_log"))
     common = {
         **{name: audit[name] for name in ("ts_utc", "run_id", "seed")},
         **{name: audit[name] for name in ("parameter_hash", "manifest_fingerprint")},
@@ -127,7 +127,7 @@ class _Clips:
     """Where tiles meet their countries, found when a site needs it."""
 
     def __init__(self, reader: Reader) -> None:
-        policy = read_json(reader.file("parameter_policy_1B"))["policy"]["jitter"]
+        policy = read_object(reader.file("parameter_policy_1B"))["policy"]["jitter"]
         self.whole_tile_attempts = int(policy["max_attempts_tile"])
         self._shapes = functools.cache(lambda: read_countries(reader.file("world_countries")))
         self._country = functools.lru_cache(8)(lambda code: Country(self._shapes()[code]))

@@ -15,6 +15,7 @@ import shapely
 from shapely import MultiPolygon, Polygon
 
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.geo.antimeridian import cut
 from segment1b.storage.durable import regular_file
 from segment1b.storage.geometries import read_columns, shapes_of_wkb
@@ -69,6 +70,7 @@ def _table(path: Path) -> tuple[pa.Table, dict[str, Any] | None]:
             _check_crs(path, geo)
         return read_columns(path, file, ["country_iso", "geom"]), geo
     except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
+        raise_machine_fault(error, path)
         # An AttributeError: the metadata is JSON, but not an object of objects.
         raise Segment1BError(
             "E_INPUT_UNREADABLE",
@@ -156,11 +158,12 @@ def _geometries(path: Path, codes: list[str], column: pa.ChunkedArray) -> npt.ND
     blobs = np.array([*column.to_pylist(), None], object)[:-1]
     try:
         return shapes_of_wkb(blobs)
-    except shapely.errors.GEOSException:
-        row, error = _first_bad(blobs)
+    except shapely.errors.GEOSException as error:
+        raise_machine_fault(error, path)
+        row, reason = _first_bad(blobs)
     raise Segment1BError(
         "E_INPUT_UNREADABLE",
-        f"{path}, row {row + 1}: geom of {codes[row]} holds bytes that are no WKB: {error}",
+        f"{path}, row {row + 1}: geom of {codes[row]} holds bytes that are no WKB: {reason}",
         "write geometries as ISO WKB",
         country_iso=codes[row],
         row=row + 1,

@@ -15,6 +15,7 @@ from rasterio.errors import RasterBlockError, RasterioIOError
 from rasterio.windows import Window
 
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.storage.rasters import open_raster
 
 MICRO = 1_000_000
@@ -124,6 +125,7 @@ class PopulationRaster:
                 with rasterio.Env(GDAL_CACHEMAX=_GDAL_KEEPS_BYTES):
                     block = self._source.read(1, window=self._window(i, j))
             except RasterioIOError as error:
+                raise_machine_fault(error, self.path)
                 raise Segment1BError(
                     "E_INPUT_UNREADABLE",
                     f"{self.path}: {error.args[0]}",

@@ -20,6 +20,7 @@ import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.ingress.lists import (
     MAX_BYTES,
     MAX_LINE,
@@ -101,6 +102,7 @@ class CsvSource:
                     spans_lines = spans_lines or any(_has_newline(batch.column(i)) for i in others)
                     yield pa.record_batch([batch.column(i) for i in picked], names=columns)
             except pa.ArrowInvalid as error:
+                raise_machine_fault(error, self.path)
                 raise self._diagnosis() or refusal(
                     self.path, f"cannot be read as CSV: {error}", _FORMATS
                 ) from None
@@ -206,6 +208,7 @@ class CsvSource:
                 self.path, f"is not UTF-8: {error}", "save it as UTF-8"
             ) from None
         except (OSError, EOFError, zlib.error) as error:
+            raise_machine_fault(error, self.path)
             raise refusal(
                 self.path, f"cannot be read: {error}", "give a whole, readable file"
             ) from None
@@ -351,6 +354,7 @@ class ParquetSource:
         try:
             yield
         except (pa.ArrowException, OSError) as error:
+            raise_machine_fault(error, self.path)
             raise refusal(
                 self.path,
                 f"is not a whole Parquet file: {error}",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from segment1b.page.published import World
-from segment1b.storage.durable import read_json
+from segment1b.storage.durable import read_object
 from segment1b.storage.receipts import document_receipt
 
 _WHAT = {
@@ -59,7 +59,7 @@ def _sealed(world: World) -> dict[str, str]:
     path = world.path("s0_gate_receipt_1B")
     if not path.exists():
         return {}
-    return {one["id"]: one["sha256_hex"] for one in read_json(path)["sealed_inputs"]}
+    return {one["id"]: one["sha256_hex"] for one in read_object(path)["sealed_inputs"]}
 
 
 def _written(world: World, state: str) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from segment1b.contracts import Contracts
 from segment1b.egress.gate import proven_paths
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
-from segment1b.storage.durable import read_json
+from segment1b.storage.durable import read_object
 from segment1b.storage.reader import committed
 from segment1b.storage.sql import parquet_table
 from segment1b.storage.working_copy import fetch
@@ -71,7 +71,7 @@ def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
     for state in STATES:
         path = root / contracts[f"{state}_run_report"].locate(identity.places)
         if path.exists():
-            reports[state] = read_json(path)
+            reports[state] = read_object(path)
     try:
         proven_paths(root, contracts, identity.places)
         unproven = ""
@@ -84,7 +84,7 @@ def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
         root,
         contracts,
         identity,
-        read_json(policy)["policy"] if policy.exists() else {},
+        read_object(policy)["policy"] if policy.exists() else {},
         reports,
         unproven,
         _in_bundle(bundle / "s9_summary.json").get("checks", {}),
@@ -113,7 +113,7 @@ def _bundle(root: Path, contracts: Contracts, identity: Identity) -> tuple[Path,
 
 
 def _in_bundle(path: Path) -> dict[str, Any]:
-    return dict(read_json(path)) if path.exists() else {}
+    return dict(read_object(path)) if path.exists() else {}
 
 
 def open_tables(world: World, dataset_ids: Sequence[str]) -> duckdb.DuckDBPyConnection:

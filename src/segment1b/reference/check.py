@@ -22,6 +22,7 @@ from shapely.errors import GEOSException
 from segment1b.contracts import Contracts
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.geo.areas import area_km2, as_array
 from segment1b.geo.countries import read_countries
 from segment1b.geo.edges import shifts
@@ -97,6 +98,7 @@ def read_places(path: Path) -> Places:
             )
         table = table.select(wanted).cast(types)
     except (pa.ArrowException, OSError) as error:
+        raise_machine_fault(error, path)
         raise Segment1BError(
             "E_INPUT_UNREADABLE",
             f"{path} is no list of places: {error}",
@@ -163,6 +165,7 @@ def _whole(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, RasterioError, OSError, KeyError, GEOSException) as error:
+        raise_machine_fault(error, path)
         raise Segment1BError(
             "E_INPUT_UNREADABLE",
             f"{path} is not whole: {error}",

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.storage.durable import regular_file
 
 #: Columns of the table; the first alone is required, and all are text.
@@ -94,6 +95,7 @@ def read_code_list(path: Path, renamed: Mapping[str, str]) -> pa.Table:
         )
         table = pc.read_csv(path, convert_options=options)
     except (pa.ArrowException, OSError) as error:
+        raise_machine_fault(error, path)
         raise Segment1BError(
             "E_INPUT_UNREADABLE",
             f"{path} is no CSV file in UTF-8: {error}",

@@ -21,6 +21,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.population import MICRO
 from segment1b.geo.warp import warp_line
@@ -172,6 +173,7 @@ def _people(source: Source, window: Window, count: Count) -> npt.NDArray[Any]:
         with open_raster(source.path) as raster:
             read = raster.read(source.band, window=window, masked=True)
     except RasterioError as error:
+        raise_machine_fault(error, source.path)
         raise Segment1BError(
             "E_INPUT_UNREADABLE",
             f"{source.path} is not whole: {error.args[0] if error.args else error}",

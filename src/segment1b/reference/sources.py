@@ -20,6 +20,7 @@ from rasterio.errors import CRSError
 
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.geo.countries import other_crs
 from segment1b.geo.grid import is_wgs84
 from segment1b.reference.vectors import check_layer, parts_of, readable, unreadable
@@ -131,9 +132,11 @@ def _read_parquet(path: Path, column: str) -> Features:
         blobs = np.array([*table.column(name).to_pylist(), None], object)[:-1]
         shapes = shapes_of_wkb(blobs, on_invalid="raise")
     except (pa.ArrowException, OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise_machine_fault(error, path)
         # The last few: the metadata is JSON of another shape.
         raise unreadable(path, str(error)) from None
     except shapely.errors.GEOSException as error:
+        raise_machine_fault(error, path)
         raise unreadable(path, f"its geometry is no WKB: {error}") from None
     keys = _texts(np.array([*table.column(column).to_pylist(), None], object)[:-1])
     return Features(path, "", column, keys, shapes, [])
@@ -221,6 +224,7 @@ def _coded(path: Path) -> Iterator[list[str]]:
         ValueError,
         NotImplementedError,
     ) as error:
+        raise_machine_fault(error, path)
         raise unreadable(path, str(error)) from None
 
 

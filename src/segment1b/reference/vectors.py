@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.storage.durable import regular_file
 from segment1b.storage.rasters import reference_format
 
@@ -195,6 +196,7 @@ def _unpacked(path: Path, layer: str | None, folder: Path) -> Path:
                 archive.extract(members[one], folder)
             return Path(archive.extract(members[name], folder))
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, ValueError) as error:
+        raise_machine_fault(error, path)
         # A RuntimeError: it is encrypted, or compressed in another way.
         raise unreadable(path, str(error)) from None
 

@@ -147,3 +147,27 @@ def read_json(path: Path) -> Any:
             f"restore the file, or {redo(report[1]) if report else 'remove it and run again'}",
             path=str(path),
         ) from None
+
+
+class _Object(dict[str, Any]):
+    """A JSON object of which an absent key is E_INPUT_UNREADABLE."""
+
+    def __init__(self, value: dict[str, Any], path: Path) -> None:
+        super().__init__(value)
+        self.path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise _no_document(self.path, f"has no '{key}'")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the object of a JSON file; E_INPUT_UNREADABLE when it is none or lacks a key read."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise _no_document(path, "holds no object")
+    return _Object(value, path)
+
+
+def _no_document(path: Path, what: str) -> Segment1BError:
+    hint = "restore the file from its source"
+    return Segment1BError("E_INPUT_UNREADABLE", f"{path} {what}", hint, path=str(path))

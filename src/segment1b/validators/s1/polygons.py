@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import shapely
 from shapely import MultiPolygon, Polygon
 
+from segment1b.faults import raise_machine_fault
 from segment1b.storage.durable import regular_file
 from segment1b.storage.geometries import read_columns, shapes_of_wkb
 from segment1b.texts import parse_json
@@ -99,6 +100,7 @@ def _country(code: str, blobs: list[bytes | None]) -> Country:
     try:
         read = shapes_of_wkb(np.array([*blobs, None], object)[:-1])
     except shapely.errors.GEOSException as error:
+        raise_machine_fault(error)
         return Country(code, empty, f"not WKB: {error}")
     parts = [p for p in shapely.get_parts(read) if p is not None and not p.is_empty]
     if not parts or any(p.geom_type != "Polygon" for p in parts):
