@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -271,9 +273,36 @@ def test_a_failure_on_the_way_leaves_nothing(
 
     monkeypatch.setattr(rows, "site_tables", breaks)
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(BaseException):  # noqa: B017, PT011 - GDAL wraps what its source raises
+    with pytest.raises(KeyboardInterrupt):
         export(root, KNOWN, PLACES, fmt, tmp_path / "out")
     assert sorted(tmp_path.iterdir()) == before
+
+
+@contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("index", [True, False])
+def test_a_full_disk_is_named_and_leaves_nothing(
+    root: Path, tmp_path: Path, fmt: str, index: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where GDAL reports nothing too: it loses what it still holds when it closes a file."""
+    monkeypatch.setattr(exports, "INDEXED_ROWS", 10**9 if index else 0)
+    whole = write(root, fmt, tmp_path / "whole").stat().st_size
+    before = sorted(tmp_path.iterdir())
+    for size in (0, 100, whole // 2, whole - 1):
+        with files_end_at(size):
+            code = refused(lambda: export(root, KNOWN, PLACES, fmt, tmp_path / "out"))
+        assert code == "E_STORAGE_FULL"
+        assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.usefixtures("small")

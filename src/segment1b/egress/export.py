@@ -20,6 +20,7 @@ from segment1b.egress import rows
 from segment1b.egress.gate import EGRESS, prove_sites
 from segment1b.egress.geoparquet import write_geoparquet
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.storage.durable import coded_os_errors, fsync_file, fsync_folder
 from segment1b.storage.scratch import scratch_beside
 
@@ -181,34 +182,58 @@ def _write_geojsonseq(path: Path, job: _Job) -> int:
 
 def _write_flatgeobuf(path: Path, job: _Job) -> int:
     import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError
 
     tables = rows.site_tables(job.paths, job.wanted, ["site_order"])
     count = sum(int(table.num_rows) for table in tables)
     # GDAL makes a folder of any other name.
     own = path.with_name("one.fgb")
-    pyogrio.write_arrow(
-        pa.RecordBatchReader.from_batches(_OGR_SCHEMA, _point_batches(job)),
-        own,
-        layer=EGRESS,
-        driver="FlatGeobuf",
-        geometry_name="geometry",
-        geometry_type="Point",
-        crs="OGC:CRS84",
-        layer_options={"SPATIAL_INDEX": "YES" if count <= INDEXED_ROWS else "NO"},
-    )
+    stopped: list[BaseException] = []
+    try:
+        pyogrio.write_arrow(
+            pa.RecordBatchReader.from_batches(_OGR_SCHEMA, _point_batches(job, stopped)),
+            own,
+            layer=EGRESS,
+            driver="FlatGeobuf",
+            geometry_name="geometry",
+            geometry_type="Point",
+            crs="OGC:CRS84",
+            layer_options={"SPATIAL_INDEX": "YES" if count <= INDEXED_ROWS else "NO"},
+        )
+        # Read it again: GDAL does not report what fails while it closes a file.
+        with pyogrio.open_arrow(own, columns=[], use_pyarrow=True) as (_, written):
+            found = sum(batch.num_rows for batch in written)
+        if found != count:
+            raise DataSourceError(f"{found:,} of {count:,} sites read back")
+    except (DataSourceError, DataLayerError, OSError) as error:
+        if stopped:
+            raise stopped[0] from None
+        raise_machine_fault(error, path)
+        # GDAL's errors carry no number; once the folder is there, it is room that is missing.
+        raise Segment1BError(
+            "E_STORAGE_FULL",
+            f"{path.name} could not be written whole: {error}",
+            "free some space and run again",
+            path=str(path),
+        ) from None
     os.rename(own, path)
     return count
 
 
-def _point_batches(job: _Job) -> Iterator[pa.RecordBatch]:
-    for table in job.tables():
-        columns = [
-            rows.merchant_numbers(table),
-            table.column("legal_country_iso"),
-            table.column("site_order"),
-            rows.points(table),
-        ]
-        yield from pa.Table.from_arrays(columns, schema=_OGR_SCHEMA).to_batches()
+def _point_batches(job: _Job, stopped: list[BaseException]) -> Iterator[pa.RecordBatch]:
+    """Yield the sites as GDAL takes them; keep what ends that, of which GDAL leaves the text."""
+    try:
+        for table in job.tables():
+            columns = [
+                rows.merchant_numbers(table),
+                table.column("legal_country_iso"),
+                table.column("site_order"),
+                rows.points(table),
+            ]
+            yield from pa.Table.from_arrays(columns, schema=_OGR_SCHEMA).to_batches()
+    except (Exception, KeyboardInterrupt) as error:
+        stopped.append(error)
+        raise
 
 
 _Writer: TypeAlias = Callable[[Path, _Job], int]
