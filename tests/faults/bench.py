@@ -17,8 +17,8 @@ from faults.children import Ending, Start, run
 from segment1b.errors import CODES
 
 COUNTRIES = ("LS", "NL", "VA")
-#: What a run leaves beside what it publishes.
-_NOT_PUBLISHED = (".staging/", ".locks/", "control/failures/")
+#: What a run leaves beside what it publishes, and where commands stage what they export.
+_NOT_PUBLISHED = (".staging/", ".locks/", "control/failures/", ".segment1b-")
 #: Fields of documents that differ between two runs although nothing is wrong.
 _MEASURED = ("/resources/", "/no_op")
 _CODE = re.compile(r"\bE[0-9]*_[A-Z0-9_]+")
@@ -163,9 +163,10 @@ def _agreed(one: Any, other: Any) -> Any:
 
 
 def left_in_staging(case: Path) -> list[str]:
-    """Return what lies in the staging area of a case's root."""
+    """Return what lies in the staging area of a case's root, and beside the root."""
     area = case / "root" / ".staging"
-    return sorted(path.name for path in area.iterdir()) if area.is_dir() else []
+    staged = [*area.iterdir()] if area.is_dir() else []
+    return sorted(path.name for path in (*staged, *case.glob(".segment1b-*")))
 
 
 def differences(found: Tree, expected: Tree, *, whole: bool) -> list[str]:
