@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import resource
 import signal
 import sys
 import threading
@@ -12,6 +13,8 @@ from typing import Any
 
 from segment1b.errors import Segment1BError
 
+# With less, no run ends well: Arrow waits for threads that cannot start, glibc aborts.
+_LEAST_BYTES = 2 << 30
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 
@@ -45,6 +48,7 @@ def exit_code(error: Segment1BError) -> int:
 
 def _run() -> int:
     try:
+        _check_address_space()
         from segment1b.cli import app
 
         code = app(standalone_mode=False) or 0
@@ -53,6 +57,18 @@ def _run() -> int:
         return int(code)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - none leaves uncoded
         return _end(error)
+
+
+def _check_address_space() -> None:
+    """Refuse a limit under which libraries hang or abort the process where memory is short."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_BYTES:
+        raise Segment1BError(
+            "E_RESOURCES_EXHAUSTED",
+            f"the address space is limited to {limit >> 20:,} MiB; "
+            f"the libraries need {_LEAST_BYTES >> 20:,}",
+            "raise the limit (ulimit -v)",
+        )
 
 
 def _end(error: BaseException) -> int:
