@@ -7,10 +7,11 @@ import random
 import re
 import shutil
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from faults.bench import Bench, judge
 from faults.children import Call, Fault, run
@@ -49,7 +50,7 @@ class Case:
         fault = self.fault
         return (
             "PYTHONPATH=src:tests .venv/bin/python -m faults.repeat "
-            f"{self.command} {fault.kind} {fault.error} {fault.when}"
+            f"{self.command} {fault.kind} {fault.error} {fault.when} {fault.path}"
         )
 
 
@@ -63,9 +64,8 @@ class Judged:
 
     def __str__(self) -> str:
         calls = "; ".join(f"{call.kind}({call.arguments}" for call in self.injected[:3])
-        return "\n  ".join(
-            [self.case.repeat, f"-e {self.case.fault.expression}", calls, *self.wrong]
-        )
+        options = " ".join(self.case.fault.options(Path("case")))
+        return "\n  ".join([self.case.repeat, f"strace {options}", calls, *self.wrong])
 
 
 def calls_of(bench: Bench, command: str) -> tuple[Call, ...]:
@@ -107,23 +107,26 @@ def spread(
             yield Case(command, Fault(kind, error, f"{when}+" if lasts else f"{when}"))
 
 
-def plain_staged_writes(calls: Iterable[Call]) -> list[Call]:
-    """Return the writes to staged files that are not Parquet."""
-    return [call for call in calls if call.kind == "write" and _is_plain_staged(call)]
+def plain_staged_writes(calls: Iterable[Call]) -> list[Fault]:
+    """Return a full disk at each write to a staged file that is not Parquet."""
+    counts = Counter[str]()
+    for call in calls:
+        if call.kind == "write" and _is_plain_staged(path := path_of(call)):
+            counts[path] += 1
+    return [
+        Fault("write", "ENOSPC", str(number + 1), path)
+        for path, count in counts.items()
+        for number in range(count)
+    ]
 
 
-def file_of(call: Call) -> str:
-    """Return the path of the file that a call works on, without what is random in it."""
+def path_of(call: Call) -> str:
+    """Return the path of the file that a call works on, below the case's folder."""
     found = _FILE.match(call.arguments)
-    path = found[1] if found else ""
-    path = path.rpartition("/case/")[2]
-    path = re.sub(r"\.\d+\.tmp$", ".tmp", path)
-    path = re.sub(r"/(outlets|tmp)[-.]?[a-z0-9_]{8}/", r"/\1/", path)
-    return re.sub(r"[0-9a-f]{32,64}", "*", path)
+    return found[1].rpartition("/case/")[2] if found else ""
 
 
-def _is_plain_staged(call: Call) -> bool:
-    path = file_of(call)
+def _is_plain_staged(path: str) -> bool:
     return "/.staging/" in path and not path.endswith((".unfinished", ".parquet", ".tif"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import random
 import re
 import resource
 import subprocess
@@ -13,6 +14,7 @@ import tempfile
 import threading
 import time
 import tomllib
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -42,7 +44,7 @@ _CONTEXT.set_forkserver_preload(
         "pyarrow.csv",
     ]
 )
-_SECONDS = 120
+_SECONDS = 300
 _STREAMS = ("stdout", "stderr")
 # Starting a process also collects those that have ended, whoever waits for them.
 _ONE_AT_A_TIME = threading.Lock()
@@ -60,16 +62,18 @@ class Fault:
         kind: the system call.
         error: the name of the error.
         when: `N`, the Nth call of a thread, or `N+`, that one and all behind it.
+        path: the only file, below a case's folder, whose calls count.
     """
 
     kind: str
     error: str
     when: str
+    path: str = ""
 
-    @property
-    def expression(self) -> str:
-        """Return the expression for strace's -e."""
-        return f"inject={self.kind}:error={self.error}:when={self.when}"
+    def options(self, folder: Path) -> list[str]:
+        """Return the options for strace."""
+        only = ["-P", str(folder / self.path)] if self.path else []
+        return [*only, "-e", f"inject={self.kind}:error={self.error}:when={self.when}"]
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,22 @@ class Start:
     environment: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def log(self) -> Path:
+        """Return where strace writes to."""
+        return self.folder.with_name("strace.log")
 
-def _command(start: Start, gate: Connection) -> None:
+
+def _name_alike() -> None:
+    """Give folders and files the same random names in every process that is traced."""
+    chance = random.Random(1)
+    uuid.uuid4 = lambda: uuid.UUID(int=chance.getrandbits(128), version=4)
+    names = tempfile._RandomNameSequence()
+    names._rng, names._rng_pid = random.Random(1), os.getpid()
+    tempfile._name_sequence = names
+
+
+def _command(start: Start, gate: Connection, traced: bool) -> None:
     """Run a command line in this process, once the parent has opened the gate."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         path = start.folder.with_name(name)
@@ -132,6 +150,8 @@ def _command(start: Start, gate: Connection) -> None:
         # How much the preloaded libraries take differs from machine to machine.
         most = value + psutil.Process().memory_info().vms if name == "RLIMIT_AS" else value
         resource.setrlimit(getattr(resource, name), (most, most))
+    if traced:
+        _name_alike()
     # How many other processes there are must not change which call is the Nth.
     psutil._psplatform.ppid_map = dict
     gate.send_bytes(b"ready")
@@ -154,16 +174,16 @@ def run(
         meanwhile: called with the process when the command starts.
     """
     mine, its = _CONTEXT.Pipe()
-    child = _CONTEXT.Process(target=_command, args=(start, its))
+    child = _CONTEXT.Process(target=_command, args=(start, its, bool(fault or traced)))
     with _ONE_AT_A_TIME:
         child.start()
     its.close()
     assert child.pid is not None
     mine.recv_bytes()
-    tracer, log = None, start.folder.with_name("strace.log")
-    log.unlink(missing_ok=True)
+    tracer = None
+    start.log.unlink(missing_ok=True)
     if fault or traced:
-        tracer = _attach(child.pid, fault, traced, log)
+        tracer = _attach(child.pid, start, fault, traced)
     mine.send_bytes(b"go")
     if meanwhile is not None:
         meanwhile(psutil.Process(child.pid))
@@ -181,7 +201,7 @@ def run(
         exit_code = child.exitcode
         child.close()
     assert exit_code is not None
-    return Ending(exit_code, *texts, calls=_calls(log))
+    return Ending(exit_code, *texts, calls=_calls(start.log))
 
 
 def _ends(child: BaseProcess, seconds: float) -> bool:
@@ -195,13 +215,13 @@ def _ends(child: BaseProcess, seconds: float) -> bool:
     return False
 
 
-def _attach(pid: int, fault: Fault | None, traced: str, log: Path) -> subprocess.Popen[str]:
+def _attach(pid: int, start: Start, fault: Fault | None, traced: str) -> subprocess.Popen[str]:
     """Let strace follow a process and all its threads; return when it does."""
     calls = fault.kind if fault else traced
-    options = ["-f", "-y", "-s", "80", "-o", str(log), "-p", str(pid), "-e", "signal=none"]
+    options = ["-f", "-y", "-s", "80", "-o", str(start.log), "-p", str(pid), "-e", "signal=none"]
     options += ["-e", f"trace={calls}"]
     if fault:
-        options += ["-e", fault.expression, "-e", "status=failed"]
+        options += [*fault.options(start.folder), "-e", "status=failed"]
     tracer = subprocess.Popen(
         ["strace", *options],
         stderr=subprocess.PIPE,
@@ -222,9 +242,9 @@ def _calls(log: Path) -> tuple[Call, ...]:
     for line in log.read_text("utf-8", "replace").splitlines():
         call = _CALL.match(line)
         if call is None:
-            # An injected call that another thread's line cuts in two ends in a line of its own.
+            # Of an injected call that another thread's line cuts in two.
             if "(INJECTED)" in line:
-                calls.append(Call(int(line.split()[0]), 0, line.split()[2], line, True))
+                calls.append(Call(0, 0, "", line, True))
             continue
         thread, kind, rest = call.groups()
         counts[thread, kind] = counts.get((thread, kind), 0) + 1
