@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from faults.bench import Bench
+from faults.cases import ERRORS
 
 _MADE = pytest.StashKey[Counter[str]]()
 
@@ -33,11 +34,14 @@ def pytest_terminal_summary(
     counts = config.stash.get(_MADE, None)
     if not counts:
         return
-    kinds: dict[str, list[str]] = {}
+    kinds: dict[str, list[str]] = {kind: [] for kind in ERRORS}
     for name, count in sorted(counts.items()):
         kind, _, detail = name.partition(" ")
-        kinds.setdefault(kind, []).append(f"{detail} {count}".strip())
-    terminalreporter.section(f"{counts.total()} faults made")
+        kinds.setdefault(kind, []).append(f"{detail} {count}")
+    failed = [one for one in terminalreporter.getreports("failed") if "/faults/" in one.nodeid]
+    all_well = f"{len(failed)} tests say which were not survived" if failed else "all recovered"
+    terminalreporter.section(f"{counts.total()} faults made, {all_well}")
     for kind, details in kinds.items():
         total = sum(count for name, count in counts.items() if name.partition(" ")[0] == kind)
-        terminalreporter.write_line(f"{kind:<12} {total:>4}  ({', '.join(details)})")
+        listed = ", ".join(details) or "no command that was run makes this call"
+        terminalreporter.write_line(f"{kind:<10} {total:>4}  ({listed})")
