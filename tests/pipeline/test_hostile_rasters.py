@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -116,6 +117,22 @@ def test_a_header_of_a_trillion_cells_is_refused(world: Path, reader: str) -> No
     assert caught.value.code == "E_INPUT_TOO_LARGE"
 
 
+@pytest.mark.parametrize(
+    ("reader", "surface"),
+    [
+        *((reader, "population_raster_2025") for reader in READERS),
+        *((reader, "world_countries") for reader in ("run", "reference check")),
+    ],
+)
+def test_a_fifo_as_a_surface_is_refused(world: Path, reader: str, surface: str) -> None:
+    path = worlds.place(world, surface)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(Segment1BError, match="named pipe") as caught:
+        READERS[reader](world)
+    assert caught.value.code == "E_INPUT_UNREADABLE"
+
+
 def failing(root: Path, result: RunResult) -> dict[str, CheckResult]:
     tokens = Identity(**result.identity).places  # type: ignore[arg-type]
     return {r.name: r for r in validate(root, KNOWN, tokens, ("s1", "s2")) if not r.ok}
@@ -130,6 +147,12 @@ def test_the_validators_read_no_vrt_and_no_absurd_header(world: Path) -> None:
     bring.tiff_header(worlds.place(world, "population_raster_2025"), 10**6, 10**6, tile=256)
     found = failing(world, result)["readable_population_raster_2025"]
     assert "cells, more than the limit" in found.rows[0]["reason"]
+    for surface in ("population_raster_2025", "world_countries"):
+        worlds.place(world, surface).unlink()
+        os.mkfifo(worlds.place(world, surface))
+    assert {"readable_population_raster_2025", "readable_world_countries"} <= set(
+        failing(world, result)
+    )
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

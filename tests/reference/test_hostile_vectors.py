@@ -217,6 +217,10 @@ def test_one_of_several_datasets_of_an_archive_must_be_named(tmp_path: Path) -> 
     for name in ("one", "two"):
         some(tmp_path / f"{name}.shp")
     both = zipped(tmp_path, "both.zip", "*.[!z]*")
+    with zipfile.ZipFile(both, "a") as archive:  # as those of geoBoundaries, or of macOS
+        archive.writestr("one.geojson", "{}")
+        archive.writestr("meta.json", "{}")
+        archive.writestr("__MACOSX/._one.shp", "")
     assert "one, two" in refused(both).message
     assert imported(both, "two").provenance["counts"]["countries"] == 2
 

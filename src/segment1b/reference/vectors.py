@@ -182,27 +182,33 @@ def _unpacked(path: Path, layer: str | None, folder: Path) -> Path:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename: info for info in archive.infolist()}
-            names = [n for n in sorted(members) if Path(n).suffix.lower() in _BY_SUFFIX]
-            name = names[0] if len(names) == 1 else _chosen(path, names, layer)
-            stem, suffix = name[: -len(Path(name).suffix)], Path(name).suffix.lower()
+            files = [name for name in sorted(members) if not _is_aside(name)]
+            name = _chosen(path, files, layer)
+            suffix = Path(name).suffix.lower()
             wanted = [name]
             if suffix == ".shp":
                 wanted = [
-                    n for n in members if n[:-4] == stem and Path(n).suffix.lower() in SHAPEFILE
+                    n for n in files if n[:-4] == name[:-4] and Path(n).suffix.lower() in SHAPEFILE
                 ]
-            size = sum(members[one].file_size for one in wanted)
-            _check_size(path, _BY_SUFFIX[suffix], size)
-            for one in wanted:
-                archive.extract(members[one], folder)
-            return Path(archive.extract(members[name], folder))
+            _check_size(path, _BY_SUFFIX[suffix], sum(members[one].file_size for one in wanted))
+            unpacked = {one: archive.extract(members[one], folder) for one in wanted}
+            return Path(unpacked[name])
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, ValueError) as error:
         raise_machine_fault(error, path)
         # A RuntimeError: it is encrypted, or compressed in another way.
         raise unreadable(path, str(error)) from None
 
 
-def _chosen(path: Path, names: Sequence[str], layer: str | None) -> str:
-    chosen = [name for name in names if Path(name).stem == layer]
+def _is_aside(name: str) -> bool:
+    """Return whether a member is a folder, hidden, or what macOS adds to an archive."""
+    return name.endswith("/") or name.startswith("__MACOSX/") or Path(name).name.startswith(".")
+
+
+def _chosen(path: Path, files: Sequence[str], layer: str | None) -> str:
+    """Return the dataset to read; beside a Shapefile, other formats are taken for copies of it."""
+    known = [name for name in files if Path(name).suffix.lower() in _BY_SUFFIX]
+    names = [name for name in known if name.lower().endswith(".shp")] or known
+    chosen = names if len(names) == 1 else [name for name in names if Path(name).stem == layer]
     if len(chosen) == 1:
         return chosen[0]
     if not names:
