@@ -68,9 +68,6 @@ PROVOKED_BY: dict[str, str] = {
     ),
     "E_LOCKED": "storage/test_root.py::test_a_second_run_waits_no_longer_than_told",
     "E_OUTLETS_INVALID": "ingress/test_outlets.py::test_a_bad_value_is_named",
-    "E_OUTLETS_TOO_LARGE": (
-        "ingress/test_limits.py::test_the_limit_of_rows_is_taken_and_one_more_refused"
-    ),
     "E_INPUT_UNREADABLE": "pipeline/test_bad_input.py::test_a_damaged_surface_is_named",
     "E_INPUT_TOO_LARGE": (
         "storage/test_rasters.py::test_an_absurd_header_is_refused_before_anything_is_allocated"

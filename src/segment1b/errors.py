@@ -28,7 +28,6 @@ CODES: dict[str, tuple[Scope, str]] = {
     "E_STORE_DAMAGED": ("R", "an object is absent, truncated or other than its receipt says"),
     "E_LOCKED": ("R", "another run works on the same identity"),
     "E_OUTLETS_INVALID": ("R", "an outlet list has bad rows"),
-    "E_OUTLETS_TOO_LARGE": ("R", "an outlet list is above a limit on rows, outlets or bytes"),
     "E_INPUT_UNREADABLE": ("R", "an input file is truncated, corrupted or not of its format"),
     "E_INPUT_TOO_LARGE": ("R", "an input file is beyond a stated limit"),
     "E_INPUT_SCHEMA_INVALID": ("R", "an input file lacks columns or has other types"),

@@ -42,7 +42,7 @@ def too_large(path: Path) -> str:
     """Return the message of a list that is refused as too large."""
     with pytest.raises(Segment1BError) as caught:
         read_outlets(path, ISO)
-    assert caught.value.code == "E_OUTLETS_TOO_LARGE"
+    assert caught.value.code == "E_INPUT_TOO_LARGE"
     assert caught.value.scope["path"] == str(path)
     assert caught.value.hint
     return caught.value.message
@@ -92,7 +92,7 @@ def long_words(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (many_rows, "E_OUTLETS_TOO_LARGE"),
+        (many_rows, "E_INPUT_TOO_LARGE"),
         (many_bad_rows, "has 5000000 bad rows"),
         (one_long_line, "has a line of more than 1,048,576 bytes"),
         (long_words, "has 1048576 bad rows"),

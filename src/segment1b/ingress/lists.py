@@ -70,7 +70,7 @@ def refusal(
 
 def too_large(path: Path, what: str, hint: str) -> Segment1BError:
     """Return the error for a list above a limit: `path` and `what` make a sentence."""
-    return Segment1BError("E_OUTLETS_TOO_LARGE", f"{path} {what}", hint, path=str(path))
+    return Segment1BError("E_INPUT_TOO_LARGE", f"{path} {what}", hint, path=str(path))
 
 
 def check_columns(path: Path, columns: int) -> None:

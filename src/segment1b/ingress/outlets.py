@@ -119,7 +119,7 @@ def read_outlets(path: Path, iso: set[str]) -> Pairs:
     Raises:
         Segment1BError: E_OUTLETS_INVALID. The message lists the first 20 bad rows by line (row in
             Parquet), column and reason; scope has path, rows (the same as data) and total.
-            E_OUTLETS_TOO_LARGE above a limit on rows, outlets or bytes.
+            E_INPUT_TOO_LARGE above a limit on rows, outlets or bytes.
     """
     source = open_source(path)
     counted = _counted(source)

@@ -52,7 +52,7 @@ def open_source(path: Path) -> Source:
 
     Raises:
         Segment1BError: E_OUTLETS_INVALID for a file that is absent, a folder, unreadable, empty,
-            of another format, not UTF-8, or without any row; E_OUTLETS_TOO_LARGE above a limit;
+            of another format, not UTF-8, or without any row; E_INPUT_TOO_LARGE above a limit;
             E_INPUT_UNREADABLE for a named pipe or a device.
     """
     name = path.name.lower()
