@@ -155,6 +155,16 @@ def test_rows_with_a_wrong_number_of_fields_count_as_rows(
     assert "has more than 100 rows" in too_large(tmp_path / "a.csv")
 
 
+def test_rows_with_a_wrong_number_of_fields_are_listed_up_to_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(HEAD + "1,NO\n" * 1000 + "x,NO,1\n")
+    source = sources.CsvSource(tmp_path / "a.csv")
+    list(source.batches(["merchant_id"]))
+    survey = source.survey({0})
+    assert source.skipped == 1000
+    assert [line for line, _ in survey.misfits] == list(range(2, 2 + lists.SHOWN))
+    assert survey.places[0].number == 1002
+
+
 def test_the_limit_of_outlets_is_taken_and_one_more_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

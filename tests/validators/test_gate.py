@@ -99,7 +99,7 @@ GATE: list[tuple[str, Callable[[World], Any], str]] = [
         lambda w: (bundle(w) / "MANIFEST.json").write_text(
             '{"manifest_fingerprint": "", "manifest_fingerprint": ""}'
         ),
-        "E_FLAG_HASH_MISMATCH",
+        "E_PATH_EMBED_MISMATCH",
     ),
     (
         "another seed",

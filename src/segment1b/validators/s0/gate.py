@@ -149,7 +149,7 @@ def tokens_hold(case: Case) -> None:
         token: str(case.published.tokens[token])
         for token in ("seed", "manifest_fingerprint", "parameter_hash")
     }
-    named = {token: str(value) for token, value in read_object(path).items() if token in tokens}
+    named = {token: str(value) for token, value in _manifest(path).items() if token in tokens}
     faults += differences(named, {token: tokens[token] for token in named}, path=str(path))
     if faults:
         raise GateError("E_PATH_EMBED_MISMATCH", *faults)
@@ -196,6 +196,19 @@ def _egress_faults(case: Case, said: dict[str, Any]) -> Iterator[Row]:
             "found": proof.composite,
             "expected": said["composite_sha256_hex"],
         }
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """Return the bundle's MANIFEST; one that could name two identities is refused."""
+    try:
+        value = parse_json(read_bounded(path, MAX_JSON_BYTES))
+    except FileNotFoundError:
+        return {}  # The check of the index reports it.
+    except (OSError, ValueError, Segment1BError) as error:
+        raise_machine_fault(error, path)
+        row = {"path": str(path), "reason": f"cannot be read: {error}"}
+        raise GateError("E_PATH_EMBED_MISMATCH", row) from None
+    return value if isinstance(value, dict) else {}
 
 
 def read_object(path: Path) -> dict[str, Any]:
