@@ -46,6 +46,7 @@ CASES: dict[str, tuple[Ring, list[Ring], shapely.Geometry]] = {
     ),
     "the whole globe": ([(-180, -90), (180, -90), (180, 90), (-180, 90)], [], belt(-90, 90)),
     "no seam": (OPEN, [], STITCHED),
+    "no seam, and both names of the date line": (COAST, [], CAP),
     "one point of the pole": ([*OPEN, (170, -90)], [], Polygon([*OPEN, (170, -90), (-190, -90)])),
     "down a meridian and back": (
         [(0, -90), (0, -65), *OPEN[3:], *OPEN[:2], (0, -65)],

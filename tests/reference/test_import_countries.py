@@ -238,6 +238,14 @@ def test_an_invalid_polygon_across_the_date_line_is_mended_there(tmp_path: Path)
     assert read_countries(found.path)["FJ"].area == pytest.approx(2.0)
 
 
+def test_repairs_move_no_point(tmp_path: Path) -> None:
+    points = [(105.1, 10.3), (107.7, 12.9), (107.7, 10.3), (105.1, 12.9)]
+    source = bring.polygons(tmp_path / "some.gpkg", ["VN"], [Polygon(points)])
+    found = imported(bring.request(source, tmp_path / "root"), mend=True)
+    kept = shapely.get_coordinates(read_countries(found.path)["VN"]).tolist()
+    assert {tuple(point) for point in kept} >= set(points)
+
+
 def test_a_coast_around_the_pole_keeps_its_land_where_an_island_is_repaired(tmp_path: Path) -> None:
     coast = Polygon([(lon, -70) for lon in (90, 170, -170, -90, 0)])
     source = bring.polygons(tmp_path / "some.gpkg", ["AQ"], [MultiPolygon([coast, BOWTIE])])

@@ -53,8 +53,9 @@ def unwrapped(polygon: Polygon) -> Polygon:
     if holes and any(ring.pole for ring in (shell, *holes)):
         raise ValueError("winds around the globe and has holes")
     flat = Polygon(shell.xy, [_beside(hole.xy, shell.xy) for hole in holes])
-    # Longitudes up to 360 are accepted, and a shell around the globe is as wide as that.
-    return shapely.transform(flat, lambda xy: xy - [360.0 if flat.bounds[0] > 0 else 0.0, 0.0])
+    # A shell around the globe is 360 degrees wide, and longitudes beyond 360 are refused.
+    turn = 360.0 if flat.bounds[2] > 360.0 else 0.0
+    return shapely.transform(flat, lambda xy: xy - [turn, 0.0]) if turn else flat
 
 
 def _needs_cut(geometry: Polygon | MultiPolygon) -> bool:
@@ -118,9 +119,7 @@ def _cut(polygon: Polygon) -> list[Polygon]:
         inner, outer = sorted((kept, _united(around[0])), key=lambda one: float(one.area))
         kept = _without(outer, inner)
         holes = [hole for hole in holes if not hole.pole]
-    for hole in holes:
-        kept = _without(kept, _united(hole))
-    return _polygons(kept)
+    return _polygons(_without(kept, shapely.union_all([_united(hole) for hole in holes])))
 
 
 def _united(ring: _Ring) -> shapely.Geometry:

@@ -143,9 +143,9 @@ def _unwrap(part: Polygon) -> list[Polygon]:
         # A belt lies between two rings, whichever of them is called the hole.
         inner, outer = sorted((whole, *around), key=lambda cap: float(cap.area))
         whole, around = _less(outer, inner), []
-    for hole in (*around, *(_cap(hole, None) for hole in holes if not hole.winds)):
-        whole = _less(whole, hole)
-    return [piece for piece in shapely.get_parts(whole) if piece.geom_type == "Polygon"]
+    lost = [*around, *(_cap(hole, None) for hole in holes if not hole.winds)]
+    left = _less(whole, shapely.union_all(lost)) if lost else whole
+    return [piece for piece in shapely.get_parts(left) if piece.geom_type == "Polygon"]
 
 
 def _continuous(ring: Floats) -> _Ring:
@@ -188,7 +188,7 @@ def _cap(ring: _Ring, pole: float | None) -> Polygon:
     return _valid(Polygon(points))
 
 
-def _less(whole: Any, lost: Polygon) -> Any:
+def _less(whole: Any, lost: Any) -> Any:
     """Return what is left of an area without another, which lies in it in one turn or across two.
 
     A ring may lead a turn to the east or to the west of where it starts.
