@@ -162,8 +162,8 @@ def _prove_tiles(run: Run) -> Tiles:
 
 
 def _within_bounds(broken: list[dict[str, Any]]) -> Acceptance:
-    said = ", ".join(str(breach["figure"]) for breach in broken)
-    detail = f"beyond the policy's bounds: {said}" if broken else criteria.REALISM.passed
+    names = ", ".join(str(breach["figure"]) for breach in broken)
+    detail = f"beyond the policy's bounds: {names}" if broken else criteria.REALISM.passed
     return Acceptance("A916", criteria.REALISM.code, len(broken), broken, detail)
 
 

@@ -1,4 +1,4 @@
-"""What S9 asks before it opens site_locations: the checks of S1 to S8, gathered under A901..A918.
+"""Acceptance by S9: the checks of S1 to S8, gathered under A901 to A918.
 
 Nothing is proved here a second time: each acceptance check names the checks of the states that
 it is made of (criteria.py; place.md, section 6).
