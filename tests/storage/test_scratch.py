@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +90,23 @@ def test_a_filesystem_without_locks_will_do(
     replace_file(tmp_path / "out", b"whole")
     assert (tmp_path / "out").read_bytes() == b"whole"
     assert len(names(tmp_path)) == 2, "what may be in use stays"
+
+
+def test_a_failure_at_the_beginning_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Path.mkdir
+
+    def full(path: Path, *arguments: Any, **options: Any) -> None:
+        if path.name == "scratch":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        plain(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(Segment1BError) as caught:
+        replace_file(tmp_path / "out", b"whole")
+    assert caught.value.code == "E_STORAGE_FULL"
+    assert names(tmp_path) == []
 
 
 def test_only_folders_of_this_user_are_removed(tmp_path: Path) -> None:

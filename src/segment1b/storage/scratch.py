@@ -44,16 +44,17 @@ def scratch_beside(target: Path) -> Iterator[Path]:
             with suppress(FileNotFoundError):  # Another process removes it too.
                 _sweep(left, target)
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-        lock = FileLock(folder / _LOCK)
+    lock, scratch = FileLock(folder / _LOCK), folder / _SCRATCH
+    try:
         with suppress(*_NO_LOCK):
             lock.acquire(timeout=0)
-        scratch = folder / _SCRATCH
-        scratch.mkdir()
-    try:
+        with coded_os_errors(target):
+            scratch.mkdir()
         yield scratch
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
+        with suppress(OSError):
+            lock.release()
 
 
 def _sweep(left: Path, target: Path) -> None:
@@ -72,7 +73,8 @@ def _sweep(left: Path, target: Path) -> None:
     if replaced.exists() and not os.path.lexists(target):
         os.rename(replaced, target)
     shutil.rmtree(left, ignore_errors=True)
-    lock.release()
+    with suppress(OSError):
+        lock.release()
 
 
 def replace_file(path: Path, data: bytes) -> None:
