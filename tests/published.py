@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from segment1b.contracts import Contracts, Dataset, load
+from segment1b.program import program
 from segment1b.storage.parts import part_name, write_part
 from segment1b.storage.publisher import publish_folder, publish_report
 from segment1b.storage.receipts import Receipt
@@ -67,6 +68,7 @@ def s3_report(receipt: Receipt, **more: Any) -> dict[str, Any]:
         "ingress_versions": {"iso3166": "2024"},
         "input_digests": {"world_countries": "3" * 64, "s0_gate_receipt_1B": "4" * 64},
         "determinism_receipt": receipt.as_json(),
+        "program": program(),
         "resources": RESOURCES,
         **more,
     }

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from segment1b.automation.nightly import LOG, run_night
 from segment1b.automation.plan import load_night
@@ -53,7 +52,8 @@ def write(desk: Path) -> Write:
 
     def made(*runs: Json, **top: Any) -> Path:
         path = desk / "night.yaml"
-        path.write_text(yaml.safe_dump({"lock": "night.lock", **top, "runs": list(runs)}))
+        # JSON is YAML without aliases.
+        path.write_text(json.dumps({"lock": "night.lock", **top, "runs": list(runs)}))
         return path
 
     return made

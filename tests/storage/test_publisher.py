@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -254,11 +254,18 @@ def test_a_report_on_a_full_disk_leaves_the_old_one(tmp_path: Path) -> None:
     before = path.read_bytes()
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    (scratch / f"{path.name}.{os.getpid()}.tmp").symlink_to("/dev/full")
-    with pytest.raises(Segment1BError) as caught:
-        publish_report(tmp_path, KNOWN, KNOWN["s3_run_report"], TOKENS, s3_report(receipt), scratch)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(Segment1BError) as caught:
+            publish_report(
+                tmp_path, KNOWN, KNOWN["s3_run_report"], TOKENS, s3_report(receipt), scratch
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert caught.value.code == "E_STORAGE_FULL"
     assert path.read_bytes() == before
+    assert not list(scratch.iterdir())
 
 
 def test_a_side_file_is_replaced_with_its_report(tmp_path: Path) -> None:
