@@ -20,7 +20,7 @@ import pytest
 
 import segment1b
 import worlds
-from segment1b import __main__, contracts
+from segment1b import __main__, contracts, faults
 
 SOURCE = str(Path(segment1b.__file__).parents[1])
 ENVIRONMENT = {**os.environ, "PYTHONPATH": SOURCE}
@@ -59,6 +59,12 @@ def test_output_that_is_lost_is_exit_code_3(redirected: str, said: str) -> None:
 
 def test_who_does_not_want_to_hear_of_progress_may_close_stderr() -> None:
     assert run("contracts", "check", redirected="2>&-").returncode == 0
+
+
+def test_a_failure_that_cannot_be_printed_keeps_its_exit_code() -> None:
+    done = run("run", "--log-format", "xml", "--json", redirected=">/dev/full")
+    assert done.returncode == 2
+    assert done.stderr.startswith("E_OUTPUT_LOST ")
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -112,7 +118,7 @@ def main(
         monkeypatch.setattr(sys, "argv", ["segment1b", *words])
         with pytest.raises(SystemExit) as left:
             __main__.main()
-        signal.signal(signal.SIGINT, before)
+        assert signal.getsignal(signal.SIGINT) is before
         return int(left.value.code or 0), *capsys.readouterr()
 
     return called
@@ -139,6 +145,21 @@ def test_a_fault_of_the_program_is_exit_code_70_and_its_traceback_is_in_a_file(
     code, _, err = main("contracts", "check")
     assert code == 70
     assert "its traceback could not be kept" in err
+
+
+def test_a_failure_that_cannot_be_reported_is_exit_code_70(
+    main: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(contracts, "load", fail)
+    monkeypatch.setattr(faults, "keep_traceback", fail)
+    written: list[tuple[int, bytes]] = []
+    monkeypatch.setattr(os, "write", lambda number, data: written.append((number, data)))
+    assert main("contracts", "check") == (70, "", "")
+    assert written == [(2, b"E_INTERNAL MemoryError\n")]
 
 
 def test_a_fault_in_a_thread_or_a_finaliser_is_one_line(

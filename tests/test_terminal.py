@@ -101,6 +101,16 @@ def test_errors_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(said)["error"]["scope"] == {"path": HOSTILE}
 
 
+def test_a_name_with_a_line_break_cannot_look_like_a_line(
+    log: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.set_up_logs("text", quiet=False)
+    log.info("a\nPASS")
+    print_error(Segment1BError("E_USAGE", "no a\nPASS", "b\nPASS"), as_json=False)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["a", "    PASS", "E_USAGE no a", "    PASS", "  what to do: b", "    PASS"]
+
+
 def test_a_stream_escapes_what_is_printed_and_spares_what_rich_prints() -> None:
     file = io.TextIOWrapper(io.BytesIO(), "ascii")
     output = Output(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import resource
 import signal
 import sys
@@ -33,10 +34,15 @@ def main() -> None:
         with checked_output() as output:
             code = _run()
             output.flush()
-            if output.lost is not None and not code:
-                code = _output_lost(output.lost)
+            if output.lost is not None:
+                code = code or 3
+                _report_lost(output.lost)
     except KeyboardInterrupt:
         code = 3
+    except Exception as error:  # noqa: BLE001 - a failure could not be printed
+        code = 70
+        with suppress(OSError):
+            os.write(2, f"E_INTERNAL {type(error).__name__}\n".encode())
     sys.exit(code)
 
 
@@ -74,16 +80,18 @@ def _check_address_space() -> None:
 def _end(error: BaseException) -> int:
     """Print a failure as one error with a code; return the exit code."""
     # A second Ctrl-C must not break off the message of the first.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from segment1b.faults import coded, keep_traceback
-    from segment1b.terminal import print_error
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        from segment1b.faults import coded, keep_traceback
+        from segment1b.terminal import print_error
 
-    failure = _usage(error) or coded(error)
-    if not failure.message:
-        return exit_code(failure)  # no command was given, and typer has printed the help
-    keep_traceback(failure)
-    print_error(failure, as_json="--json" in sys.argv)
-    return exit_code(failure)
+        failure = _usage(error) or coded(error)
+        keep_traceback(failure)
+        if failure.message:  # none: typer has printed the help, as no command was given
+            print_error(failure, as_json="--json" in sys.argv)
+        return exit_code(failure)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _usage(error: BaseException) -> Segment1BError | None:
@@ -97,12 +105,14 @@ def _usage(error: BaseException) -> Segment1BError | None:
     return Segment1BError("E_USAGE", error.format_message(), hint)
 
 
-def _output_lost(error: OSError) -> int:
+def _report_lost(error: OSError) -> None:
+    from segment1b.terminal import print_error
+
     # Whoever reads a pipe may have read enough: `| head` is no mistake to complain of.
-    if error.errno == errno.EPIPE:
-        return 3
-    hint = "send it to a file with room, or to /dev/null"
-    return _end(Segment1BError("E_OUTPUT_LOST", f"stdout: {error.strerror}", hint))
+    if error.errno != errno.EPIPE:
+        hint = "send it to a file with room, or to /dev/null"
+        lost = Segment1BError("E_OUTPUT_LOST", f"stdout: {error.strerror}", hint)
+        print_error(lost, as_json=False)
 
 
 def _in_one_line(fault: Any) -> None:

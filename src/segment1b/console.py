@@ -24,7 +24,7 @@ from rich.text import Text
 from segment1b.outcome import Outcome, RunResult
 from segment1b.pipeline import Progress
 from segment1b.storage.working_copy import origin, shown
-from segment1b.terminal import json_line, print_json, visible
+from segment1b.terminal import indented, json_line, print_json, visible
 
 __all__ = ["print_json"]
 
@@ -47,7 +47,7 @@ class _JsonLines(logging.Formatter):
 
 class _TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return visible(super().format(record))
+        return indented(super().format(record))
 
 
 def set_up_logs(log_format: str, *, quiet: bool) -> None:

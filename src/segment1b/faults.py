@@ -169,16 +169,23 @@ def keep_traceback(error: Segment1BError, record: Path | None = None) -> None:
     if text is None:
         return
     try:
-        if record is None:
-            handle, name = tempfile.mkstemp(prefix="segment1b-", suffix=".txt")
-            with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
-                file.write(text)
-            record = Path(name)
+        record = record or _temporary_file(text)
     except OSError as refusal:
         error.hint = f"report this; its traceback could not be kept: {refusal}"
     else:
         error.hint = f"report this with its traceback, which is in {record}"
         error.scope["traceback_path"] = str(record)
+
+
+def _temporary_file(text: str) -> Path:
+    handle, name = tempfile.mkstemp(prefix="segment1b-", suffix=".txt")
+    try:
+        with open(handle, "wb") as file:  # noqa: PTH123
+            file.write(text.encode())
+    except OSError:
+        Path(name).unlink()
+        raise
+    return Path(name)
 
 
 def _code_and_hint(error: BaseException, number: int | None) -> tuple[str, str]:

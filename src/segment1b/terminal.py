@@ -24,6 +24,11 @@ def visible(text: str) -> str:
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def indented(text: str) -> str:
+    """Return visible text, indented after its first line, so that no name can look like one."""
+    return visible(text).replace("\n", "\n    ")
+
+
 def json_line(value: Any) -> str:
     """Return one line of JSON without characters that a terminal obeys."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
@@ -41,9 +46,9 @@ def print_error(error: Segment1BError, *, as_json: bool) -> None:
         body = {"code": error.code, "message": error.message, "hint": error.hint}
         print_json({"error": {**body, "scope": error.scope}})
         return
-    print(visible(f"{error.code} {error.message}"), file=sys.stderr)
+    print(indented(f"{error.code} {error.message}"), file=sys.stderr)
     if error.hint:
-        print(visible(f"  what to do: {error.hint}"), file=sys.stderr)
+        print(indented(f"  what to do: {error.hint}"), file=sys.stderr)
 
 
 class Output:
