@@ -228,10 +228,10 @@ def test_a_bundle_that_cannot_be_read_for_lack_of_files_is_not_taken_for_a_forei
     (tmp_path / "MANIFEST.json").write_text("not JSON")
     assert imported(tmp_path) is None
 
-    def refuse(*_: object) -> bytes:
+    def refuse(*_: object) -> Any:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("segment1b.ingress.bundle.read_json", refuse)
     with pytest.raises(Segment1BError) as caught:
         imported(tmp_path)
     assert caught.value.code == "E_RESOURCES_EXHAUSTED"
