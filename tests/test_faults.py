@@ -22,11 +22,12 @@ import shapely
 import yaml
 from filelock import FileLock
 
+from segment1b.contracts import locations
 from segment1b.errors import Segment1BError
 from segment1b.faults import coded, coded_faults, raise_machine_fault
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
-from segment1b.ingress.bundle import imported
+from segment1b.ingress import bundle
 from segment1b.ingress.sources import open_source
 from segment1b.reference.check import read_places
 from segment1b.reference.codes import read_code_list
@@ -224,16 +225,28 @@ def test_a_fault_of_the_machine_is_no_verdict_of_a_check(code: str) -> None:
 def test_a_bundle_that_cannot_be_read_for_lack_of_files_is_not_taken_for_a_foreign_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert imported(tmp_path) is None
+    assert bundle.imported(tmp_path) is None
     (tmp_path / "MANIFEST.json").write_text("not JSON")
-    assert imported(tmp_path) is None
+    assert bundle.imported(tmp_path) is None
 
-    def refuse(*_: object) -> Any:
+    def refuse(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("segment1b.ingress.bundle.read_json", refuse)
+    monkeypatch.setattr(bundle, "read_json", refuse)
     with pytest.raises(Segment1BError) as caught:
-        imported(tmp_path)
+        bundle.imported(tmp_path)
+    assert caught.value.code == "E_RESOURCES_EXHAUSTED"
+
+
+def test_a_yaml_file_that_cannot_be_read_for_lack_of_files_is_not_called_invalid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(locations, "read_bounded", refuse)
+    with pytest.raises(Segment1BError) as caught:
+        locations.read_yaml(tmp_path / "prep.yaml", "E_POLICY_INVALID")
     assert caught.value.code == "E_RESOURCES_EXHAUSTED"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.errors import Segment1BError
+from segment1b.faults import raise_machine_fault
 from segment1b.texts import MAX_YAML_BYTES, parse_yaml, read_bounded
 
 DICTIONARY = "dataset_dictionary/l1/seg_1B/layer1.1B.yaml"
@@ -30,6 +31,7 @@ def read_yaml(path: Path, code: str) -> dict[str, Any]:
     except Segment1BError as error:
         raise Segment1BError(code, error.message, error.hint, path=str(path)) from None
     except (OSError, ValueError) as error:
+        raise_machine_fault(error, path)
         raise Segment1BError(
             code,
             f"{path} is not readable YAML: {error}",
