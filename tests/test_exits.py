@@ -162,6 +162,19 @@ def test_a_failure_that_cannot_be_reported_is_exit_code_70(
     assert written == [(2, b"E_INTERNAL MemoryError\n")]
 
 
+@pytest.mark.parametrize(
+    "value", [".nan", "NaN", "1" * 6000, "&seed [*seed]", "2" * 20, "-1", "1.5", "true", "0x"]
+)
+def test_a_seed_that_is_none_is_a_usage_error(
+    main: Callable[..., tuple[int, str, str]], value: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "night.yaml"
+    path.write_text(f"runs:\n  - {{name: a, data_root: r, seed: {value}}}\n")
+    code, out, err = main("nightly", "--config", str(path), "--dry-run")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"E_USAGE {path}")
+
+
 def test_a_fault_in_a_thread_or_a_finaliser_is_one_line(
     main: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

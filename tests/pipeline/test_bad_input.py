@@ -379,3 +379,11 @@ def test_a_fault_of_the_program_is_recorded_with_its_traceback(
     assert path.parent == root / "control/failures"
     assert "AttributeError: 'NoneType'" in json.loads(path.read_text())["traceback"]
     assert str(path) in error.hint
+
+
+@pytest.mark.parametrize("text", ['{"seed": NaN}', '{"seed": 1e400}', '{"seed": "x"}', "[]"])
+def test_a_bundle_without_a_seed_is_e511(root: Path, outlets: Path, text: str) -> None:
+    worlds.run(root, outlets=outlets, to_state="s0")
+    (path,) = root.glob("data/layer1/1A/validation/*/egress_checksums.json")
+    path.write_text(text)
+    assert refused(root).code == "E511_INVALID_SEED"
