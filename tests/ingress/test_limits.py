@@ -225,12 +225,54 @@ def test_a_column_chunk_is_refused_before_it_is_read(
     assert len(read_outlets(path, ISO).n_sites) == 100
 
 
-def test_text_with_shared_prefixes_is_refused_by_its_encoding(tmp_path: Path) -> None:
-    encoding = {"country_iso": "DELTA_BYTE_ARRAY"}
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_a_long_word_is_cut_whatever_its_type(kind: pa.DataType, tmp_path: Path) -> None:
+    words = pa.array(["é" * 10_000] * 3 + ["NO"] * 2).cast(kind)
+    pq.write_table(table(country_iso=words), tmp_path / "a.parquet")
+    source = sources.ParquetSource(tmp_path / "a.parquet")
+    (batch,) = source.batches(["country_iso"])
+    assert batch.column(0).to_pylist() == ["é" * 64] * 3 + ["NO"] * 2
+    assert source.survey({0}).places[0].texts == {"country_iso": "é" * 64}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([b"\xff\xff", b"NO"]),
+        pa.array([1.5, 2.5]).dictionary_encode(),
+        pa.array([{"x": "NO"}, {"x": "SE"}]),
+        pa.array([["NO"], ["SE"]]),
+    ],
+)
+def test_a_column_that_is_neither_text_nor_whole_numbers_is_refused_unread(
+    values: pa.Array, tmp_path: Path
+) -> None:
+    pq.write_table(table(country_iso=values), tmp_path / "a.parquet")
+    with pytest.raises(Segment1BError, match="in column country_iso") as caught:
+        read_outlets(tmp_path / "a.parquet", ISO)
+    assert caught.value.code == "E_OUTLETS_INVALID"
+
+
+@pytest.mark.parametrize("use_dictionary", [True, False])
+def test_text_in_parquet_that_is_not_utf_8_is_refused(use_dictionary: bool, tmp_path: Path) -> None:
+    raw = pa.array([b"\xff\xff", b"NO"])
+    words = pa.StringArray.from_buffers(2, *raw.buffers()[1:])
     path = tmp_path / "a.parquet"
-    pq.write_table(table(n_outlets=[1]), path, use_dictionary=False, column_encoding=encoding)
-    with pytest.raises(Segment1BError, match="country_iso in the encoding DELTA_BYTE_ARRAY"):
+    pq.write_table(table(country_iso=words), path, use_dictionary=use_dictionary)
+    with pytest.raises(Segment1BError) as caught:
         read_outlets(path, ISO)
+    assert caught.value.code == "E_OUTLETS_INVALID"
+
+
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_text_that_cannot_be_read_as_a_dictionary_is_refused(encoding: str, tmp_path: Path) -> None:
+    path, encodings = tmp_path / "a.parquet", {"country_iso": encoding}
+    pq.write_table(table(n_outlets=[1]), path, use_dictionary=False, column_encoding=encodings)
+    with pytest.raises(Segment1BError, match=f"country_iso in the encoding {encoding}"):
+        read_outlets(path, ISO)
+    encodings = {"n_outlets": "DELTA_BINARY_PACKED"}
+    pq.write_table(table(n_outlets=[1]), path, use_dictionary=False, column_encoding=encodings)
+    assert len(read_outlets(path, ISO).n_sites) == 1
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.txt", "a.parquet"])

@@ -88,11 +88,12 @@ class CsvSource:
             if next(records, None) is None:
                 raise refusal(path, "has column names but no rows", "add a row for each pair")
         self.names = [field.strip() for field in fields]
+        self._picked: list[str] = []
         check_columns(path, len(self.names))
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Yield text columns; quotes that swallow rows and bytes that are no text are refused."""
-        picked = pick(self, columns)
+        picked, self._picked = pick(self, columns), columns
         others = sorted(set(range(len(self.names))) - set(picked))
         spans_lines = False
         self.skipped = 0
@@ -130,7 +131,8 @@ class CsvSource:
                     continue
                 row += 1
                 if row in wanted:
-                    found[row] = Place(line, dict(zip(self.names, fields, strict=True)))
+                    said = dict(zip(self.names, fields, strict=True))
+                    found[row] = Place(line, {name: said[name] for name in self._picked})
         return Survey(found, misfits)
 
     def _reader(self, raw: IO[bytes]) -> pv.CSVStreamingReader:
@@ -266,44 +268,48 @@ class ParquetSource:
         check_columns(path, len(schema.names))
         check_rows(path, rows)
         self._raw: list[str] = schema.names
-        self._texts = [field.name for field in schema if pa.types.is_string(field.type)]
+        self._types = {field.name: field.type for field in schema}
         self.names = [name.strip() for name in self._raw]
         self._picked: list[str] = []
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Yield columns of whole numbers or of text; any other type is refused."""
         self._picked = [self._raw[place] for place in pick(self, columns)]
-        for batch in self._batches():
-            arrays = [
-                self._plain(batch.column(own), name)
-                for own, name in zip(self._picked, columns, strict=True)
-            ]
-            yield pa.record_batch(arrays, names=columns)
+        for own, name in zip(self._picked, columns, strict=True):
+            kind = _value_type(self._types[own])
+            if not (_is_text(kind) or (pa.types.is_integer(kind) and name != "country_iso")):
+                raise refusal(
+                    self.path,
+                    f"has {kind} in column {name}",
+                    "write country_iso as text and the other columns as whole numbers",
+                )
+        with self._coded():
+            for batch in self._batches():
+                yield pa.record_batch([_plain(one) for one in batch.columns], names=columns)
 
     def survey(self, wanted: Collection[int]) -> Survey:
         """Read the file again to find the values of rows."""
+        names = [name.strip() for name in self._picked]
         found, first = {}, 0
-        for batch in self._batches():
-            for row in (row for row in wanted if first <= row < first + batch.num_rows):
-                texts = {}
-                for name in self._picked:
-                    value = batch.column(name)[row - first].as_py()
-                    texts[name.strip()] = None if value is None else str(value)
-                found[row] = Place(row + 1, texts)
-            first += batch.num_rows
+        with self._coded():
+            for batch in self._batches():
+                for row in (row for row in wanted if first <= row < first + batch.num_rows):
+                    values = [_plain(one.slice(row - first, 1))[0].as_py() for one in batch.columns]
+                    texts = [None if value is None else str(value) for value in values]
+                    found[row] = Place(row + 1, dict(zip(names, texts, strict=True)))
+                first += batch.num_rows
         return Survey(found, [])
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the picked columns; text as dictionaries, in which a long value counts once."""
         regular_file(self.path)
-        with (
-            self._coded(),
-            pq.ParquetFile(
-                self.path, pre_buffer=False, buffer_size=_BUFFER, read_dictionary=self._texts
-            ) as file,
-        ):
+        texts = [name for name in self._picked if _is_text(_value_type(self._types[name]))]
+        with pq.ParquetFile(
+            self.path, pre_buffer=False, buffer_size=_BUFFER, read_dictionary=texts
+        ) as file:
             self._check_chunks(file.metadata)
-            yield from file.iter_batches(_PARQUET_ROWS, columns=self._picked, use_threads=False)
+            for batch in file.iter_batches(_PARQUET_ROWS, columns=self._picked, use_threads=False):
+                yield batch.select(self._picked)
 
     def _check_chunks(self, footer: pq.FileMetaData) -> None:
         total = 0
@@ -321,45 +327,47 @@ class ParquetSource:
                         f"{total:,} so far; the limits are {MAX_CHUNK:,} and {MAX_BYTES:,}",
                         "write it in smaller row groups, one row a pair",
                     )
-                # A prefix that is shared by all values would be copied into each of them.
-                if "DELTA_BYTE_ARRAY" in chunk.encodings:
+                # Of one, a prefix that all values share is copied into each; Arrow reads neither
+                # as a dictionary.
+                for encoding in {"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"}.intersection(
+                    chunk.encodings
+                ):
                     raise refusal(
                         self.path,
-                        f"has {chunk.path_in_schema} in the encoding DELTA_BYTE_ARRAY",
+                        f"has {chunk.path_in_schema} in the encoding {encoding}",
                         "write it in another encoding, for example by dictionary",
                     )
-
-    def _plain(self, array: pa.Array, name: str) -> pa.Array:
-        if pa.types.is_dictionary(array.type):
-            words = array.dictionary
-            if not pa.types.is_integer(words.type):
-                words = pc.utf8_slice_codeunits(words, 0, MAX_TEXT)
-            array = words.take(array.indices)
-        if pa.types.is_integer(array.type) and name != "country_iso":
-            return array
-        if (
-            pa.types.is_string(array.type)
-            or pa.types.is_large_string(array.type)
-            or pa.types.is_string_view(array.type)
-        ):
-            return array.cast(pa.string())
-        raise refusal(
-            self.path,
-            f"has {array.type} in column {name}",
-            "write country_iso as text and the other columns as whole numbers",
-        )
 
     @contextmanager
     def _coded(self) -> Iterator[None]:
         try:
             yield
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise_machine_fault(error, self.path)
             raise refusal(
                 self.path,
                 f"is not a whole Parquet file: {error}",
                 "restore the file from its source",
             ) from None
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(test(kind) for test in tests)
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    """Return whole numbers or strings, of a dictionary's strings the first 64 characters."""
+    if pa.types.is_dictionary(array.type):
+        words = array.dictionary
+        if _is_text(words.type):
+            words = pc.utf8_slice_codeunits(words, 0, MAX_TEXT)
+        array = words.take(array.indices)
+    return array.cast(pa.string()) if _is_text(array.type) else array
 
 
 def text_bytes(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
