@@ -360,5 +360,5 @@ def test_pairs_of_refuses_what_is_not_the_list(tmp_path: Path) -> None:
 def test_malformed_tokens_are_refused(tmp_path: Path) -> None:
     """Before anything is written."""
     refused("E_USAGE", tmp_path, SMALL, 42, "abc")
-    refused("E_USAGE", tmp_path, SMALL, 2**64, P)
+    refused("E511_INVALID_SEED", tmp_path, SMALL, 2**64, P)
     assert list(tmp_path.iterdir()) == []
