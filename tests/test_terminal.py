@@ -19,6 +19,7 @@ from rich.table import Table
 from segment1b import console
 from segment1b.cli import main
 from segment1b.errors import Segment1BError
+from segment1b.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.terminal import Output, json_line, print_error, visible
 
 #: C0 but tab and newline, DEL, C1, the marks of reordered text, line separators, surrogates.
@@ -132,6 +133,25 @@ def test_a_stream_keeps_its_first_error_and_is_quiet_afterwards() -> None:
         output.write("more")
         output.flush()
     # Closing it has raised nothing: its descriptor leads to /dev/null now.
+
+
+def test_a_root_that_is_named_like_markup_is_printed_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "a[red]b[" / "red]"
+    plan = {"law": "stable", "dp": 1, "alloc_sum_equals_requirements": True, "sites_total": 1}
+    plan |= {"pairs_total": 1, "shortfall_total": 0, "ties_broken_total": 0, "collapse_index": 1.0}
+    plan |= {"rows_emitted": 1, "resources": {}}
+    made = [
+        PlanOutcome("s4", True, root / "s4.json", plan, {"s4_alloc_plan": root / "plan"}),
+        Outcome("s8", True, root / "s8.json", plan, {"site_locations": root / "sites"}),
+    ]
+    console.print_run(RunResult(root, {"seed": 1}, {}, tuple(made)))
+    out = capsys.readouterr().out
+    assert out.count(str(root)) == 3
+    # A closing tag was an error.
+    console.print_run(RunResult(tmp_path / "x[" / "red]", {"seed": 1}, {}, ()))
+    assert "x[/red]" in capsys.readouterr().out
 
 
 OUTLETS = "merchant_id,country_iso,n_outlets\n"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console  # noqa: TID251 - Terminal is made of it
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -201,17 +202,17 @@ def print_run(result: RunResult) -> None:
         table.add_row(outcome.state, outcome.what, f"{outcome.rows:,}", *used)
     out = Terminal(soft_wrap=True, highlight=False)
     out.print(table)
-    out.print(f"data root             {shown(result.root)}")
+    out.print(f"data root             {escape(shown(result.root))}")
     for name, value in result.identity.items():
         out.print(f"{name:<21} {value}")
     for outcome in result.outcomes:
         for path in outcome.datasets:
-            out.print(f"{outcome.state:<21} {path.relative_to(result.root)}")
+            out.print(f"{outcome.state:<21} {escape(str(path.relative_to(result.root)))}")
     for outcome in result.outcomes:
         if outcome.state == "s4":
             _print_plan(out, outcome)
         elif outcome.state == "s8":
-            out.print(f"site locations        {outcome.datasets[0]}")
+            out.print(f"site locations        {escape(str(outcome.datasets[0]))}")
         elif outcome.state == "s9":
             report = outcome.report
             out.print(
@@ -224,7 +225,7 @@ def print_run(result: RunResult) -> None:
 
 def _print_plan(out: Terminal, outcome: Outcome) -> None:
     report = outcome.report
-    out.print(f"allocation plan       {outcome.datasets[0]}")
+    out.print(f"allocation plan       {escape(str(outcome.datasets[0]))}")
     out.print(f"law                   {report['law']}, dp {report['dp']}")
     out.print(
         f"sites = requirements  {report['alloc_sum_equals_requirements']} "

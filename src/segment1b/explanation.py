@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.markup import escape
 from rich.table import Table
 
 from segment1b.console import Terminal
@@ -252,7 +253,8 @@ def print_explanation(found: Mapping[str, Any]) -> None:
     out = Terminal(width=200, soft_wrap=True, highlight=False)
     out.print(
         f"merchant {found['merchant_id']} in {found['country_iso']}: {found['n_sites']} sites "
-        f"over {found['tiles_in_country']:,} tiles, law {found['law']}, K = {found['K']:,}"
+        f"over {found['tiles_in_country']:,} tiles, law {escape(str(found['law']))}, "
+        f"K = {found['K']:,}"
     )
     if found["law"] == "largest_remainder":
         _print_largest_remainder(out, found)
