@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from segment1b.cli import main
+from segment1b.__main__ import main
 
 if __name__ == "__main__":
     sys.argv.insert(1, "nightly")

@@ -68,16 +68,16 @@ def serial(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 
 @pytest.fixture
 def many_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut the small world into many shards."""
+    """Cut the small world into many shards, which S9 would refuse."""
     monkeypatch.setattr(parts, "FILE_ROWS", SMALL_FILES)
 
 
 def run(world: Path, root: Path, **settings: Any) -> RunResult:
-    """Run the small world in a root of its own, or go on there."""
+    """Run the small world to S8 in a root of its own, or go on there."""
     if not root.exists():
         shutil.copytree(world / "root", root)
     outlets = world / "outlets.csv"
-    return worlds.run(root, outlets=outlets, settings=STABLE, to_state="s9", **settings)
+    return worlds.run(root, outlets=outlets, settings=STABLE, to_state="s8", **settings)
 
 
 def free_address() -> str:
@@ -197,7 +197,7 @@ def test_a_shard_travels_as_ids_and_not_as_arrays(
 
         monkeypatch.setattr(state, "work", work)
     run(world, tmp_path / "root", engine="serial")
-    assert set(sizes) == set(STATES)
+    assert set(sizes) == set(STATES) - {"s9"}
     assert sum(map(len, sizes.values())) > 20
     # A country more adds its code; a hundred thousand outlets more would add nothing.
     assert max(max(own) for own in sizes.values()) < 4_000
@@ -206,8 +206,10 @@ def test_a_shard_travels_as_ids_and_not_as_arrays(
     cells = Grid(-180.0, 90.0, 1 / 120, 1 / 120, 21_600, 43_200)
     rules = ("any_overlap",) * len(codes)
     for shard in (
-        TileShard(tiles, rules, cells),
-        CountryShard(7, codes, (2**20,) * len(codes), (7,), (21_600, 43_200)),
+        TileShard(tiles, rules, (2**20,) * len(codes), cells),
+        CountryShard(
+            7, codes, (2**20,) * len(codes), (2**20,) * len(codes), (7,), (21_600, 43_200)
+        ),
     ):
         assert len(pickle.dumps(shard)) < LARGEST_PICKLE
 

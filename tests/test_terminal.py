@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from segment1b import console
-from segment1b.cli import main
+from segment1b.__main__ import main
 from segment1b.errors import Segment1BError
 from segment1b.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.terminal import Output, json_line, print_error, visible

@@ -260,10 +260,3 @@ cli_evidence.register(app)
 cli_page.register(app)
 cli_scenario.register(app)
 cli_store.register(app)
-
-
-def main() -> None:
-    """Run the command line, as `python -m segment1b` does."""
-    from segment1b.__main__ import main as run
-
-    run()

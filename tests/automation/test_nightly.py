@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from automation.conftest import Write, files, night, plan
-from segment1b import cli, contracts, scenario
+from segment1b import contracts, scenario
+from segment1b.__main__ import main
 from segment1b.automation.summary import SCHEMA, check_summary
 from segment1b.contracts.locations import SCHEMAS, contracts_root
 from segment1b.contracts.schemas import Schemas
@@ -50,7 +51,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         monkeypatch.setattr(threading, "excepthook", threading.excepthook)
         capsys.readouterr()
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            main()
         return Said(int(left.value.code or 0), *capsys.readouterr())
 
     return called

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from segment1b.cli import main
+from segment1b.__main__ import main
 from segment1b.errors import Segment1BError
 from segment1b.storage import objects
 from segment1b.storage.objects import Objects, url_of
