@@ -36,6 +36,7 @@ from segment1b.geo.grid import Grid
 from segment1b.identity import Identity
 from segment1b.outcome import RunResult
 from segment1b.pipeline import run_pipeline
+from segment1b.program import contracts_root
 from segment1b.states import STATES
 from segment1b.states.by_country import CountryShard
 from segment1b.states.s1_tiles import TileShard
@@ -362,7 +363,7 @@ def test_a_scheduler_without_workers_and_a_worker_of_another_version_are_refused
     source = Path(segment1b.__file__).parent
     other = tmp_path / "other/segment1b"
     shutil.copytree(source, other, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(contracts.locations.contracts_root(), other / "contracts/files")
+    shutil.copytree(contracts_root(), other / "contracts/files")
     init = (other / "__init__.py").read_text()
     (other / "__init__.py").write_text(re.sub(r'__version__ = ".*"', '__version__ = "9.9"', init))
     with cluster(tmp_path / "cluster") as machines:

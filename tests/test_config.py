@@ -21,8 +21,9 @@ from segment1b.config import (
     parameter_hash,
     usable_cores,
 )
-from segment1b.contracts.locations import POLICIES, contracts_root
+from segment1b.contracts.locations import POLICIES
 from segment1b.errors import Segment1BError
+from segment1b.program import contracts_root
 
 SURFACES = {"world_countries": "1" * 64, "population_raster_2025": "2" * 64}
 

@@ -15,9 +15,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segment1b.contracts.locations import contracts_root
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
+from segment1b.program import contracts_root
 from segment1b.storage.durable import read_json, regular_file
 from segment1b.texts import (
     MAX_DEPTH,

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import segment1b
 from segment1b import contracts
-from segment1b.contracts.locations import contracts_root
 from segment1b.errors import Segment1BError
 from segment1b.evidence.versions import versions
 from segment1b.interrupts import blocked_interrupts
@@ -128,14 +127,11 @@ class Cluster:
 
 def installation(dictionary: str | None) -> dict[str, str]:
     """Return what client and workers must have in common for their bytes to be the same."""
-    root = contracts_root()
-    files = [p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()]
     found = {
         "segment1b": segment1b.__version__,
         "source": digest()[:16],
         "python": ".".join(platform.python_version_tuple()[:2]),
         "distributed": version("distributed"),
-        "contracts": hash_files(root, sorted(files))[1][:16],
     }
     if dictionary is not None:
         path = Path(dictionary)

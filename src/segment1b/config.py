@@ -18,9 +18,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from segment1b.contracts.locations import POLICIES, contracts_root, nearest, read_yaml
+from segment1b.contracts.locations import POLICIES, nearest, read_yaml
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json, sha256_hex
+from segment1b.program import contracts_root
 from segment1b.storage.objects import url_of
 from segment1b.texts import parse_yaml
 

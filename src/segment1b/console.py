@@ -220,7 +220,8 @@ def print_run(result: RunResult) -> None:
                 f"flag {report['flag_sha256_hex']}"
             )
             if outcome.reused:
-                out.print(f"{'':<21} reused; site_locations was hashed again, unchanged")
+                out.print(f"{'':<21} reused; the sites and the bundle were hashed, other datasets")
+                out.print(f"{'':<21} compared by size: --verify hashes them too")
 
 
 def _print_plan(out: Terminal, outcome: Outcome) -> None:

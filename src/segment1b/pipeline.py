@@ -18,6 +18,7 @@ import pyarrow as pa
 from segment1b import contracts
 from segment1b.config import RunSettings, load_policy, parameter_document, usable_cores
 from segment1b.contracts import Dataset
+from segment1b.egress.gate import check_summary
 from segment1b.engines import Pool, in_order, opened
 from segment1b.errors import Segment1BError
 from segment1b.evidence.failures import record_failure
@@ -26,7 +27,7 @@ from segment1b.faults import coded, coded_faults, keep_traceback
 from segment1b.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.program import program
 from segment1b.resolution import resolve
-from segment1b.reuse import input_digests, report_path, standing
+from segment1b.reuse import input_digests, report_path, standing, verify_inputs
 from segment1b.states import STATES
 from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.storage.gather import gather
@@ -83,29 +84,54 @@ def run_pipeline(settings: RunSettings, progress: Progress) -> RunResult:
             start = functools.partial(opened, settings.engine, most, scratch, run.dictionary)
             pool = _recorded(root, settings, None, lambda: work.enter_context(start()))
             outcomes = []
+            verified = set[str]()
             for state in chosen:
-                one = functools.partial(run_state, state, run, settings, pool, progress)
+                one = functools.partial(run_state, state, run, settings, pool, progress, verified)
                 outcomes.append(_recorded(root, settings, (state.id, run), one))
     return RunResult(root, run.tokens, run.policy.model_dump(mode="json"), tuple(outcomes))
 
 
 def run_state(
-    state: State, run: Run, settings: RunSettings, pool: Pool, progress: Progress
+    state: State,
+    run: Run,
+    settings: RunSettings,
+    pool: Pool,
+    progress: Progress,
+    verified: set[str],
 ) -> Outcome:
-    """Run one state: work, gather, receipts, publish, report; or reuse what is there."""
+    """Run one state, or reuse what is there; `verified` is that of `reuse.verify_inputs`."""
     workers = settings.workers_for(state.id, pool.size if pool.found else None)
     threads = min(workers, usable_cores())
     run = dataclasses.replace(run, staging=run.staging / state.id, threads=threads)
     run.staging.mkdir()
     inputs = {} if state.id == "s0" else input_digests(state, run)
-    # Who reads that S9 has passed goes on to read the sites: their bytes are hashed before.
-    there = standing(state, run, inputs, verify=settings.verify or state.id == "s9")
+    # Who reads that a run has ended well goes on to read the sites: their bytes are hashed.
+    last = state.id == settings.to_state and state.id in ("s8", "s9")
+    there = standing(state, run, inputs, verify=settings.verify or last)
     if not there.why:
+        if state.id == "s9":
+            check_summary(run.root / run.contracts["validation_bundle_1B"].locate(run.places))
         run.staging.rmdir()
         progress.end(state.id, "reused")
         return _outcome(state, run, there.report_path, there.report, reused=True)
     if there.report and state.id != "s0":
         LOG.info("%s runs again: %s", state.id, there.why)
+    verify_inputs(state, run, verified)
+    path, body = _work_and_publish(state, run, workers, inputs, pool, progress)
+    verified.update(state.writes)
+    progress.end(state.id, "published")
+    return _outcome(state, run, path, body, reused=False)
+
+
+def _work_and_publish(
+    state: State,
+    run: Run,
+    workers: int,
+    inputs: Mapping[str, str],
+    pool: Pool,
+    progress: Progress,
+) -> tuple[Path, dict[str, Any]]:
+    """Work, gather, take receipts, publish, report; return the report's path and body."""
     read = Counter[str]()
     # What earlier states have freed goes back to the system: each state's peak is its own.
     pa.default_memory_pool().release_unused()
@@ -142,8 +168,7 @@ def run_state(
     )
     # A worker that was given up may still write there; the run's own folder goes at its end.
     shutil.rmtree(run.staging, ignore_errors=True)
-    progress.end(state.id, "published")
-    return _outcome(state, run, path, body, reused=False)
+    return path, body
 
 
 def _work(state_id: str, run: Run, shard: Any) -> ShardResult:

@@ -11,7 +11,7 @@ from segment1b.errors import Segment1BError
 from segment1b.program import program
 from segment1b.states.protocol import Run, State
 from segment1b.storage.durable import read_json
-from segment1b.storage.reader import committed
+from segment1b.storage.reader import committed, file_receipt, receipted
 from segment1b.storage.receipts import document_receipt, hash_files
 
 
@@ -71,7 +71,12 @@ def standing(state: State, run: Run, inputs: Mapping[str, str], *, verify: bool)
         return Standing(path, found, "the gate is checked at every run")
     then = found.get("input_digests")
     changed = _changed(then if isinstance(then, dict) else {}, inputs)
-    why = _told(changed) or _other_program(found) or _lacking(state, run, found, verify=verify)
+    why = (
+        _told(changed)
+        or _other_program(found)
+        or _malformed(state, run, found)
+        or _lacking(state, run, found, verify=verify)
+    )
     return Standing(path, found, why, changed)
 
 
@@ -93,6 +98,12 @@ def _other_program(report: dict[str, Any]) -> str:
     )
 
 
+def _malformed(state: State, run: Run, report: dict[str, Any]) -> str:
+    schema_ref = run.contracts[f"{state.id}_run_report"].schema_ref
+    problems = run.contracts.schemas.problems(schema_ref, report)
+    return f"its run report does not fit its schema: {problems[0]}" if problems else ""
+
+
 def _lacking(state: State, run: Run, report: dict[str, Any], *, verify: bool) -> str:
     if run.merchant_summaries and state.id == "s4" and "merchant_summaries" not in report:
         return "its report has no merchant summaries"
@@ -101,7 +112,28 @@ def _lacking(state: State, run: Run, report: dict[str, Any], *, verify: bool) ->
         dataset = run.contracts[dataset_id]
         if committed(run.root, run.contracts, dataset, run.places, verify=verify) is None:
             return f"{dataset_id} is not there"
+    for log in (d for d in receipted(run.contracts) if d.kind == "file"):
+        own = log.owner == state.id.upper()
+        if own and not file_receipt(run.root, run.contracts, log, run.places, verify=verify):
+            return f"{log.id} is not there"
     return ""
+
+
+def verify_inputs(state: State, run: Run, verified: set[str]) -> None:
+    """Hash the published datasets that a state is about to read.
+
+    Args:
+        state: which state.
+        run: root, identity and policy.
+        verified: datasets that this run has written or hashed already; extended.
+
+    Raises:
+        Segment1BError: the receipt code of a dataset whose bytes have changed.
+    """
+    for dataset in (run.contracts[name] for name in state.reads):
+        if dataset.receipt_in and dataset.kind != "document" and dataset.id not in verified:
+            committed(run.root, run.contracts, dataset, run.places, verify=True)
+            verified.add(dataset.id)
 
 
 def _changed(

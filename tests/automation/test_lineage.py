@@ -22,9 +22,10 @@ from segment1b import contracts
 from segment1b.automation.lineage import child_job, dataset_name, night_job
 from segment1b.automation.plan import LineagePlan
 from segment1b.automation.transport import outbox
-from segment1b.contracts.locations import SCHEMAS, contracts_root
+from segment1b.contracts.locations import SCHEMAS
 from segment1b.contracts.schemas import Schemas
 from segment1b.errors import Segment1BError
+from segment1b.program import contracts_root
 
 Json = dict[str, Any]
 EVENT, RECEIPT = (f"schemas.automation.yaml#/lineage/{n}" for n in ("run_event", "receipt_facet"))

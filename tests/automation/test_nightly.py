@@ -19,9 +19,10 @@ from automation.conftest import Write, files, night, plan
 from segment1b import contracts, scenario
 from segment1b.__main__ import main
 from segment1b.automation.summary import SCHEMA, check_summary
-from segment1b.contracts.locations import SCHEMAS, contracts_root
+from segment1b.contracts.locations import SCHEMAS
 from segment1b.contracts.schemas import Schemas
 from segment1b.errors import Segment1BError
+from segment1b.program import contracts_root
 from segment1b.storage.locks import owned_lock
 from segment1b.validators import validate
 

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from segment1b.contracts import Contracts, load
-from segment1b.contracts.locations import DICTIONARY, contracts_root, read_yaml
+from segment1b.contracts.locations import DICTIONARY, read_yaml
 from segment1b.errors import Segment1BError
+from segment1b.program import contracts_root
 
 FAILED = "E_DICTIONARY_RESOLUTION_FAILED"
 TOKENS = {"seed": 42, "manifest_fingerprint": "f" * 64, "parameter_hash": "a" * 64}

@@ -11,11 +11,11 @@ from segment1b.contracts.locations import (
     DICTIONARY,
     POLICIES,
     SCHEMAS,
-    contracts_root,
     nearest,
     read_yaml,
 )
 from segment1b.errors import Segment1BError
+from segment1b.program import contracts_root
 
 
 @pytest.mark.parametrize("folder", [DICTIONARY, SCHEMAS, POLICIES])

@@ -44,11 +44,14 @@ def test_another_program_computes_all_states_again_and_says_so(
     )
 
 
-def test_the_digest_covers_every_python_and_sql_file_of_the_package() -> None:
+def test_the_digest_covers_every_python_sql_and_contract_file() -> None:
     folder, whole = Path(segment1b.__file__).parent, hashlib.sha256()
-    files = [*folder.rglob("*.py"), *folder.rglob("*.sql")]
-    for path in sorted(files, key=lambda p: p.relative_to(folder).as_posix()):
-        name, data = path.relative_to(folder).as_posix(), path.read_bytes()
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*.py")}
+    files |= {p.relative_to(folder).as_posix(): p for p in folder.rglob("*.sql")}
+    rules = Path(__file__).parents[2] / "contracts"
+    files |= {f"contracts/files/{p.relative_to(rules)}": p for p in rules.rglob("*.yaml")}
+    for name in sorted(files):
+        data = files[name].read_bytes()
         whole.update(f"{name} {len(data)}\n".encode() + data)
     assert len(files) > 200
     assert program.digest() == whole.hexdigest()

@@ -83,7 +83,7 @@ def test_a_run_that_reuses_everything_hashes_the_sites_first(
     console.print_run(result)
     printed = capsys.readouterr().out
     assert f"PASS, proved at {result.s9.report['proved_at_utc']}" in printed
-    assert "site_locations was hashed again" in printed
+    assert "the sites and the bundle were hashed" in printed
     assert console.run_summary(result)["proof"]["verdict"] == "PASS"
     flip(world.path("site_locations"))
     with pytest.raises(Segment1BError) as caught:

@@ -12,11 +12,12 @@ from typing import Any
 from segment1b.automation.plan import Night, RunPlan
 from segment1b.automation.published import PublishedState
 from segment1b.automation.tracking import StateTrace
-from segment1b.contracts.locations import SCHEMAS, contracts_root
+from segment1b.contracts.locations import SCHEMAS
 from segment1b.contracts.schemas import Schemas
 from segment1b.errors import Segment1BError
 from segment1b.evidence.versions import versions
 from segment1b.identity import canonical_json
+from segment1b.program import contracts_root
 from segment1b.storage.scratch import replace_file
 from segment1b.validators import CheckResult
 

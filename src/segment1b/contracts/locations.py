@@ -16,12 +16,6 @@ SCHEMAS = "schemas/layer1"
 POLICIES = "policies/l1/seg_1B"
 
 
-def contracts_root() -> Path:
-    """Return the folder that holds dataset_dictionary/, schemas/ and policies/."""
-    packed = Path(__file__).parent / "files"
-    return packed if packed.is_dir() else Path(__file__).parents[3] / "contracts"
-
-
 def read_yaml(path: Path, code: str) -> dict[str, Any]:
     """Read a YAML mapping; raise `code` with the file's name when it is not one."""
     try:

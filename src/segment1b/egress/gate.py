@@ -14,7 +14,7 @@ from segment1b.errors import Segment1BError, redo
 from segment1b.identity import Identity
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, open_bundle
 from segment1b.storage.durable import coded_os_errors, read_json, read_object
-from segment1b.storage.reader import committed
+from segment1b.storage.reader import committed, file_receipt, receipted, report_id
 from segment1b.storage.receipts import Receipt, file_names, hash_files
 from segment1b.storage.root import find_root
 from segment1b.storage.working_copy import commit_of, fetch
@@ -308,6 +308,8 @@ def _check_receipts(
     for dataset in receipted(contracts):
         relative = dataset.locate(tokens)
         if not (root / relative).exists() and commit_of(root, relative) is None:
+            if (root / contracts[report_id(dataset)].locate(tokens)).exists():
+                raise _no_receipt(root, dataset, tokens, "is absent, and its run report is here")
             continue  # A root that was handed over may hold the sites and their bundle alone.
         with coded_os_errors(root / relative):
             receipt = _receipt_of(root, contracts, dataset, tokens)
@@ -330,27 +332,7 @@ def _receipt_of(
         verify = dataset.id != EGRESS
         partition = committed(root, contracts, dataset, tokens, verify=verify)
         return None if partition is None else partition.receipt
-    path = root / contracts[report_id(dataset)].locate(tokens)
-    if not path.exists():
-        return None
-    file = root / dataset.locate(tokens)
-    try:
-        receipt = Receipt.from_json(read_json(path)[dataset.receipt_field])
-    except (KeyError, TypeError):
-        raise _no_receipt(root, dataset, tokens, f"has no receipt in {path}") from None
-    if hash_files(file.parent, [file.name])[0] != receipt.files:
-        raise _no_receipt(root, dataset, tokens, "does not hash to its receipt")
-    return receipt
-
-
-def receipted(contracts: Contracts) -> list[Dataset]:
-    """Return the datasets and logs whose receipts stand in the run reports of S0 to S9."""
-    return [d for d in contracts if d.receipt_in or d.receipt_field != "determinism_receipt"]
-
-
-def report_id(dataset: Dataset) -> str:
-    """Return the run report that holds a dataset's receipt."""
-    return dataset.receipt_in or f"{dataset.owner.lower()}_run_report"
+    return file_receipt(root, contracts, dataset, tokens, verify=True)
 
 
 def _no_receipt(

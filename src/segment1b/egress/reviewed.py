@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.contracts import Contracts, Dataset
-from segment1b.egress.gate import RULES, check_summary, receipted, report_id, tokens_said
+from segment1b.egress.gate import RULES, check_summary, tokens_said
 from segment1b.faults import raise_machine_fault
 from segment1b.storage.bundles import open_bundle
 from segment1b.storage.checksums import SUMS, invalid, verify_sums
 from segment1b.storage.durable import read_json
+from segment1b.storage.reader import receipted, report_id
 
 MANIFEST = "manifest.json"
 DETERMINISM = "determinism.json"

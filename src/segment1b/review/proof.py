@@ -12,12 +12,12 @@ from typing import Any
 
 from segment1b.config import RunSettings
 from segment1b.contracts import Contracts
-from segment1b.egress.gate import receipted, report_id
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity, canonical_json
 from segment1b.pipeline import run_pipeline
 from segment1b.reference.laying import SURFACES
 from segment1b.storage.durable import read_json, write_file
+from segment1b.storage.reader import receipted, report_id
 
 #: How the run is made again: engine and workers.
 REPEATS: tuple[tuple[str, int], ...] = (("serial", 1), ("processes", 3))

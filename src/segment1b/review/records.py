@@ -10,13 +10,13 @@ from typing import Any
 
 from segment1b import __version__
 from segment1b.contracts import Contracts
-from segment1b.contracts.locations import contracts_root
-from segment1b.egress.gate import receipted, report_id
 from segment1b.evidence.failures import utc_now
 from segment1b.evidence.versions import versions
 from segment1b.identity import sha256_hex
+from segment1b.program import contracts_root
 from segment1b.reference import embedded
 from segment1b.review.proof import Published
+from segment1b.storage.reader import receipted, report_id
 
 STATES = tuple(f"s{number}" for number in range(10))
 _AUDIT = "rng_audit_log"

@@ -90,6 +90,45 @@ def committed(
     return Partition(dataset, folder, receipt, report)
 
 
+def receipted(contracts: Contracts) -> list[Dataset]:
+    """Return the datasets and logs whose receipts are in the run reports of S0 to S9."""
+    return [d for d in contracts if d.receipt_in or d.receipt_field != "determinism_receipt"]
+
+
+def report_id(dataset: Dataset) -> str:
+    """Return the run report that holds a dataset's receipt."""
+    return dataset.receipt_in or f"{dataset.owner.lower()}_run_report"
+
+
+def file_receipt(
+    root: Path,
+    contracts: Contracts,
+    dataset: Dataset,
+    tokens: Mapping[str, object],
+    *,
+    verify: bool,
+) -> Receipt | None:
+    """Return the receipt of a log or document; None when it or its run report is absent.
+
+    Args:
+        root, contracts, dataset, tokens: as for `committed`.
+        verify: hash the file.
+
+    Raises:
+        Segment1BError: the dataset's receipt code when it does not hash to its receipt.
+    """
+    path, file = root / contracts[report_id(dataset)].locate(tokens), root / dataset.locate(tokens)
+    if not path.exists() or not file.exists():
+        return None
+    try:
+        receipt = Receipt.from_json(read_json(path)[dataset.receipt_field])
+    except (KeyError, TypeError):
+        raise _not_reproduced(dataset, file, f"{path} has no receipt of it") from None
+    if verify and hash_files(file.parent, [file.name])[0] != receipt.files:
+        raise _not_reproduced(dataset, file, "its bytes do not hash to its receipt")
+    return receipt
+
+
 def _sizes(folder: Path) -> dict[str, int]:
     with os.scandir(folder) as entries:
         return {entry.name: entry.stat().st_size for entry in entries}
@@ -170,6 +209,14 @@ class Reader:
                     f"the partition was brought from another run: {dataset.redo}",
                     dataset=dataset_id,
                 )
+        entry = self.contracts[str(dataset.receipt_in)]
+        if problems := self.contracts.schemas.problems(entry.schema_ref, found.report):
+            raise Segment1BError(
+                "E_INPUT_UNREADABLE",
+                f"{entry.id} does not fit its schema: {'; '.join(problems[:3])}",
+                dataset.redo,
+                dataset=entry.id,
+            )
         for surface, digest in found.report["input_digests"].items():
             if self.surfaces.get(surface, digest) != digest:
                 raise Segment1BError(

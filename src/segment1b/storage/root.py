@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -22,6 +23,7 @@ from segment1b.storage.objects import url_of
 from segment1b.storage.working_copy import LOCKS, STAGING, working_copy
 
 _LEFT_ALONE_SECONDS = 3600
+_OWN_FOLDER = re.compile(r"[0-9a-f]{32}")
 _SWEPT_SECONDS = 10
 
 
@@ -44,6 +46,8 @@ def open_root(location: str | Path) -> Path:
             "give a folder as --data-root",
             path=str(root),
         )
+    for folder in (root / STAGING, root / LOCKS):
+        _refuse_link(folder)
     for folder in (root, root / STAGING, root / LOCKS):
         make_folder(folder)
     with coded_os_errors(root), tempfile.TemporaryFile(dir=root / STAGING):
@@ -137,8 +141,9 @@ def _dead(root: Path) -> Iterator[Path]:
             path=str(root),
         )
     area = root / STAGING
+    _refuse_link(area)
     there = sorted(area.iterdir()) if area.is_dir() else []
-    folders = {path for path in there if path.is_dir()}
+    folders = {p for p in there if p.is_dir() and _OWN_FOLDER.fullmatch(p.name)}
     locks = {path for path in there if path.suffix == ".lock"} - folders
     for folder in sorted(folders | {path.with_suffix("") for path in locks}):
         with _unheld(folder) as free:
@@ -146,8 +151,19 @@ def _dead(root: Path) -> Iterator[Path]:
                 yield folder if folder in folders else _lock_of(folder)
     for file in there:
         # Its writer needs a moment.
-        if file not in folders | locks and _age(file) > _LEFT_ALONE_SECONDS:
+        if file.is_file() and file not in locks and _age(file) > _LEFT_ALONE_SECONDS:
             yield file
+
+
+def _refuse_link(folder: Path) -> None:
+    """Refuse a link in place of a folder whose contents are removed without asking."""
+    if folder.is_symlink():
+        raise Segment1BError(
+            "E_DATA_ROOT_UNUSABLE",
+            f"{folder} is a symbolic link",
+            "remove the link: the program empties this folder",
+            path=str(folder),
+        )
 
 
 @contextmanager
