@@ -311,3 +311,15 @@ def test_the_sweep_of_a_root_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Segment1BError, match="absent is no folder") as caught:
         leftovers(tmp_path / "absent")
     assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+
+
+def test_a_staging_area_that_is_a_link_is_refused_and_left_alone(tmp_path: Path) -> None:
+    root, precious = tmp_path / "root", tmp_path / "precious"
+    (precious / "photos").mkdir(parents=True)
+    root.mkdir()
+    (root / ".staging").symlink_to(precious)
+    for opened in (open_root, sweep_staging, leftovers):
+        with pytest.raises(Segment1BError) as caught:
+            opened(root)
+        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+    assert (precious / "photos").is_dir()

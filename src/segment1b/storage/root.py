@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -23,7 +22,6 @@ from segment1b.storage.objects import url_of
 from segment1b.storage.working_copy import LOCKS, STAGING, working_copy
 
 _LEFT_ALONE_SECONDS = 3600
-_OWN_FOLDER = re.compile(r"[0-9a-f]{32}")
 _SWEPT_SECONDS = 10
 
 
@@ -143,7 +141,7 @@ def _dead(root: Path) -> Iterator[Path]:
     area = root / STAGING
     _refuse_link(area)
     there = sorted(area.iterdir()) if area.is_dir() else []
-    folders = {p for p in there if p.is_dir() and _OWN_FOLDER.fullmatch(p.name)}
+    folders = {path for path in there if path.is_dir()}
     locks = {path for path in there if path.suffix == ".lock"} - folders
     for folder in sorted(folders | {path.with_suffix("") for path in locks}):
         with _unheld(folder) as free:
@@ -151,13 +149,15 @@ def _dead(root: Path) -> Iterator[Path]:
                 yield folder if folder in folders else _lock_of(folder)
     for file in there:
         # Its writer needs a moment.
-        if file.is_file() and file not in locks and _age(file) > _LEFT_ALONE_SECONDS:
+        if file not in folders | locks and _age(file) > _LEFT_ALONE_SECONDS:
             yield file
 
 
 def _refuse_link(folder: Path) -> None:
     """Refuse a link in place of a folder whose contents are removed without asking."""
-    if folder.is_symlink():
+    with coded_os_errors(folder):
+        linked = folder.is_symlink()
+    if linked:
         raise Segment1BError(
             "E_DATA_ROOT_UNUSABLE",
             f"{folder} is a symbolic link",
