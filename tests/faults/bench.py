@@ -15,7 +15,8 @@ from typing import Any
 import bring
 import worlds
 from faults.children import Ending, Start, run
-from segment1b.errors import CODES
+from segment1b.__main__ import exit_code
+from segment1b.errors import CODES, Segment1BError
 
 COUNTRIES = ("LS", "NL", "VA")
 #: What a run leaves beside what it publishes, and where commands stage what they export.
@@ -202,9 +203,10 @@ def judge_ending(ending: Ending, *, may_die: bool) -> list[str]:
         wrong.append("a traceback")
     if ending.exit_code in _ACCEPTED:
         coded = [code for code in _CODE.findall(said) if code in CODES]
+        meant = {exit_code(Segment1BError(code, "")) for code in coded}
         silenced = any("/stderr>" in call.arguments for call in ending.injected)
-        if not (coded or silenced):
-            wrong.append(f"exit code {ending.exit_code} without a code")
+        if ending.exit_code not in meant and not (silenced and not coded):
+            wrong.append(f"exit code {ending.exit_code} with the codes {coded}")
     elif ending.exit_code != 0 and not (may_die and _died(ending)):
         wrong.append(f"exit code {ending.exit_code}")
     return wrong

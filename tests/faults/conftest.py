@@ -11,6 +11,10 @@ from faults.bench import Bench
 from faults.cases import ERRORS
 
 _MADE = pytest.StashKey[Counter[str]]()
+#: Faults that a session of all tests makes at least, and calls that fail in it. No command of these
+#: tests calls pwrite64 or ftruncate.
+LEAST = 600
+_MADE_BY_ALL = {*ERRORS} - {"pwrite64", "ftruncate"}
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +31,16 @@ def made(pytestconfig: pytest.Config) -> Iterator[Counter[str]]:
     pytestconfig.stash.setdefault(_MADE, Counter[str]()).update(counts)
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a session of all tests that has made fewer faults, or not all kinds of them."""
+    counts = session.config.stash.get(_MADE, Counter[str]())
+    chosen = session.config.option.keyword or session.config.option.markexpr
+    everything = not chosen and session.config.args == session.config.getini("testpaths")
+    made = {name.partition(" ")[0] for name, count in counts.items() if count}
+    if everything and (counts.total() < LEAST or not made.issuperset(_MADE_BY_ALL)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
@@ -40,7 +54,7 @@ def pytest_terminal_summary(
         kinds.setdefault(kind, []).append(f"{detail} {count}")
     failed = [one for one in terminalreporter.getreports("failed") if "/faults/" in one.nodeid]
     all_well = f"{len(failed)} tests say which were not survived" if failed else "all recovered"
-    terminalreporter.section(f"{counts.total()} faults made, {all_well}")
+    terminalreporter.section(f"{counts.total()} faults made, {all_well}; all tests make {LEAST}")
     for kind, details in kinds.items():
         total = sum(count for name, count in counts.items() if name.partition(" ")[0] == kind)
         listed = ", ".join(details) or "no command that was run makes this call"

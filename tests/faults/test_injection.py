@@ -40,6 +40,8 @@ COUNTS = {
     # Not mmap: a worker process that finds no memory while Python starts prints its own traceback.
     "evidence": {kind: 2 for kind in ERRORS if kind != "mmap"},
 }
+#: Sorts of staged files that are not Parquet: splits, runs, plans, documents, the bundle.
+STAGED_SORTS = 10
 SAMPLED = ("outlets", "codes", "csv")
 
 
@@ -62,6 +64,7 @@ def all_fired(judged: Sequence[Judged]) -> bool:
 
 def test_a_sample_of_failing_calls_is_survived(bench: Bench, made: Counter[str]) -> None:
     faults = one_of_each_writer(plain_staged_writes(calls_of(bench, "run")))
+    assert len(faults) >= STAGED_SORTS
     cases = [Case("run", fault) for fault in faults]
     for command in SAMPLED:
         cases += spread(command, calls_of(bench, command), dict.fromkeys(ERRORS, 1))
@@ -69,6 +72,9 @@ def test_a_sample_of_failing_calls_is_survived(bench: Bench, made: Counter[str])
     failed = count(made, judged)
     assert not failed, report(failed)
     assert all_fired(judged)
+    assert {"write", "fsync", "rename", "openat", "flock"} <= {
+        one.case.fault.kind for one in judged if one.injected
+    }
 
 
 @pytest.mark.slow
@@ -78,6 +84,7 @@ def test_a_command_survives_the_failure_of_any_of_its_calls(
     command: str, bench: Bench, made: Counter[str]
 ) -> None:
     calls = calls_of(bench, command)
+    assert {"write", "openat", "rename"} <= {call.kind for call in calls}
     judged = try_all(bench, list(spread(command, calls, COUNTS[command], seed=11)))
     failed = count(made, judged)
     assert not failed, report(failed)
@@ -91,6 +98,7 @@ def test_no_write_to_a_staged_file_that_is_not_parquet_loses_its_error(
     bench: Bench, made: Counter[str]
 ) -> None:
     faults = plain_staged_writes(calls_of(bench, "run"))
+    assert len(faults) >= STAGED_SORTS
     judged = try_all(bench, [Case("run", fault) for fault in faults])
     failed = count(made, judged)
     assert not failed, report(failed)

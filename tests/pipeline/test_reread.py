@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 import worlds
+from segment1b import contracts
+from segment1b.egress import gate
 from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
 from segment1b.states import STATES
 from segment1b.storage import durable
 
@@ -87,3 +90,19 @@ def test_a_run_to_s8_hashes_the_sites_that_it_reuses(root: Path) -> None:
     flip(next(root.glob("data/layer1/1B/site_locations/**/part-00000.parquet")))
     with pytest.raises(Segment1BError, match="do not hash"):
         worlds.run(root, to_state="s8")
+
+
+@pytest.mark.parametrize("dataset", ["s5_site_tile_assignment", "rng_trace_in_cell_jitter"])
+def test_data_that_is_gone_while_its_report_is_there_does_not_pass_the_gate(
+    root: Path, dataset: str
+) -> None:
+    known = contracts.load()
+    identity = Identity(**worlds.run(root, to_state="s9").identity)
+    assert dataset in gate.verify_bundle(root, known, identity.places)["receipts"]
+    path = root / known[dataset].locate(identity.places)
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    with pytest.raises(Segment1BError, match="is absent, and its run report is here"):
+        gate.verify_bundle(root, known, identity.places)
