@@ -277,6 +277,111 @@ def test_a_file_of_more_bytes_than_its_format_may_have_is_refused(
     assert refused(path).code == "E_INPUT_TOO_LARGE"
 
 
+#: Prints the code of the error, and the peak of the process's memory in MB.
+_READ = """
+import re, sys
+from pathlib import Path
+from segment1b.errors import Segment1BError
+from segment1b.geo.countries import read_countries
+from segment1b.reference.check import read_places
+from segment1b.reference.sources import read_features
+from segment1b.validators.s1 import polygons
+path = Path(sys.argv[1])
+read = {
+    "import": lambda: read_features(path, "code"),
+    "run": lambda: read_countries(path),
+    "validate": lambda: list(polygons.read_countries(path)),
+    "places": lambda: read_places(path),
+}[sys.argv[2]]
+try:
+    read()
+except Segment1BError as error:
+    print(error.code)
+print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1000)
+"""
+
+
+def read_apart(path: Path, how: str) -> list[str]:
+    """Return what a process of its own says of a file: code and memory in MB."""
+    command = [sys.executable, "-c", _READ, str(path), how]
+    child = subprocess.run(command, capture_output=True, text=True, check=True)
+    return child.stdout.split()
+
+
+def shared(path: Path, rows: int, **values: str | bytes) -> Path:
+    """Write a Parquet file in which all rows have the same, long values; it takes a few kB."""
+    geo = {"primary_column": "geom", "columns": {"geom": {"encoding": "WKB"}}, "version": "1.0.0"}
+    zero = np.zeros(rows, np.int32)
+    table = pa.table({n: pa.DictionaryArray.from_arrays(zero, [v]) for n, v in values.items()})
+    options = {"compression": "zstd", "store_schema": False, "dictionary_pagesize_limit": 1 << 30}
+    with pq.ParquetWriter(path, table.schema, **options) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({"geo": json.dumps(geo)})
+    assert path.stat().st_size < 20_000
+    return path
+
+
+@pytest.mark.parametrize("how", ["import", "run", "validate"])
+@pytest.mark.parametrize("column", ["geom", "code"])
+def test_a_long_value_that_all_rows_share_is_refused_before_it_is_copied(
+    tmp_path: Path, how: str, column: str
+) -> None:
+    wkb, zeros = shapely.to_wkb(shapely.box(4, 51, 5, 52)), 20 << 20
+    blob, code = (wkb + bytes(zeros), "NL") if column == "geom" else (wkb, "N" * zeros)
+    values = {"country_iso": code, "geom": blob, "code": code}
+    code, peak = read_apart(shared(tmp_path / "a.parquet", 256, **values), how)
+    assert code == "E_INPUT_TOO_LARGE"
+    assert int(peak) < 700
+
+
+@pytest.mark.parametrize("rows", [20, 2000])
+def test_long_codes_of_places_are_refused_before_they_are_copied(tmp_path: Path, rows: int) -> None:
+    path = tmp_path / "a.parquet"
+    shared(path, rows, country_iso="N" * (2 << 20))
+    table = pq.read_table(path, read_dictionary=["country_iso"])
+    for name in ("lon_deg", "lat_deg"):
+        table = table.append_column(name, pa.array(np.zeros(rows)))
+    limit = {"dictionary_pagesize_limit": 1 << 30}
+    pq.write_table(table, path, compression="zstd", **limit)
+    code, peak = read_apart(path, "places")
+    assert code == ("E_INPUT_SCHEMA_INVALID" if rows == 20 else "E_INPUT_TOO_LARGE")
+    assert int(peak) < 500
+
+
+def test_places_of_more_rows_or_bytes_than_the_limits_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("country_iso,lon_deg,lat_deg\nNL,5,52\nNL,5,52\n")
+    for limit in ("MAX_ROWS", "MAX_BYTES"):
+        with monkeypatch.context() as changed:
+            changed.setattr(geometries, limit, 1)
+            with pytest.raises(Segment1BError, match="E_INPUT_TOO_LARGE"):
+                read_places(path)
+
+
+@pytest.mark.parametrize(
+    "blobs",
+    [
+        pa.array([[b"x"]], pa.list_(pa.binary())),
+        pa.array([bytes(99)], pa.binary(99)),
+    ],
+)
+def test_a_column_that_no_dictionary_bounds_is_refused_unread(
+    tmp_path: Path, blobs: pa.Array
+) -> None:
+    pq.write_table(pa.table({"geom": blobs}), tmp_path / "a.parquet")
+    with pytest.raises(Segment1BError, match="E_INPUT_SCHEMA_INVALID"):
+        geometries.read_columns(tmp_path / "a.parquet", ["geom"])
+
+
+def test_a_column_in_a_delta_encoding_is_refused_unread(tmp_path: Path) -> None:
+    table, encoding = pa.table({"geom": [b"x"]}), {"geom": "DELTA_BYTE_ARRAY"}
+    pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False, column_encoding=encoding)
+    with pytest.raises(Segment1BError, match="delta encoding"):
+        geometries.read_columns(tmp_path / "a.parquet", ["geom"])
+
+
 NESTED = struct.pack("<BII", 1, 7, 1) * 100_000 + struct.pack("<BIdd", 1, 1, 0.0, 0.0)
 BIG_ENDIAN = struct.pack(">BII", 0, 6, 1) * 100_000 + struct.pack(">BIdd", 0, 1, 0.0, 0.0)
 BEHIND = struct.pack("<BII", 1, 7, 2) + shapely.to_wkb(shapely.box(0, 0, 1, 1)) + NESTED

@@ -62,13 +62,13 @@ def read_countries(path: Path, iso_codes: set[str] | None = None) -> dict[str, M
 def _table(path: Path) -> tuple[pa.Table, dict[str, Any] | None]:
     """Return the two columns and the description of geom, None without GeoParquet metadata."""
     try:
-        file = pq.ParquetFile(regular_file(path))
-        _check_columns(path, file.schema_arrow)
-        text = (file.schema_arrow.metadata or {}).get(b"geo")
+        schema = pq.read_schema(regular_file(path))
+        _check_columns(path, schema)
+        text = (schema.metadata or {}).get(b"geo")
         geo = None if text is None else parse_json(text).get("columns", {}).get("geom", {})
         if geo is not None:
             _check_crs(path, geo)
-        return read_columns(path, file, ["country_iso", "geom"]), geo
+        return read_columns(path, ["country_iso", "geom"]), geo
     except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
         raise_machine_fault(error, path)
         # An AttributeError: the metadata is JSON, but not an object of objects.
@@ -153,8 +153,6 @@ def _check_degrees(path: Path, geometries: npt.NDArray[np.object_]) -> None:
 
 
 def _geometries(path: Path, codes: list[str], column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
-    if isinstance(column.type, pa.BaseExtensionType):
-        column = column.cast(column.type.storage_type)
     blobs = np.array([*column.to_pylist(), None], object)[:-1]
     try:
         return shapes_of_wkb(blobs)

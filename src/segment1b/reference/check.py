@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.csv as pc
+import pyarrow.compute as pc
+import pyarrow.csv as pv
 import pyarrow.parquet as pq
 import shapely
 from rasterio.errors import RasterioError
@@ -35,7 +36,7 @@ from segment1b.reference.importing import COUNTRIES, ISO, ZONES
 from segment1b.reference.laying import RASTER, SURFACES
 from segment1b.reference.publishing import PROVENANCE_KEYS, provenance_path
 from segment1b.storage.durable import read_json, regular_file
-from segment1b.storage.geometries import read_columns, shapes_of_wkb
+from segment1b.storage.geometries import check_size, read_columns, shapes_of_wkb
 from segment1b.storage.rasters import open_raster
 from segment1b.storage.receipts import hash_files
 from segment1b.storage.working_copy import fetch
@@ -78,25 +79,22 @@ def read_places(path: Path) -> Places:
     """Return places from Parquet or CSV with columns country_iso, lon_deg and lat_deg.
 
     Raises:
-        Segment1BError: E_INPUT_UNREADABLE, E_INPUT_SCHEMA_INVALID for a missing column.
+        Segment1BError: E_INPUT_UNREADABLE, E_INPUT_SCHEMA_INVALID for a missing column or a code
+            that is longer than two characters, E_INPUT_TOO_LARGE.
     """
-    wanted = ["country_iso", "lon_deg", "lat_deg"]
     regular_file(path)
     types = pa.schema([("country_iso", pa.string()), ("lon_deg", "f8"), ("lat_deg", "f8")])
     try:
         if path.suffix.lower() == ".csv":
-            table = pc.read_csv(path, convert_options=pc.ConvertOptions(column_types=types))
+            # The six bytes of a short line take thirty in memory.
+            check_size(path, 0, 5 * path.stat().st_size)
+            table = pv.read_csv(path, convert_options=pv.ConvertOptions(column_types=types))
+            _check_place_columns(path, table.column_names)
         else:
-            table = pq.read_table(path)
-        absent = [name for name in wanted if name not in table.column_names]
-        if absent:
-            raise Segment1BError(
-                "E_INPUT_SCHEMA_INVALID",
-                f"{path} has no column {', '.join(absent)}; it has {', '.join(table.column_names)}",
-                "places need country_iso, lon_deg and lat_deg",
-                path=str(path),
-            )
-        table = table.select(wanted).cast(types)
+            _check_place_columns(path, pq.read_schema(path).names)
+            table = read_columns(path, types.names)
+        check_size(path, table.num_rows, 0)
+        table = table.select(types.names).cast(types)
     except (pa.ArrowException, OSError) as error:
         raise_machine_fault(error, path)
         raise Segment1BError(
@@ -105,8 +103,27 @@ def read_places(path: Path) -> Places:
             "give Parquet or CSV",
             path=str(path),
         ) from None
-    code, lon, lat = (table.column(name).to_numpy() for name in wanted)
+    # A numpy text is as long in every row as the longest one.
+    if (pc.max(pc.utf8_length(table.column("country_iso"))).as_py() or 0) > 2:
+        raise Segment1BError(
+            "E_INPUT_SCHEMA_INVALID",
+            f"{path} has a country_iso of more than two characters",
+            "write ISO 3166-1 alpha-2 codes",
+            path=str(path),
+        )
+    code, lon, lat = (table.column(name).to_numpy() for name in types.names)
     return Places(code.astype(np.str_), lon, lat)
+
+
+def _check_place_columns(path: Path, names: Sequence[str]) -> None:
+    absent = [name for name in ("country_iso", "lon_deg", "lat_deg") if name not in names]
+    if absent:
+        raise Segment1BError(
+            "E_INPUT_SCHEMA_INVALID",
+            f"{path} has no column {', '.join(absent)}; it has {', '.join(names)}",
+            "places need country_iso, lon_deg and lat_deg",
+            path=str(path),
+        )
 
 
 def check(
@@ -232,8 +249,8 @@ def _areas(shapes: Shapes) -> list[dict[str, Any]]:
 
 
 def _without_zone(shapes: Shapes, path: Path) -> list[str]:
-    with _whole(path), pq.ParquetFile(regular_file(path)) as file:
-        blobs = read_columns(path, file, ["geom"])["geom"].to_pylist()
+    with _whole(path):
+        blobs = read_columns(regular_file(path), ["geom"])["geom"].to_pylist()
         zones = shapes_of_wkb(np.array([*blobs, None], object)[:-1])
     parts, owner = shapely.get_parts(as_array(shapes.values()), return_index=True)
     # Pieces that lie in a zone's box are looked at one by one, and each country until one meets.

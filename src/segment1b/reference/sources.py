@@ -122,13 +122,7 @@ def _read_parquet(path: Path, column: str) -> Features:
             _check_column(path, column, [n for n in schema.names if n != name])
             if other := other_crs(described):
                 raise _mismatch(path, "", other, known=True)
-            table = read_columns(path, file, [column, name])
-        if isinstance(table.schema.field(name).type, pa.BaseExtensionType):
-            table = table.set_column(
-                table.schema.get_field_index(name),
-                name,
-                table.column(name).cast(table.schema.field(name).type.storage_type),
-            )
+        table = read_columns(path, [column, name])
         blobs = np.array([*table.column(name).to_pylist(), None], object)[:-1]
         shapes = shapes_of_wkb(blobs, on_invalid="raise")
     except (pa.ArrowException, OSError, ValueError, AttributeError, KeyError, TypeError) as error:

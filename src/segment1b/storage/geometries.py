@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import shapely
 from shapely.errors import GEOSException
@@ -23,32 +24,104 @@ MAX_BYTES: Final = 2 << 30
 #: Collections inside collections. GEOS recurses, and a deep file would end the process.
 MAX_DEPTH: Final = 32
 
-_BATCH: Final = 256
+# Arrow copies the dictionary so far with each batch: few batches, of many rows.
+_BATCH: Final = 1 << 14
 _SRID: Final = 0x2000_0000
 _Z_AND_M: Final = (0x8000_0000, 0x4000_0000)
 _POINT, _LINES, _POLYGONS = 1, (2, 8), (3, 17)
 
 
-def read_columns(path: Path, file: pq.ParquetFile, columns: Sequence[str]) -> pa.Table:
-    """Return columns of a Parquet file of geometries, read in small batches that are counted.
+def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Return columns of a Parquet file of geometries; no value is copied before it is counted.
+
+    Extension and dictionary types come back as the types that they are made of.
 
     Raises:
-        Segment1BError: E_INPUT_TOO_LARGE beyond `MAX_ROWS` or `MAX_BYTES`.
+        Segment1BError: E_INPUT_TOO_LARGE beyond `MAX_ROWS` or `MAX_BYTES`; E_INPUT_SCHEMA_INVALID
+            for a column of lists, structs or bytes of fixed width, or in a delta encoding.
     """
-    check_size(path, file.metadata.num_rows, 0)
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        types = {name: _plain_type(path, schema, name) for name in columns}
+        _check_chunks(path, file.metadata, columns)
+    # A value that thousands of rows share is in a dictionary once.
+    long = [name for name, kind in types.items() if _is_long(kind)]
     batches, size = [], 0
-    for batch in file.iter_batches(_BATCH, columns=list(columns)):
-        size += batch.nbytes
-        check_size(path, 0, size)
-        batches.append(batch)
-    schema = file.schema_arrow
-    wanted = [field for field in schema if field.name in columns]
-    return pa.Table.from_batches(batches, None if batches else pa.schema(wanted))
+    with pq.ParquetFile(path, pre_buffer=False, read_dictionary=long) as file:
+        for batch in file.iter_batches(_BATCH, columns=list(columns)):
+            read = [batch.column(name) for name in columns]
+            size += sum(_decoded_bytes(one) for one in read)
+            check_size(path, 0, size)
+            batches.append([_decoded(*pair) for pair in zip(read, types.values(), strict=True)])
+    own = pa.schema(types)
+    return pa.Table.from_batches([pa.record_batch(one, own) for one in batches], own)
+
+
+def _plain_type(path: Path, schema: pa.Schema, name: str) -> pa.DataType:
+    """Return the type of a column's values; one whose size no dictionary bounds is refused."""
+    at = schema.get_field_index(name)
+    kind = schema.field(at).type if at >= 0 else pa.null()
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if at < 0 or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
+        what = "is not there, or there twice" if at < 0 else f"is {kind}"
+        raise Segment1BError(
+            "E_INPUT_SCHEMA_INVALID",
+            f"{path}: column {name} {what}",
+            "write keys as text or whole numbers, and geometries as WKB",
+            path=str(path),
+        )
+    return kind
+
+
+def _is_long(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    more = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(test(kind) for test in (*tests, *more))
+
+
+def _check_chunks(path: Path, footer: pq.FileMetaData, columns: Sequence[str]) -> None:
+    check_size(path, footer.num_rows, 0)
+    size = 0
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        for chunk in (group.column(at) for at in range(group.num_columns)):
+            if chunk.path_in_schema not in columns:
+                continue
+            size += chunk.total_uncompressed_size
+            check_size(path, 0, size)
+            # Of one, a prefix that all values share is copied into each; Arrow reads neither as
+            # a dictionary.
+            if {"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"}.intersection(chunk.encodings):
+                raise Segment1BError(
+                    "E_INPUT_SCHEMA_INVALID",
+                    f"{path}: column {chunk.path_in_schema} is in a delta encoding",
+                    "write it in another encoding, for example by dictionary",
+                    path=str(path),
+                )
+
+
+def _decoded_bytes(column: pa.Array) -> int:
+    """Return the bytes of a column once each row has its own value."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    lengths = pc.binary_length(column.dictionary).cast(pa.int64())
+    return pc.sum(lengths.take(column.indices)).as_py() or 0
+
+
+def _decoded(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary.take(column.indices)
+    return column.cast(kind)
 
 
 def check_size(path: Path, rows: int, size: int) -> None:
-    """Refuse more rows, or more bytes of geometries, than the limits allow."""
-    for value, limit, what in ((rows, MAX_ROWS, "rows"), (size, MAX_BYTES, "bytes of geometry")):
+    """Refuse more rows, or more bytes in memory, than the limits allow."""
+    for value, limit, what in ((rows, MAX_ROWS, "rows"), (size, MAX_BYTES, "bytes in memory")):
         if value > limit:
             raise Segment1BError(
                 "E_INPUT_TOO_LARGE",

@@ -71,8 +71,7 @@ class Country:
 
 def read_countries(path: Path) -> Iterator[Country]:
     """Yield the countries of a GeoParquet file in ASCII order of their codes."""
-    with pq.ParquetFile(regular_file(path)) as file:
-        table = read_columns(path, file, ["country_iso", "geom"])
+    table = read_columns(regular_file(path), ["country_iso", "geom"])
     codes = table.column("country_iso").to_pylist()
     shapes = table.column("geom").to_pylist()
     for code in sorted({code for code in codes if code is not None}):
