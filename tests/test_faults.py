@@ -250,6 +250,17 @@ def test_a_yaml_file_that_cannot_be_read_for_lack_of_files_is_not_called_invalid
     assert caught.value.code == "E_RESOURCES_EXHAUSTED"
 
 
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EROFS, errno.EACCES, errno.ENOLCK])
+@pytest.mark.parametrize("kind", [OSError, duckdb.IOException])
+def test_a_file_that_cannot_be_opened_is_no_verdict_on_its_rows(
+    number: int, kind: type[Exception]
+) -> None:
+    text = os.strerror(number)
+    error = OSError(number, text) if kind is OSError else kind(f'Cannot open file "a": {text}')
+    with pytest.raises(Segment1BError):
+        raise_machine_fault(error)
+
+
 @pytest.mark.parametrize("error", OF_DATA, ids=lambda error: type(error).__name__)
 def test_a_fault_of_data_is_a_verdict(error: Exception) -> None:
     raise_machine_fault(error)

@@ -51,7 +51,18 @@ _BY_ERRNO = {
     errno.EXDEV: _FAILED,
 }
 
-_NAMED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENOMEM, errno.EIO)
+_NAMED = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EMFILE,
+    errno.ENOMEM,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENOLCK,
+)
+# A path that cannot be used, but no verdict on what it holds.
+_NOT_READ = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 _DAMAGED = ("E_INPUT_UNREADABLE", "restore the file from its source, or correct it")
 _COLUMNS = ("E_INPUT_SCHEMA_INVALID", "compare the columns of the files with the schema")
@@ -99,6 +110,7 @@ _BY_CLASS = {
 # What libraries write in exceptions that carry no number.
 _BY_TEXT = {
     **{os.strerror(number): _BY_ERRNO[number] for number in _NAMED},
+    **{os.strerror(number): _FAILED for number in _NOT_READ},
     "std::bad_alloc": _MEMORY,
     "can't start new thread": _MEMORY,
     "failed to map segment": _MEMORY,  # an ImportError of a library
@@ -143,7 +155,8 @@ def raise_machine_fault(error: BaseException, path: object = None) -> None:
     space, memory or files are no verdicts.
     """
     fault = coded(error, path)
-    if fault.code in _OF_THE_MACHINE:
+    number = error.errno if isinstance(error, OSError) else None
+    if fault.code in _OF_THE_MACHINE or number in _NOT_READ:
         raise fault from (None if fault is error else error)
 
 
