@@ -59,6 +59,12 @@ def open_regular(path: Path) -> IO[bytes]:
         raise
 
 
+def read_regular(path: Path) -> bytes:
+    """Return the bytes of a regular file, or of a link to one (see `open_regular`)."""
+    with open_regular(path) as file:
+        return file.read()
+
+
 def read_bounded(path: Path, limit: int) -> bytes:
     """Return the bytes of a regular file; ValueError when there are more than `limit`."""
     with open_regular(path) as file:

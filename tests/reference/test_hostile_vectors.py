@@ -190,6 +190,14 @@ def test_a_geopackage_with_changes_beside_it_is_refused(tmp_path: Path) -> None:
     assert imported(path).provenance["counts"]["countries"] == 2
 
 
+@pytest.mark.parametrize("end", ["-wal", "-journal"])
+def test_a_fifo_as_journal_of_a_geopackage_is_refused(tmp_path: Path, end: str) -> None:
+    path = some(tmp_path / "a.gpkg")
+    os.mkfifo(tmp_path / f"a.gpkg{end}")
+    with pytest.raises(Segment1BError, match=f"a.gpkg{end} is a named pipe"):
+        read_features(path, "code")
+
+
 def test_a_view_of_a_geopackage_is_refused(tmp_path: Path) -> None:
     path = some(tmp_path / "a.gpkg")
     with closing(sqlite3.connect(path)) as database:

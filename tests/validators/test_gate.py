@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from segment1b import validators
 
 Rows = list[dict[str, Any]]
 World = Any  # of conftest.py, which the import mode keeps out of reach
@@ -144,6 +148,24 @@ def test_the_gate_law_is_derived_again_step_by_step(
     spoiled = world()
     change(spoiled)
     assert spoiled.failing("s0").of_code(code).rows
+
+
+@pytest.mark.parametrize("name", ["MANIFEST.json", "index.json", "_passed.flag"])
+def test_a_pipe_in_the_upstream_bundle_is_found_and_not_waited_for(name: str, world: Copy) -> None:
+    spoiled = world()
+    (bundle(spoiled) / name).unlink()
+    os.mkfifo(bundle(spoiled) / name)
+    assert any(code in str(spoiled.failing("s0")) for code in ("E_INDEX_", "E_PASS_MISSING"))
+
+
+def test_validators_open_regular_files_alone() -> None:
+    found = []
+    for path in Path(validators.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = getattr(node.func, "attr", "") if isinstance(node, ast.Call) else ""
+            if name in ("read_bytes", "read_text", "open"):
+                found.append(f"{path.name}:{node.lineno}")
+    assert not found
 
 
 RECEIPT: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [

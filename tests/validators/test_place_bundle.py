@@ -178,6 +178,13 @@ def test_only_what_lies_in_the_bundle_is_opened(place: Copy, tmp_path: Path) -> 
     assert "'link.json', 'reason': 'is a symbolic link'" in rows
 
 
+def test_a_pipe_as_flag_is_found_and_not_waited_for(place: Copy) -> None:
+    spoiled = place()
+    (spoiled.path(BUNDLE) / FLAG).unlink()
+    os.mkfifo(spoiled.path(BUNDLE) / FLAG)
+    assert {"s9 flag", "s9 files"} <= set(spoiled.failing("s9"))
+
+
 def test_locations_changed_behind_the_bundle_are_found(place: Copy) -> None:
     spoiled = place()
     spoiled.edit("site_locations", lambda rows: rows[0].update(lat_deg=rows[0]["lat_deg"] + 1e-9))

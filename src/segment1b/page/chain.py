@@ -8,6 +8,7 @@ from typing import Any
 from segment1b.page.published import World
 from segment1b.storage.durable import read_object
 from segment1b.storage.receipts import document_receipt
+from segment1b.texts import read_regular
 
 _WHAT = {
     "s0": "gate",
@@ -44,7 +45,7 @@ def chain_of(world: World) -> dict[str, Any]:
         )
         known |= {one["name"]: one["digest"] for one in written}
         dataset = world.contracts[f"{state}_run_report"]
-        body = world.path(dataset.id).read_bytes()
+        body = read_regular(world.path(dataset.id))
         # A report is read without its clocks.
         known[dataset.id] = document_receipt("", body, dataset.volatile).content_sha256_hex
     return {

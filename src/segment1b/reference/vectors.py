@@ -138,7 +138,9 @@ def _check_journal(path: Path, file: Path) -> None:
     """Refuse a GeoPackage with changes beside it, which its bytes and its digest do not have."""
     for end in ("-wal", "-journal"):
         beside = file.with_name(file.name + end)
-        if beside.exists() and beside.stat().st_size:
+        if not os.path.lexists(beside):
+            continue
+        if regular_file(beside).stat().st_size:
             raise unreadable(
                 path,
                 f"{beside.name} beside it holds changes that are not in the file",

@@ -17,6 +17,7 @@ from segment1b.program import contracts_root
 from segment1b.reference import embedded
 from segment1b.review.proof import Published
 from segment1b.storage.reader import receipted, report_id
+from segment1b.texts import read_regular
 
 STATES = tuple(f"s{number}" for number in range(10))
 _AUDIT = "rng_audit_log"
@@ -54,7 +55,7 @@ def originals(published: Published) -> dict[str, bytes]:
     """Return the reports, the gate's receipt and the audit row as they are in the root, by name."""
     ids = (*(f"{state}_run_report" for state in STATES), "s0_gate_receipt_1B", _AUDIT)
     paths = {dataset_id: published.path(dataset_id) for dataset_id in ids}
-    return {f"{name}{path.suffix}": path.read_bytes() for name, path in paths.items()}
+    return {f"{name}{path.suffix}": read_regular(path) for name, path in paths.items()}
 
 
 def machine(published: Published) -> dict[str, Any]:
@@ -111,8 +112,8 @@ def contract_digests(known: Contracts) -> dict[str, str]:
     """Return the SHA-256 of the dictionary in force and of every packaged schema and policy."""
     root = contracts_root()
     files = sorted(path for path in root.rglob("*.yaml") if path.is_relative_to(root))
-    found = {path.relative_to(root).as_posix(): sha256_hex(path.read_bytes()) for path in files}
-    return {**found, "dictionary in force": sha256_hex(known.path.read_bytes())}
+    found = {path.relative_to(root).as_posix(): sha256_hex(read_regular(path)) for path in files}
+    return {**found, "dictionary in force": sha256_hex(read_regular(known.path))}
 
 
 def program() -> str:
@@ -130,4 +131,4 @@ def notice() -> str:
     """Return the project's notices: in the wheel beside this package, in a checkout at its top."""
     packed = Path(__file__).parents[1] / "NOTICE.md"
     path = packed if packed.is_file() else Path(__file__).parents[3] / "NOTICE.md"
-    return path.read_text(encoding="utf-8")
+    return read_regular(path).decode()

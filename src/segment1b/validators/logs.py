@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from segment1b.texts import read_regular
 from segment1b.validators.case import Case, Check
 from segment1b.validators.results import CheckResult, Row, Rule, differences
 
@@ -136,7 +137,7 @@ def _trace(stream: Stream, case: Case, rule: Rule) -> CheckResult:
 def _trace_receipt(stream: Stream, case: Case, rule: Rule) -> CheckResult:
     published, said = case.published, case.report(stream.report)["trace_receipt"]
     path, where = published.path(stream.trace), published.dataset(stream.trace)
-    data = path.read_bytes()
+    data = read_regular(path)
     folder, _, name = where.locate(published.tokens).rpartition("/")
     expected = {
         "partition_path": folder,
@@ -155,7 +156,7 @@ def _audit(report: str, case: Case, rule: Rule) -> CheckResult:
         yield from differences({"rows": len(rows)}, {"rows": 1})
         for row in rows:
             yield from differences({name: row[name] for name in tokens}, dict(tokens))
-        data = case.published.path(AUDIT).read_bytes()
+        data = read_regular(case.published.path(AUDIT))
         said = case.report(report)["audit_sha256_hex"]
         found = {"audit_sha256_hex": hashlib.sha256(data).hexdigest()}
         yield from differences(found, {"audit_sha256_hex": said})

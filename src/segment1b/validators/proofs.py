@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segment1b.faults import raise_machine_fault
+from segment1b.texts import open_regular
 
 BLOCK = 1 << 20
 
@@ -70,7 +71,7 @@ def prove_bytes(folder: Path, paths: Sequence[Path]) -> Proof:
     whole, files = hashlib.sha256(), []
     for one in paths:
         own, size = hashlib.sha256(), 0
-        with one.open("rb") as handle:
+        with open_regular(one) as handle:
             for block in iter(lambda: handle.read(BLOCK), b""):
                 own.update(block)
                 whole.update(block)

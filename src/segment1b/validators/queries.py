@@ -11,6 +11,7 @@ import duckdb
 
 from segment1b.errors import CODES
 from segment1b.faults import raise_machine_fault
+from segment1b.texts import read_regular
 from segment1b.validators.results import CheckResult, Rule
 from segment1b.validators.session import Session
 
@@ -68,7 +69,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 def read_script(path: Path) -> Script:
     """Return a SQL file with the fields of its first comment lines."""
-    text = path.read_text(encoding="utf-8")
+    text = read_regular(path).decode()
     header: dict[str, str] = {}
     last = ""
     for line in text.splitlines():

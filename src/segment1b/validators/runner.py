@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import duckdb
 from rasterio.errors import RasterioError
 
+from segment1b.errors import Segment1BError
 from segment1b.validators.case import POLICY, Case, Check, Preparation, StateChecks
 from segment1b.validators.opening import BYTES_OF, PREFIX, open_dataset
 from segment1b.validators.published import Published, UnusableError
@@ -109,6 +110,10 @@ def _run(case: Case, check: Check) -> CheckResult:
     except UnusableError as error:
         return check.rule.judge([error.row()], "the check could not come to its end")
     except _BREAKS as error:
+        return broken_off(check.rule, error)
+    except Segment1BError as error:
+        if error.code != "E_INPUT_UNREADABLE":
+            raise
         return broken_off(check.rule, error)
 
 

@@ -11,6 +11,7 @@ import hashlib
 from typing import Any
 
 from segment1b import program
+from segment1b.texts import read_regular
 from segment1b.validators.case import ISO, POLICY, RASTER
 from segment1b.validators.published import Published, UnusableError
 
@@ -30,7 +31,7 @@ def document(published: Published) -> dict[str, Any]:
         "parameter_hash": published.tokens["parameter_hash"],
         "states": list(STATES),
         "program_sha256_hex": program.digest(),
-        "dictionary_sha256_hex": hashlib.sha256(published.contracts.path.read_bytes()).hexdigest(),
+        "dictionary_sha256_hex": hashlib.sha256(read_regular(published.contracts.path)).hexdigest(),
         "inputs": {name: published.digest_today(name) for name in _INPUTS},
         "tables": {
             name: {

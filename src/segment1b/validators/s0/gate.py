@@ -11,7 +11,7 @@ from typing import Any
 
 from segment1b.errors import Segment1BError
 from segment1b.faults import raise_machine_fault
-from segment1b.texts import MAX_JSON_BYTES, parse_json, read_bounded
+from segment1b.texts import MAX_JSON_BYTES, parse_json, read_bounded, read_regular
 from segment1b.validators.case import RECEIPT, Case
 from segment1b.validators.published import UnusableError
 from segment1b.validators.results import CheckResult, Row, Rule, differences
@@ -97,7 +97,11 @@ def _index_faults(
         name = one.relative_to(bundle).as_posix()
         if one.is_symlink():
             yield "is a symbolic link", name
-        elif not one.is_dir() and name != FLAG:
+        elif one.is_dir() or name == FLAG:
+            continue
+        elif not one.is_file():
+            yield "is not a regular file", name
+        else:
             there.add(name)
     yield from (("is not indexed", name) for name in sorted(there - set(paths)))
     yield from (("is indexed but absent", name) for name in sorted(set(paths) - there))
@@ -118,13 +122,13 @@ def flag_holds(case: Case) -> None:
     path = folder(case) / FLAG
     if not path.is_file():
         raise GateError("E_PASS_MISSING", {"path": str(path)})
-    said = re.fullmatch(rb"sha256_hex = ([0-9a-f]{64})\n?", path.read_bytes())
+    said = re.fullmatch(rb"sha256_hex = ([0-9a-f]{64})\n?", read_regular(path))
     if said is None:
         raise GateError("E_FLAG_FORMAT_INVALID", {"path": str(path)})
     flag = said.group(1).decode()
     digest = hashlib.sha256()
     for name in indexed(case):
-        digest.update((folder(case) / name).read_bytes())
+        digest.update(read_regular(folder(case) / name))
     found = {"the bundle's bytes": digest.hexdigest()}
     if RECEIPT in case.usable:
         found[RECEIPT] = case.report(RECEIPT)["flag_sha256_hex"]

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segment1b.faults import raise_machine_fault
+from segment1b.storage.durable import regular_file
 from segment1b.validators.case import (
     ISO,
     POLICY,
@@ -83,7 +84,7 @@ def _side_file(case: Case, said: dict[str, Any]) -> list[dict[str, Any]]:
     if said["path"] != path.relative_to(case.published.root).as_posix():
         raise ValueError(f"merchant_summaries lie at {path}, the report says {said['path']}")
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(regular_file(path))
     except (pa.ArrowException, OSError) as error:
         raise_machine_fault(error, path)
         raise ValueError(f"{path.name} cannot be read: {error}") from None

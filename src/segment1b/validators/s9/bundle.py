@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from segment1b.texts import MAX_JSON_BYTES, parse_json, read_bounded
+from segment1b.texts import MAX_JSON_BYTES, parse_json, read_bounded, read_regular
 from segment1b.validators.case import Case
 from segment1b.validators.criteria import REALISM, Criterion, criteria, proves
 from segment1b.validators.results import CheckResult, Row, Rule, differences
@@ -88,11 +88,11 @@ def check_index(case: Case, rule: Rule) -> CheckResult:
 
 def check_flag(case: Case, rule: Rule) -> CheckResult:
     """Judge the flag against the bytes of all indexed files, and against the run report."""
-    written = _FLAG.fullmatch((folder_of(case) / FLAG).read_bytes())
+    written = _FLAG.fullmatch(read_regular(folder_of(case) / FLAG))
     whole = hashlib.sha256()
     # An index may name anything: only what lies in the bundle is opened, and once.
     data = {
-        path.relative_to(folder_of(case)).as_posix(): path.read_bytes() for path in _there(case)
+        path.relative_to(folder_of(case)).as_posix(): read_regular(path) for path in _there(case)
     }
     for name in sorted(entry["path"] for entry in read(case, "index.json")):
         whole.update(data.get(name, b""))
@@ -117,7 +117,7 @@ def check_manifest(case: Case, rule: Rule) -> CheckResult:
         if _EGRESS not in located:
             yield {"field": _EGRESS, "found": None, "expected": "its path"}
         digests = {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            path.name: hashlib.sha256(read_regular(path)).hexdigest()
             for path in _there(case)
             if path.name not in {*_UNNAMED, FLAG}
         }

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from segment1b.texts import read_regular
 from segment1b.validators.case import (
     ISO,
     POLICY,
@@ -70,7 +71,7 @@ def _accounting(case: Case, rule: Rule) -> CheckResult:
 
 
 def _digest(case: Case, dataset_id: str) -> str:
-    return hashlib.sha256(case.published.path(dataset_id).read_bytes()).hexdigest()
+    return hashlib.sha256(read_regular(case.published.path(dataset_id))).hexdigest()
 
 
 def _report(case: Case, rule: Rule) -> CheckResult:
