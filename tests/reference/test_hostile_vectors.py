@@ -214,6 +214,26 @@ def test_a_view_of_a_geopackage_is_refused(tmp_path: Path) -> None:
     assert imported(path, "places").provenance["counts"]["countries"] == 2
 
 
+@pytest.mark.parametrize(
+    "name", ["gpkg_contents", "gpkg_geometry_columns", "GPKG_spatial_ref_sys", "gpkg_extensions"]
+)
+def test_a_geopackage_whose_own_table_is_a_view_is_refused_before_gdal_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = some(tmp_path / "a.gpkg")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"DROP TABLE IF EXISTS {name}")
+        # Without an end: whoever reads it waits for ever.
+        database.execute(
+            f"CREATE VIEW {name} AS WITH RECURSIVE t(x) AS "  # noqa: S608
+            "(SELECT 1 UNION ALL SELECT x + 1 FROM t) SELECT x FROM t WHERE x < 0"
+        )
+        database.commit()
+    monkeypatch.setattr(pyogrio, "list_layers", lambda _: pytest.fail("GDAL was asked"))
+    with pytest.raises(Segment1BError, match=f"{name} is not a plain table"):
+        read_features(path, "code")
+
+
 def zipped(folder: Path, name: str, pattern: str) -> Path:
     with zipfile.ZipFile(folder / name, "w") as archive:
         for path in folder.glob(pattern):

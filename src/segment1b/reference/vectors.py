@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import shutil
 import sqlite3
 import tempfile
 import zipfile
@@ -21,6 +23,8 @@ from segment1b.storage.rasters import reference_format
 SHAPEFILE: Final = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 _HEAD: Final = 4096
+#: Bytes of a file's name without its ending; with one a name may have 255.
+_LONGEST_STEM: Final = 200
 _SHP_HEADER: Final = 100
 #: A proxy that cannot exist: GDAL fetches the CRS of a GeoJSON file from a URL that it names.
 _OFFLINE: Final = dict.fromkeys(("GDAL_HTTP_PROXY", "GDAL_HTTPS_PROXY"), "socks5h://0.0.0.0:0")
@@ -76,6 +80,7 @@ def _checked(path: Path, file: Path) -> Format:
         _check_length(path, file)
     if found is _GEOPACKAGE:
         _check_journal(path, file)
+        _check_tables(path, Path(os.path.abspath(file)))
     size = sum(one.stat().st_size for one in parts_of(file))
     _check_size(path, found, size)
     return found
@@ -148,19 +153,40 @@ def _check_journal(path: Path, file: Path) -> None:
             )
 
 
+def _query(path: Path, file: Path, statement: str, *values: str) -> list[tuple[Any, ...]]:
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+            return database.execute(statement, values).fetchall()
+    except sqlite3.Error as error:
+        raise unreadable(path, str(error)) from None
+
+
+def _check_tables(path: Path, file: Path) -> None:
+    """Refuse a GeoPackage whose own tables are views: GDAL would run what they compute, for ever.
+
+    A virtual table has no root page.
+    """
+    found = _query(
+        path,
+        file,
+        "SELECT name FROM sqlite_master WHERE lower(name) GLOB 'gpkg_*' "
+        "AND (type = 'view' OR type = 'table' AND rootpage = 0)",
+    )
+    for (name,) in found:
+        raise unreadable(path, f"{name} is not a plain table", "write it anew with ogr2ogr")
+
+
 def check_layer(path: Path, file: Path, layer: str) -> None:
     """Refuse a layer of a GeoPackage that is a view: its rows are what a program computes."""
     if file.suffix.lower() != ".gpkg":
         return
-    try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
-            found = database.execute(
-                "SELECT type = 'table' AND rootpage > 0 FROM sqlite_master "
-                "WHERE lower(name) = lower(?) AND type IN ('table', 'view')",
-                [layer],
-            ).fetchall()
-    except sqlite3.Error as error:
-        raise unreadable(path, str(error)) from None
+    found = _query(
+        path,
+        file,
+        "SELECT type = 'table' AND rootpage > 0 FROM sqlite_master "
+        "WHERE lower(name) = lower(?) AND type IN ('table', 'view')",
+        layer,
+    )
     if found != [(1,)]:
         raise unreadable(
             path,
@@ -193,11 +219,22 @@ def _unpacked(path: Path, layer: str | None, folder: Path) -> Path:
                     n for n in files if n[:-4] == name[:-4] and Path(n).suffix.lower() in SHAPEFILE
                 ]
             _check_size(path, _BY_SUFFIX[suffix], sum(members[one].file_size for one in wanted))
-            unpacked = {one: archive.extract(members[one], folder) for one in wanted}
-            return Path(unpacked[name])
-    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, ValueError) as error:
+            # A layer is called as its file; an archive may hold names that no file can have.
+            stem = Path(name).stem
+            if len(os.fsencode(stem)) > _LONGEST_STEM:
+                stem = "layer"
+            for one in wanted:
+                target = folder / f"{stem}{Path(one).suffix}"
+                with archive.open(members[one]) as source, target.open("wb") as copy:
+                    shutil.copyfileobj(source, copy)
+            return folder / f"{stem}{Path(name).suffix}"
+    except (
+        *(zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError),
+        *(OSError, RuntimeError, ValueError),
+    ) as error:
         raise_machine_fault(error, path)
-        # A RuntimeError: it is encrypted, or compressed in another way.
+        # An OSError: bytes that are no bzip2. A RuntimeError: it is encrypted, or compressed in
+        # another way.
         raise unreadable(path, str(error)) from None
 
 
