@@ -79,6 +79,13 @@ def test_the_embedded_world_lays_its_own_wishes_over_the_contract_and_below_the_
     assert told.allocation.law == "largest_remainder"
 
 
+def test_a_number_of_yaml_1_1_is_read_as_written_or_refused() -> None:
+    assert load_policy(settings=["jitter.max_attempts_tile=010"]).jitter.max_attempts_tile == 10
+    for value in ("1:30", "1_000", "0b1"):
+        error = refused(settings=(f"jitter.max_attempts_tile={value}",))
+        assert error.message.startswith("jitter.max_attempts_tile")
+
+
 def test_later_files_win_over_earlier_ones_and_settings_over_files(tmp_path: Path) -> None:
     first = written(tmp_path / "1.yaml", "prep: {dp: 9, basis: uniform, widen_below: 0.1}")
     second = written(tmp_path / "2.yaml", "prep: {dp: 8, basis: area_m2}")

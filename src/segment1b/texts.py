@@ -31,7 +31,13 @@ _KINDS = {
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {None, "!", _TAG + "str"}
-_YAML_1_1 = {_TAG + name for name in ("bool", "timestamp", "merge", "value")}
+_YAML_1_1 = {_TAG + name for name in ("bool", "int", "float", "timestamp", "merge", "value")}
+# The core schema of YAML 1.2: 010 is ten, 1:30 and 1_000 are text, 1e3 is a number.
+_INT = re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z")
+_FLOAT = re.compile(
+    r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+)
 
 
 def irregular(mode: int) -> str | None:
@@ -176,7 +182,7 @@ def _shown(text: object) -> str:
 
 # libyaml's parser where PyYAML was built with it: half a second less at every start.
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML 1.2 booleans: true and false alone, so that Norway stays NO."""
+    """Numbers of YAML 1.2; true and false are the only booleans, so that Norway stays NO."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return a mapping; a repeated key is refused with its line."""
@@ -194,16 +200,14 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         """Return a whole number of bounded length."""
         if len(node.value) > MAX_DIGITS:
             raise _refused(f"an integer of {len(node.value):,} characters", node)
-        try:
-            return int(super().construct_yaml_int(node))
-        except ValueError:
-            raise _refused(f"{_shown(node.value)} is not a whole number", node) from None
+        base = {"0o": 8, "0x": 16}.get(node.value[:2], 10)
+        return int(node.value, base)
 
     def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
         """Return a finite number."""
         try:
-            value = float(super().construct_yaml_float(node))
-        except ValueError:
+            value = float(node.value)
+        except ValueError:  # .inf and .nan
             value = math.nan
         if not math.isfinite(value):
             raise _refused(f"{_shown(node.value)} is not a finite number", node)
@@ -215,6 +219,8 @@ _Loader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(_TAG + "bool", re.compile(r"(?:true|false)\Z"), list("tf"))
+_Loader.add_implicit_resolver(_TAG + "int", _INT, list("-+0123456789"))
+_Loader.add_implicit_resolver(_TAG + "float", _FLOAT, list("-+.0123456789"))
 _Loader.add_constructor(_TAG + "int", _Loader.construct_yaml_int)
 _Loader.add_constructor(_TAG + "float", _Loader.construct_yaml_float)
 
