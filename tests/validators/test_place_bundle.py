@@ -65,6 +65,28 @@ def test_a_lost_file_is_found(name: str, place: Copy) -> None:
     assert name in str(spoiled.failing("s9").of_code("E908_BUNDLE_CONTENTS_MISSING").rows)
 
 
+def test_another_file_that_the_bundle_lists_is_found(place: Copy) -> None:
+    spoiled = place()
+    (spoiled.path(BUNDLE) / "notes.json").write_text("{}")
+    entry = {"artifact_id": "notes", "kind": "text", "path": "notes.json"}
+    edit(spoiled, "index.json", lambda index: index.append({**index[0], **entry}))
+    edit(spoiled, "notes.json", dict)
+    assert "notes.json" in str(spoiled.failing("s9")["s9 files"].rows)
+
+
+@pytest.mark.parametrize(
+    "change", [{"rows": 10}, {"rows": 9.0}, {"content_sha256_hex": "0" * 64}], ids=str
+)
+def test_the_receipt_of_the_bundle_is_taken_again_whole(
+    change: dict[str, Any], place: Copy
+) -> None:
+    spoiled = place()
+    receipt = json.loads(spoiled.path("s9_run_report").read_bytes())["determinism_receipt"]
+    assert receipt["rows"] == 9
+    spoiled.rewrite("s9_run_report", lambda report: report["determinism_receipt"].update(change))
+    assert set(spoiled.failing("s9")) == {"s9 report"}
+
+
 def test_an_unlisted_file_is_found(place: Copy) -> None:
     spoiled = place()
     (spoiled.path(BUNDLE) / "notes.txt").write_text("later")
@@ -123,6 +145,60 @@ def test_an_unlisted_file_is_found(place: Copy) -> None:
         ("s9_summary.json", lambda v: v["proves"].update(s4="all"), "E910_FLAG_BAD_OR_MISSING"),
         ("s9_summary.json", lambda v: v["tiles"].clear(), "E910_FLAG_BAD_OR_MISSING"),
         ("s9_summary.json", lambda v: v.pop("checks"), "E910_FLAG_BAD_OR_MISSING"),
+        ("index.json", lambda v: v[0].update(kind="table"), "E909_INDEX_INVALID"),
+        (
+            "MANIFEST.json",
+            lambda v: v.update(datasets={"site_locations": v["datasets"]["site_locations"]}),
+            "E908_BUNDLE_CONTENTS_MISSING",
+        ),
+        ("MANIFEST.json", lambda v: v.update(note="later"), "E908_BUNDLE_CONTENTS_MISSING"),
+        ("MANIFEST.json", lambda v: v.update(note=None), "E908_BUNDLE_CONTENTS_MISSING"),
+        (
+            "MANIFEST.json",
+            lambda v: v["datasets"].update(note=None),
+            "E908_BUNDLE_CONTENTS_MISSING",
+        ),
+        (
+            "MANIFEST.json",
+            lambda v: v.update(seed=float(v["seed"])),
+            "E908_BUNDLE_CONTENTS_MISSING",
+        ),
+        (
+            "parameter_hash_resolved.json",
+            lambda v: v.update(note=None),
+            "E905_PARTITION_OR_IDENTITY",
+        ),
+        (
+            "manifest_fingerprint_resolved.json",
+            lambda v: v.pop("parameter_hash"),
+            "E905_PARTITION_OR_IDENTITY",
+        ),
+        ("egress_checksums.json", lambda v: v.update(note=None), "E_EGRESS_CHECKSUM_MISMATCH"),
+        (
+            "egress_checksums.json",
+            lambda v: v["files"][0].update(size_bytes=float(v["files"][0]["size_bytes"])),
+            "E_EGRESS_CHECKSUM_MISMATCH",
+        ),
+        *(
+            ("rng_accounting.json", change, "E907_RNG_BUDGET_OR_COUNTERS")
+            for change in (
+                lambda v: v.update(later={"events": 1}),
+                lambda v: v.update(later=None),
+                lambda v: v.update(mismatches=False),
+                lambda v: v.update(mismatches=0.0),
+                lambda v: v["in_cell_jitter"].update(sites=float(v["in_cell_jitter"]["sites"])),
+                lambda v: v.update(in_cell_jitter=[]),
+            )
+        ),
+        *(
+            ("s9_summary.json", change, "E910_FLAG_BAD_OR_MISSING")
+            for change in (
+                lambda v: v["checks"]["A901"].update(failures=False),
+                lambda v: v["checks"]["A901"].update(note=None),
+                lambda v: v.update(rows=float(v["rows"])),
+                lambda v: v.update(note=None),
+            )
+        ),
         *(
             (
                 "s9_summary.json",
@@ -140,6 +216,7 @@ def test_an_unlisted_file_is_found(place: Copy) -> None:
                 lambda v: v.update(top_5_percent_share=1),
                 lambda v: v.update(southern_share=None),
                 lambda v: v.update(note="later"),
+                lambda v: v.update(note={}),
                 lambda v: v["nearest_neighbour_km"].update(p50=0.0),
                 lambda v: v["nearest_neighbour_km"].update(p99=1e9),
                 lambda v: v["by_country"].pop("PT"),

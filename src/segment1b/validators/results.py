@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SHOWN_ROWS = 20
+ABSENT = "absent"
 Row = dict[str, Any]
 
 
@@ -86,7 +87,20 @@ def _site(row: Row) -> tuple[Any, ...]:
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any], **place: Any) -> Iterator[Row]:
-    """Yield a row for each name whose found value is not the expected one."""
+    """Yield a row for each name whose found value is not the expected one, types included."""
     for name in sorted(set(found) | set(expected)):
-        if found.get(name) != expected.get(name):
-            yield {**place, "field": name, "found": found.get(name), "expected": expected.get(name)}
+        pair = found.get(name, ABSENT), expected.get(name, ABSENT)
+        if (name in found) != (name in expected) or not _is_same(*pair):
+            yield {**place, "field": name, "found": pair[0], "expected": pair[1]}
+
+
+def _is_same(found: Any, expected: Any) -> bool:
+    """Return whether two values are one, where 0, 0.0 and false are three."""
+    if type(found) is not type(expected):
+        return False
+    if isinstance(found, dict):
+        names = found.keys()
+        return names == expected.keys() and all(_is_same(found[n], expected[n]) for n in names)
+    if isinstance(found, list):
+        return len(found) == len(expected) and all(map(_is_same, found, expected))
+    return bool(found == expected)

@@ -17,21 +17,35 @@ from segment1b.validators.tile_proof import TABLES
 
 BUNDLE = "validation_bundle_1B"
 FLAG = "_passed.flag"
-FILES = (
-    "MANIFEST.json",
-    "egress_checksums.json",
-    "index.json",
-    "manifest_fingerprint_resolved.json",
-    "parameter_hash_resolved.json",
-    "realism.json",
-    "rng_accounting.json",
-    "s9_summary.json",
+#: The files beside the flag, and the kind by which the index names each.
+FILES = {
+    "MANIFEST.json": "summary",
+    "egress_checksums.json": "table",
+    "index.json": "table",
+    "manifest_fingerprint_resolved.json": "text",
+    "parameter_hash_resolved.json": "text",
+    "realism.json": "table",
+    "rng_accounting.json": "table",
+    "s9_summary.json": "summary",
+}
+_DATASETS = (
+    "s4_alloc_plan",
+    "s5_site_tile_assignment",
+    "s6_site_jitter",
+    "s7_site_synthesis",
+    "site_locations",
+    "rng_event_site_tile_assign",
+    "rng_event_in_cell_jitter",
+    "rng_trace_site_tile_assign",
+    "rng_trace_in_cell_jitter",
+    "rng_audit_log",
 )
 _UNNAMED = {"MANIFEST.json", "index.json"}
 _HEX64 = "[0-9a-f]{64}"
 _FLAG = re.compile(rf"(?:sha256_hex = )?({_HEX64})\n?".encode())
 _INDEX = "schemas.ingress.layer1.yaml#/validation/bundle_index"
 _EGRESS = "site_locations"
+_FINGERPRINT = "manifest_fingerprint"
 
 
 def folder_of(case: Case) -> Path:
@@ -44,20 +58,35 @@ def read(case: Case, name: str) -> Any:
     return parse_json(read_bounded(folder_of(case) / name, MAX_JSON_BYTES))
 
 
-def check_files(case: Case, rule: Rule) -> CheckResult:
-    """Judge that the bundle has the files of the design, each JSON but the flag."""
+def unlike(case: Case, name: str, expected: dict[str, Any]) -> Iterator[Row]:
+    """Yield what one of the bundle's files says otherwise, objects in it field by field."""
+    said = read(case, name)
+    if not isinstance(said, dict):
+        yield {"path": name, "reason": "is no JSON object"}
+        return
+    inner = {key for key, own in expected.items() if type(own) is type(said.get(key)) is dict}
+    own, wanted = ({k: v for k, v in one.items() if k not in inner} for one in (said, expected))
+    yield from differences(own, wanted, path=name)
+    for key in sorted(inner):
+        yield from differences(said[key], expected[key], path=name, within=key)
 
-    def lost() -> Iterator[Row]:
+
+def check_files(case: Case, rule: Rule) -> CheckResult:
+    """Judge that the bundle has the files of the design and no other, each JSON but the flag."""
+
+    def wrong() -> Iterator[Row]:
         there = {path.relative_to(folder_of(case)).as_posix() for path in _there(case)}
         for name in sorted({*FILES, FLAG} - there):
             yield {"path": name, "reason": "is absent"}
+        for name in sorted(there - {*FILES, FLAG}):
+            yield {"path": name, "reason": "is no file of the bundle"}
         for name in sorted(set(FILES) & there):
             try:
                 read(case, name)
             except ValueError as error:
                 yield {"path": name, "reason": f"is no JSON: {error}"}
 
-    return rule.judge(lost())
+    return rule.judge(wrong())
 
 
 def check_index(case: Case, rule: Rule) -> CheckResult:
@@ -82,6 +111,8 @@ def check_index(case: Case, rule: Rule) -> CheckResult:
         for name in sorted(names):
             if names[name] > 1:
                 yield {"artifact_id": name, "found": names[name], "expected": 1}
+        kinds = {entry["path"]: entry["kind"] for entry in index if entry["path"] in FILES}
+        yield from differences(kinds, FILES, path="index.json")
 
     return rule.judge(wrong())
 
@@ -105,37 +136,27 @@ def check_flag(case: Case, rule: Rule) -> CheckResult:
 
 def check_manifest(case: Case, rule: Rule) -> CheckResult:
     """Judge tokens, dataset paths and the digests of the other files but the index."""
-    manifest, published = read(case, "MANIFEST.json"), case.published
-
-    def wrong() -> Iterator[Row]:
-        tokens = dict(published.tokens)
-        yield from differences({name: manifest.get(name) for name in tokens}, tokens)
-        located = {
-            name: published.dataset(name).locate(published.tokens) for name in manifest["datasets"]
-        }
-        yield from differences(manifest["datasets"], located)
-        if _EGRESS not in located:
-            yield {"field": _EGRESS, "found": None, "expected": "its path"}
-        digests = {
+    published = case.published
+    expected = {
+        **published.tokens,
+        "datasets": {name: published.dataset(name).locate(published.tokens) for name in _DATASETS},
+        "files": {
             path.name: hashlib.sha256(read_regular(path)).hexdigest()
             for path in _there(case)
             if path.name not in {*_UNNAMED, FLAG}
-        }
-        yield from differences(manifest["files"], digests)
-
-    return rule.judge(wrong())
+        },
+    }
+    return rule.judge(unlike(case, "MANIFEST.json", expected))
 
 
 def check_resolved(case: Case, rule: Rule) -> CheckResult:
     """Judge the two files that name parameter_hash and manifest_fingerprint."""
-    tokens = case.published.tokens
+    both = {name: case.published.tokens[name] for name in ("parameter_hash", _FINGERPRINT)}
+    hash_only = {"parameter_hash": both["parameter_hash"]}
 
     def wrong() -> Iterator[Row]:
-        for name in ("parameter_hash", "manifest_fingerprint"):
-            said = read(case, f"{name}_resolved.json")
-            expected = {name: tokens[name]}
-            expected |= {other: tokens[other] for other in said if other in tokens}
-            yield from differences(said, expected, path=f"{name}_resolved.json")
+        yield from unlike(case, "parameter_hash_resolved.json", hash_only)
+        yield from unlike(case, "manifest_fingerprint_resolved.json", both)
 
     return rule.judge(wrong())
 
@@ -154,29 +175,22 @@ def check_checksums(case: Case, rule: Rule) -> CheckResult:
         "composite_sha256_hex": proof.composite,
         "content_sha256_hex": proof.content,
     }
-    said = read(case, "egress_checksums.json")
-    return rule.judge(differences(said, expected, path="egress_checksums.json"))
+    return rule.judge(unlike(case, "egress_checksums.json", expected))
 
 
 def check_verdict(case: Case, rule: Rule) -> CheckResult:
     """Judge that summary and report say PASS, and every field of the summary."""
-    summary, report = read(case, "s9_summary.json"), case.report("s9_run_report")
-    expected, law = _summary(case), case.policy("allocation")["law"]
+    report, law = case.report("s9_run_report"), case.policy("allocation")["law"]
     checks = {check: _passed(criterion) for check, criterion in criteria(law).items()}
     checks["A916"] = _passed(REALISM)
 
-    def unlike() -> Iterator[Row]:
+    def wrong() -> Iterator[Row]:
         said = {name: report[name] for name in ("verdict", "failures_by_code")}
         passed = {"verdict": "PASS", "failures_by_code": {}}
         yield from differences(said, passed, document="s9_run_report")
-        if not isinstance(summary, dict) or not isinstance(summary.get("checks"), dict):
-            yield {"path": "s9_summary.json", "reason": "has no checks"}
-            return
-        rest = {name: value for name, value in summary.items() if name != "checks"}
-        yield from differences(rest, expected, path="s9_summary.json")
-        yield from differences(summary["checks"], checks, path="s9_summary.json")
+        yield from unlike(case, "s9_summary.json", _summary(case) | {"checks": checks})
 
-    return rule.judge(unlike())
+    return rule.judge(wrong())
 
 
 def _summary(case: Case) -> dict[str, Any]:

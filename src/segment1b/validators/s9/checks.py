@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from segment1b.texts import read_regular
@@ -17,7 +17,7 @@ from segment1b.validators.case import (
     StateChecks,
 )
 from segment1b.validators.logs import ASSIGN, JITTER
-from segment1b.validators.results import CheckResult, Row, Rule, differences
+from segment1b.validators.results import CheckResult, Rule, differences
 from segment1b.validators.s6.report import accounting
 from segment1b.validators.s9 import bundle
 from segment1b.validators.s9.realism import check_bounds, check_realism
@@ -37,12 +37,12 @@ _MEASURED = (
 
 def _accounting(case: Case, rule: Rule) -> CheckResult:
     """rng_accounting.json, counted again from the event logs."""
-    said = bundle.read(case, "rng_accounting.json")
     counted = accounting(case)
     (events,) = case.session.rows(f"SELECT count(*) AS n FROM {ASSIGN.events}")  # noqa: S608
     (sites,) = case.session.rows("SELECT count(*) AS n FROM site_locations")
     stable = case.policy("allocation")["law"] == "stable"
-    expected: dict[str, dict[str, Any]] = {
+    expected: dict[str, Any] = {
+        "mismatches": 0,
         ASSIGN.label: {
             "sites": sites["n"],
             "match": "own_point" if stable else "permuted",
@@ -61,13 +61,7 @@ def _accounting(case: Case, rule: Rule) -> CheckResult:
             "trace_sha256_hex": _digest(case, JITTER.trace),
         },
     }
-
-    def unlike() -> Iterator[Row]:
-        yield from differences({"mismatches": said.get("mismatches")}, {"mismatches": 0})
-        for label, own in expected.items():
-            yield from differences(said.get(label, {}), own, label=label)
-
-    return rule.judge(unlike())
+    return rule.judge(bundle.unlike(case, "rng_accounting.json", expected))
 
 
 def _digest(case: Case, dataset_id: str) -> str:
@@ -78,18 +72,13 @@ def _report(case: Case, rule: Rule) -> CheckResult:
     """The report's receipt and path are those of the bundle on disk."""
     report, proof = case.report(_REPORT), case.published.proof(bundle.BUNDLE)
     path = case.published.dataset(bundle.BUNDLE).locate(case.published.tokens)
-    receipt = report["determinism_receipt"]
-    found = {
-        "bundle_path": report["bundle_path"].rstrip("/"),
-        "partition_path": receipt["partition_path"],
-        "files": receipt["files"],
-        "sha256_hex": receipt["sha256_hex"],
-    }
+    found = report["determinism_receipt"] | {"bundle_path": report["bundle_path"].rstrip("/")}
     expected = {
         "bundle_path": path,
         "partition_path": path,
+        "rows": len(proof.files),
         "files": [{"path": f.name, "bytes": f.size, "sha256_hex": f.sha256} for f in proof.files],
-        "sha256_hex": proof.composite,
+        **dict.fromkeys(("sha256_hex", "content_sha256_hex"), proof.composite),
     }
     return rule.judge(differences(found, expected))
 

@@ -183,8 +183,8 @@ def _nearest(points: Floats) -> Floats:
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Return the leaves of nested mappings by their dotted names."""
-    if not isinstance(value, dict):
+    """Return the leaves of nested mappings by their dotted names, an empty mapping as one."""
+    if not isinstance(value, dict) or not value:
         return {name: value}
     leaves: dict[str, Any] = {}
     for key, own in value.items():
