@@ -283,6 +283,26 @@ def test_a_trace_with_other_bytes_is_not_that_of_its_receipt(
     assert failing.of_code(code)
 
 
+@pytest.mark.parametrize(("dataset_id", "state", "code"), TRACES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda said: said.update(rows=said["rows"] + 1),
+        lambda said: said.update(rows=float(said["rows"])),
+        lambda said: said.update(content_sha256_hex="0" * 64),
+    ],
+    ids=["rows", "float", "content"],
+)
+def test_the_receipt_of_a_trace_is_taken_again_whole(
+    dataset_id: str, state: str, code: str, change: Callable[[Any], Any], place: Copy
+) -> None:
+    spoiled = place()
+    spoiled.rewrite(f"{state}_run_report", lambda report: change(report["trace_receipt"]))
+    failing = spoiled.failing(state)
+    assert set(failing) == {f"{state} trace_receipt"}
+    assert failing.of_code(code)
+
+
 @pytest.mark.parametrize(
     "change",
     [

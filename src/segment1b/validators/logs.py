@@ -144,9 +144,10 @@ def _trace_receipt(stream: Stream, case: Case, rule: Rule) -> CheckResult:
         "files": [
             {"path": name, "bytes": len(data), "sha256_hex": hashlib.sha256(data).hexdigest()}
         ],
-        "sha256_hex": hashlib.sha256(data).hexdigest(),
+        "rows": data.count(b"\n"),
+        **dict.fromkeys(("sha256_hex", "content_sha256_hex"), hashlib.sha256(data).hexdigest()),
     }
-    return rule.judge(differences({key: said[key] for key in expected}, expected))
+    return rule.judge(differences(said, expected))
 
 
 def _audit(report: str, case: Case, rule: Rule) -> CheckResult:
