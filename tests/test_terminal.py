@@ -135,20 +135,31 @@ def test_a_stream_keeps_its_first_error_and_is_quiet_afterwards() -> None:
     # Closing it has raised nothing: its descriptor leads to /dev/null now.
 
 
+def test_no_name_becomes_an_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    out = console.Terminal(width=200)
+    table = Table(title=":smile:")
+    table.add_column(":smile:")
+    table.add_row(":smile:")
+    out.print(table, "[bold]:smile:[/]")
+    assert capsys.readouterr().out.count(":smile:") == 4
+
+
+@pytest.mark.parametrize("name", ["a[red]b[/red]", "x[bold red]y :smile:", "z\\"])
 def test_a_root_that_is_named_like_markup_is_printed_as_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = tmp_path / "a[red]b[" / "red]"
+    root = tmp_path / name
     plan = {"law": "stable", "dp": 1, "alloc_sum_equals_requirements": True, "sites_total": 1}
     plan |= {"pairs_total": 1, "shortfall_total": 0, "ties_broken_total": 0, "collapse_index": 1.0}
     plan |= {"rows_emitted": 1, "resources": {}}
     made = [
         PlanOutcome("s4", True, root / "s4.json", plan, {"s4_alloc_plan": root / "plan"}),
-        Outcome("s8", True, root / "s8.json", plan, {"site_locations": root / "sites"}),
+        Outcome("s8", True, root / "s8.json", plan, {"site_locations": root / name}),
     ]
     console.print_run(RunResult(root, {"seed": 1}, {}, tuple(made)))
     out = capsys.readouterr().out
     assert out.count(str(root)) == 3
+    assert f"s8{'':<20}{name}\n" in out
     # A closing tag was an error.
     console.print_run(RunResult(tmp_path / "x[" / "red]", {"seed": 1}, {}, ()))
     assert "x[/red]" in capsys.readouterr().out

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console  # noqa: TID251 - Terminal is made of it
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -61,7 +60,10 @@ def set_up_logs(log_format: str, *, quiet: bool) -> None:
 
 
 class Terminal(Console):
-    """A rich console that escapes the control characters of the texts that it prints."""
+    """A rich console that escapes control characters, and leaves `:name:` as it is written."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text with its markup, its control characters escaped."""
@@ -200,19 +202,19 @@ def print_run(result: RunResult) -> None:
             )
         )
         table.add_row(outcome.state, outcome.what, f"{outcome.rows:,}", *used)
-    out = Terminal(soft_wrap=True, highlight=False)
+    out = Terminal(soft_wrap=True, highlight=False, markup=False)
     out.print(table)
-    out.print(f"data root             {escape(shown(result.root))}")
+    out.print(f"data root             {shown(result.root)}")
     for name, value in result.identity.items():
         out.print(f"{name:<21} {value}")
     for outcome in result.outcomes:
         for path in outcome.datasets:
-            out.print(f"{outcome.state:<21} {escape(str(path.relative_to(result.root)))}")
+            out.print(f"{outcome.state:<21} {path.relative_to(result.root)}")
     for outcome in result.outcomes:
         if outcome.state == "s4":
             _print_plan(out, outcome)
         elif outcome.state == "s8":
-            out.print(f"site locations        {escape(str(outcome.datasets[0]))}")
+            out.print(f"site locations        {outcome.datasets[0]}")
         elif outcome.state == "s9":
             report = outcome.report
             out.print(
@@ -226,7 +228,7 @@ def print_run(result: RunResult) -> None:
 
 def _print_plan(out: Terminal, outcome: Outcome) -> None:
     report = outcome.report
-    out.print(f"allocation plan       {escape(str(outcome.datasets[0]))}")
+    out.print(f"allocation plan       {outcome.datasets[0]}")
     out.print(f"law                   {report['law']}, dp {report['dp']}")
     out.print(
         f"sites = requirements  {report['alloc_sum_equals_requirements']} "
@@ -241,5 +243,6 @@ def _print_plan(out: Terminal, outcome: Outcome) -> None:
     if report["collapse_index"] < COLLAPSE_WARNING:
         out.print(
             f"[yellow]Outlets pile up (collapse index below {COLLAPSE_WARNING}):[/] "
-            "the laws 'stable', 'systematic' and 'balanced' avoid it (--set allocation.law=stable)"
+            "the laws 'stable', 'systematic' and 'balanced' avoid it (--set allocation.law=stable)",
+            markup=True,
         )
