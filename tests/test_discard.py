@@ -294,6 +294,23 @@ def test_a_root_in_which_a_run_of_the_identity_works_is_left_alone(root: Path) -
     assert files(root) == before
 
 
+def test_a_receipt_in_the_folder_of_another_identity_removes_nothing(
+    two: tuple[Path, str, str],
+) -> None:
+    root, first, second = two
+    path = root / KNOWN["s0_gate_receipt_1B"].locate({"manifest_fingerprint": second})
+    text = path.read_text()
+    assert second in text
+    path.write_text(text.replace(second, first))
+    before = files(root)
+    for given in ({}, {"manifest_fingerprint": first}, {"manifest_fingerprint": second}):
+        with pytest.raises(Segment1BError) as caught:
+            take_back(root, "s0", given=given)
+        assert caught.value.code == "E_PATH_EMBED_MISMATCH"
+        assert str(path) in caught.value.message
+    assert files(root) == before
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -318,7 +318,8 @@ def find_identity(
         given: tokens by name; None where the one receipt that fits shall say.
 
     Raises:
-        Segment1BError: E301_NO_PASS_FLAG when no receipt fits, E_USAGE when several do.
+        Segment1BError: E301_NO_PASS_FLAG when no receipt fits, E_USAGE when several do,
+            E_PATH_EMBED_MISMATCH when one lies in the folder of another fingerprint.
     """
     known = _contracts(dictionary)
     pattern = known["s0_gate_receipt_1B"].locate({"manifest_fingerprint": "*"})
@@ -327,6 +328,14 @@ def find_identity(
     found = []
     for path in sorted(data_root.glob(pattern)):
         receipt = read_object(path)
+        named = known["s0_gate_receipt_1B"].locate(receipt)
+        if named != path.relative_to(data_root).as_posix():
+            raise Segment1BError(
+                "E_PATH_EMBED_MISMATCH",
+                f"{path} belongs at {named}: its tokens are not those of its path",
+                "restore the receipt from where the data came from",
+                path=str(path),
+            )
         if all(receipt.get(name) == value for name, value in wanted.items()):
             found.append({name: receipt[name] for name in TOKENS})
     if not found:
