@@ -248,9 +248,9 @@ def _validate_command(name: str, states: list[str], text: str) -> None:
 
 
 _STATES = [f"s{number}" for number in range(10)]
-_validate_command("validate", _STATES, "Check all published states by other means.")
+_validate_command("validate", _STATES, "Check all published states independently.")
 for _state in _STATES:
-    _validate_command(f"validate-{_state}", [_state], f"Check {_state.upper()} by other means.")
+    _validate_command(f"validate-{_state}", [_state], f"Check {_state.upper()} independently.")
 
 
 cli_egress.register(app)

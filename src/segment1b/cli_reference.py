@@ -21,7 +21,7 @@ Columns = Annotated[
 ]
 Layer = Annotated[str | None, typer.Option(help="Which layer, where there are several.")]
 MakeValid = Annotated[
-    bool, typer.Option("--make-valid", help="Mend invalid polygons, and record it.")
+    bool, typer.Option("--make-valid", help="Repair invalid polygons, and record it.")
 ]
 _WORST = 10
 

@@ -1,4 +1,4 @@
-"""The proof of determinism: the run made again by other means, digests side by side."""
+"""The proof of determinism: the run repeated independently, digests side by side."""
 
 from __future__ import annotations
 

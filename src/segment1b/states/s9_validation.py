@@ -1,4 +1,4 @@
-"""S9, proof and gate: recheck everything by other means, then write the flag that opens S8."""
+"""S9, proof and gate: recheck everything independently, then write the flag that opens S8."""
 
 from __future__ import annotations
 
