@@ -213,6 +213,11 @@ def test_an_unlisted_file_is_found(place: Copy) -> None:
             for change in (
                 lambda v: v.clear(),
                 lambda v: v.update(country_gini=v["country_gini"] * (1 + 1e-5)),
+                lambda v: v.update(country_gini=v["country_gini"] * (1 + 1e-8)),
+                lambda v: v.update(top_1_percent_share=v["top_1_percent_share"] * (1 + 1e-8)),
+                lambda v: v["by_country"]["PT"].update(
+                    latitude_span_share=v["by_country"]["PT"]["latitude_span_share"] * (1 - 1e-8)
+                ),
                 lambda v: v.update(top_5_percent_share=1),
                 lambda v: v.update(southern_share=None),
                 lambda v: v.update(note="later"),
