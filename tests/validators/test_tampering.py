@@ -242,6 +242,17 @@ def test_an_undeclared_column_is_found(
     assert column in str(spoiled.failing(STATE[dataset_id]).of_code(code).rows[0])
 
 
+def test_rows_of_a_receipt_that_are_no_whole_number_are_found(world: Copy) -> None:
+    spoiled = world()
+
+    def change(report: Any) -> None:
+        receipt = report["determinism_receipt"]
+        receipt["rows"] = float(receipt["rows"])
+
+    spoiled.rewrite("s3_run_report", change)
+    assert set(spoiled.failing("s3")) == {"s3 receipt_s3_requirements"}
+
+
 @pytest.mark.parametrize(
     ("dataset_id", "column", "code"),
     [
