@@ -177,15 +177,17 @@ def test_validate_passes_where_the_proof_cannot_be_stored(
     assert "tile proof is not stored" in capsys.readouterr().err
 
 
-def test_the_digest_of_the_program_covers_names_and_bytes_of_python_and_sql(
+def test_the_digest_of_the_program_covers_names_and_bytes_of_source_and_contracts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program, "__file__", str(tmp_path / "program.py"))
+    package = tmp_path / "src/package"
+    monkeypatch.setattr(program, "_PACKAGE", package)
     digests = set()
-    for name, text in (("a.py", "1"), ("a.py", "2"), ("s/b.sql", ""), ("s/c.sql", "")):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
+    source = [("a.py", "1"), ("a.py", "2"), ("s/b.sql", ""), ("s/c.sql", "")]
+    for name, text in [*source, ("../../contracts/d.yaml", ""), ("../../contracts/d.yaml", "e: 1")]:
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
         digests.add(program.digest.__wrapped__())
-    (tmp_path / "notes.txt").write_text("no source")
+    (package / "notes.txt").write_text("no source")
     digests.add(program.digest.__wrapped__())
-    assert len(digests) == 4
+    assert len(digests) == 6
