@@ -120,9 +120,66 @@ def test_a_crs_that_is_a_url_is_not_fetched(
 ) -> None:
     url = f"http://127.0.0.1:{server.getsockname()[1]}/crs"
     crs = json.dumps({"type": kind, "properties": {"href": url, "url": url, "name": url}})
-    read_features(geojson(tmp_path / "a.geojson", crs), "code")
+    path = geojson(tmp_path / "a.geojson", crs)
+    if kind == "name":
+        with pytest.raises(Segment1BError, match="E007_CRS_MISMATCH"):
+            read_features(path, "code")
+    else:
+        read_features(path, "code")
     assert not was_contacted(server)
     assert os.environ["NO_PROXY"] == "127.0.0.1"
+
+
+def named(name: str) -> str:
+    return json.dumps({"type": "name", "properties": {"name": name}})
+
+
+@pytest.mark.parametrize(
+    "crs",
+    [
+        named("my local grid"),
+        named("urn:ogc:def:crs:EPSG::999999"),
+        named("EPSG:28992"),
+        named(""),
+        '{"type":"name"}',
+        '{"type":"EPSG","properties":{"code":28992}}',
+        '"my local grid"',
+        "[" * 60_000 + "]" * 60_000,
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_geojson_in_a_crs_that_is_not_wgs84_or_not_known_is_refused(
+    tmp_path: Path, crs: str, first: bool
+) -> None:
+    path = geojson(tmp_path / "a.geojson")
+    text = path.read_text().replace('"crs":null,', "")
+    member = f'"crs" : {crs}'
+    start = '{"type":"FeatureCollection",'
+    path.write_text(
+        text.replace(start, f"{start}{member},") if first else f"{text[:-1]},{member}}}"
+    )
+    error = refused(path)
+    assert error.code in ("E007_CRS_MISMATCH", *(["E_INPUT_UNREADABLE"] if "[[" in crs else []))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("urn:ogc:def:crs:OGC:1.3:CRS84", "urn:ogc:def:crs:OGC::CRS84", "OGC:CRS84", "CRS84"),
+        *("urn:ogc:def:crs:EPSG::4326", "urn:ogc:def:crs:EPSG:6.9:4326", "EPSG:4326"),
+        "http://www.opengis.net/def/crs/OGC/1.3/CRS84",
+    ],
+)
+def test_a_geojson_that_names_wgs84_is_read(tmp_path: Path, name: str) -> None:
+    assert read_features(geojson(tmp_path / "a.geojson", named(name)), "code").keys == ["NL"]
+
+
+def test_an_attribute_called_crs_is_no_crs(tmp_path: Path) -> None:
+    path = geojson(tmp_path / "a.geojson")
+    note = json.dumps('{ "crs": 1')
+    member = f'"crs":"EPSG:28992","note":{note},"code"'
+    path.write_text(path.read_text().replace('"code"', member))
+    assert read_features(path, "code").keys == ["NL"]
 
 
 def test_gdal_has_its_drivers_again_after_a_file(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from segment1b.errors import Segment1BError
 from segment1b.faults import raise_machine_fault
 from segment1b.geo.countries import other_crs
 from segment1b.geo.grid import is_wgs84
-from segment1b.reference.vectors import check_layer, parts_of, readable, unreadable
+from segment1b.reference.geojson import other_crs as named_crs
+from segment1b.reference.vectors import check_layer, is_geojson, parts_of, readable, unreadable
 from segment1b.storage.durable import regular_file
 from segment1b.storage.geometries import MAX_ROWS, check_size, read_columns, shapes_of_wkb
 from segment1b.storage.receipts import hash_files
@@ -94,6 +95,8 @@ def _read_vector(path: Path, column: str, layer: str | None) -> Features:
             raise _schema(path, f"layer {named} has no geometry", "choose another with --layer")
         _check_column(path, column, list(info["fields"]))
         _check_crs(path, named, info["crs"])
+        if is_geojson(file) and (other := named_crs(file)):
+            raise _mismatch(path, named, other, known=False)
         with _coded(path) as more:
             _, _, geometries, fields = read(
                 file, layer=named, columns=[column], force_2d=True, max_features=MAX_ROWS + 1

@@ -113,6 +113,11 @@ def _format_of(path: Path, file: Path) -> Format:
     return found
 
 
+def is_geojson(file: Path) -> bool:
+    """Return whether a file is GeoJSON by its name, which `readable` has compared."""
+    return _BY_SUFFIX[file.suffix.lower()] is _GEOJSON
+
+
 def parts_of(file: Path) -> list[Path]:
     """Return the files that a dataset consists of, in order of their names."""
     if file.suffix.lower() != ".shp":
