@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import resource
 import signal
 import sys
 import threading
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 from segment1b.errors import Segment1BError
 
 # With less, no run ends well: Arrow waits for threads that cannot start, glibc aborts.
 _LEAST_BYTES = 2 << 30
+_NO_FILES = ("--attribution", "--engine", "--licence", "--openlineage", "--set")
+_MAY_HOLD_CREDENTIALS = re.compile(r"[a-z][a-z0-9+.-]+:/+(?:[^/]*[@:]|.*[?#])", re.I | re.DOTALL)
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 
@@ -55,6 +59,7 @@ def exit_code(error: Segment1BError) -> int:
 def _run() -> int:
     try:
         _check_address_space()
+        _check_urls(sys.argv[1:])
         from segment1b.cli import app
 
         code = app(standalone_mode=False) or 0
@@ -63,6 +68,21 @@ def _run() -> int:
         return int(code)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - none leaves uncoded
         return _end(error)
+
+
+def _check_urls(arguments: list[str]) -> None:
+    """Refuse a URL that may hold credentials before any command repeats it, as the name of a file.
+
+    Texts and other addresses are their options' own matter.
+    """
+    for before, argument in pairwise(["", *arguments]):
+        option, url = before, argument
+        if argument.startswith("--"):
+            option, _, url = argument.partition("=")
+        if option not in _NO_FILES and _MAY_HOLD_CREDENTIALS.match(url):
+            from segment1b.storage.objects import url_of
+
+            url_of(url)
 
 
 def _check_address_space() -> None:

@@ -62,7 +62,7 @@ def url_of(location: str | Path) -> str | None:
     if set("?#") & set(rest) or (set("@:") & set(bucket) and not container):
         raise Segment1BError(
             "E_USAGE",
-            f"the {scheme}:// URL of a data root is not SCHEME://BUCKET/PREFIX: it has a user, "
+            f"the {scheme}:// URL is not SCHEME://BUCKET/PREFIX: it has a user, "
             "password, port, query or fragment",
             "give credentials in the environment, for S3 as AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY; replace any that were in the URL, as shells and process lists "
