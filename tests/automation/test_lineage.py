@@ -6,11 +6,12 @@ import json
 import os
 import resource
 import signal
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -304,6 +305,30 @@ def test_an_endpoint_that_does_not_answer_costs_one_time_out() -> None:
             box.send({})
         assert time.monotonic() - start < 2.5
     assert (box.sent, box.unsent) == (0, 20)
+    assert "timed out" in box.warnings[0]
+
+
+def test_an_endpoint_that_answers_a_byte_at_a_time_costs_one_time_out() -> None:
+    over = threading.Event()
+
+    def trickle(listening: socket.socket) -> None:
+        with listening.accept()[0] as asked, suppress(OSError):
+            asked.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not over.wait(0.05):
+                asked.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=trickle, args=(listening,))
+        server.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        box = outbox(LineagePlan(to=url, timeout_seconds=0.3, tries=1))
+        sender = threading.Thread(target=box.send, args=({},), daemon=True)
+        sender.start()
+        sender.join(5)
+        waits = sender.is_alive()
+        over.set()
+        server.join()
+    assert not waits
     assert "timed out" in box.warnings[0]
 
 

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -97,7 +98,7 @@ class HttpTransport:
         pause = _FIRST_PAUSE_SECONDS
         for left in reversed(range(self._plan.tries)):
             try:
-                self._post(body)
+                self._post_in_time(body)
                 return
             except HTTPError as error:
                 error.close()
@@ -112,6 +113,26 @@ class HttpTransport:
                 raise UndeliveredError(problem)
             time.sleep(pause)
             pause *= 2
+
+    def _post_in_time(self, body: bytes) -> None:
+        """Post once; an endpoint that still answers, a byte now and then, is given up in time."""
+        ended: list[Exception | None] = []
+
+        def post() -> None:
+            try:
+                self._post(body)
+                ended.append(None)
+            except Exception as error:  # noqa: BLE001 - raised below
+                ended.append(error)
+
+        # urllib's own time-out starts anew with every byte.
+        attempt = threading.Thread(target=post, daemon=True)
+        attempt.start()
+        attempt.join(min(self._plan.timeout_seconds, threading.TIMEOUT_MAX))
+        if not ended:
+            raise TimeoutError("timed out")
+        if ended[0] is not None:
+            raise ended[0]
 
     def _post(self, body: bytes) -> None:
         headers = {"Content-Type": "application/json"}
