@@ -461,10 +461,10 @@ def test_two_runs_stand_side_by_side(world: RunResult, tmp_path: Path, visit: Vi
     }
     # What S9 read of S4's report is not what it says now either.
     broken = page.locator("section:has(#chain-1) [role=alert]").inner_text()
-    assert "2 of 64 digests read are not" in broken
+    assert "2 of 70 digests read are not" in broken
     assert broken.endswith("S4 tile_weights, S9 s4_run_report.")
     whole = page.locator("section:has(#chain-0)").inner_text()
-    assert "64 of 64 digests read equal what an earlier state wrote" in whole
+    assert "70 of 70 digests read equal what an earlier state wrote" in whole
     assert rows["outlets"] == ["59,701", "59,701", "none"]
     assert rows["collapse index"] == ["1.043", "0.793", "-0.250"]
     first, second = (page.locator(f"#collapse-{number}").bounding_box() for number in (0, 1))
