@@ -215,7 +215,7 @@ def test_an_interrupt_ends_workers_too(tmp_path: Path) -> None:
             children: list[psutil.Process] = []
             deadline = time.monotonic() + 60
             # The tracker of resources and the server that forks are the first two.
-            while len(children) < (4 if workers_first else 2) and time.monotonic() < deadline:
+            while len(children) < (3 if workers_first else 2) and time.monotonic() < deadline:
                 children = psutil.Process(parent.pid).children(recursive=True)
                 time.sleep(0.01)
             os.killpg(parent.pid, signal.SIGINT)

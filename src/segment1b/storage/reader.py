@@ -108,11 +108,10 @@ def file_receipt(
     *,
     verify: bool,
 ) -> Receipt | None:
-    """Return the receipt of a log or document; None when it or its run report is absent.
+    """Return the receipt of a log or document, as `committed` does; its bytes are hashed to verify.
 
-    Args:
-        root, contracts, dataset, tokens: as for `committed`.
-        verify: hash the file.
+    Returns:
+        None when the file or its run report is absent.
 
     Raises:
         Segment1BError: the dataset's receipt code when it does not hash to its receipt.
