@@ -198,6 +198,14 @@ def test_a_fault_in_a_thread_or_a_finaliser_is_one_line(
     assert err.splitlines()[2].startswith("E_INTERRUPTED ")
 
 
+def begun(pid: int, root: Path, workers_first: bool) -> bool:
+    """Return whether a worker has done a state's work, or whether workers are about to start."""
+    if workers_first:
+        return any((root / "control").rglob("s1_run_report.json"))
+    # The tracker of resources and the server that forks are the first two.
+    return len(psutil.Process(pid).children(recursive=True)) >= 2
+
+
 def test_an_interrupt_ends_workers_too(tmp_path: Path) -> None:
     """Ctrl-C goes to all processes at the terminal; those that are still starting included."""
     outlets = worlds.outlet_list(tmp_path / "outlets.csv")
@@ -212,11 +220,8 @@ def test_an_interrupt_ends_workers_too(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             text=True,
         ) as parent:
-            children: list[psutil.Process] = []
             deadline = time.monotonic() + 60
-            # The tracker of resources and the server that forks are the first two.
-            while len(children) < (3 if workers_first else 2) and time.monotonic() < deadline:
-                children = psutil.Process(parent.pid).children(recursive=True)
+            while not begun(parent.pid, root, workers_first) and time.monotonic() < deadline:
                 time.sleep(0.01)
             os.killpg(parent.pid, signal.SIGINT)
             _, stderr = parent.communicate(timeout=60)
