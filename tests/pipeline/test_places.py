@@ -225,6 +225,7 @@ def receipts(result: RunResult) -> dict[tuple[str, str], tuple[str, str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 def test_replaying_a_thousand_outlets_gives_the_published_coordinates(
     published: dict[str, RunResult], name: str
