@@ -14,6 +14,7 @@ import rasterio
 
 import bring
 import worlds
+from loopback import was_contacted
 from segment1b import contracts
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
@@ -53,14 +54,6 @@ def server() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(0)
         yield listening
-
-
-def was_contacted(server: socket.socket) -> bool:
-    try:
-        server.accept()[0].close()
-    except BlockingIOError:
-        return False
-    return True
 
 
 def vrt_of(source: str, shape: tuple[int, int] = (180, 360)) -> str:

@@ -25,6 +25,7 @@ from shapely.errors import GEOSException
 
 import bring
 import worlds
+from loopback import was_contacted
 from segment1b import contracts
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
@@ -73,14 +74,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(0)
         yield listening
-
-
-def was_contacted(server: socket.socket) -> bool:
-    try:
-        server.accept()[0].close()
-    except BlockingIOError:
-        return False
-    return True
 
 
 def ogr_vrt(source: str, tail: str = "") -> str:
