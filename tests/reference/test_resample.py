@@ -3,16 +3,19 @@
 import hashlib
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.windows import Window
 
 from segment1b.errors import Segment1BError
 from segment1b.reference import embedded, resample
 from segment1b.reference.resample import Grid, People, build_population, grid_of, split
+from segment1b.storage.raster_writer import PeopleRaster
 
 WORLD_PEOPLE = 8_231_617_658
 
@@ -94,7 +97,6 @@ def test_pieces_and_bands_leave_no_trace(
 ) -> None:
     whole = built(150, tmp_path)
     monkeypatch.setattr(resample, "_PIECE", 1 << 20)
-    monkeypatch.setattr(resample, "_TILE", 112)
     assert np.array_equal(built(150, tmp_path), whole)
 
 
@@ -168,18 +170,17 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_file_that_was_not_written_whole_is_not_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """GDAL is silent about a full disk on closing, so a file cut short stands for that."""
-    write = resample._write
+    read = PeopleRaster.read
 
-    def cut_short(path: Path, *arguments: object) -> None:
-        write(path, *arguments)
-        data = path.read_bytes()
-        path.write_bytes(data[: len(data) - 1000])
+    def cut_short(self: PeopleRaster, window: Window) -> Any:
+        with next(tmp_path.glob(".*.tmp")).open("r+b") as file:
+            file.truncate(3000)
+        return read(self, window)
 
-    monkeypatch.setattr(resample, "_write", cut_short)
+    monkeypatch.setattr(PeopleRaster, "read", cut_short)
     (tmp_path / "p.tif").write_bytes(b"older")
     with pytest.raises(Segment1BError) as caught:
         build_population(3600, tmp_path / "p.tif")
-    assert caught.value.code == "E_STORAGE_FULL"
+    assert caught.value.code == "E_STORAGE_FAILED"
     assert (tmp_path / "p.tif").read_bytes() == b"older"
     assert len(list(tmp_path.iterdir())) == 1

@@ -8,6 +8,7 @@ more than a hundredth of a cell.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
-from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
@@ -25,10 +25,10 @@ from segment1b.faults import raise_machine_fault
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.population import MICRO
 from segment1b.geo.warp import warp_line
-from segment1b.reference.resample import write_refusal
+from segment1b.storage.durable import coded_os_errors
+from segment1b.storage.raster_writer import BLOCK, PeopleRaster
 from segment1b.storage.rasters import open_raster
 
-_TILE: Final = 256
 #: Cells of a window, 8 bytes each at most.
 _PIECE: Final = 1 << 19
 #: Share of a cell by which an edge may move when the step is made exact.
@@ -98,19 +98,15 @@ def copy_people(source: Source, out: Path) -> Count:
             E_DATA_ROOT_UNUSABLE when it cannot be written whole.
     """
     count = Count()
-    try:
-        _create(source, out)
+    grid = source.grid
+    transform = Affine(grid.a, 0, grid.x0, 0, -grid.b, grid.y0)
+    with coded_os_errors(out):
+        target = PeopleRaster(
+            out, (grid.nrows, grid.ncols), transform, source.dtype, "people per cell"
+        )
         for window in _windows(source):
-            people = _people(source, window, count)
-            # Opened anew for each window: blocks of an open file pile up in GDAL's cache.
-            with rasterio.open(out, "r+") as target:  # noqa: TID251
-                for top, left in _inhabited(people):
-                    part = people[top : top + _TILE, left : left + _TILE]
-                    at = Window(window.col_off + left, window.row_off + top, *part.shape[::-1])
-                    target.write(part, 1, window=at)
-        _check(source, out, count.micro_persons)
-    except OSError as error:
-        raise write_refusal(out, error, created=out.exists()) from None
+            target.write(_people(source, window, count), window.row_off, window.col_off)
+        _check(source, target, count.micro_persons)
     return count
 
 
@@ -160,8 +156,8 @@ def _windows(source: Source) -> Iterator[Window]:
     with open_raster(source.path) as raster:
         block = raster.block_shapes[source.band - 1][0]
     # A window as high as the source's own blocks decodes each once.
-    height = _TILE * min(max(1, -(-block // _TILE)), _PIECE // _TILE**2)
-    width = _TILE * max(1, _PIECE // height // _TILE)
+    height = BLOCK * min(max(1, -(-block // BLOCK)), _PIECE // BLOCK**2)
+    width = BLOCK * max(1, _PIECE // height // BLOCK)
     for top in range(0, grid.nrows, height):
         for left in range(0, grid.ncols, width):
             right, bottom = min(left + width, grid.ncols), min(top + height, grid.nrows)
@@ -220,45 +216,12 @@ def _impossible(
     )
 
 
-def _inhabited(people: npt.NDArray[Any]) -> Iterator[tuple[int, int]]:
-    """Yield the corners of the tiles in which anybody lives."""
-    for top in range(0, people.shape[0], _TILE):
-        for left in range(0, people.shape[1], _TILE):
-            if people[top : top + _TILE, left : left + _TILE].any():
-                yield top, left
-
-
-def _create(source: Source, out: Path) -> None:
-    grid = source.grid
-    with rasterio.open(  # noqa: TID251
-        out,
-        "w",
-        driver="GTiff",
-        height=grid.nrows,
-        width=grid.ncols,
-        count=1,
-        dtype=source.dtype,
-        crs="EPSG:4326",
-        transform=Affine(grid.a, 0, grid.x0, 0, -grid.b, grid.y0),
-        tiled=True,
-        blockxsize=_TILE,
-        blockysize=_TILE,
-        compress="deflate",
-        predictor=2 if source.dtype == "uint32" else 3,
-        sparse_ok=True,
-        bigtiff="if_safer",
-    ) as target:
-        target.set_band_description(1, "people per cell")
-
-
-def _check(source: Source, out: Path, micro_persons: int) -> None:
-    """Read the file again: GDAL does not report what fails while it closes a file."""
-    found = 0
-    for window in _windows(source):
-        with open_raster(out) as written:
-            found += _micro(written.read(1, window=window))
+def _check(source: Source, target: PeopleRaster, micro_persons: int) -> None:
+    """Compare the people read back from the file."""
+    found = sum(_micro(target.read(window)) for window in _windows(source))
     if found != micro_persons:
-        raise RasterioIOError(f"{found} of {micro_persons} millionths of people read back")
+        what = f"{found} of {micro_persons} millionths of people were read back"
+        raise OSError(errno.EIO, what)
 
 
 def _schema(path: Path, what: str) -> Segment1BError:

@@ -21,20 +21,21 @@ import math
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
-from rasterio.errors import RasterioIOError
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from segment1b.errors import Segment1BError
+from segment1b.faults import coded
 from segment1b.reference import embedded
 from segment1b.storage.durable import fsync_file, fsync_folder
+from segment1b.storage.raster_writer import BLOCK, PeopleRaster
 from segment1b.storage.rasters import open_raster
 
 SOURCE_ARCSEC: Final = 180
@@ -43,7 +44,6 @@ FINEST_ARCSEC: Final = 3
 COARSEST_ARCSEC: Final = 108_000
 
 _HALF_TURN: Final = 648_000
-_TILE: Final = 256
 #: Parts held at a time, 4 bytes each.
 _PIECE: Final = 1 << 24
 _GOLDEN, _PLASTIC, _PLASTIC_SQUARED = 0.6180339887498949, 0.7548776662466927, 0.5698402909980532
@@ -102,7 +102,7 @@ def build_population(resolution_arcsec: int, out: Path) -> None:
         os.replace(temporary, out)
         fsync_folder(out.parent)
     except OSError as error:
-        raise write_refusal(out, error, created=temporary.exists()) from None
+        raise coded(error, out) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -212,70 +212,23 @@ def _resample(source: Path, target: Path, grid: Grid) -> None:
     with open_raster(source) as raster:
         people = raster.read(1)
         description = raster.descriptions[0]
-    _write(target, grid, people, description)
-    _check(target, grid, int(people.sum(dtype=np.uint64)))
-
-
-def _write(path: Path, grid: Grid, people: People, description: str | None) -> None:
     degrees = grid.arcsec / 3600
-    with rasterio.open(  # noqa: TID251
-        path,
-        "w",
-        driver="GTiff",
-        height=grid.rows,
-        width=grid.cols,
-        count=1,
-        dtype="uint32",
-        crs="EPSG:4326",
-        transform=Affine(degrees, 0, -180, 0, -degrees, 90),
-        tiled=True,
-        blockxsize=_TILE,
-        blockysize=_TILE,
-        compress="deflate",
-        predictor=2,
-        sparse_ok=True,
-        bigtiff="if_safer",
-    ) as target:
-        target.set_band_description(1, description)
-        for top in range(0, grid.rows, _TILE):
-            bottom = min(top + _TILE, grid.rows)
-            window = Window(0, top, grid.cols, bottom - top)
-            target.write(_band(grid, people, top, bottom), 1, window=window)
+    transform = Affine(degrees, 0, -180, 0, -degrees, 90)
+    written = PeopleRaster(target, (grid.rows, grid.cols), transform, "uint32", description)
+    for window in _bands(grid):
+        rows = window.row_off, window.row_off + window.height
+        written.write(_band(grid, people, *rows), window.row_off, 0)
+    _check(written, grid, int(people.sum(dtype=np.uint64)))
 
 
-def _check(path: Path, grid: Grid, total: int) -> None:
-    """Read the file again: GDAL does not report what fails while it closes a file."""
-    found = 0
-    for top in range(0, grid.rows, _TILE):
-        # Opened anew for each band: blocks of an open file pile up in GDAL's cache.
-        with open_raster(path) as written:
-            window = Window(0, top, grid.cols, min(_TILE, grid.rows - top))
-            found += int(written.read(1, window=window).sum(dtype=np.uint64))
+def _bands(grid: Grid) -> Iterator[Window]:
+    """Yield bands of rows on the edges of the file's blocks."""
+    for top in range(0, grid.rows, BLOCK):
+        yield Window(0, top, grid.cols, min(BLOCK, grid.rows - top))
+
+
+def _check(written: PeopleRaster, grid: Grid, total: int) -> None:
+    """Compare the people read back from the file."""
+    found = sum(int(written.read(band).sum(dtype=np.uint64)) for band in _bands(grid))
     if found != total:
-        raise RasterioIOError(f"{found} of {total} people read back")
-
-
-def write_refusal(out: Path, error: OSError, *, created: bool) -> Segment1BError:
-    """Return the coded error for a raster that could not be written.
-
-    Args:
-        out: the file.
-        error: what failed.
-        created: the file is there, in part.
-    """
-    # GDAL's errors carry no number; once the file is there, what still fails for want of one is
-    # room.
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or (created and error.errno is None)
-    if full:
-        return Segment1BError(
-            "E_STORAGE_FULL",
-            f"{out} could not be written whole: {error}",
-            "free some space and run again",
-            path=str(out),
-        )
-    return Segment1BError(
-        "E_DATA_ROOT_UNUSABLE",
-        f"{out} cannot be written: {error}",
-        "give a folder that is there and can be written",
-        path=str(out),
-    )
+        raise OSError(errno.EIO, f"{found} of {total} people were read back")
