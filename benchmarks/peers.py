@@ -24,14 +24,14 @@ from benchmarks.peer_methods import METHODS, Inputs, Sites, read_inputs, until
 from benchmarks.peer_scores import digest, largest_error, outside, wrong_pairs
 from benchmarks.record import keep, machine
 from segment1b import contracts
+from segment1b.cli.console import LogProgress
 from segment1b.config import RunSettings
-from segment1b.console import LogProgress
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.scanline import center_runs
-from segment1b.outcome import RunResult
-from segment1b.pipeline import run_pipeline
-from segment1b.resolution import build_reference
+from segment1b.run.outcome import RunResult
+from segment1b.run.pipeline import run_pipeline
+from segment1b.run.resolution import build_reference
 
 SIZES = (10_000, 100_000, 1_000_000)
 LIMIT_SECONDS = 15.0

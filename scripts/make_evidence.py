@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segment1b import contracts
+from segment1b.cli.console import LogProgress
 from segment1b.config import RunSettings
-from segment1b.console import LogProgress
-from segment1b.pipeline import run_pipeline
+from segment1b.evidence.bundle import write_evidence
+from segment1b.evidence.proof import Published
 from segment1b.reference import embedded
-from segment1b.resolution import find_identity
-from segment1b.review.bundle import write_evidence
-from segment1b.review.proof import Published
+from segment1b.run.pipeline import run_pipeline
+from segment1b.run.resolution import find_identity
 
 OUT = Path(__file__).parents[1] / "docs" / "evidence" / "s4_sample_run"
 COUNTRIES = ("FJ", "LS", "MV", "NL", "PT", "VA", "ZA")

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from segment1b.contracts import Contracts, Dataset, load
-from segment1b.program import program
+from segment1b.contracts.program import program
 from segment1b.storage.parts import part_name, write_part
 from segment1b.storage.publisher import publish_folder, publish_report
 from segment1b.storage.receipts import Receipt

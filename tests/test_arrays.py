@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segment1b.arrays import distinct
+from segment1b.storage.arrays import distinct
 
 
 @given(st.lists(st.integers(0, 2**64 - 1)))

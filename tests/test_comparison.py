@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from segment1b import comparison, verdicts
-from segment1b.cli import app
+from segment1b.cli import conclusions as verdicts
+from segment1b.cli.app import app
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
-from segment1b.evidence.realism import nearest_km, neighbours
+from segment1b.run import compare as comparison
+from segment1b.states.realism import nearest_km, neighbours
 from worlds import lay_small_world, outlet_list, run
 
 REPOSITORY = Path(__file__).parents[1]

@@ -22,8 +22,8 @@ from segment1b.config import (
     usable_cores,
 )
 from segment1b.contracts.locations import POLICIES
+from segment1b.contracts.program import contracts_root
 from segment1b.errors import Segment1BError
-from segment1b.program import contracts_root
 
 SURFACES = {"world_countries": "1" * 64, "population_raster_2025": "2" * 64}
 

@@ -20,7 +20,8 @@ import pytest
 
 import segment1b
 import worlds
-from segment1b import __main__, contracts, faults
+from segment1b import __main__, contracts
+from segment1b.contracts import faults
 
 SOURCE = str(Path(segment1b.__file__).parents[1])
 ENVIRONMENT = {**os.environ, "PYTHONPATH": SOURCE}

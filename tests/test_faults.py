@@ -22,21 +22,21 @@ import shapely
 import yaml
 from filelock import FileLock
 
+from segment1b.audit.proofs import prove_table
+from segment1b.audit.queries import broken_off
+from segment1b.audit.results import Rule
 from segment1b.contracts import locations
+from segment1b.contracts.faults import coded, coded_faults, raise_machine_fault
 from segment1b.errors import Segment1BError
-from segment1b.faults import coded, coded_faults, raise_machine_fault
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
-from segment1b.ingress import bundle
-from segment1b.ingress.sources import open_source
+from segment1b.outlets import bundle
+from segment1b.outlets.readers import open_source
 from segment1b.reference.check import read_places
 from segment1b.reference.codes import read_code_list
 from segment1b.reference.sources import read_features
 from segment1b.storage.durable import coded_os_errors, read_object
 from segment1b.storage.receipts import coded_parquet_errors
-from segment1b.validators.proofs import prove_table
-from segment1b.validators.queries import broken_off
-from segment1b.validators.results import Rule
 
 BY_ERRNO = {
     errno.ENOSPC: "E_STORAGE_FULL",

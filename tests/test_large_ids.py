@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segment1b import contracts, explanation
-from segment1b.egress.export import export
-from segment1b.egress.growth import diff
+from segment1b import contracts
+from segment1b.audit import validate
 from segment1b.identity import Identity
 from segment1b.page.page import write_page
-from segment1b.validators import validate
+from segment1b.read import explanation
+from segment1b.read.diff import diff
+from segment1b.read.export import export
 from worlds import lay_small_world, run
 
 KNOWN = contracts.load()

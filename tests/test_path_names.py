@@ -14,17 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segment1b import comparison, contracts
+from segment1b import contracts
+from segment1b.audit import validate
 from segment1b.config import RunSettings
 from segment1b.contracts import Contracts
-from segment1b.egress.export import export
-from segment1b.egress.growth import diff
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
-from segment1b.outcome import RunResult
 from segment1b.page.page import write_page
+from segment1b.read.diff import diff
+from segment1b.read.export import export
+from segment1b.run import compare as comparison
+from segment1b.run.outcome import RunResult
 from segment1b.storage.sql import parquet_table
-from segment1b.validators import validate
 from worlds import lay_small_world, outlet_list, run
 
 SOURCE = Path(__file__).parents[1] / "src/segment1b"

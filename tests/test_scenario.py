@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from segment1b import scenario
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
-from segment1b.outcome import PlanOutcome
+from segment1b.run import scenario
+from segment1b.run.outcome import PlanOutcome
 from worlds import lay_small_world, outlet_list
 
 LAW = "allocation.law=systematic"

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from segment1b.cli import app
+from segment1b.cli.app import app
 from segment1b.config import RunSettings, load_policy, parameter_document, parameter_hash
 from segment1b.contracts import load
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
-from segment1b.outcome import RunResult
-from segment1b.reference.laying import lay_embedded
-from segment1b.resolution import binding_refusal, surface_digests
+from segment1b.reference.installing import lay_embedded
+from segment1b.run.outcome import RunResult
+from segment1b.run.resolution import binding_refusal, surface_digests
+from segment1b.run.status import status
 from segment1b.states.protocol import Run
-from segment1b.status import status
 from segment1b.storage.root import open_root, staging
 from shapes import without_privilege
 from worlds import COUNTRIES, lay_small_world, outlet_list, place, run

@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from segment1b import console
 from segment1b.__main__ import main
+from segment1b.cli import console
+from segment1b.cli.terminal import Output, json_line, print_error
+from segment1b.contracts.texts import visible
 from segment1b.errors import Segment1BError
-from segment1b.outcome import Outcome, PlanOutcome, RunResult
-from segment1b.terminal import Output, json_line, print_error, visible
+from segment1b.run.outcome import Outcome, PlanOutcome, RunResult
 
 #: C0 but tab and newline, DEL, C1, the marks of reordered text, line separators, surrogates.
 OBEYED = [

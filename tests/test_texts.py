@@ -15,11 +15,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segment1b.errors import Segment1BError
-from segment1b.identity import canonical_json
-from segment1b.program import contracts_root
-from segment1b.storage.durable import read_json, regular_file
-from segment1b.texts import (
+from segment1b.contracts.program import contracts_root
+from segment1b.contracts.texts import (
     MAX_DEPTH,
     MAX_JSON_BYTES,
     open_regular,
@@ -27,6 +24,9 @@ from segment1b.texts import (
     parse_yaml,
     read_bounded,
 )
+from segment1b.errors import Segment1BError
+from segment1b.identity import canonical_json
+from segment1b.storage.durable import read_json, regular_file
 
 _values = st.recursive(
     st.none()

@@ -20,8 +20,8 @@ SCOPES |= {"S": "a site"}
 _LISTED = re.compile(r"^(?:- |\| )`(E\w+)`", re.MULTILINE)
 #: The public modules and functions, by heading; the text is that of their docstrings.
 API = {
-    "Read a result": ["segment1b.egress.gate.read_site_locations"],
-    "Evidence": ["segment1b.review.bundle.write_evidence", "segment1b.review.proof.Published"],
+    "Read a result": ["segment1b.read.gate.read_site_locations"],
+    "Evidence": ["segment1b.evidence.bundle.write_evidence", "segment1b.evidence.proof.Published"],
     "Laws": [
         f"segment1b.laws.{name}"
         for name in (

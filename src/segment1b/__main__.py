@@ -30,7 +30,7 @@ def main() -> None:
     stdout fails.
     """
     try:
-        from segment1b.terminal import checked_output
+        from segment1b.cli.terminal import checked_output
 
         # What libraries log are tracebacks too; without any handler these would reach stderr.
         logging.getLogger().addHandler(logging.NullHandler())
@@ -60,7 +60,7 @@ def _run() -> int:
     try:
         _check_address_space()
         _check_urls(sys.argv[1:])
-        from segment1b.cli import app
+        from segment1b.cli.app import app
 
         code = app(standalone_mode=False) or 0
         if code == _INTERRUPTED:
@@ -80,7 +80,7 @@ def _check_urls(arguments: list[str]) -> None:
         if argument.startswith("--"):
             option, _, url = argument.partition("=")
         if option not in _NO_FILES and _MAY_HOLD_CREDENTIALS.match(url):
-            from segment1b.storage.objects import url_of
+            from segment1b.contracts.urls import url_of
 
             url_of(url)
 
@@ -102,8 +102,8 @@ def _end(error: BaseException) -> int:
     # A second Ctrl-C must not break off the message of the first.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        from segment1b.faults import coded, keep_traceback
-        from segment1b.terminal import print_error
+        from segment1b.cli.terminal import print_error
+        from segment1b.contracts.faults import coded, keep_traceback
 
         failure = _usage(error) or coded(error)
         keep_traceback(failure)
@@ -126,7 +126,7 @@ def _usage(error: BaseException) -> Segment1BError | None:
 
 
 def _report_lost(error: OSError) -> None:
-    from segment1b.terminal import print_error
+    from segment1b.cli.terminal import print_error
 
     # Whoever reads a pipe may have read enough: `| head` is no mistake to complain of.
     if error.errno != errno.EPIPE:

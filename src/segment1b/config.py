@@ -19,11 +19,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from segment1b.contracts.locations import POLICIES, nearest, read_yaml
+from segment1b.contracts.program import contracts_root
+from segment1b.contracts.texts import parse_yaml
+from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json, sha256_hex
-from segment1b.program import contracts_root
-from segment1b.storage.objects import url_of
-from segment1b.texts import parse_yaml
 
 _INVALID = "E_POLICY_INVALID"
 _CONTRACT_FILES = ("prep.yaml", "alloc_plan.yaml", "jitter.yaml", "realism.yaml")

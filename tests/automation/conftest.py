@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from segment1b.automation.nightly import LOG, run_night
-from segment1b.automation.plan import load_night
+from segment1b.nightly.night import LOG, run_night
+from segment1b.nightly.plan import load_night
 from worlds import Silent, lay_small_world, outlet_list
 
 COUNTRIES = ("NL", "PT", "VA")

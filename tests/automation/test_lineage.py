@@ -20,13 +20,13 @@ import pytest
 
 from automation.conftest import Write, events, night, plan
 from segment1b import contracts
-from segment1b.automation.lineage import child_job, dataset_name, night_job
-from segment1b.automation.plan import LineagePlan
-from segment1b.automation.transport import outbox
 from segment1b.contracts.locations import SCHEMAS
+from segment1b.contracts.program import contracts_root
 from segment1b.contracts.schemas import Schemas
 from segment1b.errors import Segment1BError
-from segment1b.program import contracts_root
+from segment1b.nightly.lineage import child_job, dataset_name, night_job
+from segment1b.nightly.plan import LineagePlan
+from segment1b.nightly.transport import outbox
 
 Json = dict[str, Any]
 EVENT, RECEIPT = (f"schemas.automation.yaml#/lineage/{n}" for n in ("run_event", "receipt_facet"))

@@ -16,15 +16,16 @@ from typing import Any
 import pytest
 
 from automation.conftest import Write, files, night, plan
-from segment1b import contracts, scenario
+from segment1b import contracts
 from segment1b.__main__ import main
-from segment1b.automation.summary import SCHEMA, check_summary
+from segment1b.audit import validate
 from segment1b.contracts.locations import SCHEMAS
+from segment1b.contracts.program import contracts_root
 from segment1b.contracts.schemas import Schemas
 from segment1b.errors import Segment1BError
-from segment1b.program import contracts_root
+from segment1b.nightly.summary import SCHEMA, check_summary
+from segment1b.run import scenario
 from segment1b.storage.locks import owned_lock
-from segment1b.validators import validate
 
 Json = dict[str, Any]
 S4_CHECKED = {"validate": ["s3", "s4"]}

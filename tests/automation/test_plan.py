@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from segment1b.automation.environment import substitute
-from segment1b.automation.plan import Night, RunPlan, load_night, overridden
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
+from segment1b.nightly.environment import substitute
+from segment1b.nightly.plan import Night, RunPlan, load_night, overridden
 
 HEX = "ab" * 32
 

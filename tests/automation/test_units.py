@@ -15,8 +15,8 @@ import typer
 from pydantic import BaseModel
 
 from automation.conftest import Write, night, plan
-from segment1b.automation.plan import LineagePlan, Night, RunPlan, load_night
-from segment1b.cli import app
+from segment1b.cli.app import app
+from segment1b.nightly.plan import LineagePlan, Night, RunPlan, load_night
 
 REPOSITORY = Path(__file__).parents[2]
 UNITS = REPOSITORY / "docs" / "automation"

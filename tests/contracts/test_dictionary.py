@@ -12,8 +12,8 @@ import yaml
 
 from segment1b.contracts import Contracts, load
 from segment1b.contracts.locations import DICTIONARY, read_yaml
+from segment1b.contracts.program import contracts_root
 from segment1b.errors import Segment1BError
-from segment1b.program import contracts_root
 
 FAILED = "E_DICTIONARY_RESOLUTION_FAILED"
 TOKENS = {"seed": 42, "manifest_fingerprint": "f" * 64, "parameter_hash": "a" * 64}

@@ -14,8 +14,8 @@ from segment1b.contracts.locations import (
     nearest,
     read_yaml,
 )
+from segment1b.contracts.program import contracts_root
 from segment1b.errors import Segment1BError
-from segment1b.program import contracts_root
 
 
 @pytest.mark.parametrize("folder", [DICTIONARY, SCHEMAS, POLICIES])

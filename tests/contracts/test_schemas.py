@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from segment1b.contracts.locations import SCHEMAS
+from segment1b.contracts.program import contracts_root
 from segment1b.contracts.schemas import ARROW_TYPES, Column, Schemas
 from segment1b.errors import Segment1BError
-from segment1b.program import contracts_root
 
 FAILED = "E_SCHEMA_RESOLUTION_FAILED"
 

@@ -17,10 +17,10 @@ import pytest
 import typer
 import typer.testing
 
-from segment1b.cli import app
+from segment1b.cli.app import app
 from segment1b.errors import CODES
+from segment1b.evidence import proof
 from segment1b.laws.points import balanced_phases, balanced_points, deal, systematic_points
-from segment1b.review import proof
 from worlds import COUNTRIES, lay_small_world, outlet_list, run
 
 REPOSITORY = Path(__file__).parents[2]

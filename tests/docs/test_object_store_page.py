@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from segment1b import cli_scenario
+from segment1b.cli import scenario as cli_scenario
 from segment1b.storage.objects import Objects
 from stores import CREDENTIALS, s3_server, segment1b
 from worlds import lay_small_world, outlet_list

@@ -11,7 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 from egress.conftest import MakeRoot
-from segment1b import cli_egress, cli_evidence
+from segment1b.cli import evidence as cli_evidence
+from segment1b.cli import read as cli_egress
 from segment1b.errors import Segment1BError
 
 

@@ -21,10 +21,12 @@ import pytest
 import shapely
 
 from egress.conftest import KNOWN, PLACES, SITES, MakeRoot, sites
-from segment1b.egress import export as exports
-from segment1b.egress import geoparquet, hilbert, rows
-from segment1b.egress.export import FORMATS, export
 from segment1b.errors import Segment1BError
+from segment1b.read import curve_order as hilbert
+from segment1b.read import export as exports
+from segment1b.read import geoparquet
+from segment1b.read.export import FORMATS, export
+from segment1b.storage import site_tables as rows
 
 KEY = ["merchant_id", "legal_country_iso", "site_order"]
 WINDOW = (4.0, 52.0, 6.0, 53.0)

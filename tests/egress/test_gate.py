@@ -16,8 +16,8 @@ import pytest
 
 import segment1b
 from egress.conftest import IDENTITY, KNOWN, PLACES, SITES, MakeRoot, lay_sites, sites, write_flag
-from segment1b.egress.gate import find_places, verify_bundle
 from segment1b.errors import Segment1BError
+from segment1b.read.gate import find_places, verify_bundle
 from segment1b.storage.receipts import Receipt, take_receipt
 
 EGRESS = SITES.locate(PLACES)

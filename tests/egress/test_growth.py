@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 
 from egress.conftest import KNOWN, PLACES, SITES, MakeRoot, sites
-from segment1b.egress import growth, rows
-from segment1b.egress.growth import diff, lines
 from segment1b.errors import Segment1BError
+from segment1b.read import diff as growth
+from segment1b.read.diff import diff, lines
+from segment1b.storage import site_tables as rows
 
 Rows = list[dict[str, Any]]
 

@@ -15,9 +15,9 @@ import pytest
 
 import worlds
 from segment1b.contracts import Contracts, load
-from segment1b.egress.rng_log import rng_export
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
+from segment1b.read.rng_export import rng_export
 from segment1b.storage.durable import read_json
 
 KNOWN: Contracts = load()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from segment1b import __version__
-from segment1b.evidence import rng_logs
+from segment1b.states import rng_logs
 
 #: Where the module lies in a checkout, and what is recorded then.
 PLACES = {

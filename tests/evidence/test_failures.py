@@ -13,7 +13,7 @@ import pytest
 
 from published import KNOWN, TOKENS
 from segment1b.errors import Segment1BError
-from segment1b.evidence.failures import record_failure, utc_now
+from segment1b.storage.failures import record_failure, utc_now
 from segment1b.storage.root import open_root
 
 ERROR = Segment1BError(

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from published import KNOWN, commit, publish, requirements
-from segment1b.evidence.meter import Meter, add_bytes, read_baseline
+from segment1b.storage.meter import Meter, add_bytes, read_baseline
 
 LONG_ENOUGH = 0.25
 

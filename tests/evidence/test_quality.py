@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segment1b.evidence.quality import country_quality, digits, expected_tiles, overall_collapse
+from segment1b.states.quality import country_quality, digits, expected_tiles, overall_collapse
 
 FEW = settings(deadline=None, derandomize=True, max_examples=200)
 

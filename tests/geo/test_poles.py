@@ -13,11 +13,11 @@ from shapely.affinity import translate
 
 import worlds
 from segment1b import contracts
+from segment1b.audit import validate
+from segment1b.audit.areas import Area
+from segment1b.audit.s1.polygons import Country, read_countries
 from segment1b.geo.countries import unite, valid_pieces
 from segment1b.identity import Identity
-from segment1b.validators import validate
-from segment1b.validators.areas import Area
-from segment1b.validators.s1.polygons import Country, read_countries
 
 Ring = list[tuple[float, float]]
 COAST: Ring = [(-180, -70), (-120, -66), (-60, -72), (0, -65), (60, -70), (120, -67), (180, -70)]

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segment1b.errors import Segment1BError
-from segment1b.evidence.quality import country_quality
 from segment1b.laws.philox import alloc_offsets
 from segment1b.laws.quantise import quantise
 from segment1b.states import s4_laws
+from segment1b.states.quality import country_quality
 
 LAWS = ("largest_remainder", "systematic", "stable", "balanced")
 OF_A_PAIR = ("largest_remainder", "systematic", "stable")

@@ -9,9 +9,10 @@ import pytest
 from benchmarks.outlets import write_outlets
 from playwright.sync_api import Page
 
-from segment1b import contracts, scenario
+from segment1b import contracts
 from segment1b.identity import Identity
 from segment1b.page.page import write_page
+from segment1b.run import scenario
 
 
 @pytest.mark.slow

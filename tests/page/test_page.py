@@ -19,12 +19,12 @@ from playwright.sync_api import Browser, Page
 from typer.testing import CliRunner
 
 from segment1b import contracts
-from segment1b.cli import app
+from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
-from segment1b.outcome import RunResult
 from segment1b.page import payload
 from segment1b.page.page import write_page
+from segment1b.run.outcome import RunResult
 
 Visit = Callable[..., Page]
 MEGABYTE = 1_000_000

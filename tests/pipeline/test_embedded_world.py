@@ -10,8 +10,8 @@ import pytest
 
 import worlds
 from segment1b import contracts
-from segment1b.outcome import RunResult
-from segment1b.validators import validate
+from segment1b.audit import validate
+from segment1b.run.outcome import RunResult
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ import pytest
 
 import worlds
 from segment1b import contracts
-from segment1b.explanation import explain, print_explanation
+from segment1b.audit import validate
+from segment1b.cli.explanations import print_explanation
 from segment1b.identity import Identity
-from segment1b.pipeline import RunResult
-from segment1b.replay import replay
-from segment1b.validators import validate
+from segment1b.read.explanation import explain
+from segment1b.read.replay import replay
+from segment1b.run.pipeline import RunResult
 
 
 @pytest.fixture(scope="module", params=["systematic", "balanced"])

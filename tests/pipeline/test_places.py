@@ -24,14 +24,14 @@ from shapely import MultiPolygon, Polygon, box
 import foreign
 import worlds
 from segment1b import contracts
+from segment1b.audit import validate
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
-from segment1b.outcome import RunResult
+from segment1b.read.replay import replay
 from segment1b.reference import embedded
-from segment1b.replay import replay
+from segment1b.run.outcome import RunResult
 from segment1b.states import STATES
 from segment1b.storage.receipts import hash_files
-from segment1b.validators import validate
 
 LAWS = ("stable", "largest_remainder")
 RECEIPTS = ("determinism_receipt", "event_log_receipt", "trace_receipt")

@@ -9,7 +9,8 @@ import pytest
 
 import segment1b
 import worlds
-from segment1b import pipeline, program
+from segment1b.contracts import program
+from segment1b.run import pipeline
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 
 import worlds
 from segment1b import contracts
-from segment1b.egress import gate
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
+from segment1b.read import gate
 from segment1b.states import STATES
 from segment1b.storage import durable
 

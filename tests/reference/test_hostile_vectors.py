@@ -27,6 +27,7 @@ import bring
 import worlds
 from loopback import was_contacted
 from segment1b import contracts
+from segment1b.audit.s1 import polygons
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.reference import vectors
@@ -36,7 +37,6 @@ from segment1b.reference.importing import Imported, import_countries
 from segment1b.reference.sources import read_features
 from segment1b.storage import geometries
 from segment1b.storage.geometries import shapes_of_wkb
-from segment1b.validators.s1 import polygons
 
 SOME = ("NL", "VA")
 SQUARE = '{"type":"Polygon","coordinates":[[[4,51],[5,51],[5,52],[4,51]]]}'
@@ -363,7 +363,7 @@ from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.reference.check import read_places
 from segment1b.reference.sources import read_features
-from segment1b.validators.s1 import polygons
+from segment1b.audit.s1 import polygons
 path = Path(sys.argv[1])
 read = {
     "import": lambda: read_features(path, "code"),

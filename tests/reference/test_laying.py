@@ -12,9 +12,10 @@ from rasterio import Affine
 import bring
 from segment1b import contracts
 from segment1b.errors import Segment1BError
-from segment1b.reference import embedded, laying, publishing
+from segment1b.reference import embedded, publishing
+from segment1b.reference import installing as laying
 from segment1b.reference.importing import Request, import_population
-from segment1b.reference.laying import RASTER, lay_embedded
+from segment1b.reference.installing import RASTER, lay_embedded
 from segment1b.storage.durable import fsync_file
 from segment1b.storage.root import open_root, staging
 

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 import make_evidence
 import worlds
-from segment1b.cli import app
+from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
-from segment1b.review import proof
+from segment1b.evidence import proof
 
 
 def test_evidence_is_written_and_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

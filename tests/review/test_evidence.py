@@ -21,13 +21,13 @@ import pytest
 import make_evidence
 import worlds
 from segment1b import contracts
-from segment1b.egress.reviewed import verify_evidence
 from segment1b.errors import Segment1BError
-from segment1b.resolution import find_identity
-from segment1b.review import bundle as bundles
-from segment1b.review import proof, records
-from segment1b.review.bundle import write_evidence
-from segment1b.review.proof import Published
+from segment1b.evidence import bundle as bundles
+from segment1b.evidence import proof, records
+from segment1b.evidence.bundle import write_evidence
+from segment1b.evidence.proof import Published
+from segment1b.read.evidence import verify_evidence
+from segment1b.run.resolution import find_identity
 from segment1b.storage.checksums import write_sums
 
 KNOWN = contracts.load()
@@ -98,9 +98,9 @@ def test_made_again_every_file_that_is_not_volatile_is_the_same(tmp_path: Path) 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from segment1b.resolution import find_identity
-from segment1b.review import bundle
-from segment1b.review.proof import Published
+from segment1b.run.resolution import find_identity
+from segment1b.evidence import bundle
+from segment1b.evidence.proof import Published
 
 def fill(_published, folder, *_):
     (folder / "part").write_text("part")
@@ -158,7 +158,7 @@ def test_every_link_of_its_texts_leads_to_a_file_of_the_bundle() -> None:
 
 
 def test_the_derivation_in_the_bundle_is_the_one_of_this_version() -> None:
-    spec = importlib.util.find_spec("segment1b.review.rederive")
+    spec = importlib.util.find_spec("segment1b.evidence.rederive")
     assert spec is not None
     assert spec.origin is not None
     assert (IN_REPOSITORY / "rederive.py").read_bytes() == Path(spec.origin).read_bytes()

@@ -19,9 +19,9 @@ import foreign
 from segment1b.config import load_policy, parameter_document
 from segment1b.contracts import load
 from segment1b.contracts.locations import DICTIONARY
+from segment1b.contracts.program import contracts_root
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
-from segment1b.program import contracts_root
 from segment1b.states.protocol import Report, Run
 from segment1b.states.s0_gate import S0Gate
 from segment1b.storage.publisher import publish_document

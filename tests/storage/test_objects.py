@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from segment1b.__main__ import main
+from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
 from segment1b.storage import objects
-from segment1b.storage.objects import Objects, url_of
+from segment1b.storage.objects import Objects
 from segment1b.storage.working_copy import working_copy
 from stores import BUCKET, CREDENTIALS, Answer, Proxy, s3_server
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from published import KNOWN, S3, TOKENS, publish, requirements, s3_report
-from segment1b.cli import app
+from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
 from segment1b.storage import working_copy as copies

@@ -15,10 +15,10 @@ import pytest
 
 import worlds
 from segment1b import contracts
+from segment1b.audit import CheckResult, validate
+from segment1b.audit.proofs import prove_table
+from segment1b.audit.published import declared_columns
 from segment1b.identity import Identity
-from segment1b.validators import CheckResult, validate
-from segment1b.validators.proofs import prove_table
-from segment1b.validators.published import declared_columns
 
 Rows = list[dict[str, Any]]
 

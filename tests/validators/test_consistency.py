@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from segment1b import contracts
-from segment1b.validators import validate
+from segment1b.audit import validate
 
 Rows = list[dict[str, Any]]
 World = Any  # of conftest.py, which the import mode keeps out of reach
@@ -148,7 +148,7 @@ def test_budgets_are_checked_when_asked_for(world: Copy) -> None:
 def test_a_law_that_nobody_can_derive_again_is_no_silent_pass(
     world: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segment1b.validators.s4.curve_laws.LAWS", frozenset({"stable"}))
+    monkeypatch.setattr("segment1b.audit.s4.curve_laws.LAWS", frozenset({"stable"}))
     spoiled = world()
     spoiled.rewrite(
         "parameter_policy_1B", lambda d: d["policy"]["allocation"].update(law="balanced")

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segment1b.audit.grid import Grid
+from segment1b.audit.s1.axes import grid_columns, grid_rows
 from segment1b.geo.grid import Grid as Produced
-from segment1b.validators.grid import Grid
-from segment1b.validators.s1.axes import grid_columns, grid_rows
 
 Rows = list[dict[str, Any]]
 World = Any  # of conftest.py, which the import mode keeps out of reach

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from segment1b import validators
+from segment1b import audit as validators
 
 Rows = list[dict[str, Any]]
 World = Any  # of conftest.py, which the import mode keeps out of reach

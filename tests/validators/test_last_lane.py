@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import shapely
 
-from segment1b.validators.areas import Area
-from segment1b.validators.s1.polygons import read_countries
+from segment1b.audit.areas import Area
+from segment1b.audit.s1.polygons import read_countries
 
 Rows = list[dict[str, Any]]
 World = Any  # of conftest.py, which the import mode keeps out of reach

@@ -14,16 +14,16 @@ import pytest
 import shapely
 from shapely import MultiPolygon, Polygon
 
+from segment1b.audit.grid import Grid
+from segment1b.audit.proofs import little_endian
+from segment1b.audit.s1.axes import grid_rows
+from segment1b.audit.s1.cells import cells_of, runs_through, windows_of
+from segment1b.audit.s1.membership import expected_rule
+from segment1b.audit.s1.polygons import Country, read_countries
+from segment1b.audit.s4.curve_laws import offsets
+from segment1b.audit.s4.hilbert import order_of, places
+from segment1b.audit.shapes import pack
 from segment1b.laws.curves import hilbert_index
-from segment1b.validators.grid import Grid
-from segment1b.validators.proofs import little_endian
-from segment1b.validators.s1.axes import grid_rows
-from segment1b.validators.s1.cells import cells_of, runs_through, windows_of
-from segment1b.validators.s1.membership import expected_rule
-from segment1b.validators.s1.polygons import Country, read_countries
-from segment1b.validators.s4.curve_laws import offsets
-from segment1b.validators.s4.hilbert import order_of, places
-from segment1b.validators.shapes import pack
 
 GLOBE = Grid(180, 360, -180.0, 90.0, 1.0, 1.0)
 HALVES = Grid(360, 720, 0.0, 90.0, 0.5, 0.5)

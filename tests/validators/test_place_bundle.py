@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from segment1b import contracts
+from segment1b.audit.acceptance import Acceptance, accept, examine, examined_states
+from segment1b.audit.s9.bundle import FILES, FLAG
 from segment1b.identity import canonical_json
 from segment1b.storage.receipts import folder_receipt
-from segment1b.validators.acceptance import Acceptance, accept, examine, examined_states
-from segment1b.validators.s9.bundle import FILES, FLAG
 
 World = Any  # of conftest.py, which the import mode keeps out of reach
 Copy = Callable[..., World]

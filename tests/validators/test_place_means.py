@@ -9,9 +9,9 @@ import pytest
 import shapely
 from shapely import MultiPolygon, Polygon
 
-from segment1b.validators.areas import Area
-from segment1b.validators.s1.polygons import Country
-from segment1b.validators.words import country_word, key_of, uniforms, words
+from segment1b.audit.areas import Area
+from segment1b.audit.s1.polygons import Country
+from segment1b.audit.words import country_word, key_of, uniforms, words
 
 
 def area(*parts: Polygon) -> Area:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from segment1b import contracts
-from segment1b.validators import open_session
-from segment1b.validators.plans import PLANS
-from segment1b.validators.queries import FOLDER, Script, checks_of, read_script
-from segment1b.validators.session import Session
+from segment1b.audit import open_session
+from segment1b.audit.plans import PLANS
+from segment1b.audit.queries import FOLDER, Script, checks_of, read_script
+from segment1b.audit.session import Session
 
 STATES = ("s0", "s1", "s2", "s3", "s4")
 SCRIPTS = {f"{state}/{s.path.stem}": s for state in STATES for s in checks_of(state)}

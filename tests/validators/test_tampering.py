@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from segment1b import contracts
-from segment1b.validators import validate
+from segment1b.audit import validate
 
 Rows = list[dict[str, Any]]
 Change = Callable[[Rows], None]

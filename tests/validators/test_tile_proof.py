@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 import worlds
-from segment1b import contracts, program
+from segment1b import contracts
+from segment1b.audit import tile_proof
+from segment1b.audit.published import Published
+from segment1b.cli.validation import run_validators
+from segment1b.contracts import program
 from segment1b.errors import Segment1BError
-from segment1b.outcome import RunResult
-from segment1b.validation_console import run_validators
-from segment1b.validators import tile_proof
-from segment1b.validators.published import Published
+from segment1b.run.outcome import RunResult
 
 Rows = list[dict[str, Any]]
 World = Any  # of conftest.py, which the import mode keeps out of reach

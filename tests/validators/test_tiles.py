@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from segment1b import contracts
-from segment1b.validators.case import Case
-from segment1b.validators.published import Published
-from segment1b.validators.session import Session
-from segment1b.validators.tiles import BOUNDS, keep_used, rows_of, used_tiles
+from segment1b.audit.case import Case
+from segment1b.audit.published import Published
+from segment1b.audit.session import Session
+from segment1b.audit.tiles import BOUNDS, keep_used, rows_of, used_tiles
 
 SITES, TILES = "s6_site_jitter", "tile_bounds"
 JOIN = (

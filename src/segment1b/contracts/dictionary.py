@@ -12,9 +12,9 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segment1b.contracts.locations import DICTIONARY, SCHEMAS, nearest, read_yaml
+from segment1b.contracts.program import contracts_root
 from segment1b.contracts.schemas import Column, Schemas
 from segment1b.errors import CODES, Segment1BError, redo
-from segment1b.program import contracts_root
 
 TOKENS = ("seed", "manifest_fingerprint", "parameter_hash", "run_id", "attempt")
 _TOKEN = re.compile(r"\{(\w+)\}")

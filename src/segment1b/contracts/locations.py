@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.texts import MAX_YAML_BYTES, parse_yaml, read_bounded
 from segment1b.errors import Segment1BError
-from segment1b.faults import raise_machine_fault
-from segment1b.texts import MAX_YAML_BYTES, parse_yaml, read_bounded
 
 DICTIONARY = "dataset_dictionary/l1/seg_1B/layer1.1B.yaml"
 SCHEMAS = "schemas/layer1"

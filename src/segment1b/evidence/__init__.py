@@ -1,1 +1,1 @@
-"""Evidence of what a run did: the resource meter, reports, failure records, progress."""
+"""Evidence bundles for reviewers: reports, checks, a sample and a determinism proof."""

@@ -1,1 +1,1 @@
-"""The raster grid, country polygons, rasterising and points in countries."""
+"""The raster grid, country polygons, rasterising and point-in-country tests."""

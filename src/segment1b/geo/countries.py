@@ -14,12 +14,12 @@ import pyarrow.types as pt
 import shapely
 from shapely import MultiPolygon, Polygon
 
+from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.texts import parse_json
 from segment1b.errors import Segment1BError
-from segment1b.faults import raise_machine_fault
 from segment1b.geo.antimeridian import cut
 from segment1b.storage.durable import regular_file
 from segment1b.storage.geometries import read_columns, shapes_of_wkb
-from segment1b.texts import parse_json
 
 _WGS84 = ("EPSG:4326", "OGC:CRS84")
 _MAX_LON, _MAX_LAT = 360.0, 90.0

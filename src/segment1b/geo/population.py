@@ -14,8 +14,8 @@ import rasterio
 from rasterio.errors import RasterBlockError, RasterioIOError
 from rasterio.windows import Window
 
+from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
-from segment1b.faults import raise_machine_fault
 from segment1b.storage.rasters import open_raster
 
 MICRO = 1_000_000

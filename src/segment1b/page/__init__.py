@@ -1,1 +1,1 @@
-"""The page: one self-contained HTML file on which a reviewer sees whether a planet looks right."""
+"""The HTML report: one self-contained file that shows where outlets were placed."""

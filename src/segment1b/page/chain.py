@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from segment1b.contracts.texts import read_regular
 from segment1b.page.published import World
 from segment1b.storage.durable import read_object
 from segment1b.storage.receipts import document_receipt
-from segment1b.texts import read_regular
 
 _WHAT = {
     "s0": "gate",

@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 
 from segment1b.contracts import Contracts
-from segment1b.egress.gate import proven_paths
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
+from segment1b.read.gate import proven_paths
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import committed
 from segment1b.storage.sql import parquet_table

@@ -1,1 +1,1 @@
-"""Reference surfaces: the embedded world, and its population at other resolutions."""
+"""Reference surfaces: the embedded world, imports of own sources, checks of a data root."""

@@ -21,9 +21,9 @@ from shapely import MultiPolygon
 from shapely.errors import GEOSException
 
 from segment1b.contracts import Contracts
+from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
-from segment1b.faults import raise_machine_fault
 from segment1b.geo.areas import area_km2, as_array
 from segment1b.geo.countries import read_countries
 from segment1b.geo.edges import shifts
@@ -33,7 +33,7 @@ from segment1b.geo.scanline import Runs, center_runs, union
 from segment1b.reference import embedded
 from segment1b.reference.codes import read_codes
 from segment1b.reference.importing import COUNTRIES, ISO, ZONES
-from segment1b.reference.laying import RASTER, SURFACES
+from segment1b.reference.installing import RASTER, SURFACES
 from segment1b.reference.publishing import PROVENANCE_KEYS, provenance_path
 from segment1b.storage.durable import read_json, regular_file
 from segment1b.storage.geometries import check_size, read_columns, shapes_of_wkb

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
-from segment1b.faults import raise_machine_fault
 from segment1b.storage.durable import regular_file
 
 #: Columns of the table; the first alone is required, and all are text.

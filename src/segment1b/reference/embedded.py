@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from segment1b.contracts.texts import parse_json
 from segment1b.errors import Segment1BError
-from segment1b.texts import parse_json
 
 _DATA: Final = Path(__file__).parent / "data"
 

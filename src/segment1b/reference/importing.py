@@ -13,18 +13,18 @@ from typing import Any
 from segment1b import __version__, contracts
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
-from segment1b.evidence.versions import versions
 from segment1b.reference import embedded
-from segment1b.reference.audit import audit, audit_text
 from segment1b.reference.codes import Codes, mapped, read_code_list, read_codes, unknown_keys
 from segment1b.reference.files import write_parquet, write_shapes
-from segment1b.reference.laying import RASTER
+from segment1b.reference.installing import RASTER
+from segment1b.reference.overlaps import audit, audit_text
 from segment1b.reference.polygons import Drawn, draw_mended, draw_strictly
 from segment1b.reference.publishing import publish_surface
 from segment1b.reference.raster import copy_people, open_source
 from segment1b.reference.sources import Features, read_features, source_files
 from segment1b.storage.durable import coded_os_errors, write_file
 from segment1b.storage.root import open_root, staging
+from segment1b.storage.versions import versions
 
 ISO, COUNTRIES, ZONES = "iso3166_canonical_2024", "world_countries", "tz_world_2025a"
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")

@@ -20,8 +20,8 @@ from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
+from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
-from segment1b.faults import raise_machine_fault
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.population import MICRO
 from segment1b.geo.warp import warp_line

@@ -31,8 +31,8 @@ import numpy.typing as npt
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
+from segment1b.contracts.faults import coded
 from segment1b.errors import Segment1BError
-from segment1b.faults import coded
 from segment1b.reference import embedded
 from segment1b.storage.durable import fsync_file, fsync_folder
 from segment1b.storage.raster_writer import BLOCK, PeopleRaster

@@ -18,9 +18,10 @@ import shapely
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
+from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.locations import nearest
+from segment1b.contracts.texts import parse_json
 from segment1b.errors import Segment1BError
-from segment1b.faults import raise_machine_fault
 from segment1b.geo.countries import other_crs
 from segment1b.geo.grid import is_wgs84
 from segment1b.reference.geojson import other_crs as named_crs
@@ -28,7 +29,6 @@ from segment1b.reference.vectors import check_layer, is_geojson, parts_of, reada
 from segment1b.storage.durable import regular_file
 from segment1b.storage.geometries import MAX_ROWS, check_size, read_columns, shapes_of_wkb
 from segment1b.storage.receipts import hash_files
-from segment1b.texts import parse_json
 
 _PARQUET: Final = (".parquet", ".geoparquet", ".pq")
 

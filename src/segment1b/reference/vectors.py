@@ -14,8 +14,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
-from segment1b.faults import raise_machine_fault
 from segment1b.storage.durable import regular_file
 from segment1b.storage.rasters import reference_format
 

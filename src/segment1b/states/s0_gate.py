@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segment1b.errors import Segment1BError
-from segment1b.evidence.failures import utc_now
 from segment1b.states.protocol import Report, Run, ShardResult
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, open_bundle
 from segment1b.storage.durable import read_json
+from segment1b.storage.failures import utc_now
 from segment1b.storage.ingress import ingress_groups
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import file_names, hash_files

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from segment1b.arrays import distinct
 from segment1b.errors import Segment1BError
 from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
 from segment1b.states.seal import check_sealed, sealed_inputs
+from segment1b.storage.arrays import distinct
 from segment1b.storage.gather import write_piece
 from segment1b.storage.ingress import ingress_groups, iso_codes
 from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segment1b.errors import Segment1BError
-from segment1b.evidence.quality import country_quality, overall_collapse
 from segment1b.states.by_country import (
     CountryShard,
     Int64s,
@@ -26,6 +25,7 @@ from segment1b.states.by_country import (
     staged_rows,
 )
 from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
+from segment1b.states.quality import country_quality, overall_collapse
 from segment1b.states.s4_laws import Plan, allocate
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.gather import write_piece

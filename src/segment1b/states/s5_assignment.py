@@ -9,10 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segment1b.arrays import distinct
 from segment1b.errors import Segment1BError, redo
-from segment1b.evidence.rng_logs import trace, write_audit
-from segment1b.evidence.versions import versions
 from segment1b.identity import sha256_hex
 from segment1b.laws.assignment import LABEL, Sites, permuted, sites_of, words
 from segment1b.laws.curves import locate
@@ -28,12 +25,15 @@ from segment1b.states.by_country import (
     staged_rows,
 )
 from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
+from segment1b.states.rng_logs import trace, write_audit
 from segment1b.states.seal import sealed_inputs
+from segment1b.storage.arrays import distinct
 from segment1b.storage.gather import write_piece
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import GROUP_ROWS, constant
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import Records
+from segment1b.storage.versions import versions
 
 _PLAN = ["merchant_id", "tile_id", "n_sites_tile"]
 EVENTS, TRACE = "rng_event_site_tile_assign", "rng_trace_site_tile_assign"

@@ -13,10 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from shapely import MultiPolygon
 
-from segment1b.arrays import distinct
 from segment1b.errors import Segment1BError
-from segment1b.evidence.rng_logs import trace
-from segment1b.evidence.versions import versions
 from segment1b.geo.countries import read_countries
 from segment1b.geo.placement import Country
 from segment1b.laws.jitter import LABEL, Tiles
@@ -31,12 +28,15 @@ from segment1b.states.by_country import (
     staged_rows,
 )
 from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
+from segment1b.states.rng_logs import trace
 from segment1b.states.s6_points import Points, outside, place_sites
 from segment1b.states.seal import sealed_inputs
+from segment1b.storage.arrays import distinct
 from segment1b.storage.gather import write_piece
 from segment1b.storage.parts import GROUP_ROWS, constant
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import Records
+from segment1b.storage.versions import versions
 
 _SITE = ["merchant_id", "site_order", "tile_id"]
 EVENTS, TRACE = "rng_event_in_cell_jitter", "rng_trace_in_cell_jitter"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segment1b.arrays import distinct
 from segment1b.config import JitterPolicy
 from segment1b.errors import Segment1BError
 from segment1b.geo.placement import Clip, Country
 from segment1b.laws.jitter import Boxes, Tiles, draws, in_box, in_tile, inside_tile, point
+from segment1b.storage.arrays import distinct
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

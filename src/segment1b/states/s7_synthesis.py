@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segment1b.arrays import distinct
 from segment1b.errors import Segment1BError, redo
-from segment1b.evidence.versions import versions
 from segment1b.laws.jitter import Tiles, inside_tile, point
 from segment1b.states.by_country import (
     BOUNDS,
@@ -25,6 +23,7 @@ from segment1b.states.by_country import (
 )
 from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
 from segment1b.states.seal import sealed_inputs
+from segment1b.storage.arrays import distinct
 from segment1b.storage.durable import read_json
 from segment1b.storage.gather import write_piece
 from segment1b.storage.ingress import ingress_groups
@@ -32,6 +31,7 @@ from segment1b.storage.parts import GROUP_ROWS, constant
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import Records
 from segment1b.storage.split import COUNTRY, read_split, split_by_country
+from segment1b.storage.versions import versions
 
 _S5 = ["merchant_id", "site_order", "tile_id"]
 _S6 = [*_S5, "delta_lat_deg", "delta_lon_deg"]

@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 
 from segment1b.contracts import Column, Dataset
 from segment1b.errors import Segment1BError
-from segment1b.evidence.versions import versions
 from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.durable import read_json
 from segment1b.storage.gather import write_piece
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import key_words
+from segment1b.storage.versions import versions
 
 _COLUMNS = ["merchant_id", "legal_country_iso", "site_order", "lon_deg", "lat_deg"]
 _KEY = _COLUMNS[:3]

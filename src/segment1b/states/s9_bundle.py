@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from segment1b.audit.acceptance import Acceptance
+from segment1b.audit.criteria import proves
+from segment1b.audit.tile_proof import TABLES
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.states.protocol import Run
 from segment1b.storage.bundles import FLAG, flag_line
 from segment1b.storage.durable import read_json, write_file
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
-from segment1b.validators.acceptance import Acceptance
-from segment1b.validators.criteria import proves
-from segment1b.validators.tile_proof import TABLES
 
 _DATASETS = (
     "s4_alloc_plan",

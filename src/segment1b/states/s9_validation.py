@@ -9,31 +9,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segment1b.errors import Segment1BError
-from segment1b.evidence.failures import utc_now
-from segment1b.evidence.realism import breaches, measure
-from segment1b.evidence.versions import versions
-from segment1b.geo.countries import read_countries
-from segment1b.identity import canonical_json
-from segment1b.states.by_country import stage_by_country
-from segment1b.states.protocol import Report, Run, ShardResult
-from segment1b.states.s9_bundle import verdict_of, write_bundle, write_flag
-from segment1b.states.seal import sealed_inputs
-from segment1b.storage.durable import make_folder, read_json
-from segment1b.storage.reader import Reader
-from segment1b.storage.receipts import folder_receipt
-from segment1b.storage.split import read_split
-from segment1b.storage.working_copy import commit_of, origin
-from segment1b.storage.write_through import commit_folder
-from segment1b.validators import CheckResult, criteria, tile_proof
-from segment1b.validators.acceptance import (
+from segment1b.audit import CheckResult, criteria, tile_proof
+from segment1b.audit.acceptance import (
     Acceptance,
     accept,
     examine,
     examined_states,
     prove_tiles,
 )
-from segment1b.validators.published import Published
+from segment1b.audit.published import Published
+from segment1b.errors import Segment1BError
+from segment1b.geo.countries import read_countries
+from segment1b.identity import canonical_json
+from segment1b.states.by_country import stage_by_country
+from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.states.realism import breaches, measure
+from segment1b.states.s9_bundle import verdict_of, write_bundle, write_flag
+from segment1b.states.seal import sealed_inputs
+from segment1b.storage.durable import make_folder, read_json
+from segment1b.storage.failures import utc_now
+from segment1b.storage.reader import Reader
+from segment1b.storage.receipts import folder_receipt
+from segment1b.storage.split import read_split
+from segment1b.storage.versions import versions
+from segment1b.storage.working_copy import commit_of, origin
+from segment1b.storage.write_through import commit_folder
 
 _POINTS = ["tile_id", "lon_deg", "lat_deg"]
 BUNDLE = "validation_bundle_1B"

@@ -1,1 +1,1 @@
-"""Where data lies and how it comes to be: data roots, readers, the publisher, receipts, locks."""
+"""Storage: data roots, readers, the publisher, receipts and locks."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segment1b.contracts import Contracts
-from segment1b.errors import Segment1BError
+from segment1b.contracts.texts import open_regular
+from segment1b.errors import Segment1BError, redo
 from segment1b.identity import sha256_hex
 from segment1b.storage.durable import coded_os_errors, read_json
 from segment1b.storage.receipts import hash_files
-from segment1b.texts import open_regular
 
 FLAG = "_passed.flag"
 INDEX_SCHEMA = "schemas.ingress.layer1.yaml#/validation/bundle_index"
@@ -161,3 +161,34 @@ def files_below(folder: Path, refuse: Callable[[Path, str], Segment1BError]) -> 
                 raise refuse(path, "is not a regular file")
         there |= {(Path(base) / name).relative_to(folder).as_posix() for name in files}
     return there
+
+
+#: The bundle that S9 writes.
+RULES = BundleRules(
+    absent="E908_BUNDLE_CONTENTS_MISSING",
+    index_absent="E908_BUNDLE_CONTENTS_MISSING",
+    index_invalid="E909_INDEX_INVALID",
+    contents_missing="E908_BUNDLE_CONTENTS_MISSING",
+    flag_absent="E910_FLAG_BAD_OR_MISSING",
+    flag_format="E910_FLAG_BAD_OR_MISSING",
+    flag_hash="E910_FLAG_BAD_OR_MISSING",
+    minimum=MINIMUM | {"realism.json"},
+    hint=f"do not use this data: restore the bundle from its source, or {redo('s9')}",
+)
+
+
+def check_summary(folder: Path) -> None:
+    """Refuse a bundle whose summary does not say that every acceptance check has passed."""
+    path = folder / "s9_summary.json"
+    summary = read_json(path)
+    checks = summary.get("checks") if isinstance(summary, dict) else None
+    if not isinstance(checks, dict) or not checks:
+        raise RULES.error(RULES.flag_hash, path, "names no acceptance check that has passed")
+    failed = sorted(
+        name
+        for name, check in checks.items()
+        if not isinstance(check, dict) or check.get("failures") != 0
+    )
+    if summary.get("verdict") != "PASS" or failed:
+        what = f"says {summary.get('verdict')!r}; failed checks: {', '.join(failed) or 'none'}"
+        raise RULES.error(RULES.flag_hash, path, what)

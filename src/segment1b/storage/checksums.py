@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from segment1b.contracts.texts import MAX_JSON_BYTES, read_bounded
 from segment1b.errors import Segment1BError
 from segment1b.storage.bundles import files_below, is_plain
 from segment1b.storage.durable import coded_os_errors, write_file
 from segment1b.storage.receipts import hash_files
-from segment1b.texts import MAX_JSON_BYTES, read_bounded
 
 SUMS = "SHA256SUMS"
 INVALID = "E_EVIDENCE_INVALID"

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from segment1b.contracts.faults import coded
+from segment1b.contracts.texts import MAX_JSON_BYTES, irregular, parse_json, read_bounded
 from segment1b.errors import Segment1BError, redo
-from segment1b.faults import coded
 from segment1b.identity import canonical_json
-from segment1b.texts import MAX_JSON_BYTES, irregular, parse_json, read_bounded
 
 _REPORT = re.compile(r"(s\d)_run_report\.json")
 

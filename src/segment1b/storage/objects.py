@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 
 #: Where the receipts lie that commit folders.
 COMMITS = "control/commits"
-_SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file")
-# A command line's Path folds "//" into "/".
-_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL | re.IGNORECASE)
-# An Azure URL may name its container so: abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX.
-_CONTAINER = re.compile(r"[a-z0-9-]+@[a-z0-9]+\.dfs\.[a-z0-9.-]+")
 #: What the stores' own variables begin with: endpoint, region, credentials.
 _TOLD_BY = ("AWS_", "GOOGLE_", "AZURE_")
 _CHUNK = 8 << 20
@@ -44,37 +39,6 @@ _DENIED = re.compile(
 # Without keys the machine's own account is asked for, which few machines have.
 _NO_KEYS = re.compile(r"/latest/(api/token|meta-data)|/computeMetadata/|/metadata/identity")
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist")
-
-
-def url_of(location: str | Path) -> str | None:
-    """Return the URL that a data root names, or None for a folder.
-
-    Raises:
-        Segment1BError: E_USAGE for a URL that no object store answers to, or that may hold
-            credentials; the message does not repeat such a URL.
-    """
-    match = _URL.match(str(location))
-    if match is None:
-        return None
-    scheme, rest = match.group(1).lower(), match.group(2).strip("/")
-    bucket = "" if scheme == "file" else rest.partition("/")[0]
-    container = scheme in ("abfs", "abfss") and _CONTAINER.fullmatch(bucket)
-    if set("?#") & set(rest) or (set("@:") & set(bucket) and not container):
-        raise Segment1BError(
-            "E_USAGE",
-            f"the {scheme}:// URL is not SCHEME://BUCKET/PREFIX: it has a user, "
-            "password, port, query or fragment",
-            "give credentials in the environment, for S3 as AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY; replace any that were in the URL, as shells and process lists "
-            "show them",
-        )
-    if scheme not in _SCHEMES or not rest:
-        raise Segment1BError(
-            "E_USAGE",
-            f"'{location}' names no object store that can hold a data root",
-            f"write SCHEME://BUCKET/PREFIX with one of {', '.join(_SCHEMES)}, or a folder",
-        )
-    return f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
 
 
 @dataclass(frozen=True)

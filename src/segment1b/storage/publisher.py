@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.contracts import Contracts, Dataset
+from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
-from segment1b.faults import raise_machine_fault
 from segment1b.identity import canonical_json
 from segment1b.storage.durable import (
     coded_os_errors,

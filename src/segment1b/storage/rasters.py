@@ -12,8 +12,8 @@ import rasterio
 from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
-from segment1b.faults import raise_machine_fault
 from segment1b.storage.durable import regular_file
 
 #: Rows or columns: one arc-second around the globe. States keep arrays of this length.

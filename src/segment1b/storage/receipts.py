@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segment1b.contracts import Column, Dataset
+from segment1b.contracts.faults import coded
+from segment1b.contracts.texts import open_regular, parse_json
 from segment1b.errors import Segment1BError
-from segment1b.faults import coded
 from segment1b.identity import canonical_json
-from segment1b.texts import open_regular, parse_json
 
 _BLOCK = 1 << 20
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.storage.durable import coded_os_errors, make_folder
 from segment1b.storage.locks import owned_lock
-from segment1b.storage.objects import url_of
 from segment1b.storage.working_copy import LOCKS, STAGING, working_copy
 
 _LEFT_ALONE_SECONDS = 3600

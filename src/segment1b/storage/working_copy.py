@@ -25,6 +25,7 @@ from typing import Any
 from filelock import FileLock
 
 from segment1b import contracts
+from segment1b.contracts.texts import parse_json
 from segment1b.identity import sha256_hex
 from segment1b.storage.durable import (
     coded_os_errors,
@@ -35,7 +36,6 @@ from segment1b.storage.durable import (
 )
 from segment1b.storage.objects import COMMITS, Entry, Objects, damaged
 from segment1b.storage.receipts import Receipt
-from segment1b.texts import parse_json
 
 STORE = ".store"
 STAGING = ".staging"

@@ -1,0 +1,92 @@
+"""Independent checks of what the states have published.
+
+No producer's code is used here. Each state has a folder of SQL files that DuckDB runs over the
+published Parquet; what SQL cannot say stands in Python beside them. Each check returns the rows
+that offend. An auditor runs any of the SQL files by hand:
+
+    session = open_session(root, contracts.load(), tokens, "s4")
+    session.connection.sql(open("30_sums.sql").read()).show()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segment1b.audit.budgets import budget_checks
+from segment1b.audit.case import Case
+from segment1b.audit.plans import PLANS
+from segment1b.audit.published import Published
+from segment1b.audit.results import CheckResult
+from segment1b.audit.runner import prepare_state, run_state
+from segment1b.audit.session import Session
+from segment1b.audit.tables import generic_checks
+from segment1b.contracts import Contracts
+
+__all__ = ["CheckResult", "open_session", "validate", "validate_published"]
+
+
+def validate(
+    root: Path,
+    contracts: Contracts,
+    tokens: Mapping[str, Any],
+    states: Sequence[str],
+    *,
+    bundle: Path | None = None,
+    perf: bool = False,
+    threads: int = 2,
+) -> list[CheckResult]:
+    """Check the published datasets of some states at one identity.
+
+    Args:
+        root: the data root.
+        contracts: dictionary and schemas.
+        tokens: seed (int), manifest_fingerprint and parameter_hash (64 hex digits).
+        states: of s0 to s9.
+        bundle: the validation bundle's folder when it is not where the dictionary says.
+        perf: check the budgets of time, memory, files and bytes too.
+        threads: of the database; changes nothing in the results.
+
+    Returns:
+        One result for each check, in a fixed order. A dataset that cannot be read is one result
+        with a row that says why, and names the checks that were not possible for it.
+    """
+    published = Published(root, contracts, tokens, bundle)
+    return validate_published(published, states, perf=perf, threads=threads)
+
+
+def validate_published(
+    published: Published, states: Sequence[str], *, perf: bool = False, threads: int = 2
+) -> list[CheckResult]:
+    """Check the published datasets of some states; `published` keeps the digests of their bytes.
+
+    Args:
+        published: the identity.
+        states, perf, threads: as for `validate`.
+
+    Returns:
+        As `validate`.
+    """
+    results = []
+    with Session(published, threads) as session:
+        for state in states:
+            plan = PLANS[state]
+            generic = generic_checks(plan, published)
+            if perf:
+                generic += budget_checks(plan)
+            results += run_state(plan, published, session, generic)
+    return results
+
+
+def open_session(
+    root: Path, contracts: Contracts, tokens: Mapping[str, Any], state: str
+) -> Session:
+    """Return a database in which a state's SQL files can be run by hand.
+
+    It has a view for each dataset and report, the one-row view `run`, and the tables that the
+    state's setup files make, as far as all of these can be made. The caller closes it.
+    """
+    session = Session(Published(root, contracts, tokens))
+    prepare_state(PLANS[state], Case(session.published, session))
+    return session

@@ -1,0 +1,215 @@
+"""Acceptance by S9: the checks of S1 to S8, gathered under A901 to A918.
+
+Nothing is proved here a second time: each acceptance check names the checks of the states that
+it is made of (criteria.py; place.md, section 6).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from segment1b.audit import tile_proof, validate_published
+from segment1b.audit.case import POLICY, Check, StateChecks
+from segment1b.audit.criteria import (
+    STATES,
+    Criterion,
+    criteria,
+    failure_code,
+    wanted,
+    whole_states,
+)
+from segment1b.audit.opening import PREFIX
+from segment1b.audit.plans import PLANS
+from segment1b.audit.published import Published, UnusableError
+from segment1b.audit.results import SHOWN_ROWS, CheckResult, Rule
+from segment1b.audit.runner import run_state
+from segment1b.audit.s6.inside import check_locations_inside
+from segment1b.audit.session import Session
+from segment1b.audit.tables import generic_checks
+from segment1b.contracts import Contracts
+
+_POLYGONS = "world_countries"
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """The verdict of one acceptance check.
+
+    Attributes:
+        check: A901 to A905, A911 to A918.
+        code: the error code of its failures.
+        failures: offending rows, and one for each of its checks that was not possible.
+        examples: up to 20 of them, plain JSON values.
+        detail: the checks it is made of that failed, or how many passed.
+    """
+
+    check: str
+    code: str
+    failures: int
+    examples: list[dict[str, Any]]
+    detail: str
+
+
+def examine(
+    state: str, root: Path, contracts: Contracts, tokens: Mapping[str, Any], *, threads: int = 1
+) -> list[CheckResult]:
+    """Run the checks of one state that acceptance is made of, from disk alone.
+
+    Args:
+        state: s3 to s8.
+        root: the data root.
+        contracts: dictionary and schemas.
+        tokens: seed, manifest_fingerprint and parameter_hash.
+        threads: of the database; changes nothing in the results.
+
+    Returns:
+        The results; none when no run report commits S4 to S8, for then nothing is looked into.
+    """
+    published = Published(root, contracts, tokens)
+    if uncommitted(published):
+        return []
+    plan = _plan_of(state)
+    with Session(published, threads) as session:
+        generic = generic_checks(plan, published)
+        only = wanted(state) if state in STATES else None
+        return run_state(plan, published, session, generic, only)
+
+
+def prove_tiles(
+    root: Path, contracts: Contracts, tokens: Mapping[str, Any], *, threads: int = 1
+) -> tuple[list[CheckResult], dict[str, Any] | None]:
+    """Run every check of S1 and S2.
+
+    Args:
+        root, contracts, tokens, threads: as for `examine`.
+
+    Returns:
+        The results, and the tile proof to store; None when a check failed.
+    """
+    published = Published(root, contracts, tokens)
+    results = validate_published(published, tile_proof.STATES, threads=threads)
+    passed = all(result.ok for result in results)
+    return results, tile_proof.document(published) if passed else None
+
+
+def accept(
+    root: Path,
+    contracts: Contracts,
+    tokens: Mapping[str, Any],
+    examined: Iterable[CheckResult],
+    *,
+    tiles_proven: bool = False,
+) -> list[Acceptance]:
+    """Judge what S1 to S8 have published.
+
+    Args:
+        root, contracts, tokens: as for `examine`.
+        examined: the results of `examine` for `examined_states`, and those of
+            `prove_tiles` unless the tiles were proven earlier.
+        tiles_proven: the data root holds the tile proof of the files as they are.
+
+    Returns:
+        One verdict for each of A901 to A905, A911 to A915, A917 and A918, in this order.
+        Partitions that no run report commits are not looked into; every check that needs them
+        has failed.
+    """
+    published = Published(root, contracts, tokens)
+    results = {(result.state, result.name): result for result in examined}
+    reason = uncommitted(published)
+    proven = tile_proof.STATES if tiles_proven else ()
+    return [
+        _judge(check, criterion, results, reason, proven)
+        for check, criterion in criteria(_law(published)).items()
+    ]
+
+
+def examined_states(law: str) -> tuple[str, ...]:
+    """Return the states that S9 examines at every run, under an allocation law."""
+    return (*whole_states(law), *STATES)
+
+
+def _law(published: Published) -> str:
+    try:
+        return str(published.document(POLICY)["policy"]["allocation"]["law"])
+    except (UnusableError, KeyError):
+        return ""
+
+
+def uncommitted(published: Published) -> str:
+    """Return why the partitions cannot be looked into, or nothing."""
+    for state in ("s4", *STATES):
+        try:
+            published.document(f"{state}_run_report")
+        except UnusableError as error:
+            return str(error)
+    return ""
+
+
+def _plan_of(state: str) -> StateChecks:
+    """Return a state's plan; the locations themselves are looked for in their countries too."""
+    plan = PLANS[state]
+    if state != "s8":
+        return plan
+    rule = Rule(
+        "s8",
+        "locations_inside",
+        "E915_POINT_OUTSIDE_COUNTRY",
+        "S",
+        "every location is inside its country",
+    )
+    inside = Check(rule, ("site_locations", _POLYGONS), check_locations_inside)
+    absent = {**plan.absent, _POLYGONS: "E_REFERENCE_SURFACE_MISSING"}
+    return replace(plan, absent=absent, checks=(*plan.checks, inside))
+
+
+def _judge(
+    check: str,
+    criterion: Criterion,
+    results: Mapping[tuple[str, str], CheckResult],
+    reason: str,
+    proven: tuple[str, ...],
+) -> Acceptance:
+    names = criterion.names
+    if check == "A902":
+        names += [name for name in results if name[0] in STATES and name[1].startswith(PREFIX)]
+    names += [name for name in results if name[0] in criterion.whole]
+    failed = [results[name] for name in names if name in results and not results[name].ok]
+    lost = [f"{state} {name}" for state, name in names if (state, name) not in results]
+    examined = {state for state, _ in results} | {*proven}
+    lost += [f"{state} (every check)" for state in criterion.whole if state not in examined]
+    examples = [
+        _plain({"check": f"{one.state} {one.name}", "code": one.code, **row})
+        for one in failed
+        for row in one.rows
+    ]
+    examples += [{"check": name, "reason": reason or "was not possible"} for name in lost]
+    faults = [f"{one.state} {one.name} {one.code} ({one.offending})" for one in failed]
+    faults += [f"{name} not possible" for name in lost]
+    return Acceptance(
+        check,
+        failure_code(criterion, [one.name for one in failed]),
+        sum(one.offending for one in failed) + len(lost),
+        examples[:SHOWN_ROWS],
+        ", ".join(faults) or criterion.passed,
+    )
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as JSON can hold it."""
+    plain: dict[str, Any] = json.loads(json.dumps({k: _finite(v) for k, v in row.items()}))
+    return plain
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    if isinstance(value, dict):
+        return {str(name): _finite(one) for name, one in value.items()}
+    return value if isinstance(value, (str, int, float, type(None))) else str(value)

@@ -1,0 +1,185 @@
+"""Receipts taken again: files, composite and content digest, by a second short implementation."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.texts import open_regular
+
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class FileProof:
+    """One file of a partition as it is today.
+
+    Attributes:
+        name: path below the partition.
+        size: bytes.
+        sha256: of its bytes.
+        rows: of each row group, in order.
+        columns: (name, type, nullable) as the file declares them.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    rows: tuple[int, ...] = ()
+    columns: tuple[tuple[str, str, bool], ...] = ()
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A partition as it is today; `content` is None when its columns are not the declared ones."""
+
+    files: tuple[FileProof, ...]
+    composite: str
+    content: str | None
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows of all files."""
+        return sum(sum(file.rows) for file in self.files)
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+def files_below(path: Path) -> list[Path]:
+    """Return a file itself, or all files below a folder in ASCII order of relative path."""
+    if path.is_file():
+        return [path]
+    found = [one for one in path.rglob("*") if one.is_file()]
+    return sorted(found, key=lambda one: one.relative_to(path).as_posix().encode())
+
+
+def prove_bytes(folder: Path, paths: Sequence[Path]) -> Proof:
+    """Return the proof of some files' bytes, in the order given, without looking into them."""
+    whole, files = hashlib.sha256(), []
+    for one in paths:
+        own, size = hashlib.sha256(), 0
+        with open_regular(one) as handle:
+            for block in iter(lambda: handle.read(BLOCK), b""):
+                own.update(block)
+                whole.update(block)
+                size += len(block)
+        name = one.relative_to(folder).as_posix()
+        files.append(FileProof(name, size, own.hexdigest()))
+    return Proof(tuple(files), whole.hexdigest(), None)
+
+
+class DamagedError(Exception):
+    """A Parquet file that cannot be decoded; the text names it."""
+
+
+def prove_table(
+    folder: Path, paths: Sequence[Path], declared: Sequence[tuple[str, str, bool]]
+) -> Proof:
+    """Return the proof of a Parquet partition, every value read.
+
+    Args:
+        folder: the partition.
+        paths: its files in ASCII order.
+        declared: (name, type, nullable) of each column, in order.
+
+    Raises:
+        DamagedError: a file cannot be decoded.
+    """
+    proof = prove_bytes(folder, paths)
+    digests = {name: hashlib.sha256() for name, _, _ in declared}
+    files, whole = [], True
+    for file in proof.files:
+        try:
+            looked, complete = _look_into(folder, file, tuple(declared), digests)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise_machine_fault(error, folder / file.name)
+            raise DamagedError(f"{file.name}: {error}") from None
+        files.append(looked)
+        whole = whole and complete
+    joined = b"".join(digest.digest() for digest in digests.values())
+    content = hashlib.sha256(joined).hexdigest() if whole else None
+    return Proof(tuple(files), proof.composite, content)
+
+
+def _look_into(
+    folder: Path,
+    file: FileProof,
+    declared: tuple[tuple[str, str, bool], ...],
+    digests: dict[str, Any],
+) -> tuple[FileProof, bool]:
+    """Feed one file's values to the digests; say whether the digests cover all of them."""
+    complete = True
+    path, texts = folder / file.name, [name for name, kind, _ in declared if kind == "string"]
+    with pq.ParquetFile(path, pre_buffer=False, read_dictionary=texts) as parquet:
+        schema = parquet.metadata.schema.to_arrow_schema()
+        columns = tuple((f.name, str(f.type), f.nullable) for f in schema)
+        groups = range(parquet.num_row_groups)
+        rows = tuple(parquet.metadata.row_group(group).num_rows for group in groups)
+        for group in groups:
+            table = parquet.read_row_group(group)
+            for name in digests if columns == declared else ():
+                values = little_endian(table.column(name))
+                complete = complete and values is not None
+                digests[name].update(values or b"")
+    return replace(file, rows=rows, columns=columns), complete and columns == declared
+
+
+def little_endian(array: pa.Array | pa.ChunkedArray) -> bytes | None:
+    """Return the bytes of a column's values: numbers little-endian, strings as LE32 length + bytes.
+
+    None when the column holds nulls, which no digest covers.
+    """
+    if array.null_count:
+        return None
+    if isinstance(array, pa.ChunkedArray):
+        return b"".join(little_endian(chunk) or b"" for chunk in array.chunks)
+    if pa.types.is_dictionary(array.type):
+        return _words(array)
+    if pa.types.is_string(array.type):
+        return _strings(array.cast(pa.large_string()))
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.uint8())
+    values: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
+    return values.astype(values.dtype.newbyteorder("<")).tobytes()
+
+
+def _words(array: pa.DictionaryArray) -> bytes:
+    """Return the bytes of a column that has few words, most often of one length."""
+    words: list[bytes] = [word.encode() for word in array.dictionary.to_pylist()]
+    if len({len(word) for word in words}) != 1:
+        return _strings(array.cast(pa.large_string()))
+    coded = [struct.pack("<I", len(word)) + word for word in words]
+    if len(coded) == 1:
+        return coded[0] * len(array)
+    table = np.frombuffer(b"".join(coded), f"V{len(coded[0])}")
+    return bytes(table[array.indices.to_numpy()])
+
+
+def _strings(array: pa.Array) -> bytes:
+    _, offset_buffer, data_buffer = array.buffers()
+    offsets = np.frombuffer(offset_buffer, "<i8")[array.offset : array.offset + len(array) + 1]
+    if not len(array):
+        return b""
+    lengths = np.diff(offsets).astype("<u4")
+    ends = np.cumsum(lengths.astype(np.int64) + 4)
+    heads = (ends - lengths - 4)[:, None] + np.arange(4)
+    out = np.empty(int(ends[-1]), np.uint8)
+    is_text = np.ones(len(out), np.bool_)
+    out[heads] = lengths.view(np.uint8).reshape(-1, 4)
+    is_text[heads] = False
+    text = np.frombuffer(data_buffer or b"", np.uint8)[offsets[0] : offsets[-1]]
+    out[is_text] = text
+    return out.tobytes()

@@ -1,0 +1,222 @@
+"""The curve laws derived again: points in SQL's 128-bit integers, one full sort of the country.
+
+Offsets come from numpy's own Philox. Every number below fits HUGEINT, which holds up to 2^127:
+fewer than 2^62 sites times 2^64 plus a phase, and 2^64 times K <= 10^15. One product would not,
+(j*2^64 + U) * K of `systematic`; there U*K/2^64 is cut to whole units first, which changes no
+point, since what is cut off is less than a unit and the division by n rounds down to whole ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from segment1b.audit.case import Case
+from segment1b.audit.s4.hilbert import order_of, places
+from segment1b.audit.session import repeated
+from segment1b.audit.tiles import rows_of
+from segment1b.audit.words import country_word, key_of, words
+
+_PAIRS_AT_ONCE = 1 << 16
+
+# x_j = floor(((U + j*G) mod 2^64) * K / 2^64), j = 1..n, with G the golden ratio's 64-bit fraction.
+_STABLE = """
+SELECT
+    merchant_id,
+    site AS site_order,
+    ((word::HUGEINT + site::HUGEINT * 11400714819323198485::HUGEINT
+        & 18446744073709551615::HUGEINT) * (SELECT K FROM run) >> 64)::BIGINT AS point
+FROM (
+    SELECT merchant_id, word, unnest(range(1, n_sites + 1)) AS site FROM offsets
+)
+"""
+
+# x_j = floor((j*2^64 + U) * K / (n * 2^64)), j = 0..n-1.
+_SYSTEMATIC = """
+SELECT
+    merchant_id,
+    (j + 1)::BIGINT AS site_order,
+    ((j * (SELECT K FROM run) + (word::HUGEINT * (SELECT K FROM run) >> 64)) // n_sites)::BIGINT
+        AS point
+FROM (
+    SELECT merchant_id, word, n_sites, unnest(range(n_sites))::HUGEINT AS j FROM offsets
+)
+"""
+
+# The k-th of the country's sites by rank, k = 0..T-1, takes floor((2k+1) * K / (2T)). Site j of the
+# pair m has the rank (j + u)/n with u = ((m+1)*G mod 2^64) / 2^64. Ranks are compared by the whole
+# part of rank * 2^64 and, where it is the same, by 64 more binary digits: fractions with
+# denominators below 2^32 that differ do so in these.
+_BALANCED = """
+CREATE OR REPLACE TABLE dealt AS
+WITH phased AS (
+    SELECT
+        merchant_id, n_sites::HUGEINT AS n,
+        row_number() OVER (ORDER BY merchant_id) * 11400714819323198485::HUGEINT
+            % 18446744073709551616::HUGEINT AS phase
+    FROM country_pairs
+),
+sites AS (
+    SELECT merchant_id, n, phase, unnest(range(n::BIGINT))::HUGEINT AS j FROM phased
+),
+ranked AS (
+    SELECT
+        merchant_id, j,
+        (j * 18446744073709551616::HUGEINT + phase) // n AS digits,
+        (j * 18446744073709551616::HUGEINT + phase) % n * 18446744073709551616::HUGEINT // n
+            AS more_digits
+    FROM sites
+),
+placed AS (
+    SELECT
+        merchant_id, j,
+        row_number() OVER (ORDER BY digits, more_digits, merchant_id, j) - 1 AS k
+    FROM ranked
+)
+SELECT
+    merchant_id, (j + 1)::BIGINT AS site_order,
+    ((2 * k + 1)::HUGEINT * (SELECT K FROM run)
+        // (2 * (SELECT sum(n) FROM phased)))::BIGINT AS point
+FROM placed
+"""
+_DEALT = """
+SELECT d.merchant_id, d.site_order, d.point
+FROM dealt AS d
+WHERE d.merchant_id BETWEEN ? AND ?
+"""
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def make_expected_plan(case: Case) -> None:
+    """Make expected_plan (merchant_id, legal_country_iso, tile_id, n_sites_tile), and solved.
+
+    The curve laws have no floors, so solved has no rows to sum over.
+    """
+    session = case.session
+    session.execute(
+        "CREATE OR REPLACE TABLE expected_plan (merchant_id UBIGINT, legal_country_iso VARCHAR, "
+        "tile_id UBIGINT, n_sites_tile BIGINT); "
+        "CREATE OR REPLACE TABLE solved (country_iso VARCHAR, n_sites BIGINT, pairs HUGEINT, "
+        "shortfall HUGEINT, cut HUGEINT, ties HUGEINT)"
+    )
+    for code, points in points_by_country(case, "s3_requirements"):
+        session.append("expected_plan", _counted(points["merchant_id"], points["tile_id"], code))
+
+
+def points_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
+    """Yield each country's sites with the tiles in which their points lie, in whatever order.
+
+    Args:
+        case: with tile_weights, grid and policy, whose law is a curve law.
+        pairs: a view or table (merchant_id, legal_country_iso, n_sites).
+
+    Yields:
+        The country, and merchant_id uint64, site_order int64, tile_id uint64 [n] of some pairs.
+        Only under `stable` is the point numbered site_order that site's own.
+    """
+    named = case.session.rows(f"SELECT DISTINCT legal_country_iso AS code FROM {pairs}")  # noqa: S608
+    for code in sorted(str(row["code"]) for row in named):
+        tiles = _weighed_tiles(case, code)
+        if tiles is not None:
+            for points in _points_of(case, code, tiles, pairs):
+                yield code, points
+
+
+def _weighed_tiles(case: Case, code: str) -> Arrays | None:
+    """Return the tiles with weight of one country, or None where there are none.
+
+    No point lies in a tile without weight, which is what most of a large country is.
+    """
+    names = ("tile_id", "weight_fp")
+    found = [
+        table.filter(pc.greater(table.column("weight_fp"), 0))
+        for table in rows_of(case, "tile_weights", code, names)
+    ]
+    if not any(map(len, found)):
+        return None
+    rows = pa.concat_tables(found)
+    return {name: rows.column(name).to_numpy() for name in names}
+
+
+def _points_of(case: Case, code: str, tiles: Arrays, pairs: str) -> Iterator[Arrays]:
+    session, grid = case.session, case.grid
+    assert grid is not None
+    # Dividing once and multiplying back is faster than divmod.
+    rows = tiles["tile_id"] // np.uint64(grid.ncols)
+    cols = tiles["tile_id"] - rows * np.uint64(grid.ncols)
+    along = np.argsort(places(rows, cols, order_of(grid.nrows, grid.ncols)))
+    line = np.cumsum(tiles["weight_fp"][along])
+    mine = session.arrays(
+        f"SELECT merchant_id, n_sites::BIGINT AS n_sites FROM {pairs} "  # noqa: S608
+        "WHERE legal_country_iso = ? ORDER BY merchant_id",
+        [code],
+    )
+    of_pairs = _POINTS[case.policy("allocation")["law"]]
+    for points in of_pairs(case, code, mine):
+        # The point x lies in the tile whose running sum is the first above x; weights that do not
+        # sum to K, which have a check of their own, may leave points behind the last tile.
+        at = np.minimum(np.searchsorted(line, points["point"], "right"), len(line) - 1)
+        yield {
+            "merchant_id": points["merchant_id"],
+            "site_order": points["site_order"],
+            "tile_id": tiles["tile_id"][along[at]],
+        }
+
+
+def _by_offset(query: str) -> Callable[[Case, str, Arrays], Iterator[Arrays]]:
+    """Return what gives the points of a country's pairs by a law that asks for a pair alone."""
+
+    def points(case: Case, code: str, pairs: Arrays) -> Iterator[Arrays]:
+        seed = int(case.published.tokens["seed"])
+        for part in _stretches(pairs):
+            word = offsets(seed, pairs["merchant_id"][part], code)
+            columns = {name: values[part] for name, values in pairs.items()}
+            case.session.table("offsets", {**columns, "word": word})
+            yield case.session.arrays(query)
+
+    return points
+
+
+def _balanced(case: Case, _: str, pairs: Arrays) -> Iterator[Arrays]:
+    case.session.table("country_pairs", pairs)
+    case.session.execute(_BALANCED)
+    for part in _stretches(pairs):
+        merchants = pairs["merchant_id"][part]
+        yield case.session.arrays(_DEALT, [int(merchants[0]), int(merchants[-1])])
+
+
+def _stretches(pairs: Arrays) -> Iterator[slice]:
+    for low in range(0, len(pairs["merchant_id"]), _PAIRS_AT_ONCE):
+        yield slice(low, low + _PAIRS_AT_ONCE)
+
+
+_POINTS: dict[str, Callable[[Case, str, Arrays], Iterator[Arrays]]] = {
+    "systematic": _by_offset(_SYSTEMATIC),
+    "stable": _by_offset(_STABLE),
+    "balanced": _balanced,
+}
+LAWS = frozenset(_POINTS)
+
+
+def _counted(merchants: npt.NDArray[np.uint64], tiles: npt.NDArray[np.uint64], code: str) -> Arrays:
+    both, often = np.unique(np.stack([merchants, tiles]), axis=1, return_counts=True)
+    return {
+        "merchant_id": both[0],
+        "legal_country_iso": repeated(code, len(often)),
+        "tile_id": both[1],
+        "n_sites_tile": often,
+    }
+
+
+def offsets(seed: int, merchants: npt.NDArray[np.uint64], country: str) -> npt.NDArray[np.uint64]:
+    """Return each pair's offset: the first word of its Philox block at counter
+    (1, 0, merchant_id, country), uint64 [n].
+    """
+    none = np.zeros(len(merchants), np.uint64)
+    letters = np.full(len(merchants), country_word(country), np.uint64)
+    return words(key_of("alloc_offset", seed), none, merchants, letters)[:, 0]

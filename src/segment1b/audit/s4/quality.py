@@ -1,0 +1,81 @@
+"""The quality figures of each country, counted again from plan and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from segment1b.audit.case import Case
+from segment1b.audit.results import CheckResult, Row, Rule
+
+TOLERANCE = 1e-6
+_FIGURES = ("tile_load_error_max", "tile_load_error_p99", "collapse_index", "top_five_share")
+
+
+def check_quality(case: Case, rule: Rule) -> CheckResult:
+    """Judge load errors, collapse index and top-five share, to 1e-6 of their size."""
+    report = case.report("s4_run_report")
+    distinct = expected = 0.0
+    rows: list[Row] = []
+    for code, said in sorted(report["quality_by_country"].items()):
+        taken = country_figures(case, code)
+        distinct, expected = distinct + taken["distinct"], expected + taken["expected"]
+        rows += _unlike({name: said[name] for name in _FIGURES}, taken, country_iso=code)
+    overall = {"collapse_index": distinct / expected if expected else 0.0}
+    rows += _unlike({"collapse_index": report["collapse_index"]}, overall, country_iso="all")
+    return rule.judge(rows)
+
+
+def _unlike(said: dict[str, float], taken: dict[str, float], **place: Any) -> Iterator[Row]:
+    for name, value in said.items():
+        if not is_close(value, taken[name]):
+            yield {**place, "field": name, "found": value, "expected": taken[name]}
+
+
+def is_close(found: float, expected: float, allowance: float = 0.0) -> bool:
+    """Return whether a figure is the expected one to 1e-6 of its size, beside an allowance."""
+    return abs(found - expected) <= TOLERANCE * max(abs(expected), TOLERANCE) + allowance
+
+
+def country_figures(case: Case, code: str) -> dict[str, float]:
+    """Return a country's figures from plan and weights, counted once."""
+    figures: dict[str, dict[str, float]] = case.memo.setdefault("quality", {})
+    if code not in figures:
+        figures[code] = _country(case, code, 10 ** int(case.policy("prep")["dp"]))
+    return figures[code]
+
+
+def _country(case: Case, code: str, scale: int) -> dict[str, float]:
+    found = case.session.arrays(
+        """
+        SELECT w.weight_fp AS weight, coalesce(p.sites, 0)::BIGINT AS sites
+        FROM (SELECT tile_id, weight_fp FROM tile_weights WHERE country_iso = $1) AS w
+        LEFT JOIN (
+            SELECT tile_id, sum(n_sites_tile)::BIGINT AS sites
+            FROM s4_alloc_plan WHERE legal_country_iso = $1 GROUP BY tile_id
+        ) AS p USING (tile_id)
+        """,
+        [code],
+    )
+    sites, weight = found["sites"], found["weight"]
+    if not len(sites):
+        return dict.fromkeys((*_FIGURES, "distinct", "expected"), 0.0)
+    total = int(sites.sum())
+    share = weight.astype(np.longdouble) / scale
+    errors = np.sort(np.abs(sites - total * share))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # 1 - (1-p)^T without losing small p; a tile with p = 1 is hit for certain.
+        hit = np.where(share < 1, -np.expm1(total * np.log1p(-np.minimum(share, 1))), 1)
+    distinct, expected = int((sites > 0).sum()), float(hit.sum())
+    # The 99th percentile is the smallest error that 99 of 100 tiles do not pass.
+    rank = -(-99 * len(errors) // 100)
+    return {
+        "tile_load_error_max": float(errors[-1]),
+        "tile_load_error_p99": float(errors[rank - 1]),
+        "collapse_index": distinct / expected if expected else 0.0,
+        "top_five_share": int(np.sort(sites)[-5:].sum()) / total if total else 0.0,
+        "distinct": float(distinct),
+        "expected": expected,
+    }

@@ -1,0 +1,272 @@
+"""The database of the checks: published Parquet as views, reports and policy as small views."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from segment1b.audit.grid import Grid
+from segment1b.audit.published import Published
+from segment1b.contracts import Dataset
+from segment1b.storage.sql import parquet_table, text_literal
+
+_TYPES = {
+    "string": "VARCHAR",
+    "binary": "BLOB",
+    "bool": "BOOLEAN",
+    "uint8": "UTINYINT",
+    "uint16": "USMALLINT",
+    "uint32": "UINTEGER",
+    "uint64": "UBIGINT",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "float64": "DOUBLE",
+}
+SITE_KEY = ("merchant_id", "legal_country_iso", "site_order")
+# Columns whose zeros have signs.
+_FLOATS = {"lon_deg", "lat_deg"}
+_MEMORY_BYTES = 2 << 30
+# Shapes of report fields that may be empty, where no value shows them.
+_EMPTY = {
+    "by_country": (
+        *("cells_visited", "cells_included", "cells_excluded_outside", "cells_excluded_hole"),
+        *("tile_id_min", "tile_id_max", "tiles", "mass_sum", "postquant_sum_fp"),
+        *("residue_allocations", "zero_weight_tiles", "zero_mass_fallback"),
+    ),
+    "excluded_by_policy": ("pairs", "sites"),
+    "quality_by_country": ("pairs", "rows", "sites", "distinct_tiles"),
+    "country_timings": ("pairs", "rows"),
+}
+
+
+class Session:
+    """One in-memory database over one identity of a data root.
+
+    Args:
+        published: the identity.
+        threads: of the database.
+
+    Attributes:
+        compared: what `same` has found.
+    """
+
+    def __init__(self, published: Published, threads: int = 2) -> None:
+        self.published = published
+        self.compared: dict[tuple[str, ...], bool] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="segment1b-validate-")
+        self.connection = duckdb.connect()
+        for name, value in {
+            "threads": str(threads),
+            "memory_limit": text_literal(f"{_memory_bytes()}B"),
+            "temp_directory": text_literal(self._folder.name),
+            "TimeZone": "'UTC'",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }.items():
+            self.connection.execute(f"SET {name} = {value}")
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database and remove what it has spilled to disk."""
+        self.connection.close()
+        self._folder.cleanup()
+
+    def open_table(self, dataset_id: str) -> None:
+        """Make a view with the dataset's name over its files.
+
+        Beside the declared columns it has part_name and part_row, which give the written order.
+        """
+        dataset = self.published.dataset(dataset_id)
+        columns = [
+            f"CAST({_name(c.name)} AS {_TYPES[c.type]}) AS {_name(c.name)}"
+            for c in dataset.columns
+            # Shapes are no business of SQL, and need an extension to be read as such.
+            if c.type != "binary"
+        ]
+        folder = self.published.path(dataset_id)
+        skip = len(str(folder)) + 2 if folder.is_dir() else 1
+        columns += [f"substr(filename, {skip}) AS part_name", "file_row_number AS part_row"]
+        files = self.published.files(dataset_id)
+        source = parquet_table(files, "filename = true", "file_row_number = true")
+        self.connection.execute(
+            f"CREATE OR REPLACE VIEW {_name(dataset_id)} AS SELECT {', '.join(columns)} "  # noqa: S608
+            f"FROM {source}"
+        )
+
+    def scan(self, dataset: Dataset) -> None:
+        """Read every value of a view once; raises duckdb.Error when that is not possible."""
+        hashes = ", ".join(
+            f"max(hash({_name(c.name)}))" for c in dataset.columns if c.type != "binary"
+        )
+        query = f"SELECT {hashes} FROM {_name(dataset.id)}"  # noqa: S608
+        self.connection.execute(query).fetchall()
+
+    def open_report(self, report_id: str) -> None:
+        """Make views of a run report.
+
+        `<report>` has its plain fields in one row, `<report>_<field>` the rows of a field that is a
+        list of rows or of countries, maps countries to figures, or is a small mapping.
+        """
+        report = self.published.document(report_id)
+        self.define(report_id, [{n: v for n, v in report.items() if not _nested(v)}])
+        for field, value in report.items():
+            # One line a merchant is too much for a view of literals.
+            rows = None if field == "merchant_summaries" else _rows_of(value)
+            if rows is not None:
+                empty = {"country_iso": "", **dict.fromkeys(_EMPTY.get(field, ()), 0)}
+                self.define(f"{report_id}_{field}", rows, empty)
+
+    def open_run(self, grid: Grid | None, policy: Mapping[str, Any] | None) -> None:
+        """Make the one-row view `run`: tokens, policy and grid; what is unknown is null."""
+        row: dict[str, Any] = dict(self.published.tokens)
+        prep = dict(policy["policy"]["prep"]) if policy else {}
+        for name in ("dp", "basis", "inclusion_rule", "on_empty_country", "widen_below"):
+            row[name] = prep.get(name)
+        for name in ("min_units_per_tile", "grid"):
+            row[name] = prep.get(name)
+        row["K"] = 10 ** prep["dp"] if prep else None
+        row["law"] = policy["policy"]["allocation"].get("law") if policy else None
+        for name in ("nrows", "ncols", "x0", "y0", "a", "b"):
+            row[name] = getattr(grid, name) if grid else None
+        row["widen_below"] = None if row["widen_below"] is None else float(row["widen_below"])
+        self.define("run", [row])
+        excluded = [{"country_iso": code} for code in prep.get("exclude_countries", [])]
+        self.define("excluded_countries", excluded, {"country_iso": ""})
+
+    def same(self, one: str, other: str, columns: Sequence[str] = ()) -> bool:
+        """Return whether two tables of sites have the same rows in the same order of reading.
+
+        Args:
+            one, other: views or tables.
+            columns: compared beside the site key, floats bit for bit; nulls are never the same.
+        """
+        key = (one, other, *columns)
+        if key not in self.compared:
+            names = [*SITE_KEY, *columns]
+            equal = " AND ".join(f"a.{n} = b.{n}" for n in names)
+            equal += "".join(f" AND signbit(a.{n}) = signbit(b.{n})" for n in _FLOATS & {*columns})
+            listed = ", ".join(names)
+            query = (
+                f"SELECT count(*) FROM (SELECT {listed} FROM {one}) AS a "  # noqa: S608
+                f"POSITIONAL JOIN (SELECT {listed} FROM {other}) AS b "
+                f"WHERE NOT coalesce({equal}, false)"
+            )
+            self.compared[key] = self.connection.execute(query).fetchall() == [(0,)]
+        return self.compared[key]
+
+    def define(
+        self, name: str, rows: Sequence[Mapping[str, Any]], empty: Mapping[str, Any] | None = None
+    ) -> None:
+        """Make a small view from rows of plain values; integers become HUGEINT.
+
+        Args:
+            name: of the view.
+            rows: all with the same names.
+            empty: a row that shows the shape when there is none.
+        """
+        shape = rows[0] if rows else empty or {}
+        values = [f"({', '.join(_literal(row[n]) for n in shape)})" for row in rows]
+        lines = values or [f"({', '.join(_literal(v) for v in shape.values())})"]
+        self.connection.execute(
+            f"CREATE OR REPLACE VIEW {_name(name)} AS SELECT * FROM "  # noqa: S608
+            f"(VALUES {', '.join(lines)}) AS t({', '.join(_name(n) for n in shape)})"
+            + ("" if values else " WHERE false")
+        )
+
+    def table(self, name: str, columns: Mapping[str, Any]) -> None:
+        """Copy arrays into a table of the database."""
+        self.connection.register("incoming", pa.table(dict(columns)))
+        self.connection.execute(f"CREATE OR REPLACE TABLE {_name(name)} AS FROM incoming")
+        self.connection.unregister("incoming")
+
+    def append(self, name: str, columns: Mapping[str, Any]) -> None:
+        """Append arrays to a table of the database."""
+        self.connection.register("incoming", pa.table(dict(columns)))
+        self.connection.execute(f"INSERT INTO {_name(name)} FROM incoming")
+        self.connection.unregister("incoming")
+
+    def rows(self, query: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a query as mappings; raises duckdb.Error."""
+        cursor = self.connection.cursor().execute(query)
+        names = [column[0] for column in cursor.description or ()]
+        while batch := cursor.fetchmany(10_000):
+            for values in batch:
+                yield dict(zip(names, values, strict=True))
+
+    def arrays(self, query: str, values: Sequence[Any] = ()) -> dict[str, npt.NDArray[Any]]:
+        """Return the columns of a query without nulls as arrays; raises duckdb.Error."""
+        found = self.connection.cursor().sql(query, params=list(values)).to_arrow_table()
+        return {name: found.column(name).to_numpy() for name in found.column_names}
+
+    def batches(self, query: str, rows: int = 1 << 18) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """Yield the columns of a query without nulls as arrays, some rows at a time."""
+        for batch in self.connection.cursor().sql(query).to_arrow_reader(rows):
+            if batch.num_rows:
+                yield {name: batch.column(name).to_numpy(False) for name in batch.schema.names}
+
+    def execute(self, script: str) -> None:
+        """Run statements that make tables; raises duckdb.Error."""
+        self.connection.execute(script)
+
+
+def repeated(text: str, rows: int) -> pa.DictionaryArray:
+    """Return a column that holds one text in every row."""
+    return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int8), [text])
+
+
+def _memory_bytes() -> int:
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(_MEMORY_BYTES, physical // 2)
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, (dict, list))
+
+
+def _rows_of(value: Any) -> list[dict[str, Any]] | None:
+    """Return a report's field as rows of plain values, or None when it is no table."""
+    if isinstance(value, list):
+        rows = [one if isinstance(one, dict) else {"country_iso": one} for one in value]
+    elif isinstance(value, dict) and any(map(_nested, value.values())):
+        if not all(isinstance(own, dict) for own in value.values()):
+            return None
+        rows = [{"country_iso": code, **own} for code, own in sorted(value.items())]
+    elif isinstance(value, dict):
+        rows = [value] if value else []
+    else:
+        return None
+    return None if any(_nested(one) for row in rows for one in row.values()) else rows
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return f"{value}::HUGEINT"
+    if isinstance(value, float):
+        return f"{value!r}::DOUBLE"
+    return text_literal(str(value))

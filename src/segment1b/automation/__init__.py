@@ -1,1 +1,0 @@
-"""Nights: a file of runs that a scheduler starts, with validators, a summary and lineage."""

@@ -1,0 +1,121 @@
+"""Output on a terminal: control characters are escaped, and no error of a write is lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
+
+from segment1b.contracts.texts import UNSAFE, visible
+from segment1b.errors import Segment1BError
+
+
+def indented(text: str) -> str:
+    """Return visible text, indented after its first line, so that no name can look like one."""
+    return visible(text).replace("\n", "\n    ")
+
+
+def json_line(value: Any) -> str:
+    """Return one line of JSON without characters that a terminal obeys."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on stdout."""
+    print(json_line(value))
+
+
+def print_error(error: Segment1BError, *, as_json: bool) -> None:
+    """Print a failure: code, place and what to do; never a traceback."""
+    if as_json:
+        body = {"code": error.code, "message": error.message, "hint": error.hint}
+        print_json({"error": {**body, "scope": error.scope}})
+        return
+    print(indented(f"{error.code} {error.message}"), file=sys.stderr)
+    if error.hint:
+        print(indented(f"  what to do: {error.hint}"), file=sys.stderr)
+
+
+class Output:
+    """A standard stream that escapes control characters and keeps its first error.
+
+    Attributes:
+        lost: the first error of a write, after which nothing more is written; None without one.
+        rich_proxied_file: the same stream without the escapes, where rich looks for it: its
+            colours are control characters. `console.Terminal` escapes the text between them.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.lost: OSError | None = None
+        self.rich_proxied_file = _Styled(self)
+        self._closed = stream is None
+        self._stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text, its control characters escaped."""
+        return self.write_styled(visible(text))
+
+    def write_styled(self, text: str) -> int:
+        """Write text as it is, as far as the stream's encoding has its characters."""
+        encoding = self._stream.encoding
+        self._try(self._write, text.encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand all that was written to the operating system."""
+        self._try(self._stream.flush)
+
+    def _write(self, text: str) -> None:
+        if self._closed:
+            raise OSError(errno.EBADF, "it is closed")
+        self._stream.write(text)
+
+    def _try(self, call: Callable[..., object], *arguments: str) -> None:
+        if self.lost is not None:
+            return
+        try:
+            call(*arguments)
+        except OSError as error:
+            self.lost = error
+            # What is left in the buffer must not fail again when the interpreter ends.
+            with suppress(OSError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+class _Styled:
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._output, name)
+
+    def write(self, text: str) -> int:
+        return self._output.write_styled(text)
+
+
+@contextmanager
+def checked_output() -> Iterator[Output]:
+    """Replace stdout and stderr by `Output` in a block, flush them at its end; give stdout."""
+    for number in range(3):
+        # A file would take the number of a closed stream, and get what is printed.
+        with suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)
+    before = sys.stdout, sys.stderr
+    output = Output(sys.stdout)
+    sys.stdout, sys.stderr = cast("TextIO", output), cast("TextIO", Output(sys.stderr))
+    try:
+        yield output
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before

@@ -1,0 +1,263 @@
+"""The evidence bundle: made beside its place, checked, and moved there by one rename."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from segment1b.audit import CheckResult, validate
+from segment1b.errors import Segment1BError
+from segment1b.evidence import prose, records
+from segment1b.evidence.proof import Published, prove
+from segment1b.evidence.sample import COUNTRY, Sampled, write_sample
+from segment1b.identity import sha256_hex
+from segment1b.page.page import write_page
+from segment1b.read import explanation, gate
+from segment1b.read import replay as replaying
+from segment1b.read.evidence import (
+    BUNDLE,
+    CHECKS,
+    DETERMINISM,
+    MANIFEST,
+    REPORTS,
+    is_evidence,
+    verify_evidence,
+)
+from segment1b.storage.checksums import SUMS, write_sums
+from segment1b.storage.durable import (
+    coded_os_errors,
+    fsync_folder,
+    make_folder,
+    write_file,
+)
+from segment1b.storage.scratch import REPLACED, scratch_beside
+
+VOLATILE = "volatile"
+SAMPLE_SITES = 200
+Say = Callable[[str], None]
+
+
+def write_evidence(
+    published: Published,
+    out: Path,
+    *,
+    sample_sites: int = SAMPLE_SITES,
+    replace: bool = False,
+    with_page: bool = True,
+    say: Say = lambda _: None,
+) -> dict[str, Any]:
+    """Write the evidence bundle of a run that has passed.
+
+    All validators are run, and the run itself is made again in temporary roots with other workers
+    and engines. `out` gets the whole bundle by one rename, or stays as it is. All files but
+    `SHA256SUMS` and those under `volatile/` are the same bytes when the bundle is made again.
+
+    Args:
+        published: the run.
+        out: the bundle's folder; absent, empty, or with `replace` an older evidence bundle.
+        sample_sites: how many outlets the data sample has at most (see `write_sample`).
+        replace: put the new bundle in the place of an older one.
+        with_page: put the page with map and charts in, about 10 MB of HTML.
+        say: is told each step.
+
+    Returns:
+        What `verify_evidence` found in the new bundle.
+
+    Raises:
+        Segment1BError: E_USAGE where `out` holds something; what the gate raises for an unproven
+            run; the code of the first check with offending rows; E_EVIDENCE_NOT_REPRODUCED.
+    """
+    out = Path(os.path.abspath(out))
+    make_folder(out.parent)
+    with scratch_beside(out) as scratch:
+        _refuse_occupied(out, replace=replace)
+        say("checking the gate")
+        gate.verify_bundle(published.root, published.known, published.identity.places)
+        staged = scratch / "evidence"
+        with coded_os_errors(out):
+            staged.mkdir()
+            _fill(published, staged, sample_sites, say)
+            if with_page:
+                page = staged / VOLATILE / "page.html"
+                write_page(published.root, published.known, published.identity, page)
+            write_sums(staged)
+        found = verify_evidence(staged, published.known)
+        with coded_os_errors(out):
+            _put(staged, out, scratch / REPLACED)
+    return found
+
+
+def _refuse_occupied(out: Path, *, replace: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out.is_dir() and is_evidence(out)):
+        raise Segment1BError(
+            "E_USAGE", f"{out} holds something else than evidence", "give another folder as --out"
+        )
+    if not replace:
+        raise Segment1BError(
+            "E_USAGE", f"{out} holds evidence already", "give another folder, or --replace"
+        )
+
+
+def _put(staged: Path, out: Path, aside: Path) -> None:
+    """Move the bundle to its place; an older one is moved aside first."""
+    if out.exists():
+        os.rename(out, aside)
+    try:
+        os.rename(staged, out)
+    except OSError:
+        if aside.exists():
+            os.rename(aside, out)
+        raise
+    fsync_folder(out.parent)
+
+
+def _fill(published: Published, folder: Path, sample_sites: int, say: Say) -> None:
+    say("running all validators")
+    checks = _checks(published)
+    say("making the run again")
+    proof = prove(published)
+    say("writing")
+    for name in ("samples", "worked", REPORTS, "seal", "policy", "contracts", VOLATILE):
+        (folder / name).mkdir()
+    sampled = write_sample(
+        published.root, published.known, published.identity, sample_sites, folder / "samples"
+    )
+    for state in records.STATES:
+        report = records.steady_report(published, state)
+        _json(folder / REPORTS / f"{state}_run_report.json", report)
+    seal = records.steady_document(published, "s0_gate_receipt_1B")
+    _json(folder / "seal" / "s0_gate_receipt.json", seal)
+    policy = published.path("parameter_policy_1B").read_bytes()
+    write_file(folder / "policy" / "parameter_policy.json", policy)
+    _json(folder / "contracts" / "datasets.json", records.datasets(published.known))
+    shutil.copytree(published.path("validation_bundle_1B"), folder / BUNDLE)
+    _json(folder / CHECKS, {"checks": [_check(result) for result in checks]})
+    _json(folder / DETERMINISM, proof)
+    _volatile(published, folder / VOLATILE)
+    _worked(published, sampled, folder / "worked")
+    manifest = _manifest(published, folder, sampled, len(checks), proof)
+    _json(folder / MANIFEST, manifest)
+    _texts(published, folder, sampled, manifest, proof)
+
+
+def _checks(published: Published) -> list[CheckResult]:
+    """Run all validators; the first check with offending rows refuses the bundle."""
+    tokens = published.identity.tokens
+    results = validate(
+        published.root, published.known, tokens, records.STATES, bundle=published.bundle
+    )
+    failed = [result for result in results if result.offending]
+    if failed:
+        raise Segment1BError(
+            failed[0].code,
+            f"{len(failed)} of {len(results)} checks do not pass, {failed[0].state} "
+            f"{failed[0].name} first: {failed[0].offending} offending rows",
+            "there is no evidence for such a run; 'segment1b validate' shows the rows",
+            state=failed[0].state,
+        )
+    return results
+
+
+def _check(result: CheckResult) -> dict[str, Any]:
+    names = ("state", "name", "code", "scope", "proves", "offending", "detail")
+    return {name: getattr(result, name) for name in names}
+
+
+def _volatile(published: Published, folder: Path) -> None:
+    for name, data in records.originals(published).items():
+        write_file(folder / name, data)
+    _json(folder / "machine.json", records.machine(published))
+
+
+def _worked(published: Published, sampled: Sampled, folder: Path) -> None:
+    """Tell the story of a sampled pair and of its first outlet."""
+    merchant, country = sampled.shown
+    root, given, where = published.root, published.identity.tokens, published.dictionary
+    _json(folder / "explain.json", explanation.explain(root, merchant, country, given, where))
+    _json(folder / "replay.json", replaying.replay(root, merchant, country, 1, given, where))
+
+
+def _manifest(
+    published: Published, folder: Path, sampled: Sampled, checks: int, proof: dict[str, Any]
+) -> dict[str, Any]:
+    identity, plan = published.identity, published.document("s4_run_report")
+    policy = sha256_hex((folder / "policy" / "parameter_policy.json").read_bytes())
+    return {
+        "bundle": "segment1b evidence 1",
+        "program": records.program(),
+        **identity.tokens,
+        "run_id": identity.run_id,
+        "parameter_policy_sha256": policy,
+        "parameter_hash_is_computed": policy == identity.parameter_hash,
+        "flag_sha256_hex": published.document("s9_run_report")["flag_sha256_hex"],
+        "law": plan["law"],
+        "counts": {
+            "sites": plan["sites_total"],
+            "pairs": plan["pairs_total"],
+            "merchants": plan["merchants_total"],
+            "countries": published.document("s3_run_report")["countries_total"],
+        },
+        "checks": checks,
+        "determinism": {"repeats": proof["repeats"], "datasets": len(proof["datasets"])},
+        "samples": [
+            {"table": name, "rows": rows, "of_rows": sampled.of_rows[name]}
+            for name, rows in sampled.rows.items()
+        ],
+        "contracts": records.contract_digests(published.known),
+        "volatile": [SUMS, f"{VOLATILE}/"],
+    }
+
+
+def _texts(
+    published: Published,
+    folder: Path,
+    sampled: Sampled,
+    manifest: dict[str, Any],
+    proof: dict[str, Any],
+) -> None:
+    surfaces = published.document("parameter_policy_1B")["surfaces"]
+    shutil.copyfile(Path(__file__).with_name("rederive.py"), folder / "rederive.py")
+    texts = {
+        "determinism.md": prose.determinism(proof),
+        "NOTICE.md": prose.notices(published.known, surfaces),
+    }
+    story = _story(folder / "samples", sampled.shown)
+    texts["README.md"] = prose.readme(manifest, sampled.pairs, story)
+    for name, text in texts.items():
+        write_file(folder / name, text.encode())
+
+
+def _story(samples: Path, pair: tuple[int, str]) -> list[dict[str, Any]]:
+    """Return the rows of a pair's first outlet, from its requirement to its location."""
+    merchant, country = pair
+
+    def row(name: str, **wanted: Any) -> dict[str, Any]:
+        table = pq.read_table(samples / f"{name}.parquet").to_pylist()
+        return next(r for r in table if all(r[key] == value for key, value in wanted.items()))
+
+    own = {"merchant_id": merchant, COUNTRY: country}
+    first = {**own, "site_order": 1}
+    assigned = row("s5_site_tile_assignment", **first)
+    tile = assigned["tile_id"]
+    return [
+        row("s3_requirements", **own),
+        row("s4_alloc_plan", **own, tile_id=tile),
+        assigned,
+        row("s6_site_jitter", **first),
+        row("tile_bounds", country_iso=country, tile_id=tile),
+        row("site_locations", **first),
+    ]
+
+
+def _json(path: Path, value: Any) -> None:
+    # Indented, as people read these in an editor.
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    write_file(path, (text + "\n").encode())

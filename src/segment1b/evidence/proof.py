@@ -1,0 +1,164 @@
+"""The proof of determinism: the run repeated independently, digests side by side."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segment1b.config import RunSettings
+from segment1b.contracts import Contracts
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity, canonical_json
+from segment1b.reference.installing import SURFACES
+from segment1b.run.pipeline import run_pipeline
+from segment1b.storage.durable import read_json, write_file
+from segment1b.storage.reader import receipted, report_id
+
+#: How the run is made again: engine and workers.
+REPEATS: tuple[tuple[str, int], ...] = (("serial", 1), ("processes", 3))
+_INPUTS = (*SURFACES, "outlet_catalogue", "s3_candidate_set", "validation_bundle_1A")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A run as a data root has it.
+
+    Attributes:
+        root: the data root.
+        known: its dictionary and schemas.
+        identity: which run.
+        dictionary: the dictionary's path where it is not the packaged one.
+        bundle: 1A's validation bundle where it is not in the root.
+    """
+
+    root: Path
+    known: Contracts
+    identity: Identity
+    dictionary: Path | None = None
+    bundle: Path | None = None
+
+    def document(self, dataset_id: str) -> Any:
+        """Return the value of a JSON document of the run."""
+        return read_json(self.path(dataset_id))
+
+    def path(self, dataset_id: str) -> Path:
+        """Return where a dataset of the run lies."""
+        return self.root / self.known[dataset_id].locate(self.identity.places)
+
+
+def prove(published: Published) -> dict[str, Any]:
+    """Make a run again in temporary roots, once for each of `REPEATS`, and compare.
+
+    Returns:
+        `repeats` (engine, workers) and `datasets`: for each dataset and log with a receipt its
+        rows and two lists, `content_sha256_hex` and `sha256_hex`, as published and as each repeat
+        has it. A document with clocks in it has no `sha256_hex`.
+
+    Raises:
+        Segment1BError: E_EVIDENCE_NOT_REPRODUCED where content differs; what a repeat raises.
+    """
+    found = [_receipts(published)]
+    for engine, workers in REPEATS:
+        with tempfile.TemporaryDirectory(prefix="segment1b-repeat-") as folder:
+            found.append(_repeat(published, engine, workers, Path(folder)))
+    datasets = [
+        _compared(dataset_id, [one[dataset_id] for one in found]) for dataset_id in found[0]
+    ]
+    return {
+        "repeats": [{"engine": engine, "workers": workers} for engine, workers in REPEATS],
+        "datasets": datasets,
+    }
+
+
+def _repeat(
+    published: Published, engine: str, workers: int, folder: Path
+) -> dict[str, dict[str, Any]]:
+    root = folder / "root"
+    for dataset_id in _INPUTS:
+        source = published.path(dataset_id)
+        if source.exists():
+            _bring(source, root / source.relative_to(published.root))
+    policy = folder / "policy.yaml"  # JSON is YAML
+    write_file(policy, canonical_json(published.document("parameter_policy_1B")["policy"]))
+    run_pipeline(
+        RunSettings(
+            data_root=root,
+            **published.identity.tokens,  # type: ignore[arg-type]
+            dictionary=published.dictionary,
+            validation_bundle=published.bundle,
+            policy_files=(policy,),
+            engine=engine,
+            workers=workers,
+        ),
+        _Silence(),
+    )
+    return _receipts(
+        Published(root, published.known, published.identity, published.dictionary, published.bundle)
+    )
+
+
+def _bring(source: Path, target: Path) -> None:
+    """Link or copy a file or folder; nothing that a run reads is ever changed by it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_link_or_copy)
+    else:
+        _link_or_copy(str(source), str(target))
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _receipts(published: Published) -> dict[str, dict[str, Any]]:
+    """Return what is compared of each receipt, by dataset id."""
+    found = {}
+    for dataset in receipted(published.known):
+        receipt = published.document(report_id(dataset))[dataset.receipt_field]
+        names = ("rows", "content_sha256_hex", *(() if dataset.volatile else ("sha256_hex",)))
+        found[dataset.id] = {"state": dataset.owner} | {name: receipt[name] for name in names}
+    return found
+
+
+def _compared(dataset_id: str, found: list[Mapping[str, Any]]) -> dict[str, Any]:
+    content = [one["content_sha256_hex"] for one in found]
+    if len(set(content)) > 1:
+        at = next(number for number, digest in enumerate(content) if digest != content[0])
+        engine, workers = REPEATS[at - 1]
+        raise Segment1BError(
+            "E_EVIDENCE_NOT_REPRODUCED",
+            f"{dataset_id} as published has content {content[0]}, made again with engine {engine} "
+            f"and {workers} workers {content[at]}",
+            "find out what made the published run: another program version, or changed data "
+            "('segment1b validate' tells); keep the root and report it if neither",
+            dataset=dataset_id,
+        )
+    own = {name: found[0][name] for name in ("state", "rows")}
+    digests = {"content_sha256_hex": content}
+    if "sha256_hex" in found[0]:
+        digests["sha256_hex"] = [one["sha256_hex"] for one in found]
+    return {"dataset_id": dataset_id, **own, **digests}
+
+
+class _Silence:
+    """Progress of a repeat: said by nobody, as the command reports its own steps."""
+
+    def plan(self, state: str) -> None:
+        """Say nothing."""
+
+    def begin(self, shards: int) -> None:
+        """Say nothing."""
+
+    def advance(self, rows: int) -> None:
+        """Say nothing."""
+
+    def end(self, state: str, outcome: str) -> None:
+        """Say nothing."""

@@ -1,0 +1,134 @@
+"""What a run says about itself, with everything that differs from run to run kept apart."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from segment1b import __version__
+from segment1b.contracts import Contracts
+from segment1b.contracts.program import contracts_root
+from segment1b.contracts.texts import read_regular
+from segment1b.evidence.proof import Published
+from segment1b.identity import sha256_hex
+from segment1b.reference import embedded
+from segment1b.storage.failures import utc_now
+from segment1b.storage.reader import receipted, report_id
+from segment1b.storage.versions import versions
+
+STATES = tuple(f"s{number}" for number in range(10))
+_AUDIT = "rng_audit_log"
+# Libraries of the machine, and the digest of the audit log, whose row has a clock.
+_MACHINE = ("versions", "audit_sha256_hex")
+
+
+def steady_report(published: Published, state: str) -> dict[str, Any]:
+    """Return a run report without what differs from run to run.
+
+    That is what the dictionary calls volatile, the libraries' versions, the bytes of documents
+    with clocks, and the digests of reports and of the audit log among the inputs.
+    """
+    known, name = published.known, f"{state}_run_report"
+    volatile = {*known[name].volatile, *_MACHINE}
+    body = {k: v for k, v in published.document(name).items() if k not in volatile}
+    for dataset in receipted(known):
+        if report_id(dataset) == name and dataset.volatile:
+            steady = ("partition_path", "rows", "content_sha256_hex")
+            receipt = body[dataset.receipt_field]
+            body[dataset.receipt_field] = {key: receipt[key] for key in steady}
+    clocked = {_AUDIT, *(f"{state}_run_report" for state in STATES)}
+    inputs = body["input_digests"].items()
+    body["input_digests"] = {k: digest for k, digest in inputs if k not in clocked}
+    return body
+
+
+def steady_document(published: Published, dataset_id: str) -> dict[str, Any]:
+    """Return a document without the fields that the dictionary calls volatile."""
+    volatile = published.known[dataset_id].volatile
+    return {k: v for k, v in published.document(dataset_id).items() if k not in volatile}
+
+
+def originals(published: Published) -> dict[str, bytes]:
+    """Return the reports, the gate's receipt and the audit row as they are in the root, by name."""
+    ids = (*(f"{state}_run_report" for state in STATES), "s0_gate_receipt_1B", _AUDIT)
+    paths = {dataset_id: published.path(dataset_id) for dataset_id in ids}
+    return {f"{name}{path.suffix}": read_regular(path) for name, path in paths.items()}
+
+
+def machine(published: Published) -> dict[str, Any]:
+    """Return where and when the bundle was made, with which libraries, and what the states took."""
+    libraries = ("duckdb", "jsonschema-rs", "polars", "pydantic", "rasterio")
+    return {
+        "made_utc": utc_now(),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "libraries": versions() | _installed(libraries),
+        "resources": {
+            state: published.document(f"{state}_run_report")["resources"] for state in STATES
+        },
+    }
+
+
+def _installed(names: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def datasets(known: Contracts) -> list[dict[str, Any]]:
+    """Return what the dictionary and the schemas promise about each dataset of the states."""
+    return [
+        {
+            "dataset_id": dataset.id,
+            "state": dataset.owner,
+            "path": dataset.path,
+            "schema_ref": dataset.schema_ref,
+            "key": dataset.key,
+            "columns": [
+                {
+                    "name": column.name,
+                    "type": column.type,
+                    **({"unit": column.unit} if column.unit else {}),
+                }
+                for column in dataset.columns
+            ],
+            "licence": dataset.licence,
+            "retention_days": dataset.retention_days,
+        }
+        for dataset in known
+        if dataset.owner != "all"
+    ]
+
+
+def contract_digests(known: Contracts) -> dict[str, str]:
+    """Return the SHA-256 of the dictionary in force and of every packaged schema and policy."""
+    root = contracts_root()
+    files = sorted(path for path in root.rglob("*.yaml") if path.is_relative_to(root))
+    found = {path.relative_to(root).as_posix(): sha256_hex(read_regular(path)) for path in files}
+    return {**found, "dictionary in force": sha256_hex(read_regular(known.path))}
+
+
+def program() -> str:
+    """Return the program's name and version."""
+    return f"segment1b {__version__}"
+
+
+def embedded_surfaces(surfaces: dict[str, str]) -> list[str]:
+    """Return which of the surfaces, given with their SHA-256, are bytes that ship with us."""
+    shipped = {entry["sha256"] for entry in embedded.manifest()["files"]}
+    return sorted(name for name, digest in surfaces.items() if digest in shipped)
+
+
+def notice() -> str:
+    """Return the project's notices: in the wheel beside this package, in a checkout at its top."""
+    packed = Path(__file__).parents[1] / "NOTICE.md"
+    path = packed if packed.is_file() else Path(__file__).parents[3] / "NOTICE.md"
+    return read_regular(path).decode()

@@ -1,0 +1,1 @@
+"""Nightly jobs: a file of runs for a scheduler, with validators, a summary and lineage."""

@@ -1,0 +1,179 @@
+"""OpenLineage events of a night: the night, its runs and their states, each a job of its own.
+
+The events follow the specification 2-0-2 (openlineage.io): START, then COMPLETE or FAIL. A state's
+parent is its run, a run's parent the night. A dataset is called by its path up to the first
+token, so that the same dataset of another seed or policy keeps its name and gets another version.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from segment1b.nightly.published import PublishedDataset
+from segment1b.nightly.transport import Outbox
+
+_SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
+_FACETS = "https://openlineage.io/spec/facets"
+_RECEIPT = "urn:segment1b:schemas.automation.yaml#/lineage/receipt_facet"
+_NIGHTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:segment1b:nightly")
+NIGHT_JOB = "nightly"
+Kind = Literal["START", "COMPLETE", "FAIL"]
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One execution of a job: its name, its run's id, what it is and whose child it is."""
+
+    name: str
+    run_id: str
+    kind: Literal["NIGHT", "RUN", "STATE"]
+    parent: Job | None = None
+
+
+def night_job() -> Job:
+    """Return a new night; its id is a UUIDv5 over host, process and start, so none comes twice."""
+    started = f"{socket.gethostname()}/{os.getpid()}/{time.time_ns()}"
+    return Job(NIGHT_JOB, str(uuid.uuid5(_NIGHTS, started)), "NIGHT")
+
+
+def child_job(parent: Job, name: str) -> Job:
+    """Return a run of a night or a state of a run.
+
+    The id is a UUIDv5 over the parent's id and the name: whoever has the summary, which holds
+    the night's id, can tell the ids of all its runs and states.
+    """
+    kind: Literal["RUN", "STATE"] = "RUN" if parent.kind == "NIGHT" else "STATE"
+    full = name if parent.kind == "NIGHT" else f"{parent.name}.{name}"
+    return Job(full, str(uuid.uuid5(uuid.UUID(parent.run_id), name)), kind, parent)
+
+
+class Lineage:
+    """The events of one night, on their way to an outbox."""
+
+    def __init__(self, outbox: Outbox, namespace: str) -> None:
+        self.outbox, self._namespace = outbox, namespace
+
+    def send(
+        self,
+        kind: Kind,
+        job: Job,
+        at: str,
+        error: str | None = None,
+        inputs: Sequence[PublishedDataset] = (),
+        outputs: Sequence[PublishedDataset] = (),
+    ) -> None:
+        """Send one event.
+
+        Args:
+            kind: START, COMPLETE or FAIL.
+            job: whose event it is.
+            at: when it happened, RFC 3339.
+            error: code and message of what failed.
+            inputs, outputs: the datasets read and written, known when a state has ended.
+        """
+        self.outbox.send(
+            {
+                "eventType": kind,
+                "eventTime": at,
+                "run": {"runId": job.run_id, "facets": self._run_facets(job, error)},
+                "job": {
+                    "namespace": self._namespace,
+                    "name": job.name,
+                    "facets": {"jobType": _job_type(job)},
+                },
+                "inputs": [_dataset(one) for one in inputs],
+                "outputs": [{**_dataset(one), "outputFacets": _statistics(one)} for one in outputs],
+                "producer": producer(),
+                "schemaURL": _SPEC,
+            }
+        )
+
+    def _run_facets(self, job: Job, error: str | None) -> Json:
+        facets = {}
+        if job.parent is not None:
+            facets["parent"] = _facet(
+                "1-0-1/ParentRunFacet",
+                run={"runId": job.parent.run_id},
+                job={"namespace": self._namespace, "name": job.parent.name},
+            )
+        if error is not None:
+            facets["errorMessage"] = _facet(
+                "1-0-1/ErrorMessageRunFacet", message=error, programmingLanguage="Python"
+            )
+        return facets
+
+
+def producer() -> str:
+    """Return the URI that names this program and its version."""
+    return f"urn:segment1b:{version('segment1b')}"
+
+
+def dataset_name(root: Path, path: str) -> str:
+    """Return a dataset's name: root and dictionary path, up to the first step with a token."""
+    steps = path.rstrip("/").split("/")
+    tokens = [number for number, step in enumerate(steps) if "{" in step]
+    return "/".join([root.as_posix(), *steps[: tokens[0] if tokens else len(steps)]])
+
+
+def _dataset(one: PublishedDataset) -> Json:
+    dataset, steps = one.dataset, len(Path(one.dataset.path).parts)
+    facets = {
+        "dataSource": _facet(
+            "1-0-1/DatasourceDatasetFacet", name=dataset.id, uri=one.path.as_uri()
+        ),
+        "version": _facet(
+            "1-0-1/DatasetVersionDatasetFacet", datasetVersion=one.content_sha256_hex
+        ),
+        "segment1b_receipt": {
+            "_producer": producer(),
+            "_schemaURL": _RECEIPT,
+            "datasetId": dataset.id,
+            "contentSha256Hex": one.content_sha256_hex,
+        },
+    }
+    if dataset.columns:
+        facets["schema"] = _facet(
+            "1-1-1/SchemaDatasetFacet",
+            fields=[
+                {"name": column.name, "type": column.type}
+                | ({"description": f"in {column.unit}"} if column.unit else {})
+                for column in dataset.columns
+            ],
+        )
+    name = dataset_name(one.path.parents[steps - 1], dataset.path)
+    return {"namespace": "file", "name": name, "facets": facets}
+
+
+def _statistics(one: PublishedDataset) -> Json:
+    return {
+        "outputStatistics": _facet(
+            "1-0-2/OutputStatisticsOutputDatasetFacet", rowCount=one.rows, size=one.bytes
+        )
+    }
+
+
+def _job_type(job: Job) -> Json:
+    return _facet(
+        "2-0-3/JobTypeJobFacet",
+        processingType="BATCH",
+        integration="SEGMENT1B",
+        jobType=job.kind,
+    )
+
+
+def _facet(name: str, /, **fields: Any) -> Json:
+    kind = name.partition("/")[2]
+    return {
+        "_producer": producer(),
+        "_schemaURL": f"{_FACETS}/{name}.json#/$defs/{kind}",
+        **fields,
+    }

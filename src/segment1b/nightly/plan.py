@@ -1,0 +1,304 @@
+"""What a night is asked to do: the models of its YAML file, read and checked as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from segment1b import contracts
+from segment1b.config import RunSettings, load_policy
+from segment1b.contracts.locations import nearest, read_yaml
+from segment1b.contracts.texts import parse_yaml
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
+from segment1b.nightly.environment import substitute
+
+StateName = Literal["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"]
+STATE_NAMES: tuple[str, ...] = get_args(StateName)
+DEFAULT_LOCK = Path("segment1b-data/nightly.lock")
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class RunPlan(RunSettings):
+    """One run of a night: what `segment1b run` takes, and what is done with the result.
+
+    Attributes:
+        name: what summary, logs and lineage call the run; unique in its night.
+        notes: free text that the summary repeats.
+        basis, dp: shorthands for the settings `prep.basis` and `prep.dp`.
+        checks: states whose validators follow the run (`validate` in the file).
+        s0_run_report to s9_run_report: where a copy of that state's published report is put.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    notes: str = ""
+    data_root: Path
+    policy_files: tuple[Path, ...] = Field(default=(), alias="policy")
+    basis: str | None = None
+    dp: int | None = None
+    from_state: StateName = "s0"
+    to_state: StateName = "s9"
+    checks: tuple[StateName, ...] = Field(default=(), alias="validate")
+    s0_run_report: Path | None = None
+    s1_run_report: Path | None = None
+    s2_run_report: Path | None = None
+    s3_run_report: Path | None = None
+    s4_run_report: Path | None = None
+    s5_run_report: Path | None = None
+    s6_run_report: Path | None = None
+    s7_run_report: Path | None = None
+    s8_run_report: Path | None = None
+    s9_run_report: Path | None = None
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Return the states that the run covers, in order."""
+        first, last = STATE_NAMES.index(self.from_state), STATE_NAMES.index(self.to_state)
+        return tuple(
+            name for name in STATE_NAMES[first : last + 1] if not (name == "s0" and self.skip_s0)
+        )
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """Return the policy settings in force, `basis` and `dp` last; all are hashed."""
+        short = (("prep.basis", self.basis), ("prep.dp", self.dp))
+        own = tuple(f"{key}={value}" for key, value in short if value is not None)
+        return self.settings + own
+
+    def run_settings(self) -> RunSettings:
+        """Return what is handed to the scenario runner."""
+        fields = {name: getattr(self, name) for name in RunSettings.model_fields}
+        return RunSettings(**{**fields, "settings": self.overrides})
+
+    def report_copy(self, state: str) -> Path | None:
+        """Return where a copy of a state's run report is wanted."""
+        path: Path | None = getattr(self, f"{state}_run_report")
+        return path
+
+
+class LineagePlan(BaseModel):
+    """Where OpenLineage events go.
+
+    Attributes:
+        to: a regular file that gets one JSON object a line, or an http(s) URL; one without a path
+            gets /api/v1/lineage.
+        api_key: sent as a bearer token, printable ASCII; write it as `${NAME}`.
+        timeout_seconds: of one attempt.
+        tries: attempts for one event.
+        namespace: of the jobs.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    to: str = Field(min_length=1)
+    api_key: str | None = Field(default=None, repr=False, pattern=r"^[!-~]+$")
+    timeout_seconds: float = Field(default=5.0, gt=0, allow_inf_nan=False)
+    tries: int = Field(default=3, ge=1)
+    namespace: str = Field(default="segment1b", min_length=1)
+
+    @property
+    def is_url(self) -> bool:
+        """Return whether the destination is an endpoint, not a file."""
+        return urlsplit(self.to).scheme in ("http", "https")
+
+    @property
+    def unused(self) -> list[str]:
+        """Return the keys with a value of their own that a file has no use for."""
+        fields = type(self).model_fields
+        names = () if self.is_url else ("api_key", "timeout_seconds", "tries")
+        return [name for name in names if getattr(self, name) != fields[name].default]
+
+    @field_validator("to")
+    @classmethod
+    def _reachable(cls, to: str) -> str:
+        # No message repeats the URL: it may hold a secret.
+        if not re.match(r"https?:|[a-z][a-z0-9+.-]*://", to, re.IGNORECASE):
+            return to
+        if not re.fullmatch("https?://[!-~]+", to, re.IGNORECASE):
+            raise ValueError("only http:// and https:// URLs in printable ASCII take events")
+        try:
+            parts = urlsplit(to)
+            named = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            raise ValueError("host or port of the URL is malformed") from None
+        if not named:
+            raise ValueError("the URL names no host")
+        if "@" in parts.netloc:
+            raise ValueError("no user or password in the URL; give api_key")
+        return to
+
+
+class Night(BaseModel):
+    """A whole night.
+
+    Attributes:
+        runs: in the order in which they are done.
+        fail_fast: leave out the runs after one that failed.
+        lock: the file that one night at a time holds.
+        summary: where the summary is written; nowhere when None.
+        openlineage: where lineage events go; nowhere when None.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    runs: tuple[RunPlan, ...] = Field(min_length=1)
+    fail_fast: bool = False
+    lock: Path = DEFAULT_LOCK
+    summary: Path | None = None
+    openlineage: LineagePlan | None = None
+
+
+def load_night(path: Path, environment: Mapping[str, str] = os.environ) -> Night:
+    """Read and check a night's file; relative paths are taken from the working directory.
+
+    Everything that can be known before the first run is checked here: keys, types, variables,
+    names, states, policies, tokens, dictionaries.
+
+    Raises:
+        Segment1BError: E_USAGE or E_POLICY_INVALID, naming the file, the run and the key.
+    """
+    raw = read_yaml(path, "E_USAGE")
+    _refuse_unknown(raw, {*Night.model_fields, "defaults"}, str(path))
+    defaults = _mapping(raw.get("defaults", {}), f"{path}, defaults")
+    _refuse_unknown(defaults, set(_keys(RunPlan)) - {"name"}, f"{path}, defaults")
+    listed = raw.get("runs")
+    if not isinstance(listed, list) or not listed:
+        raise _usage(f"{path}, key runs: not a list with at least one run", "see docs/automation")
+    runs = [_run(path, number, own, defaults, environment) for number, own in enumerate(listed)]
+    names = Counter(run.name for run in runs)
+    if len(names) < len(runs):
+        name = names.most_common(1)[0][0]
+        raise _usage(f"{path}: two runs are called '{name}'", "give each its own name")
+    rest = {key: own for key, own in raw.items() if key not in ("runs", "defaults")}
+    rest = substitute(rest, environment, str(path))
+    if isinstance(rest.get("openlineage"), str):
+        rest["openlineage"] = {"to": rest["openlineage"]}
+    if isinstance(rest.get("openlineage"), dict):
+        place = f"{path}, openlineage"
+        rest["openlineage"] = _numbers(LineagePlan, rest["openlineage"])
+        _checked(LineagePlan, rest["openlineage"], place)
+    night = _checked(Night, {**_numbers(Night, rest), "runs": [_FIRST]}, str(path))
+    return night.model_copy(update={"runs": tuple(runs)})
+
+
+def overridden(
+    night: Night, *, fail_fast: bool, summary: Path | None, openlineage: str | None
+) -> Night:
+    """Return a night with what the command line says over its file; lineage keeps the rest.
+
+    Raises:
+        Segment1BError: E_USAGE for a destination of lineage that is none.
+    """
+    said: dict[str, Any] = {"fail_fast": fail_fast or night.fail_fast}
+    said["summary"] = summary or night.summary
+    if openlineage is not None:
+        there = night.openlineage.model_dump() if night.openlineage else {}
+        said["openlineage"] = _checked(LineagePlan, {**there, "to": openlineage}, "--openlineage")
+    return night.model_copy(update=said)
+
+
+#: Stands in for the runs, which are checked one by one so that errors can name them.
+_FIRST = {"name": "first", "data_root": "."}
+
+
+def _run(
+    path: Path, number: int, own: Any, defaults: dict[str, Any], environment: Mapping[str, str]
+) -> RunPlan:
+    place = f"{path}, run {number + 1}"
+    raw = _mapping(own, place)
+    if isinstance(raw.get("name"), str):
+        place = f"{path}, run '{raw['name']}'"
+    _refuse_unknown(raw, _keys(RunPlan), place)
+    raw = _numbers(RunPlan, substitute({**defaults, **raw}, environment, place))
+    if isinstance(raw.get("policy"), str):
+        raw["policy"] = [raw["policy"]]
+    if raw.get("validate") == "all":
+        last = raw.get("to_state", "s9")
+        upto = STATE_NAMES.index(last) + 1 if last in STATE_NAMES else 0
+        raw["validate"] = list(STATE_NAMES[:upto])
+    run = _checked(RunPlan, raw, place)
+    if not run.states:
+        raise _usage(
+            f"{place}: no state lies from {run.from_state} to {run.to_state}",
+            "let from_state come before to_state",
+        )
+    try:
+        run.run_settings()
+        load_policy(run.policy_files, run.overrides)
+        Identity(
+            run.seed or 0, run.manifest_fingerprint or "0" * 64, run.parameter_hash or "0" * 64
+        )
+        contracts.load(str(run.dictionary) if run.dictionary else None)
+    except Segment1BError as error:
+        code = error.code if error.code == "E_POLICY_INVALID" else "E_USAGE"
+        raise Segment1BError(code, f"{place}: {error.message}", error.hint, **error.scope) from None
+    for state in STATE_NAMES:
+        for key in (f"{state}_run_report", f"{state}_workers"):
+            if key in own and state not in run.states:
+                raise _usage(
+                    f"{place}, key {key}: the run leaves {state} out",
+                    "leave the key out, or change from_state, to_state or skip_s0",
+                    key=key,
+                )
+    in_order = sorted(set(run.checks), key=STATE_NAMES.index)
+    return run.model_copy(update={"checks": tuple(in_order)})
+
+
+def _checked(model: type[Model], raw: dict[str, Any], place: str) -> Model:
+    _refuse_unknown(raw, _keys(model), place)
+    for key, value in raw.items():
+        if value == "" and key != "notes":
+            raise _usage(f"{place}, key {key}: it is empty", "give a value or leave the key out")
+    try:
+        # JSON has no paths and tuples: strict validation takes strings and arrays for them.
+        return model.model_validate_json(json.dumps(raw, default=str))
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        key = ".".join(str(step) for step in first["loc"])
+        raise _usage(
+            f"{place}, key {key}: {first['msg']}", "see docs/automation for what each key takes"
+        ) from None
+    except Segment1BError as error:
+        raise _usage(f"{place}: {error.message}", error.hint) from None
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _numbers(model: type[BaseModel], raw: dict[str, Any]) -> dict[str, Any]:
+    """Read strings as numbers or booleans where only these fit: variables are always strings."""
+    read = dict(raw)
+    for name, field in model.model_fields.items():
+        key, kinds = field.alias or name, {field.annotation, *get_args(field.annotation)}
+        if isinstance(raw.get(key), str) and kinds & {int, float, bool} and str not in kinds:
+            with suppress(ValueError):  # The model refuses the string with the key's name.
+                read[key] = parse_yaml(raw[key])
+    return read
+
+
+def _mapping(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _usage(f"{place}: not a mapping", "write 'key: value' lines")
+    return value
+
+
+def _refuse_unknown(raw: Mapping[str, Any], known: Collection[str], place: str) -> None:
+    for key in raw:
+        if key not in known:
+            raise _usage(f"{place}: unknown key '{key}'", nearest(key, known), key=str(key))
+
+
+def _usage(message: str, hint: str, **scope: Any) -> Segment1BError:
+    return Segment1BError("E_USAGE", message, hint, **scope)

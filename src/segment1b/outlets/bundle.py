@@ -1,0 +1,307 @@
+"""The hand-over of an imported list: a catalogue and a validation bundle like those of 1A."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segment1b.contracts import Contracts, Dataset
+from segment1b.contracts.faults import raise_machine_fault
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity, canonical_json
+from segment1b.outlets.catalogue import write_catalogue
+from segment1b.outlets.importing import (
+    Pairs,
+)
+from segment1b.storage.arrays import distinct
+from segment1b.storage.bundles import FLAG, flag_line, joined_digest
+from segment1b.storage.durable import (
+    coded_os_errors,
+    fsync_folder,
+    make_folder,
+    read_json,
+    write_file,
+)
+from segment1b.storage.parts import part_name, write_part
+from segment1b.storage.receipts import file_names, folder_receipt, hash_files, take_receipt
+from segment1b.storage.working_copy import fetch, origin
+from segment1b.storage.write_through import commit_folder
+
+PRODUCER = "segment1b outlets import"
+_INDEX_KINDS = {"egress_checksums.json": "table"}
+
+
+def issue(
+    root: Path, contracts: Contracts, pairs: Pairs, seed: int, parameter_hash: str, scratch: Path
+) -> Path:
+    """Publish the catalogue of an imported list and the bundle that vouches for it.
+
+    What is there already with the same content stays. The bundle comes last, so that whatever a
+    killed import leaves behind is completed by the next one.
+
+    Args:
+        root: the data root.
+        contracts: where everything lies.
+        pairs: the list.
+        seed: unsigned 64-bit; in the catalogue's path and rows.
+        parameter_hash: 64 lower-case hex digits; in the bundle.
+        scratch: a folder on the root's filesystem; everything is staged below it.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        Segment1BError: E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL when another catalogue or somebody
+            else's bundle lies there; E_PATH_EMBED_MISMATCH when this list is sealed with another
+            seed or parameter_hash; E_USAGE for a malformed token; nothing is changed then.
+    """
+    tokens = Identity(seed, pairs.fingerprint, parameter_hash).tokens
+    names = ("outlet_catalogue", "s3_candidate_set", "validation_bundle_1A")
+    fetch(root, [contracts[name].locate(tokens) for name in names])
+    bundle = check_issue(root, contracts, tokens)
+    make_folder(scratch)
+    with tempfile.TemporaryDirectory(prefix="outlets-", dir=scratch) as name:
+        stage = Path(name)
+        catalogue = _publish_catalogue(root, contracts, tokens, pairs, bundle, stage)
+        _publish_candidates(root, contracts["s3_candidate_set"], tokens, stage)
+        if _held(bundle) != tokens:
+            files = _bundle_files(tokens, pairs, catalogue)
+            _publish_bundle(root, contracts["validation_bundle_1A"], tokens, files, stage)
+    return bundle
+
+
+def check_issue(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> Path:
+    """Return where `issue` would put a bundle; refuse as it would, before anything is written."""
+    bundle = root / contracts["validation_bundle_1A"].locate(tokens)
+    _check_bundle(bundle, tokens)
+    _check_seal(root, contracts, bundle, tokens)
+    return bundle
+
+
+def imported(folder: Path) -> dict[str, Any] | None:
+    """Return the MANIFEST of a bundle that `issue` made, or None for any other folder.
+
+    The fields are producer, seed, manifest_fingerprint, parameter_hash, pairs and outlets.
+    """
+    try:
+        manifest = read_json(folder / "MANIFEST.json")
+    except (Segment1BError, OSError) as error:
+        raise_machine_fault(error, folder)
+        return None
+    if not isinstance(manifest, dict) or manifest.get("producer") != PRODUCER:
+        return None
+    return manifest
+
+
+def _held(bundle: Path) -> dict[str, Any] | None:
+    """Return the tokens of a bundle of ours, or None."""
+    manifest = imported(bundle)
+    if manifest is None:
+        return None
+    return {name: manifest.get(name) for name in ("seed", "manifest_fingerprint", "parameter_hash")}
+
+
+def _check_bundle(bundle: Path, tokens: Mapping[str, object]) -> None:
+    """Refuse to touch a bundle that somebody else made."""
+    if imported(bundle) is None and bundle.is_dir() and any(bundle.iterdir()):
+        raise Segment1BError(
+            "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL",
+            f"{bundle} was not made by {PRODUCER}",
+            "bring the list into another data root, or move that bundle away",
+            path=str(bundle),
+            **tokens,
+        )
+
+
+def _check_seal(
+    root: Path, contracts: Contracts, bundle: Path, tokens: Mapping[str, object]
+) -> None:
+    """Refuse other tokens for a list that the gate has sealed already."""
+    path = root / contracts["s0_gate_receipt_1B"].locate(tokens)
+    if not path.exists():
+        return
+    receipt = read_json(path)
+    for sealed in (_held(bundle) or {}, receipt if isinstance(receipt, dict) else {}):
+        if any(sealed.get(name, value) != value for name, value in tokens.items()):
+            raise Segment1BError(
+                "E_PATH_EMBED_MISMATCH",
+                f"the list {tokens['manifest_fingerprint']} is sealed in "
+                f"this data root for seed {sealed.get('seed')} and parameter_hash "
+                f"{sealed.get('parameter_hash')}; asked for are seed {tokens['seed']} and "
+                f"parameter_hash {tokens['parameter_hash']}",
+                "use another --data-root for another policy or seed",
+                path=str(path),
+                **tokens,
+            )
+
+
+def _publish_catalogue(
+    root: Path,
+    contracts: Contracts,
+    tokens: Mapping[str, object],
+    pairs: Pairs,
+    bundle: Path,
+    stage: Path,
+) -> Path:
+    """Publish the catalogue, or find the same one there; return its folder."""
+    dataset = contracts["outlet_catalogue"]
+    target = root / dataset.locate(tokens)
+    if _is_vouched(target, bundle, tokens):
+        return target
+    staged = stage / dataset.id
+    staged.mkdir()
+    write_catalogue(staged, dataset, pairs, tokens)
+    if origin(root) is not None:
+        receipt = take_receipt(staged, dataset, dataset.locate(tokens), 1)
+        commit_folder(root, staged, receipt, dataset.code("differs"))
+        return target
+    if not _move(staged, target) and not _same_content(staged, target, dataset):
+        raise Segment1BError(
+            dataset.code("differs"),
+            f"{target} holds other outlets than the list {pairs.fingerprint} has",
+            "published data is never changed: use another data root, or move that catalogue away",
+            dataset=dataset.id,
+            path=str(target),
+        )
+    return target
+
+
+def _is_vouched(catalogue: Path, bundle: Path, tokens: Mapping[str, object]) -> bool:
+    """Return whether a bundle of ours has the digests of just these files and this seed."""
+    held = _held(bundle)
+    if held is None or held["seed"] != tokens["seed"] or not catalogue.is_dir():
+        return False
+    try:
+        return bool(read_json(bundle / "egress_checksums.json") == _checksums(tokens, catalogue))
+    except (Segment1BError, OSError) as error:
+        raise_machine_fault(error)
+        return False
+
+
+def _same_content(staged: Path, target: Path, dataset: Dataset) -> bool:
+    names = file_names(target)
+    if names == file_names(staged) and hash_files(staged, names) == hash_files(target, names):
+        return True
+    # Another Parquet library writes other bytes for the same rows.
+    try:
+        receipts = [take_receipt(folder, dataset, "", 1) for folder in (staged, target)]
+    except (Segment1BError, OSError) as error:
+        raise_machine_fault(error)
+        return False
+    return receipts[0].content_sha256_hex == receipts[1].content_sha256_hex
+
+
+def _move(staged: Path, target: Path) -> bool:
+    """Rename a folder into its place; return False when something is there already."""
+    fsync_folder(staged)
+    make_folder(target.parent)
+    with coded_os_errors(target):
+        try:
+            os.rename(staged, target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            return False
+        fsync_folder(target.parent)
+    return True
+
+
+def _publish_candidates(
+    root: Path, dataset: Dataset, tokens: Mapping[str, object], stage: Path
+) -> None:
+    """Publish a candidate set without rows, unless there is one.
+
+    A list states no order between countries. Without rows the set is the same for every list, and
+    so can lie under its parameter_hash alone.
+    """
+    target = root / dataset.locate(tokens)
+    if target.is_dir() and any(target.iterdir()):
+        return
+    staged = stage / dataset.id
+    staged.mkdir()
+    write_part(staged / part_name(0), dataset, [dataset.arrow_schema.empty_table()])
+    if origin(root) is not None:
+        receipt = take_receipt(staged, dataset, dataset.locate(tokens), 1)
+        commit_folder(root, staged, receipt, dataset.code("differs"))
+        return
+    _move(staged, target)
+
+
+def _publish_bundle(
+    root: Path,
+    dataset: Dataset,
+    tokens: Mapping[str, object],
+    files: Mapping[str, bytes],
+    stage: Path,
+) -> None:
+    bundle = root / dataset.locate(tokens)
+    staged = stage / "validation_bundle"
+    staged.mkdir()
+    for name, data in files.items():
+        write_file(staged / name, data)
+    if origin(root) is not None:
+        receipt = folder_receipt(staged, dataset, dataset.locate(tokens), 1)
+        commit_folder(root, staged, receipt, dataset.code("differs"), replace=True)
+        return
+    if not _move(staged, bundle):
+        # Its tokens were never sealed (see _check_seal): nothing depends on it.
+        with coded_os_errors(bundle):
+            os.rename(bundle, stage / "replaced")
+        _move(staged, bundle)
+
+
+def _bundle_files(tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> dict[str, bytes]:
+    """Return the bundle's files by name; the same list and tokens give the same bytes."""
+    outlets = int(pairs.n_sites.sum())
+    merchants = len(distinct(pairs.merchant_id))
+    documents: dict[str, Any] = {
+        "MANIFEST.json": {
+            "producer": PRODUCER,
+            **tokens,
+            "pairs": len(pairs.n_sites),
+            "outlets": outlets,
+        },
+        "parameter_hash_resolved.json": {"parameter_hash": tokens["parameter_hash"]},
+        "manifest_fingerprint_resolved.json": {
+            "manifest_fingerprint": tokens["manifest_fingerprint"]
+        },
+        # An import draws no random numbers.
+        "rng_accounting.json": {"streams": [], "draws": 0},
+        "s9_summary.json": {
+            "merchants": merchants,
+            "pairs": len(pairs.n_sites),
+            "outlets": outlets,
+            "countries": len(distinct(pairs.country)),
+        },
+        "egress_checksums.json": _checksums(tokens, catalogue),
+    }
+    names = sorted([*documents, "index.json"])
+    documents["index.json"] = [
+        {
+            "artifact_id": name.removesuffix(".json"),
+            "kind": _INDEX_KINDS.get(name, "summary"),
+            "path": name,
+            "mime": "application/json",
+        }
+        for name in names
+    ]
+    files = {name: canonical_json(documents[name]) for name in names}
+    files[FLAG] = flag_line(joined_digest(files))
+    return files
+
+
+def _checksums(tokens: Mapping[str, Any], catalogue: Path) -> dict[str, Any]:
+    files, whole = hash_files(catalogue, file_names(catalogue))
+    return {
+        "dataset_id": "outlet_catalogue",
+        "seed": tokens["seed"],
+        "manifest_fingerprint": tokens["manifest_fingerprint"],
+        "files": [
+            {"path": path, "sha256_hex": digest, "size_bytes": size} for path, size, digest in files
+        ],
+        "composite_sha256_hex": whole,
+    }

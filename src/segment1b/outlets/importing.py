@@ -1,0 +1,390 @@
+"""Outlet lists: what a person brings becomes pairs (merchant, country) and their fingerprint."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pv
+
+from segment1b.contracts.locations import nearest
+from segment1b.errors import Segment1BError
+from segment1b.outlets.lists import SHOWN, Source, check_rows, pick, refusal, too_large
+from segment1b.outlets.readers import open_source, text_bytes
+
+UInt64s = npt.NDArray[np.uint64]
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+MAX_MERCHANT = 2**63 - 1
+MAX_OUTLETS = 999_999
+#: Of all pairs together; the catalogue has a row for each.
+MAX_TOTAL = 1_000_000_000
+_LIMITS = {"merchant_id": MAX_MERCHANT, "n_outlets": MAX_OUTLETS, "site_order": MAX_OUTLETS}
+_HEADER = b"merchant_id,country_iso,n_outlets\n"
+_BLOCK = 1 << 17
+_ISO = re.compile(r"[A-Z]{2}\Z")
+_DIGITS = re.compile(r"[0-9]+\Z")
+#: Longer numbers are beyond every limit, and these fit 64 bits.
+_SAFE_DIGITS = 19
+_ZERO = np.uint8(ord("0"))
+#: How alike a column name is that must be a misspelt one.
+_MISSPELT = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """How many outlets each merchant has in each country.
+
+    Attributes:
+        merchant_id: uint64[p], 1..2^63-1.
+        country: U2[p], codes of the ISO table; (merchant_id, country) ascends, ASCII order.
+        n_sites: int64[p], 1..999999.
+        ignored: columns of the list that were not looked at.
+    """
+
+    merchant_id: UInt64s
+    country: npt.NDArray[np.str_]
+    n_sites: Int64s
+    ignored: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Return the SHA-256 (64 hex digits) of the pairs as text.
+
+        The text is the line `merchant_id,country_iso,n_outlets` and a line for each pair in key
+        order, each with a newline; so `sort -t, -k1,1n -k2,2` and `sha256sum` give it too.
+        """
+        digest = hashlib.sha256(_HEADER)
+        for low in range(0, len(self.n_sites), _BLOCK):
+            part = slice(low, low + _BLOCK)
+            lines = pa.BufferOutputStream()
+            pv.write_csv(
+                pa.table(
+                    [
+                        self.merchant_id[part],
+                        strings(letters(self.country[part])),
+                        self.n_sites[part],
+                    ],
+                    names=["m", "c", "n"],
+                ),
+                lines,
+                pv.WriteOptions(include_header=False, quoting_style="none", batch_size=_BLOCK),
+            )
+            digest.update(lines.getvalue())
+        return digest.hexdigest()
+
+
+def letters(country: npt.NDArray[np.str_]) -> npt.NDArray[np.uint8]:
+    """Return country codes U2[p] as their ASCII letters, uint8[p, 2]."""
+    return np.ascontiguousarray(country, "U2").view(np.uint32).reshape(-1, 2).astype(np.uint8)
+
+
+def countries(code: npt.NDArray[np.uint16]) -> npt.NDArray[np.str_]:
+    """Return country codes U2[p] from the numbers 256*A + B, uint16[p]."""
+    wide = np.stack([code >> 8, code & 255], axis=1).astype(np.uint32)
+    return wide.reshape(-1).view("U2")
+
+
+def strings(characters: npt.NDArray[np.uint8]) -> pa.StringArray:
+    """Return r strings of w ASCII characters each, from uint8[r, w]."""
+    rows, width = characters.shape
+    starts = np.arange(0, (rows + 1) * width, width, dtype=np.int32)
+    return pa.StringArray.from_buffers(
+        rows, pa.py_buffer(starts), pa.py_buffer(np.ascontiguousarray(characters))
+    )
+
+
+def read_outlets(path: Path, iso: set[str]) -> Pairs:
+    """Read an outlet list: CSV (.csv, .csv.gz, .txt) or Parquet (.parquet).
+
+    Args:
+        path: a list with the columns merchant_id, country_iso and n_outlets, one row a pair; or
+            with merchant_id, country_iso and perhaps site_order, one row an outlet.
+        iso: the country codes that are known.
+
+    Returns:
+        The pairs in key order, whatever the order of the rows.
+
+    Raises:
+        Segment1BError: E_OUTLETS_INVALID. The message lists the first 20 bad rows by line (row in
+            Parquet), column and reason; scope has path, rows (the same as data) and total.
+            E_INPUT_TOO_LARGE above a limit on rows, outlets or bytes.
+    """
+    source = open_source(path)
+    counted = _counted(source)
+    columns = ["merchant_id", "country_iso", *([counted] if counted else [])]
+    ignored = [
+        source.names[place]
+        for place in sorted(set(range(len(source.names))) - set(pick(source, columns)))
+    ]
+    rows = _read_rows(source, columns, _known(iso))
+    bad = (rows.merchant == 0) | (rows.country == 0) | (rows.number == 0)
+    table = _sort(rows, counted)
+    del rows
+    faults = _pair_faults(table, counted)
+    for rule in faults.values():
+        bad[table.row[rule]] = True
+    if source.skipped or bad.any():
+        raise _bad_rows(source, columns, iso, bad, table, faults)
+    del faults, bad
+    pairs = _pairs(table, counted, tuple(ignored))
+    total = int(pairs.n_sites.sum())
+    if total > MAX_TOTAL:
+        raise too_large(
+            path,
+            f"has {total:,} outlets; the limit is {MAX_TOTAL:,}",
+            "divide the list between data roots",
+        )
+    return pairs
+
+
+class _Rows(NamedTuple):
+    """Rows in file order; 0 stands for whatever cannot be taken as it is.
+
+    merchant uint64[r]; country uint16[r], 256*A + B; number int32[r], n_outlets or site_order (1
+    when there is no such column).
+    """
+
+    merchant: UInt64s
+    country: npt.NDArray[np.uint16]
+    number: npt.NDArray[np.int32]
+
+
+class _Sorted(NamedTuple):
+    """Rows by (merchant, country, number if it orders, row).
+
+    merchant, country, number as in _Rows; row int32[r], their places in file order; first
+    bool[r], where a pair begins.
+    """
+
+    merchant: UInt64s
+    country: npt.NDArray[np.uint16]
+    number: npt.NDArray[np.int32]
+    row: npt.NDArray[np.int32]
+    first: Bools
+
+
+#: Which sorted rows break which rule between rows: bool[r] by the rule's name.
+_Faults = dict[str, Bools]
+
+
+def _counted(source: Source) -> str | None:
+    """Return the column that counts: n_outlets (row a pair), site_order (row an outlet), none."""
+    for name in ("n_outlets", "site_order"):
+        if name in source.names:
+            return name
+    # One row an outlet needs no third column, so a misspelt one would silently count as that.
+    for name in ("n_outlets", "site_order"):
+        lower = [present.lower() for present in source.names]
+        if difflib.get_close_matches(name, lower, 1, _MISSPELT):
+            raise refusal(source.path, f"has no column {name}", nearest(name, source.names))
+    return None
+
+
+def _known(iso: set[str]) -> Bools:
+    """Return bool[65536]: whether 256*A + B is a known code."""
+    known = np.zeros(1 << 16, np.bool_)
+    known[[int.from_bytes(code.encode(), "big") for code in iso if _ISO.match(code)]] = True
+    return known
+
+
+def _read_rows(source: Source, columns: list[str], known: Bools) -> _Rows:
+    merchant = [np.empty(0, np.uint64)]
+    country = [np.empty(0, np.uint16)]
+    number = [np.empty(0, np.int32)]
+    rows = 0
+    for batch in source.batches(columns):
+        rows += batch.num_rows
+        check_rows(source.path, rows + source.skipped)
+        merchant.append(_whole(batch.column(0), MAX_MERCHANT))
+        country.append(_codes(batch.column(1), known))
+        number.append(
+            _whole(batch.column(2), MAX_OUTLETS).astype(np.int32)
+            if len(columns) == 3
+            else np.ones(batch.num_rows, np.int32)
+        )
+    pa.default_memory_pool().release_unused()
+    return _Rows(_joined(merchant), _joined(country), _joined(number))
+
+
+def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Return parts as one array; the parts are freed."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
+
+
+def _whole(array: pa.Array, limit: int) -> UInt64s:
+    """Return whole numbers 1..limit as uint64[r], 0 for whatever else stands there."""
+    if pa.types.is_integer(array.type):
+        values = array.fill_null(0).to_numpy(zero_copy_only=False)
+        return np.where((values >= 1) & (values <= limit), values, 0).astype(np.uint64)
+    texts = array.fill_null("")
+    starts, data = text_bytes(texts)
+    size = np.diff(starts)
+    # Digits alone, looked at all at once; Arrow would take 0x1F for a number as well.
+    if not len(size) or size.min() < 1 or size.max() > _SAFE_DIGITS or (data - _ZERO > 9).any():
+        fits = pc.match_substring_regex(texts, f"^0*[0-9]{{1,{_SAFE_DIGITS}}}$")
+        texts = pc.if_else(fits, texts, "0")
+    values = texts.cast(pa.uint64()).to_numpy()
+    return np.where(values <= limit, values, np.uint64(0))
+
+
+def _codes(array: pa.Array, known: Bools) -> npt.NDArray[np.uint16]:
+    """Return 256*A + B for known country codes as uint16[r], 0 for whatever else stands there."""
+    starts, data = text_bytes(array.fill_null(""))
+    two = np.diff(starts) == 2
+    at = starts[:-1][two]
+    codes = np.zeros(len(two), np.uint16)
+    codes[two] = data[at].astype(np.uint16) << 8 | data[at + 1]
+    codes[~known[codes]] = 0
+    return codes
+
+
+def _sort(rows: _Rows, counted: str | None) -> _Sorted:
+    keys = (rows.country, rows.merchant)
+    # The sort keeps file order among equals, so the first of them is the one that stays.
+    order = np.lexsort((rows.number, *keys) if counted == "site_order" else keys)
+    row = order.astype(np.int32)
+    del order
+    merchant, country, number = rows.merchant[row], rows.country[row], rows.number[row]
+    first = np.ones(len(row), np.bool_)
+    first[1:] = (merchant[1:] != merchant[:-1]) | (country[1:] != country[:-1])
+    return _Sorted(merchant, country, number, row, first)
+
+
+def _pair_faults(table: _Sorted, counted: str | None) -> _Faults:
+    known = (table.merchant != 0) & (table.country != 0)
+    if counted == "n_outlets":
+        return {"pair": ~table.first & known}
+    starts = np.flatnonzero(table.first)
+    size = np.diff(np.append(starts, len(table.first)))
+    if counted is None:
+        many = np.zeros(len(known), np.bool_)
+        many[starts[size > MAX_OUTLETS] + MAX_OUTLETS] = True
+        return {"many": many & known}
+    # Of a pair with an unreadable site_order nobody can say what is missing.
+    readable = np.repeat(table.number[starts] > 0, size) & known
+    before = np.zeros_like(table.number)
+    before[1:] = table.number[:-1]
+    before[table.first] = 0
+    doubled = (table.number == before) & ~table.first & (table.number > 0) & known
+    return {"site": doubled, "gap": (table.number > before + 1) & readable}
+
+
+def _other(table: _Sorted, kind: str, at: int) -> int:
+    """Return the row that a fault at a sorted place refers to; for a gap, what is missing."""
+    if kind == "gap":
+        return 1 if table.first[at] else int(table.number[at - 1]) + 1
+    begin = at - int(np.argmax(table.first[at::-1]))
+    if kind == "site":
+        begin += int(np.searchsorted(table.number[begin : at + 1], table.number[at]))
+    return int(table.row[begin])
+
+
+def _pairs(table: _Sorted, counted: str | None, ignored: tuple[str, ...]) -> Pairs:
+    """Return the pairs of sorted rows without faults."""
+    first = table.first
+    if counted == "n_outlets":
+        n = table.number[first].astype(np.int64)
+    else:
+        n = np.diff(np.append(np.flatnonzero(first), len(first)))
+    return Pairs(table.merchant[first], countries(table.country[first]), n, ignored)
+
+
+def _bad_rows(
+    source: Source,
+    columns: list[str],
+    iso: set[str],
+    bad: Bools,
+    table: _Sorted,
+    faults: _Faults,
+) -> Segment1BError:
+    """Return the error that lists the first bad rows, with their places found in a second pass."""
+    shown = np.flatnonzero(bad)[:SHOWN]
+    between: dict[int, list[tuple[str, int]]] = {}
+    for at in np.flatnonzero(np.isin(table.row, shown)).tolist():
+        kinds = [kind for kind, rule in faults.items() if rule[at]]
+        between[int(table.row[at])] = [(kind, _other(table, kind, at)) for kind in kinds]
+    others = {other for found in between.values() for kind, other in found if kind != "gap"}
+    survey = source.survey({*shown.tolist(), *others})
+    entries = [(line, [("", reason)]) for line, reason in survey.misfits]
+    for row in shown.tolist():
+        place = survey.places[row]
+        reasons = [
+            (name, reason)
+            for name in columns
+            if (reason := cell_fault(name, place.texts[name], iso)) is not None
+        ]
+        for kind, other in between.get(row, []):
+            where = survey.places[other].number if kind != "gap" else other
+            reasons.append(_between_fault(kind, where, place.texts, source.unit))
+        entries.append((place.number, reasons))
+    rows = [_entry(number, reasons) for number, reasons in sorted(entries)[:SHOWN]]
+    total = source.skipped + int(np.count_nonzero(bad))
+    lines = [
+        f"  {source.unit} {row['line']}"
+        + (f", column {row['column']}" if row["column"] else "")
+        + f": {row['reason']}"
+        for row in rows
+    ]
+    more = [f"  and {total - len(rows)} more"] if total > len(rows) else []
+    what = f"has {total} bad row{'s' if total > 1 else ''}:"
+    return refusal(
+        source.path,
+        "\n".join([what, *lines, *more]),
+        "mend them in the list and bring it in again; nothing was written",
+        rows,
+        total,
+    )
+
+
+def _entry(number: int, reasons: list[tuple[str, str]]) -> dict[str, Any]:
+    (column, reason), *further = reasons
+    text = "; ".join([reason, *(f"column {name}: {why}" for name, why in further)])
+    return {"line": number, "column": column or None, "reason": text}
+
+
+def cell_fault(column: str, text: str | None, iso: set[str]) -> str | None:
+    """Return why a value cannot be taken as it is, or None when it can."""
+    if text is None or not text.strip():
+        return "value is missing"
+    shown = repr(text if len(text) <= 40 else text[:37] + "...")
+    if column != "country_iso":
+        limit, digits = _LIMITS[column], text.lstrip("0")
+        if _DIGITS.match(text) and 0 < len(digits) <= _SAFE_DIGITS and int(digits) <= limit:
+            return None
+        return f"{shown} is not a whole number in 1..{'2^63-1' if limit == MAX_MERCHANT else limit}"
+    if _ISO.match(text):
+        return None if text in iso else f"{shown} is not in the ISO table"
+    upper = text.strip().upper()
+    advice = f" ('{upper}' would be one; codes are never changed)" if upper in iso else ""
+    return f"{shown} is not two upper-case letters{advice}"
+
+
+def _between_fault(
+    kind: str, other: int, texts: Mapping[str, str | None], unit: str
+) -> tuple[str, str]:
+    pair = f"merchant {texts['merchant_id']} in {texts['country_iso']}"
+    if kind == "pair":
+        return "merchant_id", f"{pair}: this pair already stands in {unit} {other}"
+    if kind == "many":
+        return "merchant_id", (
+            f"{pair}: more than {MAX_OUTLETS} outlets of one pair, which begins in {unit} {other}"
+        )
+    if kind == "site":
+        return "site_order", (
+            f"site_order {texts['site_order']} of {pair} already stands in {unit} {other}"
+        )
+    return "site_order", f"{texts['site_order']} leaves a gap: {pair} has no site_order {other}"

@@ -1,0 +1,1 @@
+"""Reading results: the gate before published sites, exports, differences, explanations."""

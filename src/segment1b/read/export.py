@@ -1,0 +1,246 @@
+"""Export: the proven sites as one file that maps, tables and scripts open as it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from segment1b.contracts import Contracts
+from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.locations import nearest
+from segment1b.errors import Segment1BError
+from segment1b.read.gate import EGRESS, prove_sites
+from segment1b.read.geoparquet import write_geoparquet
+from segment1b.storage import site_tables as rows
+from segment1b.storage.durable import coded_os_errors, fsync_file, fsync_folder
+from segment1b.storage.scratch import scratch_beside
+
+#: FlatGeobuf's index is built in memory; larger exports go without it.
+INDEXED_ROWS = 4_194_304
+_OGR_SCHEMA = pa.schema(
+    [
+        ("merchant_id", pa.int64()),
+        ("legal_country_iso", pa.string()),
+        ("site_order", pa.int64()),
+        ("geometry", pa.binary()),
+    ]
+)
+#: What stands before each value of a GeoJSON feature.
+_FEATURE = (
+    ('{"type":"Feature","properties":{"merchant_id":', "merchant_id"),
+    (',"legal_country_iso":"', "legal_country_iso"),
+    ('","site_order":', "site_order"),
+    ('},"geometry":{"type":"Point","coordinates":[', "lon_deg"),
+    (",", "lat_deg"),
+)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What one export writes.
+
+    Attributes:
+        paths: the part files of the sites.
+        wanted: which of them.
+        folder: an empty folder beside the file, gone in the end.
+        about: where the sites come from.
+    """
+
+    paths: Sequence[Path]
+    wanted: rows.Wanted
+    folder: Path
+    about: Mapping[str, Any]
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield the wanted sites in key order."""
+        return rows.site_tables(self.paths, self.wanted)
+
+
+def export(
+    root: Path,
+    contracts: Contracts,
+    tokens: Mapping[str, object],
+    fmt: str,
+    out: Path,
+    countries: Sequence[str] = (),
+    merchants: Sequence[int] = (),
+) -> int:
+    """Write the published sites of one identity into one file; return how many.
+
+    Args:
+        root: the data root.
+        contracts: its dictionary and schemas.
+        tokens: seed, manifest_fingerprint, parameter_hash and run_id.
+        fmt: geoparquet, csv, geojsonseq or flatgeobuf.
+        out: the file; it must not exist, and appears only when it is whole.
+        countries: codes of the only countries wanted; empty for all.
+        merchants: ids of the only merchants wanted; empty for all.
+
+    Raises:
+        Segment1BError: as `prove_sites`; E_USAGE when the file is there already, its folder is
+            not, the format is unknown or no site matches; E_DATA_ROOT_UNUSABLE, E_STORAGE_FULL.
+    """
+    if fmt not in _WRITERS:
+        raise Segment1BError("E_USAGE", f"format '{fmt}' is unknown", nearest(fmt, _WRITERS))
+    out = Path(os.path.abspath(out))
+    wanted = rows.Wanted(tuple(countries), tuple(merchants))
+    check_new(out)
+    proof = prove_sites(root, contracts, tokens)
+    about = {
+        **{name: proof[name] for name in ("seed", "manifest_fingerprint", "parameter_hash")},
+        "dataset_id": EGRESS,
+        "sha256_hex": proof["egress"]["composite_sha256_hex"],
+        "licence": contracts[EGRESS].licence,
+    }
+    paths = sorted((root / contracts[EGRESS].locate(tokens)).iterdir())
+    with new_file(out) as (fresh, folder):
+        count = _WRITERS[fmt](fresh, _Job(paths, wanted, folder, about))
+        if not count and not wanted.everything:
+            raise Segment1BError(
+                "E_USAGE",
+                "no site has one of these countries and merchants",
+                "see site_locations for what this root has",
+            )
+    return count
+
+
+def check_new(out: Path) -> None:
+    """Refuse a file that is there already, or whose folder is not."""
+    if os.path.lexists(out):
+        raise Segment1BError(
+            "E_USAGE", f"{out} exists already", "remove it, or give another --out", path=str(out)
+        )
+    if not out.parent.is_dir():
+        raise Segment1BError(
+            "E_USAGE", f"{out.parent} is no folder", "make it first", path=str(out.parent)
+        )
+
+
+@contextmanager
+def new_file(out: Path) -> Iterator[tuple[Path, Path]]:
+    """Give a path to write to and an empty folder; in the end the file appears as `out`, whole."""
+    with coded_os_errors(out), scratch_beside(out) as folder:
+        fresh, scratch = folder / out.name, folder / "scratch"
+        scratch.mkdir()
+        yield fresh, scratch
+        check_new(out)
+        fsync_file(fresh)
+        os.rename(fresh, out)
+        fsync_folder(out.parent)
+
+
+def _write_geoparquet(path: Path, job: _Job) -> int:
+    return write_geoparquet(path, job.tables, job.folder, job.about)
+
+
+def _write_csv(path: Path, job: _Job) -> int:
+    schema = pa.schema(
+        [
+            ("merchant_id", pa.uint64()),
+            ("legal_country_iso", pa.string()),
+            ("site_order", pa.int64()),
+            ("lon_deg", pa.float64()),
+            ("lat_deg", pa.float64()),
+        ]
+    )
+    options = pyarrow.csv.WriteOptions(
+        batch_size=rows.BATCH_ROWS, quoting_style="none", quoting_header="none"
+    )
+    count = 0
+    with pyarrow.csv.CSVWriter(path, schema, write_options=options) as writer:
+        for table in job.tables():
+            writer.write_table(table.cast(schema))
+            count += table.num_rows
+    return count
+
+
+def _write_geojsonseq(path: Path, job: _Job) -> int:
+    """Write one feature a line, RFC 8142 without its separators, as GDAL does by default."""
+    # Arrow prints the shortest digits that read back as the same number; GDAL rounds, or pads.
+    count = 0
+    with path.open("wb") as file:
+        for table in job.tables():
+            pieces: list[Any] = []
+            for text, name in _FEATURE:
+                pieces += [text, table.column(name).cast(pa.string())]
+            lines = pc.binary_join_element_wise(*pieces, "]}}\n", "").combine_chunks()
+            # The texts of a string column lie in one piece, up to the last offset.
+            _, offsets, text = lines.buffers()
+            file.write(memoryview(text)[: np.frombuffer(offsets, np.int32)[len(lines)]])
+            count += table.num_rows
+    return count
+
+
+def _write_flatgeobuf(path: Path, job: _Job) -> int:
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    tables = rows.site_tables(job.paths, job.wanted, ["site_order"])
+    count = sum(int(table.num_rows) for table in tables)
+    # GDAL makes a folder of any other name.
+    own = path.with_name("one.fgb")
+    stopped: list[BaseException] = []
+    try:
+        pyogrio.write_arrow(
+            pa.RecordBatchReader.from_batches(_OGR_SCHEMA, _point_batches(job, stopped)),
+            own,
+            layer=EGRESS,
+            driver="FlatGeobuf",
+            geometry_name="geometry",
+            geometry_type="Point",
+            crs="OGC:CRS84",
+            layer_options={"SPATIAL_INDEX": "YES" if count <= INDEXED_ROWS else "NO"},
+        )
+        # Read it again: GDAL does not report what fails while it closes a file.
+        with pyogrio.open_arrow(own, columns=[], use_pyarrow=True) as (_, written):
+            found = sum(batch.num_rows for batch in written)
+        if found != count:
+            raise DataSourceError(f"{found:,} of {count:,} sites read back")
+    except (DataSourceError, DataLayerError, OSError) as error:
+        if stopped:
+            raise stopped[0] from None
+        raise_machine_fault(error, path)
+        # GDAL's errors carry no number; once the folder is there, it is room that is missing.
+        raise Segment1BError(
+            "E_STORAGE_FULL",
+            f"{path.name} could not be written whole: {error}",
+            "free some space and run again",
+            path=str(path),
+        ) from None
+    os.rename(own, path)
+    return count
+
+
+def _point_batches(job: _Job, stopped: list[BaseException]) -> Iterator[pa.RecordBatch]:
+    """Yield the sites as GDAL takes them; keep what ends that, of which GDAL leaves the text."""
+    try:
+        for table in job.tables():
+            columns = [
+                rows.merchant_numbers(table),
+                table.column("legal_country_iso"),
+                table.column("site_order"),
+                rows.points(table),
+            ]
+            yield from pa.Table.from_arrays(columns, schema=_OGR_SCHEMA).to_batches()
+    except (Exception, KeyboardInterrupt) as error:
+        stopped.append(error)
+        raise
+
+
+_Writer: TypeAlias = Callable[[Path, _Job], int]
+_WRITERS: dict[str, _Writer] = {
+    "geoparquet": _write_geoparquet,
+    "csv": _write_csv,
+    "geojsonseq": _write_geojsonseq,
+    "flatgeobuf": _write_flatgeobuf,
+}
+FORMATS = tuple(_WRITERS)

@@ -1,0 +1,320 @@
+"""The consumer's gate: what a passed root must hold (place.md §6), checked by reading alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow.dataset as ds
+
+from segment1b import contracts as contract_files
+from segment1b.contracts import Contracts, Dataset
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
+from segment1b.storage.bundles import CHECKSUMS_SCHEMA, RULES, check_summary, open_bundle
+from segment1b.storage.durable import coded_os_errors, read_json, read_object
+from segment1b.storage.reader import committed, file_receipt, receipted, report_id
+from segment1b.storage.receipts import Receipt, file_names, hash_files
+from segment1b.storage.root import find_root
+from segment1b.storage.working_copy import commit_of, fetch
+
+if TYPE_CHECKING:
+    import polars as pl
+
+EGRESS = "site_locations"
+BUNDLE = "validation_bundle_1B"
+
+
+def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> dict[str, Any]:
+    """Check that the sites of one identity passed, and hash every file that a receipt names.
+
+    Of an object store all datasets of the identity are brought, for their bytes are read.
+
+    Args:
+        root: the data root.
+        contracts: its dictionary and schemas.
+        tokens: seed, manifest_fingerprint, parameter_hash and run_id.
+
+    Returns:
+        What `prove_sites` returns, and `receipts` (ids of the datasets and logs in the root, each
+        of whose files hashes to its receipt).
+
+    Raises:
+        Segment1BError: as `prove_sites`, or the receipt code of a dataset whose files are not
+            those of its run report.
+    """
+    proof = prove_sites(root, contracts, tokens)
+    return {**proof, "receipts": _check_receipts(root, contracts, tokens, proof["egress"])}
+
+
+def prove_sites(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> dict[str, Any]:
+    """Check that the sites of one identity passed and are still what passed.
+
+    Every byte of the bundle and of the sites is hashed, once.
+
+    Args:
+        root, contracts, tokens: as for `verify_bundle`.
+
+    Returns:
+        The tokens, `flag_sha256_hex`, `bundle_files` and `egress` (files, bytes,
+        composite_sha256_hex).
+
+    Raises:
+        Segment1BError: E908_BUNDLE_CONTENTS_MISSING, E909_INDEX_INVALID,
+            E910_FLAG_BAD_OR_MISSING, E_PATH_EMBED_MISMATCH or E_EGRESS_CHECKSUM_MISMATCH.
+    """
+    folder = root / contracts[BUNDLE].locate(tokens)
+    fetch(root, [contracts[name].locate(tokens) for name in (BUNDLE, EGRESS)])
+    names, flag = open_bundle(contracts, folder, RULES)
+    check_summary(folder)
+    _check_tokens(folder, tokens)
+    files, composite = _check_egress(root, contracts, folder, tokens)
+    return {
+        **{name: tokens[name] for name in ("seed", "manifest_fingerprint", "parameter_hash")},
+        "flag_sha256_hex": flag,
+        "bundle_files": len(names),
+        "egress": {
+            "dataset_id": EGRESS,
+            "path": contracts[EGRESS].locate(tokens),
+            "files": len(files),
+            "bytes": sum(size for _, size, _ in files),
+            "composite_sha256_hex": composite,
+        },
+    }
+
+
+def find_places(
+    root: Path, contracts: Contracts, given: Mapping[str, Any] | None = None
+) -> dict[str, int | str]:
+    """Return what the paths of the one passed bundle in a root are located by.
+
+    A root that was handed over may hold the sites and their bundle alone, so the bundle says.
+
+    Args:
+        root: the data root.
+        contracts: its dictionary.
+        given: seed, manifest_fingerprint, parameter_hash; None where the bundle shall say.
+
+    Raises:
+        Segment1BError: as `prove_sites`; E_USAGE when several bundles fit.
+    """
+    wanted = {name: value for name, value in (given or {}).items() if value is not None}
+    fingerprint = wanted.get("manifest_fingerprint", "*")
+    pattern = contracts[BUNDLE].locate({"manifest_fingerprint": fingerprint})
+    fetch(root, [pattern])
+    folders = [path for path in sorted(root.glob(pattern)) if path.is_dir()]
+    if not folders:
+        raise Segment1BError(
+            "E908_BUNDLE_CONTENTS_MISSING",
+            f"{root / pattern} is absent: no sites in this root have passed",
+            "run all states, S9 included, or ask whoever made the data for its bundle",
+            path=str(root / pattern),
+        )
+    if len(folders) > 1:
+        raise Segment1BError(
+            "E_USAGE",
+            f"{root} holds several validation bundles: "
+            + ", ".join(path.name.partition("=")[2] for path in folders),
+            "choose one with --manifest-fingerprint",
+        )
+    open_bundle(contracts, folders[0], RULES)
+    said = tokens_said(folders[0])
+    for name, value in wanted.items():
+        if said[name] != value:
+            raise _other_tokens(folders[0], name, said[name], value)
+    return Identity(**said).places
+
+
+def read_site_locations(
+    root: str | Path,
+    *,
+    seed: int | None = None,
+    manifest_fingerprint: str | None = None,
+    parameter_hash: str | None = None,
+    dictionary: str | Path | None = None,
+    cache: str | Path | None = None,
+    as_: Literal["arrow", "polars"] = "arrow",
+) -> ds.Dataset | pl.LazyFrame:
+    """Open the published sites of a data root, once they are proven.
+
+    Opening hashes every byte of the sites and of their bundle, once; what is read later from the
+    dataset that is returned is not hashed again.
+
+    Args:
+        root: the data root: a folder, or the URL of an object store (`s3://bucket/prefix`).
+        seed: the seed; the root's one bundle says when not given, as for the next two.
+        manifest_fingerprint: which outlets.
+        parameter_hash: which policies and surfaces.
+        dictionary: another dataset dictionary than the packaged one.
+        cache: where the working copy of an object store lies, if not in SEGMENT1B_CACHE or the
+            user's cache folder.
+        as_: `arrow` for a pyarrow.dataset.Dataset, `polars` for a polars.LazyFrame.
+
+    Returns:
+        The rows merchant_id, legal_country_iso, site_order, lon_deg, lat_deg; nothing is read
+        until asked for.
+
+    Raises:
+        Segment1BError: as `prove_sites`, for anything but proven data; E_USAGE.
+    """
+    if as_ not in ("arrow", "polars"):
+        raise Segment1BError("E_USAGE", f"as_ is '{as_}'", "give 'arrow' or 'polars'")
+    scan = _polars_scan() if as_ == "polars" else None
+    known = contract_files.load(str(dictionary) if dictionary else None)
+    given = {
+        "seed": seed,
+        "manifest_fingerprint": manifest_fingerprint,
+        "parameter_hash": parameter_hash,
+    }
+    folder = find_root(root, Path(cache) if cache else None)
+    tokens = find_places(folder, known, given)
+    paths = proven_paths(folder, known, tokens)
+    if scan is not None:
+        return scan(paths)
+    schema = known[EGRESS].arrow_schema
+    return ds.dataset([str(path) for path in paths], schema=schema, format="parquet")
+
+
+def proven_paths(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> list[Path]:
+    """Return the part files of the sites in key order, after `prove_sites`."""
+    prove_sites(root, contracts, tokens)
+    return sorted((root / contracts[EGRESS].locate(tokens)).iterdir())
+
+
+def _polars_scan() -> Any:
+    try:
+        import polars
+    except ImportError:
+        raise Segment1BError(
+            "E_USAGE",
+            "polars is not installed",
+            "install it (pip install polars), or ask for as_='arrow'",
+        ) from None
+    return polars.scan_parquet
+
+
+def tokens_said(folder: Path) -> dict[str, Any]:
+    """Return the tokens that a proven bundle names."""
+    said: dict[str, Any] = {"seed": read_object(folder / "egress_checksums.json").get("seed")}
+    for name in ("manifest_fingerprint", "parameter_hash"):
+        said[name] = read_object(folder / f"{name}_resolved.json").get(name)
+    if isinstance(said["seed"], str) and said["seed"].isdecimal():
+        said["seed"] = int(said["seed"])
+    missing = {name for name, value in said.items() if value is None}
+    if missing:
+        raise Segment1BError(
+            "E908_BUNDLE_CONTENTS_MISSING",
+            f"{folder} does not name its {', '.join(sorted(missing))}",
+            "the bundle was not written by S9",
+            path=str(folder),
+        )
+    return said
+
+
+def _check_tokens(folder: Path, tokens: Mapping[str, object]) -> None:
+    for name, value in tokens_said(folder).items():
+        if value != tokens[name]:
+            raise _other_tokens(folder, name, value, tokens[name])
+
+
+def _other_tokens(folder: Path, name: str, said: object, wanted: object) -> Segment1BError:
+    return Segment1BError(
+        "E_PATH_EMBED_MISMATCH",
+        f"{folder} is about {name} {said}, asked for is {wanted}",
+        f"give --{name.replace('_', '-')} as the bundle names it",
+        path=str(folder),
+    )
+
+
+def _check_egress(
+    root: Path, contracts: Contracts, bundle: Path, tokens: Mapping[str, object]
+) -> tuple[tuple[tuple[str, int, str], ...], str]:
+    """Check that the site files are byte for byte those of egress_checksums.json.
+
+    Returns:
+        (path, bytes, SHA-256) of each file, and the SHA-256 over all bytes in name order.
+    """
+    path = bundle / "egress_checksums.json"
+    said = read_json(path)
+    problems = contracts.schemas.problems(CHECKSUMS_SCHEMA, said)
+    if problems or said["dataset_id"] != EGRESS:
+        raise _mismatch(path, f"{path}: {problems[0] if problems else said['dataset_id']}")
+    relative = contracts[EGRESS].locate(tokens)
+    folder = root / relative
+    if not folder.is_dir():
+        raise _mismatch(folder, f"{folder} is absent")
+    declared = {
+        entry["path"].removeprefix(f"{relative}/"): (entry["size_bytes"], entry["sha256_hex"])
+        for entry in said["files"]
+    }
+    with coded_os_errors(folder):
+        files, whole = hash_files(folder, file_names(folder))
+    found = {name: (size, digest) for name, size, digest in files}
+    for name in sorted(set(found) | set(declared)):
+        if found.get(name) != declared.get(name):
+            raise _mismatch(
+                folder / name,
+                f"{folder / name} is {found.get(name, 'absent')}, "
+                f"{path.name} says {declared.get(name, 'nothing of it')} (bytes, SHA-256)",
+            )
+    if whole != said["composite_sha256_hex"] or len(declared) < len(said["files"]):
+        raise _mismatch(path, f"{folder} hashes to {whole}, {path} says otherwise")
+    return files, whole
+
+
+def _mismatch(path: Path, what: str) -> Segment1BError:
+    return Segment1BError(
+        "E_EGRESS_CHECKSUM_MISMATCH",
+        what,
+        "do not use this data: restore it and its bundle from their source",
+        path=str(path),
+    )
+
+
+def _check_receipts(
+    root: Path, contracts: Contracts, tokens: Mapping[str, object], egress: Mapping[str, Any]
+) -> list[str]:
+    """Hash the files of everything in the root that a run report has a receipt of."""
+    held = []
+    for dataset in receipted(contracts):
+        relative = dataset.locate(tokens)
+        if not (root / relative).exists() and commit_of(root, relative) is None:
+            if (root / contracts[report_id(dataset)].locate(tokens)).exists():
+                raise _no_receipt(root, dataset, tokens, "is absent, and its run report is here")
+            continue  # A root that was handed over may hold the sites and their bundle alone.
+        with coded_os_errors(root / relative):
+            receipt = _receipt_of(root, contracts, dataset, tokens)
+        if receipt is None and dataset.id not in (EGRESS, BUNDLE):
+            raise _no_receipt(root, dataset, tokens, "has no run report")
+        if receipt is None:
+            continue  # The flag and the bundle's checksums prove these by themselves.
+        if dataset.id == EGRESS and receipt.sha256_hex != egress["composite_sha256_hex"]:
+            raise _no_receipt(root, dataset, tokens, "has a run report about other files")
+        held.append(dataset.id)
+    return held
+
+
+def _receipt_of(
+    root: Path, contracts: Contracts, dataset: Dataset, tokens: Mapping[str, object]
+) -> Receipt | None:
+    """Return the receipt of what is there, its files hashed; None without a run report."""
+    if dataset.receipt_in and dataset.kind in ("table", "folder"):
+        # The bytes of the sites have been hashed for the bundle's checksums.
+        verify = dataset.id != EGRESS
+        partition = committed(root, contracts, dataset, tokens, verify=verify)
+        return None if partition is None else partition.receipt
+    return file_receipt(root, contracts, dataset, tokens, verify=True)
+
+
+def _no_receipt(
+    root: Path, dataset: Dataset, tokens: Mapping[str, object], what: str
+) -> Segment1BError:
+    folder = root / dataset.locate(tokens)
+    return Segment1BError(
+        dataset.code("receipt"),
+        f"{dataset.id} in {folder} {what}",
+        f"restore the reports under control/ from their source, or {dataset.redo}",
+        dataset=dataset.id,
+        path=str(folder),
+    )

@@ -1,0 +1,1 @@
+"""Running the states: run identity, pipeline, reuse of published states, engines, comparison."""

@@ -1,0 +1,291 @@
+"""Scenarios side by side: the same outlets under several policies, and what sets them apart."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from segment1b import contracts
+from segment1b.config import RunSettings, run_settings
+from segment1b.contracts.locations import nearest, read_yaml
+from segment1b.contracts.urls import url_of
+from segment1b.errors import Segment1BError
+from segment1b.reference.installing import SURFACES
+from segment1b.run import scenario
+from segment1b.run.outcome import RunResult
+from segment1b.run.pipeline import Progress
+from segment1b.states.realism import nearest_km
+from segment1b.storage.durable import write_file
+from segment1b.storage.site_tables import Wanted, coordinates, site_tables
+from segment1b.storage.sql import parquet_table
+
+#: What a scenario may say beside its name; the comparison decides the rest.
+FIELDS = ("policy_files", "settings", "outlets", "seed")
+#: Coordinates are needed, the proof is not: S9 says nothing of how scenarios differ.
+LAST_STATE, LAST_OF_GROWTH = "s8", "s5"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A named policy, as its file has it."""
+
+    name: str
+    settings: RunSettings
+
+
+def compare(
+    files: Sequence[Path],
+    common: RunSettings,
+    data_root: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run scenarios over the same outlets and measure what sets them apart.
+
+    Args:
+        files: YAML files with `name` (the file's stem when absent), `policy_files`, `settings`,
+            `outlets` and `seed`; relative paths start at the working directory.
+        common: outlets, engine and workers of all of them.
+        data_root: each scenario gets the data root of its name below this folder; they are
+            temporary when it is None.
+        progress: whom to tell how far the runs are.
+
+    Returns:
+        `outlets` (manifest_fingerprint) and `scenarios`, in order: `figures` of each.
+
+    Raises:
+        Segment1BError: E_USAGE for files that cannot be compared, else as `scenario.run`.
+    """
+    scenarios = read_scenarios(files)
+    if data_root is not None and url_of(data_root) is not None:
+        raise Segment1BError(
+            "E_USAGE", f"{data_root} is no folder", "compare in a folder of this machine"
+        )
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="segment1b-compare-") as name:
+        scratch, first = Path(name), None
+        for one in scenarios:
+            told = Named(one.name, progress or scenario.Silent())
+            root = (data_root or scratch) / one.name
+            result = scenario.run(_over(one.settings, common, root, LAST_STATE), told)
+            first = first or result
+            _check_outlets(scenarios[0].name, first, one.name, result)
+            grown, told = scratch / "grown" / one.name, Named(f"{one.name} grown", told.progress)
+            row = figures(result) | {"moved": moved(first, result)}
+            row["moved_by_growth"] = moved(result, _grow(result, common, grown, told))
+            kept = None if data_root is None else str(result.root)
+            rows.append({"name": one.name, "data_root": kept, **row})
+    return {"outlets": rows[0]["manifest_fingerprint"], "scenarios": rows}
+
+
+def read_scenarios(files: Sequence[Path]) -> list[Scenario]:
+    """Read scenario files.
+
+    Raises:
+        Segment1BError: E_USAGE, naming the file and what is wrong in it.
+    """
+    if len(files) < 2:
+        raise Segment1BError("E_USAGE", "one scenario is no comparison", "name two files or more")
+    found: dict[str, Scenario] = {}
+    for file in files:
+        one = _read(file)
+        if one.name in found:
+            raise Segment1BError(
+                "E_USAGE",
+                f"{file}: there is a scenario '{one.name}' already",
+                "give it a 'name:' of its own",
+            )
+        found[one.name] = one
+    return list(found.values())
+
+
+def _read(file: Path) -> Scenario:
+    values = read_yaml(file, "E_USAGE")
+    name = values.pop("name", file.stem)
+    if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
+        raise Segment1BError(
+            "E_USAGE",
+            f"{file}: name {name!r} cannot be a folder's",
+            "letters, digits, '-' and '_' make one",
+        )
+    for key in values:
+        if key not in FIELDS:
+            raise Segment1BError(
+                "E_USAGE",
+                f"{file}: '{key}' is nothing that scenarios of a comparison say",
+                nearest(key, ("name", *FIELDS)),
+            )
+    return Scenario(name, run_settings(values, str(file)))
+
+
+@dataclass(frozen=True)
+class Named:
+    """Progress that says which scenario it is about."""
+
+    name: str
+    progress: Progress
+
+    def plan(self, state: str) -> None:
+        """Name the state with its scenario."""
+        self.progress.plan(f"{self.name} {state}")
+
+    def begin(self, shards: int) -> None:
+        """Hand on how many shards there are."""
+        self.progress.begin(shards)
+
+    def advance(self, rows: int) -> None:
+        """Hand on that a shard is done."""
+        self.progress.advance(rows)
+
+    def end(self, state: str, outcome: str) -> None:
+        """Name the state with its scenario."""
+        self.progress.end(f"{self.name} {state}", outcome)
+
+
+def _over(own: RunSettings, common: RunSettings, root: Path, last: str) -> RunSettings:
+    fields = {
+        **common.model_dump(),
+        **{name: getattr(own, name) for name in FIELDS},
+        "outlets": own.outlets or common.outlets,
+        "data_root": root,
+        "to_state": last,
+    }
+    return RunSettings(**fields)
+
+
+def _check_outlets(first: str, was: RunResult, name: str, now: RunResult) -> None:
+    lists = [str(result.identity["manifest_fingerprint"]) for result in (was, now)]
+    if lists[0] != lists[1]:
+        raise Segment1BError(
+            "E_USAGE",
+            f"{first} is about the outlets {lists[0]}, {name} about {lists[1]}",
+            "compare scenarios over one outlet list",
+        )
+
+
+def _grow(result: RunResult, common: RunSettings, root: Path, told: Progress) -> RunResult:
+    """Plan and assign again where every merchant has one outlet more in each of its countries."""
+    root.mkdir(parents=True)
+    outlets, policy = root.with_suffix(".csv"), root.with_suffix(".yaml")
+    pairs = _query(
+        f"SELECT merchant_id, legal_country_iso, n_sites + 1 FROM {_table(result, 's3')} "  # noqa: S608
+        "ORDER BY ALL"
+    )
+    with outlets.open("w", newline="") as file:
+        csv.writer(file).writerows([("merchant_id", "country_iso", "n_outlets"), *pairs])
+    write_file(policy, json.dumps(result.policy).encode())
+    # The surfaces are only read, so they need not be laid twice.
+    top = Path(contracts.load()[SURFACES[0]].locate({})).parts[0]
+    (root / top).symlink_to(result.root / top, target_is_directory=True)
+    asked = common.model_copy(
+        update={
+            "data_root": root,
+            "outlets": outlets,
+            "seed": result.identity["seed"],
+            "policy_files": (policy,),
+            "to_state": LAST_OF_GROWTH,
+        }
+    )
+    return scenario.run(asked, told)
+
+
+def figures(result: RunResult) -> dict[str, Any]:
+    """Return what is measured of one run, S0 to S8.
+
+    Returns:
+        The tokens, `law`, `sites`, `distinct_tiles`, `collapse_index`, `tile_load_error_max` (of
+        any tile, in sites), `tile_load_error_p99` and `top_five_share` (means over countries,
+        each counted by its sites), `top_five_weight` (the same of the prior), `nearest_p10_km`,
+        `nearest_p50_km` and `seconds` (of its states, when they ran).
+    """
+    quality = result.s4.report["quality_by_country"]
+    sites = {code: own["sites"] for code, own in quality.items()}
+    heavy = dict(_query(_TOP_FIVE.format(_table(result, "s2"))))
+    km = _nearest_km(result)
+    seconds = [o.report["resources"]["wall_clock_seconds_total"] for o in result.outcomes]
+    return {
+        **result.identity,
+        "law": result.policy["allocation"]["law"],
+        "sites": result.s4.report["sites_total"],
+        "distinct_tiles": sum(own["distinct_tiles"] for own in quality.values()),
+        "collapse_index": result.s4.report["collapse_index"],
+        "tile_load_error_max": max(own["tile_load_error_max"] for own in quality.values()),
+        **{
+            name: _mean({code: own[name] for code, own in quality.items()}, sites)
+            for name in ("tile_load_error_p99", "top_five_share")
+        },
+        "top_five_weight": _mean(heavy, sites),
+        "nearest_p10_km": round(float(np.percentile(km, 10)), 3) if len(km) else None,
+        "nearest_p50_km": round(float(np.percentile(km, 50)), 3) if len(km) else None,
+        "seconds": round(sum(seconds), 1),
+    }
+
+
+def moved(was: RunResult, now: RunResult) -> dict[str, int] | None:
+    """Return of how many outlets that both runs have how many stand in another tile.
+
+    An outlet is known by merchant, country and site_order.
+
+    Returns:
+        `outlets` and `moved`; None when the tiles of the two are cut from different grids.
+    """
+    if was.s1.report["grid_dims"] != now.s1.report["grid_dims"]:
+        return None
+    both = (
+        f"{_table(was, 's5')} a JOIN {_table(now, 's5')} b "
+        "USING (merchant_id, legal_country_iso, site_order)"
+    )
+    ((common, changed),) = _query(
+        f"SELECT count(*), count(*) FILTER (a.tile_id <> b.tile_id) FROM {both}"  # noqa: S608
+    )
+    return {"outlets": common, "moved": changed}
+
+
+_TABLES = {
+    "s2": "tile_weights",
+    "s3": "s3_requirements",
+    "s5": "s5_site_tile_assignment",
+    "s8": "site_locations",
+}
+_TOP_FIVE = """
+    SELECT country_iso, sum(weight_fp) FILTER (place <= 5) / sum(weight_fp) FROM (
+        SELECT country_iso, weight_fp,
+               row_number() OVER (PARTITION BY country_iso ORDER BY weight_fp DESC) AS place
+        FROM {}
+    ) GROUP BY ALL
+"""
+
+
+def _table(result: RunResult, state: str) -> str:
+    return parquet_table(_parts(result, state))
+
+
+def _parts(result: RunResult, state: str) -> list[Path]:
+    return sorted(result.state(state).paths[_TABLES[state]].iterdir())
+
+
+def _query(sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as database:
+        database.execute("SET autoinstall_known_extensions = false; SET threads = 2")
+        return database.execute(sql).fetchall()
+
+
+def _nearest_km(result: RunResult) -> npt.NDArray[np.float64]:
+    tables = site_tables(_parts(result, "s8"), Wanted(), ("lon_deg", "lat_deg"))
+    columns = [coordinates(table) for table in tables]
+    lon, lat = (np.concatenate([own[axis] for own in columns]) for axis in range(2))
+    sample = int(result.policy["realism"]["neighbour_sample"])
+    return nearest_km(lon, lat, sample, int(result.identity["seed"]))
+
+
+def _mean(values: Mapping[str, float], sites: Mapping[str, int]) -> float:
+    """Return the mean over countries, each counted by its sites."""
+    return sum(float(values[code]) * n for code, n in sites.items()) / sum(sites.values())

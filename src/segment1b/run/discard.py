@@ -1,0 +1,156 @@
+"""Discard: removes what one identity has published from a state on, for a run to make it again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from segment1b.contracts import Contracts, Dataset
+from segment1b.contracts.texts import visible
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
+from segment1b.run.resolution import find_identity
+from segment1b.states import STATES
+from segment1b.storage.durable import read_json
+from segment1b.storage.root import find_root, identity_lock, open_root, staging
+from segment1b.storage.working_copy import published
+from segment1b.storage.write_through import take_back
+
+_FLAG = "validation_bundle_1B"
+_RECEIPT = "s0_gate_receipt_1B"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to discard.
+
+    Attributes:
+        data_root: a folder or the URL of an object store.
+        from_state: s0 to s9; it and the states after it are discarded.
+        given: tokens by name; None is taken from the one S0 receipt that fits.
+        dictionary: another dictionary than the packaged one.
+        wait_seconds: how long to wait for a run of this identity.
+        keep_shared: keep datasets whose path names no token but parameter_hash.
+    """
+
+    data_root: Path
+    from_state: str
+    given: Mapping[str, Any]
+    dictionary: Path | None = None
+    wait_seconds: float = 0.0
+    keep_shared: bool = False
+
+
+def discard(request: Request, agree: Callable[[Mapping[str, int]], bool]) -> dict[str, int]:
+    """Remove datasets, logs, side files and reports of an identity, the last state's first.
+
+    The validation bundle with its flag goes before all else; within a state the run report goes
+    before what it commits. Whenever a process is killed, what is left is a shorter run: the next
+    run or discard completes it.
+
+    Args:
+        request: what to discard.
+        agree: is given the bytes by path of all that would be removed, unless there is nothing,
+            and returns whether to remove it; the identity is locked meanwhile.
+
+    Returns:
+        The bytes of what was removed, by path relative to the data root, in order of removal.
+
+    Raises:
+        Segment1BError: E_USAGE for an unknown state, or when `agree` returns False; E_LOCKED
+            while a run of this identity works; E_DISCARD_REFUSED when another receipt uses
+            datasets of this parameter hash; as `find_identity`. Nothing is removed then.
+    """
+    if request.from_state not in STATES:
+        raise Segment1BError(
+            "E_USAGE",
+            f"there is no state '{request.from_state}'",
+            f"states are {', '.join(STATES)}",
+        )
+    # A damaged dataset must not prevent its own removal.
+    root = find_root(request.data_root, folders=False)
+    known, identity = find_identity(root, request.dictionary, request.given)
+    open_root(root)
+    with identity_lock(root, identity, request.wait_seconds), staging(root) as scratch:
+        found: dict[str, int] = {}
+        shared: list[str] = []
+        for dataset in _in_order(known, request.from_state):
+            items = published(root, dataset.locate({**identity.places, "attempt": "*"}))
+            if dataset.tokens == ("parameter_hash",):
+                if request.keep_shared:
+                    continue
+                shared += items
+            found |= dict(sorted(items.items()))
+        if shared:
+            _check_unused(root, known, identity, shared)
+        if found and not agree(found):
+            raise Segment1BError("E_USAGE", "not confirmed: nothing was removed", "answer y")
+        for path in found:
+            take_back(root, path, scratch)
+    return found
+
+
+def _in_order(known: Contracts, from_state: str) -> Iterator[Dataset]:
+    """Yield the datasets of all states from one on in the order in which they are removed.
+
+    The S0 receipt is last: it is what names the identity to a discard that is repeated.
+    """
+    for state in reversed(list(STATES)[list(STATES).index(from_state) :]):
+        own = [dataset for dataset in known if dataset.owner == state.upper()]
+        rank = {_FLAG: 0, f"{state}_run_report": 1}
+        yield from sorted(own, key=lambda dataset: rank.get(dataset.id, 2))
+
+
+def _check_unused(root: Path, known: Contracts, identity: Identity, shared: list[str]) -> None:
+    """Refuse to remove datasets of a parameter hash that other receipts or run reports name."""
+    anyone = {**identity.places, "seed": "*", "manifest_fingerprint": "*"}
+    receipts = published(root, known[_RECEIPT].locate(anyone))
+    own = known[_RECEIPT].locate(identity.places)
+    users = [
+        path
+        for path in receipts
+        if path != own and read_json(root / path).get("parameter_hash") == identity.parameter_hash
+    ]
+    for state in STATES:
+        report = known[f"{state}_run_report"]
+        if "parameter_hash" in report.tokens and report.tokens != ("parameter_hash",):
+            users += set(published(root, report.locate(anyone))) - {report.locate(identity.places)}
+    if users:
+        raise Segment1BError(
+            "E_DISCARD_REFUSED",
+            f"{', '.join(shared)}: used by {', '.join(sorted(users))} too; nothing was removed",
+            "discard the other identities first, with --from-state s0 --keep-shared and their "
+            "--manifest-fingerprint; or give --keep-shared to keep these datasets",
+            path=shared[0],
+            **identity.tokens,
+        )
+
+
+def confirmed() -> bool:
+    """Ask on the terminal whether to remove; E_USAGE without one."""
+    if not sys.stdin.isatty():
+        raise Segment1BError(
+            "E_USAGE", "there is no terminal to confirm on", "give --yes to remove without asking"
+        )
+    try:
+        return typer.confirm("Remove all of this?", err=True)
+    except typer.Abort:
+        return False
+
+
+def print_items(items: Mapping[str, int]) -> None:
+    """Print bytes and path of each item, in order."""
+    for path, size in items.items():
+        print(f"{size:>15,} bytes  {visible(path)}")
+
+
+def print_total(items: Mapping[str, int], what: str) -> None:
+    """Print the bytes of all items, and what becomes of them."""
+    total = f"{sum(items.values()):>15,} bytes {what}" if items else f"nothing {what}"
+    # A question that follows must not overtake the list.
+    print(total, flush=True)

@@ -1,0 +1,318 @@
+"""The pipeline: which states run, in which order, what is reused; all that states share."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import pyarrow as pa
+
+from segment1b import contracts
+from segment1b.config import RunSettings, load_policy, parameter_document, usable_cores
+from segment1b.contracts import Dataset
+from segment1b.contracts.faults import coded, coded_faults, keep_traceback
+from segment1b.contracts.program import program
+from segment1b.errors import Segment1BError
+from segment1b.run.engines import Pool, in_order, opened
+from segment1b.run.outcome import Outcome, PlanOutcome, RunResult
+from segment1b.run.resolution import resolve
+from segment1b.run.reuse import input_digests, report_path, standing, verify_inputs
+from segment1b.states import STATES
+from segment1b.states.protocol import Report, Run, ShardResult, State
+from segment1b.storage.bundles import check_summary
+from segment1b.storage.failures import record_failure
+from segment1b.storage.gather import gather
+from segment1b.storage.meter import Meter, add_bytes, read_baseline
+from segment1b.storage.parts import FILE_ROWS
+from segment1b.storage.publisher import (
+    publish_document,
+    publish_file,
+    publish_folder,
+    publish_once,
+    publish_report,
+)
+from segment1b.storage.receipts import Receipt
+from segment1b.storage.root import identity_lock, open_root, staging
+
+Made = TypeVar("Made")
+LOG = logging.getLogger("segment1b")
+
+
+class Progress(Protocol):
+    """What a run tells a person while it works."""
+
+    def plan(self, state: str) -> None:
+        """Say that a state starts to cut its work into shards."""
+        ...
+
+    def begin(self, shards: int) -> None:
+        """Say that the work starts, with that many shards."""
+        ...
+
+    def advance(self, rows: int) -> None:
+        """Say that one more shard is done."""
+        ...
+
+    def end(self, state: str, outcome: str) -> None:
+        """Say that a state is published or reused."""
+        ...
+
+
+def run_pipeline(settings: RunSettings, progress: Progress) -> RunResult:
+    """Run the states that the settings ask for; what is published and current is reused.
+
+    Raises:
+        Segment1BError: with the code of whatever stops the run; it is recorded under
+            control/failures/ and nothing of the failed state is published.
+    """
+    chosen = _chosen_states(settings)
+    load_policy(settings.policy_files, settings.settings)  # a bad policy makes no data root
+    root = open_root(settings.data_root)
+    with staging(root) as scratch:
+        run = _recorded(root, settings, None, lambda: resolve(root, settings, scratch)[0])
+        with identity_lock(root, run.identity, settings.wait_seconds), ExitStack() as work:
+            _recorded(root, settings, None, lambda: _bind_parameter_hash(run))
+            most = max(settings.workers_for(state.id) for state in chosen)
+            start = functools.partial(opened, settings.engine, most, scratch, run.dictionary)
+            pool = _recorded(root, settings, None, lambda: work.enter_context(start()))
+            outcomes = []
+            verified = set[str]()
+            for state in chosen:
+                one = functools.partial(run_state, state, run, settings, pool, progress, verified)
+                outcomes.append(_recorded(root, settings, (state.id, run), one))
+    return RunResult(root, run.tokens, run.policy.model_dump(mode="json"), tuple(outcomes))
+
+
+def run_state(
+    state: State,
+    run: Run,
+    settings: RunSettings,
+    pool: Pool,
+    progress: Progress,
+    verified: set[str],
+) -> Outcome:
+    """Run one state, or reuse what is there; `verified` is that of `reuse.verify_inputs`."""
+    workers = settings.workers_for(state.id, pool.size if pool.found else None)
+    threads = min(workers, usable_cores())
+    run = dataclasses.replace(run, staging=run.staging / state.id, threads=threads)
+    run.staging.mkdir()
+    inputs = {} if state.id == "s0" else input_digests(state, run)
+    # Who reads that a run has ended well goes on to read the sites: their bytes are hashed.
+    last = state.id == settings.to_state and state.id in ("s8", "s9")
+    there = standing(state, run, inputs, verify=settings.verify or last)
+    if not there.why:
+        if state.id == "s9":
+            check_summary(run.root / run.contracts["validation_bundle_1B"].locate(run.places))
+        run.staging.rmdir()
+        progress.end(state.id, "reused")
+        return _outcome(state, run, there.report_path, there.report, reused=True)
+    if there.report and state.id != "s0":
+        LOG.info("%s runs again: %s", state.id, there.why)
+    verify_inputs(state, run, verified)
+    path, body = _work_and_publish(state, run, workers, inputs, pool, progress)
+    verified.update(state.writes)
+    progress.end(state.id, "published")
+    return _outcome(state, run, path, body, reused=False)
+
+
+def _work_and_publish(
+    state: State,
+    run: Run,
+    workers: int,
+    inputs: Mapping[str, str],
+    pool: Pool,
+    progress: Progress,
+) -> tuple[Path, dict[str, Any]]:
+    """Work, gather, take receipts, publish, report; return the report's path and body."""
+    read = Counter[str]()
+    # What earlier states have freed goes back to the system: each state's peak is its own.
+    pa.default_memory_pool().release_unused()
+    with Meter() as meter:
+        progress.plan(state.id)
+        reader = run.reader(state)
+        reader.fetch(state.reads)
+        shards = state.shards(run, reader)
+        add_bytes(read, reader.bytes_read)
+        progress.begin(len(shards))
+        results = []
+        for result in in_order(pool, functools.partial(_work, state.id, run), shards, workers):
+            add_bytes(read, result.bytes_read)
+            results.append(result)
+            progress.advance(result.rows)
+        rows = Counter[str]()
+        for result in results:
+            rows.update(result.staged)
+        _gather(state, run, len(results))
+        report = state.report(run, results)
+        add_bytes(read, report.bytes_read)
+        body = dict(report.body)
+        body |= _publish(state, run, report, rows)
+    body.setdefault("input_digests", inputs)
+    body["program"] = program()
+    body["resources"] = {
+        **meter.resources(workers, FILE_ROWS, *_reading(state, run, read)),
+        **report.resources,
+    }
+    for dataset_id, data in report.side_files.items():
+        publish_file(run.root, run.contracts[dataset_id], run.places, data, run.staging)
+    path = publish_report(
+        run.root, run.contracts, _report_entry(state, run), run.places, body, run.staging
+    )
+    # A worker that was given up may still write there; the run's own folder goes at its end.
+    shutil.rmtree(run.staging, ignore_errors=True)
+    return path, body
+
+
+def _work(state_id: str, run: Run, shard: Any) -> ShardResult:
+    # Coded by the worker: not every exception is whole after pickle.
+    with coded_faults():
+        return STATES[state_id].work(run, shard)
+
+
+def _gather(state: State, run: Run, pieces: int) -> None:
+    """Merge the pieces of tables cut by rows into their final parts, still staged."""
+
+    def gather_one(dataset: Dataset) -> None:
+        parts = run.parts(dataset.id)
+        parts.mkdir()
+        staged = [run.staged(dataset.id, number) for number in range(pieces)]
+        gather(staged, dataset, parts, run.threads)
+
+    own = [run.contracts[dataset_id] for dataset_id in state.writes]
+    by_rows = [dataset for dataset in own if dataset.kind == "table" and dataset.cut == "rows"]
+    with ThreadPoolExecutor(run.threads) as pool:
+        list(pool.map(gather_one, by_rows))
+
+
+def _publish(state: State, run: Run, report: Report, rows: Mapping[str, int]) -> dict[str, Any]:
+    """Publish a state's logs and datasets; return the receipts by their field in the report."""
+    receipts: dict[str, Any] = {}
+    is_committed = report_path(state, run).exists()
+    for dataset_id, data in report.logs.items():
+        log = run.contracts[dataset_id]
+        receipts[log.receipt_field] = publish_once(
+            run.root, log, run.places, data, run.staging, is_committed=is_committed
+        ).as_json()
+    for dataset_id in state.writes:
+        dataset = run.contracts[dataset_id]
+        field = dataset.receipt_field
+        if dataset_id in report.documents:
+            document = report.documents[dataset_id]
+            receipt, there = publish_document(
+                run.root, run.contracts, dataset, run.places, document, run.staging
+            )
+            receipts["no_op"] = there
+            receipts["input_digests"] = {
+                entry["id"]: entry["sha256_hex"] for entry in document["sealed_inputs"]
+            }
+        else:
+            receipt = _publish_folder(run, dataset, rows[dataset_id])
+        receipts[field] = receipt.as_json()
+    return receipts
+
+
+def _publish_folder(run: Run, dataset: Dataset, rows: int) -> Receipt:
+    gathered = dataset.kind == "table" and dataset.cut == "rows"
+    folder = run.parts(dataset.id) if gathered else run.staging / dataset.id
+    folder.mkdir(exist_ok=True)
+    assert dataset.receipt_in is not None
+    report = run.root / run.contracts[dataset.receipt_in].locate(run.places)
+    return publish_folder(
+        run.root,
+        dataset,
+        run.places,
+        folder,
+        run.threads,
+        rows if dataset.kind == "table" else None,
+        is_committed=report.exists(),
+    )
+
+
+def _reading(state: State, run: Run, read: Counter[str]) -> tuple[dict[str, int], dict[str, float]]:
+    """Return bytes read and a plain-read baseline by the short name of each input."""
+    count, baselines = {}, {}
+    for dataset_id in state.reads:
+        path = run.root / run.contracts[dataset_id].locate(run.places)
+        name = state.meters.get(dataset_id, dataset_id)
+        count[name] = read[dataset_id]
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        baselines[name] = read_baseline([file for file in files if file.exists()])
+    return count, baselines
+
+
+def _bind_parameter_hash(run: Run) -> None:
+    """Bind the parameter hash to its policy and surfaces, or find it bound to others."""
+    publish_document(
+        run.root,
+        run.contracts,
+        run.contracts["parameter_policy_1B"],
+        run.places,
+        parameter_document(run.policy, run.surfaces),
+        run.staging,
+    )
+
+
+def _chosen_states(settings: RunSettings) -> list[State]:
+    names = list(STATES)
+    for name in (settings.from_state, settings.to_state):
+        if name not in names:
+            raise Segment1BError(
+                "E_USAGE", f"there is no state '{name}'", f"states are {', '.join(names)}"
+            )
+    first, last = names.index(settings.from_state), names.index(settings.to_state)
+    if first > last:
+        raise Segment1BError(
+            "E_USAGE",
+            f"{settings.from_state} comes after {settings.to_state}",
+            "swap --from-state and --to-state",
+        )
+    return [
+        STATES[name] for name in names[first : last + 1] if not (name == "s0" and settings.skip_s0)
+    ]
+
+
+def _recorded(
+    root: Path, settings: RunSettings, at: tuple[str, Run] | None, step: Callable[[], Made]
+) -> Made:
+    try:
+        return step()
+    except (Exception, KeyboardInterrupt) as error:
+        failure = coded(error)
+        with suppress(Exception):  # what failed the run may fail its record too
+            _record(root, settings, failure, at)
+        if at:  # whoever catches it learns the state, and where the others are published
+            failure.scope = {**at[1].tokens, "state": at[0], **failure.scope}
+        if failure is error:
+            raise
+        raise failure from error
+
+
+def _record(
+    root: Path, settings: RunSettings, failure: Segment1BError, at: tuple[str, Run] | None
+) -> None:
+    try:
+        known = contracts.load(str(settings.dictionary) if settings.dictionary else None)
+    except Segment1BError:
+        known = contracts.load()  # the dictionary itself may be what failed
+    state, tokens = (at[0], at[1].tokens) if at else (None, {})
+    keep_traceback(failure, record_failure(root, known, failure, state, tokens))
+
+
+def _report_entry(state: State, run: Run) -> Dataset:
+    return run.contracts[f"{state.id}_run_report"]
+
+
+def _outcome(
+    state: State, run: Run, path: Path, report: dict[str, Any], *, reused: bool
+) -> Outcome:
+    paths = {d: run.root / run.contracts[d].locate(run.places) for d in state.writes}
+    kind = PlanOutcome if state.id == "s4" else Outcome
+    return kind(state.id, reused, path, report, paths)

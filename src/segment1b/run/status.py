@@ -1,0 +1,94 @@
+"""Status: what a data root has published, what is stale and why, and what a run would do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from segment1b.config import RunSettings
+from segment1b.run.resolution import TOKENS, foresee, published_run
+from segment1b.run.reuse import Step, plan_of
+from segment1b.states import STATES
+from segment1b.states.protocol import Run
+from segment1b.storage.root import find_root
+from segment1b.storage.working_copy import origin
+
+_ACTS = {
+    "check": "check it",
+    "reuse": "reuse it",
+    "run": "run it",
+    "depends": "run it if its inputs change",
+    "stop": "stop here",
+    "never": "not come here",
+    "refuse": "not start",
+}
+_DIGITS = 12
+
+
+def status(settings: RunSettings) -> dict[str, Any]:
+    """Return how a data root stands; nothing is written into it.
+
+    Args:
+        settings: data_root and dictionary; tokens choose among several fingerprints. With
+            outlets, policy_files or settings the answer is about the run that these would be;
+            without, about the run that made what is published, with its own policy.
+
+    Returns:
+        `data_root`, the tokens, `law`, `refusal` (why a run would not start; empty) and `states`:
+        by state `published_at_utc` (when its report was written, or put into its store; None
+        without one),
+        `content_sha256_hex` by dataset id, `why` (why it has to run; empty), `changed_inputs`
+        (dataset, then, now) and `would`: check, reuse, run, depends, stop, never or refuse.
+
+    Raises:
+        Segment1BError: as `resolution.published_run` or `resolution.foresee`.
+    """
+    root = find_root(settings.data_root)
+    if settings.outlets or settings.policy_files or settings.settings:
+        run, refusal = foresee(root, settings)
+    else:
+        given = {name: getattr(settings, name) for name in TOKENS}
+        run, refusal = published_run(root, settings.dictionary, given)
+    return {
+        "data_root": store.url if (store := origin(root)) else str(root),
+        **run.tokens,
+        "law": run.policy.allocation.law,
+        "refusal": refusal,
+        "states": {step.state: _told(step, run, refusal) for step in plan_of(STATES, run)},
+    }
+
+
+def _told(step: Step, run: Run, refusal: str) -> dict[str, Any]:
+    own = step.standing
+    when = own.report_path.stat().st_mtime if own.report else None
+    receipts = {
+        d: own.report.get(run.contracts[d].receipt_field) for d in STATES[step.state].writes
+    }
+    return {
+        "published_at_utc": None if when is None else f"{datetime.fromtimestamp(when, UTC):%FT%TZ}",
+        "content_sha256_hex": {
+            name: receipt.get("content_sha256_hex")
+            for name, receipt in receipts.items()
+            if isinstance(receipt, dict)
+        },
+        "why": "" if step.act == "check" else own.why,
+        "changed_inputs": [
+            {"dataset": name, "then": then, "now": now or None}
+            for name, (then, now) in own.changed.items()
+        ],
+        "would": "refuse" if refusal else step.act,
+    }
+
+
+def print_status(found: Mapping[str, Any]) -> None:
+    """Print how a data root stands: a line for each state, then why a run would not start."""
+    for name in ("data_root", *TOKENS, "law"):
+        print(f"{name.replace('_root', ' root'):<21} {found[name]}")
+    print(f"\n{'state':<6} {'published (UTC)':<21} {'content':<27} a run would")
+    for state, own in found["states"].items():
+        digests = ", ".join(str(one)[:_DIGITS] for one in own["content_sha256_hex"].values())
+        would = _ACTS[own["would"]] + (f": {own['why']}" if own["why"] else "")
+        print(f"{state:<6} {own['published_at_utc'] or 'no':<21} {digests:<27} {would}")
+    if found["refusal"]:
+        print(f"\na run would be refused: {found['refusal']}")

@@ -1,0 +1,62 @@
+"""Failure records: every failure also lands as one JSON object under control/failures/."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from segment1b.contracts import Contracts
+from segment1b.contracts.texts import visible
+from segment1b.errors import Segment1BError
+from segment1b.identity import canonical_json
+from segment1b.storage.durable import replace_json
+from segment1b.storage.working_copy import STAGING
+from segment1b.storage.write_through import put_bytes
+
+
+def utc_now() -> str:
+    """Return the time now as RFC 3339 with microseconds and Z."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def record_failure(
+    root: Path,
+    contracts: Contracts,
+    error: Segment1BError,
+    state: str | None,
+    tokens: dict[str, Any],
+) -> Path | None:
+    """Write the record of one failure; a root that cannot be written keeps none.
+
+    Returns:
+        The file, None when it could not be written.
+    """
+    at = utc_now()
+    record = {
+        "event": f"{state.upper()}_ERROR" if state else "RUN_ERROR",
+        "code": error.code,
+        "at": at,
+        "tokens": tokens,
+        "detail": visible(error.message),
+        **{name: value for name, value in error.scope.items() if _plain(value)},
+    }
+    folder = root / contracts["failure_records"].locate({})
+    path = folder / f"{at.replace(':', '')}_{error.code}.json"
+    with suppress(Segment1BError, OSError):
+        if error.code.startswith("E_STORE_"):
+            # A store that has just failed is not asked again.
+            replace_json(path, record, root / STAGING)
+        else:
+            put_bytes(root, path, canonical_json(record), root / STAGING)
+        return path
+    return None
+
+
+def _plain(value: Any) -> bool:
+    try:
+        canonical_json(value)
+    except (TypeError, ValueError):
+        return False
+    return value is not None
