@@ -16,8 +16,8 @@ from unittest import mock
 from benchmarks.__main__ import lay, run_once, wall_of
 from benchmarks.record import keep, machine
 from benchmarks.scales import SCALES
-from segment1b.run import pipeline
-from segment1b.run.outcome import RunResult
+from segment1b.pipeline import execution as pipeline
+from segment1b.pipeline.outcome import RunResult
 from segment1b.states import STATES
 
 Spans = dict[str, list[tuple[float, float]]]

@@ -34,8 +34,8 @@ from picture_of_the_line import draw_laws, draw_line
 from picture_style import COLOURS, FAINT, INK, PAPER, map_axes, write
 from segment1b.cli.console import LogProgress
 from segment1b.config import RunSettings
+from segment1b.pipeline.execution import run_pipeline
 from segment1b.reference import embedded
-from segment1b.run.pipeline import run_pipeline
 
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]

@@ -46,7 +46,7 @@ def say_pid_and_sleep(folder: Path) -> None:
 
 def discard_until_killed(root: Path, from_state: str, removals: int) -> None:
     """Discard, and be killed before the removal after so many."""
-    from segment1b.run.discard import Request, discard
+    from segment1b.pipeline.discard import Request, discard
 
     rename, done = os.rename, [0]
 

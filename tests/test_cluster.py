@@ -34,9 +34,9 @@ from segment1b.contracts.program import contracts_root
 from segment1b.errors import Segment1BError
 from segment1b.geo.grid import Grid
 from segment1b.identity import Identity
-from segment1b.run.engines import in_order, opened
-from segment1b.run.outcome import RunResult
-from segment1b.run.pipeline import run_pipeline
+from segment1b.pipeline.engines import in_order, opened
+from segment1b.pipeline.execution import run_pipeline
+from segment1b.pipeline.outcome import RunResult
 from segment1b.states import STATES
 from segment1b.states.by_country import CountryShard
 from segment1b.states.s1_tiles import TileShard
@@ -157,7 +157,7 @@ def test_a_local_cluster_keeps_to_loopback_asks_before_it_works_and_ends_with_it
 def test_a_cluster_that_does_not_answer_is_a_coded_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segment1b.run.cluster.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("segment1b.pipeline.cluster.CONNECT_SECONDS", 0.5)
     address = free_address()
     with pytest.raises(Segment1BError, match=address) as caught, opened(address, 2, tmp_path):
         pass
@@ -175,7 +175,7 @@ def test_a_cluster_that_does_not_answer_is_a_coded_error(
 def test_without_the_extra_the_error_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "segment1b.run.cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "segment1b.pipeline.cluster", raising=False)
     monkeypatch.delattr(segment1b, "cluster", raising=False)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (
@@ -296,7 +296,7 @@ def test_when_all_workers_die_the_run_ends_and_the_next_one_goes_on(
     many_shards: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("segment1b.run.cluster.EMPTY_SECONDS", 2.0)
+    monkeypatch.setattr("segment1b.pipeline.cluster.EMPTY_SECONDS", 2.0)
     root = tmp_path / "root"
     with cluster(tmp_path / "cluster") as machines:
         for _ in range(3):
@@ -342,7 +342,7 @@ def test_when_the_scheduler_dies_the_run_ends_with_a_code(
 def test_a_shard_at_which_every_worker_dies_is_a_coded_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segment1b.run.cluster.EMPTY_SECONDS", 300.0)
+    monkeypatch.setattr("segment1b.pipeline.cluster.EMPTY_SECONDS", 300.0)
     shared = tmp_path / "root/.staging/run"
     shared.mkdir(parents=True)
     with (
@@ -357,7 +357,7 @@ def test_a_shard_at_which_every_worker_dies_is_a_coded_error(
 def test_a_scheduler_without_workers_and_a_worker_of_another_version_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segment1b.run.cluster.FIRST_SECONDS", 1.0)
+    monkeypatch.setattr("segment1b.pipeline.cluster.FIRST_SECONDS", 1.0)
     shared = tmp_path / "root/.staging/run"
     shared.mkdir(parents=True)
     source = Path(segment1b.__file__).parent

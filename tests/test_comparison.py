@@ -17,7 +17,7 @@ from segment1b.cli import conclusions as verdicts
 from segment1b.cli.app import app
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
-from segment1b.run import compare as comparison
+from segment1b.pipeline import compare as comparison
 from segment1b.states.realism import nearest_km, neighbours
 from worlds import lay_small_world, outlet_list, run
 

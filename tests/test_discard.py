@@ -22,8 +22,8 @@ import errands
 from segment1b import contracts
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
-from segment1b.run.discard import Request, discard
-from segment1b.run.resolution import find_identity
+from segment1b.pipeline.decide import find_identity
+from segment1b.pipeline.discard import Request, discard
 from segment1b.storage.objects import COMMITS, Objects
 from segment1b.storage.publisher import publish_once
 from segment1b.storage.receipts import take_receipt
@@ -168,7 +168,7 @@ def test_a_wrong_plan_at_which_every_run_fails_is_discarded_and_made_again(
 def killed(root: Path, from_state: str, removals: int) -> bool:
     """Discard in a process that is killed after so many removals; return whether it was."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["errands", "segment1b.run.discard"])
+    context.set_forkserver_preload(["errands", "segment1b.pipeline.discard"])
     child = context.Process(target=errands.discard_until_killed, args=(root, from_state, removals))
     child.start()
     child.join()

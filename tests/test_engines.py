@@ -18,7 +18,7 @@ import pytest
 import errands
 import segment1b
 from segment1b.errors import Segment1BError
-from segment1b.run.engines import AHEAD, Pool, SerialExecutor, in_order, opened
+from segment1b.pipeline.engines import AHEAD, Pool, SerialExecutor, in_order, opened
 
 HERE = Path()
 #: Those without an extra package; tests/test_cluster.py has the others.
@@ -155,7 +155,7 @@ PARENT = """
 import sys
 from pathlib import Path
 import errands
-from segment1b.run.engines import opened
+from segment1b.pipeline.engines import opened
 if __name__ == "__main__":
     with opened("processes", 2, Path()) as pool:
         for _ in range(2):

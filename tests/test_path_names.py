@@ -21,10 +21,10 @@ from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.page.page import write_page
+from segment1b.pipeline import compare as comparison
+from segment1b.pipeline.outcome import RunResult
 from segment1b.read.diff import diff
 from segment1b.read.export import export
-from segment1b.run import compare as comparison
-from segment1b.run.outcome import RunResult
 from segment1b.storage.sql import parquet_table
 from worlds import lay_small_world, outlet_list, run
 

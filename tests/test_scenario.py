@@ -11,8 +11,8 @@ import yaml
 
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
-from segment1b.run import scenario
-from segment1b.run.outcome import PlanOutcome
+from segment1b.pipeline import scenario
+from segment1b.pipeline.outcome import PlanOutcome
 from worlds import lay_small_world, outlet_list
 
 LAW = "allocation.law=systematic"

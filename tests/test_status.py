@@ -18,10 +18,10 @@ from segment1b.config import RunSettings, load_policy, parameter_document, param
 from segment1b.contracts import load
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
+from segment1b.pipeline.decide import binding_refusal, surface_digests
+from segment1b.pipeline.outcome import RunResult
+from segment1b.pipeline.status import status
 from segment1b.reference.installing import lay_embedded
-from segment1b.run.outcome import RunResult
-from segment1b.run.resolution import binding_refusal, surface_digests
-from segment1b.run.status import status
 from segment1b.states.protocol import Run
 from segment1b.storage.root import open_root, staging
 from shapes import without_privilege

@@ -21,7 +21,7 @@ from segment1b.cli import console
 from segment1b.cli.terminal import Output, json_line, print_error
 from segment1b.contracts.texts import visible
 from segment1b.errors import Segment1BError
-from segment1b.run.outcome import Outcome, PlanOutcome, RunResult
+from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
 
 #: C0 but tab and newline, DEL, C1, the marks of reordered text, line separators, surrogates.
 OBEYED = [

@@ -14,10 +14,10 @@ from rasterio.transform import from_origin
 
 from segment1b import contracts
 from segment1b.config import RunSettings
+from segment1b.pipeline.execution import run_pipeline
+from segment1b.pipeline.outcome import RunResult
+from segment1b.pipeline.scenario import Silent
 from segment1b.reference import embedded
-from segment1b.run.outcome import RunResult
-from segment1b.run.pipeline import run_pipeline
-from segment1b.run.scenario import Silent
 
 #: A hole (LS in ZA), the antimeridian (FJ), atolls (MV), a city (VA), and two plain ones.
 COUNTRIES = ("FJ", "LS", "MV", "NL", "PT", "VA", "ZA")

@@ -24,7 +24,7 @@ from segment1b.contracts.program import contracts_root
 from segment1b.contracts.schemas import Schemas
 from segment1b.errors import Segment1BError
 from segment1b.nightly.summary import SCHEMA, check_summary
-from segment1b.run import scenario
+from segment1b.pipeline import scenario
 from segment1b.storage.locks import owned_lock
 
 Json = dict[str, Any]

@@ -12,9 +12,9 @@ from segment1b.states import rng_logs
 
 #: Where the module lies in a checkout, and what is recorded then.
 PLACES = {
-    "src/segment1b/evidence": True,
+    "src/segment1b/states": True,
     ".venv/lib/python3.11/site-packages/segment1b/evidence": False,
-    "vendor/src/segment1b/evidence": False,
+    "vendor/src/segment1b/states": False,
 }
 
 
@@ -61,7 +61,7 @@ def test_variables_of_git_lead_to_no_other_checkout(
 ) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "own").mkdir()
-    place = "src/segment1b/evidence"
+    place = "src/segment1b/states"
     other = checkout(tmp_path / "other", "x", tracked=True, monkeypatch=monkeypatch)
     commit = checkout(tmp_path / "own", place, tracked=True, monkeypatch=monkeypatch)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))

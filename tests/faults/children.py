@@ -31,7 +31,7 @@ _CONTEXT.set_forkserver_preload(
         "worlds",
         "segment1b.cli.app",
         "segment1b.cli.console",
-        "segment1b.run.scenario",
+        "segment1b.pipeline.scenario",
         "segment1b.states",
         "segment1b.read.export",
         "segment1b.page.page",

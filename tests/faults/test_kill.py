@@ -46,7 +46,7 @@ def test_a_run_killed_at_100_random_moments_ends_with_the_digests_of_an_undistur
     shutil.copytree(world, tmp_path / "undisturbed")
     undisturbed = worlds.run(tmp_path / "undisturbed", outlets=outlets, workers=2, to_state="s9")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["worlds", "segment1b.run.pipeline", "segment1b.states"])
+    context.set_forkserver_preload(["worlds", "segment1b.pipeline.execution", "segment1b.states"])
     chance = random.Random(1)
     root, finished, seen = tmp_path / "root-0", 0, set()
     shutil.copytree(world, root)

@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 from segment1b import contracts
 from segment1b.identity import Identity
 from segment1b.page.page import write_page
-from segment1b.run import scenario
+from segment1b.pipeline import scenario
 
 
 @pytest.mark.slow

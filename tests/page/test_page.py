@@ -24,7 +24,7 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.page import payload
 from segment1b.page.page import write_page
-from segment1b.run.outcome import RunResult
+from segment1b.pipeline.outcome import RunResult
 
 Visit = Callable[..., Page]
 MEGABYTE = 1_000_000

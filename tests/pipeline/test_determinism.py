@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import worlds
-from segment1b.run.outcome import RunResult
+from segment1b.pipeline.outcome import RunResult
 from segment1b.states import STATES
 
 

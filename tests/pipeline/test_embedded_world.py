@@ -11,7 +11,7 @@ import pytest
 import worlds
 from segment1b import contracts
 from segment1b.audit import validate
-from segment1b.run.outcome import RunResult
+from segment1b.pipeline.outcome import RunResult
 
 
 @pytest.fixture(scope="module")

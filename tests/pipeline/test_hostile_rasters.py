@@ -19,9 +19,9 @@ from segment1b import contracts
 from segment1b.audit import CheckResult, validate
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
+from segment1b.pipeline.outcome import RunResult
 from segment1b.reference.check import Bounds, check
 from segment1b.reference.importing import Imported, Request, import_population
-from segment1b.run.outcome import RunResult
 
 KNOWN = contracts.load()
 

@@ -12,9 +12,9 @@ from segment1b import contracts
 from segment1b.audit import validate
 from segment1b.cli.explanations import print_explanation
 from segment1b.identity import Identity
+from segment1b.pipeline.execution import RunResult
 from segment1b.read.explanation import explain
 from segment1b.read.replay import replay
-from segment1b.run.pipeline import RunResult
 
 
 @pytest.fixture(scope="module", params=["systematic", "balanced"])

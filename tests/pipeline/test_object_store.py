@@ -18,8 +18,8 @@ import segment1b
 from segment1b import contracts
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
-from segment1b.run.resolution import find_identity
-from segment1b.run.status import status
+from segment1b.pipeline.decide import find_identity
+from segment1b.pipeline.status import status
 from segment1b.storage import objects, working_copy
 from segment1b.storage.objects import Objects
 from segment1b.storage.reader import committed
@@ -439,7 +439,7 @@ def test_an_unsealed_bundle_is_issued_again_for_another_policy(
     world: World, url: str, tmp_path: Path
 ) -> None:
     from segment1b.config import RunSettings
-    from segment1b.run.resolution import import_outlets
+    from segment1b.pipeline.decide import import_outlets
 
     import_outlets(RunSettings(data_root=Path(url), outlets=world.outlets))
     law = ("allocation.law=stable",)

@@ -27,9 +27,9 @@ from segment1b import contracts
 from segment1b.audit import validate
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
+from segment1b.pipeline.outcome import RunResult
 from segment1b.read.replay import replay
 from segment1b.reference import embedded
-from segment1b.run.outcome import RunResult
 from segment1b.states import STATES
 from segment1b.storage.receipts import hash_files
 

@@ -10,7 +10,7 @@ import pytest
 import segment1b
 import worlds
 from segment1b.contracts import program
-from segment1b.run import pipeline
+from segment1b.pipeline import execution as pipeline
 
 
 @pytest.fixture

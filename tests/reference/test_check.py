@@ -17,12 +17,12 @@ from segment1b import contracts
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
 from segment1b.geo.areas import area_km2
+from segment1b.pipeline.decide import fill_reference
 from segment1b.reference import embedded
 from segment1b.reference.check import Bounds, check, read_places
 from segment1b.reference.files import write_shapes
 from segment1b.reference.importing import Request, import_countries, import_population, import_zones
 from segment1b.reference.installing import lay_embedded
-from segment1b.run.resolution import fill_reference
 from segment1b.storage import working_copy
 
 KNOWN = contracts.load()

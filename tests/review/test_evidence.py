@@ -26,8 +26,8 @@ from segment1b.evidence import bundle as bundles
 from segment1b.evidence import proof, records
 from segment1b.evidence.bundle import write_evidence
 from segment1b.evidence.proof import Published
+from segment1b.pipeline.decide import find_identity
 from segment1b.read.evidence import verify_evidence
-from segment1b.run.resolution import find_identity
 from segment1b.storage.checksums import write_sums
 
 KNOWN = contracts.load()
@@ -98,7 +98,7 @@ def test_made_again_every_file_that_is_not_volatile_is_the_same(tmp_path: Path) 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from segment1b.run.resolution import find_identity
+from segment1b.pipeline.decide import find_identity
 from segment1b.evidence import bundle
 from segment1b.evidence.proof import Published
 

@@ -16,8 +16,8 @@ from segment1b import contracts
 from segment1b.cli import console
 from segment1b.cli.app import app as typer_app
 from segment1b.errors import Segment1BError
+from segment1b.pipeline.outcome import RunResult
 from segment1b.read.gate import receipted, verify_bundle
-from segment1b.run.outcome import RunResult
 
 World = Any  # of conftest.py, which the import mode keeps out of reach
 Copy = Callable[..., World]

@@ -18,7 +18,7 @@ from segment1b.audit.published import Published
 from segment1b.cli.validation import run_validators
 from segment1b.contracts import program
 from segment1b.errors import Segment1BError
-from segment1b.run.outcome import RunResult
+from segment1b.pipeline.outcome import RunResult
 
 Rows = list[dict[str, Any]]
 World = Any  # of conftest.py, which the import mode keeps out of reach

@@ -76,7 +76,7 @@ def run(
     """Run the states; with no option the embedded world, into ./segment1b-data."""
     from segment1b.cli import console
     from segment1b.config import run_settings
-    from segment1b.run import scenario
+    from segment1b.pipeline import scenario
 
     asked = run_settings(
         {
@@ -123,7 +123,7 @@ def outlets_import(
     """Bring an outlet list in: catalogue, validation bundle, fingerprint."""
     from segment1b.cli import console
     from segment1b.config import RunSettings
-    from segment1b.run.resolution import import_outlets
+    from segment1b.pipeline.decide import import_outlets
 
     run, pairs = import_outlets(
         RunSettings(

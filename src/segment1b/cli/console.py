@@ -23,8 +23,8 @@ from rich.text import Text
 
 from segment1b.cli.terminal import indented, json_line, print_json
 from segment1b.contracts.texts import visible
-from segment1b.run.outcome import Outcome, RunResult
-from segment1b.run.pipeline import Progress
+from segment1b.pipeline.execution import Progress
+from segment1b.pipeline.outcome import Outcome, RunResult
 from segment1b.storage.working_copy import origin, shown
 
 __all__ = ["print_json"]

@@ -50,7 +50,7 @@ def evidence(
     from segment1b.cli import console
     from segment1b.evidence.bundle import write_evidence
     from segment1b.evidence.proof import Published
-    from segment1b.run.resolution import find_identity
+    from segment1b.pipeline.decide import find_identity
     from segment1b.storage.root import find_root
 
     root = find_root(data_root)

@@ -33,7 +33,7 @@ def page(
 ) -> None:
     """Write one HTML file that shows a run to a reviewer: map, charts, receipts, checks."""
     from segment1b.page.page import write_comparison, write_page
-    from segment1b.run.resolution import find_identity
+    from segment1b.pipeline.decide import find_identity
     from segment1b.storage.root import find_root
 
     given: dict[str, Any] = tokens(seed, parameter_hash, manifest_fingerprint)

@@ -101,8 +101,8 @@ def rng_export(
 ) -> None:
     """Write the random draws of a stream as JSON lines, one per event."""
     from segment1b.cli import console
+    from segment1b.pipeline.decide import find_identity
     from segment1b.read import rng_export as rng_log
-    from segment1b.run.resolution import find_identity
     from segment1b.storage.root import find_root
 
     root = find_root(data_root)

@@ -64,7 +64,7 @@ def compare(
     from segment1b.cli import conclusions as verdicts
     from segment1b.cli import console
     from segment1b.config import run_settings
-    from segment1b.run import compare as comparison
+    from segment1b.pipeline import compare as comparison
 
     common = run_settings({"outlets": outlets, "workers": workers, "engine": engine})
     console.set_up_logs(log_format, quiet=quiet)
@@ -90,7 +90,7 @@ def status(
     """Show what is published, what is stale and why, and what a run would do; write nothing."""
     from segment1b.cli import console
     from segment1b.config import run_settings
-    from segment1b.run import status as standing
+    from segment1b.pipeline import status as standing
 
     asked = run_settings(
         {
@@ -127,7 +127,7 @@ def discard(
 ) -> None:
     """Take back what an identity has published from a state on: the flag first, reports too."""
     from segment1b.cli import console
-    from segment1b.run import discard as discarding
+    from segment1b.pipeline import discard as discarding
 
     if as_json and not yes:
         raise Segment1BError("E_USAGE", "--json asks nothing", "give --yes too")

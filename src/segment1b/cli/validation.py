@@ -13,7 +13,7 @@ from segment1b.audit.published import Published
 from segment1b.cli.console import Terminal, print_json
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
-from segment1b.run.resolution import TOKENS, find_identity
+from segment1b.pipeline.decide import TOKENS, find_identity
 from segment1b.storage.durable import make_folder
 from segment1b.storage.publisher import publish_file
 from segment1b.storage.root import find_root, staging

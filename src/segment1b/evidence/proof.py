@@ -14,8 +14,8 @@ from segment1b.config import RunSettings
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity, canonical_json
+from segment1b.pipeline.execution import run_pipeline
 from segment1b.reference.installing import SURFACES
-from segment1b.run.pipeline import run_pipeline
 from segment1b.storage.durable import read_json, write_file
 from segment1b.storage.reader import receipted, report_id
 

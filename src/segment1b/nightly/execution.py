@@ -15,7 +15,7 @@ from segment1b.errors import Segment1BError
 from segment1b.nightly.plan import RunPlan
 from segment1b.nightly.published import PublishedDataset, PublishedState, published_state
 from segment1b.nightly.tracking import TracedProgress
-from segment1b.run import scenario
+from segment1b.pipeline import scenario
 from segment1b.storage.root import open_root
 from segment1b.storage.scratch import replace_file
 

@@ -25,7 +25,7 @@ from segment1b.nightly.summary import (
 )
 from segment1b.nightly.tracking import TracedProgress
 from segment1b.nightly.transport import outbox
-from segment1b.run.pipeline import Progress
+from segment1b.pipeline.execution import Progress
 from segment1b.storage.durable import make_folder
 from segment1b.storage.failures import utc_now
 from segment1b.storage.locks import owned_lock

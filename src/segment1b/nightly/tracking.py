@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from segment1b.run.pipeline import Progress
+from segment1b.pipeline.execution import Progress
 from segment1b.storage.failures import utc_now
 
 

@@ -21,7 +21,7 @@ from segment1b.laws.points import (
     stable_points,
     systematic_points,
 )
-from segment1b.run.resolution import find_identity
+from segment1b.pipeline.decide import find_identity
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
 from segment1b.storage.root import find_root

@@ -14,7 +14,7 @@ from segment1b.geo.countries import read_countries
 from segment1b.geo.placement import Clip, Country
 from segment1b.identity import Identity
 from segment1b.laws.philox import country_word, key_of
-from segment1b.run.resolution import find_identity
+from segment1b.pipeline.decide import find_identity
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
 from segment1b.storage.root import find_root

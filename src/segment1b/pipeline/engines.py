@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from segment1b.config import LOCAL_ENGINES
 from segment1b.errors import Segment1BError
-from segment1b.run.interrupts import blocked_interrupts, die_of_interrupts
+from segment1b.pipeline.interrupts import blocked_interrupts, die_of_interrupts
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -95,7 +95,7 @@ def opened(
     """
     if engine == "dask" or engine not in LOCAL_ENGINES:
         # The package is an extra, and slow to import.
-        from segment1b.run.cluster import local_cluster, running_cluster
+        from segment1b.pipeline.cluster import local_cluster, running_cluster
 
         joined = local_cluster(workers) if engine == "dask" else running_cluster(engine)
         with joined as cluster:

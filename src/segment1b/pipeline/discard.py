@@ -14,7 +14,7 @@ from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.texts import visible
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
-from segment1b.run.resolution import find_identity
+from segment1b.pipeline.decide import find_identity
 from segment1b.states import STATES
 from segment1b.storage.durable import read_json
 from segment1b.storage.root import find_root, identity_lock, open_root, staging

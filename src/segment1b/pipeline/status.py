@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from segment1b.config import RunSettings
-from segment1b.run.resolution import TOKENS, foresee, published_run
-from segment1b.run.reuse import Step, plan_of
+from segment1b.pipeline.decide import TOKENS, foresee, published_run
+from segment1b.pipeline.reuse import Step, plan_of
 from segment1b.states import STATES
 from segment1b.states.protocol import Run
 from segment1b.storage.root import find_root

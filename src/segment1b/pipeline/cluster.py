@@ -19,7 +19,7 @@ import segment1b
 from segment1b import contracts
 from segment1b.contracts.program import digest
 from segment1b.errors import Segment1BError
-from segment1b.run.interrupts import blocked_interrupts
+from segment1b.pipeline.interrupts import blocked_interrupts
 from segment1b.storage.durable import write_file
 from segment1b.storage.receipts import hash_files
 from segment1b.storage.versions import versions

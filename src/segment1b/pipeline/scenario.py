@@ -17,8 +17,8 @@ from typing import Any
 
 from segment1b.config import RunSettings, run_settings
 from segment1b.contracts.locations import read_yaml
-from segment1b.run.outcome import Outcome, PlanOutcome, RunResult
-from segment1b.run.pipeline import Progress, run_pipeline
+from segment1b.pipeline.execution import Progress, run_pipeline
+from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
 
 __all__ = ["Outcome", "PlanOutcome", "Progress", "RunResult", "Silent", "read_settings", "run"]
 

@@ -21,10 +21,10 @@ from segment1b.contracts import Dataset
 from segment1b.contracts.faults import coded, coded_faults, keep_traceback
 from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError
-from segment1b.run.engines import Pool, in_order, opened
-from segment1b.run.outcome import Outcome, PlanOutcome, RunResult
-from segment1b.run.resolution import resolve
-from segment1b.run.reuse import input_digests, report_path, standing, verify_inputs
+from segment1b.pipeline.decide import resolve
+from segment1b.pipeline.engines import Pool, in_order, opened
+from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
+from segment1b.pipeline.reuse import input_digests, report_path, standing, verify_inputs
 from segment1b.states import STATES
 from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.storage.bundles import check_summary

@@ -19,10 +19,10 @@ from segment1b.config import RunSettings, run_settings
 from segment1b.contracts.locations import nearest, read_yaml
 from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
+from segment1b.pipeline import scenario
+from segment1b.pipeline.execution import Progress
+from segment1b.pipeline.outcome import RunResult
 from segment1b.reference.installing import SURFACES
-from segment1b.run import scenario
-from segment1b.run.outcome import RunResult
-from segment1b.run.pipeline import Progress
 from segment1b.states.realism import nearest_km
 from segment1b.storage.durable import write_file
 from segment1b.storage.site_tables import Wanted, coordinates, site_tables
