@@ -31,15 +31,15 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    """Run the embedded world from outlets to flag."""
-    return scenario.run({"data_root": tmp_path_factory.mktemp("page") / "world"})
+def world(embedded_world: RunResult) -> RunResult:
+    """Return the embedded world, whose page is looked at."""
+    return embedded_world
 
 
 @pytest.fixture(scope="session")
-def report(world: RunResult) -> Path:
+def report(world: RunResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write its page."""
-    out = world.root / "report.html"
+    out = tmp_path_factory.mktemp("page") / "report.html"
     return write_page(world.root, contracts.load(), Identity(**world.identity), out)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from segment1b.audit import validate
 from segment1b.pipeline.outcome import RunResult
 
 
-@pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    return worlds.run(tmp_path_factory.mktemp("embedded"), to_state="s9")
+@pytest.fixture
+def result(embedded_world: RunResult) -> RunResult:
+    return embedded_world
 
 
 def keyed(country: np.ndarray, number: np.ndarray) -> np.ndarray:
@@ -77,6 +78,7 @@ def test_all_checks_pass_by_other_means(result: RunResult) -> None:
     assert len(found) > 250
 
 
-def test_a_second_run_reuses_every_state_behind_the_gate(result: RunResult) -> None:
-    again = worlds.run(result.root, verify=True, to_state="s9")
+def test_a_second_run_reuses_every_state_behind_the_gate(result: RunResult, tmp_path: Path) -> None:
+    shutil.copytree(result.root, tmp_path / "root")
+    again = worlds.run(tmp_path / "root", verify=True, to_state="s9")
     assert [o.what for o in again.outcomes] == ["unchanged", *["reused"] * 9]
