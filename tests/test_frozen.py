@@ -211,7 +211,8 @@ def compare(into: Path, name: str) -> None:
     """Fail with the lines that differ between a frozen file and the one in a folder."""
     was, now = ((folder / name).read_text().splitlines() for folder in (FROZEN, into))
     lines = list(difflib.unified_diff(was, now, f"frozen/{name}", "today", n=4, lineterm=""))
-    assert not lines, "\n".join(["behaviour has changed", *lines])
+    if lines:
+        pytest.fail("\n".join(["behaviour has changed", *lines]), pytrace=False)
 
 
 @pytest.mark.parametrize("name", CASES)
