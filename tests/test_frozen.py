@@ -32,9 +32,8 @@ import yaml
 import segment1b
 import worlds
 from segment1b import __main__
-from segment1b.cli import app
+from segment1b.cli.app import app
 from segment1b.errors import CODES, Segment1BError
-from segment1b.outcome import RunResult
 
 FROZEN = Path(__file__).parent / "frozen"
 CASES: dict[str, str] = yaml.safe_load((FROZEN / "cases.yaml").read_text())
@@ -226,7 +225,7 @@ def test_checks_digests_options_and_exit_codes_are_as_frozen(today: Path, name: 
 
 
 def test_the_embedded_world_has_its_frozen_digests(
-    embedded_world: RunResult, tmp_path: Path
+    embedded_world: worlds.RunResult, tmp_path: Path
 ) -> None:
     write(tmp_path / "digests.json", digests(embedded_world.root))
     compare(tmp_path, "digests.json")

@@ -13,7 +13,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from segment1b import contracts
 from segment1b.identity import Identity
 from segment1b.page.page import write_page
-from segment1b.pipeline import scenario
 from segment1b.pipeline.outcome import RunResult
 
 CHROMIUM = "/usr/bin/chromium"
