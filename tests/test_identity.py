@@ -36,7 +36,7 @@ def test_the_run_id_has_its_worked_value() -> None:
 @settings(deadline=None, derandomize=True, max_examples=50)
 @given(st.integers(0, 2**64 - 1), HEX64, HEX64)
 def test_the_run_id_is_taken_over_the_three_tokens(seed: int, f: str, p: str) -> None:
-    over = b"segment1b.pipeline.1\0" + struct.pack("<Q", seed) + bytes.fromhex(f) + bytes.fromhex(p)
+    over = b"segment1b.run.1\0" + struct.pack("<Q", seed) + bytes.fromhex(f) + bytes.fromhex(p)
     assert Identity(seed, f, p).run_id == hashlib.sha256(over).hexdigest()[:32]
 
 

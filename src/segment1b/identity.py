@@ -74,6 +74,6 @@ class Identity:
     @property
     def run_id(self) -> str:
         """Return the run id: 32 hex digits derived from the three tokens (place.md, section 0)."""
-        text = b"segment1b.pipeline.1\0" + struct.pack("<Q", self.seed)
+        text = b"segment1b.run.1\0" + struct.pack("<Q", self.seed)
         text += bytes.fromhex(self.manifest_fingerprint) + bytes.fromhex(self.parameter_hash)
         return sha256_hex(text)[:32]

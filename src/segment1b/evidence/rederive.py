@@ -73,7 +73,7 @@ def parameter_hash() -> tuple[Any, Any]:
 def run_id() -> tuple[Any, Any]:
     """Derive the run id from the three tokens of the identity."""
     said = document("manifest.json")
-    text = b"segment1b.pipeline.1\0" + struct.pack("<Q", said["seed"])
+    text = b"segment1b.run.1\0" + struct.pack("<Q", said["seed"])
     text += bytes.fromhex(said["manifest_fingerprint"]) + bytes.fromhex(said["parameter_hash"])
     return sha256(text)[:32], said["run_id"]
 
