@@ -46,13 +46,19 @@ def stage(folder: Path, dataset: Dataset, files: Sequence[Sequence[pa.Table]]) -
 
 
 def publish(
-    root: Path, *files: Sequence[pa.Table], dataset: Dataset = S3, is_committed: bool = False
+    root: Path,
+    *files: Sequence[pa.Table],
+    dataset: Dataset = S3,
+    is_committed: bool = False,
+    replace: bool = False,
 ) -> Receipt:
     """Stage part files in a folder of their own and publish them."""
     stages = root / ".staging"
     stages.mkdir(parents=True, exist_ok=True)
     staged = stage(stages / f"stage-{len(list(stages.iterdir()))}", dataset, files)
-    return publish_folder(root, dataset, TOKENS, staged, 2, is_committed=is_committed)
+    return publish_folder(
+        root, dataset, TOKENS, staged, 2, is_committed=is_committed, replace=replace
+    )
 
 
 def s3_report(receipt: Receipt, **more: Any) -> dict[str, Any]:

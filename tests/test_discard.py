@@ -24,11 +24,11 @@ from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
 from segment1b.pipeline.decide import find_identity
 from segment1b.pipeline.discard import Request, discard
+from segment1b.storage.locks import identity_lock
 from segment1b.storage.objects import COMMITS, Objects
 from segment1b.storage.publisher import publish_once
 from segment1b.storage.receipts import take_receipt
-from segment1b.storage.root import identity_lock
-from segment1b.storage.working_copy import STAGING
+from segment1b.storage.staging import STAGING
 from worlds import digests, lay_small_world, outlet_list, run
 
 KNOWN = contracts.load()

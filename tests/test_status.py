@@ -23,7 +23,8 @@ from segment1b.pipeline.outcome import RunResult
 from segment1b.pipeline.status import status
 from segment1b.reference.installing import lay_embedded
 from segment1b.states.protocol import Run
-from segment1b.storage.root import open_root, staging
+from segment1b.storage.root import open_root
+from segment1b.storage.staging import staging
 from shapes import without_privilege
 from worlds import COUNTRIES, lay_small_world, outlet_list, place, run
 

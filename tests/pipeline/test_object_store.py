@@ -23,8 +23,8 @@ from segment1b.pipeline.status import status
 from segment1b.storage import objects, working_copy
 from segment1b.storage.objects import Objects
 from segment1b.storage.reader import committed
-from segment1b.storage.root import find_root
-from segment1b.storage.write_through import remove_uncommitted
+from segment1b.storage.root import find_root, root_at
+from segment1b.storage.staging import Leftover
 from stores import BUCKET, CREDENTIALS, Answer, Proxy, environment, s3_server
 from stores import segment1b as command
 from worlds import digests, lay_small_world, outlet_list, run
@@ -120,6 +120,11 @@ def check_whole(store: Objects) -> set[str]:
                     assert held == receipt["content_sha256_hex"]
             assert report["determinism_receipt"]["partition_path"] in folders
     return set(folders)
+
+
+def cleaned(folder: Path) -> list[Leftover]:
+    """Return the uploads that no receipt names, removed whatever their age."""
+    return root_at(folder).clean(timedelta(seconds=-60), dry_run=False)
 
 
 def uploads(store: Objects) -> list[str]:
@@ -308,7 +313,7 @@ def test_a_writer_that_is_killed_between_parts_and_receipt_leaves_nothing_visibl
     assert list((reader / "data/layer1/1B").glob("s4_alloc_plan*")) == []
 
     assert digests(run(Path(url), to_state="s9")) == world.digests
-    assert remove_uncommitted(store, timedelta(seconds=-60)) == left
+    assert [str(one.path) for one in cleaned(reader)] == left
     assert published(url, tmp_path / "last") == world.digests
     check_whole(store)
 
@@ -450,7 +455,7 @@ def test_an_unsealed_bundle_is_issued_again_for_another_policy(
     (bundle,) = folder.glob("data/layer1/1A/validation/*")
     held = json.loads((bundle / "MANIFEST.json").read_text())["parameter_hash"]
     assert held == there.identity["parameter_hash"]
-    assert remove_uncommitted(Objects(url), timedelta(seconds=-60)) == []
+    assert cleaned(folder) == []
 
 
 @pytest.mark.slow

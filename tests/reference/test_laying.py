@@ -17,7 +17,8 @@ from segment1b.reference import installing as laying
 from segment1b.reference.importing import Request, import_population
 from segment1b.reference.installing import RASTER, lay_embedded
 from segment1b.storage.durable import fsync_file
-from segment1b.storage.root import open_root, staging
+from segment1b.storage.root import open_root
+from segment1b.storage.staging import staging
 
 KNOWN = contracts.load()
 IMMUTABLE = "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"

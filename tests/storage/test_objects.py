@@ -19,7 +19,7 @@ from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
 from segment1b.storage import objects
 from segment1b.storage.objects import Objects
-from segment1b.storage.working_copy import working_copy
+from segment1b.storage.store_root import working_copy
 from stores import BUCKET, CREDENTIALS, Answer, Proxy, s3_server
 
 VERBS: dict[str, Callable[[Objects, Path], object]] = {

@@ -17,12 +17,12 @@ from segment1b.identity import canonical_json
 from segment1b.storage.durable import read_json
 from segment1b.storage.publisher import (
     check_document,
+    create_bytes,
     publish_document,
     publish_file,
     publish_report,
 )
 from segment1b.storage.receipts import take_receipt
-from segment1b.storage.write_through import create_bytes
 from shapes import tree
 
 ONE = [requirements((1, "NO", 2), (1, "SE", 1), (2, "NO", 5))]
@@ -283,7 +283,7 @@ def test_of_many_writers_of_one_file_one_creates_it(tmp_path: Path) -> None:
         scratch = tmp_path / f"scratch{number}"
         scratch.mkdir()
         start.wait()
-        return create_bytes(tmp_path, tmp_path / "logs" / "a.json", b"%d" % number * 9, scratch)
+        return create_bytes(tmp_path, "logs/a.json", b"%d" % number * 9, scratch)
 
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(write, range(8)))

@@ -20,14 +20,9 @@ from filelock import FileLock
 import segment1b
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
-from segment1b.storage.root import (
-    Leftover,
-    identity_lock,
-    leftovers,
-    open_root,
-    staging,
-    sweep_staging,
-)
+from segment1b.storage.locks import identity_lock
+from segment1b.storage.root import open_root
+from segment1b.storage.staging import Leftover, leftovers, staging, sweep_staging
 from shapes import without_privilege
 
 IDENTITY = Identity(42, "1" * 64, "2" * 64)
@@ -37,7 +32,9 @@ PRELUDE = f"""
 import sys, time
 from pathlib import Path
 from segment1b.identity import Identity
-from segment1b.storage.root import identity_lock, open_root, staging
+from segment1b.storage.locks import identity_lock
+from segment1b.storage.root import open_root
+from segment1b.storage.staging import staging
 root = open_root(Path(sys.argv[1]))
 identity = Identity(42, {"1" * 64!r}, {"2" * 64!r})
 """

@@ -15,8 +15,8 @@ from published import KNOWN, S3, TOKENS, publish, requirements, s3_report
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
+from segment1b.storage import store_root
 from segment1b.storage import working_copy as copies
-from segment1b.storage import write_through
 from segment1b.storage.publisher import (
     publish_document,
     publish_file,
@@ -24,9 +24,9 @@ from segment1b.storage.publisher import (
     publish_report,
 )
 from segment1b.storage.reader import committed
-from segment1b.storage.root import find_root, open_root
-from segment1b.storage.working_copy import commit_of, commit_path, fetch, origin
-from segment1b.storage.write_through import create_file, remove_uncommitted
+from segment1b.storage.root import find_root, open_root, root_at
+from segment1b.storage.store_root import StoreRoot
+from segment1b.storage.working_copy import commit_of, commit_path
 
 ONE = [requirements((1, "NO", 2), (1, "SE", 1), (2, "NO", 5))]
 OTHER = [requirements((1, "NO", 2), (1, "SE", 1), (2, "NO", 6))]
@@ -74,13 +74,10 @@ def report(root: Path, receipt: Any, **more: Any) -> None:
     publish_report(root, KNOWN, KNOWN["s3_run_report"], TOKENS, value, root / ".staging")
 
 
-def test_a_root_of_its_own_has_no_origin_and_nothing_to_fetch(tmp_path: Path) -> None:
+def test_a_folder_of_its_own_has_no_files_of_a_store(tmp_path: Path) -> None:
     root = open_root(tmp_path / "plain")
-    fetch(root, ["*"])
     receipt = publish(root, ONE)
     report(root, receipt)
-    assert origin(root) is None
-    assert commit_of(root, TARGET) is None
     assert [p.name for p in root.iterdir() if p.name == ".store"] == []
     assert not (root / "control/commits").exists()
 
@@ -111,7 +108,7 @@ def test_an_upload_without_receipt_is_seen_by_no_reader(tmp_path: Path, store: P
     publish(machine(tmp_path, "a"), ONE)
     (store / commit_path(TARGET)).unlink()
     root = machine(tmp_path, "b")
-    fetch(root, ["*"])
+    root_at(root).fetch(["*"])
     assert copied(root) == {}
     # The machine that had it sees the same: what the store does not commit is gone.
     assert copied(machine(tmp_path, "a")) == {}
@@ -136,13 +133,13 @@ def test_large_partitions_come_when_they_are_read_and_are_judged_before(
     found = committed(root, KNOWN, S3, TOKENS)
     assert found is not None
     assert found.receipt == receipt
-    fetch(root, [f"{TARGET}-not"])
+    root_at(root).fetch([f"{TARGET}-not"])
     assert not (root / TARGET).exists()
-    fetch(root, [TARGET])
+    root_at(root).fetch([TARGET])
     assert copied(root) == copied(first)
     # It stays: the next command brings it no second time.
     before = (root / TARGET / "part-00000.parquet").stat().st_ino
-    fetch(machine(tmp_path, "b"), [TARGET])
+    root_at(machine(tmp_path, "b")).fetch([TARGET])
     assert (root / TARGET / "part-00000.parquet").stat().st_ino == before
 
 
@@ -247,11 +244,11 @@ def test_a_large_file_that_changed_is_brought_anew(
     monkeypatch.setattr(copies, "_SMALL", 0)
     root = machine(tmp_path, "a")
     (store / "population.tif").write_bytes(b"old")
-    fetch(machine(tmp_path, "a"), ["population.tif"])
+    root_at(machine(tmp_path, "a")).fetch(["population.tif"])
     (store / "population.tif").write_bytes(b"new")
     machine(tmp_path, "a")
     assert not (root / "population.tif").exists()
-    fetch(root, ["*.tif"])
+    root_at(root).fetch(["*.tif"])
     assert (root / "population.tif").read_bytes() == b"new"
 
 
@@ -280,7 +277,7 @@ def test_the_loser_of_a_race_removes_its_upload(
 ) -> None:
     first, second = machine(tmp_path, "a"), machine(tmp_path, "b")
     # The first commits while the second uploads.
-    monkeypatch.setattr(write_through, "_committed", lambda _store, _folder: None)
+    monkeypatch.setattr(StoreRoot, "_committed", lambda _root, _folder: None)
     receipt = publish(first, ONE)
     assert publish(second, ONE) == receipt
     assert len(uploads(store)) == 1
@@ -330,7 +327,7 @@ def test_a_store_that_refuses_what_it_does_not_have_is_unavailable(
     from segment1b.storage.objects import Objects
 
     monkeypatch.setattr(Objects, "create", lambda *_: None)
-    monkeypatch.setattr(write_through, "_TRIES", 2)
+    monkeypatch.setattr(store_root, "_TRIES", 2)
     with pytest.raises(Segment1BError) as caught:
         publish(machine(tmp_path, "a"), ONE)
     assert caught.value.code == "E_STORE_UNAVAILABLE"
@@ -345,7 +342,7 @@ def test_a_crash_between_store_and_copy_heals(
         def crash(*_: object) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr(write_through, "swap", crash)
+        patch.setattr(copies, "swap", crash)
         with pytest.raises(KeyboardInterrupt):
             publish(root, ONE)
     assert not (root / TARGET).exists()
@@ -401,16 +398,18 @@ def test_reports_and_side_files_are_replaced(tmp_path: Path, store: Path) -> Non
 def test_a_surface_is_laid_once(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int
 ) -> None:
-    monkeypatch.setattr(write_through, "_IN_MEMORY", in_memory)
+    monkeypatch.setattr(store_root, "_IN_MEMORY", in_memory)
     root, made = machine(tmp_path, "a"), tmp_path / "made"
     made.write_bytes(b"surface")
-    for _ in range(2):
-        create_file(root, root / "reference/surface", made)
-    assert (store / "reference/surface").read_bytes() == b"surface"
-    made.write_bytes(b"another")
-    with pytest.raises(Segment1BError) as caught:
-        create_file(root, root / "reference/surface", made)
-    assert caught.value.code == IMMUTABLE
+    assert root_at(root).create("reference/surface", made)
+    assert not made.exists()
+    other = machine(tmp_path, "b")
+    for held in (root, other):
+        (held / "reference/surface").unlink()  # As if it had been published since.
+        made.write_bytes(b"another one")
+        assert not root_at(held).create("reference/surface", made)
+        assert (held / "reference/surface").read_bytes() == b"surface"
+        assert made.exists()
     assert (store / "reference/surface").read_bytes() == b"surface"
 
 
@@ -422,11 +421,11 @@ def test_uncommitted_uploads_are_removed_when_they_are_old(tmp_path: Path, store
     for prefix in left:
         shutil.copytree(store / named, store / prefix)
     before = objects(store)
-    found = origin(root)
-    assert found is not None
-    assert remove_uncommitted(found, timedelta(hours=1)) == []
+    assert root_at(root).clean(timedelta(hours=1), dry_run=False) == []
+    gone = root_at(root).clean(timedelta(seconds=-60), dry_run=True)
+    assert [str(one.path) for one in gone] == sorted(left)
     assert objects(store) == before
-    assert remove_uncommitted(found, timedelta(seconds=-60)) == sorted(left)
+    assert root_at(root).clean(timedelta(seconds=-60), dry_run=False) == gone
     assert uploads(store) == [named]
     assert set(objects(store)) == {commit_path(TARGET), f"{named}/part-00000.parquet"}
 

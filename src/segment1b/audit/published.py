@@ -21,7 +21,7 @@ from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.texts import MAX_JSON_BYTES, parse_json, read_bounded
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity, canonical_json
-from segment1b.storage.working_copy import fetch
+from segment1b.storage.root import root_at
 
 Fault = Literal["absent", "damaged", "schema"]
 _PART = re.compile(r"part-\d{5}\.parquet\Z")
@@ -79,7 +79,7 @@ class Published:
             return self.bundle
         relative = self.dataset(dataset_id).locate(self.tokens)
         if relative not in self._brought:
-            fetch(self.root, [relative])
+            root_at(self.root).fetch([relative])
             self._brought.add(relative)
         return self.root / relative
 

@@ -25,7 +25,7 @@ from segment1b.cli.terminal import indented, json_line, print_json
 from segment1b.contracts.texts import visible
 from segment1b.pipeline.execution import Progress
 from segment1b.pipeline.outcome import Outcome, RunResult
-from segment1b.storage.working_copy import origin, shown
+from segment1b.storage.root import root_at
 
 __all__ = ["print_json"]
 
@@ -162,7 +162,7 @@ def progress(log_format: str, *, quiet: bool) -> Iterator[Progress]:
 def run_summary(result: RunResult) -> dict[str, Any]:
     """Return the summary of a run as one JSON object."""
     return {
-        "data_root": store.url if (store := origin(result.root)) else str(result.root),
+        "data_root": root_at(result.root).location,
         **result.identity,
         "policy": result.policy,
         "states": {
@@ -205,7 +205,7 @@ def print_run(result: RunResult) -> None:
         table.add_row(outcome.state, outcome.what, f"{outcome.rows:,}", *used)
     out = Terminal(soft_wrap=True, highlight=False, markup=False)
     out.print(table)
-    out.print(f"data root             {shown(result.root)}")
+    out.print(f"data root             {root_at(result.root)}")
     for name, value in result.identity.items():
         out.print(f"{name:<21} {value}")
     for outcome in result.outcomes:

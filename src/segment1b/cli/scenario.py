@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -21,9 +21,6 @@ from segment1b.cli.options import (
     tokens,
 )
 from segment1b.errors import Segment1BError
-
-if TYPE_CHECKING:
-    from segment1b.storage.root import Leftover
 
 Outlets = Annotated[Path | None, typer.Option(help="As if a run brought this outlet list in.")]
 PolicyFiles = Annotated[
@@ -162,11 +159,10 @@ def clean(
 ) -> None:
     """Remove what killed runs have left: staging, and in a store uploads that no receipt names."""
     from segment1b.cli import console
-    from segment1b.storage.root import find_root, leftovers, sweep_staging
+    from segment1b.storage.root import find_root, root_at
 
     root = find_root(data_root)
-    found = leftovers(root) if dry_run else sweep_staging(root)
-    found += _uploads_left(root, older_than_hours, dry_run=dry_run)
+    found = root_at(root).clean(timedelta(hours=older_than_hours), dry_run=dry_run)
     freed = sum(one.size for one in found)
     if as_json:
         listed = [{"path": str(one.path), "bytes": one.size} for one in found]
@@ -177,22 +173,3 @@ def clean(
         print(f"{one.size:>15,} bytes  {shown}")
     done = "would be freed" if dry_run else "freed"
     print(f"{freed:>15,} bytes {done}" if found else "no killed run has left anything")
-
-
-def _uploads_left(root: Path, older_than_hours: float, *, dry_run: bool) -> list[Leftover]:
-    """Return the uploads in a root's store that no receipt names; remove them unless it is dry."""
-    from segment1b.storage.root import Leftover
-    from segment1b.storage.working_copy import origin
-    from segment1b.storage.write_through import remove_uncommitted, uncommitted
-
-    store = origin(root)
-    if store is None:
-        return []
-    age = timedelta(hours=older_than_hours)
-    found = uncommitted(store, age)
-    gone = set(found) if dry_run else set(remove_uncommitted(store, age))
-    return [
-        Leftover(Path(prefix), sum(one.size for one in objects))
-        for prefix, objects in found.items()
-        if prefix in gone
-    ]

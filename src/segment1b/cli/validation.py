@@ -16,8 +16,8 @@ from segment1b.identity import canonical_json
 from segment1b.pipeline.decide import TOKENS, find_identity
 from segment1b.storage.durable import make_folder
 from segment1b.storage.publisher import publish_file
-from segment1b.storage.root import find_root, staging
-from segment1b.storage.working_copy import STAGING
+from segment1b.storage.root import find_root
+from segment1b.storage.staging import STAGING, staging
 
 
 def run_validators(states: Sequence[str], options: Mapping[str, Any], *, as_json: bool) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,16 +18,14 @@ from segment1b.outlets.importing import (
 from segment1b.storage.arrays import distinct
 from segment1b.storage.bundles import FLAG, flag_line, joined_digest
 from segment1b.storage.durable import (
-    coded_os_errors,
-    fsync_folder,
     make_folder,
     read_json,
     write_file,
 )
 from segment1b.storage.parts import part_name, write_part
-from segment1b.storage.receipts import file_names, folder_receipt, hash_files, take_receipt
-from segment1b.storage.working_copy import fetch, origin
-from segment1b.storage.write_through import commit_folder
+from segment1b.storage.publisher import publish_folder
+from segment1b.storage.receipts import file_names, hash_files
+from segment1b.storage.root import root_at
 
 PRODUCER = "segment1b outlets import"
 _INDEX_KINDS = {"egress_checksums.json": "table"}
@@ -61,7 +57,7 @@ def issue(
     """
     tokens = Identity(seed, pairs.fingerprint, parameter_hash).tokens
     names = ("outlet_catalogue", "s3_candidate_set", "validation_bundle_1A")
-    fetch(root, [contracts[name].locate(tokens) for name in names])
+    root_at(root).fetch([contracts[name].locate(tokens) for name in names])
     bundle = check_issue(root, contracts, tokens)
     make_folder(scratch)
     with tempfile.TemporaryDirectory(prefix="outlets-", dir=scratch) as name:
@@ -155,18 +151,7 @@ def _publish_catalogue(
     staged = stage / dataset.id
     staged.mkdir()
     write_catalogue(staged, dataset, pairs, tokens)
-    if origin(root) is not None:
-        receipt = take_receipt(staged, dataset, dataset.locate(tokens), 1)
-        commit_folder(root, staged, receipt, dataset.code("differs"))
-        return target
-    if not _move(staged, target) and not _same_content(staged, target, dataset):
-        raise Segment1BError(
-            dataset.code("differs"),
-            f"{target} holds other outlets than the list {pairs.fingerprint} has",
-            "published data is never changed: use another data root, or move that catalogue away",
-            dataset=dataset.id,
-            path=str(target),
-        )
+    publish_folder(root, dataset, tokens, staged, 1)
     return target
 
 
@@ -180,34 +165,6 @@ def _is_vouched(catalogue: Path, bundle: Path, tokens: Mapping[str, object]) -> 
     except (Segment1BError, OSError) as error:
         raise_machine_fault(error)
         return False
-
-
-def _same_content(staged: Path, target: Path, dataset: Dataset) -> bool:
-    names = file_names(target)
-    if names == file_names(staged) and hash_files(staged, names) == hash_files(target, names):
-        return True
-    # Another Parquet library writes other bytes for the same rows.
-    try:
-        receipts = [take_receipt(folder, dataset, "", 1) for folder in (staged, target)]
-    except (Segment1BError, OSError) as error:
-        raise_machine_fault(error)
-        return False
-    return receipts[0].content_sha256_hex == receipts[1].content_sha256_hex
-
-
-def _move(staged: Path, target: Path) -> bool:
-    """Rename a folder into its place; return False when something is there already."""
-    fsync_folder(staged)
-    make_folder(target.parent)
-    with coded_os_errors(target):
-        try:
-            os.rename(staged, target)
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
-            return False
-        fsync_folder(target.parent)
-    return True
 
 
 def _publish_candidates(
@@ -224,11 +181,7 @@ def _publish_candidates(
     staged = stage / dataset.id
     staged.mkdir()
     write_part(staged / part_name(0), dataset, [dataset.arrow_schema.empty_table()])
-    if origin(root) is not None:
-        receipt = take_receipt(staged, dataset, dataset.locate(tokens), 1)
-        commit_folder(root, staged, receipt, dataset.code("differs"))
-        return
-    _move(staged, target)
+    publish_folder(root, dataset, tokens, staged, 1)
 
 
 def _publish_bundle(
@@ -238,20 +191,12 @@ def _publish_bundle(
     files: Mapping[str, bytes],
     stage: Path,
 ) -> None:
-    bundle = root / dataset.locate(tokens)
     staged = stage / "validation_bundle"
     staged.mkdir()
     for name, data in files.items():
         write_file(staged / name, data)
-    if origin(root) is not None:
-        receipt = folder_receipt(staged, dataset, dataset.locate(tokens), 1)
-        commit_folder(root, staged, receipt, dataset.code("differs"), replace=True)
-        return
-    if not _move(staged, bundle):
-        # Its tokens were never sealed (see _check_seal): nothing depends on it.
-        with coded_os_errors(bundle):
-            os.rename(bundle, stage / "replaced")
-        _move(staged, bundle)
+    # The tokens of another bundle were never sealed (see _check_seal): nothing depends on it.
+    publish_folder(root, dataset, tokens, staged, 1, replace=True)
 
 
 def _bundle_files(tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> dict[str, bytes]:

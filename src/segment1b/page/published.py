@@ -15,8 +15,8 @@ from segment1b.identity import Identity
 from segment1b.read.gate import proven_paths
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import committed
+from segment1b.storage.root import root_at
 from segment1b.storage.sql import parquet_table
-from segment1b.storage.working_copy import fetch
 
 STATES = tuple(f"s{number}" for number in range(10))
 
@@ -54,7 +54,7 @@ class World:
     def parts(self, dataset_id: str) -> list[Path]:
         """Return the files of a committed table; none when it is not published."""
         dataset = self.contracts[dataset_id]
-        fetch(self.root, [dataset.locate(self.identity.places)])
+        root_at(self.root).fetch([dataset.locate(self.identity.places)])
         found = committed(self.root, self.contracts, dataset, self.identity.places)
         return found.paths if found else []
 
@@ -100,7 +100,7 @@ def _bundle(root: Path, contracts: Contracts, identity: Identity) -> tuple[Path,
         return bundle, ""
     dataset = contracts["validation_failed_1B"]
     anywhere = dataset.locate({**identity.places, "attempt": "*"})
-    fetch(root, [anywhere])
+    root_at(root).fetch([anywhere])
     latest = (0, bundle, "")
     for folder in root.glob(anywhere):
         said = _in_bundle(folder / "MANIFEST.json")

@@ -35,8 +35,8 @@ from segment1b.storage.durable import read_json, read_object
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
-from segment1b.storage.root import open_root, staging
-from segment1b.storage.working_copy import STAGING, fetch, shown
+from segment1b.storage.root import open_root, root_at
+from segment1b.storage.staging import STAGING, staging
 
 LOG = logging.getLogger("segment1b")
 DEFAULT_SEED = 42
@@ -79,7 +79,7 @@ def foresee(root: Path, settings: RunSettings) -> tuple[Run, str]:
     run, pairs, said = _decided(root, known, settings, given, root / STAGING)
     refusal = binding_refusal(run)
     if pairs is not None or said is not None:
-        fetch(root, [known["s0_gate_receipt_1B"].locate(run.places)])
+        root_at(root).fetch([known["s0_gate_receipt_1B"].locate(run.places)])
         try:
             check_issue(root, known, run.identity.tokens)
         except Segment1BError as error:
@@ -90,7 +90,7 @@ def foresee(root: Path, settings: RunSettings) -> tuple[Run, str]:
 def binding_refusal(run: Run) -> str:
     """Return why a run's parameter hash cannot be bound; empty where it can, or is."""
     bound = run.contracts[_BOUND]
-    fetch(run.root, [bound.locate(run.places)])
+    root_at(run.root).fetch([bound.locate(run.places)])
     path = run.root / bound.locate(run.places)
     if not path.exists():
         return ""
@@ -110,8 +110,8 @@ def binding_refusal(run: Run) -> str:
 
 def _given(root: Path, known: Contracts, settings: RunSettings) -> Pairs | None:
     """Return the outlet list that is named, if one is; bring what decides about a run."""
-    fetch(root, [known[dataset_id].locate({}) for dataset_id in SURFACES])
-    fetch(root, [known["validation_bundle_1A"].locate({"manifest_fingerprint": "*"})])
+    root_at(root).fetch([known[dataset_id].locate({}) for dataset_id in SURFACES])
+    root_at(root).fetch([known["validation_bundle_1A"].locate({"manifest_fingerprint": "*"})])
     if settings.outlets is None:
         return None
     pairs = read_outlets(settings.outlets, iso_set(root, known))
@@ -324,7 +324,7 @@ def find_identity(
     known = _contracts(dictionary)
     pattern = known["s0_gate_receipt_1B"].locate({"manifest_fingerprint": "*"})
     wanted = {name: value for name, value in given.items() if value is not None}
-    fetch(data_root, [pattern])
+    root_at(data_root).fetch([pattern])
     found = []
     for path in sorted(data_root.glob(pattern)):
         receipt = read_object(path)
@@ -341,14 +341,14 @@ def find_identity(
     if not found:
         raise Segment1BError(
             "E301_NO_PASS_FLAG",
-            f"{shown(data_root)} holds no S0 receipt" + (f" with {wanted}" if wanted else ""),
+            f"{root_at(data_root)} holds no S0 receipt" + (f" with {wanted}" if wanted else ""),
             "run 'segment1b run' first",
         )
     if len(found) > 1:
         listed = ", ".join(str(one["manifest_fingerprint"]) for one in found)
         raise Segment1BError(
             "E_USAGE",
-            f"{shown(data_root)} holds several fingerprints: {listed}",
+            f"{root_at(data_root)} holds several fingerprints: {listed}",
             "choose one with --manifest-fingerprint",
         )
     return known, Identity(**found[0])
@@ -364,7 +364,7 @@ def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any])
         Segment1BError: as `find_identity`; E_INPUT_UNREADABLE when the root names no policy.
     """
     known, identity = find_identity(root, dictionary, given)
-    fetch(root, [known[name].locate(identity.places) for name in (*SURFACES, _BOUND)])
+    root_at(root).fetch([known[name].locate(identity.places) for name in (*SURFACES, _BOUND)])
     path = root / known[_BOUND].locate(identity.places)
     try:
         policy = Policy.model_validate_json(canonical_json(read_json(path)["policy"]))

@@ -17,9 +17,9 @@ from segment1b.identity import Identity
 from segment1b.pipeline.decide import find_identity
 from segment1b.states import STATES
 from segment1b.storage.durable import read_json
-from segment1b.storage.root import find_root, identity_lock, open_root, staging
-from segment1b.storage.working_copy import published
-from segment1b.storage.write_through import take_back
+from segment1b.storage.locks import identity_lock
+from segment1b.storage.root import find_root, open_root, root_at
+from segment1b.storage.staging import staging
 
 _FLAG = "validation_bundle_1B"
 _RECEIPT = "s0_gate_receipt_1B"
@@ -80,7 +80,7 @@ def discard(request: Request, agree: Callable[[Mapping[str, int]], bool]) -> dic
         found: dict[str, int] = {}
         shared: list[str] = []
         for dataset in _in_order(known, request.from_state):
-            items = published(root, dataset.locate({**identity.places, "attempt": "*"}))
+            items = root_at(root).published(dataset.locate({**identity.places, "attempt": "*"}))
             if dataset.tokens == ("parameter_hash",):
                 if request.keep_shared:
                     continue
@@ -91,7 +91,7 @@ def discard(request: Request, agree: Callable[[Mapping[str, int]], bool]) -> dic
         if found and not agree(found):
             raise Segment1BError("E_USAGE", "not confirmed: nothing was removed", "answer y")
         for path in found:
-            take_back(root, path, scratch)
+            root_at(root).remove(path, scratch)
     return found
 
 
@@ -109,7 +109,7 @@ def _in_order(known: Contracts, from_state: str) -> Iterator[Dataset]:
 def _check_unused(root: Path, known: Contracts, identity: Identity, shared: list[str]) -> None:
     """Refuse to remove datasets of a parameter hash that other receipts or run reports name."""
     anyone = {**identity.places, "seed": "*", "manifest_fingerprint": "*"}
-    receipts = published(root, known[_RECEIPT].locate(anyone))
+    receipts = root_at(root).published(known[_RECEIPT].locate(anyone))
     own = known[_RECEIPT].locate(identity.places)
     users = [
         path
@@ -119,7 +119,8 @@ def _check_unused(root: Path, known: Contracts, identity: Identity, shared: list
     for state in STATES:
         report = known[f"{state}_run_report"]
         if "parameter_hash" in report.tokens and report.tokens != ("parameter_hash",):
-            users += set(published(root, report.locate(anyone))) - {report.locate(identity.places)}
+            reports = set(root_at(root).published(report.locate(anyone)))
+            users += reports - {report.locate(identity.places)}
     if users:
         raise Segment1BError(
             "E_DISCARD_REFUSED",

@@ -30,6 +30,7 @@ from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.storage.bundles import check_summary
 from segment1b.storage.failures import record_failure
 from segment1b.storage.gather import gather
+from segment1b.storage.locks import identity_lock
 from segment1b.storage.meter import Meter, add_bytes, read_baseline
 from segment1b.storage.parts import FILE_ROWS
 from segment1b.storage.publisher import (
@@ -40,7 +41,8 @@ from segment1b.storage.publisher import (
     publish_report,
 )
 from segment1b.storage.receipts import Receipt
-from segment1b.storage.root import identity_lock, open_root, staging
+from segment1b.storage.root import open_root
+from segment1b.storage.staging import staging
 
 Made = TypeVar("Made")
 LOG = logging.getLogger("segment1b")

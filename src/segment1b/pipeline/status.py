@@ -11,8 +11,7 @@ from segment1b.pipeline.decide import TOKENS, foresee, published_run
 from segment1b.pipeline.reuse import Step, plan_of
 from segment1b.states import STATES
 from segment1b.states.protocol import Run
-from segment1b.storage.root import find_root
-from segment1b.storage.working_copy import origin
+from segment1b.storage.root import find_root, root_at
 
 _ACTS = {
     "check": "check it",
@@ -51,7 +50,7 @@ def status(settings: RunSettings) -> dict[str, Any]:
         given = {name: getattr(settings, name) for name in TOKENS}
         run, refusal = published_run(root, settings.dictionary, given)
     return {
-        "data_root": store.url if (store := origin(root)) else str(root),
+        "data_root": root_at(root).location,
         **run.tokens,
         "law": run.policy.allocation.law,
         "refusal": refusal,

@@ -16,8 +16,7 @@ from segment1b.storage.bundles import CHECKSUMS_SCHEMA, RULES, check_summary, op
 from segment1b.storage.durable import coded_os_errors, read_json, read_object
 from segment1b.storage.reader import committed, file_receipt, receipted, report_id
 from segment1b.storage.receipts import Receipt, file_names, hash_files
-from segment1b.storage.root import find_root
-from segment1b.storage.working_copy import commit_of, fetch
+from segment1b.storage.root import find_root, root_at
 
 if TYPE_CHECKING:
     import polars as pl
@@ -65,7 +64,7 @@ def prove_sites(root: Path, contracts: Contracts, tokens: Mapping[str, object]) 
             E910_FLAG_BAD_OR_MISSING, E_PATH_EMBED_MISMATCH or E_EGRESS_CHECKSUM_MISMATCH.
     """
     folder = root / contracts[BUNDLE].locate(tokens)
-    fetch(root, [contracts[name].locate(tokens) for name in (BUNDLE, EGRESS)])
+    root_at(root).fetch([contracts[name].locate(tokens) for name in (BUNDLE, EGRESS)])
     names, flag = open_bundle(contracts, folder, RULES)
     check_summary(folder)
     _check_tokens(folder, tokens)
@@ -102,7 +101,7 @@ def find_places(
     wanted = {name: value for name, value in (given or {}).items() if value is not None}
     fingerprint = wanted.get("manifest_fingerprint", "*")
     pattern = contracts[BUNDLE].locate({"manifest_fingerprint": fingerprint})
-    fetch(root, [pattern])
+    root_at(root).fetch([pattern])
     folders = [path for path in sorted(root.glob(pattern)) if path.is_dir()]
     if not folders:
         raise Segment1BError(
@@ -279,7 +278,7 @@ def _check_receipts(
     held = []
     for dataset in receipted(contracts):
         relative = dataset.locate(tokens)
-        if not (root / relative).exists() and commit_of(root, relative) is None:
+        if not (root / relative).exists() and root_at(root).sizes(relative) is None:
             if (root / contracts[report_id(dataset)].locate(tokens)).exists():
                 raise _no_receipt(root, dataset, tokens, "is absent, and its run report is here")
             continue  # A root that was handed over may hold the sites and their bundle alone.

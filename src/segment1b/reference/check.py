@@ -39,7 +39,7 @@ from segment1b.storage.durable import read_json, regular_file
 from segment1b.storage.geometries import check_size, read_columns, shapes_of_wkb
 from segment1b.storage.rasters import open_raster
 from segment1b.storage.receipts import hash_files
-from segment1b.storage.working_copy import fetch
+from segment1b.storage.root import root_at
 
 #: Published areas are whole km2: a square kilometre of difference is their rounding.
 _ROUNDING_KM2: Final = 1.0
@@ -144,7 +144,7 @@ def check(
         Segment1BError: E_REFERENCE_SURFACE_MISSING, and what S1 raises for bad surfaces.
     """
     places_of = [contracts[dataset_id].locate({}) for dataset_id in SURFACES]
-    fetch(root, [*places_of, *(str(provenance_path(Path(place))) for place in places_of)])
+    root_at(root).fetch([*places_of, *(str(provenance_path(Path(place))) for place in places_of)])
     paths = {dataset_id: _path(root, contracts, dataset_id) for dataset_id in SURFACES}
     with _whole(paths[ISO]):
         codes = read_codes(paths[ISO]).all

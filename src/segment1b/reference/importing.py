@@ -23,7 +23,8 @@ from segment1b.reference.publishing import publish_surface
 from segment1b.reference.raster import copy_people, open_source
 from segment1b.reference.sources import Features, read_features, source_files
 from segment1b.storage.durable import coded_os_errors, write_file
-from segment1b.storage.root import open_root, staging
+from segment1b.storage.root import open_root
+from segment1b.storage.staging import staging
 from segment1b.storage.versions import versions
 
 ISO, COUNTRIES, ZONES = "iso3166_canonical_2024", "world_countries", "tz_world_2025a"

@@ -13,8 +13,7 @@ from segment1b.reference.publishing import provenance_path
 from segment1b.reference.resample import build_population
 from segment1b.storage.durable import fsync_file
 from segment1b.storage.receipts import hash_files
-from segment1b.storage.working_copy import fetch
-from segment1b.storage.write_through import create_file, move_once
+from segment1b.storage.root import root_at
 
 RASTER = "population_raster_2025"
 #: The surfaces in the order in which they are laid: a root that has the last has them all.
@@ -93,7 +92,7 @@ def _lay(
     wanted: Sequence[str] = SURFACES,
 ) -> dict[str, Path]:
     laid = {}
-    fetch(root, [contracts[dataset_id].locate({}) for dataset_id in wanted])
+    root_at(root).fetch([contracts[dataset_id].locate({}) for dataset_id in wanted])
     for dataset_id in wanted:
         target = laid[dataset_id] = root / contracts[dataset_id].locate({})
         made = scratch / target.name
@@ -104,9 +103,8 @@ def _lay(
         if target.exists():
             _refuse_other(dataset_id, target, made)
             continue
-        create_file(root, target, made)
         fsync_file(made)
-        if not move_once(root, made, target):
+        if not root_at(root).create(contracts[dataset_id].locate({}), made):
             _refuse_other(dataset_id, target, made)
     return laid
 

@@ -15,9 +15,9 @@ from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
 from segment1b.storage.durable import coded_os_errors, fsync_file, write_file
+from segment1b.storage.folder_root import creating
 from segment1b.storage.publisher import publish_folder
 from segment1b.storage.receipts import Receipt, hash_files
-from segment1b.storage.write_through import creating
 
 #: What the provenance of a surface may say; which of it depends on the surface.
 PROVENANCE_KEYS = (

@@ -12,7 +12,7 @@ from segment1b import __version__
 from segment1b.contracts import Contracts
 from segment1b.identity import Identity, canonical_json
 from segment1b.storage.failures import utc_now
-from segment1b.storage.write_through import create_bytes
+from segment1b.storage.publisher import create_bytes
 
 _TRACKED_AS = "src/segment1b/states/rng_logs.py"
 MODULES = {"site_tile_assign": "1B.S5.assigner", "in_cell_jitter": "1B.S6.jitter"}
@@ -20,8 +20,8 @@ MODULES = {"site_tile_assign": "1B.S5.assigner", "in_cell_jitter": "1B.S6.jitter
 
 def write_audit(root: Path, contracts: Contracts, identity: Identity, scratch: Path) -> Path:
     """Write the audit row of a run unless it is there: the only log with a clock."""
-    path = root / contracts["rng_audit_log"].locate(identity.places)
-    if not path.exists():
+    relative = contracts["rng_audit_log"].locate(identity.places)
+    if not (root / relative).exists():
         row = {
             "ts_utc": utc_now(),
             "run_id": identity.run_id,
@@ -30,8 +30,8 @@ def write_audit(root: Path, contracts: Contracts, identity: Identity, scratch: P
             "build_commit": _build_commit(),
             "platform": f"{platform.system()} {platform.machine()}",
         }
-        create_bytes(root, path, canonical_json(row), scratch)
-    return path
+        create_bytes(root, relative, canonical_json(row), scratch)
+    return root / relative
 
 
 def trace(identity: Identity, label: str, parts: Sequence[tuple[int, int, int]]) -> bytes:

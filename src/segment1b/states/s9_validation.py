@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -26,14 +25,13 @@ from segment1b.states.protocol import Report, Run, ShardResult
 from segment1b.states.realism import breaches, measure
 from segment1b.states.s9_bundle import verdict_of, write_bundle, write_flag
 from segment1b.states.seal import sealed_inputs
-from segment1b.storage.durable import make_folder, read_json
+from segment1b.storage.durable import read_json
 from segment1b.storage.failures import utc_now
+from segment1b.storage.publisher import publish_folder
 from segment1b.storage.reader import Reader
-from segment1b.storage.receipts import folder_receipt
+from segment1b.storage.root import root_at
 from segment1b.storage.split import read_split
 from segment1b.storage.versions import versions
-from segment1b.storage.working_copy import commit_of, origin
-from segment1b.storage.write_through import commit_folder
 
 _POINTS = ["tile_id", "lon_deg", "lat_deg"]
 BUNDLE = "validation_bundle_1B"
@@ -184,18 +182,11 @@ def _realism(run: Run, reader: Reader) -> dict[str, Any]:
 def _put_aside(run: Run, folder: Path) -> Path:
     """Move a failed bundle, flagless, to its own place: no failure may hold the write-once one."""
     dataset, attempt = run.contracts["validation_failed_1B"], 1
-    while (
-        target := run.root / (relative := dataset.locate({**run.places, "attempt": attempt}))
-    ).exists() or commit_of(run.root, relative):
+    while root_at(run.root).sizes(dataset.locate({**run.places, "attempt": attempt})) is not None:
         attempt += 1
     staged = shutil.copytree(folder, run.staging / "failed")
-    if origin(run.root) is not None:
-        receipt = folder_receipt(staged, dataset, relative, 1)
-        commit_folder(run.root, staged, receipt, dataset.code("differs"))
-        return target
-    make_folder(target.parent)
-    os.rename(staged, target)
-    return target
+    receipt = publish_folder(run.root, dataset, {**run.places, "attempt": attempt}, staged, 1)
+    return run.root / receipt.partition_path
 
 
 def _failure(failed: list[Acceptance], where: Path) -> Segment1BError:

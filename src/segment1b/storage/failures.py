@@ -11,9 +11,9 @@ from segment1b.contracts import Contracts
 from segment1b.contracts.texts import visible
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
-from segment1b.storage.durable import replace_json
-from segment1b.storage.working_copy import STAGING
-from segment1b.storage.write_through import put_bytes
+from segment1b.storage.folder_root import FolderRoot
+from segment1b.storage.root import root_at
+from segment1b.storage.staging import STAGING
 
 
 def utc_now() -> str:
@@ -42,15 +42,13 @@ def record_failure(
         "detail": visible(error.message),
         **{name: value for name, value in error.scope.items() if _plain(value)},
     }
-    folder = root / contracts["failure_records"].locate({})
-    path = folder / f"{at.replace(':', '')}_{error.code}.json"
+    folder = contracts["failure_records"].locate({})
+    path = f"{folder}/{at.replace(':', '')}_{error.code}.json"
     with suppress(Segment1BError, OSError):
-        if error.code.startswith("E_STORE_"):
-            # A store that has just failed is not asked again.
-            replace_json(path, record, root / STAGING)
-        else:
-            put_bytes(root, path, canonical_json(record), root / STAGING)
-        return path
+        # No second request to a store that has just failed.
+        own = FolderRoot(root) if error.code.startswith("E_STORE_") else root_at(root)
+        own.replace(path, canonical_json(record), root / STAGING)
+        return root / path
     return None
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
 from segment1b.storage.durable import coded_os_errors, read_json, replace_json
+from segment1b.storage.staging import LOCKS
 
 
 @contextmanager
@@ -49,6 +51,15 @@ def owned_lock(path: Path, wait_seconds: float, busy: str, hint: str) -> Iterato
         with suppress(OSError):
             owner.unlink()
         lock.release()
+
+
+@contextmanager
+def identity_lock(root: Path, identity: Identity, wait_seconds: float) -> Iterator[None]:
+    """Hold the lock of one identity, as `owned_lock` does."""
+    path = root / LOCKS / f"{identity.run_id}.lock"
+    busy = f"another run of this identity is at work in {root}"
+    with owned_lock(path, wait_seconds, busy, "wait for it, or give --wait SECONDS"):
+        yield
 
 
 def _owner(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,7 @@ from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
-from segment1b.storage.durable import (
-    coded_os_errors,
-    fsync_folder,
-    make_folder,
-    read_json,
-    replace_bytes,
-)
+from segment1b.storage.durable import read_json, write_file
 from segment1b.storage.receipts import (
     Receipt,
     document_receipt,
@@ -26,8 +20,7 @@ from segment1b.storage.receipts import (
     take_receipt,
 )
 from segment1b.storage.records import damaged
-from segment1b.storage.working_copy import origin
-from segment1b.storage.write_through import commit_folder, create_bytes, put_bytes
+from segment1b.storage.root import root_at
 
 
 def publish_folder(
@@ -38,68 +31,58 @@ def publish_folder(
     threads: int,
     rows: int | None = None,
     *,
-    is_committed: bool,
+    is_committed: bool = True,
+    replace: bool = False,
 ) -> Receipt:
     """Publish a staged folder as a partition: a table's parts, or the files of a bundle.
 
-    The staged files must hold `rows` rows, where a number is given.
-
-    The partition that is there already stays when its content is the same. One that no report has
-    committed was left by a run that was killed, and is replaced when it differs.
+    The staged files must hold `rows` rows, where a number is given. The partition that is there
+    already stays when its content is the same; `is_committed` and `replace` are as for
+    `Root.publish`.
 
     Raises:
-        Segment1BError: the dataset's own codes (see `take_receipt`), and
-            E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL with both digests; nothing is touched then.
+        Segment1BError: the dataset's own codes (see `take_receipt`), and its `differs` code with
+            both digests; nothing is touched then.
     """
     relative = dataset.locate(tokens)
-    target = root / relative
     take = take_receipt if dataset.kind == "table" else folder_receipt
     receipt = take(staged, dataset, relative, threads)
     if rows is not None and receipt.rows != rows:
         raise damaged(staged, f"{rows} rows were written, {receipt.rows} are there")
-    fsync_folder(staged)
-    if origin(root) is not None:
-        return commit_folder(root, staged, receipt, dataset.code("differs"))
-    make_folder(target.parent)
-    with coded_os_errors(target.parent):
-        if not _rename(staged, target):
-            there = _receipt_there(target, dataset, relative, threads)
-            if there is not None and there.content_sha256_hex == receipt.content_sha256_hex:
-                return there
-            if is_committed:
-                held = there.content_sha256_hex if there else "that cannot be read"
-                raise Segment1BError(
-                    dataset.code("differs"),
-                    f"{relative} holds content {held}, this run made {receipt.content_sha256_hex}",
-                    "published data is never changed: use another data root or identity; if it "
-                    f"is not wanted, {dataset.redo}",
-                    dataset=dataset.id,
-                    path=relative,
-                )
-            os.rename(target, staged.with_name(f"{staged.name}.replaced"))
-            os.rename(staged, target)
-        fsync_folder(target.parent)
-    return receipt
+
+    def read(folder: Path) -> Receipt | None:
+        try:
+            return take(folder, dataset, relative, threads)
+        except Segment1BError as error:
+            raise_machine_fault(error)
+            return None
+
+    own = root_at(root)
+    held = own.publish(staged, receipt, read, is_committed=is_committed, replace=replace)
+    if held is None or held.content_sha256_hex != receipt.content_sha256_hex:
+        content = held.content_sha256_hex if held else "that cannot be read"
+        raise Segment1BError(
+            dataset.code("differs"),
+            f"{own.location}/{relative} holds content {content}, this run made "
+            f"{receipt.content_sha256_hex}",
+            "published data is never changed: use another data root or identity; if it is not "
+            f"wanted, {dataset.redo}",
+            dataset=dataset.id,
+            path=relative,
+        )
+    return held
 
 
-def _rename(staged: Path, target: Path) -> bool:
-    # rename() refuses a target folder that is not empty: whoever comes second sees the first.
+def create_bytes(
+    root: Path, path: str, data: bytes, scratch: Path, *, is_committed: bool = True
+) -> bool:
+    """Publish a file that is written once, as `Root.create` does, from its bytes."""
+    made = scratch / f".{uuid.uuid4().hex}.tmp"
     try:
-        os.rename(staged, target)
-    except OSError:
-        if target.is_dir():
-            return False
-        raise
-    return True
-
-
-def _receipt_there(target: Path, dataset: Dataset, relative: str, threads: int) -> Receipt | None:
-    try:
-        take = take_receipt if dataset.kind == "table" else folder_receipt
-        return take(target, dataset, relative, threads)
-    except Segment1BError as error:
-        raise_machine_fault(error)
-        return None
+        write_file(made, data)
+        return root_at(root).create(path, made, is_committed=is_committed)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def publish_document(
@@ -120,7 +103,7 @@ def publish_document(
     relative = dataset.locate(tokens)
     path = root / relative
     check_document(contracts, dataset, value)
-    if not path.exists() and create_bytes(root, path, canonical_json(value), scratch):
+    if not path.exists() and create_bytes(root, relative, canonical_json(value), scratch):
         return document_receipt(relative, canonical_json(value), dataset.volatile), False
     held = read_json(path)
     there = held if isinstance(held, dict) else {}
@@ -159,17 +142,15 @@ def publish_once(
     """
     relative = dataset.locate(tokens)
     path = root / relative
-    ours = not path.exists() and create_bytes(root, path, data, scratch)
+    ours = create_bytes(root, relative, data, scratch, is_committed=is_committed)
     if not ours and path.read_bytes() != data:
-        if is_committed or origin(root) is not None:
-            raise Segment1BError(
-                dataset.code("differs"),
-                f"{relative} holds other bytes than this run made",
-                f"a log is written once: use another data root, or {dataset.redo}",
-                dataset=dataset.id,
-                path=relative,
-            )
-        replace_bytes(path, data, scratch)
+        raise Segment1BError(
+            dataset.code("differs"),
+            f"{relative} holds other bytes than this run made",
+            f"a log is written once: use another data root, or {dataset.redo}",
+            dataset=dataset.id,
+            path=relative,
+        )
     files, whole = hash_files(path.parent, [path.name])
     return Receipt(relative.rpartition("/")[0], data.count(b"\n"), files, whole, whole)
 
@@ -178,7 +159,7 @@ def publish_file(
     root: Path, dataset: Dataset, tokens: Mapping[str, object], data: bytes, scratch: Path
 ) -> None:
     """Publish a side file of a run report (replaced on every run, like the report)."""
-    put_bytes(root, root / dataset.locate(tokens), data, scratch)
+    root_at(root).replace(dataset.locate(tokens), data, scratch)
 
 
 def publish_report(
@@ -191,9 +172,9 @@ def publish_report(
 ) -> Path:
     """Write a run report, replacing the one of an earlier run: this commits its receipts."""
     check_document(contracts, dataset, value)
-    path = root / dataset.locate(tokens)
-    put_bytes(root, path, canonical_json(value), scratch)
-    return path
+    relative = dataset.locate(tokens)
+    root_at(root).replace(relative, canonical_json(value), scratch)
+    return root / relative
 
 
 def check_document(contracts: Contracts, dataset: Dataset, value: Any) -> None:

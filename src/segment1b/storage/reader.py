@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from segment1b.storage.receipts import (
     open_words,
     read_words,
 )
-from segment1b.storage.working_copy import commit_of, fetch
+from segment1b.storage.root import root_at
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,9 @@ def committed(
     """
     assert dataset.receipt_in is not None
     report_path = root / contracts[dataset.receipt_in].locate(tokens)
-    folder = root / dataset.locate(tokens)
-    away = None if folder.is_dir() else commit_of(root, dataset.locate(tokens))
-    if not report_path.exists() or not (folder.is_dir() or away):
+    own, relative = root_at(root), dataset.locate(tokens)
+    folder, there = root / relative, own.sizes(relative)
+    if not report_path.exists() or there is None:
         return None
     report = read_json(report_path)
     try:
@@ -79,10 +78,8 @@ def committed(
             dataset.redo,
             path=str(report_path),
         ) from None
-    if away and verify:
-        fetch(root, [dataset.locate(tokens)])
-        away = None
-    there = away.sizes if away else _sizes(folder)
+    if verify and not folder.is_dir():
+        own.fetch([relative])
     if there != {name: size for name, size, _ in receipt.files}:
         raise _not_reproduced(dataset, folder, "its files are not those of its receipt")
     if verify and hash_files(folder, list(there))[0] != receipt.files:
@@ -126,11 +123,6 @@ def file_receipt(
     if verify and hash_files(file.parent, [file.name])[0] != receipt.files:
         raise _not_reproduced(dataset, file, "its bytes do not hash to its receipt")
     return receipt
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    with os.scandir(folder) as entries:
-        return {entry.name: entry.stat().st_size for entry in entries}
 
 
 def _not_reproduced(dataset: Dataset, folder: Path, why: str) -> Segment1BError:
@@ -177,7 +169,7 @@ class Reader:
 
     def fetch(self, dataset_ids: Iterable[str]) -> None:
         """Bring declared inputs that a working copy of an object store does not hold yet."""
-        fetch(self.root, [self.dataset(one).locate(self.tokens) for one in dataset_ids])
+        root_at(self.root).fetch([self.dataset(one).locate(self.tokens) for one in dataset_ids])
 
     def file(self, dataset_id: str) -> Path:
         """Return the path of an input file that must exist."""

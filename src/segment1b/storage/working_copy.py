@@ -1,7 +1,6 @@
-"""The working copy of a data root in an object store: brought in line first, written through.
+"""The working copy of a data root in an object store: a folder brought in line with it.
 
-States and readers work on a folder. A folder that has an origin is a copy of what lies at a URL,
-and the store is always written first, so that the copy never holds what the store does not:
+The store is always written first, so that the copy never holds what the store does not:
 
 - a file (surface, document, log, report) is one object of the same name;
 - a folder (the parts of a table, a bundle) is uploaded under `<folder>/upload=<uuid>/`, which no
@@ -26,7 +25,6 @@ from filelock import FileLock
 
 from segment1b import contracts
 from segment1b.contracts.texts import parse_json
-from segment1b.identity import sha256_hex
 from segment1b.storage.durable import (
     coded_os_errors,
     fsync_folder,
@@ -36,11 +34,10 @@ from segment1b.storage.durable import (
 )
 from segment1b.storage.objects import COMMITS, Entry, Objects, damaged
 from segment1b.storage.receipts import Receipt
+from segment1b.storage.staging import LOCKS, STAGING
 
 STORE = ".store"
-STAGING = ".staging"
-LOCKS = ".locks"
-_OWN = (STORE, STAGING, LOCKS)
+OWN_FOLDERS = (STORE, STAGING, LOCKS)
 UPLOAD = "upload="
 #: Reports, receipts and what is not larger come at once, the rest when a command reads it. Bytes.
 _SMALL = 4 << 20
@@ -49,7 +46,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Commit:
-    """What a receipt under control/commits/ says: which upload holds a folder's files."""
+    """A receipt under control/commits/: which upload holds a folder's files."""
 
     receipt: Receipt
     upload: str
@@ -60,12 +57,12 @@ class Commit:
         return {name: size for name, size, _ in self.receipt.files}
 
     def as_json(self) -> dict[str, Any]:
-        """Return the commit as it stands in the store."""
+        """Return the commit as the store has it."""
         return {**self.receipt.as_json(), "upload": self.upload}
 
     @classmethod
     def of(cls, data: bytes, url: str, path: str) -> Commit:
-        """Return what an object says; E_STORE_DAMAGED when it is no commit."""
+        """Return the commit in an object; E_STORE_DAMAGED when it is none."""
         try:
             value = parse_json(data)
             commit = cls(Receipt.from_json(value), str(value["upload"]))
@@ -78,101 +75,204 @@ class Commit:
         return commit
 
 
-@dataclass
-class Index:
-    """What is known of the store and held here: versions by path, uploads by folder."""
-
-    objects: dict[str, tuple[int, str]] = field(default_factory=dict)  # bytes, version
-    held: dict[str, str] = field(default_factory=dict)
-    uploads: dict[str, str] = field(default_factory=dict)
+def commit_path(folder: str) -> str:
+    """Return where the receipt lies that commits a folder."""
+    return f"{COMMITS}/{folder}/receipt.json"
 
 
-def default_cache() -> Path:
-    """Return where working copies lie: SEGMENT1B_CACHE, or the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("SEGMENT1B_CACHE") or Path(base) / "segment1b")
+def commit_of(root: Path, folder: str) -> Commit | None:
+    """Return the commit of a folder as the copy has it."""
+    path = root / commit_path(folder)
+    return Commit.of(path.read_bytes(), str(root), commit_path(folder)) if path.exists() else None
 
 
-def working_copy(url: str, cache: Path | None = None, *, folders: bool = True) -> Path:
-    """Return the folder that copies the data root at a URL, in line with what lies there now.
-
-    Args:
-        url: the data root.
-        cache: where working copies lie; see `default_cache`.
-        folders: download small datasets at once, which fails when one is damaged.
-
-    Raises:
-        Segment1BError: E_STORE_UNAVAILABLE, E_STORE_DENIED, E_STORE_MISSING, E_STORE_DAMAGED;
-            E_DATA_ROOT_UNUSABLE, E_STORAGE_FULL for the folder.
-    """
-    store = Objects(url)
-    root = Path(os.path.abspath(cache or default_cache())) / sha256_hex(url.encode())[:32]
-    for name in _OWN:
-        make_folder(root / name)
-    with coded_os_errors(root):
-        if not (root / STORE / "origin.json").exists():
-            replace_json(root / STORE / "origin.json", {"url": url}, root / STAGING)
-        with locked(root) as index:
-            _bring_in_line(root, store, index, folders=folders)
-    return root
-
-
-def shown(root: Path) -> str:
-    """Return how a person knows a data root: its URL, or its path."""
-    store = origin(root)
-    return str(root) if store is None else f"{store.url} (working copy {root})"
-
-
-def origin(root: Path) -> Objects | None:
-    """Return the store that a root copies, or None for a root of its own."""
+def origin(folder: Path) -> Objects | None:
+    """Return the store that a folder copies, or None for a folder of its own."""
     try:
-        return Objects(read_json(root / STORE / "origin.json")["url"])
+        return Objects(read_json(folder / STORE / "origin.json")["url"])
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
+@dataclass
+class WorkingCopy:
+    """A working copy held under its lock, with what is known of its store.
+
+    Attributes:
+        folder: the copy.
+        store: what it copies.
+        objects: bytes and version of each object by path.
+        held: version of each object that the copy has.
+        uploads: by folder the upload whose files the copy has.
+    """
+
+    folder: Path
+    store: Objects
+    objects: dict[str, tuple[int, str]] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+    uploads: dict[str, str] = field(default_factory=dict)
+
+    def bring_in_line(self, *, folders: bool) -> None:
+        """Take over what is new in the store, and drop what is no longer there."""
+        for left in (self.folder / STORE).iterdir():
+            if left.is_dir():  # A killed process was bringing something.
+                shutil.rmtree(left)
+        plain = _plain(self.store.list())
+        self.objects = {path: (one.size, one.e_tag) for path, one in plain.items()}
+        stale = [
+            path
+            for path, one in plain.items()
+            if self.held.get(path) != one.e_tag or not _has_size(self.folder / path, one.size)
+        ]
+        at_once = [p for p in stale if plain[p].size <= _SMALL or p.startswith("control/")]
+        for path in stale:
+            self.held.pop(path, None)
+        for path in set(stale) - set(at_once):
+            (self.folder / path).unlink(missing_ok=True)
+        self.bring(at_once)
+        commits = self.commits()
+        self.uploads = {
+            folder: upload
+            for folder, upload in self.uploads.items()
+            if folder in commits
+            and commits[folder].upload == upload
+            and _is_whole(self.folder / folder, commits[folder])
+        }
+        self._drop()
+        for folder, commit in commits.items() if folders else ():
+            if folder not in self.uploads and sum(commit.sizes.values()) <= _SMALL:
+                self.take(commit)
+
+    def commits(self) -> dict[str, Commit]:
+        """Return the commits in the store by folder."""
+        found = {}
+        for path in self.objects:
+            if path.startswith(f"{COMMITS}/"):
+                commit = Commit.of((self.folder / path).read_bytes(), self.store.url, path)
+                found[commit.receipt.partition_path] = commit
+        return found
+
+    def fetch(self, paths: Sequence[str]) -> None:
+        """Bring the files and committed folders that match, unless they are here."""
+        for folder, commit in self.commits().items():
+            holds_one = any(path.startswith(f"{folder}/") for path in paths)
+            if folder not in self.uploads and (holds_one or _matches(folder, paths)):
+                self.take(commit)
+        absent = [path for path in self.objects if path not in self.held]
+        self.bring([path for path in absent if _matches(path, paths)])
+
+    def note(self, path: str, size: int, version: str) -> None:
+        """Note an object that was put and is about to be written into the copy."""
+        self.objects[path] = (size, version)
+        self.held[path] = version
+
+    def forget(self, path: str) -> None:
+        """Note that an object is gone."""
+        self.objects.pop(path, None)
+        self.held.pop(path, None)
+
+    def take(self, commit: Commit, staged: Path | None = None) -> None:
+        """Put a committed folder's files into the copy: `staged` ones, or those of the store."""
+        folder = commit.receipt.partition_path
+        with self._scratch() as stage:
+            if staged is None:
+                staged = stage / "fresh"
+                self._download(commit, staged)
+            swap(self.folder / folder, staged, stage / "old")
+        self.uploads[folder] = commit.upload
+
+    def bring(self, paths: Sequence[str]) -> None:
+        """Bring objects into the copy, each under its own name."""
+        with self._scratch() as stage:
+
+            def bring(number: int) -> None:
+                path, fresh = paths[number], stage / str(number)
+                size, _ = self.store.download(path, fresh)
+                # A report may have been replaced since the listing; short data is another matter.
+                if size != self.objects[path][0] and self.store.size(path) != size:
+                    what = f"came with {size} bytes, it has another number"
+                    raise damaged(self.store.url, path, what)
+                make_folder((self.folder / path).parent)
+                os.replace(fresh, self.folder / path)
+
+            for_all(bring, range(len(paths)))
+        self.held |= {path: self.objects[path][1] for path in paths}
+
+    def _download(self, commit: Commit, fresh: Path) -> None:
+        """Download a folder's files, each checked against the receipt."""
+
+        def bring(file: tuple[str, int, str]) -> None:
+            name, size, digest = file
+            path = f"{commit.receipt.partition_path}/{commit.upload}/{name}"
+            make_folder((fresh / name).parent)
+            found = self.store.download(path, fresh / name)
+            if found != (size, digest):
+                said = f"{size} bytes, SHA-256 {digest}"
+                what = f"has {found[0]} bytes, SHA-256 {found[1]}; its receipt says {said}"
+                raise damaged(self.store.url, path, what)
+
+        fresh.mkdir()
+        for_all(bring, commit.receipt.files)
+
+    def _drop(self) -> None:
+        """Remove files of the copy that the store does not have, and folders left empty."""
+        kept = tuple(f"{folder}/" for folder in self.uploads)
+        for base, _, files in os.walk(self.folder, topdown=False):
+            at = Path(base).relative_to(self.folder).as_posix()
+            if at.split("/")[0] in OWN_FOLDERS or f"{at}/".startswith(_failures()):
+                continue
+            for name in files:
+                path = name if at == "." else f"{at}/{name}"
+                if path not in self.objects and not path.startswith(kept):
+                    (self.folder / path).unlink()
+            if at != "." and not any(Path(base).iterdir()):
+                Path(base).rmdir()
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """Give an empty folder beside the copy's own files, removed at the end."""
+        stage = self.folder / STORE / uuid.uuid4().hex
+        with coded_os_errors(stage):
+            stage.mkdir()
+            try:
+                yield stage
+            finally:
+                shutil.rmtree(stage, ignore_errors=True)
+
+
 @contextmanager
-def locked(root: Path) -> Iterator[Index]:
-    """Hold the working copy alone: store and copy change in step, also under other processes."""
-    path = root / STORE / "index.json"
-    with FileLock(root / LOCKS / "working-copy.lock"):
-        index = Index(**read_json(path)) if path.exists() else Index()
+def locked(folder: Path, store: Objects) -> Iterator[WorkingCopy]:
+    """Hold a working copy alone: store and copy change in step, also under other processes."""
+    path = folder / STORE / "index.json"
+    with FileLock(folder / LOCKS / "working-copy.lock"):
+        copy = WorkingCopy(folder, store, **(read_json(path) if path.exists() else {}))
         try:
-            yield index
+            yield copy
         finally:
-            replace_json(path, vars(index), root / STAGING)
+            index = {"objects": copy.objects, "held": copy.held, "uploads": copy.uploads}
+            replace_json(path, index, folder / STAGING)
 
 
-def _bring_in_line(root: Path, store: Objects, index: Index, *, folders: bool) -> None:
-    """Take over what is new in the store, and drop what is no longer there."""
-    for left in (root / STORE).iterdir():
-        if left.is_dir():  # A killed process was bringing something.
-            shutil.rmtree(left)
-    plain = _plain(store.list())
-    index.objects = {path: (one.size, one.e_tag) for path, one in plain.items()}
-    stale = [
-        path
-        for path, one in plain.items()
-        if index.held.get(path) != one.e_tag or not _has_size(root / path, one.size)
-    ]
-    at_once = [p for p in stale if plain[p].size <= _SMALL or p.startswith("control/")]
-    for path in stale:
-        index.held.pop(path, None)
-    for path in set(stale) - set(at_once):
-        (root / path).unlink(missing_ok=True)
-    _bring(root, store, index, at_once)
-    commits = _commits(root, store, index)
-    for folder, upload in list(index.uploads.items()):
-        if (
-            folder not in commits
-            or commits[folder].upload != upload
-            or not _whole(root / folder, commits[folder])
-        ):
-            del index.uploads[folder]
-    _drop(root, index)
-    for folder, commit in commits.items() if folders else ():
-        if folder not in index.uploads and sum(commit.sizes.values()) <= _SMALL:
-            _bring_folder(root, store, index, folder, commit)
+def swap(target: Path, fresh: Path, old: Path) -> None:
+    """Put a fresh folder where a folder of the copy lies, if one does."""
+    fsync_folder(fresh)
+    make_folder(target.parent)
+    if target.is_dir():
+        os.rename(target, old)
+    os.rename(fresh, target)
+    fsync_folder(target.parent)
+
+
+def for_all(step: Callable[[Any], object], items: Iterable[Any]) -> None:
+    """Do a step for all items, some at once; the first failure is raised and stops the rest."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        waiting = [pool.submit(step, item) for item in items]
+        try:
+            for one in waiting:
+                one.result()
+        finally:
+            for one in waiting:
+                one.cancel()
 
 
 def _plain(there: Sequence[Entry]) -> dict[str, Entry]:
@@ -183,7 +283,7 @@ def _plain(there: Sequence[Entry]) -> dict[str, Entry]:
         one.path: one
         for one in there
         if f"/{UPLOAD}" not in one.path
-        and not one.path.startswith((_failures(), *(f"{name}/" for name in _OWN)))
+        and not one.path.startswith((_failures(), *(f"{name}/" for name in OWN_FOLDERS)))
         and one.path not in folders
         and _is_plain(one.path)
     }
@@ -203,166 +303,9 @@ def _has_size(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def _whole(folder: Path, commit: Commit) -> bool:
+def _is_whole(folder: Path, commit: Commit) -> bool:
     return all(_has_size(folder / name, size) for name, size in commit.sizes.items())
 
 
-def _drop(root: Path, index: Index) -> None:
-    """Remove files of the copy that the store does not have, and folders left empty."""
-    kept = tuple(f"{folder}/" for folder in index.uploads)
-    for base, _, files in os.walk(root, topdown=False):
-        at = Path(base).relative_to(root).as_posix()
-        if at.split("/")[0] in _OWN or f"{at}/".startswith(_failures()):
-            continue
-        for name in files:
-            path = name if at == "." else f"{at}/{name}"
-            if path not in index.objects and not path.startswith(kept):
-                (root / path).unlink()
-        if at != "." and not any(Path(base).iterdir()):
-            Path(base).rmdir()
-
-
-def _commits(root: Path, store: Objects, index: Index) -> dict[str, Commit]:
-    found = {}
-    for path in index.objects:
-        if path.startswith(f"{COMMITS}/"):
-            commit = Commit.of((root / path).read_bytes(), store.url, path)
-            found[commit.receipt.partition_path] = commit
-    return found
-
-
-def commit_path(folder: str) -> str:
-    """Return where the receipt lies that commits a folder."""
-    return f"{COMMITS}/{folder}/receipt.json"
-
-
-def commit_of(root: Path, folder: str) -> Commit | None:
-    """Return the commit of a folder as this copy knows it; None in a root of its own."""
-    path = root / commit_path(folder)
-    return Commit.of(path.read_bytes(), str(root), commit_path(folder)) if path.exists() else None
-
-
-def published(root: Path, place: str) -> dict[str, int]:
-    """Return the bytes of what is published at a place, by path relative to the root.
-
-    Args:
-        root: the data root; for a working copy the answer is about its store.
-        place: the path of a file or folder, as the dictionary locates it; `*` stands for anything.
-    """
-    store = origin(root)
-    if store is None:
-        return {path.relative_to(root).as_posix(): _bytes(path) for path in root.glob(place)}
-    with locked(root) as index:
-        sizes = {path: size for path, (size, _) in index.objects.items()}
-        commits = _commits(root, store, index)
-    sizes |= {folder: sum(commit.sizes.values()) for folder, commit in commits.items()}
-    return {path: size for path, size in sizes.items() if fnmatchcase(path, place)}
-
-
-def _bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
-
-
-def fetch(root: Path, places: Iterable[str]) -> None:
-    """Bring datasets into a working copy, whole and checked; nothing to do in any other root.
-
-    Args:
-        root: the data root.
-        places: paths below it, as the dictionary locates them; `*` stands for anything.
-
-    Raises:
-        Segment1BError: E_STORE_DAMAGED for an object that is not what its receipt says, and
-            the codes of `Objects`.
-    """
-    store = origin(root)
-    if store is None:
-        return
-    wanted = list(places)
-    with locked(root) as index:
-        for folder, commit in _commits(root, store, index).items():
-            holds_one = any(place.startswith(f"{folder}/") for place in wanted)
-            if folder not in index.uploads and (holds_one or _matches(folder, wanted)):
-                _bring_folder(root, store, index, folder, commit)
-        absent = [path for path in index.objects if path not in index.held]
-        _bring(root, store, index, [path for path in absent if _matches(path, wanted)])
-
-
-def _matches(path: str, places: Sequence[str]) -> bool:
-    return any(fnmatchcase(path, one) or fnmatchcase(path, f"{one}/*") for one in places)
-
-
-def _bring(root: Path, store: Objects, index: Index, paths: Sequence[str]) -> None:
-    """Bring objects into the copy, each under its own name."""
-    with scratch_folder(root) as stage:
-
-        def bring(number: int) -> None:
-            path, fresh = paths[number], stage / str(number)
-            size, _ = store.download(path, fresh)
-            # A report may have been replaced since the listing; a short answer is another matter.
-            if size != index.objects[path][0] and store.size(path) != size:
-                raise damaged(store.url, path, f"came with {size} bytes, it has another number")
-            make_folder((root / path).parent)
-            os.replace(fresh, root / path)
-
-        for_all(bring, range(len(paths)))
-    index.held |= {path: index.objects[path][1] for path in paths}
-
-
-def _bring_folder(root: Path, store: Objects, index: Index, folder: str, commit: Commit) -> None:
-    """Bring a committed folder into the copy: all of its files, or none."""
-    with scratch_folder(root) as stage:
-        download(store, folder, commit, stage / "fresh")
-        swap(root, folder, stage / "fresh", stage / "old")
-    index.uploads[folder] = commit.upload
-
-
-def download(store: Objects, folder: str, commit: Commit, fresh: Path) -> None:
-    """Download a folder's files, checked against their receipt."""
-
-    def bring(file: tuple[str, int, str]) -> None:
-        name, size, digest = file
-        path = f"{folder}/{commit.upload}/{name}"
-        make_folder((fresh / name).parent)
-        found = store.download(path, fresh / name)
-        if found != (size, digest):
-            said = f"{size} bytes, SHA-256 {digest}"
-            what = f"has {found[0]} bytes, SHA-256 {found[1]}; its receipt says {said}"
-            raise damaged(store.url, path, what)
-
-    fresh.mkdir()
-    for_all(bring, commit.receipt.files)
-
-
-def swap(root: Path, folder: str, fresh: Path, old: Path) -> None:
-    """Put a fresh folder where a folder of the copy lies, if one does."""
-    fsync_folder(fresh)
-    target = root / folder
-    make_folder(target.parent)
-    if target.is_dir():
-        os.rename(target, old)
-    os.rename(fresh, target)
-    fsync_folder(target.parent)
-
-
-@contextmanager
-def scratch_folder(root: Path) -> Iterator[Path]:
-    """Give an empty folder beside the copy's own files, removed at the end."""
-    stage = root / STORE / uuid.uuid4().hex
-    with coded_os_errors(stage):
-        stage.mkdir()
-        try:
-            yield stage
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
-
-
-def for_all(step: Callable[[Any], object], items: Iterable[Any]) -> None:
-    """Do a step for all items, some at once; the first failure is raised and stops the rest."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        waiting = [pool.submit(step, item) for item in items]
-        try:
-            for one in waiting:
-                one.result()
-        finally:
-            for one in waiting:
-                one.cancel()
+def _matches(path: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(path, one) or fnmatchcase(path, f"{one}/*") for one in patterns)
