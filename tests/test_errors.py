@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pickle
 import re
+from pathlib import Path
 
 import pytest
 
-from segment1b.errors import CODES, Segment1BError
+from segment1b.errors import CODES, EXIT_CODES, HINTS, Segment1BError, file_error
 
 
 def test_a_code_that_is_not_in_the_table_cannot_be_raised() -> None:
@@ -28,11 +29,32 @@ def test_the_text_has_code_message_and_hint() -> None:
     assert str(Segment1BError("E_USAGE", "no seed")) == "E_USAGE: no seed"
 
 
+def test_a_hint_is_that_of_the_code_unless_another_is_given() -> None:
+    assert Segment1BError("E_LOCKED", "x").hint == "wait until the other process ends"
+    assert Segment1BError("E_LOCKED", "x", "kill it").hint == "kill it"
+    assert str(Segment1BError("E_LOCKED", "x", "")) == "E_LOCKED: x"
+
+
+@pytest.mark.parametrize("code", [*HINTS, *EXIT_CODES])
+def test_hints_and_exit_codes_are_those_of_codes_of_the_table(code: str) -> None:
+    assert code in CODES
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [("is empty", "a/b is empty"), (": no row", "a/b: no row"), (", row 2: x", "a/b, row 2: x")],
+)
+def test_the_error_about_a_file_begins_with_its_path(problem: str, message: str) -> None:
+    error = file_error("E_INPUT_UNREADABLE", Path("a/b"), problem, "correct it", row=2)
+    assert (error.message, error.hint) == (message, "correct it")
+    assert error.scope == {"path": "a/b", "row": 2}
+
+
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 def test_an_error_goes_through_pickle_whole(protocol: int) -> None:
-    error = Segment1BError("E302_FK_COUNTRY", "XX", "mend it", merchant_id=7, rows=[1, 2])
+    error = Segment1BError("E302_FK_COUNTRY", "XX", "correct it", merchant_id=7, rows=[1, 2])
     copy = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - our own bytes
     assert type(copy) is Segment1BError
-    assert (copy.code, copy.message, copy.hint) == ("E302_FK_COUNTRY", "XX", "mend it")
+    assert (copy.code, copy.message, copy.hint) == ("E302_FK_COUNTRY", "XX", "correct it")
     assert copy.scope == {"merchant_id": 7, "rows": [1, 2]}
     assert str(copy) == str(error)

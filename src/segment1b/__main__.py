@@ -52,8 +52,7 @@ def main() -> None:
 
 def exit_code(error: Segment1BError) -> int:
     """Return the exit code of a failure: 2 usage, 3 a state failed, 4 locked, 70 internal."""
-    codes = {"E_USAGE": 2, "E_POLICY_INVALID": 2, "E_LOCKED": 4, "E_INTERNAL": 70}
-    return codes.get(error.code, 3)
+    return error.exit_code
 
 
 def _run() -> int:

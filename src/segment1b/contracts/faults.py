@@ -10,83 +10,51 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, file_error
 
-_FULL = ("E_STORAGE_FULL", "free some space and run again; finished states are kept")
-_QUOTA = ("E_STORAGE_FULL", "raise the quota or the limit of file sizes (ulimit -f), run again")
-_FILES = (
-    "E_RESOURCES_EXHAUSTED",
-    "raise the limit of open files (ulimit -n), use fewer workers",
-)
-_MEMORY = ("E_RESOURCES_EXHAUSTED", "give the process more memory, or use fewer workers")
-_PATH = (
-    "E_DATA_ROOT_UNUSABLE",
-    "check the path and its permissions; --data-root must be a folder that can be written",
-)
-_FAILED = ("E_STORAGE_FAILED", "check the disk, the mount and its lock service, then run again")
+_FULL, _FAILED, _PATH = "E_STORAGE_FULL", "E_STORAGE_FAILED", "E_DATA_ROOT_UNUSABLE"
+_RESOURCES, _DAMAGED, _POLYGON = "E_RESOURCES_EXHAUSTED", "E_INPUT_UNREADABLE", "E001_GEO_INVALID"
+_INTERRUPTED, _INTERNAL = "E_INTERRUPTED", "E_INTERNAL"
 _BY_ERRNO = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _QUOTA,
-    errno.EFBIG: _QUOTA,
-    errno.EMFILE: _FILES,
-    errno.ENFILE: _FILES,
-    errno.ENOMEM: _MEMORY,
-    errno.EAGAIN: _MEMORY,
-    errno.EACCES: _PATH,
-    errno.EEXIST: _PATH,
-    errno.EINVAL: _PATH,
-    errno.EISDIR: _PATH,
-    errno.ELOOP: _PATH,
-    errno.ENAMETOOLONG: _PATH,
-    errno.ENODEV: _PATH,
-    errno.ENOENT: _PATH,
-    errno.ENOTDIR: _PATH,
-    errno.ENOTEMPTY: _PATH,
-    errno.ENXIO: _PATH,
-    errno.EPERM: _PATH,
-    errno.EROFS: _PATH,
-    errno.EIO: _FAILED,
-    errno.ESTALE: _FAILED,
-    errno.ENOLCK: _FAILED,
-    errno.EXDEV: _FAILED,
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN), _RESOURCES),
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOLCK, errno.EXDEV), _FAILED),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOENT), _PATH),
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ENODEV), _PATH),
+    **dict.fromkeys((errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.ENXIO), _PATH),
+}
+_QUOTA = "raise the quota or the limit of file sizes (ulimit -f), run again"
+_FILES = "raise the limit of open files (ulimit -n), use fewer workers"
+_HINTS = {
+    **dict.fromkeys((errno.EDQUOT, errno.EFBIG), _QUOTA),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), _FILES),
 }
 
+# Errors of the system that libraries report as text alone.
 _NAMED = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EMFILE,
-    errno.ENOMEM,
-    errno.EIO,
-    errno.ESTALE,
-    errno.ENOLCK,
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENOMEM),
+    *(errno.EIO, errno.ESTALE, errno.ENOLCK),
 )
-# A path that cannot be used, but no verdict on what it holds.
+# The path cannot be used; this says nothing about its content.
 _NOT_READ = (errno.EROFS, errno.EACCES, errno.EPERM)
 
-_DAMAGED = ("E_INPUT_UNREADABLE", "restore the file from its source, or correct it")
-_COLUMNS = ("E_INPUT_SCHEMA_INVALID", "compare the columns of the files with the schema")
-_POLYGON = ("E001_GEO_INVALID", "repair the country's polygon (shapely.make_valid) or replace it")
-_INTERRUPTED = ("E_INTERRUPTED", "run again: it goes on where it stopped")
-_LOCKED = ("E_LOCKED", "wait until the other process ends")
-_INTERNAL = ("E_INTERNAL", "report this with its traceback")
 # The first of an exception's classes that is listed counts. They are listed by top-level module and
 # name, since no command imports all of these libraries.
 _BY_CLASS = {
     "builtins.KeyboardInterrupt": _INTERRUPTED,
-    "builtins.MemoryError": _MEMORY,
+    "builtins.MemoryError": _RESOURCES,
     "builtins.RecursionError": _DAMAGED,
     "builtins.UnicodeError": _DAMAGED,
     "builtins.TimeoutError": _FAILED,
     "builtins.EOFError": _DAMAGED,
-    "filelock.Timeout": _LOCKED,
+    "filelock.Timeout": "E_LOCKED",
     "json.JSONDecodeError": _DAMAGED,
     "yaml.YAMLError": _DAMAGED,
     "zipfile.BadZipFile": _DAMAGED,
     "zlib.error": _DAMAGED,
     "duckdb.InterruptException": _INTERRUPTED,
-    "duckdb.OutOfMemoryException": _MEMORY,
-    "duckdb.BinderException": _COLUMNS,
+    "duckdb.OutOfMemoryException": _RESOURCES,
+    "duckdb.BinderException": "E_INPUT_SCHEMA_INVALID",
     "duckdb.InvalidInputException": _DAMAGED,
     "duckdb.ProgrammingError": _INTERNAL,
     "duckdb.InternalError": _INTERNAL,
@@ -98,7 +66,7 @@ _BY_CLASS = {
     "pyarrow.ArrowException": _DAMAGED,
     "pyogrio.DataSourceError": _DAMAGED,
     "pyogrio.DataLayerError": _DAMAGED,
-    "rasterio.CPLE_OutOfMemoryError": _MEMORY,
+    "rasterio.CPLE_OutOfMemoryError": _RESOURCES,
     "rasterio.CPLE_UserInterruptError": _INTERRUPTED,
     "rasterio.CPLE_BaseError": _DAMAGED,
     "rasterio.CRSError": _DAMAGED,
@@ -107,18 +75,17 @@ _BY_CLASS = {
     # Arrow, GDAL and gzip raise it without a number for damaged files.
     "builtins.OSError": _DAMAGED,
 }
-# What libraries write in exceptions that carry no number.
+# Texts of exceptions that carry no number.
 _BY_TEXT = {
-    **{os.strerror(number): _BY_ERRNO[number] for number in _NAMED},
     **{os.strerror(number): _FAILED for number in _NOT_READ},
-    "std::bad_alloc": _MEMORY,
-    "can't start new thread": _MEMORY,
-    "failed to map segment": _MEMORY,  # an ImportError of a library
-    "embedded null": ("E_USAGE", "remove the NUL character from the path"),
+    "std::bad_alloc": _RESOURCES,
+    "can't start new thread": _RESOURCES,
+    "failed to map segment": _RESOURCES,  # an ImportError of a library
+    "embedded null": "E_USAGE",
     "integer string conversion": _DAMAGED,  # a number of thousands of digits
 }
 _LONGEST = 500
-_OF_THE_MACHINE = {_FULL[0], _FAILED[0], _MEMORY[0], _INTERRUPTED[0]}
+_OF_THE_MACHINE = {_FULL, _FAILED, _RESOURCES, _INTERRUPTED}
 
 
 def coded(error: BaseException, path: object = None) -> Segment1BError:
@@ -134,10 +101,9 @@ def coded(error: BaseException, path: object = None) -> Segment1BError:
     """
     if isinstance(error, Segment1BError):
         return error
-    number = error.errno if isinstance(error, OSError) else None
     if path is None and isinstance(error, OSError):
         path = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
-    code, hint = _code_and_hint(error, number)
+    code, hint = _code_and_hint(error)
     text = _text(error)
     if code == "E_INTERRUPTED":
         text = "the command was interrupted; nothing is half written"
@@ -149,15 +115,30 @@ def coded(error: BaseException, path: object = None) -> Segment1BError:
 
 
 def raise_machine_fault(error: BaseException, path: object = None) -> None:
-    """Raise the coded error of an exception that says nothing about data.
+    """Raise the coded error of an exception that the machine has caused, not the data.
 
-    Whoever takes exceptions for verdicts on data calls it first: a disk that fails and a lack of
-    space, memory or files are no verdicts.
+    To be called first wherever an exception is taken for a fault of the data: a disk that fails
+    and a lack of space, memory or files prove nothing about them.
     """
     fault = coded(error, path)
     number = error.errno if isinstance(error, OSError) else None
     if fault.code in _OF_THE_MACHINE or number in _NOT_READ:
         raise fault from (None if fault is error else error)
+
+
+@contextmanager
+def coded_read_errors(
+    path: Path,
+    kinds: tuple[type[Exception], ...],
+    problem: str = "cannot be read",
+    hint: str | None = None,
+) -> Iterator[None]:
+    """Turn what a library raises for a damaged file, of these classes, into E_INPUT_UNREADABLE."""
+    try:
+        yield
+    except kinds as error:
+        raise_machine_fault(error, path)
+        raise file_error(_DAMAGED, path, f"{problem}: {error}", hint) from None
 
 
 @contextmanager
@@ -201,18 +182,20 @@ def _temporary_file(text: str) -> Path:
     return Path(name)
 
 
-def _code_and_hint(error: BaseException, number: int | None) -> tuple[str, str]:
+def _code_and_hint(error: BaseException) -> tuple[str, str | None]:
+    number, text = error.errno if isinstance(error, OSError) else None, str(error)
+    if number is None:
+        number = next((one for one in _NAMED if os.strerror(one) in text), None)
     if number is not None:
-        return _BY_ERRNO.get(number, _FAILED)
-    text = str(error)
-    for part, code_and_hint in _BY_TEXT.items():
+        return _BY_ERRNO.get(number, _FAILED), _HINTS.get(number)
+    for part, code in _BY_TEXT.items():
         if part in text:
-            return code_and_hint
+            return code, "remove the NUL character from the path" if code == "E_USAGE" else None
     for kind in type(error).__mro__:
         module = kind.__module__.partition(".")[0].removeprefix("_")
         if f"{module}.{kind.__name__}" in _BY_CLASS:
-            return _BY_CLASS[f"{module}.{kind.__name__}"]
-    return _INTERNAL
+            return _BY_CLASS[f"{module}.{kind.__name__}"], None
+    return _INTERNAL, None
 
 
 def _text(error: BaseException) -> str:
