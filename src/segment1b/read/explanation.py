@@ -1,19 +1,17 @@
-"""Explain: how one pair's sites came to their tiles, as numbers that a person can follow."""
+"""Explains how the sites of one pair were allocated to tiles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity
 from segment1b.laws.apportionment import largest_remainder
 from segment1b.laws.curves import locate
-from segment1b.laws.philox import alloc_offsets
 from segment1b.laws.points import (
     balanced_phases,
     balanced_points,
@@ -21,16 +19,17 @@ from segment1b.laws.points import (
     stable_points,
     systematic_points,
 )
-from segment1b.pipeline.decide import find_identity
-from segment1b.storage.durable import read_object
+from segment1b.read.lookup import open_published, rows_where
+from segment1b.read.redraw import pair_offset
 from segment1b.storage.reader import Reader
-from segment1b.storage.root import find_root
 
 _READS = ("s3_requirements", "s4_alloc_plan", "tile_weights", "tile_index", "parameter_policy_1B")
 # Sites of a country that are sorted at one time.
 _AT_ONCE = 1 << 22
 # Tiles that were nearest to one more site, shown beside those that have sites.
 _RUNNERS_UP = 3
+_Ints: TypeAlias = npt.NDArray[np.int64]
+_Ids: TypeAlias = npt.NDArray[np.uint64]
 
 
 def explain(
@@ -51,89 +50,46 @@ def explain(
     Raises:
         Segment1BError: E_USAGE when the pair has no requirement.
     """
-    root = find_root(data_root)
-    known, identity = find_identity(root, dictionary, given)
-    reader = Reader(root, known, identity.places, _READS, "E409_DISALLOWED_READ", {}, {})
-    reader.fetch(_READS)
-    n = _required(reader, merchant, country)
-    policy = read_object(reader.file("parameter_policy_1B"))["policy"]
-    ids, weights = _weights(reader, country)
-    scale = 10 ** policy["prep"]["dp"]
-    found: dict[str, Any] = {
+    reader, identity, policy = open_published(
+        data_root, given, dictionary, _READS, "E409_DISALLOWED_READ"
+    )
+    key = {"merchant_id": merchant, "legal_country_iso": country}
+    required = rows_where(reader, "s3_requirements", ["n_sites"], **key).column("n_sites")
+    if not len(required):
+        raise Segment1BError(
+            "E_USAGE",
+            f"merchant {merchant} has no outlets in {country}",
+            "see s3_requirements for the pairs of this root; codes are two upper-case letters",
+            merchant_id=merchant,
+            country_iso=country,
+        )
+    columns = ["tile_id", "weight_fp"]
+    tiles = rows_where(reader, "tile_weights", columns, country_iso=country)
+    ids, weights = (tiles.column(name).to_numpy() for name in columns)
+    explanation: dict[str, Any] = {
         **identity.tokens,
         "merchant_id": merchant,
         "country_iso": country,
         "law": policy["allocation"]["law"],
-        "n_sites": n,
-        "K": scale,
+        "n_sites": required[0].as_py(),
+        "K": 10 ** policy["prep"]["dp"],
         "tiles_in_country": len(ids),
     }
-    if found["law"] == "largest_remainder":
-        found |= _by_largest_remainder(ids, weights, n, scale)
-    else:
-        found |= _by_curve(reader, identity, found, ids, weights)
-    published = _published(reader, merchant, country)
-    for row in found["tiles"]:
+    by_law = _by_largest_remainder if explanation["law"] == "largest_remainder" else _by_curve
+    explanation |= by_law(reader, explanation, ids, weights)
+    plan = rows_where(reader, "s4_alloc_plan", ["tile_id", "n_sites_tile"], **key).to_pylist()
+    published = {row["tile_id"]: row["n_sites_tile"] for row in plan}
+    for row in explanation["tiles"]:
         row["published"] = published.pop(row["tile_id"], 0)
-    found["agrees"] = not published and all(r["sites"] == r["published"] for r in found["tiles"])
-    return found
-
-
-def _required(reader: Reader, merchant: int, country: str) -> int:
-    partition = reader.partition("s3_requirements")
-    for table in reader.row_groups(
-        partition,
-        ["merchant_id", "legal_country_iso", "n_sites"],
-        {"merchant_id": (merchant, merchant)},
-    ):
-        mine = (table.column(0).to_numpy() == merchant) & _is(table.column(1), country)
-        if mine.any():
-            return int(table.column(2).to_numpy()[mine][0])
-    raise Segment1BError(
-        "E_USAGE",
-        f"merchant {merchant} has no outlets in {country}",
-        "see s3_requirements for the pairs of this root; codes are two upper-case letters",
-        merchant_id=merchant,
-        country_iso=country,
-    )
-
-
-def _weights(reader: Reader, country: str) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-    partition = reader.partition("tile_weights")
-    tables = list(
-        reader.row_groups(partition, ["tile_id", "weight_fp"], {"country_iso": (country, country)})
-    )
-    return (
-        np.concatenate([t.column(0).to_numpy() for t in tables]),
-        np.concatenate([t.column(1).to_numpy() for t in tables]),
-    )
-
-
-def _published(reader: Reader, merchant: int, country: str) -> dict[int, int]:
-    partition = reader.partition("s4_alloc_plan")
-    columns = ["merchant_id", "legal_country_iso", "tile_id", "n_sites_tile"]
-    rows: dict[int, int] = {}
-    for table in reader.row_groups(partition, columns, {"merchant_id": (merchant, merchant)}):
-        mine = (table.column(0).to_numpy() == merchant) & _is(table.column(1), country)
-        rows |= dict(
-            zip(
-                table.column(2).to_numpy()[mine].tolist(),
-                table.column(3).to_numpy()[mine].tolist(),
-                strict=True,
-            )
-        )
-    return rows
-
-
-def _is(column: Any, country: str) -> npt.NDArray[np.bool_]:
-    array = column.combine_chunks()
-    wanted = np.array([code == country for code in array.dictionary.to_pylist()] or [False])
-    return np.asarray(wanted[array.indices.to_numpy()])
+    agrees = all(row["sites"] == row["published"] for row in explanation["tiles"])
+    return explanation | {"agrees": agrees and not published}
 
 
 def _by_largest_remainder(
-    ids: npt.NDArray[np.uint64], weights: npt.NDArray[np.int64], n: int, scale: int
+    _: Reader, pair: Mapping[str, Any], ids: _Ids, weights: _Ints
 ) -> dict[str, Any]:
+    """Return floors, remainders and extra sites of the tiles with sites and the runners-up."""
+    n, scale = pair["n_sites"], pair["K"]
     solved = largest_remainder(weights, n, scale)
     extra = solved.counts - solved.floors
     cut = int(solved.remainders[extra > 0].min()) if solved.shortfall else None
@@ -161,17 +117,11 @@ def _by_largest_remainder(
     }
 
 
-def _by_curve(
-    reader: Reader,
-    identity: Identity,
-    pair: Mapping[str, Any],
-    ids: npt.NDArray[np.uint64],
-    weights: npt.NDArray[np.int64],
-) -> dict[str, Any]:
+def _by_curve(reader: Reader, pair: Mapping[str, Any], ids: _Ids, weights: _Ints) -> dict[str, Any]:
+    """Return the pair's points on the line of weights and the tiles that they fall in."""
     grid = reader.partition("tile_index").report["grid_dims"]
-    n, scale = pair["n_sites"], pair["K"]
-    place = _balanced_place if pair["law"] == "balanced" else _own_place
-    found, numbers, points = place(reader, identity, pair)
+    points_of = _balanced_points if pair["law"] == "balanced" else _offset_points
+    place, numbers, points = points_of(reader, pair)
     at = locate(ids, weights, grid["ncols"], grid["nrows"], points)
     tiles = []
     for t in np.unique(at):
@@ -180,43 +130,35 @@ def _by_curve(
             {
                 "tile_id": int(ids[t]),
                 "weight": int(weights[t]),
-                "quota": n * int(weights[t]) / scale,
+                "quota": pair["n_sites"] * int(weights[t]) / pair["K"],
                 "numbers": numbers[mine].tolist(),
                 "points": points[mine].tolist(),
                 "sites": len(mine),
             }
         )
-    return {**found, "tiles": tiles}
+    return {**place, "tiles": tiles}
 
 
-def _own_place(
-    _: Reader, identity: Identity, pair: Mapping[str, Any]
-) -> tuple[dict[str, Any], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _offset_points(_: Reader, pair: Mapping[str, Any]) -> tuple[dict[str, Any], _Ints, _Ints]:
     """Return the offset, the numbers j of the pair's points, and the points."""
     stable, n = pair["law"] == "stable", pair["n_sites"]
-    merchant = np.array([pair["merchant_id"]], np.uint64)
-    offset = alloc_offsets(identity.seed, merchant, pair["country_iso"])
+    offset = pair_offset(pair["seed"], pair["merchant_id"], pair["country_iso"])
     points_of = stable_points if stable else systematic_points
-    points = points_of(offset, np.array([n], np.int64), pair["K"])
-    return {"offset": int(offset[0])}, np.arange(n) + int(stable), points
+    points = points_of(np.array([offset], np.uint64), np.array([n], np.int64), pair["K"])
+    return {"offset": offset}, np.arange(n) + int(stable), points
 
 
-def _balanced_place(
-    reader: Reader, _: Identity, pair: Mapping[str, Any]
-) -> tuple[dict[str, Any], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _balanced_points(
+    reader: Reader, pair: Mapping[str, Any]
+) -> tuple[dict[str, Any], _Ints, _Ints]:
     """Return the pair's place in its country, the numbers k of its points, and the points."""
-    partition = reader.partition("s3_requirements")
-    columns = ["merchant_id", "legal_country_iso", "n_sites"]
-    merchants, sites = [], []
-    for table in reader.row_groups(partition, columns):
-        mine = _is(table.column(1), pair["country_iso"])
-        merchants.append(table.column(0).to_numpy()[mine])
-        sites.append(table.column(2).to_numpy()[mine])
-    n, total = np.concatenate(sites), sum(int(part.sum()) for part in sites)
-    m = int(np.searchsorted(np.concatenate(merchants), np.uint64(pair["merchant_id"])))
+    columns = ["merchant_id", "n_sites"]
+    rows = rows_where(reader, "s3_requirements", columns, legal_country_iso=pair["country_iso"])
+    merchants, n = (rows.column(name).to_numpy() for name in columns)
+    total = int(n.sum())
+    m = int(np.searchsorted(merchants, np.uint64(pair["merchant_id"])))
     phase, first = balanced_phases(len(n)), int(n[:m].sum())
     rank = np.concatenate(list(deal(phase, n, _AT_ONCE)))
     numbers = np.flatnonzero((rank >= first) & (rank < first + n[m]))
     points = balanced_points(0, total, total, pair["K"])[numbers]
-    found = {"pair_index": m, "phase": int(phase[m]), "country_sites": total}
-    return found, numbers, points
+    return {"pair_index": m, "phase": int(phase[m]), "country_sites": total}, numbers, points

@@ -1,4 +1,4 @@
-"""Replay: how one outlet came to its coordinate, with numpy's own Philox, step by step."""
+"""Replays how one outlet came to its coordinate, attempt by attempt."""
 
 from __future__ import annotations
 
@@ -7,19 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from segment1b.errors import Segment1BError, redo
-from segment1b.geo.countries import read_countries
-from segment1b.geo.placement import Clip, Country
-from segment1b.identity import Identity
-from segment1b.laws.philox import country_word, key_of
-from segment1b.pipeline.decide import find_identity
-from segment1b.storage.durable import read_object
+from segment1b.read.lookup import open_published, rows_where
+from segment1b.read.redraw import BOUNDS, Jitter, Site, Tile, assignment_words, pair_offset
 from segment1b.storage.reader import Reader
-from segment1b.storage.root import find_root
 
-_KEY = ["merchant_id", "legal_country_iso", "site_order"]
+_GOLDEN_STEP = 0x9E3779B97F4A7C15
 _READS = (
     "s4_alloc_plan",
     "s5_site_tile_assignment",
@@ -50,213 +44,121 @@ def replay(
     Raises:
         Segment1BError: E_USAGE when there is no such site.
     """
-    root = find_root(data_root)
-    known, identity = find_identity(root, dictionary, given)
-    reader = Reader(root, known, identity.places, _READS, "E510_DISALLOWED_READ", {}, {})
-    reader.fetch(_READS)
-    policy = read_object(reader.file("parameter_policy_1B"))["policy"]
-    assigned = _pair(reader, "s5_site_tile_assignment", ["tile_id"], merchant, country)
-    own = [row for row in assigned if row["site_order"] == site]
-    if not own:
+    reader, identity, policy = open_published(
+        data_root, given, dictionary, _READS, "E510_DISALLOWED_READ"
+    )
+    pair = {"merchant_id": merchant, "legal_country_iso": country}
+    columns = ["site_order", "tile_id"]
+    assigned = rows_where(reader, "s5_site_tile_assignment", columns, **pair).to_pylist()
+    tile_id = next((row["tile_id"] for row in assigned if row["site_order"] == site), None)
+    if tile_id is None:
         raise Segment1BError(
             "E_USAGE",
             f"merchant {merchant} has no site {site} in {country}",
             f"it has {len(assigned)} there; codes are two upper-case letters",
         )
-    tile_id = own[0]["tile_id"]
-    plan = _pair(reader, "s4_alloc_plan", ["tile_id", "n_sites_tile"], merchant, country)
-    found: dict[str, Any] = {
+    plan = rows_where(reader, "s4_alloc_plan", ["tile_id", "n_sites_tile"], **pair).to_pylist()
+    quotas = {row["tile_id"]: row["n_sites_tile"] for row in plan}
+    key = (merchant, country, site)
+    if policy["allocation"]["law"] == "stable":
+        s5 = _own_point(identity.seed, key)
+    else:
+        s5 = _permuted(identity.seed, key, len(assigned), quotas)
+    tile = _tile(reader, country, tile_id)
+    event = _row(reader, "rng_event_in_cell_jitter", ["blocks", "lane"], key)
+    placed = _placed(Jitter(reader, identity.seed), key, tile)
+    published = _row(reader, "s7_site_synthesis", ["lon_deg", "lat_deg"], key)
+    return {
         **identity.tokens,
         "merchant_id": merchant,
         "country_iso": country,
         "site_order": site,
         "requirement": len(assigned),
-        "quotas": {row["tile_id"]: row["n_sites_tile"] for row in plan},
-        "s5": _match(
-            identity, policy["allocation"]["law"], len(assigned), (merchant, country, site), plan
-        ),
+        "quotas": quotas,
+        "s5": s5,
         "tile_id": tile_id,
+        **placed,
+        "blocks_logged": event["blocks"],
+        "published": published,
+        "agrees": placed["point"] == published
+        and placed["lane"] == event["lane"]
+        and s5.get("tile_id", tile_id) == tile_id,
     }
-    bounds = _bounds(reader, country, tile_id)
-    event = _one(reader, "rng_event_in_cell_jitter", ["blocks", "lane"], merchant, country, site)
-    found |= _attempts(reader, identity, policy["jitter"], found, bounds, event)
-    point = _one(reader, "s7_site_synthesis", ["lon_deg", "lat_deg"], merchant, country, site)
-    found["published"] = {"lon_deg": point["lon_deg"], "lat_deg": point["lat_deg"]}
-    found["agrees"] = (
-        found["point"] == found["published"]
-        and found["lane"] == event["lane"]
-        and found["s5"].get("tile_id", tile_id) == tile_id
-    )
-    return found
 
 
-def raw_words(
-    identity: Identity, label: str, attempt: int, site: int, merchant: int, country: str
-) -> list[int]:
-    """Return the four words of a draw from numpy's own generator.
-
-    numpy adds 1 to the first counter word before its first block, and takes a list of large
-    integers for floats: hence `attempt - 1` and the uint64 arrays.
-    """
-    key = np.array(key_of(label, identity.seed), np.uint64)
-    counter = np.array([attempt - 1, site, merchant, country_word(country)], np.uint64)
-    return [int(word) for word in np.random.Philox(key=key, counter=counter).random_raw(4)]
+def _own_point(seed: int, site: Site) -> dict[str, Any]:
+    """Return where a site's own point lies on its country's line of weights."""
+    merchant, country, order = site
+    offset = pair_offset(seed, merchant, country)
+    fraction = (offset + order * _GOLDEN_STEP) % 2**64
+    return {"match": "own_point", "offset": offset, "fraction_of_the_line": fraction / 2**64}
 
 
-def unit(word: int) -> float:
-    """Return ((word >> 12) + 0.5) * 2^-52: exact in binary64, strictly between 0 and 1."""
-    return ((word >> 12) + 0.5) * 2.0**-52
+def _permuted(seed: int, site: Site, n: int, quotas: Mapping[int, int]) -> dict[str, Any]:
+    """Return a site's word, its rank among the n of the pair, and the tile of that rank."""
+    merchant, country, order = site
+    words = assignment_words(seed, merchant, country, n)
+    word = words[order - 1]
+    rank = sorted((own, j) for j, own in enumerate(words, 1)).index((word, order)) + 1
+    tiles = [tile for tile, count in quotas.items() for _ in range(count)]
+    return {"match": "permuted", "word": word, "rank": rank, "tile_id": tiles[rank - 1]}
 
 
-def _match(
-    identity: Identity, law: str, n: int, key: tuple[int, str, int], plan: list[dict[str, Any]]
-) -> dict[str, Any]:
-    merchant, country, site = key
-    if law == "stable":
-        offset = raw_words(identity, "alloc_offset", 1, 0, merchant, country)[0]
-        fraction = (offset + site * 0x9E3779B97F4A7C15) % 2**64
-        return {"match": "own_point", "offset": offset, "fraction_of_the_line": fraction / 2**64}
-    words = [
-        raw_words(identity, "site_tile_assign", 1, j, merchant, country)[0] for j in range(1, n + 1)
-    ]
-    order = sorted(range(1, n + 1), key=lambda j: (words[j - 1], j))
-    rank = order.index(site) + 1
-    dealt = [row["tile_id"] for row in plan for _ in range(row["n_sites_tile"])]
-    return {"match": "permuted", "word": words[site - 1], "rank": rank, "tile_id": dealt[rank - 1]}
-
-
-def _attempts(
-    reader: Reader,
-    identity: Identity,
-    policy: dict[str, int],
-    found: dict[str, Any],
-    bounds: dict[str, float],
-    event: dict[str, int],
-) -> dict[str, Any]:
-    """Replay the attempts up to the accepted one."""
-    code = found["country_iso"]
-    shape = Country(read_countries(reader.file("world_countries"))[code])
-    clip: Clip | None = None
+def _placed(jitter: Jitter, site: Site, tile: Tile) -> dict[str, Any]:
+    """Return the attempts up to the accepted one, the lane and the point."""
+    country = jitter.country(site[1])
     tried = []
-    last = policy["max_attempts_tile"] + policy["max_attempts_clip"]
-    for attempt in range(1, last + 1):
-        w0, w1, _, _ = raw_words(
-            identity, "in_cell_jitter", attempt, found["site_order"], found["merchant_id"], code
-        )
-        if attempt > policy["max_attempts_tile"] and clip is None:
-            clip = _clip(shape, bounds)
-        point = _point(*_offset(unit(w0), unit(w1), bounds, clip), bounds)
-        verdict = _verdict(shape, point, bounds)
+    for attempt in jitter.attempts(site, tile, jitter.most_attempts):
+        lon, lat = tile.point(*attempt.offset)
+        inside = tile.contains(lon, lat)
+        accepted = inside and bool(country.contains(np.array([lon]), np.array([lat]))[0])
         tried.append(
             {
-                "attempt": attempt,
-                "w0": w0,
-                "w1": w1,
-                "u_lon": unit(w0),
-                "u_lat": unit(w1),
-                "lon_deg": point[0],
-                "lat_deg": point[1],
-                "verdict": verdict,
+                "attempt": attempt.number,
+                "w0": attempt.words[0],
+                "w1": attempt.words[1],
+                "u_lon": attempt.u[0],
+                "u_lat": attempt.u[1],
+                "lon_deg": lon,
+                "lat_deg": lat,
+                "verdict": "accepted"
+                if accepted
+                else "outside the country"
+                if inside
+                else "outside its tile",
             }
         )
-        if verdict == "accepted":
+        if accepted:
+            lane = int(attempt.number > jitter.tile_attempts)
             break
     else:
-        clip = _clip(shape, bounds)
-        point = _point(
-            clip.lon - bounds["centroid_lon_deg"], clip.lat - bounds["centroid_lat_deg"], bounds
+        lane = 2
+        lon, lat = tile.point(*jitter.surface(site[1], tile))
+    return {"attempts": tried, "lane": lane, "point": {"lon_deg": lon, "lat_deg": lat}}
+
+
+def _tile(reader: Reader, country: str, tile_id: int) -> Tile:
+    key = {"country_iso": country, "tile_id": tile_id}
+    rows = rows_where(reader, "tile_bounds", BOUNDS, **key).to_pylist()
+    if not rows:
+        raise Segment1BError(
+            "E606_FK_TILE_INDEX", f"{country}: tile {tile_id} has no bounds", redo("s1"), **key
         )
-    accepted = bool(tried) and tried[-1]["verdict"] == "accepted"
-    lane = 2 if not accepted else int(len(tried) > policy["max_attempts_tile"])
-    return {
-        "attempts": tried,
-        "lane": lane,
-        "blocks_logged": event["blocks"],
-        "point": {"lon_deg": point[0], "lat_deg": point[1]},
-    }
+    return Tile(*(rows[0][name] for name in BOUNDS))
 
 
-def _offset(u0: float, u1: float, b: dict[str, float], clip: Clip | None) -> tuple[float, float]:
-    if clip is not None:
-        lon = (clip.west + u0 * (clip.east - clip.west)) - b["centroid_lon_deg"]
-        return lon, (clip.south + u1 * (clip.north - clip.south)) - b["centroid_lat_deg"]
-    width = b["max_lon_deg"] - b["min_lon_deg"]
-    width = width + 360.0 if width < 0 else width
-    return (u0 - 0.5) * width, (u1 - 0.5) * (b["max_lat_deg"] - b["min_lat_deg"])
-
-
-def _point(d_lon: float, d_lat: float, b: dict[str, float]) -> tuple[float, float]:
-    lon = b["centroid_lon_deg"] + d_lon
-    lon = lon - 360.0 if lon >= 180.0 else lon + 360.0 if lon < -180.0 else lon
-    return lon, b["centroid_lat_deg"] + d_lat
-
-
-def _verdict(shape: Country, point: tuple[float, float], b: dict[str, float]) -> str:
-    lon, lat = point
-    after, before = lon >= b["min_lon_deg"], lon <= b["max_lon_deg"]
-    across = b["min_lon_deg"] > b["max_lon_deg"]
-    if not (
-        b["min_lat_deg"] <= lat <= b["max_lat_deg"]
-        and ((after or before) if across else (after and before))
-    ):
-        return "outside its tile"
-    inside = shape.contains(np.array([lon]), np.array([lat]))[0]
-    return "accepted" if inside else "outside the country"
-
-
-def _clip(shape: Country, b: dict[str, float]) -> Clip:
-    clip = shape.clip(
-        b["min_lon_deg"],
-        b["min_lat_deg"],
-        b["max_lon_deg"],
-        b["max_lat_deg"],
-        b["centroid_lon_deg"],
-    )
-    assert clip is not None
-    return clip
-
-
-def _bounds(reader: Reader, country: str, tile_id: int) -> dict[str, float]:
-    partition = reader.partition("tile_bounds")
-    names = [c.name for c in partition.dataset.columns if c.type == "float64"]
-    where = {"country_iso": (country, country), "tile_id": (tile_id, tile_id)}
-    for table in reader.row_groups(partition, ["tile_id", *names], where):
-        mine = table.filter(pa.array(table.column("tile_id").to_numpy() == tile_id))
-        if mine.num_rows:
-            return {name: float(mine.column(name)[0].as_py()) for name in names}
-    raise Segment1BError(
-        "E606_FK_TILE_INDEX",
-        f"{country}: tile {tile_id} has no bounds",
-        redo("s1"),
-        country_iso=country,
-        tile_id=tile_id,
-    )
-
-
-def _pair(
-    reader: Reader, dataset_id: str, columns: list[str], merchant: int, country: str
-) -> list[dict[str, Any]]:
-    partition = reader.partition(dataset_id)
-    wanted = [*[c.name for c in partition.dataset.columns if c.name in _KEY], *columns]
-    rows: list[dict[str, Any]] = []
-    for table in reader.row_groups(partition, wanted, {"merchant_id": (merchant, merchant)}):
-        mine = table.filter(pa.array(table.column("merchant_id").to_numpy() == merchant))
-        rows += [row for row in mine.to_pylist() if row["legal_country_iso"] == country]
-    return rows
-
-
-def _one(
-    reader: Reader, dataset_id: str, columns: list[str], merchant: int, country: str, site: int
-) -> dict[str, Any]:
-    rows = _pair(reader, dataset_id, columns, merchant, country)
-    own = [row for row in rows if row["site_order"] == site]
-    if not own:
+def _row(reader: Reader, dataset_id: str, columns: list[str], site: Site) -> dict[str, Any]:
+    merchant, country, order = site
+    key = {"merchant_id": merchant, "legal_country_iso": country, "site_order": order}
+    rows = rows_where(reader, dataset_id, columns, **key).select(columns).to_pylist()
+    if not rows:
         raise Segment1BError(
             "E609_RNG_EVENT_COUNT",
-            f"{dataset_id} has no row for merchant {merchant} in {country}, site {site}",
+            f"{dataset_id} has no row for merchant {merchant} in {country}, site {order}",
             f"the dataset was changed: {reader.dataset(dataset_id).redo}",
             merchant_id=merchant,
             country_iso=country,
-            site_order=site,
+            site_order=order,
         )
-    return own[0]
+    row: dict[str, Any] = rows[0]
+    return row

@@ -5,8 +5,6 @@ Source: place.md §1 "Event logs" and §3. Words come from numpy's own Philox.
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,23 +17,14 @@ import pyarrow as pa
 from segment1b.contracts import Contracts
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError, redo
-from segment1b.geo.countries import read_countries
-from segment1b.geo.placement import Clip, Country
 from segment1b.identity import canonical_json
 from segment1b.read.export import check_new, new_file
+from segment1b.read.redraw import BOUNDS, Jitter, Site, Tile, country_word, u01
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import key_words
 
 KEY: Final = ("merchant_id", "legal_country_iso", "site_order")
-_BOUNDS: Final = (
-    "min_lon_deg",
-    "max_lon_deg",
-    "min_lat_deg",
-    "max_lat_deg",
-    "centroid_lon_deg",
-    "centroid_lat_deg",
-)
 _MISSING: Final = {
     "rng_audit_log": "E507_RNG_EVENT_MISMATCH",
     "rng_event_site_tile_assign": "E507_RNG_EVENT_MISMATCH",
@@ -104,7 +93,7 @@ def _assignments(reader: Reader, _seed: int) -> Lines:
     if not log.receipt.rows:
         return  # The match `own_point` draws nothing.
     for events, sites in _together(reader, log.dataset.id, ["word"], _S5, ["tile_id"]):
-        u = _u01(events.column("word").to_numpy()).tolist()
+        u = u01(events.column("word").to_numpy()).tolist()
         tiles = sites.column("tile_id").to_pylist()
         for key, tile, one in zip(_keys(events), tiles, u, strict=True):
             yield {**_event(key, 1), "draws": "1", "tile_id": tile, "u": one}
@@ -116,34 +105,9 @@ def _attempts(reader: Reader, seed: int) -> Lines:
     source = _together(
         reader, "rng_event_in_cell_jitter", ["blocks", "lane"], "s6_site_jitter", names
     )
-    clips = _Clips(reader)
-    key = _key("in_cell_jitter", seed)
+    jitter = Jitter(reader, seed)
     for events, sites in source:
-        tiles = _Tiles.of(reader, events, sites)
-        yield from _replayed(events, sites, tiles, clips, key)
-
-
-class _Clips:
-    """Where tiles meet their countries, found when a site needs it."""
-
-    def __init__(self, reader: Reader) -> None:
-        policy = read_object(reader.file("parameter_policy_1B"))["policy"]["jitter"]
-        self.whole_tile_attempts = int(policy["max_attempts_tile"])
-        self._shapes = functools.cache(lambda: read_countries(reader.file("world_countries")))
-        self._country = functools.lru_cache(8)(lambda code: Country(self._shapes()[code]))
-        self.of = functools.lru_cache(4096)(self._find)
-
-    def _find(self, code: str, bounds: tuple[float, ...]) -> Clip:
-        west, east, south, north, lon, _ = bounds
-        clip = self._country(code).clip(west, south, east, north, lon)
-        if clip is None:
-            raise Segment1BError(
-                "E914_DRAW_REPLAY_MISMATCH",
-                f"a tile at {lon} of {code} has no area inside the country",
-                "world_countries is not the sealed one",
-                country_iso=code,
-            )
-        return clip
+        yield from _replayed(events, sites, _Tiles.of(reader, events, sites), jitter)
 
 
 class _Tiles(NamedTuple):
@@ -160,10 +124,10 @@ class _Tiles(NamedTuple):
         wanted["country"] = key_words(events.column("legal_country_iso"))
         wanted["tile"] = sites.column("tile_id").to_numpy()
         used, index = np.unique(wanted, return_inverse=True)
-        bounds = np.full((len(used), len(_BOUNDS)), np.nan)
+        bounds = np.full((len(used), len(BOUNDS)), np.nan)
         codes = [word.to_bytes(2, "big").decode() for word in np.unique(used["country"]).tolist()]
         where = {"country_iso": (codes[0], codes[-1])}
-        columns = ["country_iso", "tile_id", *_BOUNDS]
+        columns = ["country_iso", "tile_id", *BOUNDS]
         for table in reader.row_groups(reader.partition("tile_bounds"), columns, where):
             # A row group never spans two countries, and its tiles ascend.
             country = int(key_words(table.column(0))[0])
@@ -171,7 +135,7 @@ class _Tiles(NamedTuple):
             ids = table.column(1).to_numpy()
             at = np.searchsorted(ids, used["tile"][low:high])
             found = np.flatnonzero(ids[np.minimum(at, len(ids) - 1)] == used["tile"][low:high])
-            for column, name in enumerate(_BOUNDS):
+            for column, name in enumerate(BOUNDS):
                 bounds[low + found, column] = table.column(name).to_numpy()[at[found]]
         if np.isnan(bounds).any():
             tile = int(used["tile"][np.isnan(bounds).any(axis=1)][0])
@@ -184,50 +148,29 @@ class _Tiles(NamedTuple):
         return cls(bounds, index)
 
 
-def _replayed(
-    events: pa.Table, sites: pa.Table, tiles: _Tiles, clips: _Clips, key: UInt64s
-) -> Lines:
+def _replayed(events: pa.Table, sites: pa.Table, tiles: _Tiles, jitter: Jitter) -> Lines:
     blocks, lanes = (events.column(name).to_pylist() for name in ("blocks", "lane"))
     lon, lat = (sites.column(f"delta_{axis}_deg").to_pylist() for axis in ("lon", "lat"))
-    draw = _words(key)
     for row, site in enumerate(_keys(events)):
-        bounds = tuple(tiles.bounds[tiles.of_site[row]].tolist())
-        u = _u01(draw(site, blocks[row])[:, :2]).tolist()
-        for attempt, (u_lon, u_lat) in enumerate(u, 1):
-            accepted = attempt == blocks[row] and lanes[row] != _SURFACE
-            clip = clips.of(site[1], bounds) if attempt > clips.whole_tile_attempts else None
-            d_lon, d_lat = _offset(u_lon, u_lat, bounds, clip)
-            if accepted and (d_lon, d_lat) != (lon[row], lat[row]):
-                raise _differs(site, (d_lon, d_lat), (lon[row], lat[row]))
+        tile = Tile(*tiles.bounds[tiles.of_site[row]].tolist())
+        for attempt in jitter.attempts(site, tile, blocks[row]):
+            accepted = attempt.number == blocks[row] and lanes[row] != _SURFACE
+            if accepted and attempt.offset != (lon[row], lat[row]):
+                raise _differs(site, attempt.offset, (lon[row], lat[row]))
             yield {
-                **_event(site, attempt),
+                **_event(site, attempt.number),
                 "draws": "2",
-                "attempt_index": attempt,
+                "attempt_index": attempt.number,
                 "accepted": accepted,
-                "delta_lon_deg": d_lon,
-                "delta_lat_deg": d_lat,
+                "delta_lon_deg": attempt.offset[0],
+                "delta_lat_deg": attempt.offset[1],
                 "sigma_lon_deg": 0.0,
                 "sigma_lat_deg": 0.0,
             }
 
 
-def _offset(
-    u_lon: float, u_lat: float, bounds: tuple[float, ...], clip: Clip | None
-) -> tuple[float, float]:
-    """Return the offset of an attempt from the tile's centroid: in the tile, or in its part."""
-    west, east, south, north, c_lon, c_lat = bounds
-    if clip is not None:
-        return (
-            (clip.west + u_lon * (clip.east - clip.west)) - c_lon,
-            (clip.south + u_lat * (clip.north - clip.south)) - c_lat,
-        )
-    width = east - west
-    width = width + 360.0 if width < 0 else width
-    return (u_lon - 0.5) * width, (u_lat - 0.5) * (north - south)
-
-
 def _differs(
-    site: tuple[int, str, int], found: tuple[float, float], published: tuple[float, float]
+    site: Site, found: tuple[float, float], published: tuple[float, float]
 ) -> Segment1BError:
     return Segment1BError(
         "E914_DRAW_REPLAY_MISMATCH",
@@ -267,49 +210,18 @@ def _same_sites(events: pa.Table, sites: pa.Table) -> bool:
     )
 
 
-def _keys(table: pa.Table) -> Iterator[tuple[int, str, int]]:
+def _keys(table: pa.Table) -> Iterator[Site]:
     return zip(*(table.column(name).to_pylist() for name in KEY), strict=True)
 
 
-def _event(site: tuple[int, str, int], attempt: int) -> dict[str, Any]:
+def _event(site: Site, attempt: int) -> dict[str, Any]:
     merchant, country, order = site
-    high = f"{_country_word(country):016x}{merchant:016x}{order:016x}"
+    high = f"{country_word(country):016x}{merchant:016x}{order:016x}"
     return {
         **dict(zip(KEY, site, strict=True)),
         "rng_counter_before": f"{high}{attempt:016x}",
         "rng_counter_after": f"{high}{attempt + 1:016x}",
     }
-
-
-def _country_word(code: str) -> int:
-    return int.from_bytes(code.encode("ascii"), "big")
-
-
-def _key(label: str, seed: int) -> UInt64s:
-    """Return the two key words of a stream, as numpy's Philox takes them."""
-    text = b"segment1b\0" + label.encode("ascii") + b"\0" + seed.to_bytes(8, "little")
-    return np.frombuffer(hashlib.sha256(text).digest()[:16], "<u8").astype(np.uint64)
-
-
-def _words(key: UInt64s) -> Callable[[tuple[int, str, int], int], UInt64s]:
-    """Return a function that draws the blocks of a site's attempts, uint64[attempts, 4]."""
-    source = np.random.Philox(key=key)
-    state = source.state
-
-    def draw(site: tuple[int, str, int], attempts: int) -> UInt64s:
-        merchant, country, order = site
-        # numpy adds 1 to word 0 before each block; a list of numbers would pass through floats.
-        counter = np.array([0, order, merchant, _country_word(country)], np.uint64)
-        state["state"] = {"counter": counter, "key": key}
-        source.state = state
-        return np.asarray(source.random_raw(4 * attempts), np.uint64).reshape(-1, 4)
-
-    return draw
-
-
-def _u01(words: UInt64s) -> Floats:
-    """Return ((x >> 12) + 0.5) * 2^-52, exact in binary64."""
-    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 _S5: Final = "s5_site_tile_assignment"

@@ -1,0 +1,154 @@
+"""Redrawing gives the producers' words and points, bit for bit, by other code."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import worlds
+from segment1b.contracts import load
+from segment1b.geo.placement import Clip
+from segment1b.identity import Identity
+from segment1b.laws import jitter as law
+from segment1b.laws.philox import alloc_offsets, key_of, philox4x64
+from segment1b.laws.philox import country_word as law_country_word
+from segment1b.laws.philox import u01 as law_u01
+from segment1b.read import redraw
+from segment1b.read.redraw import BOUNDS, Jitter, Stream, Tile
+from segment1b.storage.reader import Reader
+
+KNOWN = load()
+SEEDS = st.integers(0, 2**64 - 1)
+MERCHANTS = st.integers(1, 2**63 - 1)
+COUNTRIES = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=2, max_size=2)
+UNIFORMS = st.integers(0, 2**64 - 1).map(lambda word: ((word >> 12) + 0.5) * 2.0**-52)
+
+
+def same_bits(ours: float, theirs: Any) -> bool:
+    return struct.pack("<d", ours) == struct.pack("<d", float(np.asarray(theirs).item()))
+
+
+@given(
+    st.sampled_from(["site_tile_assign", "in_cell_jitter", "alloc_offset"]),
+    SEEDS,
+    MERCHANTS,
+    COUNTRIES,
+    st.integers(0, 2**31),
+    st.integers(1, 9),
+)
+def test_words_are_those_of_the_producers_philox(
+    label: str, seed: int, merchant: int, country: str, order: int, attempts: int
+) -> None:
+    words = Stream(label, seed).words((merchant, country, order), attempts)
+    counter = (np.arange(1, attempts + 1), order, merchant, law_country_word(country))
+    produced = np.column_stack(philox4x64(counter, key_of(label, seed)))
+    assert (words == produced).all()
+    assert (redraw.u01(words) == law_u01(produced.ravel()).reshape(-1, 4)).all()
+
+
+@given(SEEDS, MERCHANTS, COUNTRIES)
+def test_the_offset_of_a_pair_is_the_producers(seed: int, merchant: int, country: str) -> None:
+    produced = alloc_offsets(seed, np.array([merchant], np.uint64), country)
+    assert redraw.pair_offset(seed, merchant, country) == int(produced[0])
+
+
+def tiles() -> st.SearchStrategy[Tile]:
+    """Return tiles of any width, across the date line too."""
+
+    def tile(west: float, width: float, south: float, height: float) -> Tile:
+        east, lon = west + width, west + width / 2
+        east = east - 360.0 if east > 180.0 else east
+        lon = lon - 360.0 if lon >= 180.0 else lon
+        return Tile(west, east, south, south + height, lon, south + height / 2)
+
+    size = st.floats(1e-3, 1)
+    return st.builds(tile, st.floats(-180, 179.999), size, st.floats(-90, 89), size)
+
+
+WEST_OF_THE_DATE_LINE = Tile(179.99, -179.995, 0.0, 0.01, 179.9975, 0.005)
+EAST_OF_THE_DATE_LINE = Tile(179.995, -179.99, 0.0, 0.01, -179.9975, 0.005)
+
+
+@example(WEST_OF_THE_DATE_LINE, 0.875, 0.5, False)
+@example(EAST_OF_THE_DATE_LINE, 0.125, 0.5, False)
+@given(tiles(), UNIFORMS, UNIFORMS, st.booleans())
+def test_a_point_is_that_of_the_producers_law(
+    tile: Tile, u_lon: float, u_lat: float, clipped: bool
+) -> None:
+    arrays = [np.array([value]) for value in tile]
+    west, east, south, north, lon, lat = arrays
+    produced_in = law.Tiles(south=south, north=north, west=west, east=east, lat=lat, lon=lon)
+    u = np.array([u_lon]), np.array([u_lat])
+    clip, offset = None, law.in_tile(u, produced_in)
+    if clipped:
+        clip = Clip(tile.lon - 0.1, tile.lon + 0.2, tile.lat - 0.1, tile.lat, 0.0, 0.0)
+        offset = law.in_box(u, law.Boxes(*(np.array([v]) for v in clip[:4])), produced_in)
+    d_lon, d_lat = tile.offset(u_lon, u_lat, clip)
+    assert same_bits(d_lon, offset[0])
+    assert same_bits(d_lat, offset[1])
+    point, produced = tile.point(d_lon, d_lat), law.point(*offset, produced_in)
+    assert same_bits(point[0], produced[0])
+    assert same_bits(point[1], produced[1])
+    assert tile.contains(*point) == bool(law.inside_tile(*produced, produced_in)[0])
+
+
+def rows_of(root: Path, places: dict[str, Any], dataset_id: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(
+        root / KNOWN[dataset_id].locate(places), partitioning=None
+    ).to_pylist()
+    return rows
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Identity]:
+    """Return a small world run to S6 with permuted sites, and its identity."""
+    folder = tmp_path_factory.mktemp("redraw")
+    root = worlds.lay_small_world(folder / "root", degrees=1.0)
+    outlets = worlds.outlet_list(folder / "outlets.csv", merchants=30)
+    law = ("allocation.law=systematic",)
+    result = worlds.run(root, outlets=outlets, settings=law, to_state="s6")
+    return root, Identity(**result.identity)  # type: ignore[arg-type]
+
+
+def test_every_published_word_of_s5_is_redrawn(published: tuple[Path, Identity]) -> None:
+    root, identity = published
+    logged: dict[tuple[int, str], list[int]] = {}
+    for row in rows_of(root, identity.places, "rng_event_site_tile_assign"):
+        logged.setdefault((row["merchant_id"], row["legal_country_iso"]), []).append(row["word"])
+    assert logged
+    for (merchant, country), words in logged.items():
+        redrawn = redraw.assignment_words(identity.seed, merchant, country, len(words))
+        assert redrawn == words
+
+
+def test_every_published_offset_of_s6_is_redrawn_in_every_lane(
+    published: tuple[Path, Identity],
+) -> None:
+    root, identity = published
+    reads = ("parameter_policy_1B", "world_countries")
+    jitter = Jitter(
+        Reader(root, KNOWN, identity.places, reads, "E510_DISALLOWED_READ", {}, {}), identity.seed
+    )
+    bounds = {
+        (row["country_iso"], row["tile_id"]): Tile(*(row[name] for name in BOUNDS))
+        for row in rows_of(root, identity.places, "tile_bounds")
+    }
+    events = rows_of(root, identity.places, "rng_event_in_cell_jitter")
+    lanes: Counter[int] = Counter()
+    for event, site in zip(events, rows_of(root, identity.places, "s6_site_jitter"), strict=True):
+        key = event["merchant_id"], event["legal_country_iso"], event["site_order"]
+        assert key == (site["merchant_id"], site["legal_country_iso"], site["site_order"])
+        tile = bounds[key[1], site["tile_id"]]
+        *_, last = jitter.attempts(key, tile, event["blocks"])
+        offset = jitter.surface(key[1], tile) if event["lane"] == 2 else last.offset
+        assert offset == (site["delta_lon_deg"], site["delta_lat_deg"])
+        lanes[event["lane"]] += 1
+    assert set(lanes) == {0, 1, 2}
