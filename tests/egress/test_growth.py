@@ -14,7 +14,6 @@ from egress.conftest import KNOWN, PLACES, SITES, MakeRoot, sites
 from segment1b.errors import Segment1BError
 from segment1b.read import diff as growth
 from segment1b.read.diff import diff, lines
-from segment1b.storage import site_tables as rows
 
 Rows = list[dict[str, Any]]
 
@@ -36,11 +35,7 @@ def changed(table: pa.Table) -> tuple[Rows, Rows]:
     return before, after + more
 
 
-@pytest.mark.parametrize("batch", [7, 64, 65_536])
-def test_added_removed_and_moved(
-    make_root: MakeRoot, changed: tuple[Rows, Rows], batch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rows, "BATCH_ROWS", batch)
+def test_added_removed_and_moved(make_root: MakeRoot, changed: tuple[Rows, Rows]) -> None:
     before, after = changed
     old = make_root(table_of(before), "old")
     new = make_root(table_of(after), "new", parts=3)
@@ -70,12 +65,10 @@ def test_added_removed_and_moved(
     assert diff(new, old)["total"]["added"] == found["total"]["removed"]
 
 
-@pytest.mark.parametrize("batch", [1, 7])
 @pytest.mark.parametrize("top", [2**53 + 8, 2**63 - 1])
 def test_merchants_above_the_whole_numbers_of_a_float_are_told_apart(
-    make_root: MakeRoot, top: int, batch: int, monkeypatch: pytest.MonkeyPatch
+    make_root: MakeRoot, top: int
 ) -> None:
-    monkeypatch.setattr(rows, "BATCH_ROWS", batch)
     before: Rows = sites(240).to_pylist()
     for row in before:
         row["merchant_id"] += top - 1005

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import duckdb
 
 from segment1b.errors import Segment1BError
 
+_MEMORY_BYTES = 2 << 30
 _GLOB = re.compile(r"[*?\[]")
+
+
+@contextmanager
+def open_database(threads: int = 2) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an empty database of bounded memory; what it spills to disk is removed in the end."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with tempfile.TemporaryDirectory(prefix="segment1b-query-") as folder, duckdb.connect() as base:
+        for name, value in {
+            "threads": str(threads),
+            "memory_limit": text_literal(f"{min(_MEMORY_BYTES, physical // 2)}B"),
+            "temp_directory": text_literal(folder),
+            "TimeZone": "'UTC'",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }.items():
+            base.execute(f"SET {name} = {value}")
+        yield base
 
 
 def text_literal(text: str) -> str:
