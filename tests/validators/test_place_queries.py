@@ -14,7 +14,12 @@ from segment1b.audit.queries import FOLDER, Script, checks_of, read_script
 from segment1b.audit.session import Session
 
 STATES = ("s5", "s6", "s7", "s8")
-SCRIPTS = {f"{state}/{s.path.stem}": s for state in STATES for s in checks_of(state)}
+KNOWN = contracts.load()
+SCRIPTS = {
+    f"{state}/{s.stem}": s
+    for state in STATES
+    for s in checks_of(state, [KNOWN[name] for name in PLANS[state].owns])
+}
 SWAP = "UPDATE {t} SET part_row = 3 - part_row WHERE part_row IN (1, 2)"
 TWICE = "INSERT INTO {t} FROM {t} LIMIT 1"
 DROP = "DELETE FROM {t} WHERE part_row = 1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import duckdb
 
 from segment1b.audit.results import CheckResult, Rule
 from segment1b.audit.session import Session
+from segment1b.contracts import Dataset
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.texts import read_regular
 from segment1b.errors import CODES
@@ -23,15 +24,16 @@ _MORE = re.compile(r"--   +(\S.*)\Z")
 
 @dataclass(frozen=True)
 class Script:
-    """A SQL file.
+    """A SQL file, or a template filled in for one table.
 
     Attributes:
-        path: the file.
+        state, stem: s0 to s9 and the file's name without its ending, such as 30_sums.
         header: code, scope, proves, needs, makes and settled, as far as its first lines give them.
-        text: the whole file.
+        text: the whole SQL.
     """
 
-    path: Path
+    state: str
+    stem: str
     header: dict[str, str]
     text: str
 
@@ -56,20 +58,18 @@ class Script:
     @property
     def rule(self) -> Rule:
         """Return the rule that the file proves."""
-        name = self.path.stem.partition("_")[2]
         header = self.header
         if header["code"] not in CODES:
-            raise KeyError(f"{self.path}: {header['code']}")
-        return Rule(self.path.parent.name, name, header["code"], header["scope"], header["proves"])
+            raise KeyError(f"{self.state}/{self.stem}: {header['code']}")
+        name = self.stem.partition("_")[2]
+        return Rule(self.state, name, header["code"], header["scope"], header["proves"])
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def read_script(path: Path) -> Script:
-    """Return a SQL file with the fields of its first comment lines."""
-    text = read_regular(path).decode()
+def _script(state: str, stem: str, text: str) -> Script:
     header: dict[str, str] = {}
     last = ""
     for line in text.splitlines():
@@ -81,12 +81,48 @@ def read_script(path: Path) -> Script:
             header[last] += " " + more.group(1).strip()
         else:
             break
-    return Script(path, header, text)
+    return Script(state, stem, header, text)
 
 
-def checks_of(state: str) -> Sequence[Script]:
-    """Return a state's checks in the order of their numbers."""
-    return [read_script(path) for path in sorted((FOLDER / state).glob("[0-9][0-9]_*.sql"))]
+def read_script(path: Path) -> Script:
+    """Return a SQL file with the fields of its first comment lines."""
+    return _script(path.parent.name, path.stem, read_regular(path).decode())
+
+
+def checks_of(state: str, tables: Sequence[Dataset]) -> Sequence[Script]:
+    """Return a state's checks in the order of their numbers; `tables` are those it publishes."""
+    files = [read_script(path) for path in (FOLDER / state).glob("[0-9][0-9]_*.sql")]
+    return sorted([*files, *_key_checks(state, tables)], key=lambda script: script.stem)
+
+
+def _key_checks(state: str, tables: Sequence[Dataset]) -> Iterator[Script]:
+    """Yield the checks that the rows of each table are in order and no key occurs twice."""
+    logs = [table for table in tables if table.path.startswith("logs/")]
+    data = [table for table in tables if table not in logs]
+    for first, suffix, group in ((10, "", data), (30, "_log", logs)):
+        for number, table in enumerate(group):
+            prefix = f"{table.id}_" if len(group) > 1 else ""
+            for step, name in enumerate(("sorted", "unique")):
+                stem = f"{first + 2 * number + step}_{prefix}{name}{suffix}"
+                yield _script(state, stem, _filled(name, table))
+
+
+def _filled(template: str, table: Dataset) -> str:
+    """Return a template's SQL for a table; results name rows of sites, tiles and the rest so."""
+    of_sites = "site_order" in table.key
+    return (
+        read_regular(FOLDER / "templates" / f"{template}.sql")
+        .decode()
+        .format(
+            table=table.id,
+            key=", ".join(table.key),
+            unsorted=table.code("unsorted"),
+            duplicate=table.code("duplicate"),
+            dataset_scope="D" if of_sites else "R",
+            row_scope="S" if of_sites else "C" if "country_iso" in table.key else "R",
+            suffix="" if of_sites else "_rows",
+        )
+    )
 
 
 def run_check(session: Session, script: Script) -> CheckResult:
