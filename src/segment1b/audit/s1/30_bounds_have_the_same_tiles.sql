@@ -3,11 +3,9 @@
 -- proves: tile_bounds has the tiles of tile_index and no other
 -- needs: tile_index, tile_bounds
 SELECT
-    coalesce(i.country_iso, b.country_iso) AS country_iso,
-    coalesce(i.tile_id, b.tile_id) AS tile_id,
-    i.tile_id IS NOT NULL AS in_tile_index,
+    country_iso, tile_id, i.tile_id IS NOT NULL AS in_tile_index,
     b.tile_id IS NOT NULL AS in_tile_bounds
 FROM tile_index AS i
-FULL JOIN tile_bounds AS b ON i.country_iso = b.country_iso AND i.tile_id = b.tile_id
+FULL JOIN tile_bounds AS b USING (country_iso, tile_id)
 WHERE i.tile_id IS NULL OR b.tile_id IS NULL
 ORDER BY 1, 2

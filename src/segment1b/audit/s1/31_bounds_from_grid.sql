@@ -4,19 +4,16 @@
 --   min_lon_deg > max_lon_deg marks the cells across the date line and no other, bit for bit
 -- needs: tile_bounds, grid_rows, grid_columns, population_raster_2025
 -- Row and column come from tile_id alone.
-SELECT *
+SELECT
+    country_iso, tile_id,
+    min_lon_deg, west, max_lon_deg, east, centroid_lon_deg, middle_lon,
+    min_lat_deg, south, max_lat_deg, north, centroid_lat_deg, middle_lat
 FROM (
-    SELECT
-        b.country_iso, b.tile_id,
-        b.min_lon_deg, c.west, b.max_lon_deg, c.east, b.centroid_lon_deg, c.middle_lon,
-        b.min_lat_deg, r.south, b.max_lat_deg, r.north, b.centroid_lat_deg, r.middle_lat
-    FROM (
-        SELECT *, tile_id // ncols::UBIGINT AS raster_row, tile_id % ncols::UBIGINT AS raster_col
-        FROM tile_bounds, run
-    ) AS b
-    LEFT JOIN grid_rows AS r USING (raster_row)
-    LEFT JOIN grid_columns AS c USING (raster_col)
+    SELECT *, tile_id // ncols::UBIGINT AS raster_row, tile_id % ncols::UBIGINT AS raster_col
+    FROM tile_bounds, run
 )
+LEFT JOIN grid_rows USING (raster_row)
+LEFT JOIN grid_columns USING (raster_col)
 WHERE min_lon_deg IS DISTINCT FROM west
    OR max_lon_deg IS DISTINCT FROM east
    OR centroid_lon_deg IS DISTINCT FROM middle_lon

@@ -3,11 +3,9 @@
 -- proves: tile_weights has the tiles of tile_index and no other
 -- needs: tile_weights, tile_index
 SELECT
-    coalesce(w.country_iso, i.country_iso) AS country_iso,
-    coalesce(w.tile_id, i.tile_id) AS tile_id,
-    w.tile_id IS NOT NULL AS in_tile_weights,
+    country_iso, tile_id, w.tile_id IS NOT NULL AS in_tile_weights,
     i.tile_id IS NOT NULL AS in_tile_index
 FROM tile_weights AS w
-FULL JOIN tile_index AS i ON w.country_iso = i.country_iso AND w.tile_id = i.tile_id
+FULL JOIN tile_index AS i USING (country_iso, tile_id)
 WHERE w.tile_id IS NULL OR i.tile_id IS NULL
 ORDER BY 1, 2

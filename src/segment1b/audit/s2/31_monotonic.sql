@@ -3,14 +3,17 @@
 -- proves: a heavier mass never weighs less; equal masses differ by one unit at most, which goes
 --   to the lower tile_id
 -- needs: tile_weights, weighed
-WITH grouped AS (
+WITH paired AS NOT MATERIALIZED (
+    SELECT country_iso, tile_id, mass, weight_fp
+    FROM tile_weights
+    JOIN weighed USING (country_iso, tile_id)
+),
+grouped AS (
     SELECT
-        w.country_iso, e.mass,
-        min(w.weight_fp) AS least, max(w.weight_fp) AS largest,
-        arg_min(w.tile_id, w.weight_fp) AS lightest_tile
-    FROM tile_weights AS w
-    JOIN weighed AS e ON e.country_iso = w.country_iso AND e.tile_id = w.tile_id
-    GROUP BY w.country_iso, e.mass
+        country_iso, mass, min(weight_fp) AS least, max(weight_fp) AS largest,
+        arg_min(tile_id, weight_fp) AS lightest_tile
+    FROM paired
+    GROUP BY country_iso, mass
 ),
 ordered AS (
     SELECT
@@ -22,16 +25,8 @@ ordered AS (
 misplaced AS (
     -- Among equal masses no tile may weigh more than one with a lower id.
     SELECT country_iso, mass, tile_id
-    FROM (
-        SELECT
-            w.country_iso, e.mass, w.tile_id, w.weight_fp,
-            lag(w.weight_fp) OVER (
-                PARTITION BY w.country_iso, e.mass ORDER BY w.tile_id
-            ) AS before
-        FROM tile_weights AS w
-        JOIN weighed AS e ON e.country_iso = w.country_iso AND e.tile_id = w.tile_id
-    )
-    WHERE weight_fp > before
+    FROM paired
+    QUALIFY weight_fp > lag(weight_fp) OVER (PARTITION BY country_iso, mass ORDER BY tile_id)
 )
 SELECT
     country_iso, lightest_tile AS tile_id, mass, least, largest, mass_below, largest_below,

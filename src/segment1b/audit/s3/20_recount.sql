@@ -2,12 +2,8 @@
 -- scope: P
 -- proves: n_sites is the number of the pair's outlets, for every pair that is not excluded
 -- needs: s3_requirements, counted
-SELECT
-    coalesce(r.merchant_id, c.merchant_id) AS merchant_id,
-    coalesce(r.legal_country_iso, c.legal_country_iso) AS legal_country_iso,
-    r.n_sites AS found, c.n_sites AS expected
+SELECT merchant_id, legal_country_iso, r.n_sites AS found, c.n_sites AS expected
 FROM s3_requirements AS r
-FULL JOIN (FROM counted WHERE NOT excluded) AS c
-    ON c.merchant_id = r.merchant_id AND c.legal_country_iso = r.legal_country_iso
+FULL JOIN (FROM counted WHERE NOT excluded) AS c USING (merchant_id, legal_country_iso)
 WHERE r.n_sites IS DISTINCT FROM c.n_sites
 ORDER BY 1, 2

@@ -2,9 +2,7 @@
 -- scope: C
 -- proves: pairs and sites left out by policy are reported, country by country, and no others
 -- needs: counted, s3_run_report
-SELECT
-    coalesce(r.country_iso, c.country_iso) AS country_iso,
-    r.pairs AS reported_pairs, c.pairs, r.sites AS reported_sites, c.sites
+SELECT country_iso, r.pairs AS reported_pairs, c.pairs, r.sites AS reported_sites, c.sites
 FROM s3_run_report_excluded_by_policy AS r
 FULL JOIN (
     SELECT
@@ -13,6 +11,6 @@ FULL JOIN (
     FROM counted
     WHERE excluded
     GROUP BY legal_country_iso
-) AS c ON c.country_iso = r.country_iso
-WHERE r.pairs IS DISTINCT FROM c.pairs OR r.sites IS DISTINCT FROM c.sites
+) AS c USING (country_iso)
+WHERE (r.pairs, r.sites) IS DISTINCT FROM (c.pairs, c.sites)
 ORDER BY 1

@@ -6,16 +6,11 @@
 CREATE OR REPLACE TABLE plan_differences AS
 WITH different AS (
     SELECT
-        coalesce(f.merchant_id, e.merchant_id) AS merchant_id,
-        coalesce(f.legal_country_iso, e.legal_country_iso) AS legal_country_iso,
-        coalesce(f.tile_id, e.tile_id) AS tile_id,
+        merchant_id, legal_country_iso, tile_id,
         coalesce(f.n_sites_tile, 0)::HUGEINT AS found,
         coalesce(e.n_sites_tile, 0)::HUGEINT AS expected
     FROM s4_alloc_plan AS f
-    FULL JOIN expected_plan AS e
-        ON e.merchant_id = f.merchant_id
-        AND e.legal_country_iso = f.legal_country_iso
-        AND e.tile_id = f.tile_id
+    FULL JOIN expected_plan AS e USING (merchant_id, legal_country_iso, tile_id)
     WHERE f.n_sites_tile IS DISTINCT FROM e.n_sites_tile
 ),
 explained AS (
@@ -25,8 +20,7 @@ explained AS (
         r.n_sites::HUGEINT * w.weight_fp % run.K AS remainder,
         s.cut
     FROM different AS d
-    JOIN s3_requirements AS r
-        ON r.merchant_id = d.merchant_id AND r.legal_country_iso = d.legal_country_iso
+    JOIN s3_requirements AS r USING (merchant_id, legal_country_iso)
     LEFT JOIN tile_weights AS w
         ON w.country_iso = d.legal_country_iso AND w.tile_id = d.tile_id
     LEFT JOIN solved AS s

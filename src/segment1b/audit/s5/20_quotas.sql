@@ -3,22 +3,17 @@
 -- proves: each tile has as many sites of each pair as s4_alloc_plan gives it
 -- needs: s4_alloc_plan, s5_site_tile_assignment
 SELECT
-    coalesce(f.merchant_id, e.merchant_id) AS merchant_id,
-    coalesce(f.legal_country_iso, e.legal_country_iso) AS legal_country_iso,
-    coalesce(f.tile_id, e.tile_id) AS tile_id,
+    merchant_id, legal_country_iso, tile_id,
     coalesce(f.n, 0) AS found, coalesce(e.n, 0) AS expected
 FROM (
     SELECT merchant_id, legal_country_iso, tile_id, count(*)::HUGEINT AS n
     FROM s5_site_tile_assignment
-    GROUP BY merchant_id, legal_country_iso, tile_id
+    GROUP BY ALL
 ) AS f
 FULL JOIN (
     SELECT merchant_id, legal_country_iso, tile_id, sum(n_sites_tile)::HUGEINT AS n
     FROM s4_alloc_plan
-    GROUP BY merchant_id, legal_country_iso, tile_id
-) AS e
-    ON e.merchant_id = f.merchant_id
-    AND e.legal_country_iso = f.legal_country_iso
-    AND e.tile_id = f.tile_id
+    GROUP BY ALL
+) AS e USING (merchant_id, legal_country_iso, tile_id)
 WHERE f.n IS DISTINCT FROM e.n
 ORDER BY 1, 2, 3

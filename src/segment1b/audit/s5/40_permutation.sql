@@ -5,15 +5,12 @@
 -- needs: s5_site_tile_assignment, rng_event_site_tile_assign, s4_alloc_plan, parameter_policy_1B
 WITH drawn AS (
     SELECT
-        s.merchant_id, s.legal_country_iso, s.site_order, s.tile_id, e.word,
+        merchant_id, legal_country_iso, site_order, s.tile_id, e.word,
         row_number() OVER (
-            PARTITION BY s.merchant_id, s.legal_country_iso ORDER BY e.word, s.site_order
+            PARTITION BY merchant_id, legal_country_iso ORDER BY e.word, site_order
         ) AS place
     FROM s5_site_tile_assignment AS s
-    LEFT JOIN rng_event_site_tile_assign AS e
-        ON e.merchant_id = s.merchant_id
-        AND e.legal_country_iso = s.legal_country_iso
-        AND e.site_order = s.site_order
+    LEFT JOIN rng_event_site_tile_assign AS e USING (merchant_id, legal_country_iso, site_order)
     WHERE (SELECT law FROM run) <> 'stable'
 ),
 stretches AS (
@@ -32,12 +29,9 @@ multiset AS (
     FROM stretches
 )
 SELECT
-    d.merchant_id, d.legal_country_iso, d.site_order, d.word, d.place,
+    merchant_id, legal_country_iso, d.site_order, d.word, place,
     d.tile_id AS found, m.tile_id AS expected
 FROM drawn AS d
-LEFT JOIN multiset AS m
-    ON m.merchant_id = d.merchant_id
-    AND m.legal_country_iso = d.legal_country_iso
-    AND m.place = d.place
+LEFT JOIN multiset AS m USING (merchant_id, legal_country_iso, place)
 WHERE m.tile_id IS DISTINCT FROM d.tile_id
 ORDER BY 1, 2, 3

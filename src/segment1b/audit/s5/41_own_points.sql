@@ -3,11 +3,8 @@
 -- proves: where each site takes its own point, it is in the tile in which that point lies
 -- needs: s5_site_tile_assignment, own_points
 SELECT
-    s.merchant_id, s.legal_country_iso, s.site_order, s.tile_id AS found, p.tile_id AS expected
+    merchant_id, legal_country_iso, site_order, s.tile_id AS found, p.tile_id AS expected
 FROM s5_site_tile_assignment AS s
-LEFT JOIN own_points AS p
-    ON p.merchant_id = s.merchant_id
-    AND p.legal_country_iso = s.legal_country_iso
-    AND p.site_order = s.site_order
+LEFT JOIN own_points AS p USING (merchant_id, legal_country_iso, site_order)
 WHERE (SELECT law FROM run) = 'stable' AND p.tile_id IS DISTINCT FROM s.tile_id
 ORDER BY 1, 2, 3

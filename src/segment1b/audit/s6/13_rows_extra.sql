@@ -4,11 +4,8 @@
 -- needs: s5_site_tile_assignment, s6_site_jitter
 -- settled: s5_site_tile_assignment and s6_site_jitter by tile_id
 SELECT
-    j.merchant_id, j.legal_country_iso, j.site_order, j.tile_id AS found, s.tile_id AS expected
+    merchant_id, legal_country_iso, site_order, j.tile_id AS found, s.tile_id AS expected
 FROM s6_site_jitter AS j
-LEFT JOIN s5_site_tile_assignment AS s
-    ON s.merchant_id = j.merchant_id
-    AND s.legal_country_iso = j.legal_country_iso
-    AND s.site_order = j.site_order
+LEFT JOIN s5_site_tile_assignment AS s USING (merchant_id, legal_country_iso, site_order)
 WHERE s.tile_id IS DISTINCT FROM j.tile_id
 ORDER BY 1, 2, 3

@@ -2,15 +2,15 @@
 -- scope: S
 -- proves: every site is an outlet of the catalogue, in a country that the policy does not exclude
 -- needs: uncatalogued_sites, s7_site_synthesis, parameter_policy_1B
-SELECT DISTINCT
+SELECT
     merchant_id, legal_country_iso, site_order,
-    legal_country_iso IN (SELECT country_iso FROM excluded_countries) AS excluded,
+    legal_country_iso IN (FROM excluded_countries) AS excluded,
     'a site' AS found
 FROM (
     SELECT merchant_id, legal_country_iso, site_order FROM uncatalogued_sites
-    UNION ALL
+    UNION
     SELECT merchant_id, legal_country_iso, site_order
     FROM s7_site_synthesis
-    WHERE legal_country_iso IN (SELECT country_iso FROM excluded_countries)
+    WHERE legal_country_iso IN (FROM excluded_countries)
 )
 ORDER BY 1, 2, 3

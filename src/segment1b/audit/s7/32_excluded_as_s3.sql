@@ -3,10 +3,10 @@
 -- proves: what is left out is what S3 has left out, and nothing the policy does not name
 -- needs: s7_run_report, s3_run_report, parameter_policy_1B
 SELECT
-    coalesce(y.country_iso, r.country_iso) AS country_iso,
+    country_iso,
     y.pairs AS found_pairs, r.pairs AS expected_pairs, y.sites AS found, r.sites AS expected
 FROM s7_run_report_excluded_by_policy AS y
-FULL JOIN s3_run_report_excluded_by_policy AS r ON r.country_iso = y.country_iso
-WHERE y.pairs IS DISTINCT FROM r.pairs OR y.sites IS DISTINCT FROM r.sites
-   OR coalesce(y.country_iso, r.country_iso) NOT IN (SELECT country_iso FROM excluded_countries)
+FULL JOIN s3_run_report_excluded_by_policy AS r USING (country_iso)
+WHERE (y.pairs, y.sites) IS DISTINCT FROM (r.pairs, r.sites)
+   OR country_iso NOT IN (FROM excluded_countries)
 ORDER BY 1

@@ -3,7 +3,8 @@
 -- proves: sites of S5, S6 and S7, and how many of them passed each test, are as reported
 -- needs: s5_site_tile_assignment, s6_site_jitter, s7_site_synthesis, unknown_tiles, outside_sites,
 --   uncatalogued_sites, s7_run_report
-WITH counted AS (
+SELECT t.*
+FROM s7_run_report AS r, (
     SELECT
         (SELECT count(*) FROM s5_site_tile_assignment)::HUGEINT AS s5,
         (SELECT count(*) FROM s6_site_jitter)::HUGEINT AS s6,
@@ -11,29 +12,16 @@ WITH counted AS (
         (SELECT coalesce(sum(n), 0) FROM unknown_tiles)::HUGEINT AS unknown,
         (SELECT count(*) FROM outside_sites)::HUGEINT AS outside,
         (SELECT count(*) FROM uncatalogued_sites)::HUGEINT AS uncatalogued
-),
-expected AS (
-    UNPIVOT (
-        SELECT
-            s7 AS rows_emitted, s5 AS sites_total_s5, s6 AS sites_total_s6, s7 AS sites_total_s7,
-            s7 - unknown AS fk_tile_ok_count, unknown AS fk_tile_fail_count,
-            s7 - unknown - outside AS inside_pixel_ok_count,
-            unknown + outside AS inside_pixel_fail_count,
-            s7 - uncatalogued AS coverage_1a_ok_count
-        FROM counted
-    ) ON COLUMNS(*) INTO NAME field VALUE expected
-),
-found AS (
-    UNPIVOT (
-        SELECT
-            rows_emitted, sites_total_s5, sites_total_s6, sites_total_s7, fk_tile_ok_count,
-            fk_tile_fail_count, inside_pixel_ok_count, inside_pixel_fail_count,
-            coverage_1a_ok_count
-        FROM s7_run_report
-    ) ON COLUMNS(*) INTO NAME field VALUE found
-)
-SELECT field, found, expected
-FROM found
-JOIN expected USING (field)
+), (VALUES
+    ('rows_emitted', r.rows_emitted, s7),
+    ('sites_total_s5', r.sites_total_s5, s5),
+    ('sites_total_s6', r.sites_total_s6, s6),
+    ('sites_total_s7', r.sites_total_s7, s7),
+    ('fk_tile_ok_count', r.fk_tile_ok_count, s7 - unknown),
+    ('fk_tile_fail_count', r.fk_tile_fail_count, unknown),
+    ('inside_pixel_ok_count', r.inside_pixel_ok_count, s7 - unknown - outside),
+    ('inside_pixel_fail_count', r.inside_pixel_fail_count, unknown + outside),
+    ('coverage_1a_ok_count', r.coverage_1a_ok_count, s7 - uncatalogued)
+) AS t(field, found, expected)
 WHERE found <> expected
 ORDER BY field

@@ -4,13 +4,10 @@
 -- needs: s7_site_synthesis, site_locations
 -- settled: s7_site_synthesis and site_locations by lon_deg, lat_deg
 SELECT
-    l.merchant_id, l.legal_country_iso, l.site_order,
+    merchant_id, legal_country_iso, site_order,
     l.lon_deg AS found, y.lon_deg AS expected, l.lat_deg AS found_lat, y.lat_deg AS expected_lat
 FROM site_locations AS l
-JOIN s7_site_synthesis AS y
-    ON y.merchant_id = l.merchant_id
-    AND y.legal_country_iso = l.legal_country_iso
-    AND y.site_order = l.site_order
+JOIN s7_site_synthesis AS y USING (merchant_id, legal_country_iso, site_order)
 WHERE l.lon_deg IS DISTINCT FROM y.lon_deg OR signbit(l.lon_deg) <> signbit(y.lon_deg)
    OR l.lat_deg IS DISTINCT FROM y.lat_deg OR signbit(l.lat_deg) <> signbit(y.lat_deg)
 ORDER BY 1, 2, 3
