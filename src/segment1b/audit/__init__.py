@@ -1,11 +1,8 @@
 """Independent checks of what the states have published.
 
 No producer's code is used here. Each state has a folder of SQL files that DuckDB runs over the
-published Parquet; what SQL cannot say stands in Python beside them. Each check returns the rows
-that offend. An auditor runs any of the SQL files by hand:
-
-    session = open_session(root, contracts.load(), tokens, "s4")
-    session.connection.sql(open("30_sums.sql").read()).show()
+published Parquet; checks that SQL cannot express are in Python beside them. Each check returns the
+rows that offend. `segment1b validate --print-sql CHECK` prints a check for DuckDB alone.
 """
 
 from __future__ import annotations

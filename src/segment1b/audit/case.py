@@ -8,7 +8,7 @@ from typing import Any
 
 from segment1b.audit.grid import Grid
 from segment1b.audit.published import Published
-from segment1b.audit.queries import FOLDER, read_script
+from segment1b.audit.queries import FOLDER, Script, read_script
 from segment1b.audit.results import CheckResult, Rule
 from segment1b.audit.session import Session
 
@@ -72,6 +72,7 @@ class Preparation:
     makes: tuple[str, ...]
     run: Callable[[Case], None]
     wanted: Callable[[Case], bool] = _always
+    script: Script | None = None
 
 
 @dataclass(frozen=True)
@@ -121,4 +122,5 @@ def script_preparation(
         script.makes,
         lambda case: case.session.execute(script.text),
         wanted,
+        script,
     )

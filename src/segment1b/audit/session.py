@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -56,11 +57,13 @@ class Session:
 
     Attributes:
         compared: what `same` has found.
+        statements: the SQL of each view, by name.
     """
 
     def __init__(self, published: Published, threads: int = 2) -> None:
         self.published = published
         self.compared: dict[tuple[str, ...], bool] = {}
+        self.statements: dict[str, str] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="segment1b-validate-")
         self.connection = duckdb.connect()
         for name, value in {
@@ -106,10 +109,7 @@ class Session:
         columns += [f"substr(filename, {skip}) AS part_name", "file_row_number AS part_row"]
         files = self.published.files(dataset_id)
         source = parquet_table(files, "filename = true", "file_row_number = true")
-        self.connection.execute(
-            f"CREATE OR REPLACE VIEW {_name(dataset_id)} AS SELECT {', '.join(columns)} "  # noqa: S608
-            f"FROM {source}"
-        )
+        self._make_view(dataset_id, f"SELECT {', '.join(columns)} FROM {source}")  # noqa: S608
 
     def scan(self, dataset: Dataset) -> None:
         """Read every value of a view once; raises duckdb.Error when that is not possible."""
@@ -185,11 +185,22 @@ class Session:
         shape = rows[0] if rows else empty or {}
         values = [f"({', '.join(_literal(row[n]) for n in shape)})" for row in rows]
         lines = values or [f"({', '.join(_literal(v) for v in shape.values())})"]
-        self.connection.execute(
-            f"CREATE OR REPLACE VIEW {_name(name)} AS SELECT * FROM "  # noqa: S608
-            f"(VALUES {', '.join(lines)}) AS t({', '.join(_name(n) for n in shape)})"
-            + ("" if values else " WHERE false")
+        self._make_view(
+            name,
+            f"SELECT * FROM (VALUES {', '.join(lines)}) "  # noqa: S608
+            f"AS t({', '.join(_name(n) for n in shape)})" + ("" if values else " WHERE false"),
         )
+
+    def _make_view(self, name: str, query: str) -> None:
+        self.statements[name] = f"CREATE OR REPLACE VIEW {_name(name)} AS {query}"
+        self.connection.execute(self.statements[name])
+
+    def save(self, name: str, folder: Path) -> Path:
+        """Write a table to a Parquet file in a folder; return the file."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}.parquet"
+        self.connection.execute(f"COPY {_name(name)} TO {text_literal(str(path))}")
+        return path
 
     def table(self, name: str, columns: Mapping[str, Any]) -> None:
         """Copy arrays into a table of the database."""

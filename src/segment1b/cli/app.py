@@ -217,7 +217,9 @@ def replay(
 def _validate(states: list[str], options: dict[str, Any], *, as_json: bool) -> None:
     from segment1b.cli import validation as validation_console
 
-    if not validation_console.run_validators(states, options, as_json=as_json):
+    if name := options.pop("print_sql"):
+        validation_console.print_sql(states, options, name)
+    elif not validation_console.run_validators(states, options, as_json=as_json):
         raise typer.Exit(1)
 
 
@@ -233,6 +235,10 @@ def _validate_command(name: str, states: list[str], text: str) -> None:
         perf: Annotated[
             bool, typer.Option("--perf", help="Check budgets of time and memory too.")
         ] = False,
+        print_sql: Annotated[
+            str | None,
+            typer.Option(metavar="CHECK", help="Only print a check's SQL, for DuckDB to run."),
+        ] = None,
         as_json: AsJson = False,
     ) -> None:
         options = {
@@ -243,6 +249,7 @@ def _validate_command(name: str, states: list[str], text: str) -> None:
             "dictionary": dictionary,
             "validation_bundle": validation_bundle,
             "perf": perf,
+            "print_sql": print_sql,
         }
         _validate(states, options, as_json=as_json)
 

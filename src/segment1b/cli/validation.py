@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
 from segment1b.audit import CheckResult, tile_proof, validate_published
+from segment1b.audit.printed import sql_of
 from segment1b.audit.published import Published
 from segment1b.cli.console import Terminal, print_json
 from segment1b.errors import Segment1BError
@@ -22,10 +25,7 @@ from segment1b.storage.staging import STAGING, staging
 
 def run_validators(states: Sequence[str], options: Mapping[str, Any], *, as_json: bool) -> bool:
     """Run the checks of some states and print their verdicts; return whether all passed."""
-    root = find_root(options["data_root"])
-    given = {name: options[name] for name in TOKENS}
-    contracts, identity = find_identity(root, options["dictionary"], given)
-    published = Published(root, contracts, identity.tokens, options["validation_bundle"])
+    published = _published(options)
     results = validate_published(published, states, perf=options["perf"])
     _store_tile_proof(published, results)
     if as_json:
@@ -50,6 +50,18 @@ def run_validators(states: Sequence[str], options: Mapping[str, Any], *, as_json
     else:
         _print(results)
     return not any(result.offending for result in results)
+
+
+def print_sql(states: Sequence[str], options: Mapping[str, Any], name: str) -> None:
+    """Print the SQL of one check; tables that Python makes are saved to segment1b-sql/."""
+    typer.echo(sql_of(_published(options), states, name, Path.cwd() / "segment1b-sql"), nl=False)
+
+
+def _published(options: Mapping[str, Any]) -> Published:
+    root = find_root(options["data_root"])
+    given = {name: options[name] for name in TOKENS}
+    contracts, identity = find_identity(root, options["dictionary"], given)
+    return Published(root, contracts, identity.tokens, options["validation_bundle"])
 
 
 def _store_tile_proof(published: Published, results: Sequence[CheckResult]) -> None:

@@ -1,0 +1,113 @@
+"""The SQL that `validate --print-sql` prints finds in DuckDB alone what the check finds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from typer.testing import CliRunner
+
+import segment1b.audit.s0.checks
+from segment1b import contracts
+from segment1b.audit.printed import sql_of
+from segment1b.audit.published import Published
+from segment1b.cli.app import app
+from segment1b.errors import Segment1BError
+
+from . import test_place_queries as later
+from . import test_queries as earlier
+
+CASES = [
+    (name, *spoils[0]) for name, spoils in {**earlier.SPOILS, **later.SPOILS}.items() if spoils
+]
+
+
+@pytest.fixture(scope="module")
+def printed(placed: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Give the text of every SQL check, printed before any of them is run."""
+    world, folder, texts = placed["permuted"], tmp_path_factory.mktemp("sql"), {}
+    published = Published(world.root, contracts.load(), world.tokens)
+    for name, *_ in CASES:
+        state, check = name[:2], re.sub(r"/\d\d_", " ", name)
+        texts[name] = sql_of(published, [state], check, folder)
+    return texts
+
+
+def run(text: str, table: str = "", change: str = "") -> list[Any]:
+    """Run a text in DuckDB; change a table or view as soon as a statement has made it."""
+    with duckdb.connect() as plain:
+        *makers, query = plain.extract_statements(text)
+        for statement in makers:
+            plain.execute(statement)
+            if table and re.search(rf'(?:TABLE|VIEW) "?{table}"?\s', statement.query):
+                plain.execute(f"CREATE TABLE spoiled AS FROM {table}")
+                plain.execute(change.format(t="spoiled"))
+                kind = re.search(r"REPLACE (TABLE|VIEW)", statement.query)
+                assert kind
+                plain.execute(f"DROP {kind[1]} {table}")
+                plain.execute(f"CREATE VIEW {table} AS FROM spoiled")
+                table = ""
+        assert not table, f"the text makes no {table}"
+        return plain.execute(query).fetchall()
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in CASES])
+def test_the_printed_sql_of_a_check_finds_nothing_in_what_was_published(
+    name: str, printed: dict[str, str]
+) -> None:
+    assert run(printed[name]) == []
+
+
+@pytest.mark.parametrize(("name", "table", "change"), CASES)
+def test_the_printed_sql_of_a_check_finds_what_was_spoiled(
+    name: str, table: str, change: str, printed: dict[str, str]
+) -> None:
+    assert run(printed[name], table, change)
+
+
+def test_a_spoiled_file_is_found_by_the_sql_as_the_command_prints_it(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = place()
+    monkeypatch.chdir(world.root)
+    world.edit("s4_alloc_plan", lambda rows: rows.pop(3))
+    result = CliRunner().invoke(app, ["validate", "--data-root", ".", "--print-sql", "s5 quotas"])
+    assert result.exit_code == 0, result.output
+    assert len(run(result.stdout)) == 1
+
+
+def test_a_check_in_python_names_its_module(placed: dict[str, Any], tmp_path: Path) -> None:
+    world = placed["permuted"]
+    published = Published(world.root, contracts.load(), world.tokens)
+    text = sql_of(published, ["s0"], "sealed_ids", tmp_path)
+    assert segment1b.audit.s0.checks.__name__ in text
+    assert run(text + "SELECT 1 WHERE false") == []
+    assert "segment1b.audit.tables" in sql_of(published, ["s4"], "s4 tokens", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("quotes", "quotas"), ("s5 quotes", "s5 quotas"), ("sorted", "s3 sorted, s4 sorted")],
+)
+def test_an_unknown_or_ambiguous_name_is_a_usage_error_that_names_close_ones(
+    name: str, hint: str, placed: dict[str, Any], tmp_path: Path
+) -> None:
+    world = placed["permuted"]
+    published = Published(world.root, contracts.load(), world.tokens)
+    with pytest.raises(Segment1BError) as error:
+        sql_of(published, [f"s{n}" for n in range(10)], name, tmp_path)
+    assert error.value.code == "E_USAGE"
+    assert hint in str(error.value.hint)
+
+
+def test_a_check_whose_input_is_absent_has_the_code_of_that_input(
+    place: Any, tmp_path: Path
+) -> None:
+    world = place()
+    world.part("s3_requirements").unlink()
+    with pytest.raises(Segment1BError) as error:
+        sql_of(Published(world.root, contracts.load(), world.tokens), ["s4"], "sums", tmp_path)
+    assert error.value.code == "E401_NO_S3_REQUIREMENTS"
