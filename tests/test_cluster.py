@@ -134,7 +134,7 @@ def test_a_local_cluster_keeps_to_loopback_asks_before_it_works_and_ends_with_it
         ]
         assert set(listening) == {"127.0.0.1"}
         address = pool.check.__self__._address  # type: ignore[attr-defined]
-        monkeypatch.setattr(segment1b, "__version__", "0.0.9")
+        monkeypatch.setattr("segment1b.pipeline.cluster.VERSION", "0.0.9")
         with (
             pytest.raises(Segment1BError, match=r"segment1b 0\.\S+ \(here 0\.0\.9\)") as caught,
             opened(address, 1, shared),
@@ -364,8 +364,8 @@ def test_a_scheduler_without_workers_and_a_worker_of_another_version_are_refused
     other = tmp_path / "other/segment1b"
     shutil.copytree(source, other, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(contracts_root(), other / "contracts/files")
-    init = (other / "__init__.py").read_text()
-    (other / "__init__.py").write_text(re.sub(r'__version__ = ".*"', '__version__ = "9.9"', init))
+    program = other / "contracts/program.py"
+    program.write_text(re.sub(r'VERSION = ".*"', 'VERSION = "9.9"', program.read_text()))
     with cluster(tmp_path / "cluster") as machines:
         with (
             pytest.raises(Segment1BError, match="it has no workers") as caught,

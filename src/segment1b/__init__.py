@@ -2,7 +2,6 @@
 
 from typing import Any
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "read_site_locations"]
 
 
@@ -12,4 +11,8 @@ def __getattr__(name: str) -> Any:
         from segment1b.read.gate import read_site_locations
 
         return read_site_locations
+    if name == "__version__":
+        from segment1b.contracts.program import VERSION
+
+        return VERSION
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,8 +6,7 @@ import functools
 import hashlib
 from pathlib import Path
 
-import segment1b
-
+VERSION = "0.1.0"
 _PACKAGE = Path(__file__).parents[1]
 _SUFFIXES = (".py", ".sql")
 
@@ -38,4 +37,4 @@ def digest() -> str:
 
 def program() -> dict[str, str]:
     """Return what a run report keeps of the program that wrote it."""
-    return {"version": segment1b.__version__, "source_sha256_hex": digest()}
+    return {"version": VERSION, "source_sha256_hex": digest()}

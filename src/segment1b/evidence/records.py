@@ -8,9 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from segment1b import __version__
 from segment1b.contracts import Contracts
-from segment1b.contracts.program import contracts_root
+from segment1b.contracts.program import VERSION, contracts_root
 from segment1b.contracts.texts import read_regular
 from segment1b.evidence.proof import Published
 from segment1b.identity import sha256_hex
@@ -118,7 +117,7 @@ def contract_digests(known: Contracts) -> dict[str, str]:
 
 def program() -> str:
     """Return the program's name and version."""
-    return f"segment1b {__version__}"
+    return f"segment1b {VERSION}"
 
 
 def embedded_surfaces(surfaces: dict[str, str]) -> list[str]:

@@ -13,10 +13,10 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from segment1b.contracts.program import VERSION
 from segment1b.nightly.published import PublishedDataset
 from segment1b.nightly.transport import Outbox
 
@@ -114,7 +114,7 @@ class Lineage:
 
 def producer() -> str:
     """Return the URI that names this program and its version."""
-    return f"urn:segment1b:{version('segment1b')}"
+    return f"urn:segment1b:{VERSION}"
 
 
 def dataset_name(root: Path, path: str) -> str:

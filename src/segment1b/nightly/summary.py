@@ -5,13 +5,12 @@ from __future__ import annotations
 import platform
 import socket
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from segment1b.audit import CheckResult
 from segment1b.contracts.locations import SCHEMAS
-from segment1b.contracts.program import contracts_root
+from segment1b.contracts.program import VERSION, contracts_root
 from segment1b.contracts.schemas import Schemas
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
@@ -136,7 +135,7 @@ def night_summary(
         "fail_fast": night.fail_fast,
         **times,
         "versions": {
-            "segment1b": version("segment1b"),
+            "segment1b": VERSION,
             "python": platform.python_version(),
             **versions(),
         },

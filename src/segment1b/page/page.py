@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from segment1b import __version__
 from segment1b.contracts import Contracts
+from segment1b.contracts.program import VERSION
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
@@ -93,7 +93,7 @@ def render(runs: Sequence[Mapping[str, Any]]) -> str:
         css=Markup(text["page.css"]),  # noqa: S704 - our own file
         js=Markup(text["page.js"]),  # noqa: S704 - our own file
         plotly=Markup(_library(get_plotlyjs())),  # noqa: S704 - the library
-        version=__version__,
+        version=VERSION,
     )
 
 

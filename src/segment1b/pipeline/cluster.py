@@ -15,9 +15,8 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
-import segment1b
 from segment1b import contracts
-from segment1b.contracts.program import digest
+from segment1b.contracts.program import VERSION, digest
 from segment1b.errors import Segment1BError
 from segment1b.pipeline.interrupts import blocked_interrupts
 from segment1b.storage.durable import write_file
@@ -128,7 +127,7 @@ class Cluster:
 def installation(dictionary: str | None) -> dict[str, str]:
     """Return what client and workers must have in common for their bytes to be the same."""
     found = {
-        "segment1b": segment1b.__version__,
+        "segment1b": VERSION,
         "source": digest()[:16],
         "python": ".".join(platform.python_version_tuple()[:2]),
         "distributed": version("distributed"),

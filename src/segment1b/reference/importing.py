@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segment1b import __version__, contracts
+from segment1b import contracts
 from segment1b.contracts import Contracts
+from segment1b.contracts.program import VERSION
 from segment1b.errors import Segment1BError
 from segment1b.reference import embedded
 from segment1b.reference.codes import Codes, mapped, read_code_list, read_codes, unknown_keys
@@ -274,7 +275,7 @@ def _about(request: Request, **facts: Any) -> dict[str, Any]:
         "attribution": request.attribution.strip(),
         "source": source_files(request.file),
         **facts,
-        "tool": {"segment1b": __version__, **versions()},
+        "tool": {"segment1b": VERSION, **versions()},
     }
 
 

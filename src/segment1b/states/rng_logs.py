@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from segment1b import __version__
 from segment1b.contracts import Contracts
+from segment1b.contracts.program import VERSION
 from segment1b.identity import Identity, canonical_json
 from segment1b.storage.failures import utc_now
 from segment1b.storage.publisher import create_bytes
@@ -71,10 +71,10 @@ def _build_commit() -> str:
     here = Path(__file__)
     try:
         if _git(here.parent, "ls-files", "--full-name", "--", here.name) != _TRACKED_AS:
-            return __version__
+            return VERSION
         return _git(here.parent, "rev-parse", "HEAD")
     except (OSError, subprocess.CalledProcessError):
-        return __version__
+        return VERSION
 
 
 def _git(folder: Path, *words: str) -> str:
