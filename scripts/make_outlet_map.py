@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import shapely
 
-from segment1b import read_site_locations
+import segment1b
 from segment1b.reference import embedded
 
 mpl.use("Agg")
@@ -34,8 +34,8 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, default=Path("segment1b-data"))
     parser.add_argument("--out", type=Path, default=Path("docs/pictures/outlets.png"))
     asked = parser.parse_args()
-    table = read_site_locations(asked.data_root).to_table(columns=["lon_deg", "lat_deg"])
-    lon, lat = table.column(0).to_numpy(), table.column(1).to_numpy()
+    sites = segment1b.open(asked.data_root).sites
+    lon, lat = sites["lon_deg"].to_numpy(), sites["lat_deg"].to_numpy()
     figure, axes = plt.subplots(
         1, 2, figsize=(15, 6.2), width_ratios=[2.0, 1.0], facecolor=SEA, layout="constrained"
     )

@@ -186,7 +186,7 @@ def test_data_roots_are_temporary_unless_a_folder_is_named(
         raise Segment1BError("E_USAGE", "enough")
 
     seen: list[Path] = []
-    monkeypatch.setattr(comparison.scenario, "run", lay)
+    monkeypatch.setattr(comparison, "run_pipeline", lay)
     with pytest.raises(Segment1BError, match="enough"):
         comparison.compare(files, RunSettings(outlets=folder / "my.csv"))
     assert seen[0].name == "largest_remainder"

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+import segment1b
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
-from segment1b.pipeline import scenario
-from segment1b.pipeline.outcome import PlanOutcome
+from segment1b.pipeline.execution import Progress
+from segment1b.pipeline.outcome import PlanOutcome, RunResult
 from worlds import lay_small_world, outlet_list
 
 LAW = "allocation.law=systematic"
@@ -39,27 +40,27 @@ def asked(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def result(asked: dict[str, Any]) -> scenario.RunResult:
+def result(asked: dict[str, Any]) -> RunResult:
     """Run the scenario, told to nobody."""
-    return scenario.run(asked)
+    return segment1b.run(asked)
 
 
 def refused(config: Any) -> Segment1BError:
     """Return the error of a scenario that means nothing; its code is checked."""
     with pytest.raises(Segment1BError) as caught:
-        scenario.run(config)
+        segment1b.run(config)
     assert caught.value.code == "E_USAGE"
     return caught.value
 
 
-def test_a_result_names_root_identity_and_policy(result: scenario.RunResult, folder: Path) -> None:
+def test_a_result_names_root_identity_and_policy(result: RunResult, folder: Path) -> None:
     assert result.root == folder / "root"
     assert set(result.identity) == {"seed", "manifest_fingerprint", "parameter_hash"}
     assert result.policy["allocation"] == {"law": "systematic"}
 
 
 def test_each_state_of_the_run_has_its_paths_report_receipts_and_counters(
-    result: scenario.RunResult,
+    result: RunResult,
 ) -> None:
     states = (result.s0, result.s1, result.s2, result.s3, result.s4)
     assert [one.state for one in states] == ["s0", "s1", "s2", "s3", "s4"]
@@ -75,7 +76,7 @@ def test_each_state_of_the_run_has_its_paths_report_receipts_and_counters(
     assert "alloc_sum_equals_requirements" not in result.s4.counters
 
 
-def test_the_plan_is_surfaced_as_its_report_has_it(result: scenario.RunResult) -> None:
+def test_the_plan_is_surfaced_as_its_report_has_it(result: RunResult) -> None:
     plan = result.s4
     assert isinstance(plan, PlanOutcome)
     assert sorted(plan.alloc_plan_path.glob("part-*.parquet"))
@@ -90,18 +91,18 @@ def test_the_plan_is_surfaced_as_its_report_has_it(result: scenario.RunResult) -
     assert sites == plan.counters["sites_total"]
 
 
-def test_a_state_that_was_not_run_is_named(result: scenario.RunResult) -> None:
+def test_a_state_that_was_not_run_is_named(result: RunResult) -> None:
     with pytest.raises(KeyError, match=r"the run had no state 's5'.*'s4'"):
         _ = result.s5
 
 
 def test_a_yaml_file_a_mapping_and_settings_mean_the_same_run(
-    result: scenario.RunResult, asked: dict[str, Any], tmp_path: Path
+    result: RunResult, asked: dict[str, Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump({k: str(v) if k != "settings" else v for k, v in asked.items()}))
     for config in (file, str(file), RunSettings(**asked)):
-        again = scenario.run(config)
+        again = segment1b.run(config)
         assert again.identity == result.identity
         assert [one.what for one in again.outcomes] == ["unchanged"] + ["reused"] * 4
         assert again.s4.determinism_receipt == result.s4.determinism_receipt
@@ -113,17 +114,17 @@ def test_relative_paths_of_a_file_start_at_the_working_directory(
     file = tmp_path / "mine.yaml"
     file.write_text(f"data_root: root\noutlets: my.csv\nsettings: [{LAW}]\nto_state: s1\n")
     monkeypatch.chdir(folder)
-    assert scenario.run(file).root == folder / "root"
+    assert segment1b.run(file).root == folder / "root"
 
 
 def test_progress_hears_of_every_state(asked: dict[str, Any]) -> None:
-    class Heard(scenario.Silent):
+    class Heard(Progress):
         ends: list[tuple[str, str]] = []  # noqa: RUF012 - one test's own class
 
         def end(self, state: str, outcome: str) -> None:
             self.ends.append((state, outcome))
 
-    ran = scenario.run(asked, Heard())
+    ran = segment1b.run(asked, Heard())
     assert [state for state, _ in Heard.ends] == [one.state for one in ran.outcomes]
 
 
@@ -177,7 +178,7 @@ def test_an_absent_file_is_refused_by_its_path(tmp_path: Path) -> None:
 
 def test_a_bad_policy_is_refused_before_there_is_a_data_root(tmp_path: Path) -> None:
     with pytest.raises(Segment1BError) as caught:
-        scenario.run({"data_root": tmp_path / "root", "settings": ["allocation.law=fair"]})
+        segment1b.run({"data_root": tmp_path / "root", "settings": ["allocation.law=fair"]})
     assert caught.value.code == "E_POLICY_INVALID"
     assert not (tmp_path / "root").exists()
 
@@ -188,9 +189,9 @@ def test_columns_that_no_use_is_made_of_are_named(
     lines = (folder / "my.csv").read_text().splitlines()
     wide = [f"{line},{'note' if number == 0 else 'x'}" for number, line in enumerate(lines)]
     (folder / "wide.csv").write_text("\n".join(wide) + "\n")
-    scenario.run({**asked, "to_state": "s0"})
+    segment1b.run({**asked, "to_state": "s0"})
     assert caplog.text == ""
-    scenario.run({**asked, "outlets": folder / "wide.csv", "to_state": "s0"})
+    segment1b.run({**asked, "outlets": folder / "wide.csv", "to_state": "s0"})
     assert "wide.csv: no use is made of the columns note" in caplog.text
 
 

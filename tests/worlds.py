@@ -14,9 +14,9 @@ from rasterio.transform import from_origin
 
 from segment1b import contracts
 from segment1b.config import RunSettings
+from segment1b.pipeline.execution import Progress as Silent
 from segment1b.pipeline.execution import run_pipeline
 from segment1b.pipeline.outcome import RunResult
-from segment1b.pipeline.scenario import Silent
 from segment1b.reference import embedded
 
 #: A hole (LS in ZA), the antimeridian (FJ), atolls (MV), a city (VA), and two plain ones.

@@ -20,7 +20,7 @@ SCOPES |= {"S": "a site"}
 _LISTED = re.compile(r"^(?:- |\| )`(E\w+)`", re.MULTILINE)
 #: The public modules and functions, by heading; the text is that of their docstrings.
 API = {
-    "Read a result": ["segment1b.read.gate.read_site_locations"],
+    "Run and read": ["segment1b.api"],
     "Evidence": ["segment1b.evidence.bundle.write_evidence", "segment1b.evidence.proof.Published"],
     "Laws": [
         f"segment1b.laws.{name}"
@@ -148,8 +148,8 @@ def api() -> Iterator[str]:
     yield from (
         "# Python",
         "",
-        "Made from docstrings when this site was built. The first has a short name:",
-        "`from segment1b import read_site_locations`.",
+        "Made from docstrings when this site was built. The functions of `segment1b.api` are those",
+        "of the package: `import segment1b`, then `segment1b.run(...)`.",
     )
     for heading, names in API.items():
         yield from ("", f"## {heading}")

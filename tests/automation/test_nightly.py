@@ -23,8 +23,8 @@ from segment1b.contracts.locations import SCHEMAS
 from segment1b.contracts.program import contracts_root
 from segment1b.contracts.schemas import Schemas
 from segment1b.errors import Segment1BError
+from segment1b.nightly import execution
 from segment1b.nightly.summary import SCHEMA, check_summary
-from segment1b.pipeline import scenario
 from segment1b.storage.locks import owned_lock
 
 Json = dict[str, Any]
@@ -194,14 +194,14 @@ def test_a_copy_that_cannot_be_put_fails_its_run_alone(desk: Path, write: Write)
 def test_a_run_that_breaks_is_e_internal_and_the_next_goes_on(
     desk: Path, write: Write, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = scenario.run
+    real = execution.run_pipeline
 
     def breaks_once(settings: Any, *rest: Any) -> Any:
         if settings.data_root == Path("two"):
             raise ZeroDivisionError("by zero")
         return real(settings, *rest)
 
-    monkeypatch.setattr(scenario, "run", breaks_once)
+    monkeypatch.setattr(execution, "run_pipeline", breaks_once)
     path = write(plan("first", "two"), plan("second", "one"))
     done = command("--config", path, "--json", "--log-format", "json")
     summary = json.loads(done.stdout)
@@ -224,7 +224,7 @@ def test_an_interrupt_ends_the_night_with_a_summary(
         signal.sigtimedwait([], 5)  # the handler runs here at the latest
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(scenario, "run", terminated)
+    monkeypatch.setattr(execution, "run_pipeline", terminated)
     summary = night(write(plan("first", "one"), plan("second", "two"), summary="s.json"))
     assert [run["status"] for run in summary["runs"]] == ["failed", "skipped"]
     assert summary["runs"][0]["error"]["code"] == "E_INTERRUPTED"

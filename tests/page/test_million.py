@@ -9,10 +9,10 @@ import pytest
 from benchmarks.outlets import write_outlets
 from playwright.sync_api import Page
 
+import segment1b
 from segment1b import contracts
 from segment1b.identity import Identity
 from segment1b.page.page import write_page
-from segment1b.pipeline import scenario
 
 
 @pytest.mark.slow
@@ -23,7 +23,7 @@ def test_a_page_of_a_million_outlets_is_at_most_twelve_megabytes_and_counts_all(
     listed = tmp_path / "outlets.parquet"
     total = write_outlets(listed, 1_000_000)
     assert total > 900_000
-    world = scenario.run({"data_root": tmp_path / "world", "outlets": listed})
+    world = segment1b.run({"data_root": tmp_path / "world", "outlets": listed})
     out = write_page(
         world.root, contracts.load(), Identity(**world.identity), tmp_path / "report.html"
     )

@@ -74,9 +74,9 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, warnings only.")] = False,
 ) -> None:
     """Run the states; with no option the embedded world, into ./segment1b-data."""
+    import segment1b
     from segment1b.cli import console
     from segment1b.config import run_settings
-    from segment1b.pipeline import scenario
 
     asked = run_settings(
         {
@@ -103,7 +103,7 @@ def run(
     )
     console.set_up_logs(log_format, quiet=quiet)
     with console.progress(log_format, quiet=quiet) as progress:
-        result = scenario.run(asked, progress)
+        result = segment1b.run(asked, progress)
     if as_json:
         console.print_json(console.run_summary(result))
     else:

@@ -71,7 +71,7 @@ class Terminal(Console):
         return super().render_str(visible(text), **options)
 
 
-class LogProgress:
+class LogProgress(Progress):
     """Progress as log lines, for files and machines."""
 
     def plan(self, state: str) -> None:
@@ -108,7 +108,7 @@ class LogProgress:
         )
 
 
-class BarProgress:
+class BarProgress(Progress):
     """Progress as bars with rows, rate and remaining time, for a person at a terminal."""
 
     def __init__(self, bars: Bars) -> None:

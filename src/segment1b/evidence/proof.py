@@ -94,8 +94,7 @@ def _repeat(
             policy_files=(policy,),
             engine=engine,
             workers=workers,
-        ),
-        _Silence(),
+        )
     )
     return _receipts(
         Published(root, published.known, published.identity, published.dictionary, published.bundle)
@@ -146,19 +145,3 @@ def _compared(dataset_id: str, found: list[Mapping[str, Any]]) -> dict[str, Any]
     if "sha256_hex" in found[0]:
         digests["sha256_hex"] = [one["sha256_hex"] for one in found]
     return {"dataset_id": dataset_id, **own, **digests}
-
-
-class _Silence:
-    """Progress of a repeat: said by nobody, as the command reports its own steps."""
-
-    def plan(self, state: str) -> None:
-        """Say nothing."""
-
-    def begin(self, shards: int) -> None:
-        """Say nothing."""
-
-    def advance(self, rows: int) -> None:
-        """Say nothing."""
-
-    def end(self, state: str, outcome: str) -> None:
-        """Say nothing."""

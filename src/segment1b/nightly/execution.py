@@ -15,7 +15,7 @@ from segment1b.errors import Segment1BError
 from segment1b.nightly.plan import RunPlan
 from segment1b.nightly.published import PublishedDataset, PublishedState, published_state
 from segment1b.nightly.tracking import TracedProgress
-from segment1b.pipeline import scenario
+from segment1b.pipeline.execution import run_pipeline
 from segment1b.storage.root import open_root
 from segment1b.storage.scratch import replace_file
 
@@ -67,7 +67,7 @@ def follow(run: RunPlan, traced: TracedProgress) -> Course:
     """Run, look at what is published, validate it; an error ends this and is kept."""
     course = Course(run.data_root)
     try:
-        result = scenario.run(run.run_settings(), traced)
+        result = run_pipeline(run.run_settings(), traced)
         course.root, course.identity = result.root, dict(result.identity)
         _look(run, course, traced)
         course.checks = _validated(run, course)

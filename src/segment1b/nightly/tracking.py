@@ -23,7 +23,7 @@ class StateTrace:
     outcome: str = "failed"
 
 
-class TracedProgress:
+class TracedProgress(Progress):
     """A progress display that notes the course of each state as it hands everything on."""
 
     def __init__(self, shown: Progress, on_start: Callable[[str, str], None]) -> None:

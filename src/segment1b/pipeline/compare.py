@@ -19,8 +19,7 @@ from segment1b.config import RunSettings, run_settings
 from segment1b.contracts.locations import nearest, read_yaml
 from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
-from segment1b.pipeline import scenario
-from segment1b.pipeline.execution import Progress
+from segment1b.pipeline.execution import Progress, run_pipeline
 from segment1b.pipeline.outcome import RunResult
 from segment1b.reference.installing import SURFACES
 from segment1b.states.realism import nearest_km
@@ -62,8 +61,9 @@ def compare(
         `outlets` (manifest_fingerprint) and `scenarios`, in order: `figures` of each.
 
     Raises:
-        Segment1BError: E_USAGE for files that cannot be compared, else as `scenario.run`.
+        Segment1BError: E_USAGE for files that cannot be compared, else as `run_pipeline`.
     """
+    progress = progress or Progress()
     scenarios = read_scenarios(files)
     if data_root is not None and url_of(data_root) is not None:
         raise Segment1BError(
@@ -73,14 +73,14 @@ def compare(
     with tempfile.TemporaryDirectory(prefix="segment1b-compare-") as name:
         scratch, first = Path(name), None
         for one in scenarios:
-            told = Named(one.name, progress or scenario.Silent())
             root = (data_root or scratch) / one.name
-            result = scenario.run(_over(one.settings, common, root, LAST_STATE), told)
+            named = Named(one.name, progress)
+            result = run_pipeline(_over(one.settings, common, root, LAST_STATE), named)
             first = first or result
             _check_outlets(scenarios[0].name, first, one.name, result)
-            grown, told = scratch / "grown" / one.name, Named(f"{one.name} grown", told.progress)
+            grown, named = scratch / "grown" / one.name, Named(f"{one.name} grown", progress)
             row = figures(result) | {"moved": moved(first, result)}
-            row["moved_by_growth"] = moved(result, _grow(result, common, grown, told))
+            row["moved_by_growth"] = moved(result, _grow(result, common, grown, named))
             kept = None if data_root is None else str(result.root)
             rows.append({"name": one.name, "data_root": kept, **row})
     return {"outlets": rows[0]["manifest_fingerprint"], "scenarios": rows}
@@ -126,28 +126,27 @@ def _read(file: Path) -> Scenario:
     return Scenario(name, run_settings(values, str(file)))
 
 
-@dataclass(frozen=True)
-class Named:
-    """Progress that says which scenario it is about."""
+class Named(Progress):
+    """Prefixes states with the name of their scenario."""
 
-    name: str
-    progress: Progress
+    def __init__(self, name: str, progress: Progress) -> None:
+        self._name, self._progress = name, progress
 
     def plan(self, state: str) -> None:
-        """Name the state with its scenario."""
-        self.progress.plan(f"{self.name} {state}")
+        """Note that a state starts."""
+        self._progress.plan(f"{self._name} {state}")
 
     def begin(self, shards: int) -> None:
-        """Hand on how many shards there are."""
-        self.progress.begin(shards)
+        """Note the number of shards."""
+        self._progress.begin(shards)
 
     def advance(self, rows: int) -> None:
-        """Hand on that a shard is done."""
-        self.progress.advance(rows)
+        """Note that a shard is done."""
+        self._progress.advance(rows)
 
     def end(self, state: str, outcome: str) -> None:
-        """Name the state with its scenario."""
-        self.progress.end(f"{self.name} {state}", outcome)
+        """Note that a state is published or reused."""
+        self._progress.end(f"{self._name} {state}", outcome)
 
 
 def _over(own: RunSettings, common: RunSettings, root: Path, last: str) -> RunSettings:
@@ -194,7 +193,7 @@ def _grow(result: RunResult, common: RunSettings, root: Path, told: Progress) ->
             "to_state": LAST_OF_GROWTH,
         }
     )
-    return scenario.run(asked, told)
+    return run_pipeline(asked, told)
 
 
 def figures(result: RunResult) -> dict[str, Any]:

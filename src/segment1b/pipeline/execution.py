@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -48,33 +48,30 @@ Made = TypeVar("Made")
 LOG = logging.getLogger("segment1b")
 
 
-class Progress(Protocol):
-    """What a run tells a person while it works."""
+class Progress:
+    """Progress callbacks of a run; these ignore every event."""
 
     def plan(self, state: str) -> None:
-        """Say that a state starts to cut its work into shards."""
-        ...
+        """Note that a state starts to divide its work into shards."""
 
     def begin(self, shards: int) -> None:
-        """Say that the work starts, with that many shards."""
-        ...
+        """Note that the work starts, with that many shards."""
 
     def advance(self, rows: int) -> None:
-        """Say that one more shard is done."""
-        ...
+        """Note that one more shard is done."""
 
     def end(self, state: str, outcome: str) -> None:
-        """Say that a state is published or reused."""
-        ...
+        """Note that a state is published or reused."""
 
 
-def run_pipeline(settings: RunSettings, progress: Progress) -> RunResult:
+def run_pipeline(settings: RunSettings, progress: Progress | None = None) -> RunResult:
     """Run the states that the settings ask for; what is published and current is reused.
 
     Raises:
         Segment1BError: with the code of whatever stops the run; it is recorded under
             control/failures/ and nothing of the failed state is published.
     """
+    progress = progress or Progress()
     chosen = _chosen_states(settings)
     load_policy(settings.policy_files, settings.settings)  # a bad policy makes no data root
     root = open_root(settings.data_root)

@@ -1,0 +1,67 @@
+"""The Python interface: its examples run, and its names belong to the package."""
+
+from __future__ import annotations
+
+import doctest
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import segment1b
+from segment1b import api
+from segment1b.errors import Segment1BError
+from worlds import lay_small_world, outlet_list, run
+
+NAMES = [name for name in segment1b.__all__ if name != "errors"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the pair of the examples, merchant 259 in Germany, with a few others."""
+    found = tmp_path_factory.mktemp("api")
+    root = lay_small_world(found / "segment1b-data", degrees=1.0, countries=("DE", "NL"))
+    outlets = outlet_list(found / "my.csv", countries=("DE", "NL"), merchants=5)
+    outlets.write_text(outlets.read_text() + "259,DE,6\n")
+    run(root, outlets=outlets, to_state="s9")
+    return found
+
+
+def test_the_examples_of_the_docstrings_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    result = doctest.testmod(api, extraglobs={"segment1b": segment1b})
+    assert result.failed == 0
+    assert result.attempted > len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_function_of_the_package_is_that_of_the_interface(name: str) -> None:
+    assert getattr(segment1b, name) is getattr(api, name)
+    assert getattr(segment1b, name).__doc__
+
+
+def test_no_module_hides_a_function_of_the_package() -> None:
+    """Importing a submodule sets an attribute of the package of that name."""
+    package = Path(segment1b.__file__).parent
+    modules = {path.stem for path in package.iterdir()}
+    assert modules & set(segment1b.__all__) == {"errors"}
+
+
+def test_importing_the_package_imports_no_library() -> None:
+    program = (
+        "import segment1b, sys; print({'numpy', 'pyarrow', 'yaml', 'pydantic'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
+
+
+def test_a_snapshot_has_the_sites_of_its_identity_in_key_order(folder: Path) -> None:
+    snapshot = segment1b.open(folder / "segment1b-data")
+    keys = ["merchant_id", "legal_country_iso", "site_order"]
+    assert snapshot.sites.column_names == [*keys, "lon_deg", "lat_deg"]
+    assert snapshot.sites.sort_by([(key, "ascending") for key in keys]).equals(snapshot.sites)
+    same = segment1b.open(folder / "segment1b-data", seed=snapshot.tokens["seed"])
+    assert same.tokens == snapshot.tokens
+    with pytest.raises(Segment1BError, match="E_PATH_EMBED_MISMATCH"):
+        segment1b.open(folder / "segment1b-data", seed=7)
