@@ -303,8 +303,7 @@ def _store_tile_proof(published: Published, results: Sequence[CheckResult]) -> N
     from segment1b.audit import tile_proof
     from segment1b.storage.durable import make_folder
     from segment1b.storage.publisher import publish_file
-    from segment1b.storage.root import staging
-    from segment1b.storage.working_copy import STAGING
+    from segment1b.storage.staging import STAGING, staging
 
     states = {result.state for result in results}
     passed = all(result.ok for result in results if result.state in tile_proof.STATES)
