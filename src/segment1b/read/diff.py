@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ EARTH_KM = 6371.0088
 # Distances are counted in steps of 0.15 %, from a millimetre to half around the globe.
 _STEPS = 16_384
 _SHORTEST_KM = 1e-6
-_RATIO = math.log(math.pi * EARTH_KM / _SHORTEST_KM) / _STEPS
+_RATIO = float(np.log(np.pi * EARTH_KM / _SHORTEST_KM)) / _STEPS
 _SCALE = {
     "earth_km": EARTH_KM,
     "steps": _STEPS,
@@ -125,7 +124,7 @@ def _summary(tallies: Iterable[_Tally]) -> dict[str, Any]:
     median = 0.0
     if steps.any():
         step = int(np.searchsorted(np.cumsum(steps), (int(steps.sum()) + 1) // 2))
-        median = min(furthest, _SHORTEST_KM * math.exp((step + 0.5) * _RATIO))
+        median = min(furthest, float(_SHORTEST_KM * np.exp((step + 0.5) * _RATIO)))
     return {
         **{
             name: sum(tally.counts[name] for tally in tallies)

@@ -56,9 +56,9 @@ def country_word(country: str) -> int:
     return int.from_bytes(country.encode("ascii"), "big")
 
 
-def u01(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+def u01(word: int) -> float:
     """Return ((x >> 12) + 0.5) * 2^-52: exact in binary64, strictly between 0 and 1."""
-    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    return ((word >> 12) + 0.5) * 2.0**-52
 
 
 def pair_offset(seed: int, merchant: int, country: str) -> int:
@@ -128,11 +128,10 @@ class Jitter:
 
     def attempts(self, site: Site, tile: Tile, count: int) -> Iterator[Attempt]:
         """Yield the first `count` attempts of a site in its tile."""
-        words = self._stream.words(site, count)[:, :2]
-        both = zip(words.tolist(), u01(words).tolist(), strict=True)
-        for number, ((w0, w1), (u_lon, u_lat)) in enumerate(both, 1):
+        for number, (w0, w1, *_) in enumerate(self._stream.words(site, count).tolist(), 1):
             clip = self.clip(site[1], tile) if number > self.tile_attempts else None
-            yield Attempt(number, (w0, w1), (u_lon, u_lat), tile.offset(u_lon, u_lat, clip))
+            u = u01(w0), u01(w1)
+            yield Attempt(number, (w0, w1), u, tile.offset(*u, clip))
 
     def surface(self, country: str, tile: Tile) -> tuple[float, float]:
         """Return the offset of the point on the surface of tile and country (lane 2)."""

@@ -1,6 +1,6 @@
-"""Event logs as JSON lines, one per event, rejected attempts replayed from their counters.
+"""Exports the random events of S5 or S6 as JSON lines, rejected attempts included.
 
-Source: place.md §1 "Event logs" and §3. Words come from numpy's own Philox.
+Source: place.md §1 "Event logs" and §3.
 """
 
 from __future__ import annotations
@@ -8,11 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
+from duckdb import DuckDBPyConnection as Database
 
 from segment1b.contracts import Contracts
 from segment1b.contracts.locations import nearest
@@ -22,9 +20,8 @@ from segment1b.read.export import check_new, new_file
 from segment1b.read.redraw import BOUNDS, Jitter, Site, Tile, country_word, u01
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
-from segment1b.storage.receipts import key_words
+from segment1b.storage.sql import open_database, parquet_table
 
-KEY: Final = ("merchant_id", "legal_country_iso", "site_order")
 _MISSING: Final = {
     "rng_audit_log": "E507_RNG_EVENT_MISMATCH",
     "rng_event_site_tile_assign": "E507_RNG_EVENT_MISMATCH",
@@ -35,9 +32,18 @@ _MISSING: Final = {
 }
 _READS: Final = (*_MISSING, "parameter_policy_1B", "world_countries")
 _SURFACE: Final = 2
-Floats: TypeAlias = npt.NDArray[np.float64]
-UInt64s: TypeAlias = npt.NDArray[np.uint64]
-Lines: TypeAlias = Iterator[dict[str, Any]]
+_ROWS_AT_ONCE: Final = 65_536
+_KEY: Final = "merchant_id, legal_country_iso, site_order"
+# A log with the dataset of the same sites.
+_JOINED: Final = f"FROM {{}} AS event FULL JOIN {{}} AS site USING ({_KEY})"
+_ASSIGNMENTS: Final = f"SELECT {_KEY}, word, tile_id {_JOINED} ORDER BY {_KEY}"
+_POINTS: Final = f"""
+    SELECT {_KEY}, blocks, lane, site.tile_id, delta_lon_deg, delta_lat_deg, {", ".join(BOUNDS)}
+    {_JOINED} LEFT JOIN {{}} AS tile
+    ON tile.country_iso = legal_country_iso AND tile.tile_id = site.tile_id
+    ORDER BY {_KEY}
+"""
+_Events: TypeAlias = Iterator[dict[str, Any]]
 
 
 def rng_export(
@@ -67,96 +73,48 @@ def rng_export(
     reader = Reader(root, contracts, tokens, _READS, "E510_DISALLOWED_READ", _MISSING, {})
     reader.fetch(_READS)
     audit = read_object(reader.file("rng_audit_log"))
-    common = {
-        **{name: audit[name] for name in ("ts_utc", "run_id", "seed")},
-        **{name: audit[name] for name in ("parameter_hash", "manifest_fingerprint")},
-        "module": module,
-        "substream_label": stream,
-        "blocks": 1,
-    }
-    with new_file(out) as (fresh, _), fresh.open("wb") as file:
-        return _write(file, common, events(reader, int(audit["seed"])))
-
-
-def _write(file: BinaryIO, common: Mapping[str, Any], events: Lines) -> int:
+    names = ("ts_utc", "run_id", "seed", "parameter_hash", "manifest_fingerprint")
+    common = {name: audit[name] for name in names}
+    common |= {"module": module, "substream_label": stream, "blocks": 1}
     count = 0
-    for event in events:
-        file.write(canonical_json({**common, **event}))
-        count += 1
-    file.flush()
+    with new_file(out) as (fresh, _), fresh.open("wb") as file, open_database() as database:
+        for event in events(database, reader, int(audit["seed"])):
+            file.write(canonical_json({**common, **event}))
+            count += 1
     return count
 
 
-def _assignments(reader: Reader, _seed: int) -> Lines:
-    """Yield S5's events: a word a site."""
-    log = reader.partition("rng_event_site_tile_assign")
-    if not log.receipt.rows:
-        return  # The match `own_point` draws nothing.
-    for events, sites in _together(reader, log.dataset.id, ["word"], _S5, ["tile_id"]):
-        u = u01(events.column("word").to_numpy()).tolist()
-        tiles = sites.column("tile_id").to_pylist()
-        for key, tile, one in zip(_keys(events), tiles, u, strict=True):
-            yield {**_event(key, 1), "draws": "1", "tile_id": tile, "u": one}
+def _assignments(database: Database, reader: Reader, _seed: int) -> _Events:
+    """Yield S5's events, one a site; the match `own_point` draws nothing."""
+    log, data = "rng_event_site_tile_assign", "s5_site_tile_assignment"
+    if not reader.partition(log).receipt.rows:
+        return
+    for *key, word, tile_id in _rows(database, reader, _ASSIGNMENTS, log, data):
+        if word is None or tile_id is None:
+            raise _other_sites(reader, log, data)
+        yield {**_event(tuple(key), 1), "draws": "1", "tile_id": tile_id, "u": u01(word)}
 
 
-def _attempts(reader: Reader, seed: int) -> Lines:
-    """Yield S6's events: two words an attempt, the last of which a site's point is."""
-    names = ["tile_id", "delta_lon_deg", "delta_lat_deg"]
-    source = _together(
-        reader, "rng_event_in_cell_jitter", ["blocks", "lane"], "s6_site_jitter", names
-    )
+def _attempts(database: Database, reader: Reader, seed: int) -> _Events:
+    """Yield S6's events, one an attempt, the last of which gave a site's point."""
+    log, data = "rng_event_in_cell_jitter", "s6_site_jitter"
     jitter = Jitter(reader, seed)
-    for events, sites in source:
-        yield from _replayed(events, sites, _Tiles.of(reader, events, sites), jitter)
-
-
-class _Tiles(NamedTuple):
-    """The bounds of the tiles of some sites: float64[t, 6]; of_site int64[sites]."""
-
-    bounds: Floats
-    of_site: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, reader: Reader, events: pa.Table, sites: pa.Table) -> _Tiles:
-        """Read the bounds of the tiles that the sites use, and of no other."""
-        record = np.dtype([("country", "u2"), ("tile", "u8")])
-        wanted = np.empty(sites.num_rows, record)
-        wanted["country"] = key_words(events.column("legal_country_iso"))
-        wanted["tile"] = sites.column("tile_id").to_numpy()
-        used, index = np.unique(wanted, return_inverse=True)
-        bounds = np.full((len(used), len(BOUNDS)), np.nan)
-        codes = [word.to_bytes(2, "big").decode() for word in np.unique(used["country"]).tolist()]
-        where = {"country_iso": (codes[0], codes[-1])}
-        columns = ["country_iso", "tile_id", *BOUNDS]
-        for table in reader.row_groups(reader.partition("tile_bounds"), columns, where):
-            # A row group never spans two countries, and its tiles ascend.
-            country = int(key_words(table.column(0))[0])
-            low, high = np.searchsorted(used["country"], [country, country + 1])
-            ids = table.column(1).to_numpy()
-            at = np.searchsorted(ids, used["tile"][low:high])
-            found = np.flatnonzero(ids[np.minimum(at, len(ids) - 1)] == used["tile"][low:high])
-            for column, name in enumerate(BOUNDS):
-                bounds[low + found, column] = table.column(name).to_numpy()[at[found]]
-        if np.isnan(bounds).any():
-            tile = int(used["tile"][np.isnan(bounds).any(axis=1)][0])
+    rows = _rows(database, reader, _POINTS, log, data, "tile_bounds")
+    for merchant, country, order, blocks, lane, tile_id, *degrees in rows:
+        if blocks is None or tile_id is None:
+            raise _other_sites(reader, log, data)
+        if degrees[2] is None:
             raise Segment1BError(
                 "E606_FK_TILE_INDEX",
-                f"tile {tile} has no row in tile_bounds",
+                f"tile {tile_id} has no row in tile_bounds",
                 redo("s1"),
-                tile_id=tile,
+                tile_id=tile_id,
             )
-        return cls(bounds, index)
-
-
-def _replayed(events: pa.Table, sites: pa.Table, tiles: _Tiles, jitter: Jitter) -> Lines:
-    blocks, lanes = (events.column(name).to_pylist() for name in ("blocks", "lane"))
-    lon, lat = (sites.column(f"delta_{axis}_deg").to_pylist() for axis in ("lon", "lat"))
-    for row, site in enumerate(_keys(events)):
-        tile = Tile(*tiles.bounds[tiles.of_site[row]].tolist())
-        for attempt in jitter.attempts(site, tile, blocks[row]):
-            accepted = attempt.number == blocks[row] and lanes[row] != _SURFACE
-            if accepted and attempt.offset != (lon[row], lat[row]):
-                raise _differs(site, attempt.offset, (lon[row], lat[row]))
+        site, published = (merchant, country, order), tuple(degrees[:2])
+        for attempt in jitter.attempts(site, Tile(*degrees[2:]), blocks):
+            accepted = attempt.number == blocks and lane != _SURFACE
+            if accepted and attempt.offset != published:
+                raise _differs(site, attempt.offset, published)
             yield {
                 **_event(site, attempt.number),
                 "draws": "2",
@@ -169,64 +127,50 @@ def _replayed(events: pa.Table, sites: pa.Table, tiles: _Tiles, jitter: Jitter) 
             }
 
 
-def _differs(
-    site: Site, found: tuple[float, float], published: tuple[float, float]
-) -> Segment1BError:
-    return Segment1BError(
-        "E914_DRAW_REPLAY_MISMATCH",
-        f"site {site}: the draws give the offset {found}, published is {published}",
-        "log, dataset, tiles or borders were changed after they were published",
-        **dict(zip(KEY, site, strict=True)),
-    )
-
-
-def _together(
-    reader: Reader, log: str, log_columns: list[str], data: str, data_columns: list[str]
-) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """Yield the row groups of an event log beside those of its dataset, of the same sites."""
-    streams = [
-        reader.row_groups(reader.partition(dataset_id), [*KEY, *columns])
-        for dataset_id, columns in ((log, log_columns), (data, data_columns))
-    ]
-    while True:
-        events, sites = (next(stream, None) for stream in streams)
-        if events is None and sites is None:
-            return
-        if events is None or sites is None or not _same_sites(events, sites):
-            raise Segment1BError(
-                _MISSING[log],
-                f"{log} and {data} are not about the same sites",
-                f"restore both, or {reader.dataset(log).redo}",
-                dataset=log,
-            )
-        if events.num_rows:
-            yield events, sites
-
-
-def _same_sites(events: pa.Table, sites: pa.Table) -> bool:
-    return all(
-        np.array_equal(key_words(events.column(name)), key_words(sites.column(name)))
-        for name in KEY
-    )
-
-
-def _keys(table: pa.Table) -> Iterator[Site]:
-    return zip(*(table.column(name).to_pylist() for name in KEY), strict=True)
+def _rows(
+    database: Database, reader: Reader, query: str, *dataset_ids: str
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a query over published tables."""
+    tables = [parquet_table(reader.partition(name).paths) for name in dataset_ids]
+    found = database.execute(query.format(*tables))
+    while rows := found.fetchmany(_ROWS_AT_ONCE):
+        yield from rows
 
 
 def _event(site: Site, attempt: int) -> dict[str, Any]:
     merchant, country, order = site
     high = f"{country_word(country):016x}{merchant:016x}{order:016x}"
     return {
-        **dict(zip(KEY, site, strict=True)),
+        "merchant_id": merchant,
+        "legal_country_iso": country,
+        "site_order": order,
         "rng_counter_before": f"{high}{attempt:016x}",
         "rng_counter_after": f"{high}{attempt + 1:016x}",
     }
 
 
-_S5: Final = "s5_site_tile_assignment"
-_STREAMS: Final[dict[str, tuple[str, Callable[[Reader, int], Lines]]]] = {
+def _other_sites(reader: Reader, log: str, data: str) -> Segment1BError:
+    return Segment1BError(
+        _MISSING[log],
+        f"{log} and {data} are not about the same sites",
+        f"restore both, or {reader.dataset(log).redo}",
+        dataset=log,
+    )
+
+
+def _differs(site: Site, drawn: tuple[float, float], published: object) -> Segment1BError:
+    merchant, country, order = site
+    return Segment1BError(
+        "E914_DRAW_REPLAY_MISMATCH",
+        f"site {site}: the draws give the offset {drawn}, published is {published}",
+        "log, dataset, tiles or borders were changed after they were published",
+        merchant_id=merchant,
+        legal_country_iso=country,
+        site_order=order,
+    )
+
+
+_STREAMS: Final[dict[str, tuple[str, Callable[[Database, Reader, int], _Events]]]] = {
     "site_tile_assign": ("1B.S5.assigner", _assignments),
     "in_cell_jitter": ("1B.S6.jitter", _attempts),
 }
-STREAMS = tuple(_STREAMS)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 
+from segment1b.contracts.faults import coded
 from segment1b.errors import Segment1BError
 
 _MEMORY_BYTES = 2 << 30
@@ -19,19 +20,28 @@ _GLOB = re.compile(r"[*?\[]")
 
 @contextmanager
 def open_database(threads: int = 2) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an empty database of bounded memory; what it spills to disk is removed in the end."""
+    """Open an empty database of bounded memory; what it spills to disk is removed in the end.
+
+    Raises:
+        Segment1BError: the code of an error that the database raises.
+    """
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with tempfile.TemporaryDirectory(prefix="segment1b-query-") as folder, duckdb.connect() as base:
-        for name, value in {
-            "threads": str(threads),
-            "memory_limit": text_literal(f"{min(_MEMORY_BYTES, physical // 2)}B"),
-            "temp_directory": text_literal(folder),
-            "TimeZone": "'UTC'",
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }.items():
-            base.execute(f"SET {name} = {value}")
-        yield base
+    settings = {
+        "threads": str(threads),
+        "memory_limit": text_literal(f"{min(_MEMORY_BYTES, physical // 2)}B"),
+        "TimeZone": "'UTC'",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    with tempfile.TemporaryDirectory(prefix="segment1b-query-") as folder:
+        settings["temp_directory"] = text_literal(folder)
+        try:
+            with duckdb.connect() as database:
+                for name, value in settings.items():
+                    database.execute(f"SET {name} = {value}")
+                yield database
+        except duckdb.Error as error:
+            raise coded(error) from error
 
 
 def text_literal(text: str) -> str:
