@@ -8,7 +8,7 @@ from typing import Any
 
 from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.faults import raise_machine_fault
-from segment1b.read.gate import tokens_said
+from segment1b.read.gate import bundle_tokens
 from segment1b.storage.bundles import RULES, check_summary, open_bundle
 from segment1b.storage.checksums import SUMS, invalid, verify_sums
 from segment1b.storage.durable import read_json
@@ -57,7 +57,7 @@ def verify_evidence(folder: Path, contracts: Contracts) -> dict[str, Any]:
 
 def _agree(folder: Path, contracts: Contracts, flag: str) -> dict[str, Any]:
     manifest = read_json(folder / MANIFEST)
-    tokens = tokens_said(folder / BUNDLE)
+    tokens = bundle_tokens(folder / BUNDLE)
     for name, value in {**tokens, "flag_sha256_hex": flag}.items():
         if manifest[name] != value:
             what = f"says {name} {manifest[name]}, the validation bundle {value}"

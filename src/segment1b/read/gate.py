@@ -1,4 +1,4 @@
-"""The consumer's gate: what a passed root must hold (place.md §6), checked by reading alone."""
+"""Checks that the published sites of a data root have passed, by reading alone (place.md §6)."""
 
 from __future__ import annotations
 
@@ -28,16 +28,8 @@ BUNDLE = "validation_bundle_1B"
 def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> dict[str, Any]:
     """Check that the sites of one identity passed, and hash every file that a receipt names.
 
-    Of an object store all datasets of the identity are brought, for their bytes are read.
-
-    Args:
-        root: the data root.
-        contracts: its dictionary and schemas.
-        tokens: seed, manifest_fingerprint, parameter_hash and run_id.
-
     Returns:
-        What `prove_sites` returns, and `receipts` (ids of the datasets and logs in the root, each
-        of whose files hashes to its receipt).
+        What `prove_sites` returns, and `receipts`: ids of the datasets and logs that were hashed.
 
     Raises:
         Segment1BError: as `prove_sites`, or the receipt code of a dataset whose files are not
@@ -48,12 +40,7 @@ def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]
 
 
 def prove_sites(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> dict[str, Any]:
-    """Check that the sites of one identity passed and are still what passed.
-
-    Every byte of the bundle and of the sites is hashed, once.
-
-    Args:
-        root, contracts, tokens: as for `verify_bundle`.
+    """Check that the sites of one identity passed and are unchanged; every byte is hashed once.
 
     Returns:
         The tokens, `flag_sha256_hex`, `bundle_files` and `egress` (files, bytes,
@@ -67,33 +54,19 @@ def prove_sites(root: Path, contracts: Contracts, tokens: Mapping[str, object]) 
     root_at(root).fetch([contracts[name].locate(tokens) for name in (BUNDLE, EGRESS)])
     names, flag = open_bundle(contracts, folder, RULES)
     check_summary(folder)
-    _check_tokens(folder, tokens)
-    files, composite = _check_egress(root, contracts, folder, tokens)
+    _checked_tokens(folder, tokens)
     return {
         **{name: tokens[name] for name in ("seed", "manifest_fingerprint", "parameter_hash")},
         "flag_sha256_hex": flag,
         "bundle_files": len(names),
-        "egress": {
-            "dataset_id": EGRESS,
-            "path": contracts[EGRESS].locate(tokens),
-            "files": len(files),
-            "bytes": sum(size for _, size, _ in files),
-            "composite_sha256_hex": composite,
-        },
+        "egress": _check_egress(root, contracts, folder, tokens),
     }
 
 
 def find_places(
     root: Path, contracts: Contracts, given: Mapping[str, Any] | None = None
 ) -> dict[str, int | str]:
-    """Return what the paths of the one passed bundle in a root are located by.
-
-    A root that was handed over may hold the sites and their bundle alone, so the bundle says.
-
-    Args:
-        root: the data root.
-        contracts: its dictionary.
-        given: seed, manifest_fingerprint, parameter_hash; None where the bundle shall say.
+    """Return the path tokens of the one passed bundle in a root, which may hold nothing else.
 
     Raises:
         Segment1BError: as `prove_sites`; E_USAGE when several bundles fit.
@@ -118,11 +91,7 @@ def find_places(
             "choose one with --manifest-fingerprint",
         )
     open_bundle(contracts, folders[0], RULES)
-    said = tokens_said(folders[0])
-    for name, value in wanted.items():
-        if said[name] != value:
-            raise _other_tokens(folders[0], name, said[name], value)
-    return Identity(**said).places
+    return Identity(**_checked_tokens(folders[0], wanted)).places
 
 
 def read_site_locations(
@@ -137,22 +106,21 @@ def read_site_locations(
 ) -> ds.Dataset | pl.LazyFrame:
     """Open the published sites of a data root, once they are proven.
 
-    Opening hashes every byte of the sites and of their bundle, once; what is read later from the
-    dataset that is returned is not hashed again.
+    Opening hashes every byte of the sites and of their bundle once; later reads are not checked.
 
     Args:
-        root: the data root: a folder, or the URL of an object store (`s3://bucket/prefix`).
-        seed: the seed; the root's one bundle says when not given, as for the next two.
+        root: a folder, or the URL of an object store (`s3://bucket/prefix`).
+        seed: of the run; by default that of the root's one bundle, as for the next two.
         manifest_fingerprint: which outlets.
         parameter_hash: which policies and surfaces.
         dictionary: another dataset dictionary than the packaged one.
-        cache: where the working copy of an object store lies, if not in SEGMENT1B_CACHE or the
-            user's cache folder.
+        cache: directory for the working copy of an object store, instead of SEGMENT1B_CACHE or
+            the user's cache directory.
         as_: `arrow` for a pyarrow.dataset.Dataset, `polars` for a polars.LazyFrame.
 
     Returns:
-        The rows merchant_id, legal_country_iso, site_order, lon_deg, lat_deg; nothing is read
-        until asked for.
+        The columns merchant_id, legal_country_iso, site_order, lon_deg, lat_deg (degrees, WGS84),
+        read lazily.
 
     Raises:
         Segment1BError: as `prove_sites`, for anything but proven data; E_USAGE.
@@ -193,14 +161,14 @@ def _polars_scan() -> Any:
     return polars.scan_parquet
 
 
-def tokens_said(folder: Path) -> dict[str, Any]:
-    """Return the tokens that a proven bundle names."""
-    said: dict[str, Any] = {"seed": read_object(folder / "egress_checksums.json").get("seed")}
+def bundle_tokens(folder: Path) -> dict[str, Any]:
+    """Return the seed, manifest_fingerprint and parameter_hash that a bundle names."""
+    tokens: dict[str, Any] = {"seed": read_object(folder / "egress_checksums.json").get("seed")}
     for name in ("manifest_fingerprint", "parameter_hash"):
-        said[name] = read_object(folder / f"{name}_resolved.json").get(name)
-    if isinstance(said["seed"], str) and said["seed"].isdecimal():
-        said["seed"] = int(said["seed"])
-    missing = {name for name, value in said.items() if value is None}
+        tokens[name] = read_object(folder / f"{name}_resolved.json").get(name)
+    if isinstance(tokens["seed"], str) and tokens["seed"].isdecimal():
+        tokens["seed"] = int(tokens["seed"])
+    missing = {name for name, value in tokens.items() if value is None}
     if missing:
         raise Segment1BError(
             "E908_BUNDLE_CONTENTS_MISSING",
@@ -208,58 +176,59 @@ def tokens_said(folder: Path) -> dict[str, Any]:
             "the bundle was not written by S9",
             path=str(folder),
         )
-    return said
+    return tokens
 
 
-def _check_tokens(folder: Path, tokens: Mapping[str, object]) -> None:
-    for name, value in tokens_said(folder).items():
-        if value != tokens[name]:
-            raise _other_tokens(folder, name, value, tokens[name])
-
-
-def _other_tokens(folder: Path, name: str, said: object, wanted: object) -> Segment1BError:
-    return Segment1BError(
-        "E_PATH_EMBED_MISMATCH",
-        f"{folder} is about {name} {said}, asked for is {wanted}",
-        f"give --{name.replace('_', '-')} as the bundle names it",
-        path=str(folder),
-    )
+def _checked_tokens(folder: Path, wanted: Mapping[str, object]) -> dict[str, Any]:
+    """Return the tokens that a bundle names; they must be those that are wanted."""
+    tokens = bundle_tokens(folder)
+    for name, value in tokens.items():
+        if wanted.get(name, value) != value:
+            raise Segment1BError(
+                "E_PATH_EMBED_MISMATCH",
+                f"{folder} is about {name} {value}, asked for is {wanted[name]}",
+                f"give --{name.replace('_', '-')} as the bundle names it",
+                path=str(folder),
+            )
+    return tokens
 
 
 def _check_egress(
     root: Path, contracts: Contracts, bundle: Path, tokens: Mapping[str, object]
-) -> tuple[tuple[tuple[str, int, str], ...], str]:
-    """Check that the site files are byte for byte those of egress_checksums.json.
-
-    Returns:
-        (path, bytes, SHA-256) of each file, and the SHA-256 over all bytes in name order.
-    """
+) -> dict[str, Any]:
+    """Check that the site files are byte for byte those of egress_checksums.json."""
     path = bundle / "egress_checksums.json"
-    said = read_json(path)
-    problems = contracts.schemas.problems(CHECKSUMS_SCHEMA, said)
-    if problems or said["dataset_id"] != EGRESS:
-        raise _mismatch(path, f"{path}: {problems[0] if problems else said['dataset_id']}")
+    document = read_json(path)
+    problems = contracts.schemas.problems(CHECKSUMS_SCHEMA, document)
+    if problems or document["dataset_id"] != EGRESS:
+        raise _mismatch(path, f"{path}: {problems[0] if problems else document['dataset_id']}")
     relative = contracts[EGRESS].locate(tokens)
     folder = root / relative
     if not folder.is_dir():
         raise _mismatch(folder, f"{folder} is absent")
     declared = {
         entry["path"].removeprefix(f"{relative}/"): (entry["size_bytes"], entry["sha256_hex"])
-        for entry in said["files"]
+        for entry in document["files"]
     }
     with coded_os_errors(folder):
         files, whole = hash_files(folder, file_names(folder))
-    found = {name: (size, digest) for name, size, digest in files}
-    for name in sorted(set(found) | set(declared)):
-        if found.get(name) != declared.get(name):
+    actual = {name: (size, digest) for name, size, digest in files}
+    for name in sorted(set(actual) | set(declared)):
+        if actual.get(name) != declared.get(name):
             raise _mismatch(
                 folder / name,
-                f"{folder / name} is {found.get(name, 'absent')}, "
+                f"{folder / name} is {actual.get(name, 'absent')}, "
                 f"{path.name} says {declared.get(name, 'nothing of it')} (bytes, SHA-256)",
             )
-    if whole != said["composite_sha256_hex"] or len(declared) < len(said["files"]):
+    if whole != document["composite_sha256_hex"] or len(declared) < len(document["files"]):
         raise _mismatch(path, f"{folder} hashes to {whole}, {path} says otherwise")
-    return files, whole
+    return {
+        "dataset_id": EGRESS,
+        "path": relative,
+        "files": len(files),
+        "bytes": sum(size for _, size, _ in files),
+        "composite_sha256_hex": whole,
+    }
 
 
 def _mismatch(path: Path, what: str) -> Segment1BError:

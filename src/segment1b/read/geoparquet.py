@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from segment1b.read.curve_order import Source, in_curve_order, survey
 from segment1b.storage import site_tables as rows
+from segment1b.storage.gather import rebatch
 
 #: Rows of a row group: what a map window reads at least.
 GROUP_ROWS = 65_536
@@ -52,7 +53,7 @@ def write_geoparquet(path: Path, source: Source, folder: Path, about: Mapping[st
         use_dictionary=["legal_country_iso"],
         write_page_index=True,
     ) as writer:
-        for table in _groups(in_curve_order(source, found, folder)):
+        for table in rebatch(in_curve_order(source, found, folder), GROUP_ROWS):
             writer.write_table(_features(table), row_group_size=GROUP_ROWS)
     return found.rows
 
@@ -67,18 +68,6 @@ def _geo(bounds: tuple[float, float, float, float] | None) -> dict[str, Any]:
     if bounds is not None:
         column["bbox"] = list(bounds)
     return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
-
-
-def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the same rows in tables of GROUP_ROWS, the last one shorter."""
-    rest: pa.Table | None = None
-    for table in tables:
-        rest = table if rest is None else pa.concat_tables([rest, table])
-        while rest.num_rows >= GROUP_ROWS:
-            yield rest.slice(0, GROUP_ROWS).combine_chunks()
-            rest = rest.slice(GROUP_ROWS)
-    if rest is not None and rest.num_rows:
-        yield rest.combine_chunks()
 
 
 def _features(table: pa.Table) -> pa.Table:

@@ -36,7 +36,7 @@ def write_piece(
     tables = (table.cast(dataset.words_schema) for table in tables)
     if stretches > 1:
         merged = pa.concat_tables([dataset.words_schema.empty_table(), *tables])
-        tables = _rebatch(iter([_by_merchant(merged.combine_chunks(), dataset)]))
+        tables = rebatch([_by_merchant(merged.combine_chunks(), dataset)], GROUP_ROWS)
     return write_part(path, dataset, tables, passing=True)
 
 
@@ -66,7 +66,7 @@ def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path, threads: int 
         How many rows were written.
     """
     cuts = [_Piece(path, dataset) for path in pieces]
-    batches = _rebatch(_merged(cuts, dataset))
+    batches = rebatch(_merged(cuts, dataset), GROUP_ROWS)
     parts = iter(lambda: list(itertools.islice(batches, FILE_ROWS // GROUP_ROWS)), [])
     first = next(parts, [dataset.words_schema.empty_table()])
     jobs = (
@@ -141,13 +141,13 @@ def _merged(pieces: Sequence[_Piece], dataset: Dataset) -> Iterator[pa.Table]:
         yield _by_merchant(table.combine_chunks(), dataset)
 
 
-def _rebatch(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the same rows in tables of GROUP_ROWS, the last one shorter."""
+def rebatch(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of `size` rows, the last one shorter."""
     rest: pa.Table | None = None
     for table in tables:
         rest = table if rest is None else pa.concat_tables([rest, table])
-        while rest.num_rows >= GROUP_ROWS:
-            yield rest.slice(0, GROUP_ROWS).combine_chunks()
-            rest = rest.slice(GROUP_ROWS)
+        while rest.num_rows >= size:
+            yield rest.slice(0, size).combine_chunks()
+            rest = rest.slice(size)
     if rest is not None and rest.num_rows:
         yield rest.combine_chunks()
