@@ -334,12 +334,12 @@ def test_the_curve_visits_neighbours() -> None:
     side = 32
     at = (np.arange(side) + 0.5) / side
     lon, lat = (a.ravel() for a in np.meshgrid(at * 360 - 180, at * 180 - 90))
-    coarse = hilbert.places(lon, lat) >> np.uint32(2 * (16 - 5))
+    coarse = hilbert.positions(lon, lat) >> np.uint32(2 * (16 - 5))
     assert sorted(coarse.tolist()) == list(range(side * side))
     order = np.argsort(coarse)
     steps = np.abs(np.diff(lon[order])) / 360 + np.abs(np.diff(lat[order])) / 180
     np.testing.assert_allclose(steps, 1 / side)
-    ends = hilbert.places(np.array([-180.0, 180.0]), np.array([-90.0, 90.0]))
+    ends = hilbert.positions(np.array([-180.0, 180.0]), np.array([-90.0, 90.0]))
     assert ends.dtype == np.uint32
 
 

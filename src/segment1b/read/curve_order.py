@@ -1,4 +1,4 @@
-"""Sites in the order of a Hilbert curve over the globe, sorted on disk in bounded memory."""
+"""Sorts sites along a Hilbert curve over the globe, on disk and in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,40 +18,26 @@ _ORDER: Final = 16
 # Buckets are cut between squares of 2^6 cells a side, a third of a degree of longitude.
 _COARSE: Final = 2 * 6
 _ONE: Final = np.uint32(1)
-_PLACE: Final = "hilbert"
-Places: TypeAlias = npt.NDArray[np.uint32]
+_POSITION: Final = "hilbert"
+Positions: TypeAlias = npt.NDArray[np.uint32]
 #: Opens the stream of tables again from its start.
 Source: TypeAlias = Callable[[], Iterable[pa.Table]]
 
 
 class Survey(NamedTuple):
-    """What a first look at all coordinates says.
-
-    Attributes:
-        rows: how many sites there are.
-        bounds: west, south, east, north of all sites, in degrees; None without sites.
-        bucket: int64[coarse squares along the curve], the bucket of each.
-    """
+    """Count, bounds (west, south, east, north; degrees) and bucket of each coarse square."""
 
     rows: int
     bounds: tuple[float, float, float, float] | None
     bucket: npt.NDArray[np.int64]
 
 
-def places(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> Places:
-    """Number points along the Hilbert curve of a grid of 2^16 cells a side over the globe.
-
-    Args:
-        lon: float64[t], degrees in [-180, 180].
-        lat: float64[t], degrees in [-90, 90].
-
-    Returns:
-        uint32[t]; near on the curve means near on the map.
-    """
+def positions(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> Positions:
+    """Return the positions of points (degrees) on the Hilbert curve of 2^16 cells a side."""
     side = 1 << _ORDER
     x = np.minimum((lon + 180.0) * (side / 360.0), side - 1).astype(np.uint32)
     y = np.minimum((lat + 90.0) * (side / 180.0), side - 1).astype(np.uint32)
-    index: Places = np.zeros(x.shape, np.uint32)
+    index: Positions = np.zeros(x.shape, np.uint32)
     for bit in range(_ORDER - 1, -1, -1):
         right, up = (x >> np.uint32(bit)) & _ONE, (y >> np.uint32(bit)) & _ONE
         index = (index << np.uint32(2)) | ((right * np.uint32(3)) ^ up)
@@ -69,7 +55,7 @@ def survey(source: Source) -> Survey:
     low, high = np.full(2, np.inf), np.full(2, -np.inf)
     for table in source():
         lon, lat = coordinates(table)
-        counts += np.bincount(places(lon, lat) >> _COARSE, minlength=len(counts))
+        counts += np.bincount(positions(lon, lat) >> _COARSE, minlength=len(counts))
         low = np.minimum(low, (lon.min(), lat.min()))
         high = np.maximum(high, (lon.max(), lat.max()))
     rows = int(counts.sum())
@@ -77,34 +63,29 @@ def survey(source: Source) -> Survey:
     return Survey(rows, bounds, (np.cumsum(counts) - counts) // BUCKET_ROWS)
 
 
-def in_curve_order(source: Source, found: Survey, folder: Path) -> Iterator[pa.Table]:
+def in_curve_order(source: Source, surveyed: Survey, folder: Path) -> Iterator[pa.Table]:
     """Yield all sites along the curve, those of one cell in key order.
 
-    Args:
-        source: the stream, as surveyed.
-        found: its survey.
-        folder: an empty folder for the buckets on their way.
-
-    A coarse square with far more than BUCKET_ROWS sites is sorted in stretches of twice that:
-    the order inside it is then less tidy, and memory stays bounded.
+    A coarse square with far more than BUCKET_ROWS sites is sorted in runs of twice that, so that
+    memory stays bounded.
     """
-    for path in _spill(source, found, folder):
-        for table in _stretches(path):
-            order = np.argsort(table.column(_PLACE).to_numpy(), kind="stable")
-            yield table.drop_columns([_PLACE]).take(pa.array(order))
+    for path in _spill(source, surveyed, folder):
+        for table in _runs(path):
+            order = np.argsort(table.column(_POSITION).to_numpy(), kind="stable")
+            yield table.drop_columns([_POSITION]).take(pa.array(order))
         path.unlink()
 
 
-def _spill(source: Source, found: Survey, folder: Path) -> list[Path]:
+def _spill(source: Source, surveyed: Survey, folder: Path) -> list[Path]:
     """Write each row to the file of its bucket; return the files along the curve."""
     writers: dict[int, Any] = {}
     paths: dict[int, Path] = {}
     try:
         for table in source():
-            place = places(*coordinates(table))
-            bucket = found.bucket[place >> _COARSE]
+            position = positions(*coordinates(table))
+            bucket = surveyed.bucket[position >> _COARSE]
             order = np.argsort(bucket, kind="stable")
-            sorted_rows = table.append_column(_PLACE, pa.array(place)).take(pa.array(order))
+            sorted_rows = table.append_column(_POSITION, pa.array(position)).take(pa.array(order))
             numbers, starts = np.unique(bucket[order], return_index=True)
             ends = np.append(starts[1:], len(bucket))
             for number, start, end in zip(numbers.tolist(), starts, ends, strict=True):
@@ -118,7 +99,7 @@ def _spill(source: Source, found: Survey, folder: Path) -> list[Path]:
     return [paths[number] for number in sorted(paths)]
 
 
-def _stretches(path: Path) -> Iterator[pa.Table]:
+def _runs(path: Path) -> Iterator[pa.Table]:
     held: list[pa.RecordBatch] = []
     rows = 0
     with pa.ipc.open_stream(path) as reader:

@@ -1,4 +1,4 @@
-"""Export: the proven sites as one file that maps, tables and scripts open as it is."""
+"""Exports the proven sites as GeoParquet, CSV, GeoJSON text sequence or FlatGeobuf."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
 from segment1b.read.gate import EGRESS, prove_sites
-from segment1b.read.geoparquet import write_geoparquet
+from segment1b.read.geoparquet import features, write_geoparquet
 from segment1b.storage import site_tables as rows
 from segment1b.storage.durable import coded_os_errors, fsync_file, fsync_folder
 from segment1b.storage.scratch import scratch_beside
@@ -34,7 +34,7 @@ _OGR_SCHEMA = pa.schema(
         ("geometry", pa.binary()),
     ]
 )
-#: What stands before each value of a GeoJSON feature.
+# The text before each value of a GeoJSON feature.
 _FEATURE = (
     ('{"type":"Feature","properties":{"merchant_id":', "merchant_id"),
     (',"legal_country_iso":"', "legal_country_iso"),
@@ -46,17 +46,11 @@ _FEATURE = (
 
 @dataclass(frozen=True)
 class _Job:
-    """What one export writes.
-
-    Attributes:
-        paths: the part files of the sites.
-        wanted: which of them.
-        folder: an empty folder beside the file, gone in the end.
-        about: where the sites come from.
-    """
+    """What one export writes: the wanted sites of part files, by way of an empty folder."""
 
     paths: Sequence[Path]
     wanted: rows.Wanted
+    schema: pa.Schema
     folder: Path
     about: Mapping[str, Any]
 
@@ -79,7 +73,7 @@ def export(
     Args:
         root: the data root.
         contracts: its dictionary and schemas.
-        tokens: seed, manifest_fingerprint, parameter_hash and run_id.
+        tokens: path tokens of the run.
         fmt: geoparquet, csv, geojsonseq or flatgeobuf.
         out: the file; it must not exist, and appears only when it is whole.
         countries: codes of the only countries wanted; empty for all.
@@ -103,7 +97,9 @@ def export(
     }
     paths = sorted((root / contracts[EGRESS].locate(tokens)).iterdir())
     with new_file(out) as (fresh, folder):
-        count = _WRITERS[fmt](fresh, _Job(paths, wanted, folder, about))
+        count = _WRITERS[fmt](
+            fresh, _Job(paths, wanted, contracts[EGRESS].arrow_schema, folder, about)
+        )
         if not count and not wanted.everything:
             raise Segment1BError(
                 "E_USAGE",
@@ -114,7 +110,7 @@ def export(
 
 
 def check_new(out: Path) -> None:
-    """Refuse a file that is there already, or whose folder is not."""
+    """Refuse a file that exists, or whose folder does not."""
     if os.path.lexists(out):
         raise Segment1BError(
             "E_USAGE", f"{out} exists already", "remove it, or give another --out", path=str(out)
@@ -127,7 +123,7 @@ def check_new(out: Path) -> None:
 
 @contextmanager
 def new_file(out: Path) -> Iterator[tuple[Path, Path]]:
-    """Give a path to write to and an empty folder; in the end the file appears as `out`, whole."""
+    """Yield a path to write to and an empty folder; on success the file is renamed to `out`."""
     with coded_os_errors(out), scratch_beside(out) as folder:
         fresh, scratch = folder / out.name, folder / "scratch"
         scratch.mkdir()
@@ -143,22 +139,13 @@ def _write_geoparquet(path: Path, job: _Job) -> int:
 
 
 def _write_csv(path: Path, job: _Job) -> int:
-    schema = pa.schema(
-        [
-            ("merchant_id", pa.uint64()),
-            ("legal_country_iso", pa.string()),
-            ("site_order", pa.int64()),
-            ("lon_deg", pa.float64()),
-            ("lat_deg", pa.float64()),
-        ]
-    )
     options = pyarrow.csv.WriteOptions(
         batch_size=rows.BATCH_ROWS, quoting_style="none", quoting_header="none"
     )
     count = 0
-    with pyarrow.csv.CSVWriter(path, schema, write_options=options) as writer:
+    with pyarrow.csv.CSVWriter(path, job.schema, write_options=options) as writer:
         for table in job.tables():
-            writer.write_table(table.cast(schema))
+            writer.write_table(table.cast(job.schema))
             count += table.num_rows
     return count
 
@@ -186,13 +173,13 @@ def _write_flatgeobuf(path: Path, job: _Job) -> int:
 
     tables = rows.site_tables(job.paths, job.wanted, ["site_order"])
     count = sum(int(table.num_rows) for table in tables)
-    # GDAL makes a folder of any other name.
-    own = path.with_name("one.fgb")
+    # GDAL makes a folder of any other suffix.
+    target = path.with_name("one.fgb")
     stopped: list[BaseException] = []
     try:
         pyogrio.write_arrow(
             pa.RecordBatchReader.from_batches(_OGR_SCHEMA, _point_batches(job, stopped)),
-            own,
+            target,
             layer=EGRESS,
             driver="FlatGeobuf",
             geometry_name="geometry",
@@ -201,10 +188,10 @@ def _write_flatgeobuf(path: Path, job: _Job) -> int:
             layer_options={"SPATIAL_INDEX": "YES" if count <= INDEXED_ROWS else "NO"},
         )
         # Read it again: GDAL does not report what fails while it closes a file.
-        with pyogrio.open_arrow(own, columns=[], use_pyarrow=True) as (_, written):
-            found = sum(batch.num_rows for batch in written)
-        if found != count:
-            raise DataSourceError(f"{found:,} of {count:,} sites read back")
+        with pyogrio.open_arrow(target, columns=[], use_pyarrow=True) as (_, written):
+            written_rows = sum(batch.num_rows for batch in written)
+        if written_rows != count:
+            raise DataSourceError(f"{written_rows:,} of {count:,} sites read back")
     except (DataSourceError, DataLayerError, OSError) as error:
         if stopped:
             raise stopped[0] from None
@@ -216,21 +203,15 @@ def _write_flatgeobuf(path: Path, job: _Job) -> int:
             "free some space and run again",
             path=str(path),
         ) from None
-    os.rename(own, path)
+    os.rename(target, path)
     return count
 
 
 def _point_batches(job: _Job, stopped: list[BaseException]) -> Iterator[pa.RecordBatch]:
-    """Yield the sites as GDAL takes them; keep what ends that, of which GDAL leaves the text."""
+    """Yield the sites as GDAL takes them; keep an error, of which GDAL passes on the text only."""
     try:
         for table in job.tables():
-            columns = [
-                rows.merchant_numbers(table),
-                table.column("legal_country_iso"),
-                table.column("site_order"),
-                rows.points(table),
-            ]
-            yield from pa.Table.from_arrays(columns, schema=_OGR_SCHEMA).to_batches()
+            yield from pa.Table.from_arrays(features(table), schema=_OGR_SCHEMA).to_batches()
     except (Exception, KeyboardInterrupt) as error:
         stopped.append(error)
         raise

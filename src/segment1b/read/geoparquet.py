@@ -1,4 +1,4 @@
-"""GeoParquet 1.1.0: WKB points with a bbox covering, row groups along a Hilbert curve."""
+"""Writes GeoParquet 1.1.0: WKB points with a bbox covering, row groups along a Hilbert curve."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from segment1b.read.curve_order import Source, in_curve_order, survey
 from segment1b.storage import site_tables as rows
 from segment1b.storage.gather import rebatch
 
-#: Rows of a row group: what a map window reads at least.
+#: Rows of a row group, the least that a map window reads.
 GROUP_ROWS = 65_536
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _Floats: TypeAlias = npt.NDArray[np.float32]
@@ -36,16 +36,9 @@ _SCHEMA = pa.schema(
 
 
 def write_geoparquet(path: Path, source: Source, folder: Path, about: Mapping[str, Any]) -> int:
-    """Write the sites of a stream as GeoParquet; return how many there are.
-
-    Args:
-        path: the new file.
-        source: the sites, opened twice.
-        folder: an empty folder for the sort.
-        about: where the sites come from, kept in the file's metadata under `segment1b`.
-    """
-    found = survey(source)
-    metadata = {"geo": json.dumps(_geo(found.bounds)), "segment1b": json.dumps(dict(about))}
+    """Write the sites of a stream, which is opened twice, as GeoParquet; return how many."""
+    surveyed = survey(source)
+    metadata = {"geo": json.dumps(_geo(surveyed.bounds)), "segment1b": json.dumps(dict(about))}
     with pq.ParquetWriter(
         path,
         _SCHEMA.with_metadata(metadata),
@@ -53,9 +46,9 @@ def write_geoparquet(path: Path, source: Source, folder: Path, about: Mapping[st
         use_dictionary=["legal_country_iso"],
         write_page_index=True,
     ) as writer:
-        for table in rebatch(in_curve_order(source, found, folder), GROUP_ROWS):
-            writer.write_table(_features(table), row_group_size=GROUP_ROWS)
-    return found.rows
+        for table in rebatch(in_curve_order(source, surveyed, folder), GROUP_ROWS):
+            writer.write_table(_with_boxes(table), row_group_size=GROUP_ROWS)
+    return surveyed.rows
 
 
 def _geo(bounds: tuple[float, float, float, float] | None) -> dict[str, Any]:
@@ -70,20 +63,17 @@ def _geo(bounds: tuple[float, float, float, float] | None) -> dict[str, Any]:
     return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
 
 
-def _features(table: pa.Table) -> pa.Table:
+def features(table: pa.Table) -> list[Any]:
+    """Return merchant_id, legal_country_iso, site_order and geometry of sites as columns."""
+    columns = [table.column("legal_country_iso"), table.column("site_order"), rows.points(table)]
+    return [rows.merchant_numbers(table), *columns]
+
+
+def _with_boxes(table: pa.Table) -> pa.Table:
     lon, lat = rows.coordinates(table)
-    corners = [_down(lon), _down(lat), _up(lon), _up(lat)]
-    fields = list(_SCHEMA.field("bbox").type)
-    return pa.Table.from_arrays(
-        [
-            rows.merchant_numbers(table),
-            table.column("legal_country_iso"),
-            table.column("site_order"),
-            rows.points(table),
-            pa.StructArray.from_arrays([pa.array(corner) for corner in corners], fields=fields),
-        ],
-        schema=_SCHEMA,
-    )
+    corners = [pa.array(corner) for corner in (_down(lon), _down(lat), _up(lon), _up(lat))]
+    boxes = pa.StructArray.from_arrays(corners, fields=list(_SCHEMA.field("bbox").type))
+    return pa.Table.from_arrays([*features(table), boxes], schema=_SCHEMA)
 
 
 def _down(values: npt.NDArray[np.float64]) -> _Floats:
