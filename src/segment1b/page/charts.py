@@ -1,4 +1,4 @@
-"""The charts of the page: for each question one figure and one sentence from the data."""
+"""Charts of outlets: for each question a figure, a sentence and a table from the data."""
 
 from __future__ import annotations
 
@@ -10,27 +10,21 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-#: Okabe and Ito's colours, told apart by everybody.
+#: Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE = "#0072B2", "#E69F00"
-#: Collapse index below which outlets lie in piles.
+LOG = {"type": "log", "dtick": 1}
+_SHARE = {"tickformat": ".0%", "range": [0, 1]}
+# Collapse index below which outlets are piled up.
 _PILE = 0.5
-#: Independent draws leave about 95 % of the tiles within twice their spread; S4's law may not do
-#: much worse.
+# Independent draws leave about 95 % of the tiles within twice their spread; S4 may not do much
+# worse.
 _WITHIN = 0.9
 _MARGIN = {"l": 64, "r": 16, "t": 16, "b": 52}
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One question with its answer.
-
-    Attributes:
-        id: of its place on the page.
-        question: what a reviewer asks.
-        sentence: the answer, from the data.
-        figure: the plotly figure as plain JSON values; empty where the data is missing.
-        table: header and rows that say the same in words and numbers.
-    """
+    """A question, the answer as a sentence, a plotly figure as JSON, and a table (header, rows)."""
 
     id: str
     question: str
@@ -39,21 +33,34 @@ class Chart:
     table: tuple[Sequence[str], Sequence[Sequence[Any]]] = field(default=((), ()))
 
 
-def figure(traces: Sequence[Any], x: str, y: str, **layout: Any) -> dict[str, Any]:
-    """Return a figure without colours of its own for ground, text and grid: the page sets them."""
+def figure(
+    traces: Sequence[Any],
+    x: str,
+    y: str,
+    xaxis: Mapping[str, Any] | None = None,
+    yaxis: Mapping[str, Any] | None = None,
+    **layout: Any,
+) -> dict[str, Any]:
+    """Return a figure with these axis titles; the page sets the colours of ground and text."""
     made = go.Figure(data=list(traces))
     made.update_layout(
         template="none",
         margin=_MARGIN,
         height=340,
-        xaxis={"title": {"text": x}, "automargin": True},
-        yaxis={"title": {"text": y}, "automargin": True},
+        xaxis={"title": {"text": x}, "automargin": True, **(xaxis or {})},
+        yaxis={"title": {"text": y}, "automargin": True, **(yaxis or {})},
         showlegend=len(traces) > 1,
         legend={"orientation": "h", "y": 1.1, "x": 0},
+        **layout,
     )
-    made.update_layout(**layout)
-    found: dict[str, Any] = made.to_plotly_json()
-    return found
+    values: dict[str, Any] = made.to_plotly_json()
+    return values
+
+
+def _reference_line(x: Any, y: Any, name: str, dash: str = "dot", **more: Any) -> go.Scatter:
+    """Return a thin line that the data is compared with."""
+    line = {"color": ORANGE, "width": 1, "dash": dash}
+    return go.Scatter(x=x, y=y, mode="lines", name=name, hoverinfo="skip", line=line, **more)
 
 
 def conservation(required: npt.NDArray[np.int64], placed: npt.NDArray[np.int64]) -> Chart:
@@ -68,14 +75,7 @@ def conservation(required: npt.NDArray[np.int64], placed: npt.NDArray[np.int64])
         else f"No: {wrong:,} of {len(required):,} pairs have another number than they asked for."
     )
     top = max(1, int(max(required.max(initial=1), placed.max(initial=1))))
-    diagonal = go.Scatter(
-        x=[1, top],
-        y=[1, top],
-        mode="lines",
-        name="as many",
-        hoverinfo="skip",
-        line={"color": ORANGE, "width": 1, "dash": "dot"},
-    )
+    diagonal = _reference_line([1, top], [1, top], "as many")
     pairs = go.Scatter(
         x=both[0].tolist(),
         y=both[1].tolist(),
@@ -89,10 +89,7 @@ def conservation(required: npt.NDArray[np.int64], placed: npt.NDArray[np.int64])
         },
         hovertemplate="asked for %{x}, placed %{y}: %{customdata} pairs<extra></extra>",
     )
-    axes = {"type": "log", "dtick": 1}
-    made = figure([diagonal, pairs], "outlets asked for", "outlets placed")
-    made["layout"]["xaxis"] |= axes
-    made["layout"]["yaxis"] |= axes
+    made = figure([diagonal, pairs], "outlets asked for", "outlets placed", LOG, LOG)
     return Chart("conservation", "Did every pair get its outlets?", sentence, made)
 
 
@@ -120,21 +117,8 @@ def evenness(sites: Mapping[str, int], tiled: int, said: Mapping[str, Any]) -> C
         line={"color": BLUE, "width": 2},
         hovertemplate="the smaller %{x:.0%} of countries have %{y:.1%} of outlets<extra></extra>",
     )
-    even = go.Scatter(
-        x=[0, 1],
-        y=[0, 1],
-        mode="lines",
-        name="all alike",
-        hoverinfo="skip",
-        line={"color": ORANGE, "dash": "dot", "width": 1},
-    )
-    made = figure(
-        [curve, even],
-        "countries, fewest outlets first",
-        "share of all outlets",
-    )
-    for axis in ("xaxis", "yaxis"):
-        made["layout"][axis] |= {"tickformat": ".0%", "range": [0, 1]}
+    traces = [curve, _reference_line([0, 1], [0, 1], "all alike")]
+    made = figure(traces, "countries, fewest outlets first", "share of all outlets", _SHARE, _SHARE)
     return Chart("evenness", "How even is the world?", sentence, made)
 
 
@@ -153,17 +137,10 @@ def collapse(quality: Mapping[str, Mapping[str, Any]], overall: float) -> Chart:
         hovertemplate="%{text}: %{x:,} outlets, index %{y:.2f}, "
         "top five tiles %{customdata:.0%}<extra></extra>",
     )
-    one = go.Scatter(
-        x=[1, max([2, *(quality[c]["sites"] for c in codes)])],
-        y=[1, 1],
-        mode="lines",
-        name="independent draws",
-        hoverinfo="skip",
-        line={"color": ORANGE, "dash": "dot", "width": 1},
-    )
-    made = figure([points, one], "outlets of the country", "collapse index")
-    made["layout"]["xaxis"] |= {"type": "log", "dtick": 1}
-    made["layout"]["yaxis"] |= {"rangemode": "tozero"}
+    most = max([2, *(quality[c]["sites"] for c in codes)])
+    traces = [points, _reference_line([1, most], [1, 1], "independent draws")]
+    to_zero = {"rangemode": "tozero"}
+    made = figure(traces, "outlets of the country", "collapse index", LOG, to_zero)
     rows = [
         (
             c,
@@ -231,14 +208,12 @@ def prior(quota: npt.NDArray[np.float64], sites: npt.NDArray[np.int64]) -> Chart
     )
     steps = np.geomspace(1.0, quota.max(initial=2.0), 40)
     lines = [
-        go.Scatter(
-            x=np.round(steps, 3).tolist(),
-            y=np.round(np.maximum(0, steps + side * 2 * np.sqrt(steps)), 3).tolist(),
-            mode="lines",
-            name="as the prior" if side == 0 else "95 % of independent draws",
+        _reference_line(
+            np.round(steps, 3).tolist(),
+            np.round(np.maximum(0, steps + side * 2 * np.sqrt(steps)), 3).tolist(),
+            "as the prior" if side == 0 else "95 % of independent draws",
+            "dot" if side == 0 else "solid",
             showlegend=side < 1,
-            hoverinfo="skip",
-            line={"color": ORANGE, "dash": "dot" if side == 0 else "solid", "width": 1},
         )
         for side in (0, -1, 1)
     ]
@@ -284,6 +259,6 @@ def neighbours(said: Mapping[str, Any]) -> Chart:
         textposition="outside",
         hoverinfo="skip",
     )
-    made = figure([bars], "km to the nearest other outlet of the sample", "")
-    made["layout"]["xaxis"] |= {"range": [0, 1.2 * max((own[name] for name in names), default=1)]}
+    reach = {"range": [0, 1.2 * max((own[name] for name in names), default=1)]}
+    made = figure([bars], "km to the nearest other outlet of the sample", "", reach)
     return Chart("neighbours", "How far apart are they?", sentence, made)

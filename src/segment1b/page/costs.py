@@ -1,4 +1,4 @@
-"""Charts of what a run took: draws, seconds, memory."""
+"""Charts of what a run cost: draws, seconds, memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from segment1b.page.charts import BLUE, ORANGE, Chart, figure
+from segment1b.page.charts import BLUE, LOG, ORANGE, Chart, figure
 
 
 def draws(rng: Mapping[str, Any]) -> Chart:
@@ -35,10 +35,8 @@ def draws(rng: Mapping[str, Any]) -> Chart:
         marker={"color": BLUE},
         hovertemplate="%{x} draws: %{y:,} outlets<extra></extra>",
     )
-    made = figure([bars], "draws", "outlets")
-    made["layout"]["yaxis"] |= {"type": "log", "dtick": 1}
-    # An empty bin keeps its place.
-    made["layout"]["xaxis"] |= {"type": "category"}
+    # In categories an empty bin keeps its place.
+    made = figure([bars], "draws", "outlets", {"type": "category"}, LOG)
     header = ("draws", "outlets")
     rows = [(a, f"{histogram[a]:,}") for a in sorted(histogram)]
     return Chart("draws", "How many draws were rejected?", sentence, made, (header, rows))
@@ -56,6 +54,23 @@ def costs(reports: Mapping[str, Mapping[str, Any]]) -> Chart:
         if seconds
         else "No state has run."
     )
+    header = ("state", "seconds", "CPU seconds", "peak MB", "workers", "rows")
+    rows = [
+        (
+            s.upper(),
+            f"{seconds[s]:.2f}",
+            f"{used[s]['cpu_seconds_total']:.2f}",
+            f"{memory[s]:,.0f}",
+            used[s]["workers_used"],
+            f"{reports[s].get('rows_emitted', reports[s].get('outlet_rows', 0)):,}",
+        )
+        for s in seconds
+    ]
+    made = _seconds_and_memory(seconds, memory)
+    return Chart("costs", "What did it cost?", sentence, made, (header, rows))
+
+
+def _seconds_and_memory(seconds: Mapping[str, float], memory: Mapping[str, float]) -> Any:
     names = [state.upper() for state in seconds]
     wall = go.Bar(
         x=names,
@@ -82,20 +97,7 @@ def costs(reports: Mapping[str, Mapping[str, Any]]) -> Chart:
         "showgrid": False,
         "automargin": True,
     }
-    made = figure([wall, peak], "state", "seconds", yaxis2=second)
-    header = ("state", "seconds", "CPU seconds", "peak MB", "workers", "rows")
-    rows = [
-        (
-            s.upper(),
-            f"{seconds[s]:.2f}",
-            f"{used[s]['cpu_seconds_total']:.2f}",
-            f"{memory[s]:,.0f}",
-            used[s]["workers_used"],
-            f"{reports[s].get('rows_emitted', reports[s].get('outlet_rows', 0)):,}",
-        )
-        for s in seconds
-    ]
-    return Chart("costs", "What did it cost?", sentence, made, (header, rows))
+    return figure([wall, peak], "state", "seconds", yaxis2=second)
 
 
 def country_costs(timings: Sequence[Mapping[str, Any]]) -> Chart:
