@@ -106,6 +106,7 @@ def test_a_dask_run_on_the_command_line_gives_the_digests_of_serial_and_clean_ou
     assert used == {2}
 
 
+@pytest.mark.code("E_CLUSTER_MISMATCH")
 def test_a_local_cluster_keeps_to_loopback_asks_before_it_works_and_ends_with_its_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +155,7 @@ def test_a_local_cluster_keeps_to_loopback_asks_before_it_works_and_ends_with_it
     assert psutil.wait_procs(workers, timeout=5)[1] == []
 
 
+@pytest.mark.code("E_CLUSTER_UNREACHABLE")
 def test_a_cluster_that_does_not_answer_is_a_coded_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -248,6 +248,7 @@ def two(world: World, root: Path, tmp_path: Path) -> tuple[Path, str, str]:
 
 
 @pytest.mark.parametrize("state", ["s0", "s1", "s2"])
+@pytest.mark.code("E_DISCARD_REFUSED")
 def test_tiles_that_another_receipt_uses_are_not_removed_and_it_is_named(
     two: tuple[Path, str, str], state: str
 ) -> None:

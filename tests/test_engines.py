@@ -119,6 +119,7 @@ def test_who_waits_for_a_pool_that_nobody_works_in_is_told() -> None:
         never.set()
 
 
+@pytest.mark.code("E_WORKER_DIED")
 def test_a_worker_that_dies_is_a_coded_error() -> None:
     with opened("processes", 2, HERE) as pool, pytest.raises(Segment1BError) as caught:
         list(in_order(pool, errands.die_at_three, range(9), 2))

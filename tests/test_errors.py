@@ -16,12 +16,16 @@ def test_a_code_that_is_not_in_the_table_cannot_be_raised() -> None:
         Segment1BError("E999_NOTHING", "x")
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_every_code_has_a_scope_and_a_meaning(code: str) -> None:
-    scope, meaning = CODES[code]
-    assert re.fullmatch(r"E\d{3}_[A-Z0-9_]+|E_[A-Z0-9_]+", code)
+@pytest.mark.parametrize("name", CODES)
+def test_every_code_has_a_scope_and_a_meaning(name: str) -> None:
+    scope, meaning = CODES[name]
+    assert re.fullmatch(r"E\d{3}_[A-Z0-9_]+|E_[A-Z0-9_]+", name)
     assert scope in {"R", "C", "P", "T", "S", "D"}
     assert len(meaning) > 10
+
+
+def test_every_code_has_a_test_that_is_marked_with_it(tested_codes: set[str]) -> None:
+    assert not CODES.keys() - tested_codes
 
 
 def test_the_text_has_code_message_and_hint() -> None:

@@ -53,6 +53,7 @@ def run(
         ("| true; exit ${PIPESTATUS[0]}", ""),
     ],
 )
+@pytest.mark.code("E_OUTPUT_LOST")
 def test_output_that_is_lost_is_exit_code_3(redirected: str, said: str) -> None:
     done = run("contracts", "check", redirected=redirected)
     assert (done.returncode, done.stderr.partition("\n")[0]) == (3, said)

@@ -54,6 +54,7 @@ def test_a_seed_is_any_unsigned_64_bit_number(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, float("nan"), 1.0, "1", True, None])
+@pytest.mark.code("E511_INVALID_SEED")
 def test_another_seed_is_refused(seed: Any) -> None:
     """JSON and YAML can hold any of them, in a bundle or a receipt."""
     with pytest.raises(Segment1BError, match=str(seed)) as caught:

@@ -191,6 +191,7 @@ def test_a_copy_that_cannot_be_put_fails_its_run_alone(desk: Path, write: Write)
     assert summary["runs"][0]["states"]["s3"]["outcome"] == "published"
 
 
+@pytest.mark.code("E_INTERNAL")
 def test_a_run_that_breaks_is_e_internal_and_the_next_goes_on(
     desk: Path, write: Write, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

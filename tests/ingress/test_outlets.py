@@ -162,6 +162,7 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("row", "column", "reason"), CELLS)
+@pytest.mark.code("E_OUTLETS_INVALID")
 def test_a_bad_value_is_named(tmp_path: Path, row: str, column: str, reason: str) -> None:
     """By line, column and reason, and by nothing else."""
     error = refused(write(tmp_path, f"{HEAD}1,DE,1\n{row}\n2,DE,1\n"))

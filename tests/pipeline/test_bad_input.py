@@ -90,6 +90,7 @@ BOWTIE = shapely.Polygon([(5, 50), (7, 52), (7, 50), (5, 52)])
         ("absent", None),
     ],
 )
+@pytest.mark.code("E001_GEO_INVALID")
 def test_an_unusable_polygon_is_e001_and_names_its_country_and_row(
     root: Path, outlets: Path, what: str, shape: Any
 ) -> None:
@@ -242,6 +243,7 @@ def test_a_dp_too_small_for_the_tiles_is_e105_before_any_work(root: Path, outlet
     assert "tile_weights" not in published(root)
 
 
+@pytest.mark.code("E315_POLICY_ISO_UNKNOWN")
 def test_the_policy_cannot_exclude_an_unknown_country(root: Path, outlets: Path) -> None:
     error = refused(root, outlets=outlets, settings=("exclude_countries=[XQ]",))
     assert error.code == "E315_POLICY_ISO_UNKNOWN"
@@ -285,6 +287,7 @@ def test_an_absent_surface_is_named(root: Path, outlets: Path, dataset_id: str) 
 
 
 @pytest.mark.parametrize("state", ["s1", "s2", "s3"])
+@pytest.mark.code("E107_DETERMINISM", "E313_NONDETERMINISTIC_OUTPUT")
 def test_published_parts_that_were_cut_short_are_refused_by_the_next_run(
     root: Path, outlets: Path, state: str
 ) -> None:
@@ -330,6 +333,7 @@ def test_a_changed_published_plan_is_never_overwritten(root: Path, outlets: Path
     assert part.read_bytes() == before
 
 
+@pytest.mark.code("E_DATA_ROOT_UNUSABLE")
 def test_a_data_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(Segment1BError) as caught:

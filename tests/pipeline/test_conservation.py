@@ -53,6 +53,7 @@ def refusal(root: Path, state: str) -> str:
 
 
 @pytest.mark.parametrize(("state", "dataset"), READS.items())
+@pytest.mark.code("E_NOT_CONSERVED")
 def test_a_row_group_that_is_not_read_stops_the_state(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, dataset: str
 ) -> None:

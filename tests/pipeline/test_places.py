@@ -605,6 +605,7 @@ def test_a_country_without_a_shape_is_e606(copy: Callable[[str], RunResult]) -> 
     assert (error.code, error.scope["country_iso"]) == ("E606_FK_TILE_INDEX", "DE")
 
 
+@pytest.mark.code("E613_RESAMPLE_EXHAUSTED")
 def test_a_tile_that_lies_elsewhere_than_its_country_is_e613(
     copy: Callable[[str], RunResult],
 ) -> None:
@@ -708,6 +709,7 @@ def test_another_trace_is_never_overwritten_where_a_report_commits_it(
     ],
 )
 @pytest.mark.parametrize("change", [lambda rows: rows.pop(3), lambda rows: rows.insert(3, rows[3])])
+@pytest.mark.code("E410_NONDETERMINISTIC_OUTPUT")
 def test_event_rows_that_were_removed_or_doubled_are_refused_when_read(
     copy: Callable[[str], RunResult],
     dataset_id: str,
@@ -768,6 +770,7 @@ def extra_site(rows: Rows) -> None:
     rows.append(rows[-1] | {"site_order": 9999})
 
 
+@pytest.mark.code("E902_ROW_EXTRA")
 def test_a_location_too_many_is_e902(copy: Callable[[str], RunResult]) -> None:
     result = copy("stable")
     edit(where(result, "site_locations"), extra_site)
@@ -801,6 +804,7 @@ def _hex(result: RunResult) -> str:
     return str(result.identity["manifest_fingerprint"])
 
 
+@pytest.mark.code("E912_IDENTITY_COHERENCE")
 def test_locations_of_another_policy_are_e912(copy: Callable[[str], RunResult]) -> None:
     result = copy("stable")
     path = where(result, "s8_run_report")
@@ -809,6 +813,7 @@ def test_locations_of_another_policy_are_e912(copy: Callable[[str], RunResult]) 
     assert refused(result, "s9").code == "E912_IDENTITY_COHERENCE"
 
 
+@pytest.mark.code("E811_FINAL_FLAG_MISMATCH", "E911_FINALITY_OR_ORDER_LEAK")
 def test_a_dictionary_without_finality_is_e811_and_e911(
     copy: Callable[[str], RunResult], tmp_path: Path
 ) -> None:
@@ -819,6 +824,7 @@ def test_a_dictionary_without_finality_is_e811_and_e911(
     assert refused(result, "s8", dictionary=given).code == "E811_FINAL_FLAG_MISMATCH"
 
 
+@pytest.mark.code("E711_DICT_SCHEMA_MISMATCH", "E808_DICT_SCHEMA_MISMATCH")
 def test_a_dictionary_that_disagrees_with_its_schema_is_e711_and_e808(
     copy: Callable[[str], RunResult], tmp_path: Path
 ) -> None:
@@ -832,6 +838,7 @@ def test_a_dictionary_that_disagrees_with_its_schema_is_e711_and_e808(
     assert found_by(result, "s7", dictionary=given) == {"E711_DICT_SCHEMA_MISMATCH"}
 
 
+@pytest.mark.code("E805_PARTITION_OR_IDENTITY")
 def test_a_report_of_other_tokens_is_e805(copy: Callable[[str], RunResult]) -> None:
     result = copy("stable")
     path = where(result, "s8_run_report")
@@ -839,6 +846,7 @@ def test_a_report_of_other_tokens_is_e805(copy: Callable[[str], RunResult]) -> N
     assert "E805_PARTITION_OR_IDENTITY" in found_by(result, "s8")
 
 
+@pytest.mark.code("E506_SCHEMA_INVALID")
 def test_a_value_that_no_site_can_have_is_e506(copy: Callable[[str], RunResult]) -> None:
     result = copy("stable")
     edit(where(result, "s5_site_tile_assignment"), first(site_order=0))
@@ -846,6 +854,7 @@ def test_a_value_that_no_site_can_have_is_e506(copy: Callable[[str], RunResult])
     assert "E506_SCHEMA_INVALID" in found_by(result, "s5")
 
 
+@pytest.mark.code("E913_ATOMIC_PUBLISH_VIOLATION")
 def test_another_bundle_is_never_overwritten(copy: Callable[[str], RunResult]) -> None:
     result = copy("stable")
     run(result.root, law("stable"), from_state="s9", to_state="s9")
@@ -871,6 +880,7 @@ def test_a_planet_beyond_a_bound_of_the_policy_is_e917(
 # ------------------------------------------------------------------ before the plan
 
 
+@pytest.mark.code("E003_DUP_TILE")
 def test_a_tile_listed_twice_is_e003(copy: Callable[[str], RunResult]) -> None:
     result = copy("stable")
     edit(where(result, "tile_index"), lambda rows: rows.insert(3, dict(rows[3])))
@@ -878,6 +888,7 @@ def test_a_tile_listed_twice_is_e003(copy: Callable[[str], RunResult]) -> None:
     assert "E003_DUP_TILE" in found_by(result, "s1")
 
 
+@pytest.mark.code("E307_PK_DUPLICATE")
 def test_a_pair_listed_twice_is_e307(copy: Callable[[str], RunResult]) -> None:
     result = copy("stable")
     edit(where(result, "s3_requirements"), lambda rows: rows.insert(3, dict(rows[3])))
@@ -885,6 +896,7 @@ def test_a_pair_listed_twice_is_e307(copy: Callable[[str], RunResult]) -> None:
     assert "E307_PK_DUPLICATE" in found_by(result, "s3")
 
 
+@pytest.mark.code("E106_MONOTONICITY")
 def test_a_lighter_weight_for_a_heavier_mass_is_e106(copy: Callable[[str], RunResult]) -> None:
     result = copy("stable")
 
@@ -898,6 +910,7 @@ def test_a_lighter_weight_for_a_heavier_mass_is_e106(copy: Callable[[str], RunRe
     assert "E106_MONOTONICITY" in found_by(result, "s2")
 
 
+@pytest.mark.code("E103_ZERO_COUNTRY")
 def test_a_country_without_a_cells_centre_is_e103_when_the_policy_says_abort(
     surfaces: Path, outlets: Path, tmp_path: Path
 ) -> None:
@@ -908,6 +921,7 @@ def test_a_country_without_a_cells_centre_is_e103_when_the_policy_says_abort(
     assert caught.value.scope["country_iso"] == "MV"
 
 
+@pytest.mark.code("E314_SITE_ORDER_INTEGRITY")
 def test_a_gap_in_the_site_numbers_of_a_sealed_list_is_e314(surfaces: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     shutil.copytree(surfaces, root)
@@ -923,6 +937,7 @@ def test_a_gap_in_the_site_numbers_of_a_sealed_list_is_e314(surfaces: Path, tmp_
     assert caught.value.code == "E314_SITE_ORDER_INTEGRITY"
 
 
+@pytest.mark.code("E416_NUMERIC_OVERFLOW")
 def test_a_requirement_beyond_the_exact_path_is_e416(copy: Callable[[str], RunResult]) -> None:
     result = copy("largest_remainder")
     edit(where(result, "s3_requirements"), first(n_sites=2**62))

@@ -267,6 +267,7 @@ def other_sites(folder: Path) -> None:
     ],
     ids=lambda damage: damage.__name__,
 )
+@pytest.mark.code("E_EVIDENCE_INVALID")
 def test_a_damaged_bundle_is_refused(copy: Path, damage: Callable[[Path], None]) -> None:
     verify_evidence(copy, KNOWN)
     damage(copy)
@@ -305,6 +306,7 @@ def test_a_sample_holds_whole_pairs_and_every_tile_they_use(
         assert keys == sorted(keys), name
 
 
+@pytest.mark.code("E_EVIDENCE_NOT_REPRODUCED")
 def test_other_content_than_published_is_an_error_and_leaves_nothing(
     world: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_repeat: None
 ) -> None:

@@ -25,6 +25,7 @@ from segment1b.identity import Identity
 from segment1b.states.protocol import Report, Run
 from segment1b.states.s0_gate import S0Gate
 from segment1b.storage.publisher import publish_document
+from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import Receipt
 from segment1b.storage.root import open_root
 from shapes import tree
@@ -693,6 +694,16 @@ def test_an_input_that_is_not_sealed_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(Segment1BError) as caught:
         a_run(tmp_path).reader(S0Gate()).file("tile_index")
     assert caught.value.code == "E_FORBIDDEN_SURFACE_READ"
+
+
+@pytest.mark.code("E_OUTLET_CATALOGUE_FORBIDDEN_BEFORE_PASS")
+def test_outlets_cannot_be_opened_before_the_flag_is_proven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(tmp_path)
+    dataset = Reader.dataset
+    monkeypatch.setattr(Reader, "dataset", lambda reader, _: dataset(reader, "outlet_catalogue"))
+    assert refused(a_run(tmp_path)).code == "E_OUTLET_CATALOGUE_FORBIDDEN_BEFORE_PASS"
 
 
 # ----------------------------------------------------------------------------- step 7

@@ -41,6 +41,7 @@ def refusal(path: Path) -> Segment1BError:
         ({"width": 100, "height": 100, "bands": 300, "bits": 8}, "bands"),
     ],
 )
+@pytest.mark.code("E_INPUT_TOO_LARGE")
 def test_an_absurd_header_is_refused_before_anything_is_allocated(
     tmp_path: Path, shape: dict[str, Any], what: str
 ) -> None:

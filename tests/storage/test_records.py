@@ -49,6 +49,7 @@ def test_a_file_that_is_shorter_than_what_was_written_is_a_full_disk() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 15, 16, 47, 49, 64])
+@pytest.mark.code("E_STAGING_DAMAGED")
 def test_records_of_another_size_than_was_written_are_refused(tmp_path: Path, size: int) -> None:
     path = tmp_path / "rows"
     path.write_bytes(bytes(size))

@@ -156,6 +156,7 @@ def test_a_second_run_that_waits_goes_on_when_the_first_ends(tmp_path: Path) -> 
     assert 0.05 < held[0] < 20
 
 
+@pytest.mark.code("E_LOCKED")
 def test_a_second_run_waits_no_longer_than_told(tmp_path: Path) -> None:
     root = open_root(tmp_path)
     with process(HOLD, root):

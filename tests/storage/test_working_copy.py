@@ -159,6 +159,7 @@ def test_verify_brings_a_partition_and_hashes_it(
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "absent"])
+@pytest.mark.code("E_STORE_DAMAGED")
 def test_an_object_that_is_not_what_its_receipt_says_is_named(
     tmp_path: Path, store: Path, damage: str
 ) -> None:

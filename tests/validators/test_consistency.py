@@ -19,6 +19,7 @@ def swap(rows: Rows) -> None:
     rows[2], rows[3] = rows[3], rows[2]
 
 
+@pytest.mark.code("E411_TIE_RULE_VIOLATION")
 def test_a_tie_that_was_decided_otherwise_is_told_from_another_law(world: Copy) -> None:
     spoiled = world("ties")
 
@@ -124,6 +125,7 @@ def test_an_input_version_that_is_not_the_dictionarys_is_found(name: str, world:
     assert (row["field"], row["found"]) == (name, "1999")
 
 
+@pytest.mark.code("E009_PERF_BUDGET", "E109_PERF_BUDGET")
 def test_budgets_are_checked_when_asked_for(world: Copy) -> None:
     spoiled = world()
 

@@ -379,6 +379,14 @@ def test_what_was_published_is_accepted(name: str, placed: dict[str, World]) -> 
         ),
     ],
 )
+@pytest.mark.code(
+    "E903_DUP_KEY",
+    "E904_EGRESS_SCHEMA_VIOLATION",
+    "E906_WRITER_SORT_VIOLATION",
+    "E914_DRAW_REPLAY_MISMATCH",
+    "E915_POINT_OUTSIDE_COUNTRY",
+    "E916_COVERAGE_1A",
+)
 def test_what_was_changed_is_not_accepted(
     dataset_id: str, change: Any, failing: dict[str, str], place: Copy
 ) -> None:

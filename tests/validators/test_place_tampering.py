@@ -331,6 +331,7 @@ def test_an_event_without_draw_is_found_where_sites_take_their_own_points(place:
 
 
 @pytest.mark.parametrize("dataset_id", ["rng_trace_in_cell_jitter", JITTER_LOG])
+@pytest.mark.code("E611_LOG_PARTITION_LAW")
 def test_a_log_that_lies_elsewhere_is_found(dataset_id: str, place: Copy) -> None:
     spoiled = place()
     path = spoiled.path(dataset_id)

@@ -57,6 +57,7 @@ def move_unit(rows: Rows) -> None:
             return
 
 
+@pytest.mark.code("E918_UPSTREAM_NOT_PROVEN")
 def test_a_moved_weight_whose_receipts_were_forged_does_not_pass_s9(place: Copy) -> None:
     spoiled = place("own_point")
     spoiled.edit("tile_weights", move_unit)
