@@ -1,11 +1,17 @@
-"""The error codes that tests are marked with."""
+"""The error codes that tests are marked with, and published worlds to be spoiled."""
 
 from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 import worlds
 from segment1b.errors import CODES
+from spoil import World, publish
 
 TESTED = pytest.StashKey[set[str]]()
 
@@ -29,6 +35,23 @@ def tested_codes(pytestconfig: pytest.Config) -> set[str]:
     if pytestconfig.args != pytestconfig.getini("testpaths"):
         pytest.skip("a part of the tests was collected")
     return pytestconfig.stash[TESTED]
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], World]:
+    """Return a function that publishes a world once."""
+    return functools.cache(lambda name: publish(tmp_path_factory.mktemp(name), name))
+
+
+@pytest.fixture
+def world(published: Callable[[str], World], tmp_path: Path) -> Callable[[str], World]:
+    """Return a function that copies a published world, to be spoiled."""
+
+    def copy(name: str) -> World:
+        source = published(name)
+        return World(name, shutil.copytree(source.root, tmp_path / name), source.tokens)
+
+    return copy
 
 
 @pytest.fixture(scope="session")

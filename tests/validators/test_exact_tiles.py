@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +14,8 @@ from hypothesis import strategies as st
 from segment1b.audit.grid import Grid
 from segment1b.audit.s1.axes import grid_columns, grid_rows
 from segment1b.geo.grid import Grid as Produced
+from spoil import Rows, World
 
-Rows = list[dict[str, Any]]
-World = Any  # of conftest.py, which the import mode keeps out of reach
 BOUNDS = (
     *("min_lon_deg", "max_lon_deg", "min_lat_deg", "max_lat_deg"),
     *("centroid_lon_deg", "centroid_lat_deg"),
@@ -29,7 +27,6 @@ def bits(values: npt.NDArray[np.float64]) -> list[int]:
 
 
 def next_digit(area: float) -> float:
-    """Return the next number of 12 significant digits."""
     return float(f"{area + 10.0 ** (math.floor(math.log10(area)) - 11):.11e}")
 
 
@@ -84,17 +81,13 @@ def test_an_area_next_to_a_tie_of_the_last_digit_is_rounded_as_exact_arithmetic_
 
 
 @pytest.mark.parametrize("at", [0, -1])
-def test_an_area_off_by_its_last_digit_is_refused(world: Callable[..., World], at: int) -> None:
-    spoiled = world()
-    spoiled.edit(
-        "tile_index", lambda rows: rows[at].update(pixel_area_m2=next_digit(area_of(rows[at])))
-    )
-    spoiled.forge_receipt("tile_index")
+def test_an_area_off_by_its_last_digit_is_refused(world: Callable[[str], World], at: int) -> None:
+    def change(rows: Rows) -> None:
+        rows[at]["pixel_area_m2"] = next_digit(rows[at]["pixel_area_m2"])
+
+    spoiled = world("stable")
+    spoiled.forge("tile_index", change)
     assert len(spoiled.failing("s1").rows("E006_AREA_NONPOS")) == 1
-
-
-def area_of(row: dict[str, Any]) -> float:
-    return float(row["pixel_area_m2"])
 
 
 @pytest.mark.parametrize(
@@ -106,23 +99,21 @@ def area_of(row: dict[str, Any]) -> float:
     ],
 )
 def test_one_bit_of_a_bound_or_centre_is_refused_in_the_first_and_the_last_row(
-    dataset_id: str, column: str, world: Callable[..., World]
+    dataset_id: str, column: str, world: Callable[[str], World]
 ) -> None:
     def change(rows: Rows) -> None:
         for row in (rows[0], rows[-1]):
             row[column] = math.nextafter(row[column], 0.0)
 
-    spoiled = world()
-    spoiled.edit(dataset_id, change)
-    spoiled.forge_receipt(dataset_id)
+    spoiled = world("stable")
+    spoiled.forge(dataset_id, change)
     assert len(spoiled.failing("s1").rows("E004_BOUNDS")) == 2
 
 
-def test_the_sign_of_a_zero_is_a_bit_like_any_other(world: Callable[..., World]) -> None:
-    spoiled = world()
-    spoiled.edit(
+def test_the_sign_of_a_zero_is_a_bit_like_any_other(world: Callable[[str], World]) -> None:
+    spoiled = world("stable")
+    spoiled.forge(
         "tile_bounds",
         lambda rows: next(r for r in rows if r["min_lat_deg"] == 0).update(min_lat_deg=-0.0),
     )
-    spoiled.forge_receipt("tile_bounds")
     assert len(spoiled.failing("s1").rows("E004_BOUNDS")) == 1

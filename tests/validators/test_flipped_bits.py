@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
 
 import segment1b
-import worlds
-from segment1b import contracts
 from segment1b.cli import console
 from segment1b.cli.app import app as typer_app
 from segment1b.errors import Segment1BError
-from segment1b.pipeline.outcome import RunResult
 from segment1b.read.gate import receipted, verify_bundle
+from spoil import KNOWN, World
 
-World = Any  # of conftest.py, which the import mode keeps out of reach
-Copy = Callable[..., World]
-KNOWN = contracts.load()
+Copy = Callable[[str], World]
 RECEIPTED = [dataset.id for dataset in receipted(KNOWN)]
-STABLE = ("allocation.law=stable",)
 
 
 def flip(path: Path) -> None:
@@ -34,79 +28,74 @@ def flip(path: Path) -> None:
     file.write_bytes(data)
 
 
-def run(world: World, from_state: str = "s0") -> RunResult:
-    return worlds.run(world.root, settings=STABLE, from_state=from_state, to_state="s9")
-
-
-def test_verify_bundle_names_everything_that_has_a_receipt(placed: dict[str, World]) -> None:
-    world = placed["own_point"]
+def test_verify_bundle_names_everything_that_has_a_receipt(published: Copy) -> None:
+    world = published("stable")
     assert verify_bundle(world.root, KNOWN, world.tokens)["receipts"] == RECEIPTED
     logs = {"rng_trace_site_tile_assign", "rng_trace_in_cell_jitter"}
     assert {"s0_gate_receipt_1B", "validation_bundle_1B", *logs} < {*RECEIPTED}
 
 
 @pytest.mark.parametrize("dataset_id", RECEIPTED)
-def test_verify_bundle_hashes_every_file_that_a_receipt_names(dataset_id: str, place: Copy) -> None:
-    world = place("own_point")
-    flip(world.path(dataset_id))
+def test_verify_bundle_hashes_every_file_that_a_receipt_names(dataset_id: str, world: Copy) -> None:
+    spoiled = world("stable")
+    flip(spoiled.path(dataset_id))
     with pytest.raises(Segment1BError) as caught:
-        verify_bundle(world.root, KNOWN, world.tokens)
+        verify_bundle(spoiled.root, KNOWN, spoiled.tokens)
     known = {
         "site_locations": "E_EGRESS_CHECKSUM_MISMATCH",
         "validation_bundle_1B": "E910_FLAG_BAD_OR_MISSING",
     }
     assert caught.value.code == known.get(dataset_id, KNOWN[dataset_id].code("receipt"))
-    assert str(world.path(dataset_id)) in caught.value.message
+    assert str(spoiled.path(dataset_id)) in caught.value.message
 
 
-def test_sites_are_opened_without_the_files_that_are_not_handed_out(place: Copy) -> None:
-    world = place("own_point")
-    sites = segment1b.read_site_locations(world.root).to_table()
-    flip(world.path("s6_site_jitter"))
-    assert segment1b.read_site_locations(world.root).to_table().equals(sites)
+def test_sites_are_opened_without_the_files_that_are_not_handed_out(world: Copy) -> None:
+    spoiled = world("stable")
+    sites = segment1b.read_site_locations(spoiled.root).to_table()
+    flip(spoiled.path("s6_site_jitter"))
+    assert segment1b.read_site_locations(spoiled.root).to_table().equals(sites)
 
 
-def test_a_receipt_that_is_lost_is_found(place: Copy) -> None:
-    world = place("own_point")
-    world.rewrite("s5_run_report", lambda report: report.pop("trace_receipt") and None)
+def test_a_receipt_that_is_lost_is_found(world: Copy) -> None:
+    spoiled = world("stable")
+    spoiled.rewrite("s5_run_report", lambda report: report.pop("trace_receipt") and None)
     with pytest.raises(Segment1BError) as caught:
-        verify_bundle(world.root, KNOWN, world.tokens)
+        verify_bundle(spoiled.root, KNOWN, spoiled.tokens)
     assert "rng_trace_site_tile_assign" in caught.value.message
 
 
 @pytest.mark.parametrize("from_state", ["s0", "s9"])
 def test_a_run_that_reuses_everything_hashes_the_sites_first(
-    place: Copy, from_state: str, capsys: pytest.CaptureFixture[str]
+    world: Copy, from_state: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world = place("own_point")
-    result = run(world, from_state)
+    spoiled = world("stable")
+    result = spoiled.run(from_state)
     assert result.s9.reused
     console.print_run(result)
     printed = capsys.readouterr().out
     assert f"PASS, proved at {result.s9.report['proved_at_utc']}" in printed
     assert "the sites and the bundle were hashed" in printed
     assert console.run_summary(result)["proof"]["verdict"] == "PASS"
-    flip(world.path("site_locations"))
+    flip(spoiled.path("site_locations"))
     with pytest.raises(Segment1BError) as caught:
-        run(world, from_state)
+        spoiled.run(from_state)
     assert caught.value.code == KNOWN["site_locations"].code("receipt")
     assert "segment1b discard --from-state s8" in caught.value.hint
 
 
-def test_a_run_that_reuses_the_bundle_hashes_it_first(place: Copy) -> None:
-    world = place("own_point")
-    flip(world.path("validation_bundle_1B") / "realism.json")
-    with pytest.raises(Segment1BError) as caught:
-        run(world, "s9")
-    assert caught.value.code == "E910_FLAG_BAD_OR_MISSING"
+def test_a_run_that_reuses_the_bundle_hashes_it_first(world: Copy) -> None:
+    spoiled = world("stable")
+    flip(spoiled.path("validation_bundle_1B") / "realism.json")
+    with pytest.raises(Segment1BError, match=r"^E910_FLAG_BAD_OR_MISSING:"):
+        spoiled.run("s9")
 
 
 def test_the_command_prints_what_was_hashed(
-    placed: dict[str, World], capsys: pytest.CaptureFixture[str]
+    published: Copy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command: typer.Typer = typer_app
-    command(["verify-bundle", str(placed["own_point"].root)], standalone_mode=False)
+    command(["verify-bundle", str(published("stable").root)], standalone_mode=False)
     (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("hashed against")]
     assert all(name in line for name in RECEIPTED)
-    command(["verify-bundle", str(placed["own_point"].root), "--json"], standalone_mode=False)
+    command(["verify-bundle", str(published("stable").root), "--json"], standalone_mode=False)
     assert json.loads(capsys.readouterr().out)["receipts"] == RECEIPTED

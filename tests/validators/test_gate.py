@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from segment1b import audit as validators
+from spoil import World, drop
 
-Rows = list[dict[str, Any]]
-World = Any  # of conftest.py, which the import mode keeps out of reach
-Copy = Callable[..., World]
+Copy = Callable[[str], World]
 
 
 def bundle(world: World) -> Path:
@@ -25,10 +24,6 @@ def bundle(world: World) -> Path:
 def set_in(name: str, change: Callable[[Any], Any]) -> Callable[[World], Any]:
     """Return a change of one JSON file of the bundle."""
     return lambda world: world.rewrite("validation_bundle_1A", change, name)
-
-
-def drop(rows: Rows) -> None:
-    del rows[len(rows) // 2]
 
 
 GATE: list[tuple[str, Callable[[World], Any], str]] = [
@@ -145,14 +140,14 @@ GATE: list[tuple[str, Callable[[World], Any], str]] = [
 def test_the_gate_law_is_derived_again_step_by_step(
     what: str, change: Callable[[World], Any], code: str, world: Copy
 ) -> None:
-    spoiled = world()
+    spoiled = world("stable")
     change(spoiled)
     assert spoiled.failing("s0").of_code(code).rows
 
 
 @pytest.mark.parametrize("name", ["MANIFEST.json", "index.json", "_passed.flag"])
 def test_a_pipe_in_the_upstream_bundle_is_found_and_not_waited_for(name: str, world: Copy) -> None:
-    spoiled = world()
+    spoiled = world("stable")
     (bundle(spoiled) / name).unlink()
     os.mkfifo(bundle(spoiled) / name)
     assert any(code in str(spoiled.failing("s0")) for code in ("E_INDEX_", "E_PASS_MISSING"))
@@ -205,7 +200,7 @@ RECEIPT: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
 def test_a_changed_gate_receipt_is_found_by_its_bytes_and_by_what_it_says(
     what: str, change: Callable[[dict[str, Any]], Any], code: str, world: Copy
 ) -> None:
-    spoiled = world()
+    spoiled = world("stable")
     spoiled.rewrite("s0_gate_receipt_1B", change)
     failing = spoiled.failing("s0")
     assert failing.of_code("E_RECEIPT_SCHEMA_INVALID").rows
@@ -213,7 +208,7 @@ def test_a_changed_gate_receipt_is_found_by_its_bytes_and_by_what_it_says(
 
 
 def test_a_flipped_byte_in_the_gate_receipt_is_found_wherever_it_stands(world: Copy) -> None:
-    spoiled = world()
+    spoiled = world("stable")
     path = spoiled.path("s0_gate_receipt_1B")
     whole = path.read_bytes()
     for at in range(0, len(whole), len(whole) // 9):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from segment1b.audit import open_session
 from segment1b.audit.plans import PLANS
 from segment1b.audit.queries import FOLDER, Script, checks_of, read_script
 from segment1b.audit.session import Session
+from spoil import World
 
 STATES = ("s5", "s6", "s7", "s8")
 KNOWN = contracts.load()
@@ -184,8 +185,8 @@ CASES = [(name, *spoil) for name, spoils in SPOILS.items() for spoil in spoils]
 
 
 @pytest.fixture(scope="module")
-def sessions(placed: dict[str, Any]) -> Iterator[dict[str, Session]]:
-    world, known = placed["permuted"], contracts.load()
+def sessions(published: Callable[[str], World]) -> Iterator[dict[str, Session]]:
+    world, known = published("permuted"), contracts.load()
     opened = {state: open_session(world.root, known, world.tokens, state) for state in STATES}
     yield opened
     for session in opened.values():

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segment1b import contracts
 from segment1b.audit.case import Case
 from segment1b.audit.published import Published
 from segment1b.audit.session import Session
 from segment1b.audit.tiles import BOUNDS, keep_used, rows_of, used_tiles
+from spoil import KNOWN, World
 
 SITES, TILES = "s6_site_jitter", "tile_bounds"
 JOIN = (
@@ -43,8 +41,8 @@ def shuffled_groups(table: pa.Table) -> pa.Table:
 
 
 @contextmanager
-def opened(world: Any, root: Path) -> Iterator[Case]:
-    published = Published(root, contracts.load(), world.tokens)
+def opened(world: World) -> Iterator[Case]:
+    published = Published(world.root, KNOWN, world.tokens)
     with Session(published) as session:
         case = Case(published, session)
         for dataset_id in (SITES, TILES):
@@ -65,12 +63,10 @@ def test_rows_of_used_tiles_are_those_of_a_join_however_the_file_is_written(
     change: Callable[[pa.Table], pa.Table],
     statistics: bool,
     group: int,
-    placed: dict[str, Any],
-    tmp_path: Path,
+    world: Callable[[str], World],
 ) -> None:
-    world, root = placed["permuted"], tmp_path / "root"
-    shutil.copytree(world.root, root)
-    folder = root / contracts.load()[TILES].locate(world.tokens)
+    changed = world("permuted")
+    folder = changed.path(TILES)
     whole = pa.concat_tables([pq.read_table(path) for path in sorted(folder.iterdir())])
     for path in folder.iterdir():
         path.unlink()
@@ -80,17 +76,16 @@ def test_rows_of_used_tiles_are_those_of_a_join_however_the_file_is_written(
         row_group_size=group,
         write_statistics=statistics,
     )
-    with opened(world, root) as case:
+    with opened(changed) as case:
         joined = list(case.session.rows(JOIN.format(columns=", ".join(BOUNDS))))
         assert joined
         assert kept(case) == joined
 
 
 def test_a_site_in_a_tile_or_country_that_no_raster_holds_uses_no_row(
-    placed: dict[str, Any],
+    published: Callable[[str], World],
 ) -> None:
-    world = placed["permuted"]
-    with opened(world, world.root) as case:
+    with opened(published("permuted")) as case:
         before = kept(case)
         case.session.execute(
             "INSERT INTO sites (legal_country_iso, tile_id) VALUES ('PT', 281474976710656), "
@@ -99,26 +94,26 @@ def test_a_site_in_a_tile_or_country_that_no_raster_holds_uses_no_row(
         assert kept(case) == before
 
 
-def test_without_sites_no_tile_is_used(placed: dict[str, Any]) -> None:
-    world = placed["permuted"]
-    with opened(world, world.root) as case:
+def test_without_sites_no_tile_is_used(published: Callable[[str], World]) -> None:
+    with opened(published("permuted")) as case:
         case.session.execute("DELETE FROM sites")
         assert used_tiles(case, ["sites"]) == {}
         assert kept(case) == []
 
 
-def test_rows_with_nulls_are_left_out(placed: dict[str, Any], tmp_path: Path) -> None:
-    world, root = placed["permuted"], tmp_path / "root"
-    shutil.copytree(world.root, root)
-    part = root / contracts.load()[TILES].locate(world.tokens) / "part-00000.parquet"
+def test_rows_with_nulls_are_left_out(
+    published: Callable[[str], World], world: Callable[[str], World]
+) -> None:
+    changed = world("permuted")
+    part = changed.part(TILES)
     rows = pq.read_table(part).select(["country_iso", "tile_id"]).to_pylist()
     rows[1]["tile_id"] = None
     schema = pa.schema([("country_iso", pa.string()), ("tile_id", pa.uint64())])
     pq.write_table(pa.Table.from_pylist(rows, schema), part)
     code = rows[1]["country_iso"]
     expected = [r["tile_id"] for r in rows if r["country_iso"] == code and r["tile_id"] is not None]
-    with opened(world, world.root) as case:
-        case.published.root = root
+    with opened(published("permuted")) as case:
+        case.published.root = changed.root
         found = [
             i for t in rows_of(case, TILES, code, ["tile_id"]) for i in t["tile_id"].to_pylist()
         ]

@@ -1,0 +1,455 @@
+"""A state refuses what a state before it, or somebody between them, got wrong."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow.parquet import read_table
+
+import worlds
+from segment1b import contracts
+from segment1b.audit import validate
+from segment1b.errors import Segment1BError
+from segment1b.read.replay import replay
+from segment1b.states import STATES
+from spoil import (
+    ASSIGN_LOG,
+    ASSIGNED,
+    BOUNDS,
+    INDEX,
+    JITTER_LOG,
+    JITTERED,
+    JOINED,
+    LOCATED,
+    NEEDS,
+    PAIR,
+    PLAN,
+    Change,
+    Rows,
+    World,
+    move_site,
+)
+
+Copy = Callable[[str], World]
+LAWS = ("stable", "permuted")
+
+
+def refused(world: World, state: str, to_state: str = "", **more: Any) -> Segment1BError:
+    """Run a state again and expect a coded refusal that is recorded; nothing stays staged."""
+    with pytest.raises(Segment1BError) as caught:
+        world.run(state, to_state or state, **more)
+    records = [json.loads(p.read_text()) for p in (world.root / "control/failures").iterdir()]
+    assert caught.value.code in {record["code"] for record in records}
+    assert not [p for p in (world.root / ".staging").iterdir() if p.is_dir()]
+    return caught.value
+
+
+def no_inputs(report: dict[str, Any]) -> None:
+    """Let a run report name no inputs, so that its state runs again."""
+    report["input_digests"] = {}
+
+
+@pytest.mark.parametrize(
+    ("dataset_id", "state", "code"),
+    [
+        (PLAN, "s5", "E501_NO_S4_ALLOC_PLAN"),
+        (ASSIGNED, "s6", "E601_ROW_MISSING"),
+        (JITTERED, "s7", "E701_ROW_MISSING"),
+        (JOINED, "s8", "E801_ROW_MISSING"),
+        (LOCATED, "s9", "E901_ROW_MISSING"),
+    ],
+)
+def test_a_state_without_its_input_says_so(
+    world: Copy, dataset_id: str, state: str, code: str
+) -> None:
+    spoiled = world("stable")
+    shutil.rmtree(spoiled.path(dataset_id))
+    assert refused(spoiled, state).code == code
+
+
+def test_a_state_without_the_seal_is_e301(world: Copy) -> None:
+    spoiled = world("stable")
+    spoiled.path("s0_gate_receipt_1B").unlink()
+    for state in ("s5", "s6", "s7", "s8", "s9"):
+        assert refused(spoiled, state).code == "E301_NO_PASS_FLAG", state
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ("s5", "E508_TOKEN_MISMATCH"),
+        ("s6", "E508_TOKEN_MISMATCH"),
+        ("s7", "E508_TOKEN_MISMATCH"),
+        ("s8", "E809_PARTITION_SHIFT_VIOLATION"),
+        ("s9", "E905_PARTITION_OR_IDENTITY"),
+    ],
+)
+def test_a_seal_of_another_policy_is_refused(world: Copy, state: str, code: str) -> None:
+    spoiled = world("stable")
+    spoiled.rewrite("s0_gate_receipt_1B", lambda seal: seal.update(parameter_hash="ab" * 32))
+    assert refused(spoiled, state).code == code
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_plan_files_of_another_list_are_e410(world: Copy, tmp_path: Path, name: str) -> None:
+    spoiled = world(name)
+    outlets = worlds.outlet_list(tmp_path / "other.csv", ("NL",), merchants=3)
+    other = spoiled.run("s0", "s5", outlets=outlets)
+    plan = spoiled.path(PLAN)
+    shutil.rmtree(plan)
+    shutil.copytree(other.s4.paths[PLAN], plan)
+    given = {"manifest_fingerprint": spoiled.tokens["manifest_fingerprint"]}
+    assert refused(spoiled, "s5", **given).code == "E410_NONDETERMINISTIC_OUTPUT"
+
+
+def swap_in_pair(rows: Rows) -> None:
+    at = next(
+        at
+        for at, (row, after) in enumerate(itertools.pairwise(rows))
+        if all(row[n] == after[n] for n in PAIR)
+    )
+    rows[at], rows[at + 1] = rows[at + 1], rows[at]
+
+
+def first(**values: Any) -> Change:
+    return lambda rows: rows[0].update(values)
+
+
+@pytest.mark.parametrize("change", [move_site, first(n_sites_tile=77)])
+def test_an_edited_plan_is_e410_and_e503_when_its_receipt_was_forged(
+    world: Copy, change: Change
+) -> None:
+    spoiled = world("stable")
+    spoiled.edit(PLAN, change)
+    error = refused(spoiled, "s5", verify=True)
+    assert error.code == "E410_NONDETERMINISTIC_OUTPUT"
+    spoiled.forge_receipt(PLAN)
+    error = refused(spoiled, "s5")
+    assert error.code == "E503_TILE_QUOTA_MISMATCH"
+    assert {"merchant_id", "country_iso", "tile_id"} <= set(error.scope)
+
+
+def test_a_plan_that_is_one_site_too_long_is_found_by_coverage(world: Copy) -> None:
+    """Under a law that has no points of its own, S5 fills whatever quotas it is given."""
+    spoiled = world("permuted")
+    more = []
+
+    def lengthen(rows: Rows) -> None:
+        more.append(77 - rows[0]["n_sites_tile"])
+        rows[0]["n_sites_tile"] = 77
+
+    spoiled.forge(PLAN, lengthen)
+    spoiled.rewrite(
+        "s4_run_report", lambda report: report.update(sites_total=report["sites_total"] + more[0])
+    )
+    spoiled.remove("s5", "s6", "s7")
+    assert refused(spoiled, "s5", "s7").code == "E708_1A_COVERAGE_FAIL"
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (first(n_sites_tile=0), "E414_WEIGHT_TAMPER"),
+        (swap_in_pair, "E509_UNSORTED"),
+        (first(legal_country_iso="QQ"), "E302_FK_COUNTRY"),
+        (lambda rows: rows.clear(), "E501_NO_S4_ALLOC_PLAN"),
+    ],
+)
+def test_an_impossible_plan_has_its_code(world: Copy, change: Change, code: str, name: str) -> None:
+    spoiled = world(name)
+    spoiled.forge(PLAN, change)
+    assert refused(spoiled, "s5").code == code
+
+
+def without(tile_id: int) -> Change:
+    """Drop a tile of South Africa."""
+
+    def change(rows: Rows) -> None:
+        rows[:] = [r for r in rows if (r["country_iso"], r["tile_id"]) != ("ZA", tile_id)]
+
+    return change
+
+
+def used_tile(spoiled: World) -> int:
+    rows = read_table(spoiled.part(ASSIGNED)).to_pylist()
+    return next(r["tile_id"] for r in rows if r["legal_country_iso"] == "ZA")
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_tile_that_left_the_index_is_e505_and_e606(world: Copy, name: str) -> None:
+    spoiled = world(name)
+    spoiled.forge(INDEX, without(used_tile(spoiled)))
+    for state, code in (("s5", "E505_TILE_NOT_IN_INDEX"), ("s6", "E606_FK_TILE_INDEX")):
+        error = refused(spoiled, state)
+        assert (error.code, error.scope["country_iso"]) == (code, "ZA")
+
+
+def test_a_tile_without_bounds_is_e606_and_e709(world: Copy) -> None:
+    spoiled = world("stable")
+    tile = used_tile(spoiled)
+    spoiled.forge(BOUNDS, without(tile))
+    for state, code in (("s6", "E606_FK_TILE_INDEX"), ("s7", "E709_TILE_FK_VIOLATION")):
+        error = refused(spoiled, state)
+        assert (error.code, error.scope["tile_id"]) == (code, tile)
+
+
+def test_a_country_without_a_shape_is_e606(world: Copy) -> None:
+    spoiled = world("stable")
+    spoiled.forge(ASSIGNED, first(legal_country_iso="DE"))
+    error = refused(spoiled, "s6")
+    assert (error.code, error.scope["country_iso"]) == ("E606_FK_TILE_INDEX", "DE")
+
+
+@pytest.mark.code("E613_RESAMPLE_EXHAUSTED")
+def test_a_tile_that_lies_elsewhere_than_its_country_is_e613(
+    world: Copy,
+) -> None:
+    spoiled = world("stable")
+    tile = used_tile(spoiled)
+
+    def north(rows: Rows) -> None:
+        for row in rows:
+            if (row["country_iso"], row["tile_id"]) == ("ZA", tile):
+                for name in ("min_lat_deg", "max_lat_deg", "centroid_lat_deg"):
+                    row[name] += 60.0
+
+    spoiled.forge(BOUNDS, north)
+    error = refused(spoiled, "s6")
+    assert (error.code, error.scope["tile_id"]) == ("E613_RESAMPLE_EXHAUSTED", tile)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda rows: rows.pop(), "E701_ROW_MISSING"),
+        (lambda rows: rows.append(rows[-1] | {"site_order": 9999}), "E702_ROW_EXTRA"),
+        (first(site_order=9999), "E701_ROW_MISSING"),
+        (first(tile_id=1), "E702_ROW_EXTRA"),
+        (first(delta_lat_deg=1.0), "E707_POINT_OUTSIDE_PIXEL"),
+        (first(delta_lon_deg=-0.51), "E707_POINT_OUTSIDE_PIXEL"),
+    ],
+)
+def test_s6_rows_that_are_not_those_of_s5_or_leave_their_tile_are_refused(
+    world: Copy, change: Change, code: str
+) -> None:
+    spoiled = world("stable")
+    spoiled.forge(JITTERED, change)
+    assert refused(spoiled, "s7").code == code
+
+
+@pytest.mark.parametrize(
+    ("dataset_id", "state", "change", "code"),
+    [
+        (JOINED, "s7", first(lat_deg=1.0), "E712_ATOMIC_PUBLISH_VIOLATION"),
+        (LOCATED, "s8", first(lat_deg=1.0), "E810_PUBLISH_POSTURE"),
+        (
+            ASSIGNED,
+            "s5",
+            first(tile_id=1),
+            "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL",
+        ),
+        (
+            JITTERED,
+            "s6",
+            first(delta_lat_deg=0.0),
+            "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL",
+        ),
+        (
+            JITTER_LOG,
+            "s6",
+            first(blocks=9),
+            "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL",
+        ),
+    ],
+)
+def test_other_content_that_is_committed_is_never_overwritten(
+    world: Copy,
+    dataset_id: str,
+    state: str,
+    change: Change,
+    code: str,
+) -> None:
+    spoiled = world("stable")
+    spoiled.forge(dataset_id, change)
+    spoiled.rewrite(f"{state}_run_report", no_inputs)
+    part = spoiled.part(dataset_id)
+    before = part.read_bytes()
+    assert refused(spoiled, state).code == code
+    assert part.read_bytes() == before
+
+
+def test_another_trace_is_never_overwritten_where_a_report_commits_it(
+    world: Copy,
+) -> None:
+    spoiled = world("stable")
+    trace = spoiled.path("rng_trace_in_cell_jitter")
+    own = trace.read_bytes()
+    trace.write_bytes(own * 2)
+    spoiled.rewrite("s6_run_report", no_inputs)
+    error = refused(spoiled, "s6")
+    assert error.code == "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"
+    assert trace.name in error.message
+    spoiled.path("s6_run_report").unlink()
+    spoiled.run("s6", "s6")
+    assert trace.read_bytes() == own
+
+
+@pytest.mark.parametrize(
+    ("dataset_id", "name", "state"),
+    [
+        (JITTER_LOG, "stable", "s6"),
+        (ASSIGN_LOG, "permuted", "s5"),
+    ],
+)
+@pytest.mark.parametrize("change", [lambda rows: rows.pop(3), lambda rows: rows.insert(3, rows[3])])
+@pytest.mark.code("E410_NONDETERMINISTIC_OUTPUT")
+def test_event_rows_that_were_removed_or_doubled_are_refused_when_read(
+    world: Copy,
+    dataset_id: str,
+    name: str,
+    state: str,
+    change: Change,
+) -> None:
+    spoiled = world(name)
+    spoiled.edit(dataset_id, change)
+    error = refused(spoiled, state)
+    assert error.code == "E410_NONDETERMINISTIC_OUTPUT"
+    assert dataset_id in error.message
+    if dataset_id == JITTER_LOG:
+        with pytest.raises(Segment1BError, match=r"^E410_NONDETERMINISTIC_OUTPUT:"):
+            replay(spoiled.root, 1007, "LS", 1, spoiled.identity, None)
+
+
+def test_a_flipped_bit_of_an_event_is_refused_by_verify(world: Copy) -> None:
+    spoiled = world("stable")
+    part = spoiled.part(JITTER_LOG)
+    data = bytearray(part.read_bytes())
+    data[len(data) // 3] ^= 1
+    part.write_bytes(data)
+    assert refused(spoiled, "s6", verify=True).code == "E410_NONDETERMINISTIC_OUTPUT"
+
+
+@pytest.mark.parametrize("site", [(1007, "NL", 10**6), (5, "NL", 1), (1007, "nl", 1)])
+def test_replay_of_a_site_that_does_not_exist_is_a_usage_error(
+    published: Copy, site: tuple[int, str, int]
+) -> None:
+    world = published("stable")
+    with pytest.raises(Segment1BError, match=r"^E_USAGE:"):
+        replay(world.root, *site, world.identity, None)
+
+
+def other_dictionary(folder: Path, dataset_id: str, text: str) -> Path:
+    """Write the packaged dictionary without a line of a dataset's entry."""
+    packaged = contracts.load().path.read_text(encoding="utf-8")
+    head, mark, tail = packaged.partition(f"  {dataset_id}:\n")
+    assert text in tail
+    path = folder / f"{dataset_id}.yaml"
+    path.write_text(head + mark + tail.replace(text, "", 1), encoding="utf-8")
+    return path
+
+
+@pytest.mark.code("E902_ROW_EXTRA")
+def test_a_location_too_many_is_e902(world: Copy) -> None:
+    spoiled = world("stable")
+    spoiled.remove("s9")
+    spoiled.forge(LOCATED, lambda rows: rows.append(rows[-1] | {"site_order": 9999}))
+    error = refused(spoiled, "s9")
+    assert "E902_ROW_EXTRA" in error.message or error.code == "E902_ROW_EXTRA"
+
+
+def test_a_failed_bundle_goes_aside_and_carries_no_flag(world: Copy) -> None:
+    """So it cannot hold the place of the bundle of a later run that passes."""
+    spoiled = world("stable")
+    spoiled.remove("s9")
+    whole = {
+        path: path.read_bytes() for path in (spoiled.part(LOCATED), spoiled.path("s8_run_report"))
+    }
+    fingerprint = spoiled.tokens["manifest_fingerprint"]
+    failed = spoiled.root / f"data/layer1/1B/validation_failed/fingerprint={fingerprint}"
+    spoiled.forge(LOCATED, first(lat_deg=0.5))
+    for attempt in (1, 2):
+        refused(spoiled, "s9")
+        assert len(list(failed.iterdir())) == attempt
+        assert not list(failed.rglob("_passed.flag"))
+        summary = json.loads((failed / f"attempt={attempt}" / "s9_summary.json").read_text())
+        assert summary["verdict"] == "FAIL"
+    for path, data in whole.items():
+        path.write_bytes(data)
+    spoiled.run("s9")
+    assert (spoiled.path("validation_bundle_1B") / "_passed.flag").stat().st_size == 78
+
+
+@pytest.mark.code("E912_IDENTITY_COHERENCE")
+def test_locations_of_another_policy_are_e912(world: Copy) -> None:
+    spoiled = world("stable")
+    spoiled.rewrite(
+        "s8_run_report", lambda report: report.update(parameter_hash_consumed="ab" * 32)
+    )
+    assert refused(spoiled, "s9").code == "E912_IDENTITY_COHERENCE"
+
+
+@pytest.mark.code("E811_FINAL_FLAG_MISMATCH", "E911_FINALITY_OR_ORDER_LEAK")
+def test_a_dictionary_without_finality_is_e811_and_e911(world: Copy, tmp_path: Path) -> None:
+    spoiled = world("stable")
+    spoiled.remove("s9")
+    given = other_dictionary(tmp_path, LOCATED, "    final_in_layer: true\n")
+    assert refused(spoiled, "s9", dictionary=given).code == "E911_FINALITY_OR_ORDER_LEAK"
+    spoiled.path("s8_run_report").unlink()
+    assert refused(spoiled, "s8", dictionary=given).code == "E811_FINAL_FLAG_MISMATCH"
+
+
+@pytest.mark.parametrize(
+    ("dataset_id", "state", "code"),
+    [
+        (JOINED, "s7", "E711_DICT_SCHEMA_MISMATCH"),
+        (LOCATED, "s8", "E808_DICT_SCHEMA_MISMATCH"),
+    ],
+)
+def test_a_dictionary_that_disagrees_with_its_schema_is_found_by_the_validator(
+    published: Copy, tmp_path: Path, dataset_id: str, state: str, code: str
+) -> None:
+    world = published("stable")
+    given = other_dictionary(tmp_path, dataset_id, "      lon_deg: BYTE_STREAM_SPLIT\n")
+    results = validate(world.root, contracts.load(str(given)), world.tokens, [state])
+    assert {result.code for result in results if not result.ok} == {code}
+
+
+@pytest.mark.code("E913_ATOMIC_PUBLISH_VIOLATION")
+def test_another_bundle_is_never_overwritten(world: Copy) -> None:
+    spoiled = world("stable")
+    path = spoiled.path("validation_bundle_1B") / "realism.json"
+    path.write_bytes(path.read_bytes().replace(b"}", b" }", 1))
+    before = path.read_bytes()
+    spoiled.rewrite("s9_run_report", no_inputs)
+    assert refused(spoiled, "s9").code == "E913_ATOMIC_PUBLISH_VIOLATION"
+    assert path.read_bytes() == before
+
+
+@pytest.mark.code("E416_NUMERIC_OVERFLOW")
+def test_a_requirement_beyond_the_exact_path_is_e416(world: Copy) -> None:
+    spoiled = world("permuted")
+    spoiled.forge(NEEDS, first(n_sites=2**62))
+    assert refused(spoiled, "s4").code == "E416_NUMERIC_OVERFLOW"
+
+
+def test_a_run_that_is_interrupted_says_so_and_goes_on_later(
+    world: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    spoiled = world("stable")
+    spoiled.remove("s9")
+    monkeypatch.setattr(STATES["s9"], "report", interrupt)
+    error = refused(spoiled, "s9")
+    assert error.code == "E_INTERRUPTED"
+    assert not spoiled.path("validation_bundle_1B").exists()
+    monkeypatch.undo()
+    spoiled.run("s9")
