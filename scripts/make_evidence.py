@@ -67,7 +67,8 @@ def make(out: Path) -> None:
         asked = RunSettings(data_root=root, outlets=outlets, settings=("allocation.law=stable",))
         run_pipeline(asked, LogProgress())
         known, identity = find_identity(root, None, {})
-        found = write_evidence(Published(root, known, identity), out, replace=True, with_page=False)
+        run = Published(root, known, identity.places)
+        found = write_evidence(run, out, replace=True, with_page=False)
     print(f"{out}: {found['files']} files")
 
 

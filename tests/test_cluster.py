@@ -42,7 +42,7 @@ from segment1b.states.by_country import CountryShard
 from segment1b.states.s1_tiles import TileShard
 from segment1b.storage import parts
 from segment1b.storage.parts import TileFile
-from segment1b.storage.reader import committed
+from segment1b.storage.snapshot import Snapshot
 
 REPOSITORY = Path(__file__).parents[1]
 STABLE = ("allocation.law=stable",)
@@ -253,7 +253,7 @@ def published(root: Path, identity: dict[str, Any]) -> list[str]:
     known, whole, places = contracts.load(), [], Identity(**identity).places
     for dataset in known:
         if dataset.kind == "table" and dataset.receipt_in:
-            if committed(root, known, dataset, places, verify=True):
+            if Snapshot(root, known, places).partition(dataset.id, verify=True):
                 whole.append(dataset.id)
             else:
                 assert not (root / dataset.locate(places)).exists()

@@ -157,7 +157,8 @@ def test_its_evidence_derives_again_with_the_hash_it_brought(
 ) -> None:
     """A hash that came from 1A is adopted, and ids and seed beyond 2^62 survive JSON and CSV."""
     monkeypatch.setattr(proof, "REPEATS", (("serial", 1),))
-    write_evidence(Published(root, *find_identity(root, None, {})), tmp_path / "evidence")
+    known, identity = find_identity(root, None, {})
+    write_evidence(Published(root, known, identity.places), tmp_path / "evidence")
     manifest = json.loads((tmp_path / "evidence" / "manifest.json").read_text())
     assert (manifest["seed"], manifest["parameter_hash"]) == (SEED, PARAMETER_HASH)
     assert manifest["parameter_hash_is_computed"] is False

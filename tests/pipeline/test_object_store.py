@@ -22,8 +22,8 @@ from segment1b.pipeline.decide import find_identity
 from segment1b.pipeline.status import status
 from segment1b.storage import objects, working_copy
 from segment1b.storage.objects import Objects
-from segment1b.storage.reader import committed
 from segment1b.storage.root import find_root, root_at
+from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.staging import Leftover
 from stores import BUCKET, CREDENTIALS, Answer, Proxy, environment, s3_server
 from stores import segment1b as command
@@ -308,8 +308,8 @@ def test_a_writer_that_is_killed_between_parts_and_receipt_leaves_nothing_visibl
     assert not [folder for folder in check_whole(store) if "/s4_alloc_plan/" in folder]
     reader = find_root(url, tmp_path / "reader")
     known, identity = find_identity(reader, None, {})
-    assert committed(reader, known, known["s3_requirements"], identity.places) is not None
-    assert committed(reader, known, known["s4_alloc_plan"], identity.places) is None
+    assert Snapshot(reader, known, identity.places).partition("s3_requirements") is not None
+    assert Snapshot(reader, known, identity.places).partition("s4_alloc_plan") is None
     assert list((reader / "data/layer1/1B").glob("s4_alloc_plan*")) == []
 
     assert digests(run(Path(url), to_state="s9")) == world.digests

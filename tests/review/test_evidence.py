@@ -56,7 +56,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Published:
     root = worlds.lay_small_world(folder / "root", countries=("FJ", "LS", "VA"))
     outlets = worlds.outlet_list(folder / "outlets.csv", ("FJ", "LS", "VA"), merchants=20)
     worlds.run(root, outlets=outlets, to_state="s9")
-    return Published(root, *find_identity(root, None, {}))
+    known, identity = find_identity(root, None, {})
+    return Published(root, known, identity.places)
 
 
 @pytest.fixture
@@ -108,7 +109,8 @@ def fill(_published, folder, *_):
 
 bundle._fill = fill
 root, out = map(Path, sys.argv[1:])
-bundle.write_evidence(Published(root, *find_identity(root, None, {})), out)
+known, identity = find_identity(root, None, {})
+bundle.write_evidence(Published(root, known, identity.places), out)
 """
 
 
@@ -329,7 +331,7 @@ def test_other_content_than_published_is_an_error_and_leaves_nothing(
 def root(world: Published, tmp_path: Path) -> Published:
     """Return a copy of the run, to be damaged."""
     folder = Path(shutil.copytree(world.root, tmp_path / "root"))
-    return Published(folder, world.known, world.identity)
+    return Published(folder, world.contracts, world.tokens)
 
 
 def test_an_unproven_run_has_no_evidence(root: Published, tmp_path: Path) -> None:

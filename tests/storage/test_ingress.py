@@ -14,6 +14,7 @@ from published import KNOWN
 from segment1b.errors import Segment1BError
 from segment1b.storage.ingress import ingress_groups, ingress_table, iso_codes
 from segment1b.storage.reader import Reader
+from segment1b.storage.snapshot import Snapshot
 from shapes import dataset
 
 OF = dataset(
@@ -40,7 +41,7 @@ PLAIN: dict[str, Any] = {
 
 def a_reader(root: Path) -> Reader:
     """Return a reader of the ISO table."""
-    return Reader(root, KNOWN, {}, ("iso3166_canonical_2024",), "E_FORBIDDEN_SURFACE_READ", {}, {})
+    return Reader(Snapshot(root, KNOWN, {}), ("iso3166_canonical_2024",))
 
 
 def read(path: Path, names: list[str] | None = None, **more: Any) -> list[pa.Table]:

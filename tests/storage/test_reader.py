@@ -13,7 +13,8 @@ import pytest
 
 from published import KNOWN, S3, TOKENS, commit, publish, requirements
 from segment1b.errors import Segment1BError
-from segment1b.storage.reader import Partition, Reader, committed, matching_groups
+from segment1b.storage.reader import Reader, matching_groups
+from segment1b.storage.snapshot import Partition, Snapshot
 from shapes import dataset, write_files
 
 FILES = [
@@ -26,9 +27,7 @@ SURFACES = {"world_countries": "3" * 64}
 def reader(root: Path, **more: Any) -> Reader:
     """Return the reader of a state that reads s3_requirements and one surface."""
     given: dict[str, Any] = {
-        "root": root,
-        "contracts": KNOWN,
-        "tokens": TOKENS,
+        "snapshot": Snapshot(root, KNOWN, more.pop("tokens", TOKENS)),
         "allowed": ("s3_requirements", "world_countries"),
         "disallowed_code": "E409_DISALLOWED_READ",
         "missing": {"s3_requirements": "E401_NO_S3_REQUIREMENTS"},
@@ -84,7 +83,7 @@ def test_an_absent_surface_is_refused_with_its_path(tmp_path: Path) -> None:
 
 def test_a_partition_without_a_report_is_unfinished(tmp_path: Path) -> None:
     publish(tmp_path, *FILES)
-    assert committed(tmp_path, KNOWN, S3, TOKENS) is None
+    assert Snapshot(tmp_path, KNOWN, TOKENS).partition(S3.id) is None
     error = refused(lambda: reader(tmp_path).partition("s3_requirements"))
     assert error.code == "E401_NO_S3_REQUIREMENTS"
 
@@ -92,16 +91,16 @@ def test_a_partition_without_a_report_is_unfinished(tmp_path: Path) -> None:
 def test_a_report_without_its_partition_commits_nothing(tmp_path: Path) -> None:
     folder = laid(tmp_path)
     folder.rename(tmp_path / "gone")
-    assert committed(tmp_path, KNOWN, S3, TOKENS) is None
+    assert Snapshot(tmp_path, KNOWN, TOKENS).partition(S3.id) is None
 
 
 def test_a_committed_partition_is_found_at_its_own_identity_alone(tmp_path: Path) -> None:
     laid(tmp_path)
-    found = committed(tmp_path, KNOWN, S3, TOKENS)
+    found = Snapshot(tmp_path, KNOWN, TOKENS).partition(S3.id)
     assert found is not None
     assert [path.name for path in found.paths] == ["part-00000.parquet", "part-00001.parquet"]
     assert found.receipt.rows == len(ALL)
-    assert committed(tmp_path, KNOWN, S3, TOKENS | {"seed": 43}) is None
+    assert Snapshot(tmp_path, KNOWN, TOKENS | {"seed": 43}).partition(S3.id) is None
 
 
 def append_byte(folder: Path) -> None:
@@ -136,12 +135,12 @@ def test_files_that_are_not_those_of_the_receipt_are_refused(
 
 def test_a_byte_flipped_in_place_is_found_when_the_bytes_are_verified(tmp_path: Path) -> None:
     part = laid(tmp_path) / "part-00000.parquet"
-    assert committed(tmp_path, KNOWN, S3, TOKENS, verify=True) is not None
+    assert Snapshot(tmp_path, KNOWN, TOKENS).partition(S3.id, verify=True) is not None
     data = bytearray(part.read_bytes())
     data[len(data) // 2] ^= 1
     part.write_bytes(data)
-    assert committed(tmp_path, KNOWN, S3, TOKENS) is not None
-    error = refused(lambda: committed(tmp_path, KNOWN, S3, TOKENS, verify=True))
+    assert Snapshot(tmp_path, KNOWN, TOKENS).partition(S3.id) is not None
+    error = refused(lambda: Snapshot(tmp_path, KNOWN, TOKENS).partition(S3.id, verify=True))
     assert error.code == "E313_NONDETERMINISTIC_OUTPUT"
 
 

@@ -12,8 +12,8 @@ import pytest
 from published import KNOWN, S3, TOKENS, commit, publish, requirements
 from segment1b.errors import Segment1BError
 from segment1b.storage.publisher import create_bytes, publish_once
-from segment1b.storage.reader import committed
 from segment1b.storage.root import Root, find_root, open_root, root_at
+from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.staging import Leftover
 
 ONE = [requirements((1, "NO", 2), (1, "SE", 1), (2, "NO", 5))]
@@ -66,7 +66,7 @@ def test_a_published_folder_is_seen_by_every_machine(place: Place) -> None:
         assert root.sizes(TARGET) == sizes
         assert root.published(TARGET) == {TARGET: sum(sizes.values())}
         root.fetch([TARGET])
-        found = committed(root.folder, KNOWN, S3, TOKENS, verify=True)
+        found = Snapshot(root.folder, KNOWN, TOKENS).partition(S3.id, verify=True)
         assert found is not None
         assert found.receipt == receipt
 

@@ -23,8 +23,8 @@ from segment1b.storage.publisher import (
     publish_once,
     publish_report,
 )
-from segment1b.storage.reader import committed
 from segment1b.storage.root import find_root, open_root, root_at
+from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.store_root import StoreRoot
 from segment1b.storage.working_copy import commit_of, commit_path
 
@@ -88,7 +88,7 @@ def test_what_one_machine_publishes_another_reads(tmp_path: Path, store: Path) -
     report(first, receipt)
     second = machine(tmp_path, "b")
     assert copied(second) == copied(first)
-    found = committed(second, KNOWN, S3, TOKENS, verify=True)
+    found = Snapshot(second, KNOWN, TOKENS).partition(S3.id, verify=True)
     assert found is not None
     assert found.receipt == receipt
 
@@ -118,7 +118,7 @@ def test_a_partition_without_report_is_committed_to_no_reader(tmp_path: Path) ->
     publish(machine(tmp_path, "a"), ONE)
     root = machine(tmp_path, "b")
     assert (root / TARGET).is_dir()
-    assert committed(root, KNOWN, S3, TOKENS) is None
+    assert Snapshot(root, KNOWN, TOKENS).partition(S3.id) is None
 
 
 def test_large_partitions_come_when_they_are_read_and_are_judged_before(
@@ -130,7 +130,7 @@ def test_large_partitions_come_when_they_are_read_and_are_judged_before(
     monkeypatch.setattr(copies, "_SMALL", 0)
     root = machine(tmp_path, "b")
     assert not (root / TARGET).exists()
-    found = committed(root, KNOWN, S3, TOKENS)
+    found = Snapshot(root, KNOWN, TOKENS).partition(S3.id)
     assert found is not None
     assert found.receipt == receipt
     root_at(root).fetch([f"{TARGET}-not"])
@@ -152,9 +152,9 @@ def test_verify_brings_a_partition_and_hashes_it(
     root = machine(tmp_path, "b")
     (part,) = store.rglob("part-*")
     part.write_bytes(part.read_bytes()[::-1])
-    assert committed(root, KNOWN, S3, TOKENS) is not None
+    assert Snapshot(root, KNOWN, TOKENS).partition(S3.id) is not None
     with pytest.raises(Segment1BError) as caught:
-        committed(root, KNOWN, S3, TOKENS, verify=True)
+        Snapshot(root, KNOWN, TOKENS).partition(S3.id, verify=True)
     assert caught.value.code == "E_STORE_DAMAGED"
 
 
@@ -351,7 +351,7 @@ def test_a_crash_between_store_and_copy_heals(
     receipt = publish(root, ONE)
     assert copied(root) == copied(machine(tmp_path, "b"))
     report(root, receipt)
-    assert committed(machine(tmp_path, "b"), KNOWN, S3, TOKENS) is not None
+    assert Snapshot(machine(tmp_path, "b"), KNOWN, TOKENS).partition(S3.id) is not None
 
 
 def test_a_document_is_created_once(tmp_path: Path, store: Path) -> None:

@@ -57,7 +57,7 @@ def evidence(
     given = tokens(seed, parameter_hash, manifest_fingerprint)
     known, identity = find_identity(root, dictionary, given)
     found = write_evidence(
-        Published(root, known, identity, dictionary, validation_bundle),
+        Published(root, known, identity.places, dictionary, validation_bundle),
         out,
         sample_sites=sample_rows,
         replace=replace,

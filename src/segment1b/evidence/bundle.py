@@ -78,16 +78,16 @@ def write_evidence(
     with scratch_beside(out) as scratch:
         _refuse_occupied(out, replace=replace)
         say("checking the gate")
-        gate.verify_bundle(published.root, published.known, published.identity.places)
+        gate.verify_bundle(published.root, published.contracts, published.tokens)
         staged = scratch / "evidence"
         with coded_os_errors(out):
             staged.mkdir()
             _fill(published, staged, sample_sites, say)
             if with_page:
                 page = staged / VOLATILE / "page.html"
-                write_page(published.root, published.known, published.identity, page)
+                write_page(published.root, published.contracts, published.identity, page)
             write_sums(staged)
-        found = verify_evidence(staged, published.known)
+        found = verify_evidence(staged, published.contracts)
         with coded_os_errors(out):
             _put(staged, out, scratch / REPLACED)
     return found
@@ -128,7 +128,7 @@ def _fill(published: Published, folder: Path, sample_sites: int, say: Say) -> No
     for name in ("samples", "worked", REPORTS, "seal", "policy", "contracts", VOLATILE):
         (folder / name).mkdir()
     sampled = write_sample(
-        published.root, published.known, published.identity, sample_sites, folder / "samples"
+        published.root, published.contracts, published.identity, sample_sites, folder / "samples"
     )
     for state in records.STATES:
         report = records.steady_report(published, state)
@@ -137,7 +137,7 @@ def _fill(published: Published, folder: Path, sample_sites: int, say: Say) -> No
     _json(folder / "seal" / "s0_gate_receipt.json", seal)
     policy = published.path("parameter_policy_1B").read_bytes()
     write_file(folder / "policy" / "parameter_policy.json", policy)
-    _json(folder / "contracts" / "datasets.json", records.datasets(published.known))
+    _json(folder / "contracts" / "datasets.json", records.datasets(published.contracts))
     shutil.copytree(published.path("validation_bundle_1B"), folder / BUNDLE)
     _json(folder / CHECKS, {"checks": [_check(result) for result in checks]})
     _json(folder / DETERMINISM, proof)
@@ -152,7 +152,7 @@ def _checks(published: Published) -> list[CheckResult]:
     """Run all validators; the first check with offending rows refuses the bundle."""
     tokens = published.identity.tokens
     results = validate(
-        published.root, published.known, tokens, records.STATES, bundle=published.bundle
+        published.root, published.contracts, tokens, records.STATES, bundle=published.bundle
     )
     failed = [result for result in results if result.offending]
     if failed:
@@ -211,7 +211,7 @@ def _manifest(
             {"table": name, "rows": rows, "of_rows": sampled.of_rows[name]}
             for name, rows in sampled.rows.items()
         ],
-        "contracts": records.contract_digests(published.known),
+        "contracts": records.contract_digests(published.contracts),
         "volatile": [SUMS, f"{VOLATILE}/"],
     }
 
@@ -227,7 +227,7 @@ def _texts(
     shutil.copyfile(Path(__file__).with_name("rederive.py"), folder / "rederive.py")
     texts = {
         "determinism.md": prose.determinism(proof),
-        "NOTICE.md": prose.notices(published.known, surfaces),
+        "NOTICE.md": prose.notices(published.contracts, surfaces),
     }
     story = _story(folder / "samples", sampled.shown)
     texts["README.md"] = prose.readme(manifest, sampled.pairs, story)

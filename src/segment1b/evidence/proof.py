@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.config import RunSettings
-from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity, canonical_json
+from segment1b.identity import canonical_json
 from segment1b.pipeline.execution import run_pipeline
 from segment1b.reference.installing import SURFACES
-from segment1b.storage.durable import read_json, write_file
-from segment1b.storage.reader import receipted, report_id
+from segment1b.storage.durable import write_file
+from segment1b.storage.snapshot import Snapshot, receipted, report_id
 
 #: How the run is made again: engine and workers.
 REPEATS: tuple[tuple[str, int], ...] = (("serial", 1), ("processes", 3))
@@ -25,30 +24,16 @@ _INPUTS = (*SURFACES, "outlet_catalogue", "s3_candidate_set", "validation_bundle
 
 
 @dataclass(frozen=True)
-class Published:
-    """A run as a data root has it.
+class Published(Snapshot):
+    """A run that is repeated.
 
     Attributes:
-        root: the data root.
-        known: its dictionary and schemas.
-        identity: which run.
         dictionary: the dictionary's path where it is not the packaged one.
         bundle: 1A's validation bundle where it is not in the root.
     """
 
-    root: Path
-    known: Contracts
-    identity: Identity
     dictionary: Path | None = None
     bundle: Path | None = None
-
-    def document(self, dataset_id: str) -> Any:
-        """Return the value of a JSON document of the run."""
-        return read_json(self.path(dataset_id))
-
-    def path(self, dataset_id: str) -> Path:
-        """Return where a dataset of the run lies."""
-        return self.root / self.known[dataset_id].locate(self.identity.places)
 
 
 def prove(published: Published) -> dict[str, Any]:
@@ -96,9 +81,7 @@ def _repeat(
             workers=workers,
         )
     )
-    return _receipts(
-        Published(root, published.known, published.identity, published.dictionary, published.bundle)
-    )
+    return _receipts(Snapshot(root, published.contracts, published.tokens))
 
 
 def _bring(source: Path, target: Path) -> None:
@@ -117,10 +100,10 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
-def _receipts(published: Published) -> dict[str, dict[str, Any]]:
+def _receipts(published: Snapshot) -> dict[str, dict[str, Any]]:
     """Return what is compared of each receipt, by dataset id."""
     found = {}
-    for dataset in receipted(published.known):
+    for dataset in receipted(published.contracts):
         receipt = published.document(report_id(dataset))[dataset.receipt_field]
         names = ("rows", "content_sha256_hex", *(() if dataset.volatile else ("sha256_hex",)))
         found[dataset.id] = {"state": dataset.owner} | {name: receipt[name] for name in names}

@@ -11,11 +11,10 @@ from typing import Any
 from segment1b.contracts import Contracts
 from segment1b.contracts.program import VERSION, contracts_root
 from segment1b.contracts.texts import read_regular
-from segment1b.evidence.proof import Published
 from segment1b.identity import sha256_hex
 from segment1b.reference import embedded
 from segment1b.storage.failures import utc_now
-from segment1b.storage.reader import receipted, report_id
+from segment1b.storage.snapshot import Snapshot, receipted, report_id
 from segment1b.storage.versions import versions
 
 STATES = tuple(f"s{number}" for number in range(10))
@@ -24,13 +23,13 @@ _AUDIT = "rng_audit_log"
 _MACHINE = ("versions", "audit_sha256_hex")
 
 
-def steady_report(published: Published, state: str) -> dict[str, Any]:
+def steady_report(published: Snapshot, state: str) -> dict[str, Any]:
     """Return a run report without what differs from run to run.
 
     That is what the dictionary calls volatile, the libraries' versions, the bytes of documents
     with clocks, and the digests of reports and of the audit log among the inputs.
     """
-    known, name = published.known, f"{state}_run_report"
+    known, name = published.contracts, f"{state}_run_report"
     volatile = {*known[name].volatile, *_MACHINE}
     body = {k: v for k, v in published.document(name).items() if k not in volatile}
     for dataset in receipted(known):
@@ -44,20 +43,20 @@ def steady_report(published: Published, state: str) -> dict[str, Any]:
     return body
 
 
-def steady_document(published: Published, dataset_id: str) -> dict[str, Any]:
+def steady_document(published: Snapshot, dataset_id: str) -> dict[str, Any]:
     """Return a document without the fields that the dictionary calls volatile."""
-    volatile = published.known[dataset_id].volatile
+    volatile = published.contracts[dataset_id].volatile
     return {k: v for k, v in published.document(dataset_id).items() if k not in volatile}
 
 
-def originals(published: Published) -> dict[str, bytes]:
+def originals(published: Snapshot) -> dict[str, bytes]:
     """Return the reports, the gate's receipt and the audit row as they are in the root, by name."""
     ids = (*(f"{state}_run_report" for state in STATES), "s0_gate_receipt_1B", _AUDIT)
     paths = {dataset_id: published.path(dataset_id) for dataset_id in ids}
     return {f"{name}{path.suffix}": read_regular(path) for name, path in paths.items()}
 
 
-def machine(published: Published) -> dict[str, Any]:
+def machine(published: Snapshot) -> dict[str, Any]:
     """Return where and when the bundle was made, with which libraries, and what the states took."""
     libraries = ("duckdb", "jsonschema-rs", "polars", "pydantic", "rasterio")
     return {

@@ -19,7 +19,7 @@ from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.storage.parts import write_part
-from segment1b.storage.reader import Partition, committed
+from segment1b.storage.snapshot import Partition, Snapshot
 
 COUNTRY = "legal_country_iso"
 _PAIR = ["merchant_id", COUNTRY]
@@ -126,7 +126,7 @@ def _table(partition: Partition, where: pc.Expression | None = None) -> pa.Table
 
 
 def _partition(root: Path, dataset: Dataset, known: Contracts, identity: Identity) -> Partition:
-    found = committed(root, known, dataset, identity.places)
+    found = Snapshot(root, known, identity.places).partition(dataset.id)
     if found is None:
         raise Segment1BError(
             dataset.code("receipt"),

@@ -12,12 +12,14 @@ from segment1b.audit import CheckResult, validate
 from segment1b.contracts import Contracts
 from segment1b.contracts.faults import coded, keep_traceback
 from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
 from segment1b.nightly.plan import RunPlan
 from segment1b.nightly.published import PublishedDataset, PublishedState, published_state
 from segment1b.nightly.tracking import TracedProgress
 from segment1b.pipeline.execution import run_pipeline
 from segment1b.storage.root import open_root
 from segment1b.storage.scratch import replace_file
+from segment1b.storage.snapshot import Snapshot
 
 LOG = logging.getLogger("segment1b")
 TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
@@ -82,11 +84,11 @@ def follow(run: RunPlan, traced: TracedProgress) -> Course:
 def _look(run: RunPlan, course: Course, traced: TracedProgress) -> None:
     """Read what the states that ended have published, and put the wanted copies of reports."""
     assert course.identity is not None
-    known = _contracts(run)
+    snapshot = Snapshot(course.root, _contracts(run), Identity(**course.identity).places)
     for state, trace in traced.states.items():
         if trace.ended_utc is None:
             continue
-        found = published_state(course.root, known, course.identity, state)
+        found = published_state(snapshot, state)
         course.published[state] = found
         copy = run.report_copy(state)
         if copy is not None:

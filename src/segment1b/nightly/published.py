@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segment1b.contracts import Contracts, Dataset
-from segment1b.identity import Identity
+from segment1b.contracts import Dataset
 from segment1b.storage.durable import read_object
+from segment1b.storage.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -38,28 +37,23 @@ class PublishedState:
         return int(self.report.get("rows_emitted", self.report.get("outlet_rows", 0)))
 
 
-def published_state(
-    root: Path, known: Contracts, tokens: Mapping[str, Any], state: str
-) -> PublishedState:
+def published_state(snapshot: Snapshot, state: str) -> PublishedState:
     """Read what a state that has ended has published at one identity.
 
     Raises:
         Segment1BError: E_INPUT_UNREADABLE for a damaged report.
     """
-    places = Identity(**tokens).places
     report_id = f"{state}_run_report"
-    path = root / known[report_id].locate(places)
-    report = read_object(path)
+    report = read_object(snapshot.path(report_id))
     outputs = []
-    for dataset in known:
+    for dataset in snapshot.contracts:
         receipt = report.get(dataset.receipt_field) if dataset.receipt_in == report_id else None
         if receipt is not None:
             size = sum(file["bytes"] for file in receipt["files"])
-            own = root / dataset.locate(places)
-            digest = receipt["content_sha256_hex"]
-            outputs.append(PublishedDataset(dataset, own, receipt["rows"], size, digest))
+            path, digest = snapshot.path(dataset.id), receipt["content_sha256_hex"]
+            outputs.append(PublishedDataset(dataset, path, receipt["rows"], size, digest))
     inputs = tuple(
-        PublishedDataset(known[name], root / known[name].locate(places), None, None, digest)
+        PublishedDataset(snapshot.contracts[name], snapshot.path(name), None, None, digest)
         for name, digest in sorted(report["input_digests"].items())
     )
-    return PublishedState(path, report, tuple(outputs), inputs)
+    return PublishedState(snapshot.path(report_id), report, tuple(outputs), inputs)

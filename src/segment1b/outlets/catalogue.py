@@ -25,6 +25,7 @@ from segment1b.storage.ingress import ingress_groups
 from segment1b.storage.parts import FILE_ROWS, constant, groups, part_name, write_part
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import key_words
+from segment1b.storage.snapshot import Snapshot
 
 _DIGITS = len(str(MAX_OUTLETS))
 _POWERS = 10 ** np.arange(_DIGITS - 1, -1, -1)
@@ -113,13 +114,9 @@ def pairs_of(root: Path, contracts: Contracts, seed: int, fingerprint: str) -> P
             E_INPUT_SCHEMA_INVALID for a damaged file.
     """
     reader = Reader(
-        root,
-        contracts,
-        {"seed": seed, "manifest_fingerprint": fingerprint},
+        Snapshot(root, contracts, {"seed": seed, "manifest_fingerprint": fingerprint}),
         ("outlet_catalogue",),
-        "E_FORBIDDEN_SURFACE_READ",
-        {"outlet_catalogue": "E_PARTITION_MISPLACED"},
-        {},
+        missing={"outlet_catalogue": "E_PARTITION_MISPLACED"},
     )
     reader.fetch(["outlet_catalogue"])
     folder = reader.file("outlet_catalogue")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,17 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.read.gate import proven_paths
 from segment1b.storage.durable import read_object
-from segment1b.storage.reader import committed
-from segment1b.storage.root import root_at
+from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.sql import parquet_table
 
 STATES = tuple(f"s{number}" for number in range(10))
 
 
 @dataclass(frozen=True)
-class World:
+class World(Snapshot):
     """One identity of a data root, as far as it is published.
 
     Attributes:
-        root: the data root.
-        contracts: dictionary and schemas.
-        identity: seed, manifest_fingerprint, parameter_hash.
         policy: the policy in force; empty when the root names none.
         reports: run reports by state, of the states that have one.
         unproven: why the locations are not proven; empty when the flag opens them.
@@ -37,9 +33,6 @@ class World:
         failed: where below the root the bundle lies when it is one that S9 put aside as failed.
     """
 
-    root: Path
-    contracts: Contracts
-    identity: Identity
     policy: dict[str, Any]
     reports: dict[str, dict[str, Any]]
     unproven: str
@@ -47,29 +40,19 @@ class World:
     realism: dict[str, Any]
     failed: str
 
-    def path(self, dataset_id: str) -> Path:
-        """Return where a dataset lies at this identity."""
-        return self.root / self.contracts[dataset_id].locate(self.identity.places)
-
     def parts(self, dataset_id: str) -> list[Path]:
         """Return the files of a committed table; none when it is not published."""
-        dataset = self.contracts[dataset_id]
-        root_at(self.root).fetch([dataset.locate(self.identity.places)])
-        found = committed(self.root, self.contracts, dataset, self.identity.places)
+        self.fetch([dataset_id])
+        found = self.partition(dataset_id)
         return found.paths if found else []
 
 
 def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
-    """Return what a data root has published at one identity; what is missing is left empty.
-
-    Args:
-        root: the data root.
-        contracts: dictionary and schemas.
-        identity: which run.
-    """
+    """Return what a data root has published at one identity; what is missing is left empty."""
+    snapshot = Snapshot(root, contracts, identity.places)
     reports = {}
     for state in STATES:
-        path = root / contracts[f"{state}_run_report"].locate(identity.places)
+        path = snapshot.path(f"{state}_run_report")
         if path.exists():
             reports[state] = read_object(path)
     try:
@@ -78,12 +61,12 @@ def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
     except Segment1BError as error:
         # The same world elsewhere gives the same page.
         unproven = f"{error.code}: {error.message}".replace(f"{root}/", "")
-    bundle, failed = _bundle(root, contracts, identity)
-    policy = root / contracts["parameter_policy_1B"].locate(identity.places)
+    bundle, failed = _bundle(snapshot)
+    policy = snapshot.path("parameter_policy_1B")
     return World(
         root,
         contracts,
-        identity,
+        identity.places,
         read_object(policy)["policy"] if policy.exists() else {},
         reports,
         unproven,
@@ -93,22 +76,22 @@ def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
     )
 
 
-def _bundle(root: Path, contracts: Contracts, identity: Identity) -> tuple[Path, str]:
+def _bundle(snapshot: Snapshot) -> tuple[Path, str]:
     """Return where S9's bundle lies, and the same below the root when it was put aside."""
-    bundle = root / contracts["validation_bundle_1B"].locate(identity.places)
+    bundle = snapshot.path("validation_bundle_1B")
     if (bundle / "s9_summary.json").exists():
         return bundle, ""
-    dataset = contracts["validation_failed_1B"]
-    anywhere = dataset.locate({**identity.places, "attempt": "*"})
-    root_at(root).fetch([anywhere])
+    attempts = replace(snapshot, tokens={**snapshot.tokens, "attempt": "*"})
+    attempts.fetch(["validation_failed_1B"])
     latest = (0, bundle, "")
-    for folder in root.glob(anywhere):
-        said = _in_bundle(folder / "MANIFEST.json")
-        number = int(folder.name.partition("=")[2])
+    dataset = snapshot.contracts["validation_failed_1B"]
+    for path in snapshot.root.glob(dataset.locate(attempts.tokens)):
+        said = _in_bundle(path / "MANIFEST.json")
+        number = int(path.name.partition("=")[2])
         # Runs with other parameters put theirs into the same folder.
-        own = all(said.get(name) == value for name, value in identity.tokens.items())
+        own = all(said.get(name) == value for name, value in snapshot.identity.tokens.items())
         if own and number > latest[0]:
-            latest = (number, folder, folder.relative_to(root).as_posix())
+            latest = (number, path, path.relative_to(snapshot.root).as_posix())
     return latest[1], latest[2]
 
 

@@ -36,6 +36,7 @@ from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
 from segment1b.storage.root import open_root, root_at
+from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.staging import STAGING, staging
 
 LOG = logging.getLogger("segment1b")
@@ -161,7 +162,7 @@ def _decided(
 
 def surface_digests(root: Path, known: Contracts, without: Collection[str] = ()) -> dict[str, str]:
     """Return the SHA-256 of each reference surface in the root, by dataset id."""
-    reader = Reader(root, known, {}, SURFACES, "E_FORBIDDEN_SURFACE_READ", {}, {})
+    reader = Reader(Snapshot(root, known, {}), SURFACES)
     digests = {}
     for dataset_id in (name for name in SURFACES if name not in without):
         path = reader.file(dataset_id)
@@ -203,7 +204,7 @@ def iso_set(root: Path, known: Contracts) -> set[str]:
     """Return the country codes of the root's ISO table; a root without one gets the embedded."""
     if not (root / known["iso3166_canonical_2024"].locate({})).exists():
         return set(pq.read_table(embedded.surface("iso3166.parquet"))["country_iso"].to_pylist())
-    return set(iso_codes(Reader(root, known, {}, SURFACES, "E_FORBIDDEN_SURFACE_READ", {}, {})))
+    return set(iso_codes(Reader(Snapshot(root, known, {}), SURFACES)))
 
 
 def _bundles(root: Path, known: Contracts) -> list[Path]:

@@ -11,8 +11,8 @@ from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError
 from segment1b.states.protocol import Run, State
 from segment1b.storage.durable import read_json
-from segment1b.storage.reader import committed, file_receipt, receipted
 from segment1b.storage.receipts import document_receipt, hash_files
+from segment1b.storage.snapshot import receipted
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,11 @@ def _lacking(state: State, run: Run, report: dict[str, Any], *, verify: bool) ->
         return "its report has no merchant summaries"
     final = [name for name in state.reads if verify and run.contracts[name].final_in_layer]
     for dataset_id in (*state.writes, *final):
-        dataset = run.contracts[dataset_id]
-        if committed(run.root, run.contracts, dataset, run.places, verify=verify) is None:
+        if run.snapshot.partition(dataset_id, verify=verify) is None:
             return f"{dataset_id} is not there"
     for log in (d for d in receipted(run.contracts) if d.kind == "file"):
         own = log.owner == state.id.upper()
-        if own and not file_receipt(run.root, run.contracts, log, run.places, verify=verify):
+        if own and not run.snapshot.file_receipt(log.id, verify=verify):
             return f"{log.id} is not there"
     return ""
 
@@ -132,7 +131,7 @@ def verify_inputs(state: State, run: Run, verified: set[str]) -> None:
     """
     for dataset in (run.contracts[name] for name in state.reads):
         if dataset.receipt_in and dataset.kind != "document" and dataset.id not in verified:
-            committed(run.root, run.contracts, dataset, run.places, verify=True)
+            run.snapshot.partition(dataset.id, verify=True)
             verified.add(dataset.id)
 
 

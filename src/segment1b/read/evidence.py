@@ -12,7 +12,7 @@ from segment1b.read.gate import bundle_tokens
 from segment1b.storage.bundles import RULES, check_summary, open_bundle
 from segment1b.storage.checksums import SUMS, invalid, verify_sums
 from segment1b.storage.durable import read_json
-from segment1b.storage.reader import receipted, report_id
+from segment1b.storage.snapshot import receipted, report_id
 
 MANIFEST = "manifest.json"
 DETERMINISM = "determinism.json"

@@ -14,9 +14,9 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, RULES, check_summary, open_bundle
 from segment1b.storage.durable import coded_os_errors, read_json, read_object
-from segment1b.storage.reader import committed, file_receipt, receipted, report_id
 from segment1b.storage.receipts import Receipt, file_names, hash_files
 from segment1b.storage.root import find_root, root_at
+from segment1b.storage.snapshot import Snapshot, receipted, report_id
 
 if TYPE_CHECKING:
     import polars as pl
@@ -252,7 +252,7 @@ def _check_receipts(
                 raise _no_receipt(root, dataset, tokens, "is absent, and its run report is here")
             continue  # A root that was handed over may hold the sites and their bundle alone.
         with coded_os_errors(root / relative):
-            receipt = _receipt_of(root, contracts, dataset, tokens)
+            receipt = _receipt_of(Snapshot(root, contracts, tokens), dataset)
         if receipt is None and dataset.id not in (EGRESS, BUNDLE):
             raise _no_receipt(root, dataset, tokens, "has no run report")
         if receipt is None:
@@ -263,16 +263,14 @@ def _check_receipts(
     return held
 
 
-def _receipt_of(
-    root: Path, contracts: Contracts, dataset: Dataset, tokens: Mapping[str, object]
-) -> Receipt | None:
+def _receipt_of(snapshot: Snapshot, dataset: Dataset) -> Receipt | None:
     """Return the receipt of what is there, its files hashed; None without a run report."""
     if dataset.receipt_in and dataset.kind in ("table", "folder"):
         # The bytes of the sites have been hashed for the bundle's checksums.
         verify = dataset.id != EGRESS
-        partition = committed(root, contracts, dataset, tokens, verify=verify)
+        partition = snapshot.partition(dataset.id, verify=verify)
         return None if partition is None else partition.receipt
-    return file_receipt(root, contracts, dataset, tokens, verify=True)
+    return snapshot.file_receipt(dataset.id, verify=True)
 
 
 def _no_receipt(

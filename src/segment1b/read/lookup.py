@@ -15,6 +15,7 @@ from segment1b.pipeline.decide import find_identity
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
 from segment1b.storage.root import find_root
+from segment1b.storage.snapshot import Snapshot
 
 
 def open_published(
@@ -27,7 +28,7 @@ def open_published(
     """Return a reader of these datasets of a published run, its identity and its policy."""
     root = find_root(data_root)
     known, identity = find_identity(root, dictionary, given)
-    reader = Reader(root, known, identity.places, reads, disallowed_code, {}, {})
+    reader = Reader(Snapshot(root, known, identity.places), reads, disallowed_code)
     reader.fetch(reads)
     return reader, identity, read_object(reader.file("parameter_policy_1B"))["policy"]
 

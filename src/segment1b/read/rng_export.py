@@ -20,6 +20,7 @@ from segment1b.read.export import check_new, new_file
 from segment1b.read.redraw import BOUNDS, Jitter, Site, Tile, country_word, u01
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
+from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.sql import open_database, parquet_table
 
 _MISSING: Final = {
@@ -70,7 +71,7 @@ def rng_export(
     out = Path(os.path.abspath(out))
     check_new(out)
     module, events = _STREAMS[stream]
-    reader = Reader(root, contracts, tokens, _READS, "E510_DISALLOWED_READ", _MISSING, {})
+    reader = Reader(Snapshot(root, contracts, tokens), _READS, "E510_DISALLOWED_READ", _MISSING)
     reader.fetch(_READS)
     audit = read_object(reader.file("rng_audit_log"))
     names = ("ts_utc", "run_id", "seed", "parameter_hash", "manifest_fingerprint")

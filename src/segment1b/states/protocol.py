@@ -15,6 +15,7 @@ from segment1b.errors import Segment1BError, redo
 from segment1b.identity import Identity
 from segment1b.storage.parts import part_name
 from segment1b.storage.reader import Reader
+from segment1b.storage.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,15 @@ class Run:
         """Return what paths are located by: the tokens and the run id."""
         return self.identity.places
 
+    @property
+    def snapshot(self) -> Snapshot:
+        """Return what is published at this run's identity."""
+        return Snapshot(self.root, self.contracts, self.places)
+
     def reader(self, state: State) -> Reader:
         """Return a reader that opens what the state has declared and nothing else."""
         return Reader(
-            self.root,
-            self.contracts,
-            self.places,
+            self.snapshot,
             state.reads,
             state.disallowed_read,
             state.missing_input,

@@ -16,7 +16,8 @@ from segment1b.laws.quantise import quantise
 from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import TileFile, constant, cut_tiles, write_part
-from segment1b.storage.reader import Partition, Reader
+from segment1b.storage.reader import Reader
+from segment1b.storage.snapshot import Partition
 
 MASS_SCALE = {"population": 1_000_000, "area_m2": 1_000, "uniform": 1}
 Masses = npt.NDArray[np.int64]

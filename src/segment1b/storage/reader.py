@@ -11,148 +11,31 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segment1b.contracts import Contracts, Dataset
+from segment1b.contracts import Dataset
 from segment1b.errors import Segment1BError
-from segment1b.storage.durable import read_json
-from segment1b.storage.receipts import (
-    Receipt,
-    coded_parquet_errors,
-    hash_files,
-    open_words,
-    read_words,
-)
-from segment1b.storage.root import root_at
-
-
-@dataclass(frozen=True)
-class Partition:
-    """One committed dataset at one identity."""
-
-    dataset: Dataset
-    folder: Path
-    receipt: Receipt
-    report: dict[str, Any]
-
-    @property
-    def paths(self) -> list[Path]:
-        """Return the part files in writer order."""
-        return [self.folder / name for name, _, _ in self.receipt.files]
-
-
-def committed(
-    root: Path,
-    contracts: Contracts,
-    dataset: Dataset,
-    tokens: Mapping[str, object],
-    *,
-    verify: bool = False,
-) -> Partition | None:
-    """Return a partition whose report exists and whose files have the receipt's sizes, or None.
-
-    Args:
-        root: the data root.
-        contracts: where the report's entry stands.
-        dataset: what to look for.
-        tokens: at which identity.
-        verify: hash the files again instead of comparing sizes only.
-
-    What a working copy has not brought yet is judged by its receipt in the store.
-
-    Raises:
-        Segment1BError: the dataset's receipt code when files are not those of the receipt.
-    """
-    assert dataset.receipt_in is not None
-    report_path = root / contracts[dataset.receipt_in].locate(tokens)
-    own, relative = root_at(root), dataset.locate(tokens)
-    folder, there = root / relative, own.sizes(relative)
-    if not report_path.exists() or there is None:
-        return None
-    report = read_json(report_path)
-    try:
-        receipt = Receipt.from_json(report[dataset.receipt_field])
-        report["input_digests"].items()
-    except (KeyError, TypeError, AttributeError):
-        raise Segment1BError(
-            "E_INPUT_UNREADABLE",
-            f"{report_path} carries no receipt or no input digests",
-            dataset.redo,
-            path=str(report_path),
-        ) from None
-    if verify and not folder.is_dir():
-        own.fetch([relative])
-    if there != {name: size for name, size, _ in receipt.files}:
-        raise _not_reproduced(dataset, folder, "its files are not those of its receipt")
-    if verify and hash_files(folder, list(there))[0] != receipt.files:
-        raise _not_reproduced(dataset, folder, "its bytes do not hash to its receipt")
-    return Partition(dataset, folder, receipt, report)
-
-
-def receipted(contracts: Contracts) -> list[Dataset]:
-    """Return the datasets and logs whose receipts are in the run reports of S0 to S9."""
-    return [d for d in contracts if d.receipt_in or d.receipt_field != "determinism_receipt"]
-
-
-def report_id(dataset: Dataset) -> str:
-    """Return the run report that holds a dataset's receipt."""
-    return dataset.receipt_in or f"{dataset.owner.lower()}_run_report"
-
-
-def file_receipt(
-    root: Path,
-    contracts: Contracts,
-    dataset: Dataset,
-    tokens: Mapping[str, object],
-    *,
-    verify: bool,
-) -> Receipt | None:
-    """Return the receipt of a log or document, as `committed` does; its bytes are hashed to verify.
-
-    Returns:
-        None when the file or its run report is absent.
-
-    Raises:
-        Segment1BError: the dataset's receipt code when it does not hash to its receipt.
-    """
-    path, file = root / contracts[report_id(dataset)].locate(tokens), root / dataset.locate(tokens)
-    if not path.exists() or not file.exists():
-        return None
-    try:
-        receipt = Receipt.from_json(read_json(path)[dataset.receipt_field])
-    except (KeyError, TypeError):
-        raise _not_reproduced(dataset, file, f"{path} has no receipt of it") from None
-    if verify and hash_files(file.parent, [file.name])[0] != receipt.files:
-        raise _not_reproduced(dataset, file, "its bytes do not hash to its receipt")
-    return receipt
-
-
-def _not_reproduced(dataset: Dataset, folder: Path, why: str) -> Segment1BError:
-    return Segment1BError(
-        dataset.code("receipt"),
-        f"{dataset.id} in {folder}: {why}",
-        f"somebody changed published data: restore it, or {dataset.redo}",
-        dataset=dataset.id,
-        path=str(folder),
-    )
+from segment1b.storage.receipts import coded_parquet_errors, open_words, read_words
+from segment1b.storage.snapshot import Partition, Snapshot
 
 
 @dataclass
 class Reader:
-    """What one state may read, at one identity.
+    """What one state may read of a snapshot.
 
     Attributes:
+        snapshot: one identity of the data root.
         allowed: dataset ids the state has declared.
         disallowed_code: the state's code for any other.
         missing: the state's code for each dataset when it is absent or not committed.
+        surfaces: SHA-256 of each reference surface in force, by dataset id.
+        stale_code: the state's code for what was made from other surfaces or by another run.
         bytes_read: bytes of column chunks and files read so far, by dataset id.
     """
 
-    root: Path
-    contracts: Contracts
-    tokens: Mapping[str, object]
+    snapshot: Snapshot
     allowed: Sequence[str]
-    disallowed_code: str
-    missing: Mapping[str, str]
-    surfaces: Mapping[str, str]
+    disallowed_code: str = "E_FORBIDDEN_SURFACE_READ"
+    missing: Mapping[str, str] = field(default_factory=dict)
+    surfaces: Mapping[str, str] = field(default_factory=dict)
     stale_code: str = "E306_TOKEN_MISMATCH"
     bytes_read: Counter[str] = field(default_factory=Counter)
 
@@ -165,16 +48,16 @@ class Reader:
                 "declare it in the state's contract and seal it",
                 dataset=dataset_id,
             )
-        return self.contracts[dataset_id]
+        return self.snapshot.contracts[dataset_id]
 
     def fetch(self, dataset_ids: Iterable[str]) -> None:
         """Bring declared inputs that a working copy of an object store does not hold yet."""
-        root_at(self.root).fetch([self.dataset(one).locate(self.tokens) for one in dataset_ids])
+        self.snapshot.fetch(self.dataset(one).id for one in dataset_ids)
 
     def file(self, dataset_id: str) -> Path:
         """Return the path of an input file that must exist."""
         dataset = self.dataset(dataset_id)
-        path = self.root / dataset.locate(self.tokens)
+        path = self.snapshot.path(dataset_id)
         if not path.exists():
             raise self._absent(dataset, "is absent")
         return path
@@ -188,10 +71,10 @@ class Reader:
     def partition(self, dataset_id: str) -> Partition:
         """Return a committed partition whose reference surfaces are those in force."""
         dataset = self.dataset(dataset_id)
-        found = committed(self.root, self.contracts, dataset, self.tokens)
+        found = self.snapshot.partition(dataset_id)
         if found is None:
             raise self._absent(dataset, "is absent or has no run report")
-        for token, value in self.tokens.items():
+        for token, value in self.snapshot.tokens.items():
             if found.report.get(token, value) != value:
                 raise Segment1BError(
                     self.stale_code,
@@ -200,8 +83,9 @@ class Reader:
                     f"the partition was brought from another run: {dataset.redo}",
                     dataset=dataset_id,
                 )
-        entry = self.contracts[str(dataset.receipt_in)]
-        if problems := self.contracts.schemas.problems(entry.schema_ref, found.report):
+        contracts = self.snapshot.contracts
+        entry = contracts[str(dataset.receipt_in)]
+        if problems := contracts.schemas.problems(entry.schema_ref, found.report):
             raise Segment1BError(
                 "E_INPUT_UNREADABLE",
                 f"{entry.id} does not fit its schema: {'; '.join(problems[:3])}",
@@ -248,7 +132,7 @@ class Reader:
         code = self.missing.get(dataset.id, "E_REFERENCE_SURFACE_MISSING")
         return Segment1BError(
             code,
-            f"{dataset.id} {why}: {self.root / dataset.locate(self.tokens)}",
+            f"{dataset.id} {why}: {self.snapshot.path(dataset.id)}",
             f"run {dataset.owner} first"
             if dataset.owner.startswith("S")
             else "lay it there, or let 'segment1b reference build' lay the embedded world",

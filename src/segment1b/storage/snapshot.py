@@ -1,0 +1,138 @@
+"""A snapshot: one identity of one data root, opened for reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segment1b.contracts import Contracts, Dataset
+from segment1b.errors import Segment1BError
+from segment1b.identity import Identity
+from segment1b.storage.durable import read_json
+from segment1b.storage.receipts import Receipt, hash_files
+from segment1b.storage.root import root_at
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One committed dataset at one identity."""
+
+    dataset: Dataset
+    folder: Path
+    receipt: Receipt
+    report: dict[str, Any]
+
+    @property
+    def paths(self) -> list[Path]:
+        """Return the part files in writer order."""
+        return [self.folder / name for name, _, _ in self.receipt.files]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One identity of one data root.
+
+    Attributes:
+        root: the folder of the data root.
+        contracts: dictionary and schemas.
+        tokens: what the paths that are read are located by: `Identity.places`, or a part of it.
+    """
+
+    root: Path
+    contracts: Contracts
+    tokens: Mapping[str, Any]
+
+    @property
+    def identity(self) -> Identity:
+        """Return the identity, where the tokens are those of one."""
+        names = ("seed", "manifest_fingerprint", "parameter_hash")
+        return Identity(**{name: self.tokens[name] for name in names})
+
+    def path(self, dataset_id: str) -> Path:
+        """Return where a dataset lies."""
+        return self.root / self.contracts[dataset_id].locate(self.tokens)
+
+    def fetch(self, dataset_ids: Iterable[str]) -> None:
+        """Bring datasets that the working copy of an object store does not hold yet."""
+        root_at(self.root).fetch([self.contracts[d].locate(self.tokens) for d in dataset_ids])
+
+    def document(self, dataset_id: str) -> Any:
+        """Return the value of a JSON document."""
+        return read_json(self.path(dataset_id))
+
+    def partition(self, dataset_id: str, *, verify: bool = False) -> Partition | None:
+        """Return a partition whose report exists and whose files have the receipt's sizes, or None.
+
+        What a working copy has not brought yet is judged by its receipt in the store; `verify`
+        brings it, and hashes the files instead of comparing sizes only.
+
+        Raises:
+            Segment1BError: the dataset's receipt code when files are not those of the receipt.
+        """
+        dataset, root = self.contracts[dataset_id], root_at(self.root)
+        assert dataset.receipt_in is not None
+        report_path, folder = self.path(dataset.receipt_in), self.path(dataset_id)
+        sizes = root.sizes(dataset.locate(self.tokens))
+        if sizes is None or not report_path.exists():
+            return None
+        report = read_json(report_path)
+        try:
+            receipt = Receipt.from_json(report[dataset.receipt_field])
+            report["input_digests"].items()
+        except (KeyError, TypeError, AttributeError):
+            raise Segment1BError(
+                "E_INPUT_UNREADABLE",
+                f"{report_path} carries no receipt or no input digests",
+                dataset.redo,
+                path=str(report_path),
+            ) from None
+        if verify and not folder.is_dir():
+            self.fetch([dataset_id])
+        if sizes != {name: size for name, size, _ in receipt.files}:
+            raise _not_reproduced(dataset, folder, "its files are not those of its receipt")
+        if verify and hash_files(folder, list(sizes))[0] != receipt.files:
+            raise _not_reproduced(dataset, folder, "its bytes do not hash to its receipt")
+        return Partition(dataset, folder, receipt, report)
+
+    def file_receipt(self, dataset_id: str, *, verify: bool) -> Receipt | None:
+        """Return the receipt of a log or document, its bytes hashed to verify.
+
+        Returns:
+            None when the file or its run report is absent.
+
+        Raises:
+            Segment1BError: the dataset's receipt code when it does not hash to its receipt.
+        """
+        dataset = self.contracts[dataset_id]
+        report, file = self.path(report_id(dataset)), self.path(dataset_id)
+        if not report.exists() or not file.exists():
+            return None
+        try:
+            receipt = Receipt.from_json(read_json(report)[dataset.receipt_field])
+        except (KeyError, TypeError):
+            raise _not_reproduced(dataset, file, f"{report} has no receipt of it") from None
+        if verify and hash_files(file.parent, [file.name])[0] != receipt.files:
+            raise _not_reproduced(dataset, file, "its bytes do not hash to its receipt")
+        return receipt
+
+
+def receipted(contracts: Contracts) -> list[Dataset]:
+    """Return the datasets and logs whose receipts are in the run reports of S0 to S9."""
+    return [d for d in contracts if d.receipt_in or d.receipt_field != "determinism_receipt"]
+
+
+def report_id(dataset: Dataset) -> str:
+    """Return the run report that holds a dataset's receipt."""
+    return dataset.receipt_in or f"{dataset.owner.lower()}_run_report"
+
+
+def _not_reproduced(dataset: Dataset, path: Path, why: str) -> Segment1BError:
+    return Segment1BError(
+        dataset.code("receipt"),
+        f"{dataset.id} in {path}: {why}",
+        f"somebody changed published data: restore it, or {dataset.redo}",
+        dataset=dataset.id,
+        path=str(path),
+    )
