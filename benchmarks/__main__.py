@@ -17,9 +17,9 @@ from benchmarks.scales import SCALES, Scale
 from segment1b import contracts
 from segment1b.cli.console import LogProgress
 from segment1b.config import RunSettings, usable_cores
-from segment1b.pipeline.decide import build_reference
 from segment1b.pipeline.execution import run_pipeline
 from segment1b.pipeline.outcome import RunResult
+from segment1b.pipeline.prepare import build_reference
 from segment1b.states import STATES as REGISTRY
 
 STATES = tuple(REGISTRY)

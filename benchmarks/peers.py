@@ -29,9 +29,9 @@ from segment1b.config import RunSettings
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.scanline import center_runs
-from segment1b.pipeline.decide import build_reference
 from segment1b.pipeline.execution import run_pipeline
 from segment1b.pipeline.outcome import RunResult
+from segment1b.pipeline.prepare import build_reference
 
 SIZES = (10_000, 100_000, 1_000_000)
 LIMIT_SECONDS = 15.0

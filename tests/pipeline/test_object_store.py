@@ -444,7 +444,7 @@ def test_an_unsealed_bundle_is_issued_again_for_another_policy(
     world: World, url: str, tmp_path: Path
 ) -> None:
     from segment1b.config import RunSettings
-    from segment1b.pipeline.decide import import_outlets
+    from segment1b.pipeline.prepare import import_outlets
 
     import_outlets(RunSettings(data_root=Path(url), outlets=world.outlets))
     law = ("allocation.law=stable",)

@@ -17,7 +17,7 @@ from segment1b import contracts
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
 from segment1b.geo.areas import area_km2
-from segment1b.pipeline.decide import fill_reference
+from segment1b.pipeline.prepare import fill_reference
 from segment1b.reference import embedded
 from segment1b.reference.check import Bounds, check, read_places
 from segment1b.reference.files import write_shapes

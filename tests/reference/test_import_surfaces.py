@@ -24,7 +24,7 @@ from segment1b import __version__, contracts
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
-from segment1b.pipeline.decide import fill_reference
+from segment1b.pipeline.prepare import fill_reference
 from segment1b.reference import embedded
 from segment1b.reference.check import _provenance
 from segment1b.reference.importing import (

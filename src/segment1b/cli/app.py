@@ -123,7 +123,7 @@ def outlets_import(
     """Bring an outlet list in: catalogue, validation bundle, fingerprint."""
     from segment1b.cli import console
     from segment1b.config import RunSettings
-    from segment1b.pipeline.decide import import_outlets
+    from segment1b.pipeline.prepare import import_outlets
 
     run, pairs = import_outlets(
         RunSettings(

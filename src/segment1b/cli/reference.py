@@ -42,7 +42,7 @@ def build(
     dictionary: Dictionary = None,
 ) -> None:
     """Lay the embedded surfaces into a root at another resolution."""
-    from segment1b.pipeline.decide import build_reference
+    from segment1b.pipeline.prepare import build_reference
 
     _print_laid(build_reference(data_root, resolution_arcsec, dictionary))
 
@@ -56,7 +56,7 @@ def fill(
     dictionary: Dictionary = None,
 ) -> None:
     """Lay the embedded surfaces that a root lacks beside imported ones."""
-    from segment1b.pipeline.decide import fill_reference
+    from segment1b.pipeline.prepare import fill_reference
 
     _print_laid(fill_reference(data_root, resolution_arcsec, dictionary))
 

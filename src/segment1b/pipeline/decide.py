@@ -1,10 +1,11 @@
-"""Resolution: from what was asked to one run: surfaces, outlets, policy and identity."""
+"""Decides which run is asked for, from the settings and what is in the root; writes nothing."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,13 @@ from segment1b.config import Policy, RunSettings, load_policy, parameter_documen
 from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity, canonical_json, check_seed
-from segment1b.outlets.bundle import check_issue, imported, issue
-from segment1b.outlets.catalogue import pairs_of
+from segment1b.identity import Identity, canonical_json
+from segment1b.outlets.bundle import check_issue, imported
 from segment1b.outlets.importing import Pairs, read_outlets
 from segment1b.reference import embedded
 from segment1b.reference.installing import (
     SURFACES,
     is_embedded,
-    is_imported,
-    lay_at_resolution,
-    lay_embedded,
-    lay_missing,
     missing,
 )
 from segment1b.states.protocol import Run
@@ -35,54 +31,99 @@ from segment1b.storage.durable import read_json, read_object
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
-from segment1b.storage.root import open_root, root_at
+from segment1b.storage.root import root_at
 from segment1b.storage.snapshot import Snapshot
-from segment1b.storage.staging import STAGING, staging
+from segment1b.storage.staging import STAGING
 
 LOG = logging.getLogger("segment1b")
 DEFAULT_SEED = 42
 TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
-DEFAULT_GRID = 0.1
-_BOUND = "parameter_policy_1B"
+BOUND = "parameter_policy_1B"
 
 
-def resolve(root: Path, settings: RunSettings, scratch: Path) -> tuple[Run, Pairs | None]:
-    """Return the run that the settings mean, and the outlet list that was brought in for it.
+@dataclass(frozen=True)
+class Decision:
+    """What a run is to be.
 
-    An empty root gets the embedded world and, when no outlets are named or there, the sample
-    list. Tokens that are not given come from the one validation bundle in the root; the
-    parameter hash of an imported list is that of the policy in force.
+    Attributes:
+        run: root, identity, policy and surfaces.
+        pairs: the outlet list to bring in; None for what is in the root.
+        sealed: the tokens of the bundle that vouches for an imported list in the root; None where
+            it is 1A's, or `pairs` has none yet.
+    """
+
+    run: Run
+    pairs: Pairs | None
+    sealed: Mapping[str, Any] | None
+
+
+def decide(root: Path, settings: RunSettings, given: Pairs | None, scratch: Path) -> Decision:
+    """Return what the settings mean in a root with surfaces; nothing is written.
+
+    Without a list or a bundle, the sample list is chosen for the embedded world. Tokens that are
+    not given come from the one validation bundle in the root; the parameter hash of an imported
+    list is that of the policy in force.
+
+    Args:
+        root: the data root.
+        settings: what was asked for.
+        given: what `named_outlets` returns.
+        scratch: the run's folder on the root's filesystem.
 
     Raises:
         Segment1BError: E_USAGE for what cannot be decided, E_REFERENCE_SURFACE_MISSING,
-            E_BUNDLE_MISSING, E_POLICY_INVALID, E_OUTLETS_INVALID.
+            E_BUNDLE_MISSING, E_POLICY_INVALID.
     """
-    known = _contracts(settings.dictionary)
-    asked = load_policy(settings.policy_files, settings.settings)
-    # The list is read first: one with bad rows leaves the root without surfaces too.
-    given = _given(root, known, settings)
-    _lay_if_empty(root, known, settings, asked, scratch)
-    run, pairs, said = _decided(root, known, settings, given, scratch)
-    _issue_bundle(root, known, run.identity, pairs, said, scratch)
-    return run, pairs
+    known = contracts_of(settings.dictionary)
+    surfaces = surface_digests(root, known)
+    pairs = given or _sample(root, known, settings, surfaces)
+    bundle = None if pairs is not None else _bundle(root, known, settings)
+    own = pairs is not None or (bundle is not None and imported(bundle) is not None)
+    policy = load_policy(
+        settings.policy_files, settings.settings, embedded=own and is_embedded(surfaces)
+    )
+    said: Mapping[str, Any] = _tokens_of(bundle) if bundle else {}
+    identity = Identity(
+        seed=first(settings.seed, said.get("seed"), DEFAULT_SEED),
+        manifest_fingerprint=first(
+            settings.manifest_fingerprint,
+            pairs.fingerprint if pairs else None,
+            said.get("manifest_fingerprint"),
+        ),
+        # A hash that came from 1A with the data is adopted; an imported list has none of its own.
+        parameter_hash=first(
+            settings.parameter_hash,
+            None if own else said.get("parameter_hash"),
+            parameter_hash(policy, surfaces),
+        ),
+    )
+    run = Run(
+        root,
+        identity,
+        policy,
+        surfaces,
+        scratch,
+        settings.validation_bundle,
+        os.path.abspath(settings.dictionary) if settings.dictionary else None,
+        settings.merchant_summaries,
+    )
+    return Decision(run, pairs, said if own else None)
 
 
 def foresee(root: Path, settings: RunSettings) -> tuple[Run, str]:
-    """Return the run that the settings would mean, and why it would be refused; write nothing.
-
-    The reason is empty for a run that would start.
+    """Return the run that the settings would mean, and why it would be refused, or "".
 
     Raises:
-        Segment1BError: as `resolve`; E_REFERENCE_SURFACE_MISSING also for an empty root.
+        Segment1BError: as `decide`; E_REFERENCE_SURFACE_MISSING also for an empty root.
     """
-    known = _contracts(settings.dictionary)
-    given = _given(root, known, settings)
-    run, pairs, said = _decided(root, known, settings, given, root / STAGING)
+    given = named_outlets(root, settings)
+    decision = decide(root, settings, given, root / STAGING)
+    run = decision.run
     refusal = binding_refusal(run)
-    if pairs is not None or said is not None:
-        root_at(root).fetch([known["s0_gate_receipt_1B"].locate(run.places)])
+    if decision.pairs is not None or decision.sealed is not None:
+        run.snapshot.fetch(["s0_gate_receipt_1B"])
         try:
-            check_issue(root, known, run.identity.tokens)
+            check_issue(root, run.contracts, run.tokens)
         except Segment1BError as error:
             refusal = f"{error.code}: {error.message}"
     return run, refusal
@@ -90,9 +131,8 @@ def foresee(root: Path, settings: RunSettings) -> tuple[Run, str]:
 
 def binding_refusal(run: Run) -> str:
     """Return why a run's parameter hash cannot be bound; empty where it can, or is."""
-    bound = run.contracts[_BOUND]
-    root_at(run.root).fetch([bound.locate(run.places)])
-    path = run.root / bound.locate(run.places)
+    bound, path = run.contracts[BOUND], run.snapshot.path(BOUND)
+    run.snapshot.fetch([BOUND])
     if not path.exists():
         return ""
     then, now = read_json(path), parameter_document(run.policy, run.surfaces)
@@ -109,10 +149,14 @@ def binding_refusal(run: Run) -> str:
     return "" if then.get("policy") == now["policy"] else f"{code}: it is another policy's"
 
 
-def _given(root: Path, known: Contracts, settings: RunSettings) -> Pairs | None:
-    """Return the outlet list that is named, if one is; bring what decides about a run."""
-    root_at(root).fetch([known[dataset_id].locate({}) for dataset_id in SURFACES])
-    root_at(root).fetch([known["validation_bundle_1A"].locate({"manifest_fingerprint": "*"})])
+def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
+    """Return the outlet list that is named, if one is; bring what decides about a run.
+
+    Raises:
+        Segment1BError: E_OUTLETS_INVALID naming the bad rows.
+    """
+    known = contracts_of(settings.dictionary)
+    Snapshot(root, known, {"manifest_fingerprint": "*"}).fetch([*SURFACES, "validation_bundle_1A"])
     if settings.outlets is None:
         return None
     pairs = read_outlets(settings.outlets, iso_set(root, known))
@@ -120,44 +164,6 @@ def _given(root: Path, known: Contracts, settings: RunSettings) -> Pairs | None:
         names = ", ".join(pairs.ignored)[:200]
         LOG.warning("%s: no use is made of the columns %s", settings.outlets, names)
     return pairs
-
-
-def _decided(
-    root: Path, known: Contracts, settings: RunSettings, given: Pairs | None, scratch: Path
-) -> tuple[Run, Pairs | None, Mapping[str, Any] | None]:
-    """Return the run, the outlet list to bring in, and what the bundle of an imported list says."""
-    surfaces = surface_digests(root, known)
-    pairs = given or _sample(root, known, settings, surfaces)
-    bundle = None if pairs is not None else _bundle(root, known, settings)
-    own = pairs is not None or (bundle is not None and imported(bundle) is not None)
-    policy = load_policy(
-        settings.policy_files, settings.settings, embedded=own and is_embedded(surfaces)
-    )
-    said: Mapping[str, Any] = _tokens_of(bundle) if bundle else {}
-    computed = parameter_hash(policy, surfaces)
-    identity = Identity(
-        seed=_first(settings.seed, said.get("seed"), DEFAULT_SEED),
-        manifest_fingerprint=_first(
-            settings.manifest_fingerprint,
-            pairs.fingerprint if pairs else None,
-            said.get("manifest_fingerprint"),
-        ),
-        # A hash that came from 1A with the data is adopted; an imported list has none of its own.
-        parameter_hash=_first(
-            settings.parameter_hash, None if own else said.get("parameter_hash"), computed
-        ),
-    )
-    run = Run(
-        root,
-        identity,
-        policy,
-        surfaces,
-        scratch,
-        settings.validation_bundle,
-        os.path.abspath(settings.dictionary) if settings.dictionary else None,
-        settings.merchant_summaries,
-    )
-    return run, pairs, said if own else None
 
 
 def surface_digests(root: Path, known: Contracts, without: Collection[str] = ()) -> dict[str, str]:
@@ -168,26 +174,6 @@ def surface_digests(root: Path, known: Contracts, without: Collection[str] = ())
         path = reader.file(dataset_id)
         digests[dataset_id] = hash_files(path.parent, [path.name])[1]
     return digests
-
-
-def _lay_if_empty(
-    root: Path, known: Contracts, settings: RunSettings, asked: Policy, scratch: Path
-) -> None:
-    # Somebody who names a parameter hash brings the surfaces it was made with.
-    if settings.parameter_hash is not None:
-        return
-    absent = missing(root, known)
-    if absent and is_imported(root, known):
-        raise Segment1BError(
-            "E_REFERENCE_SURFACE_MISSING",
-            f"{root} has imported surfaces, but no {', '.join(absent)}",
-            "import them too, or lay the embedded ones with 'segment1b reference fill'",
-            path=str(root),
-        )
-    there = [d for d in SURFACES if d not in absent]
-    # The raster is laid last: a run that was killed while laying leaves the first few.
-    if there == list(SURFACES[: len(there)]) and len(there) < len(SURFACES):
-        lay_embedded(root, known, _first(asked.prep.grid, DEFAULT_GRID), scratch)
 
 
 def _sample(
@@ -254,58 +240,9 @@ def _field(path: Path, name: str) -> Any:
     return document.get(name) if isinstance(document, dict) else None
 
 
-def _first(*values: Any) -> Any:
+def first(*values: Any) -> Any:
+    """Return the first value that is not None."""
     return next((value for value in values if value is not None), "")
-
-
-def _issue_bundle(
-    root: Path,
-    known: Contracts,
-    identity: Identity,
-    pairs: Pairs | None,
-    said: Mapping[str, Any] | None,
-    scratch: Path,
-) -> None:
-    """Issue the bundle of an imported list for this identity, if it has no such bundle yet."""
-    if pairs is None:
-        if said is None or all(said[name] == value for name, value in identity.tokens.items()):
-            return
-        if said["manifest_fingerprint"] != identity.manifest_fingerprint:
-            return
-        pairs = pairs_of(root, known, check_seed(said["seed"]), identity.manifest_fingerprint)
-    issue(root, known, pairs, identity.seed, identity.parameter_hash, scratch)
-
-
-def import_outlets(settings: RunSettings) -> tuple[Run, Pairs]:
-    """Bring an outlet list into a root: catalogue, bundle; return the run it belongs to.
-
-    Raises:
-        Segment1BError: E_OUTLETS_INVALID naming the bad rows; nothing is written then.
-    """
-    load_policy(settings.policy_files, settings.settings)
-    root = open_root(settings.data_root)
-    with staging(root) as scratch:
-        run, pairs = resolve(root, settings, scratch)
-    assert pairs is not None
-    return run, pairs
-
-
-def build_reference(
-    data_root: Path, resolution_arcsec: int, dictionary: Path | None
-) -> dict[str, Path]:
-    """Lay the embedded surfaces into a root at another resolution; return their paths."""
-    root = open_root(data_root)
-    with staging(root) as scratch:
-        return lay_at_resolution(root, _contracts(dictionary), resolution_arcsec, scratch)
-
-
-def fill_reference(
-    data_root: Path, resolution_arcsec: int, dictionary: Path | None
-) -> dict[str, Path]:
-    """Lay the embedded surfaces that a root lacks; return their paths."""
-    root = open_root(data_root)
-    with staging(root) as scratch:
-        return lay_missing(root, _contracts(dictionary), resolution_arcsec, scratch)
 
 
 def find_identity(
@@ -322,7 +259,7 @@ def find_identity(
         Segment1BError: E301_NO_PASS_FLAG when no receipt fits, E_USAGE when several do,
             E_PATH_EMBED_MISMATCH when one lies in the folder of another fingerprint.
     """
-    known = _contracts(dictionary)
+    known = contracts_of(dictionary)
     pattern = known["s0_gate_receipt_1B"].locate({"manifest_fingerprint": "*"})
     wanted = {name: value for name, value in given.items() if value is not None}
     root_at(data_root).fetch([pattern])
@@ -365,8 +302,9 @@ def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any])
         Segment1BError: as `find_identity`; E_INPUT_UNREADABLE when the root names no policy.
     """
     known, identity = find_identity(root, dictionary, given)
-    root_at(root).fetch([known[name].locate(identity.places) for name in (*SURFACES, _BOUND)])
-    path = root / known[_BOUND].locate(identity.places)
+    snapshot = Snapshot(root, known, identity.places)
+    snapshot.fetch([*SURFACES, BOUND])
+    path = snapshot.path(BOUND)
     try:
         policy = Policy.model_validate_json(canonical_json(read_json(path)["policy"]))
     except (FileNotFoundError, KeyError, TypeError, ValidationError) as error:
@@ -383,5 +321,6 @@ def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any])
     return run, binding_refusal(run)
 
 
-def _contracts(dictionary: Path | None) -> Contracts:
+def contracts_of(dictionary: Path | None) -> Contracts:
+    """Return the packaged dictionary and schemas, or those with another dictionary."""
     return contracts.load(str(dictionary) if dictionary else None)

@@ -16,14 +16,14 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from segment1b import contracts
-from segment1b.config import RunSettings, load_policy, parameter_document, usable_cores
+from segment1b.config import RunSettings, load_policy, usable_cores
 from segment1b.contracts import Dataset
 from segment1b.contracts.faults import coded, coded_faults, keep_traceback
 from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError
-from segment1b.pipeline.decide import resolve
 from segment1b.pipeline.engines import Pool, in_order, opened
 from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
+from segment1b.pipeline.prepare import lay_and_decide, prepare
 from segment1b.pipeline.reuse import input_digests, report_path, standing, verify_inputs
 from segment1b.states import STATES
 from segment1b.states.protocol import Report, Run, ShardResult, State
@@ -76,9 +76,10 @@ def run_pipeline(settings: RunSettings, progress: Progress | None = None) -> Run
     load_policy(settings.policy_files, settings.settings)  # a bad policy makes no data root
     root = open_root(settings.data_root)
     with staging(root) as scratch:
-        run = _recorded(root, settings, None, lambda: resolve(root, settings, scratch)[0])
+        decision = _recorded(root, settings, None, lambda: lay_and_decide(root, settings, scratch))
+        run = decision.run
         with identity_lock(root, run.identity, settings.wait_seconds), ExitStack() as work:
-            _recorded(root, settings, None, lambda: _bind_parameter_hash(run))
+            _recorded(root, settings, None, lambda: prepare(decision))
             most = max(settings.workers_for(state.id) for state in chosen)
             start = functools.partial(opened, settings.engine, most, scratch, run.dictionary)
             pool = _recorded(root, settings, None, lambda: work.enter_context(start()))
@@ -245,18 +246,6 @@ def _reading(state: State, run: Run, read: Counter[str]) -> tuple[dict[str, int]
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         baselines[name] = read_baseline([file for file in files if file.exists()])
     return count, baselines
-
-
-def _bind_parameter_hash(run: Run) -> None:
-    """Bind the parameter hash to its policy and surfaces, or find it bound to others."""
-    publish_document(
-        run.root,
-        run.contracts,
-        run.contracts["parameter_policy_1B"],
-        run.places,
-        parameter_document(run.policy, run.surfaces),
-        run.staging,
-    )
 
 
 def _chosen_states(settings: RunSettings) -> list[State]:

@@ -1,0 +1,118 @@
+"""Prepares a data root for a run: lays surfaces, issues the bundle of a list, binds the policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segment1b.config import RunSettings, load_policy, parameter_document
+from segment1b.errors import Segment1BError
+from segment1b.identity import check_seed
+from segment1b.outlets.bundle import issue
+from segment1b.outlets.catalogue import pairs_of
+from segment1b.outlets.importing import Pairs
+from segment1b.pipeline.decide import BOUND, Decision, contracts_of, decide, first, named_outlets
+from segment1b.reference.installing import (
+    SURFACES,
+    is_imported,
+    lay_at_resolution,
+    lay_embedded,
+    lay_missing,
+    missing,
+)
+from segment1b.states.protocol import Run
+from segment1b.storage.publisher import publish_document
+from segment1b.storage.root import open_root
+from segment1b.storage.staging import staging
+
+DEFAULT_GRID = 0.1
+
+
+def lay_and_decide(root: Path, settings: RunSettings, scratch: Path) -> Decision:
+    """Lay the embedded world into an empty root, and decide.
+
+    Raises:
+        Segment1BError: as `decide`; E_OUTLETS_INVALID.
+    """
+    # The list is read first: one with bad rows leaves the root without surfaces too.
+    given = named_outlets(root, settings)
+    _lay_if_empty(root, settings, scratch)
+    return decide(root, settings, given, scratch)
+
+
+def prepare(decision: Decision) -> None:
+    """Issue the bundle of an imported list, and bind the parameter hash to policy and surfaces.
+
+    Raises:
+        Segment1BError: as `issue`; E_PARAMETER_HASH_REUSED when the hash is bound to others.
+    """
+    _issue_bundle(decision)
+    run = decision.run
+    document, entry = parameter_document(run.policy, run.surfaces), run.contracts[BOUND]
+    publish_document(run.root, run.contracts, entry, run.places, document, run.staging)
+
+
+def _issue_bundle(decision: Decision) -> None:
+    """Issue the bundle of an imported list for a run, if it has no such bundle yet."""
+    run, pairs, sealed = decision.run, decision.pairs, decision.sealed
+    if pairs is None:
+        if sealed is None or all(sealed[name] == value for name, value in run.tokens.items()):
+            return
+        fingerprint = run.identity.manifest_fingerprint
+        if sealed["manifest_fingerprint"] != fingerprint:
+            return
+        pairs = pairs_of(run.root, run.contracts, check_seed(sealed["seed"]), fingerprint)
+    seed, parameter_hash = run.identity.seed, run.identity.parameter_hash
+    issue(run.root, run.contracts, pairs, seed, parameter_hash, run.staging)
+
+
+def import_outlets(settings: RunSettings) -> tuple[Run, Pairs]:
+    """Bring an outlet list into a root: catalogue, bundle; return the run it belongs to.
+
+    Raises:
+        Segment1BError: E_OUTLETS_INVALID naming the bad rows; nothing is written then.
+    """
+    load_policy(settings.policy_files, settings.settings)
+    root = open_root(settings.data_root)
+    with staging(root) as scratch:
+        decision = lay_and_decide(root, settings, scratch)
+        _issue_bundle(decision)
+    assert decision.pairs is not None
+    return decision.run, decision.pairs
+
+
+def build_reference(
+    data_root: Path, resolution_arcsec: int, dictionary: Path | None
+) -> dict[str, Path]:
+    """Lay the embedded surfaces into a root at another resolution; return their paths."""
+    root = open_root(data_root)
+    with staging(root) as scratch:
+        return lay_at_resolution(root, contracts_of(dictionary), resolution_arcsec, scratch)
+
+
+def fill_reference(
+    data_root: Path, resolution_arcsec: int, dictionary: Path | None
+) -> dict[str, Path]:
+    """Lay the embedded surfaces that a root lacks; return their paths."""
+    root = open_root(data_root)
+    with staging(root) as scratch:
+        return lay_missing(root, contracts_of(dictionary), resolution_arcsec, scratch)
+
+
+def _lay_if_empty(root: Path, settings: RunSettings, scratch: Path) -> None:
+    known = contracts_of(settings.dictionary)
+    asked = load_policy(settings.policy_files, settings.settings)
+    # Somebody who names a parameter hash brings the surfaces it was made with.
+    if settings.parameter_hash is not None:
+        return
+    absent = missing(root, known)
+    if absent and is_imported(root, known):
+        raise Segment1BError(
+            "E_REFERENCE_SURFACE_MISSING",
+            f"{root} has imported surfaces, but no {', '.join(absent)}",
+            "import them too, or lay the embedded ones with 'segment1b reference fill'",
+            path=str(root),
+        )
+    there = [d for d in SURFACES if d not in absent]
+    # The raster is laid last: a run that was killed while laying leaves the first few.
+    if there == list(SURFACES[: len(there)]) and len(there) < len(SURFACES):
+        lay_embedded(root, known, first(asked.prep.grid, DEFAULT_GRID), scratch)
