@@ -1,8 +1,7 @@
-"""The chain of receipts: is each digest that a state read one that was written or sealed?"""
+"""Checks that each digest that a state read was written by an earlier state or sealed by S0."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from segment1b.contracts.texts import read_regular
@@ -25,13 +24,7 @@ _WHAT = {
 
 
 def chain_of(world: World) -> dict[str, Any]:
-    """Return, state by state, what it read and wrote, and whether the digests meet.
-
-    Returns:
-        links: by state, `read` (name, digest, whether it `meets` its origin) and `written`
-        (name, path, digest); read: how many digests were read; broken: state and name of each
-        that is not what an earlier state wrote, nor what S0 sealed.
-    """
+    """Return what each state read and wrote, how many digests were read, and which do not match."""
     known, links, broken = _sealed(world), [], []
     for state, report in world.reports.items():
         read = [
@@ -65,16 +58,12 @@ def _sealed(world: World) -> dict[str, str]:
 
 def _written(world: World, state: str) -> list[dict[str, str]]:
     report = world.reports[state]
-    receipts: list[tuple[str, Mapping[str, Any]]] = [
-        (dataset.id, report[dataset.receipt_field])
+    receipts = {
+        dataset.id: report[dataset.receipt_field]
         for dataset in world.contracts
         if dataset.receipt_in == f"{state}_run_report" and dataset.receipt_field in report
-    ]
+    }
     return [
-        {
-            "name": name,
-            "path": receipt["partition_path"],
-            "digest": receipt["content_sha256_hex"],
-        }
-        for name, receipt in receipts
+        {"name": name, "path": one["partition_path"], "digest": one["content_sha256_hex"]}
+        for name, one in receipts.items()
     ]

@@ -1,4 +1,4 @@
-"""Country outlines, light enough for a page: simplified, small islands kept."""
+"""Simplifies country outlines for the page, keeping small islands."""
 
 from __future__ import annotations
 
@@ -11,16 +11,12 @@ from shapely import MultiPolygon, Polygon
 
 _TOLERANCE_DEG = 0.04
 _DIGITS = 2
-#: Square degrees below which a piece of a country of several is left out: a speck at any zoom.
+# Square degrees below which a piece of a country is left out, unless it is the largest.
 _SPECK = 0.0004
 
 
 def outlines(shapes: Mapping[str, MultiPolygon]) -> dict[str, Any]:
-    """Return the countries as one GeoJSON object, degrees with two digits.
-
-    Args:
-        shapes: polygons by country, cut at the date line.
-    """
+    """Return countries, cut at the date line, as one GeoJSON object in degrees with two digits."""
     features = [
         {
             "type": "Feature",
@@ -58,7 +54,7 @@ def _ring(ring: Any) -> list[list[float]]:
     keep = np.ones(len(points), bool)
     keep[1:] = (points[1:] != points[:-1]).any(axis=1)
     kept = points[keep]
-    # Rounding may swallow an islet: then its corners stay as they were.
+    # An islet that rounding would remove keeps four digits.
     light = kept if len(kept) >= 4 else np.round(shapely.get_coordinates(ring), 4)
-    found: list[list[float]] = light.tolist()
-    return found
+    coordinates: list[list[float]] = light.tolist()
+    return coordinates

@@ -1,4 +1,4 @@
-"""The page of one run, or of two side by side, as one HTML file without outside parts."""
+"""Writes the HTML report of one run, or of two side by side, as one self-contained file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import jinja2
 import numpy as np
 import numpy.typing as npt
+from duckdb import DuckDBPyConnection as Database
 from markupsafe import Markup
 
 from segment1b.contracts import Contracts
@@ -29,7 +30,7 @@ from segment1b.storage.scratch import replace_file
 
 Run: TypeAlias = tuple[Path, Contracts, Identity]
 _TABLES = ("s3_requirements", "s4_alloc_plan", "s7_site_synthesis", "tile_weights")
-#: Where plotly's map makes its worker's URL, and where it asks whether that is a foreign one.
+# Where plotly's map creates its worker's URL, and where it compares that URL's origin.
 _WORKER = re.compile(
     r'URL\.createObjectURL\(new Blob\(\[(\w+)\],\{type:"text/javascript"\}\)\)\)\)'
 )
@@ -39,17 +40,9 @@ _FOREIGN = re.compile(r"return new URL\((?P<url>\w+),(\w+)\.href\)\.origin!==\2\
 def write_page(
     root: Path, known: Contracts, identity: Identity, out: Path, *, replace: bool = False
 ) -> Path:
-    """Write the page of one run; the same root gives the same bytes.
+    """Write the page of one run as `out`; the same root gives the same bytes.
 
-    Args:
-        root: a data root, with as many states as there are.
-        known: dictionary and schemas.
-        identity: which run.
-        out: the HTML file; its folder is made.
-        replace: put the page in the place of a file that exists.
-
-    Returns:
-        The file.
+    States that are not published yet are left out.
 
     Raises:
         Segment1BError: E_USAGE when the file exists, unless `replace`; E_DATA_ROOT_UNUSABLE or
@@ -98,11 +91,8 @@ def render(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _library(text: str) -> str:
-    """Return plotly's JavaScript, fit to be inlined in a file that is opened from the disk.
-
-    Its map starts a worker from a blob, as a module. Browsers let a page from the disk start none
-    but one from a data URL, and the map would stay empty.
-    """
+    """Return plotly's JavaScript, changed to run inline in a file that is opened from the disk."""
+    # Its map starts a worker from a blob; a page from the disk may start one from a data URL only.
     text = _WORKER.sub(r'"data:text/javascript;charset=utf-8,"+encodeURIComponent(\1)))', text)
     text = _FOREIGN.sub(r'\g<0>&&!\g<url>.startsWith("data:")', text)
     # No part of the library may end the script element that holds it.
@@ -110,7 +100,7 @@ def _library(text: str) -> str:
 
 
 def _script_json(value: Any) -> Markup:
-    """Return JSON that can stand in a script element whatever texts it holds."""
+    """Return JSON that is safe in a script element."""
     text = json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False)
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
@@ -118,58 +108,57 @@ def _script_json(value: Any) -> Markup:
 
 
 def run_of(world: World) -> dict[str, Any]:
-    """Return all that the template and the script need of one run."""
-    database = open_tables(world, _TABLES)
-    views = {
-        row[0]
-        for row in database.execute(
-            "SELECT view_name FROM duckdb_views() WHERE NOT internal"
-        ).fetchall()
-    }
+    """Return what the template and the script need of one run."""
+    with open_tables(world, _TABLES) as (database, views):
+        return _run_of(world, database, views)
+
+
+def _run_of(world: World, database: Database, views: set[str]) -> dict[str, Any]:
     s7, s4 = world.reports.get("s7", {}), world.reports.get("s4", {})
     sites = {code: int(own["sites"]) for code, own in s7.get("by_country", {}).items()}
     codes = sorted(set(sites) | set(world.reports.get("s1", {}).get("by_country", {})))
     places = {code: number for number, code in enumerate(codes)}
     polygons, raster = world.path("world_countries"), world.path("population_raster_2025")
     shapes = read_countries(polygons) if polygons.exists() else {}
-    found: dict[str, Any] = {
-        "head": _head(world, sites, s4),
-        "chain": chain_of(world),
-        "checks": [{"check": name, **own} for name, own in sorted(world.checks.items())],
-        "failed": world.failed,
-        "figures": _figures(world, sites, s4),
-        "charts": [],
-        "map": {"countries": codes, "outlines": outlines(shapes), "sites_by_country": sites},
+    map_: dict[str, Any] = {
+        "countries": codes,
+        "outlines": outlines(shapes),
+        "sites_by_country": sites,
     }
     if "s7_site_synthesis" in views:
-        found["map"] |= payload.sites_of(database, sum(sites.values()), places)
-        found["map"]["bins"] = payload.bins_of(database, places)
-    heavy: dict[str, Any] = {}
-    if "tile_weights" in views:
-        heavy = _heaviest(database)
+        map_ |= payload.sites_of(database, sum(sites.values()), places)
+        map_["bins"] = payload.bins_of(database, places)
+    heavy = _heaviest(database) if "tile_weights" in views else {}
     if heavy and raster.exists():
         scale = 10 ** int(world.policy["prep"]["dp"])
-        found["map"]["tiles"] = payload.tiles_of(heavy, read_grid(raster), scale)
-    found["charts"] = _charts(world, database, views, sites, heavy)
-    return found
+        map_["tiles"] = payload.tiles_of(heavy, read_grid(raster), scale)
+    return {
+        "head": _head(world, sites, s4),
+        "chain": chain_of(world),
+        "checks": [{"check": name, **check} for name, check in sorted(world.checks.items())],
+        "failed": world.failed,
+        "figures": _figures(world, sites, s4),
+        "charts": _charts(world, database, views, sites, heavy),
+        "map": map_,
+    }
 
 
-def _heaviest(database: Any) -> dict[str, tuple[Any, Any]]:
+def _heaviest(database: Database) -> dict[str, tuple[Any, Any]]:
     """Return ids and weights of each country's heaviest tiles, heaviest first, then by id."""
     rows = database.execute(
         "SELECT country_iso, max(row(weight_fp, -tile_id::BIGINT), ?) "
         "FROM tile_weights WHERE weight_fp > 0 GROUP BY country_iso ORDER BY country_iso",
         [payload.TILES_MOST],
     ).fetchall()
-    found = {}
+    tiles = {}
     for code, heavy in rows:
         pairs = np.array(heavy, np.int64).reshape(-1, 2)
-        found[code] = ((-pairs[:, 1]).astype(np.uint64), pairs[:, 0])
-    return found
+        tiles[code] = ((-pairs[:, 1]).astype(np.uint64), pairs[:, 0])
+    return tiles
 
 
 def _charts(
-    world: World, database: Any, views: set[str], sites: dict[str, int], heavy: dict[str, Any]
+    world: World, database: Database, views: set[str], sites: dict[str, int], heavy: dict[str, Any]
 ) -> list[charts.Chart]:
     reports = world.reports
     made = []
@@ -194,7 +183,7 @@ def _charts(
     return made
 
 
-def _pairs(database: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _pairs(database: Database) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     rows = database.execute(
         "SELECT coalesce(r.n_sites, 0) AS required, coalesce(p.n, 0) AS placed "
         "FROM s3_requirements AS r FULL JOIN (SELECT merchant_id, legal_country_iso, count(*) AS n "
@@ -204,7 +193,7 @@ def _pairs(database: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def _followed(
-    world: World, database: Any, heavy: dict[str, Any]
+    world: World, database: Database, heavy: dict[str, Any]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Return quota and sites of the heaviest tiles of the countries with outlets."""
     totals = {c: int(q["sites"]) for c, q in world.reports["s4"]["quality_by_country"].items()}
@@ -247,11 +236,11 @@ def _head(world: World, sites: Mapping[str, int], s4: Mapping[str, Any]) -> dict
 
 
 def _figures(world: World, sites: Mapping[str, int], s4: Mapping[str, Any]) -> dict[str, float]:
-    """Return the key figures by which two runs are compared; those that are missing are absent."""
+    """Return the key figures by which two runs are compared, without those that are missing."""
     near = world.realism.get("nearest_neighbour_km", {})
     quality = s4.get("quality_by_country", {}).values()
     costs = [report["resources"] for report in world.reports.values()]
-    found = {
+    figures = {
         "outlets": sum(sites.values()),
         "countries": len(sites),
         "merchants": world.reports.get("s3", {}).get("merchants_total"),
@@ -267,7 +256,7 @@ def _figures(world: World, sites: Mapping[str, int], s4: Mapping[str, Any]) -> d
         "seconds": sum(float(own["wall_clock_seconds_total"]) for own in costs),
         "peak MB": max((int(own["max_worker_rss_bytes"]) / 1e6 for own in costs), default=0.0),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def differences(
@@ -275,7 +264,7 @@ def differences(
 ) -> list[tuple[str, str, str, str]]:
     """Return name, value of A, value of B and B less A of each figure that either run has."""
 
-    def said(value: float | None, sign: str = "") -> str:
+    def text(value: float | None, sign: str = "") -> str:
         if value is None:
             return "not known"
         return format(value, f"{sign},.3f" if isinstance(value, float) else f"{sign},")
@@ -284,5 +273,5 @@ def differences(
     for name in dict.fromkeys([*first, *second]):
         a, b = first.get(name), second.get(name)
         less = None if a is None or b is None else b - a
-        rows.append((name, said(a), said(b), "none" if less == 0 else said(less, "+")))
+        rows.append((name, text(a), text(b), "none" if less == 0 else text(less, "+")))
     return rows

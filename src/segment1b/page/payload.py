@@ -1,41 +1,31 @@
-"""What the map of the page draws: sites, bins of sites and the heaviest tiles, as packed arrays."""
+"""Packs sites, bins of sites and the heaviest tiles as arrays for the map of the page."""
 
 from __future__ import annotations
 
 import base64
 from typing import Any
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
+from duckdb import DuckDBPyConnection as Database
 
 from segment1b.geo.grid import Grid
 
-#: Sites that are embedded one by one; of more, every k-th.
+#: Sites that are embedded one by one; of more, every k-th one.
 SITES_MOST = 60_000
 #: Tiles of a country that are embedded, the heaviest.
 TILES_MOST = 1_500
-#: Pairs of merchant and country whose counts are embedded; of more, only the drawn outlets know
-#: their merchant.
+#: Pairs of merchant and country whose counts are embedded; of more, none.
 PAIRS_MOST = 200_000
 _BIN_DEG = 0.5
 
 
-def sites_of(
-    database: duckdb.DuckDBPyConnection, total: int, places: dict[str, int]
-) -> dict[str, Any]:
-    """Return the sites that the page shows one by one, and the counts of all.
+def sites_of(database: Database, total: int, places: dict[str, int]) -> dict[str, Any]:
+    """Return the sites that the page shows one by one, and the counts of all pairs.
 
-    Args:
-        database: with s7_site_synthesis.
-        total: how many sites there are.
-        places: number of each country.
-
-    Returns:
-        merchants: uint64, packed, ascending; all of them when `pairs` is there, otherwise those of
-        the sites that are shown. pairs: merchant (uint32, place in `merchants`), country (uint16)
-        and n (uint32) of every pair; None of more than PAIRS_MOST. sites: `every`, one of how many
-        is shown; packed lon, lat (float32), country, merchant, order (uint32), tile (float64).
+    merchants: ascending ids, of all pairs or else of the sites shown. pairs: index in `merchants`,
+    index of the country and n; None for more than PAIRS_MOST. sites: `every`, one of how many is
+    shown, and their columns.
     """
     every = max(1, -(-total // SITES_MOST))
     rows = database.execute(
@@ -71,8 +61,8 @@ def sites_of(
     }
 
 
-def bins_of(database: duckdb.DuckDBPyConnection, places: dict[str, int]) -> dict[str, Any]:
-    """Return all sites counted in bins of half a degree and countries: the view from afar."""
+def bins_of(database: Database, places: dict[str, int]) -> dict[str, Any]:
+    """Return the sites of each country counted in bins of half a degree, for low zoom."""
     rows = database.execute(
         f"SELECT floor(lon_deg / {_BIN_DEG}) AS x, floor(lat_deg / {_BIN_DEG}) AS y, "  # noqa: S608
         "legal_country_iso AS code, count(*) AS n FROM s7_site_synthesis "
@@ -91,16 +81,13 @@ def tiles_of(
     grid: Grid,
     scale: int,
 ) -> dict[str, Any]:
-    """Return the heaviest tiles by country, and the grid by which the page finds their corners.
-
-    Weights are packed as logarithms in a byte, which is what their colour needs.
-    """
-    found = {}
+    """Return the heaviest tiles by country, weights as logarithms in a byte, and their grid."""
+    by_country = {}
     wide = grid.nrows * grid.ncols > 1 << 32
     for code, (ids, weights) in heaviest.items():
         share = weights / max(1, int(weights.max()))
         level = np.rint(255 + np.log10(np.maximum(share, 1e-4)) * 63.75)
-        found[code] = {
+        by_country[code] = {
             "ids": packed(ids, np.float64 if wide else np.uint32),
             "level": packed(np.clip(level, 0, 255), np.uint8),
             "share": round(int(weights.sum()) / scale, 4),
@@ -114,7 +101,7 @@ def tiles_of(
             "ncols": grid.ncols,
             "wide": wide,
         },
-        "by_country": found,
+        "by_country": by_country,
     }
 
 

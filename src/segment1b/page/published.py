@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
+from duckdb import DuckDBPyConnection as Database
 
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
@@ -15,7 +16,7 @@ from segment1b.identity import Identity
 from segment1b.read.gate import proven_paths
 from segment1b.storage.durable import read_object
 from segment1b.storage.snapshot import Snapshot
-from segment1b.storage.sql import parquet_table
+from segment1b.storage.sql import open_database, parquet_table
 
 STATES = tuple(f"s{number}" for number in range(10))
 
@@ -99,21 +100,18 @@ def _in_bundle(path: Path) -> dict[str, Any]:
     return dict(read_object(path)) if path.exists() else {}
 
 
-def open_tables(world: World, dataset_ids: Sequence[str]) -> duckdb.DuckDBPyConnection:
-    """Return a database with a view over each published table among those named.
+@contextmanager
+def open_tables(world: World, dataset_ids: Sequence[str]) -> Iterator[tuple[Database, set[str]]]:
+    """Open a database with a view over each table that is published; yield it and their names.
 
     Every view has `row_number`, the row's number in written order, from 0.
     """
-    database = duckdb.connect()
-    for name, value in {"threads": "2", "memory_limit": "'2GB'", "TimeZone": "'UTC'"}.items():
-        database.execute(f"SET {name} = {value}")
-    database.execute("SET autoinstall_known_extensions = false")
-    for dataset_id in dataset_ids:
-        paths = world.parts(dataset_id)
-        if paths:
+    with open_database() as database:
+        views = {name: paths for name in dataset_ids if (paths := world.parts(name))}
+        for dataset_id, paths in views.items():
             source = parquet_table(paths, "file_row_number = true")
             database.execute(
                 f"CREATE VIEW {dataset_id} AS SELECT *, "  # noqa: S608 - names of the contracts
                 f"file_index * 1048576::BIGINT + file_row_number AS row_number FROM {source}"
             )
-    return database
+        yield database, set(views)
