@@ -131,10 +131,7 @@ def load_policy(
         first = error.errors()[0]
         key = ".".join(str(step) for step in first["loc"])
         raise Segment1BError(
-            _INVALID,
-            f"{key} = {first['input']!r}: {first['msg']}",
-            "see contracts/policies for what each key takes",
-            key=key,
+            _INVALID, f"{key} = {first['input']!r}: {first['msg']}", key=key
         ) from None
 
 
@@ -170,10 +167,7 @@ def _setting(setting: str) -> dict[str, Any]:
         value: Any = parse_yaml(text)
     except ValueError as error:
         raise Segment1BError(
-            _INVALID,
-            f"{key.strip()} = {text!r}: the value is not YAML: {error}",
-            "see contracts/policies for what each key takes",
-            key=key.strip(),
+            _INVALID, f"{key.strip()} = {text!r}: the value is not YAML: {error}", key=key.strip()
         ) from None
     for step in reversed(path):
         value = {step: value}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal
 
 Scope = Literal["R", "C", "P", "T", "S", "D"]
@@ -272,6 +273,12 @@ def file_error(
     """
     joint = "" if problem[0] in ":," else " "
     return Segment1BError(code, f"{path}{joint}{problem}", hint, path=str(path), **scope)
+
+
+#: Errors about input files, with the arguments of `file_error` after its code.
+unreadable = functools.partial(file_error, "E_INPUT_UNREADABLE")
+schema_invalid = functools.partial(file_error, "E_INPUT_SCHEMA_INVALID")
+too_large = functools.partial(file_error, "E_INPUT_TOO_LARGE")
 
 
 def _rebuild(code: str, message: str, hint: str, scope: dict[str, Any]) -> Segment1BError:

@@ -30,11 +30,7 @@ def sha256_hex(data: bytes) -> str:
 def check_seed(seed: object) -> int:
     """Return a seed that is an unsigned 64-bit number; raise E511_INVALID_SEED for another."""
     if type(seed) is not int or not 0 <= seed < 2**64:
-        raise Segment1BError(
-            "E511_INVALID_SEED",
-            f"seed {seed} is not an unsigned 64-bit number",
-            "restore the bundle or receipt that names it, or give --seed",
-        )
+        raise Segment1BError("E511_INVALID_SEED", f"seed {seed} is not an unsigned 64-bit number")
     return seed
 
 

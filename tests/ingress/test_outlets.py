@@ -206,8 +206,7 @@ def test_a_pair_that_stands_twice(tmp_path: Path) -> None:
     error = refused(write(tmp_path, HEAD + "9,DE,1\n17,DE,5\n9,FR,1\n\n17,DE,5\n17,DE,6\n"))
     assert places(error) == [(6, "merchant_id"), (7, "merchant_id")]
     assert all(
-        "merchant 17 in DE: this pair already stands in line 3" in row["reason"]
-        for row in error.scope["rows"]
+        "merchant 17 in DE: duplicate of line 3" in row["reason"] for row in error.scope["rows"]
     )
 
 
@@ -233,7 +232,7 @@ def test_site_order_that_is_not_whole_doubled_or_leaves_a_gap(tmp_path: Path) ->
     assert sorted(reasons) == [5, 6, 8, 10, 12, 13]
     assert reasons[5] == "3 leaves a gap: merchant 2 in DE has no site_order 2"
     assert reasons[6] == "2 leaves a gap: merchant 3 in DE has no site_order 1"
-    assert reasons[8] == "site_order 1 of merchant 4 in DE already stands in line 7"
+    assert reasons[8] == "site_order 1 of merchant 4 in DE: duplicate of line 7"
     assert reasons[10] == "'x' is not a whole number in 1..999999"
 
 
@@ -349,7 +348,7 @@ def test_bad_rows_of_parquet_are_named_by_row(tmp_path: Path) -> None:
         (7, "n_outlets"),
     ]
     assert "  row 2, column merchant_id: '-2' is not a whole number" in error.message
-    assert "already stands in row 1" in error.message
+    assert "duplicate of row 1" in error.message
 
 
 @pytest.mark.parametrize(

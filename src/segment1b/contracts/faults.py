@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from segment1b.errors import Segment1BError, file_error
+from segment1b.errors import Segment1BError, unreadable
 
 _FULL, _FAILED, _PATH = "E_STORAGE_FULL", "E_STORAGE_FAILED", "E_DATA_ROOT_UNUSABLE"
 _RESOURCES, _DAMAGED, _POLYGON = "E_RESOURCES_EXHAUSTED", "E_INPUT_UNREADABLE", "E001_GEO_INVALID"
@@ -138,7 +138,7 @@ def coded_read_errors(
         yield
     except kinds as error:
         raise_machine_fault(error, path)
-        raise file_error(_DAMAGED, path, f"{problem}: {error}", hint) from None
+        raise unreadable(path, f"{problem}: {error}", hint) from None
 
 
 @contextmanager

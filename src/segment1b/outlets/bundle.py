@@ -1,4 +1,4 @@
-"""The hand-over of an imported list: a catalogue and a validation bundle like those of 1A."""
+"""Publishes an imported list as a catalogue and a validation bundle like those of 1A."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 
 from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.faults import raise_machine_fault
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import Identity, canonical_json
 from segment1b.outlets.catalogue import write_catalogue
-from segment1b.outlets.importing import (
-    Pairs,
-)
+from segment1b.outlets.importing import Pairs
 from segment1b.storage.arrays import distinct
 from segment1b.storage.bundles import FLAG, flag_line, joined_digest
 from segment1b.storage.durable import (
@@ -34,26 +32,26 @@ _INDEX_KINDS = {"egress_checksums.json": "table"}
 def issue(
     root: Path, contracts: Contracts, pairs: Pairs, seed: int, parameter_hash: str, scratch: Path
 ) -> Path:
-    """Publish the catalogue of an imported list and the bundle that vouches for it.
+    """Publish the catalogue of an imported list and the bundle with its digests.
 
-    What is there already with the same content stays. The bundle comes last, so that whatever a
-    killed import leaves behind is completed by the next one.
+    Published data with the same content stays. The bundle comes last, so that the next import
+    completes one that was killed.
 
     Args:
         root: the data root.
-        contracts: where everything lies.
+        contracts: the paths of the datasets.
         pairs: the list.
         seed: unsigned 64-bit; in the catalogue's path and rows.
         parameter_hash: 64 lower-case hex digits; in the bundle.
-        scratch: a folder on the root's filesystem; everything is staged below it.
+        scratch: a folder on the root's filesystem, for staging.
 
     Returns:
         The bundle's folder.
 
     Raises:
-        Segment1BError: E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL when another catalogue or somebody
-            else's bundle lies there; E_PATH_EMBED_MISMATCH when this list is sealed with another
-            seed or parameter_hash; E_USAGE for a malformed token; nothing is changed then.
+        Segment1BError: E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL when another catalogue or the
+            bundle of another producer is there; E_PATH_EMBED_MISMATCH when this list is sealed
+            with another seed or parameter_hash; E_USAGE for a malformed token. Nothing is changed.
     """
     tokens = Identity(seed, pairs.fingerprint, parameter_hash).tokens
     names = ("outlet_catalogue", "s3_candidate_set", "validation_bundle_1A")
@@ -71,7 +69,7 @@ def issue(
 
 
 def check_issue(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> Path:
-    """Return where `issue` would put a bundle; refuse as it would, before anything is written."""
+    """Return where `issue` publishes a bundle; raise as it does, before anything is written."""
     bundle = root / contracts["validation_bundle_1A"].locate(tokens)
     _check_bundle(bundle, tokens)
     _check_seal(root, contracts, bundle, tokens)
@@ -79,10 +77,7 @@ def check_issue(root: Path, contracts: Contracts, tokens: Mapping[str, object]) 
 
 
 def imported(folder: Path) -> dict[str, Any] | None:
-    """Return the MANIFEST of a bundle that `issue` made, or None for any other folder.
-
-    The fields are producer, seed, manifest_fingerprint, parameter_hash, pairs and outlets.
-    """
+    """Return the MANIFEST of a bundle that `issue` published, or None for any other folder."""
     try:
         manifest = read_json(folder / "MANIFEST.json")
     except (Segment1BError, OSError) as error:
@@ -94,7 +89,7 @@ def imported(folder: Path) -> dict[str, Any] | None:
 
 
 def _held(bundle: Path) -> dict[str, Any] | None:
-    """Return the tokens of a bundle of ours, or None."""
+    """Return the tokens of an imported bundle, or None."""
     manifest = imported(bundle)
     if manifest is None:
         return None
@@ -102,37 +97,30 @@ def _held(bundle: Path) -> dict[str, Any] | None:
 
 
 def _check_bundle(bundle: Path, tokens: Mapping[str, object]) -> None:
-    """Refuse to touch a bundle that somebody else made."""
+    """Refuse the bundle of another producer."""
     if imported(bundle) is None and bundle.is_dir() and any(bundle.iterdir()):
-        raise Segment1BError(
-            "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL",
-            f"{bundle} was not made by {PRODUCER}",
-            "bring the list into another data root, or move that bundle away",
-            path=str(bundle),
-            **tokens,
-        )
+        code, what = "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL", f"was not made by {PRODUCER}"
+        hint = "import the list into another data root, or move that bundle away"
+        raise file_error(code, bundle, what, hint, **tokens)
 
 
 def _check_seal(
     root: Path, contracts: Contracts, bundle: Path, tokens: Mapping[str, object]
 ) -> None:
-    """Refuse other tokens for a list that the gate has sealed already."""
+    """Refuse other tokens for a list that S0 has sealed already."""
     path = root / contracts["s0_gate_receipt_1B"].locate(tokens)
     if not path.exists():
         return
     receipt = read_json(path)
     for sealed in (_held(bundle) or {}, receipt if isinstance(receipt, dict) else {}):
         if any(sealed.get(name, value) != value for name, value in tokens.items()):
-            raise Segment1BError(
-                "E_PATH_EMBED_MISMATCH",
-                f"the list {tokens['manifest_fingerprint']} is sealed in "
-                f"this data root for seed {sealed.get('seed')} and parameter_hash "
-                f"{sealed.get('parameter_hash')}; asked for are seed {tokens['seed']} and "
-                f"parameter_hash {tokens['parameter_hash']}",
-                "use another --data-root for another policy or seed",
-                path=str(path),
-                **tokens,
+            what = (
+                f"the list {tokens['manifest_fingerprint']} is sealed in this data root for seed "
+                f"{sealed.get('seed')} and parameter_hash {sealed.get('parameter_hash')}; wanted "
+                f"are seed {tokens['seed']} and parameter_hash {tokens['parameter_hash']}"
             )
+            hint = "use another --data-root for another policy or seed"
+            raise Segment1BError("E_PATH_EMBED_MISMATCH", what, hint, path=str(path), **tokens)
 
 
 def _publish_catalogue(
@@ -143,20 +131,19 @@ def _publish_catalogue(
     bundle: Path,
     stage: Path,
 ) -> Path:
-    """Publish the catalogue, or find the same one there; return its folder."""
+    """Publish the catalogue unless the same one is there; return its folder."""
     dataset = contracts["outlet_catalogue"]
     target = root / dataset.locate(tokens)
     if _is_vouched(target, bundle, tokens):
         return target
-    staged = stage / dataset.id
-    staged.mkdir()
+    staged = _folder(stage, dataset)
     write_catalogue(staged, dataset, pairs, tokens)
     publish_folder(root, dataset, tokens, staged, 1)
     return target
 
 
 def _is_vouched(catalogue: Path, bundle: Path, tokens: Mapping[str, object]) -> bool:
-    """Return whether a bundle of ours has the digests of just these files and this seed."""
+    """Return whether an imported bundle has the digests of exactly these files and this seed."""
     held = _held(bundle)
     if held is None or held["seed"] != tokens["seed"] or not catalogue.is_dir():
         return False
@@ -173,13 +160,12 @@ def _publish_candidates(
     """Publish a candidate set without rows, unless there is one.
 
     A list states no order between countries. Without rows the set is the same for every list, and
-    so can lie under its parameter_hash alone.
+    so can be stored under its parameter_hash alone.
     """
     target = root / dataset.locate(tokens)
     if target.is_dir() and any(target.iterdir()):
         return
-    staged = stage / dataset.id
-    staged.mkdir()
+    staged = _folder(stage, dataset)
     write_part(staged / part_name(0), dataset, [dataset.arrow_schema.empty_table()])
     publish_folder(root, dataset, tokens, staged, 1)
 
@@ -191,37 +177,30 @@ def _publish_bundle(
     files: Mapping[str, bytes],
     stage: Path,
 ) -> None:
-    staged = stage / "validation_bundle"
-    staged.mkdir()
+    staged = _folder(stage, dataset)
     for name, data in files.items():
         write_file(staged / name, data)
     # The tokens of another bundle were never sealed (see _check_seal): nothing depends on it.
     publish_folder(root, dataset, tokens, staged, 1, replace=True)
 
 
+def _folder(stage: Path, dataset: Dataset) -> Path:
+    folder = stage / dataset.id
+    folder.mkdir()
+    return folder
+
+
 def _bundle_files(tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> dict[str, bytes]:
     """Return the bundle's files by name; the same list and tokens give the same bytes."""
-    outlets = int(pairs.n_sites.sum())
-    merchants = len(distinct(pairs.merchant_id))
+    counts = {"pairs": len(pairs.n_sites), "outlets": int(pairs.n_sites.sum())}
+    merchants, countries = len(distinct(pairs.merchant_id)), len(distinct(pairs.country))
+    resolved = ("parameter_hash", "manifest_fingerprint")
     documents: dict[str, Any] = {
-        "MANIFEST.json": {
-            "producer": PRODUCER,
-            **tokens,
-            "pairs": len(pairs.n_sites),
-            "outlets": outlets,
-        },
-        "parameter_hash_resolved.json": {"parameter_hash": tokens["parameter_hash"]},
-        "manifest_fingerprint_resolved.json": {
-            "manifest_fingerprint": tokens["manifest_fingerprint"]
-        },
+        "MANIFEST.json": {"producer": PRODUCER, **tokens, **counts},
+        **{f"{name}_resolved.json": {name: tokens[name]} for name in resolved},
         # An import draws no random numbers.
         "rng_accounting.json": {"streams": [], "draws": 0},
-        "s9_summary.json": {
-            "merchants": merchants,
-            "pairs": len(pairs.n_sites),
-            "outlets": outlets,
-            "countries": len(distinct(pairs.country)),
-        },
+        "s9_summary.json": {"merchants": merchants, **counts, "countries": countries},
         "egress_checksums.json": _checksums(tokens, catalogue),
     }
     names = sorted([*documents, "index.json"])

@@ -1,4 +1,4 @@
-"""The rows of outlet_catalogue: written from an imported list, and read back into one."""
+"""The rows of outlet_catalogue: written from the pairs of a list, and counted back into pairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segment1b.contracts import Contracts, Dataset
-from segment1b.errors import Segment1BError
+from segment1b.errors import file_error
 from segment1b.outlets.importing import (
     MAX_OUTLETS,
     Int64s,
@@ -47,7 +47,7 @@ def write_catalogue(
 
 
 def _pair_columns(pairs: Pairs, own: slice) -> dict[str, npt.NDArray[Any]]:
-    """Return what each row of some pairs repeats, as arrays [p]; countries as uint8[p, 2]."""
+    """Return the columns that each row of a pair repeats, arrays [p]; countries as uint8[p, 2]."""
     first, last = pairs.merchant_id[own.start], pairs.merchant_id[own.stop - 1]
     # A merchant's home and total come from all of its pairs.
     low = int(np.searchsorted(pairs.merchant_id, first, "left"))
@@ -73,18 +73,12 @@ def _pair_columns(pairs: Pairs, own: slice) -> dict[str, npt.NDArray[Any]]:
 
 
 def _group(
-    dataset: Dataset,
-    pairs: Pairs,
-    ends: Int64s,
-    tokens: Mapping[str, Any],
-    low: int,
-    high: int,
+    dataset: Dataset, pairs: Pairs, ends: Int64s, tokens: Mapping[str, Any], low: int, high: int
 ) -> pa.Table:
     """Return the catalogue's rows low <= row < high."""
     count = high - low
-    own = slice(
-        int(np.searchsorted(ends, low, "right")), int(np.searchsorted(ends, high, "left")) + 1
-    )
+    first = int(np.searchsorted(ends, low, "right"))
+    own = slice(first, int(np.searchsorted(ends, high, "left")) + 1)
     columns = _pair_columns(pairs, own)
     reach = np.clip(ends[own], low, high)
     repeats = np.diff(reach, prepend=np.int64(low))
@@ -113,14 +107,11 @@ def pairs_of(root: Path, contracts: Contracts, seed: int, fingerprint: str) -> P
             it does not hold the list of that fingerprint; E_INPUT_UNREADABLE,
             E_INPUT_SCHEMA_INVALID for a damaged file.
     """
-    reader = Reader(
-        Snapshot(root, contracts, {"seed": seed, "manifest_fingerprint": fingerprint}),
-        ("outlet_catalogue",),
-        missing={"outlet_catalogue": "E_PARTITION_MISPLACED"},
-    )
-    reader.fetch(["outlet_catalogue"])
-    folder = reader.file("outlet_catalogue")
-    dataset = reader.dataset("outlet_catalogue")
+    name, tokens = "outlet_catalogue", {"seed": seed, "manifest_fingerprint": fingerprint}
+    absent = {name: "E_PARTITION_MISPLACED"}
+    reader = Reader(Snapshot(root, contracts, tokens), (name,), missing=absent)
+    reader.fetch([name])
+    folder, dataset = reader.file(name), reader.dataset(name)
     merchants: list[UInt64s] = [np.empty(0, np.uint64)]
     codes: list[npt.NDArray[np.uint16]] = [np.empty(0, np.uint16)]
     counts: list[Int64s] = [np.empty(0, np.int64)]
@@ -133,18 +124,15 @@ def pairs_of(root: Path, contracts: Contracts, seed: int, fingerprint: str) -> P
             codes.append(words[starts])
             counts.append(n)
     merchant, code = np.concatenate(merchants), np.concatenate(codes)
-    # A pair may go on in the next row group.
+    # A pair may continue in the next row group.
     starts, _ = pair_starts(merchant, code)
     ends = np.append(0, np.cumsum(np.concatenate(counts)))
     total = np.diff(ends[np.append(starts, len(merchant))])
     pairs = Pairs(merchant[starts], countries(code[starts]), total)
     if pairs.fingerprint != fingerprint:
-        raise Segment1BError(
-            "E_PATH_EMBED_MISMATCH",
-            f"{folder} holds the list {pairs.fingerprint}, its path says {fingerprint}",
-            "somebody changed published data: import the list again into another data root",
-            path=str(folder),
-        )
+        what = f"holds the list {pairs.fingerprint}, its path names {fingerprint}"
+        hint = "published data was changed: import the list again into another data root"
+        raise file_error("E_PATH_EMBED_MISMATCH", folder, what, hint)
     return pairs
 
 

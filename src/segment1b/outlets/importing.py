@@ -1,4 +1,4 @@
-"""Outlet lists: what a person brings becomes pairs (merchant, country) and their fingerprint."""
+"""Outlet lists read into pairs (merchant, country) with their fingerprint; bad rows are listed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 
 from segment1b.contracts.locations import nearest
-from segment1b.errors import Segment1BError
-from segment1b.outlets.lists import SHOWN, Source, check_rows, pick, refusal, too_large
+from segment1b.errors import Segment1BError, too_large
+from segment1b.outlets.lists import SHOWN, Source, check_rows, refusal
 from segment1b.outlets.readers import open_source, text_bytes
 
 UInt64s = npt.NDArray[np.uint64]
@@ -35,10 +35,10 @@ _HEADER = b"merchant_id,country_iso,n_outlets\n"
 _BLOCK = 1 << 17
 _ISO = re.compile(r"[A-Z]{2}\Z")
 _DIGITS = re.compile(r"[0-9]+\Z")
-#: Longer numbers are beyond every limit, and these fit 64 bits.
+#: Longer numbers exceed every limit, and these fit 64 bits.
 _SAFE_DIGITS = 19
 _ZERO = np.uint8(ord("0"))
-#: How alike a column name is that must be a misspelt one.
+#: Similarity from which a column name is taken for a misspelt one.
 _MISSPELT = 0.8
 
 
@@ -50,7 +50,7 @@ class Pairs:
         merchant_id: uint64[p], 1..2^63-1.
         country: U2[p], codes of the ISO table; (merchant_id, country) ascends, ASCII order.
         n_sites: int64[p], 1..999999.
-        ignored: columns of the list that were not looked at.
+        ignored: columns of the list that were not read.
     """
 
     merchant_id: UInt64s
@@ -68,19 +68,11 @@ class Pairs:
         digest = hashlib.sha256(_HEADER)
         for low in range(0, len(self.n_sites), _BLOCK):
             part = slice(low, low + _BLOCK)
+            codes = strings(letters(self.country[part]))
+            table = pa.table([self.merchant_id[part], codes, self.n_sites[part]], list("mcn"))
             lines = pa.BufferOutputStream()
-            pv.write_csv(
-                pa.table(
-                    [
-                        self.merchant_id[part],
-                        strings(letters(self.country[part])),
-                        self.n_sites[part],
-                    ],
-                    names=["m", "c", "n"],
-                ),
-                lines,
-                pv.WriteOptions(include_header=False, quoting_style="none", batch_size=_BLOCK),
-            )
+            options = {"include_header": False, "quoting_style": "none", "batch_size": _BLOCK}
+            pv.write_csv(table, lines, pv.WriteOptions(**options))
             digest.update(lines.getvalue())
         return digest.hexdigest()
 
@@ -124,10 +116,8 @@ def read_outlets(path: Path, iso: set[str]) -> Pairs:
     source = open_source(path)
     counted = _counted(source)
     columns = ["merchant_id", "country_iso", *([counted] if counted else [])]
-    ignored = [
-        source.names[place]
-        for place in sorted(set(range(len(source.names))) - set(pick(source, columns)))
-    ]
+    source.positions(columns)
+    ignored = tuple(name for name in source.names if name not in columns)
     rows = _read_rows(source, columns, _known(iso))
     bad = (rows.merchant == 0) | (rows.country == 0) | (rows.number == 0)
     table = _sort(rows, counted)
@@ -138,44 +128,33 @@ def read_outlets(path: Path, iso: set[str]) -> Pairs:
     if source.skipped or bad.any():
         raise _bad_rows(source, columns, iso, bad, table, faults)
     del faults, bad
-    pairs = _pairs(table, counted, tuple(ignored))
+    pairs = _pairs(table, counted, ignored)
     total = int(pairs.n_sites.sum())
     if total > MAX_TOTAL:
-        raise too_large(
-            path,
-            f"has {total:,} outlets; the limit is {MAX_TOTAL:,}",
-            "divide the list between data roots",
-        )
+        what = f"has {total:,} outlets; the limit is {MAX_TOTAL:,}"
+        raise too_large(path, what, "divide the list between data roots")
     return pairs
 
 
 class _Rows(NamedTuple):
-    """Rows in file order; 0 stands for whatever cannot be taken as it is.
-
-    merchant uint64[r]; country uint16[r], 256*A + B; number int32[r], n_outlets or site_order (1
-    when there is no such column).
-    """
+    """Rows in file order; 0 for every value that is not valid."""
 
     merchant: UInt64s
-    country: npt.NDArray[np.uint16]
-    number: npt.NDArray[np.int32]
+    country: npt.NDArray[np.uint16]  # 256*A + B
+    number: npt.NDArray[np.int32]  # n_outlets or site_order; 1 without such a column
 
 
 class _Sorted(NamedTuple):
-    """Rows by (merchant, country, number if it orders, row).
-
-    merchant, country, number as in _Rows; row int32[r], their places in file order; first
-    bool[r], where a pair begins.
-    """
+    """Rows by (merchant, country, site_order if there is one, row)."""
 
     merchant: UInt64s
     country: npt.NDArray[np.uint16]
     number: npt.NDArray[np.int32]
-    row: npt.NDArray[np.int32]
-    first: Bools
+    row: npt.NDArray[np.int32]  # position in file order
+    first: Bools  # whether a pair begins
 
 
-#: Which sorted rows break which rule between rows: bool[r] by the rule's name.
+#: Sorted rows that break a rule between rows: bool[r] by the name of the rule.
 _Faults = dict[str, Bools]
 
 
@@ -184,7 +163,7 @@ def _counted(source: Source) -> str | None:
     for name in ("n_outlets", "site_order"):
         if name in source.names:
             return name
-    # One row an outlet needs no third column, so a misspelt one would silently count as that.
+    # One row an outlet needs no third column: a misspelt one would be ignored silently.
     for name in ("n_outlets", "site_order"):
         lower = [present.lower() for present in source.names]
         if difflib.get_close_matches(name, lower, 1, _MISSPELT):
@@ -209,11 +188,8 @@ def _read_rows(source: Source, columns: list[str], known: Bools) -> _Rows:
         check_rows(source.path, rows + source.skipped)
         merchant.append(_whole(batch.column(0), MAX_MERCHANT))
         country.append(_codes(batch.column(1), known))
-        number.append(
-            _whole(batch.column(2), MAX_OUTLETS).astype(np.int32)
-            if len(columns) == 3
-            else np.ones(batch.num_rows, np.int32)
-        )
+        counts = _whole(batch.column(2), MAX_OUTLETS) if len(columns) == 3 else 1
+        number.append(np.broadcast_to(counts, batch.num_rows).astype(np.int32))
     pa.default_memory_pool().release_unused()
     return _Rows(_joined(merchant), _joined(country), _joined(number))
 
@@ -226,14 +202,14 @@ def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 
 def _whole(array: pa.Array, limit: int) -> UInt64s:
-    """Return whole numbers 1..limit as uint64[r], 0 for whatever else stands there."""
+    """Return whole numbers 1..limit as uint64[r], 0 for any other value."""
     if pa.types.is_integer(array.type):
         values = array.fill_null(0).to_numpy(zero_copy_only=False)
         return np.where((values >= 1) & (values <= limit), values, 0).astype(np.uint64)
     texts = array.fill_null("")
     starts, data = text_bytes(texts)
     size = np.diff(starts)
-    # Digits alone, looked at all at once; Arrow would take 0x1F for a number as well.
+    # Digits alone, all bytes at once; Arrow would take 0x1F for a number as well.
     if not len(size) or size.min() < 1 or size.max() > _SAFE_DIGITS or (data - _ZERO > 9).any():
         fits = pc.match_substring_regex(texts, f"^0*[0-9]{{1,{_SAFE_DIGITS}}}$")
         texts = pc.if_else(fits, texts, "0")
@@ -242,7 +218,7 @@ def _whole(array: pa.Array, limit: int) -> UInt64s:
 
 
 def _codes(array: pa.Array, known: Bools) -> npt.NDArray[np.uint16]:
-    """Return 256*A + B for known country codes as uint16[r], 0 for whatever else stands there."""
+    """Return 256*A + B for known country codes as uint16[r], 0 for any other value."""
     starts, data = text_bytes(array.fill_null(""))
     two = np.diff(starts) == 2
     at = starts[:-1][two]
@@ -254,7 +230,7 @@ def _codes(array: pa.Array, known: Bools) -> npt.NDArray[np.uint16]:
 
 def _sort(rows: _Rows, counted: str | None) -> _Sorted:
     keys = (rows.country, rows.merchant)
-    # The sort keeps file order among equals, so the first of them is the one that stays.
+    # The sort is stable, so that the first of equals is the first in the file.
     order = np.lexsort((rows.number, *keys) if counted == "site_order" else keys)
     row = order.astype(np.int32)
     del order
@@ -274,7 +250,7 @@ def _pair_faults(table: _Sorted, counted: str | None) -> _Faults:
         many = np.zeros(len(known), np.bool_)
         many[starts[size > MAX_OUTLETS] + MAX_OUTLETS] = True
         return {"many": many & known}
-    # Of a pair with an unreadable site_order nobody can say what is missing.
+    # The gaps of a pair with an unreadable site_order are unknown.
     readable = np.repeat(table.number[starts] > 0, size) & known
     before = np.zeros_like(table.number)
     before[1:] = table.number[:-1]
@@ -284,7 +260,7 @@ def _pair_faults(table: _Sorted, counted: str | None) -> _Faults:
 
 
 def _other(table: _Sorted, kind: str, at: int) -> int:
-    """Return the row that a fault at a sorted place refers to; for a gap, what is missing."""
+    """Return the row that a fault at a sorted position refers to; for a gap, the missing number."""
     if kind == "gap":
         return 1 if table.first[at] else int(table.number[at - 1]) + 1
     begin = at - int(np.argmax(table.first[at::-1]))
@@ -304,14 +280,9 @@ def _pairs(table: _Sorted, counted: str | None, ignored: tuple[str, ...]) -> Pai
 
 
 def _bad_rows(
-    source: Source,
-    columns: list[str],
-    iso: set[str],
-    bad: Bools,
-    table: _Sorted,
-    faults: _Faults,
+    source: Source, columns: list[str], iso: set[str], bad: Bools, table: _Sorted, faults: _Faults
 ) -> Segment1BError:
-    """Return the error that lists the first bad rows, with their places found in a second pass."""
+    """Return the error that lists the first bad rows; a second pass finds their lines."""
     shown = np.flatnonzero(bad)[:SHOWN]
     between: dict[int, list[tuple[str, int]]] = {}
     for at in np.flatnonzero(np.isin(table.row, shown)).tolist():
@@ -322,32 +293,22 @@ def _bad_rows(
     entries = [(line, [("", reason)]) for line, reason in survey.misfits]
     for row in shown.tolist():
         place = survey.places[row]
-        reasons = [
-            (name, reason)
-            for name in columns
-            if (reason := cell_fault(name, place.texts[name], iso)) is not None
-        ]
+        cells = ((name, cell_fault(name, place.texts[name], iso)) for name in columns)
+        reasons = [(name, reason) for name, reason in cells if reason is not None]
         for kind, other in between.get(row, []):
             where = survey.places[other].number if kind != "gap" else other
             reasons.append(_between_fault(kind, where, place.texts, source.unit))
         entries.append((place.number, reasons))
     rows = [_entry(number, reasons) for number, reasons in sorted(entries)[:SHOWN]]
     total = source.skipped + int(np.count_nonzero(bad))
-    lines = [
-        f"  {source.unit} {row['line']}"
-        + (f", column {row['column']}" if row["column"] else "")
-        + f": {row['reason']}"
-        for row in rows
-    ]
-    more = [f"  and {total - len(rows)} more"] if total > len(rows) else []
-    what = f"has {total} bad row{'s' if total > 1 else ''}:"
-    return refusal(
-        source.path,
-        "\n".join([what, *lines, *more]),
-        "mend them in the list and bring it in again; nothing was written",
-        rows,
-        total,
-    )
+    lines = [f"has {total} bad row{'s' if total > 1 else ''}:"]
+    for row in rows:
+        column = f", column {row['column']}" if row["column"] else ""
+        lines.append(f"  {source.unit} {row['line']}{column}: {row['reason']}")
+    if total > len(rows):
+        lines.append(f"  and {total - len(rows)} more")
+    hint = "correct them in the list and import it again; nothing was written"
+    return refusal(source.path, "\n".join(lines), hint, rows=rows, total=total)
 
 
 def _entry(number: int, reasons: list[tuple[str, str]]) -> dict[str, Any]:
@@ -357,7 +318,7 @@ def _entry(number: int, reasons: list[tuple[str, str]]) -> dict[str, Any]:
 
 
 def cell_fault(column: str, text: str | None, iso: set[str]) -> str | None:
-    """Return why a value cannot be taken as it is, or None when it can."""
+    """Return why a value is not valid, or None when it is."""
     if text is None or not text.strip():
         return "value is missing"
     shown = repr(text if len(text) <= 40 else text[:37] + "...")
@@ -378,13 +339,11 @@ def _between_fault(
 ) -> tuple[str, str]:
     pair = f"merchant {texts['merchant_id']} in {texts['country_iso']}"
     if kind == "pair":
-        return "merchant_id", f"{pair}: this pair already stands in {unit} {other}"
+        return "merchant_id", f"{pair}: duplicate of {unit} {other}"
     if kind == "many":
-        return "merchant_id", (
-            f"{pair}: more than {MAX_OUTLETS} outlets of one pair, which begins in {unit} {other}"
-        )
+        reason = f"{pair}: more than {MAX_OUTLETS} outlets of one pair, which begins in"
+        return "merchant_id", f"{reason} {unit} {other}"
+    site = texts["site_order"]
     if kind == "site":
-        return "site_order", (
-            f"site_order {texts['site_order']} of {pair} already stands in {unit} {other}"
-        )
-    return "site_order", f"{texts['site_order']} leaves a gap: {pair} has no site_order {other}"
+        return "site_order", f"site_order {site} of {pair}: duplicate of {unit} {other}"
+    return "site_order", f"{site} leaves a gap: {pair} has no site_order {other}"

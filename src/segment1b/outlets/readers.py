@@ -1,4 +1,4 @@
-"""Files that people bring: their columns in batches, and the true place of a row that is bad."""
+"""Outlet lists in CSV and Parquet: their columns in batches, and the places of bad rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.texts import open_regular
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, too_large
 from segment1b.outlets.lists import (
     MAX_BYTES,
     MAX_LINE,
@@ -30,11 +30,8 @@ from segment1b.outlets.lists import (
     Place,
     Source,
     Survey,
-    check_columns,
     check_rows,
-    pick,
     refusal,
-    too_large,
 )
 from segment1b.storage.durable import regular_file
 
@@ -51,7 +48,7 @@ def open_source(path: Path) -> Source:
     """Return the file as a source, by the ending of its name.
 
     Raises:
-        Segment1BError: E_OUTLETS_INVALID for a file that is absent, a folder, unreadable, empty,
+        Segment1BError: E_OUTLETS_INVALID for a file that is absent, a directory, unreadable, empty,
             of another format, not UTF-8, or without any row; E_INPUT_TOO_LARGE above a limit;
             E_INPUT_UNREADABLE for a named pipe or a device.
     """
@@ -59,9 +56,8 @@ def open_source(path: Path) -> Source:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        raise refusal(
-            path, f"cannot be reached: {error.strerror}", "give an existing file"
-        ) from None
+        hint = "give an existing file"
+        raise refusal(path, f"cannot be reached: {error.strerror}", hint) from None
     if stat.S_ISDIR(mode):
         raise refusal(path, "is a folder", "give one file")
     regular_file(path)
@@ -72,14 +68,14 @@ def open_source(path: Path) -> Source:
     raise refusal(path, "has an ending that is not known", _FORMATS)
 
 
-class CsvSource:
+class CsvSource(Source):
     """Comma-separated text in UTF-8, as it is or gzipped; quoted fields may span lines."""
 
     unit = "line"
 
     def __init__(self, path: Path) -> None:
         """Read the line of column names; a file that has none, or no rows, is refused."""
-        self.path, self.skipped = path, 0
+        self.path = path
         with self._coded():
             records = self._records("strict")
             _, self._header_end, fields = next(records, (0, 0, []))
@@ -87,60 +83,55 @@ class CsvSource:
                 raise refusal(path, "is empty", "start it with a line of column names")
             if next(records, None) is None:
                 raise refusal(path, "has column names but no rows", "add a row for each pair")
-        self.names = [field.strip() for field in fields]
-        self._picked: list[str] = []
-        check_columns(path, len(self.names))
+        super().__init__(path, fields)
+        self._columns: list[str] = []
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Yield text columns; quotes that swallow rows and bytes that are no text are refused."""
-        picked, self._picked = pick(self, columns), columns
-        others = sorted(set(range(len(self.names))) - set(picked))
+        at, self._columns = self.positions(columns), columns
+        others = sorted(set(range(len(self.names))) - set(at))
         spans_lines = False
         self.skipped = 0
         with self._coded(), self._open() as raw:
             try:
                 for batch in self._reader(raw):
                     spans_lines = spans_lines or any(_has_newline(batch.column(i)) for i in others)
-                    yield pa.record_batch([batch.column(i) for i in picked], names=columns)
+                    yield pa.record_batch([batch.column(i) for i in at], names=columns)
             except pa.ArrowInvalid as error:
                 raise_machine_fault(error, self.path)
-                raise self._diagnosis() or refusal(
-                    self.path, f"cannot be read as CSV: {error}", _FORMATS
-                ) from None
-        # A field of a column that nobody looks at could have swallowed rows by a stray quote.
+                what = f"cannot be read as CSV: {error}"
+                raise self._diagnosis() or refusal(self.path, what, _FORMATS) from None
+        # A stray quote in a column that is not read could have swallowed rows.
         if spans_lines and (stray := self._stray_quote()):
             raise stray
 
     def survey(self, wanted: Collection[int]) -> Survey:
         """Read the file again, slowly, to find the lines on which records begin."""
-        found: dict[int, Place] = {}
+        places: dict[int, Place] = {}
         misfits: list[tuple[int, str]] = []
         enough = min(SHOWN, self.skipped)
-        row = -1
+        width, row = len(self.names), -1
         with self._coded():
             records = self._records("replace")
             next(records)
             for line, _, fields in records:
-                if len(found) == len(wanted) and len(misfits) >= enough:
+                if len(places) == len(wanted) and len(misfits) >= enough:
                     break
-                if len(fields) != len(self.names):
-                    if len(misfits) < SHOWN:
-                        misfits.append(
-                            (line, f"{len(fields)} fields, the first line has {len(self.names)}")
-                        )
-                    continue
-                row += 1
-                if row in wanted:
-                    said = dict(zip(self.names, fields, strict=True))
-                    found[row] = Place(line, {name: said[name] for name in self._picked})
-        return Survey(found, misfits)
+                if len(fields) == width:
+                    row += 1
+                    if row in wanted:
+                        texts = dict(zip(self.names, fields, strict=True))
+                        places[row] = Place(line, {name: texts[name] for name in self._columns})
+                elif len(misfits) < SHOWN:
+                    misfits.append((line, f"{len(fields)} fields, the first line has {width}"))
+        return Survey(places, misfits)
 
     def _reader(self, raw: IO[bytes]) -> pv.CSVStreamingReader:
         def skip(_: pv.InvalidRow) -> str:
             self.skipped += 1
             return "skip"
 
-        # Names are made up, so that columns nobody looks at may be called as they like.
+        # Made-up names: those of columns that are not read may be anything.
         names = [str(number) for number in range(len(self.names))]
         return pv.open_csv(
             raw,
@@ -169,11 +160,8 @@ class CsvSource:
                         yield line, reader.line_num, fields
                     line = reader.line_num + 1
             except csv.Error as error:
-                raise self._refuse_line(
-                    line,
-                    f"not readable as CSV ({error}): a quote is not "
-                    "closed, or stands inside a field",
-                ) from None
+                what = f"not readable as CSV ({error}): a quote is not closed, or is inside a field"
+                raise self._bad_line(line, what) from None
 
     def _stray_quote(self) -> Segment1BError | None:
         try:
@@ -189,35 +177,30 @@ class CsvSource:
                 try:
                     line.decode()
                 except UnicodeDecodeError as error:
-                    return self._refuse_line(number, f"not UTF-8 (byte 0x{line[error.start]:02x})")
+                    return self._bad_line(number, f"not UTF-8 (byte 0x{line[error.start]:02x})")
         return self._stray_quote()
 
-    def _refuse_line(self, line: int, reason: str) -> Segment1BError:
-        return refusal(
-            self.path,
-            f"is not CSV in UTF-8: line {line}: {reason}",
-            "save it as CSV in UTF-8, with quotes around whole fields only",
-            [{"line": line, "column": None, "reason": reason}],
-            1,
-        )
+    def _bad_line(self, line: int, reason: str) -> Segment1BError:
+        what = f"is not CSV in UTF-8: line {line}: {reason}"
+        hint = "save it as CSV in UTF-8, with quotes around complete fields only"
+        rows = [{"line": line, "column": None, "reason": reason}]
+        return refusal(self.path, what, hint, rows=rows, total=1)
 
     @contextmanager
     def _coded(self) -> Iterator[None]:
         try:
             yield
         except UnicodeDecodeError as error:
-            raise self._diagnosis() or refusal(
-                self.path, f"is not UTF-8: {error}", "save it as UTF-8"
-            ) from None
+            what = f"is not UTF-8: {error}"
+            raise self._diagnosis() or refusal(self.path, what, "save it as UTF-8") from None
         except (OSError, EOFError, zlib.error) as error:
             raise_machine_fault(error, self.path)
-            raise refusal(
-                self.path, f"cannot be read: {error}", "give a whole, readable file"
-            ) from None
+            hint = "give a complete, readable file"
+            raise refusal(self.path, f"cannot be read: {error}", hint) from None
 
 
 class _Bounded(io.RawIOBase):
-    """The bytes of a text file, up to the limits on all of them and on one line."""
+    """The bytes of a text file, within the limits on bytes, lines and the length of a line."""
 
     def __init__(self, path: Path, raw: IO[bytes], text: IO[bytes]) -> None:
         self._path, self._raw, self._text = path, raw, text
@@ -234,17 +217,12 @@ class _Bounded(io.RawIOBase):
         self._line = after if after < len(data) else self._line + after
         self._lines += max(data.count(_LF), data.count(_CR))
         if self._bytes > MAX_BYTES or self._lines > MAX_LINES:
-            raise too_large(
-                self._path,
-                f"has more than {MAX_BYTES:,} bytes of text or {MAX_LINES:,} lines",
-                "give one row a pair, with n_outlets, and no other columns",
-            )
+            what = f"has more than {MAX_BYTES:,} bytes of text or {MAX_LINES:,} lines"
+            hint = "give one row a pair, with n_outlets, and no other columns"
+            raise too_large(self._path, what, hint)
         if self._line > MAX_LINE:
-            raise too_large(
-                self._path,
-                f"has a line of more than {MAX_LINE:,} bytes, before byte {self._bytes:,}",
-                "end each row with a line feed",
-            )
+            what = f"has a line of more than {MAX_LINE:,} bytes, before byte {self._bytes:,}"
+            raise too_large(self._path, what, "end each row with a line feed")
         return len(data)
 
     def close(self) -> None:
@@ -253,90 +231,80 @@ class _Bounded(io.RawIOBase):
         super().close()
 
 
-class ParquetSource:
-    """A Parquet file: whole numbers of any width, or text, in the columns that are asked for."""
-
-    unit = "row"
+class ParquetSource(Source):
+    """A Parquet file: whole numbers of any width, or text, in the columns that are read."""
 
     def __init__(self, path: Path) -> None:
         """Read the footer; a file that is damaged, has no rows or is too large is refused."""
-        self.path, self.skipped = path, 0
+        self.path = path
         with self._coded(), pq.ParquetFile(path) as file:
-            schema, rows = file.schema_arrow, file.metadata.num_rows
+            self._schema, rows = file.schema_arrow, file.metadata.num_rows
         if not rows:
             raise refusal(path, "has no rows", "add a row for each pair")
-        check_columns(path, len(schema.names))
+        super().__init__(path, self._schema.names)
         check_rows(path, rows)
-        self._raw: list[str] = schema.names
-        self._types = {field.name: field.type for field in schema}
-        self.names = [name.strip() for name in self._raw]
-        self._picked: list[str] = []
+        self._fields: list[pa.Field] = []
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Yield columns of whole numbers or of text; any other type is refused."""
-        self._picked = [self._raw[place] for place in pick(self, columns)]
-        for own, name in zip(self._picked, columns, strict=True):
-            kind = _value_type(self._types[own])
+        self._fields = [self._schema.field(at) for at in self.positions(columns)]
+        for field, name in zip(self._fields, columns, strict=True):
+            kind = _value_type(field.type)
             if not (_is_text(kind) or (pa.types.is_integer(kind) and name != "country_iso")):
-                raise refusal(
-                    self.path,
-                    f"has {kind} in column {name}",
-                    "write country_iso as text and the other columns as whole numbers",
-                )
+                hint = "write country_iso as text and the other columns as whole numbers"
+                raise refusal(self.path, f"has {kind} in column {name}", hint)
         with self._coded():
             for batch in self._batches():
                 yield pa.record_batch([_plain(one) for one in batch.columns], names=columns)
 
     def survey(self, wanted: Collection[int]) -> Survey:
         """Read the file again to find the values of rows."""
-        names = [name.strip() for name in self._picked]
-        found, first = {}, 0
+        names = [field.name.strip() for field in self._fields]
+        places, first = {}, 0
         with self._coded():
             for batch in self._batches():
                 for row in (row for row in wanted if first <= row < first + batch.num_rows):
                     values = [_plain(one.slice(row - first, 1))[0].as_py() for one in batch.columns]
                     texts = [None if value is None else str(value) for value in values]
-                    found[row] = Place(row + 1, dict(zip(names, texts, strict=True)))
+                    places[row] = Place(row + 1, dict(zip(names, texts, strict=True)))
                 first += batch.num_rows
-        return Survey(found, [])
+        return Survey(places, [])
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the picked columns; text as dictionaries, in which a long value counts once."""
+        """Yield the columns to read; text as dictionaries, in which a long value counts once."""
         regular_file(self.path)
-        texts = [name for name in self._picked if _is_text(_value_type(self._types[name]))]
+        names = [field.name for field in self._fields]
+        texts = [field.name for field in self._fields if _is_text(_value_type(field.type))]
         with pq.ParquetFile(
             self.path, pre_buffer=False, buffer_size=_BUFFER, read_dictionary=texts
         ) as file:
-            self._check_chunks(file.metadata)
-            for batch in file.iter_batches(_PARQUET_ROWS, columns=self._picked, use_threads=False):
-                yield batch.select(self._picked)
+            self._check_chunks(file.metadata, names)
+            for batch in file.iter_batches(_PARQUET_ROWS, columns=names, use_threads=False):
+                yield batch.select(names)
 
-    def _check_chunks(self, footer: pq.FileMetaData) -> None:
+    def _check_chunks(self, footer: pq.FileMetaData, names: list[str]) -> None:
         total = 0
-        for number in range(footer.num_row_groups):
-            group = footer.row_group(number)
+        groups = (footer.row_group(number) for number in range(footer.num_row_groups))
+        for number, group in enumerate(groups):
             for chunk in (group.column(at) for at in range(group.num_columns)):
-                if chunk.path_in_schema not in self._picked:
+                name, size = chunk.path_in_schema, chunk.total_uncompressed_size
+                if name not in names:
                     continue
-                size = chunk.total_uncompressed_size
                 total += size
                 if size > MAX_CHUNK or total > MAX_BYTES:
-                    raise too_large(
-                        self.path,
-                        f"has {size:,} bytes of {chunk.path_in_schema} in row group {number} and "
-                        f"{total:,} so far; the limits are {MAX_CHUNK:,} and {MAX_BYTES:,}",
-                        "write it in smaller row groups, one row a pair",
+                    what = (
+                        f"has {size:,} bytes of {name} in row group {number} and "
+                        f"{total:,} so far; the limits are {MAX_CHUNK:,} and {MAX_BYTES:,}"
                     )
-                # Of one, a prefix that all values share is copied into each; Arrow reads neither
-                # as a dictionary.
-                for encoding in {"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"}.intersection(
+                    hint = "write it in smaller row groups, one row a pair"
+                    raise too_large(self.path, what, hint)
+                # Arrow cannot read these as dictionaries: a prefix shared by all values would be
+                # copied into each.
+                for encoding in {"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"} & set(
                     chunk.encodings
                 ):
-                    raise refusal(
-                        self.path,
-                        f"has {chunk.path_in_schema} in the encoding {encoding}",
-                        "write it in another encoding, for example by dictionary",
-                    )
+                    hint = "write it in another encoding, for example by dictionary"
+                    raise refusal(self.path, f"has {name} in the encoding {encoding}", hint)
 
     @contextmanager
     def _coded(self) -> Iterator[None]:
@@ -344,11 +312,8 @@ class ParquetSource:
             yield
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise_machine_fault(error, self.path)
-            raise refusal(
-                self.path,
-                f"is not a whole Parquet file: {error}",
-                "restore the file from its source",
-            ) from None
+            hint = "restore the file from its source"
+            raise refusal(self.path, f"is not a whole Parquet file: {error}", hint) from None
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
@@ -372,10 +337,10 @@ def _plain(array: pa.Array) -> pa.Array:
 
 def text_bytes(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
     """Return where each text begins (int32[r+1]) and the UTF-8 bytes of all texts (uint8[b])."""
-    _, places, data = texts.buffers()
+    _, offsets, data = texts.buffers()
     if not len(texts) or data is None:
         return np.zeros(len(texts) + 1, np.int32), np.empty(0, np.uint8)
-    starts = np.frombuffer(places, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
     return starts - starts[0], np.frombuffer(data, np.uint8)[starts[0] : starts[-1]]
 
 
