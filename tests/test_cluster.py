@@ -28,7 +28,6 @@ import segment1b
 import worlds
 from clusters import Machines, cluster, wait_until
 from segment1b import contracts
-from segment1b.__main__ import exit_code
 from segment1b.config import RunSettings
 from segment1b.contracts.program import contracts_root
 from segment1b.errors import Segment1BError
@@ -142,7 +141,7 @@ def test_a_local_cluster_keeps_to_loopback_asks_before_it_works_and_ends_with_it
         ):
             pass
         assert caught.value.code == "E_CLUSTER_MISMATCH"
-        assert exit_code(caught.value) == 3
+        assert caught.value.exit_code == 3
         monkeypatch.undo()
         # The same path is another folder for each process that stands elsewhere.
         monkeypatch.chdir(tmp_path)
@@ -165,7 +164,7 @@ def test_a_cluster_that_does_not_answer_is_a_coded_error(
         pass
     assert caught.value.code == "E_CLUSTER_UNREACHABLE"
     assert "dask scheduler" in caught.value.hint
-    assert exit_code(caught.value) == 3
+    assert caught.value.exit_code == 3
     secured = address.replace("tcp", "tls")
     with (
         pytest.raises(Segment1BError, match=r"distributed\.comm\.tls"),
@@ -306,7 +305,7 @@ def test_when_all_workers_die_the_run_ends_and_the_next_one_goes_on(
         with pytest.raises(Segment1BError, match="all workers are gone") as caught:
             watched(world, root, machines, "s5", lambda: machines.kill_at_work(3))
         assert caught.value.code == "E_WORKER_DIED"
-        assert exit_code(caught.value) == 3
+        assert caught.value.exit_code == 3
         there = published(root, serial.identity)
         assert "s4_alloc_plan" in there
         assert "s5_site_tile_assignment" not in there

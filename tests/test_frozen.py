@@ -168,7 +168,7 @@ def option(parameter: Any) -> str:
 
 def exit_codes() -> dict[str, int]:
     """Return the exit code of every error code."""
-    return {code: __main__.exit_code(Segment1BError(code, "")) for code in CODES}
+    return {code: Segment1BError(code, "").exit_code for code in CODES}
 
 
 def write(path: Path, value: Any) -> None:

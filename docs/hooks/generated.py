@@ -10,7 +10,6 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from segment1b import contracts
-from segment1b.__main__ import exit_code
 from segment1b.contracts import Column, Dataset
 from segment1b.errors import CODES, Segment1BError
 
@@ -128,7 +127,7 @@ def error_codes() -> Iterator[str]:
     told = _runbooks()
     for code, (scope, meaning) in CODES.items():
         where = ", ".join(f"[{name}](runbooks/{file})" for name, file in told.get(code, ()))
-        left = exit_code(Segment1BError(code, ""))
+        left = Segment1BError(code, "").exit_code
         yield f"| `{code}` | {meaning} | {SCOPES[scope]} | {left} | {where} |"
 
 

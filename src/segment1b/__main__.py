@@ -50,11 +50,6 @@ def main() -> None:
     sys.exit(code)
 
 
-def exit_code(error: Segment1BError) -> int:
-    """Return the exit code of a failure: 2 usage, 3 a state failed, 4 locked, 70 internal."""
-    return error.exit_code
-
-
 def _run() -> int:
     try:
         _check_address_space()
@@ -108,7 +103,7 @@ def _end(error: BaseException) -> int:
         keep_traceback(failure)
         if failure.message:  # none: typer has printed the help, as no command was given
             print_error(failure, as_json="--json" in sys.argv)
-        return exit_code(failure)
+        return failure.exit_code
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -15,7 +15,6 @@ from typing import Any
 import bring
 import worlds
 from faults.children import Ending, Start, run
-from segment1b.__main__ import exit_code
 from segment1b.errors import CODES, Segment1BError
 
 COUNTRIES = ("LS", "NL", "VA")
@@ -203,7 +202,7 @@ def judge_ending(ending: Ending, *, may_die: bool) -> list[str]:
         wrong.append("a traceback")
     if ending.exit_code in _ACCEPTED:
         coded = [code for code in _CODE.findall(said) if code in CODES]
-        meant = {exit_code(Segment1BError(code, "")) for code in coded}
+        meant = {Segment1BError(code, "").exit_code for code in coded}
         silenced = any("/stderr>" in call.arguments for call in ending.injected)
         if ending.exit_code not in meant and not (silenced and not coded):
             wrong.append(f"exit code {ending.exit_code} with the codes {coded}")

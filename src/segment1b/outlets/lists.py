@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from segment1b.contracts.locations import nearest
-from segment1b.errors import file_error, too_large
+from segment1b.errors import Segment1BError, file_error, too_large
 
 #: How many bad rows an error lists.
 SHOWN = 20
@@ -20,9 +19,6 @@ MAX_BYTES = 4 << 30  # of text, decompressed; of the columns read of a Parquet f
 MAX_LINES = 4 * MAX_ROWS  # rows, blank lines and line feeds inside quotes
 MAX_LINE = 1 << 20  # bytes
 MAX_COLUMNS = 1000
-
-#: The error about a list that is refused: path, problem, hint, and bad rows in its scope.
-refusal = functools.partial(file_error, "E_OUTLETS_INVALID", rows=(), total=0)
 
 
 class Place(NamedTuple):
@@ -80,6 +76,13 @@ class Source:
             if (times := self.names.count(name)) > 1:
                 raise refusal(self.path, f"has column {name} {times} times", "keep one of them")
         return [self.names.index(name) for name in columns]
+
+
+def refusal(
+    path: Path, problem: str, hint: str, rows: Sequence[dict[str, Any]] = (), total: int = 0
+) -> Segment1BError:
+    """Return the error about a list that is not valid, with its first bad rows in the scope."""
+    return file_error("E_OUTLETS_INVALID", path, problem, hint, rows=list(rows), total=total)
 
 
 def check_rows(path: Path, rows: int) -> None:
