@@ -7,24 +7,24 @@ import functools
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
-from segment1b import contracts
 from segment1b.config import RunSettings, load_policy, usable_cores
-from segment1b.contracts import Dataset
+from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.faults import coded, coded_faults, keep_traceback
 from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError
+from segment1b.pipeline.decide import contracts_of
 from segment1b.pipeline.engines import Pool, in_order, opened
 from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.pipeline.prepare import lay_and_decide, prepare
-from segment1b.pipeline.reuse import input_digests, report_path, standing, verify_inputs
+from segment1b.pipeline.reuse import cache_status, input_digests, report_path, verify_inputs
 from segment1b.states import STATES
 from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.storage.bundles import check_summary
@@ -40,11 +40,9 @@ from segment1b.storage.publisher import (
     publish_once,
     publish_report,
 )
-from segment1b.storage.receipts import Receipt
 from segment1b.storage.root import open_root
 from segment1b.storage.staging import staging
 
-Made = TypeVar("Made")
 LOG = logging.getLogger("segment1b")
 
 
@@ -76,18 +74,19 @@ def run_pipeline(settings: RunSettings, progress: Progress | None = None) -> Run
     load_policy(settings.policy_files, settings.settings)  # a bad policy makes no data root
     root = open_root(settings.data_root)
     with staging(root) as scratch:
-        decision = _recorded(root, settings, None, lambda: lay_and_decide(root, settings, scratch))
+        with _recorded(root, settings):
+            decision = lay_and_decide(root, settings, scratch)
         run = decision.run
         with identity_lock(root, run.identity, settings.wait_seconds), ExitStack() as work:
-            _recorded(root, settings, None, lambda: prepare(decision))
-            most = max(settings.workers_for(state.id) for state in chosen)
-            start = functools.partial(opened, settings.engine, most, scratch, run.dictionary)
-            pool = _recorded(root, settings, None, lambda: work.enter_context(start()))
+            with _recorded(root, settings):
+                prepare(decision)
+                most = max(settings.workers_for(state.id) for state in chosen)
+                pool = work.enter_context(opened(settings.engine, most, scratch, run.dictionary))
             outcomes = []
             verified = set[str]()
             for state in chosen:
-                one = functools.partial(run_state, state, run, settings, pool, progress, verified)
-                outcomes.append(_recorded(root, settings, (state.id, run), one))
+                with _recorded(root, settings, state.id, run):
+                    outcomes.append(run_state(state, run, settings, pool, progress, verified))
     return RunResult(root, run.tokens, run.policy.model_dump(mode="json"), tuple(outcomes))
 
 
@@ -107,15 +106,15 @@ def run_state(
     inputs = {} if state.id == "s0" else input_digests(state, run)
     # Who reads that a run has ended well goes on to read the sites: their bytes are hashed.
     last = state.id == settings.to_state and state.id in ("s8", "s9")
-    there = standing(state, run, inputs, verify=settings.verify or last)
-    if not there.why:
+    cache = cache_status(state, run, inputs, verify=settings.verify or last)
+    if not cache.why:
         if state.id == "s9":
-            check_summary(run.root / run.contracts["validation_bundle_1B"].locate(run.places))
+            check_summary(run.snapshot.path("validation_bundle_1B"))
         run.staging.rmdir()
         progress.end(state.id, "reused")
-        return _outcome(state, run, there.report_path, there.report, reused=True)
-    if there.report and state.id != "s0":
-        LOG.info("%s runs again: %s", state.id, there.why)
+        return _outcome(state, run, cache.report_path, cache.report, reused=True)
+    if cache.report and state.id != "s0":
+        LOG.info("%s runs again: %s", state.id, cache.why)
     verify_inputs(state, run, verified)
     path, body = _work_and_publish(state, run, workers, inputs, pool, progress)
     verified.update(state.writes)
@@ -164,7 +163,12 @@ def _work_and_publish(
     for dataset_id, data in report.side_files.items():
         publish_file(run.root, run.contracts[dataset_id], run.places, data, run.staging)
     path = publish_report(
-        run.root, run.contracts, _report_entry(state, run), run.places, body, run.staging
+        run.root,
+        run.contracts,
+        run.contracts[f"{state.id}_run_report"],
+        run.places,
+        body,
+        run.staging,
     )
     # A worker that was given up may still write there; the run's own folder goes at its end.
     shutil.rmtree(run.staging, ignore_errors=True)
@@ -187,9 +191,8 @@ def _gather(state: State, run: Run, pieces: int) -> None:
         gather(staged, dataset, parts, run.threads)
 
     own = [run.contracts[dataset_id] for dataset_id in state.writes]
-    by_rows = [dataset for dataset in own if dataset.kind == "table" and dataset.cut == "rows"]
     with ThreadPoolExecutor(run.threads) as pool:
-        list(pool.map(gather_one, by_rows))
+        list(pool.map(gather_one, filter(_is_gathered, own)))
 
 
 def _publish(state: State, run: Run, report: Report, rows: Mapping[str, int]) -> dict[str, Any]:
@@ -201,46 +204,40 @@ def _publish(state: State, run: Run, report: Report, rows: Mapping[str, int]) ->
         receipts[log.receipt_field] = publish_once(
             run.root, log, run.places, data, run.staging, is_committed=is_committed
         ).as_json()
-    for dataset_id in state.writes:
-        dataset = run.contracts[dataset_id]
-        field = dataset.receipt_field
-        if dataset_id in report.documents:
-            document = report.documents[dataset_id]
-            receipt, there = publish_document(
+    for dataset in (run.contracts[dataset_id] for dataset_id in state.writes):
+        if dataset.id in report.documents:
+            document = report.documents[dataset.id]
+            receipt, receipts["no_op"] = publish_document(
                 run.root, run.contracts, dataset, run.places, document, run.staging
             )
-            receipts["no_op"] = there
             receipts["input_digests"] = {
                 entry["id"]: entry["sha256_hex"] for entry in document["sealed_inputs"]
             }
         else:
-            receipt = _publish_folder(run, dataset, rows[dataset_id])
-        receipts[field] = receipt.as_json()
+            folder = run.parts(dataset.id) if _is_gathered(dataset) else run.staging / dataset.id
+            folder.mkdir(exist_ok=True)
+            receipt = publish_folder(
+                run.root,
+                dataset,
+                run.places,
+                folder,
+                run.threads,
+                rows[dataset.id] if dataset.kind == "table" else None,
+                is_committed=is_committed,
+            )
+        receipts[dataset.receipt_field] = receipt.as_json()
     return receipts
 
 
-def _publish_folder(run: Run, dataset: Dataset, rows: int) -> Receipt:
-    gathered = dataset.kind == "table" and dataset.cut == "rows"
-    folder = run.parts(dataset.id) if gathered else run.staging / dataset.id
-    folder.mkdir(exist_ok=True)
-    assert dataset.receipt_in is not None
-    report = run.root / run.contracts[dataset.receipt_in].locate(run.places)
-    return publish_folder(
-        run.root,
-        dataset,
-        run.places,
-        folder,
-        run.threads,
-        rows if dataset.kind == "table" else None,
-        is_committed=report.exists(),
-    )
+def _is_gathered(dataset: Dataset) -> bool:
+    return dataset.kind == "table" and dataset.cut == "rows"
 
 
 def _reading(state: State, run: Run, read: Counter[str]) -> tuple[dict[str, int], dict[str, float]]:
     """Return bytes read and a plain-read baseline by the short name of each input."""
     count, baselines = {}, {}
     for dataset_id in state.reads:
-        path = run.root / run.contracts[dataset_id].locate(run.places)
+        path = run.snapshot.path(dataset_id)
         name = state.meters.get(dataset_id, dataset_id)
         count[name] = read[dataset_id]
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
@@ -267,40 +264,37 @@ def _chosen_states(settings: RunSettings) -> list[State]:
     ]
 
 
+@contextmanager
 def _recorded(
-    root: Path, settings: RunSettings, at: tuple[str, Run] | None, step: Callable[[], Made]
-) -> Made:
+    root: Path, settings: RunSettings, state: str | None = None, run: Run | None = None
+) -> Iterator[None]:
+    """Record what fails in the block under control/failures/, and raise it with a code."""
     try:
-        return step()
+        yield
     except (Exception, KeyboardInterrupt) as error:
         failure = coded(error)
+        tokens = run.tokens if run else {}
         with suppress(Exception):  # what failed the run may fail its record too
-            _record(root, settings, failure, at)
-        if at:  # whoever catches it learns the state, and where the others are published
-            failure.scope = {**at[1].tokens, "state": at[0], **failure.scope}
+            record = record_failure(root, _contracts(settings), failure, state, tokens)
+            keep_traceback(failure, record)
+        if state:  # whoever catches it learns the state, and where the others are published
+            failure.scope = {**tokens, "state": state, **failure.scope}
         if failure is error:
             raise
         raise failure from error
 
 
-def _record(
-    root: Path, settings: RunSettings, failure: Segment1BError, at: tuple[str, Run] | None
-) -> None:
+def _contracts(settings: RunSettings) -> Contracts:
+    """Return the contracts of a failure's record: the dictionary itself may be what failed."""
     try:
-        known = contracts.load(str(settings.dictionary) if settings.dictionary else None)
+        return contracts_of(settings.dictionary)
     except Segment1BError:
-        known = contracts.load()  # the dictionary itself may be what failed
-    state, tokens = (at[0], at[1].tokens) if at else (None, {})
-    keep_traceback(failure, record_failure(root, known, failure, state, tokens))
-
-
-def _report_entry(state: State, run: Run) -> Dataset:
-    return run.contracts[f"{state.id}_run_report"]
+        return contracts_of(None)
 
 
 def _outcome(
     state: State, run: Run, path: Path, report: dict[str, Any], *, reused: bool
 ) -> Outcome:
-    paths = {d: run.root / run.contracts[d].locate(run.places) for d in state.writes}
+    paths = {dataset_id: run.snapshot.path(dataset_id) for dataset_id in state.writes}
     kind = PlanOutcome if state.id == "s4" else Outcome
     return kind(state.id, reused, path, report, paths)

@@ -1,4 +1,4 @@
-"""Reuse: whether what a state has published is what it would publish today, and if not, why."""
+"""Cache status of a state: valid, stale (and why) or missing."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from segment1b.storage.snapshot import receipted
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a state stands.
+class CacheStatus:
+    """Whether a state can be reused.
 
     Attributes:
         report_path: where its run report is or would be.
         report: the run report; empty where there is none.
-        why: why the state has to run; empty when what is there can be reused.
+        why: why the state has to run; empty when what is published can be reused.
         changed: digests (then, now) of the inputs that differ, by dataset id; None for absent.
-        fault: what would stop a run here, unless a state before it mends it.
+        fault: what would stop a run here, unless a state before it repairs it.
     """
 
     report_path: Path
@@ -38,51 +38,45 @@ class Standing:
 class Step:
     """What a run would do with a state.
 
-    Attributes:
-        state: s0 to s9.
-        standing: how the state stands.
-        act: check (the gate), reuse, run, depends (run if its inputs change), stop (with the
-            standing's fault) or never (behind a stop).
+    `action` is check (the gate), reuse, run, depends (run if its inputs change), stop (with the
+    fault of its cache status) or never (after a stop).
     """
 
     state: str
-    standing: Standing
-    act: str
+    cache: CacheStatus
+    action: str
 
 
-def standing(state: State, run: Run, inputs: Mapping[str, str], *, verify: bool) -> Standing:
-    """Return how a state stands, given the digests of its inputs as they are today.
+def cache_status(state: State, run: Run, inputs: Mapping[str, str], *, verify: bool) -> CacheStatus:
+    """Return whether a state can be reused, given the digests of its inputs as they are today.
 
-    Args:
-        state: which state.
-        run: root, identity and policy.
-        inputs: what `input_digests` returns; not asked for S0, which always looks again.
-        verify: hash published files instead of comparing sizes, and those of `site_locations`
-            for a state that reads them.
+    `inputs` are those of `input_digests`; S0 needs none, as it always checks again. `verify` hashes
+    published files instead of comparing sizes, and those of `site_locations` for a state that
+    reads them.
 
     Raises:
         Segment1BError: published files are not those of their receipt.
     """
     path = report_path(state, run)
-    found = read_json(path) if path.exists() else None
-    if not isinstance(found, dict):
-        return Standing(path, {}, "it has no run report")
+    report = read_json(path) if path.exists() else None
+    if not isinstance(report, dict):
+        return CacheStatus(path, {}, "it has no run report")
     if state.id == "s0":
-        return Standing(path, found, "the gate is checked at every run")
-    then = found.get("input_digests")
+        return CacheStatus(path, report, "the gate is checked at every run")
+    then = report.get("input_digests")
     changed = _changed(then if isinstance(then, dict) else {}, inputs)
     why = (
-        _told(changed)
-        or _other_program(found)
-        or _malformed(state, run, found)
-        or _lacking(state, run, found, verify=verify)
+        _first_change(changed)
+        or _other_program(report)
+        or _malformed(state, run, report)
+        or _missing_output(state, run, report, verify=verify)
     )
-    return Standing(path, found, why, changed)
+    return CacheStatus(path, report, why, changed)
 
 
 def report_path(state: State, run: Run) -> Path:
     """Return where a state's run report is or would be."""
-    return run.root / run.contracts[f"{state.id}_run_report"].locate(run.places)
+    return run.snapshot.path(f"{state.id}_run_report")
 
 
 def _other_program(report: dict[str, Any]) -> str:
@@ -104,7 +98,7 @@ def _malformed(state: State, run: Run, report: dict[str, Any]) -> str:
     return f"its run report does not fit its schema: {problems[0]}" if problems else ""
 
 
-def _lacking(state: State, run: Run, report: dict[str, Any], *, verify: bool) -> str:
+def _missing_output(state: State, run: Run, report: dict[str, Any], *, verify: bool) -> str:
     if run.merchant_summaries and state.id == "s4" and "merchant_summaries" not in report:
         return "its report has no merchant summaries"
     final = [name for name in state.reads if verify and run.contracts[name].final_in_layer]
@@ -119,12 +113,7 @@ def _lacking(state: State, run: Run, report: dict[str, Any], *, verify: bool) ->
 
 
 def verify_inputs(state: State, run: Run, verified: set[str]) -> None:
-    """Hash the published datasets that a state is about to read.
-
-    Args:
-        state: which state.
-        run: root, identity and policy.
-        verified: datasets that this run has written or hashed already; extended.
+    """Hash the published datasets that a state is about to read, unless they are in `verified`.
 
     Raises:
         Segment1BError: the receipt code of a dataset whose bytes have changed.
@@ -142,7 +131,7 @@ def _changed(
     return {n: (then.get(n), now.get(n)) for n in names if then.get(n) != now.get(n)}
 
 
-def _told(changed: Mapping[str, tuple[str | None, str | None]]) -> str:
+def _first_change(changed: Mapping[str, tuple[str | None, str | None]]) -> str:
     if not changed:
         return ""
     name, (then, now) = next(iter(changed.items()))
@@ -183,40 +172,40 @@ def input_digests(state: State, run: Run) -> dict[str, str]:
 def plan_of(states: Mapping[str, State], run: Run) -> list[Step]:
     """Return what a run would do with each state; nothing is written.
 
-    Behind a state that will run, one that reads what it makes is reused exactly when that one
+    After a state that will run, one that reads what it makes is reused exactly when that one
     publishes what is there already.
     """
     steps: list[Step] = []
     made: set[str] = set()
     for name, state in states.items():
-        own = _seen(state, run)
-        stopped = bool(steps) and steps[-1].act in ("stop", "never")
-        act = "never" if stopped else _act(state, own, made)
-        if act in ("run", "depends"):
+        cache = _status_or_fault(state, run)
+        stopped = bool(steps) and steps[-1].action in ("stop", "never")
+        action = "never" if stopped else _action(state, cache, made)
+        if action in ("run", "depends"):
             made |= {*state.writes, f"{name}_run_report"}
-        steps.append(Step(name, own, act))
+        steps.append(Step(name, cache, action))
     return steps
 
 
-def _seen(state: State, run: Run) -> Standing:
-    """Return how a state stands; what would stop it is told, not raised."""
+def _status_or_fault(state: State, run: Run) -> CacheStatus:
+    """Return the cache status of a state, with what would stop it as its fault."""
     path, report = report_path(state, run), {}
     if not path.exists():
-        return Standing(path, {}, "it has no run report")
+        return CacheStatus(path, {}, "it has no run report")
     try:
         report = dict(read_json(path))
         inputs = {} if state.id == "s0" else input_digests(state, run)
-        return standing(state, run, inputs, verify=False)
+        return cache_status(state, run, inputs, verify=False)
     except Segment1BError as error:
-        return Standing(path, report, f"{error.code}: {error.message}", fault=error)
+        return CacheStatus(path, report, f"{error.code}: {error.message}", fault=error)
 
 
-def _act(state: State, own: Standing, made: set[str]) -> str:
-    if state.id == "s0" and own.report:
+def _action(state: State, cache: CacheStatus, made: set[str]) -> str:
+    if state.id == "s0" and cache.report:
         return "check"
-    if own.fault is not None:
-        return "depends" if own.fault.scope.get("dataset") in made & {*state.reads} else "stop"
-    if own.why and not (own.changed and made.issuperset(own.changed)):
+    if cache.fault is not None:
+        return "depends" if cache.fault.scope.get("dataset") in made & {*state.reads} else "stop"
+    if cache.why and not (cache.changed and made.issuperset(cache.changed)):
         return "run"
     return "depends" if made & {*state.reads} else "reuse"
 

@@ -13,7 +13,7 @@ from segment1b.states import STATES
 from segment1b.states.protocol import Run
 from segment1b.storage.root import find_root, root_at
 
-_ACTS = {
+_ACTIONS = {
     "check": "check it",
     "reuse": "reuse it",
     "run": "run it",
@@ -41,7 +41,7 @@ def status(settings: RunSettings) -> dict[str, Any]:
         (dataset, then, now) and `would`: check, reuse, run, depends, stop, never or refuse.
 
     Raises:
-        Segment1BError: as `resolution.published_run` or `resolution.foresee`.
+        Segment1BError: as `published_run` or `foresee`.
     """
     root = find_root(settings.data_root)
     if settings.outlets or settings.policy_files or settings.settings:
@@ -54,15 +54,15 @@ def status(settings: RunSettings) -> dict[str, Any]:
         **run.tokens,
         "law": run.policy.allocation.law,
         "refusal": refusal,
-        "states": {step.state: _told(step, run, refusal) for step in plan_of(STATES, run)},
+        "states": {step.state: _entry(step, run, refusal) for step in plan_of(STATES, run)},
     }
 
 
-def _told(step: Step, run: Run, refusal: str) -> dict[str, Any]:
-    own = step.standing
-    when = own.report_path.stat().st_mtime if own.report else None
+def _entry(step: Step, run: Run, refusal: str) -> dict[str, Any]:
+    cache = step.cache
+    when = cache.report_path.stat().st_mtime if cache.report else None
     receipts = {
-        d: own.report.get(run.contracts[d].receipt_field) for d in STATES[step.state].writes
+        d: cache.report.get(run.contracts[d].receipt_field) for d in STATES[step.state].writes
     }
     return {
         "published_at_utc": None if when is None else f"{datetime.fromtimestamp(when, UTC):%FT%TZ}",
@@ -71,12 +71,12 @@ def _told(step: Step, run: Run, refusal: str) -> dict[str, Any]:
             for name, receipt in receipts.items()
             if isinstance(receipt, dict)
         },
-        "why": "" if step.act == "check" else own.why,
+        "why": "" if step.action == "check" else cache.why,
         "changed_inputs": [
             {"dataset": name, "then": then, "now": now or None}
-            for name, (then, now) in own.changed.items()
+            for name, (then, now) in cache.changed.items()
         ],
-        "would": "refuse" if refusal else step.act,
+        "would": "refuse" if refusal else step.action,
     }
 
 
@@ -87,7 +87,7 @@ def print_status(found: Mapping[str, Any]) -> None:
     print(f"\n{'state':<6} {'published (UTC)':<21} {'content':<27} a run would")
     for state, own in found["states"].items():
         digests = ", ".join(str(one)[:_DIGITS] for one in own["content_sha256_hex"].values())
-        would = _ACTS[own["would"]] + (f": {own['why']}" if own["why"] else "")
+        would = _ACTIONS[own["would"]] + (f": {own['why']}" if own["why"] else "")
         print(f"{state:<6} {own['published_at_utc'] or 'no':<21} {digests:<27} {would}")
     if found["refusal"]:
         print(f"\na run would be refused: {found['refusal']}")
