@@ -64,12 +64,6 @@ def decide(root: Path, settings: RunSettings, given: Pairs | None, scratch: Path
     not given come from the one validation bundle in the root; the parameter hash of an imported
     list is that of the policy in force.
 
-    Args:
-        root: the data root.
-        settings: what was asked for.
-        given: what `named_outlets` returns.
-        scratch: the run's folder on the root's filesystem.
-
     Raises:
         Segment1BError: E_USAGE for what cannot be decided, E_REFERENCE_SURFACE_MISSING,
             E_BUNDLE_MISSING, E_POLICY_INVALID.
@@ -150,11 +144,7 @@ def binding_refusal(run: Run) -> str:
 
 
 def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
-    """Return the outlet list that is named, if one is; bring what decides about a run.
-
-    Raises:
-        Segment1BError: E_OUTLETS_INVALID naming the bad rows.
-    """
+    """Return the outlet list that is named, or None; fetch what decides about a run."""
     known = contracts_of(settings.dictionary)
     Snapshot(root, known, {"manifest_fingerprint": "*"}).fetch([*SURFACES, "validation_bundle_1A"])
     if settings.outlets is None:
@@ -248,12 +238,7 @@ def first(*values: Any) -> Any:
 def find_identity(
     data_root: Path, dictionary: Path | None, given: Mapping[str, Any]
 ) -> tuple[Contracts, Identity]:
-    """Return the identity of what is published in a root, from its S0 receipts.
-
-    Args:
-        data_root: the root.
-        dictionary: another dictionary than the packaged one.
-        given: tokens by name; None where the one receipt that fits shall say.
+    """Return the identity of what is published in a root: the one S0 receipt with these tokens.
 
     Raises:
         Segment1BError: E301_NO_PASS_FLAG when no receipt fits, E_USAGE when several do,
@@ -293,13 +278,10 @@ def find_identity(
 
 
 def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any]) -> tuple[Run, str]:
-    """Return the run that made what is published, over the surfaces of today; write nothing.
+    """Return the run that made what is published, and why it would be refused, as `foresee`.
 
-    Its policy is the one its parameter hash is bound to. Beside it stands why a run would be
-    refused, as in `foresee`. A surface that is gone has the digest "".
-
-    Raises:
-        Segment1BError: as `find_identity`; E_INPUT_UNREADABLE when the root names no policy.
+    Its policy is the one its parameter hash is bound to, its surfaces are those of today; a
+    surface that is gone has the digest "".
     """
     known, identity = find_identity(root, dictionary, given)
     snapshot = Snapshot(root, known, identity.places)

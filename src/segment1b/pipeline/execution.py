@@ -66,8 +66,8 @@ def run_pipeline(settings: RunSettings, progress: Progress | None = None) -> Run
     """Run the states that the settings ask for; what is published and current is reused.
 
     Raises:
-        Segment1BError: with the code of whatever stops the run; it is recorded under
-            control/failures/ and nothing of the failed state is published.
+        Segment1BError: whatever stops the run; it is recorded under control/failures/ and nothing
+            of the failed state is published.
     """
     progress = progress or Progress()
     chosen = _chosen_states(settings)

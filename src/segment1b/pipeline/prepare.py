@@ -28,11 +28,7 @@ DEFAULT_GRID = 0.1
 
 
 def lay_and_decide(root: Path, settings: RunSettings, scratch: Path) -> Decision:
-    """Lay the embedded world into an empty root, and decide.
-
-    Raises:
-        Segment1BError: as `decide`; E_OUTLETS_INVALID.
-    """
+    """Lay the embedded world into an empty root, and decide."""
     # The list is read first: one with bad rows leaves the root without surfaces too.
     given = named_outlets(root, settings)
     _lay_if_empty(root, settings, scratch)
@@ -40,11 +36,7 @@ def lay_and_decide(root: Path, settings: RunSettings, scratch: Path) -> Decision
 
 
 def prepare(decision: Decision) -> None:
-    """Issue the bundle of an imported list, and bind the parameter hash to policy and surfaces.
-
-    Raises:
-        Segment1BError: as `issue`; E_PARAMETER_HASH_REUSED when the hash is bound to others.
-    """
+    """Issue the bundle of an imported list, and bind the parameter hash to policy and surfaces."""
     _issue_bundle(decision)
     run = decision.run
     document, entry = parameter_document(run.policy, run.surfaces), run.contracts[BOUND]

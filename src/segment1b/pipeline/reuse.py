@@ -48,14 +48,10 @@ class Step:
 
 
 def cache_status(state: State, run: Run, inputs: Mapping[str, str], *, verify: bool) -> CacheStatus:
-    """Return whether a state can be reused, given the digests of its inputs as they are today.
+    """Return whether a state can be reused, given the `input_digests` of today.
 
-    `inputs` are those of `input_digests`; S0 needs none, as it always checks again. `verify` hashes
-    published files instead of comparing sizes, and those of `site_locations` for a state that
-    reads them.
-
-    Raises:
-        Segment1BError: published files are not those of their receipt.
+    `verify` hashes published files instead of comparing sizes, and those of `site_locations` for a
+    state that reads them.
     """
     path = report_path(state, run)
     report = read_json(path) if path.exists() else None
@@ -113,11 +109,7 @@ def _missing_output(state: State, run: Run, report: dict[str, Any], *, verify: b
 
 
 def verify_inputs(state: State, run: Run, verified: set[str]) -> None:
-    """Hash the published datasets that a state is about to read, unless they are in `verified`.
-
-    Raises:
-        Segment1BError: the receipt code of a dataset whose bytes have changed.
-    """
+    """Hash the published datasets that a state is about to read, unless they are in `verified`."""
     for dataset in (run.contracts[name] for name in state.reads):
         if dataset.receipt_in and dataset.kind != "document" and dataset.id not in verified:
             run.snapshot.partition(dataset.id, verify=True)
@@ -148,9 +140,6 @@ def input_digests(state: State, run: Run) -> dict[str, str]:
 
     Published datasets give the content digest of their receipt, documents that of their content
     without clocks, reference surfaces and foreign folders the SHA-256 over their bytes.
-
-    Raises:
-        Segment1BError: the state's code for an input that is absent or not committed.
     """
     reader, digests = run.reader(state), {}
     # Receipts tell what has changed; rows are brought when the state has work to do.

@@ -71,11 +71,7 @@ def joined_digest(files: dict[str, bytes]) -> str:
 
 
 def open_bundle(contracts: Contracts, folder: Path, rules: BundleRules) -> tuple[list[str], str]:
-    """Check a bundle's index and flag; return the indexed paths and the flag's hex digits.
-
-    Raises:
-        Segment1BError: the rules' codes.
-    """
+    """Check a bundle's index and flag by its rules; return the indexed paths and the flag."""
     if not folder.is_dir():
         raise rules.error(rules.absent, folder, "is absent: nothing has passed here")
     names = _indexed(contracts, folder, rules)

@@ -25,13 +25,10 @@ def write_sums(folder: Path) -> Path:
 
 
 def verify_sums(folder: Path) -> dict[str, str]:
-    """Check that a folder holds the files of its `SHA256SUMS`, unchanged, and no other.
-
-    Returns:
-        The SHA-256 of each file by its path, in ASCII order.
+    """Return the SHA-256 by path, in ASCII order, of the files that `SHA256SUMS` lists.
 
     Raises:
-        Segment1BError: E_EVIDENCE_INVALID.
+        Segment1BError: E_EVIDENCE_INVALID when a file has changed, is absent or is not listed.
     """
     said = _read(folder / SUMS)
     there = files_below(folder, invalid) - {SUMS}

@@ -36,14 +36,7 @@ def write_file(
 ) -> int:
     """Write a file, or append to it, so that no error of the disk is lost; return its size.
 
-    Args:
-        path: the file; its folder exists.
-        data: the bytes.
-        append: keep what the file holds.
-        sync: flush to the disk; not needed for a file that its own run reads back.
-
-    Raises:
-        Segment1BError: the codes of `coded_os_errors`; E_STORAGE_FULL when bytes are missing.
+    Without `sync` it is not flushed to the disk, for a file that its own run reads back.
     """
     with coded_os_errors(path), path.open("ab" if append else "wb") as handle:
         expected = handle.tell() + len(data)
@@ -58,12 +51,9 @@ def write_file(
 
 
 def regular_file(path: Path) -> Path:
-    """Return a path that names a regular file, or a link to one.
+    """Return a path that names a regular file, or a link to one; else E_INPUT_UNREADABLE.
 
     A FIFO or a device would block whoever opens it, and a `/vsi` path is a URL to GDAL.
-
-    Raises:
-        Segment1BError: E_INPUT_UNREADABLE.
     """
     try:
         reason = irregular(path.stat().st_mode)
@@ -111,10 +101,7 @@ def make_folder(path: Path) -> None:
 def replace_bytes(path: Path, data: bytes, scratch: Path) -> None:
     """Write a whole file so that readers see the old or the new one, never a part.
 
-    Args:
-        path: the final name.
-        data: the file's bytes.
-        scratch: an existing folder on the same filesystem for the file on its way.
+    `scratch` is an existing folder on the same filesystem for the file on its way.
     """
     make_folder(path.parent)
     # A new file of a name that cannot be guessed: no link that somebody laid is followed.

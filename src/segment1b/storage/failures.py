@@ -28,11 +28,7 @@ def record_failure(
     state: str | None,
     tokens: dict[str, Any],
 ) -> Path | None:
-    """Write the record of one failure; a root that cannot be written keeps none.
-
-    Returns:
-        The file, None when it could not be written.
-    """
+    """Write the record of a failure and return its file; None where the root cannot be written."""
     at = utc_now()
     record = {
         "event": f"{state.upper()}_ERROR" if state else "RUN_ERROR",

@@ -26,12 +26,8 @@ def write_piece(
 ) -> int:
     """Write one shard's piece, which `gather` will read; return the number of rows.
 
-    Args:
-        path: where the piece goes.
-        dataset: entry of the dataset.
-        tables: rows; each of `stretches` (countries) is sorted by the key, and they follow each
-            other in key order.
-        stretches: one is written as it comes; more are held together and sorted by merchant.
+    The rows are of `stretches` countries, each sorted by the key, in key order. One is written as
+    it comes; more are held together and sorted by merchant.
     """
     tables = (table.cast(dataset.words_schema) for table in tables)
     if stretches > 1:
@@ -49,21 +45,13 @@ def _by_merchant(table: pa.Table, dataset: Dataset) -> pa.Table:
 
 
 def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path, threads: int = 1) -> int:
-    """Merge pieces into the final part files of a dataset cut by rows.
+    """Merge pieces into the final part files of a dataset cut by rows; return the number of rows.
 
     Each piece is sorted by the dataset's key; its first key column is a number (merchant_id).
     Where several pieces hold the same merchant, piece order must be key order (pieces by
     country, in ASCII order of the country). So merging one range of merchants is slicing each
-    piece and a stable sort by merchant.
-
-    Args:
-        pieces: piece files, in canonical order.
-        dataset: entry of the dataset.
-        folder: where the parts go; must exist.
-        threads: how many parts are written at the same time; with one, rows are merged between.
-
-    Returns:
-        How many rows were written.
+    piece and a stable sort by merchant. `threads` parts are written at the same time; with one,
+    rows are merged between.
     """
     cuts = [_Piece(path, dataset) for path in pieces]
     batches = rebatch(_merged(cuts, dataset), GROUP_ROWS)

@@ -34,11 +34,8 @@ _POINT, _LINES, _POLYGONS = 1, (2, 8), (3, 17)
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
     """Return columns of a Parquet file of geometries; no value is copied before it is counted.
 
-    Extension and dictionary types come back as the types that they are made of.
-
-    Raises:
-        Segment1BError: E_INPUT_TOO_LARGE beyond `MAX_ROWS` or `MAX_BYTES`; E_INPUT_SCHEMA_INVALID
-            for a column of lists, structs or bytes of fixed width, or in a delta encoding.
+    Extension and dictionary types come back as the types that they are made of. Others than
+    numbers, text and bytes, and too many rows or bytes, are refused.
     """
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
@@ -133,10 +130,6 @@ def check_size(path: Path, rows: int, size: int) -> None:
 
 def shapes_of_wkb(blobs: npt.NDArray[np.object_], **options: Any) -> npt.NDArray[np.object_]:
     """Return shapely's geometries of WKB, object[n]; None stays None.
-
-    Args:
-        blobs: object[n], bytes or None.
-        options: of `shapely.from_wkb`.
 
     Raises:
         GEOSException: for bytes that are not WKB, and for collections nested too deeply.

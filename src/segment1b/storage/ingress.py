@@ -26,14 +26,8 @@ def ingress_groups(
 ) -> Iterator[pa.Table]:
     """Yield a foreign file's row groups with the named columns in their declared types.
 
-    Other string layouts and integer widths are accepted where every value fits.
-
-    Args:
-        reader: counts the bytes.
-        dataset: the dictionary entry that declares the columns.
-        path: the file.
-        names: wanted columns.
-        where: per column (low, high): groups whose statistics lie wholly outside are skipped.
+    Other string layouts and integer widths are accepted where every value fits. `where` is as for
+    `Reader.row_groups`.
 
     Raises:
         Segment1BError: E_INPUT_UNREADABLE, E_INPUT_SCHEMA_INVALID.

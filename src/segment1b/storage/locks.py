@@ -23,14 +23,8 @@ def owned_lock(path: Path, wait_seconds: float, busy: str, hint: str) -> Iterato
 
     The lock itself is the operating system's, so that a killed owner holds nothing.
 
-    Args:
-        path: the lock's file, `*.lock`, in an existing folder.
-        wait_seconds: how long to wait for another owner.
-        busy: what is said when another owner holds it, before that owner's name.
-        hint: what to do then.
-
     Raises:
-        Segment1BError: E_LOCKED when another owner holds it longer than `wait_seconds`.
+        Segment1BError: E_LOCKED, `busy` and the owner's name, when another owner holds it longer.
     """
     owner = path.with_suffix(".owner.json")
     lock = FileLock(path)

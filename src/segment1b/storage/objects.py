@@ -133,10 +133,8 @@ class Objects:
     def download(self, path: str, file: Path) -> tuple[int, str]:
         """Bring an object into a new file in chunks, flushed; return its bytes and SHA-256.
 
-        The file has the object's time of modification, which is when it was published.
-
-        Raises:
-            Segment1BError: E_STORE_DAMAGED when it is absent.
+        The file has the object's time of modification, which is when it was published. An object
+        that is absent is E_STORE_DAMAGED.
         """
         import obstore
 

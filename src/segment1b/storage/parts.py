@@ -76,15 +76,9 @@ def write_part(
     """Write one part file, a row group for each table; return the number of rows.
 
     The encodings are those of the dictionary. The file takes its name when it is whole, so that
-    two workers may write the same part at once.
-
-    Args:
-        path: the file.
-        dataset: the entry that declares its columns.
-        row_groups: the rows.
-        passing: a piece that a worker stages for the gather. It is not flushed to the disk, since
-            a run that dies starts its state anew; and each range of merchants reads a stretch of
-            it, so its row groups are small and cheap to decode.
+    two workers may write the same part at once. One that is `passing` is a piece for the gather: it
+    is not flushed, since a run that dies starts its state anew, and its row groups are small, as
+    each range of merchants reads a stretch of it.
     """
     schema, rows = dataset.words_schema, 0
     dictionary = [name for name, how in dataset.encodings.items() if how == "DICTIONARY"]

@@ -41,8 +41,7 @@ def publish_folder(
     `Root.publish`.
 
     Raises:
-        Segment1BError: the dataset's own codes (see `take_receipt`), and its `differs` code with
-            both digests; nothing is touched then.
+        Segment1BError: as `take_receipt`; the dataset's `differs` code, and nothing is changed.
     """
     relative = dataset.locate(tokens)
     take = take_receipt if dataset.kind == "table" else folder_receipt
@@ -96,9 +95,7 @@ def publish_document(
     """Publish a write-once JSON document; return its receipt and whether it was there already.
 
     What the dictionary calls volatile (clocks) is not compared; the document that is there stays.
-
-    Raises:
-        Segment1BError: the dataset's schema code, or its `differs` code naming the first field.
+    The dataset's `differs` code names the first field that differs.
     """
     relative = dataset.locate(tokens)
     path = root / relative

@@ -63,18 +63,7 @@ class PeopleRaster:
         dtype: str,
         description: str | None,
     ) -> None:
-        """Create the file.
-
-        Args:
-            path: the file; its folder must exist.
-            shape: rows and columns.
-            transform: from columns and rows to degrees.
-            dtype: uint32, float32 or float64.
-            description: name of the band.
-
-        Raises:
-            OSError: the first error of a write.
-        """
+        """Create the file, of that shape (rows, columns), with a description of its band."""
         self._path = Path(os.path.abspath(path))
         profile = {
             "driver": "GTiff",
@@ -96,11 +85,7 @@ class PeopleRaster:
             target.set_band_description(1, description)
 
     def write(self, cells: npt.NDArray[Any], top: int, left: int) -> None:
-        """Write the blocks with people of a window that begins on the edges of a block.
-
-        Raises:
-            OSError: the first error of a write.
-        """
+        """Write the blocks with people of a window that begins on the edges of a block."""
         # Opened anew for each window: blocks of an open file pile up in GDAL's cache.
         with self._opened("r+") as target:
             for row in range(0, cells.shape[0], BLOCK):

@@ -44,8 +44,7 @@ def open_raster(path: Path) -> Any:
     sidecar file, is looked up here.
 
     Raises:
-        Segment1BError: E_INPUT_UNREADABLE for what is not a regular file or not a GeoTIFF,
-            E_INPUT_TOO_LARGE for a header beyond the limits of this module,
+        Segment1BError: E_INPUT_UNREADABLE, E_INPUT_TOO_LARGE beyond the limits of this module,
             E_INPUT_SCHEMA_INVALID for cells that are not numbers.
     """
     regular_file(path)

@@ -113,11 +113,8 @@ class Reader:
     ) -> Iterator[pa.Table]:
         """Yield row groups in writer order, strings as dictionaries.
 
-        Args:
-            partition: what to read.
-            columns: which columns.
-            where: per column (low, high): groups whose statistics lie wholly outside are skipped.
-            files: numbers of the only part files to open.
+        `where` gives (low, high) per column: groups whose statistics lie outside are skipped.
+        `files` are the numbers of the only part files to open.
         """
         names = [name for name, _, _ in partition.receipt.files]
         wanted = names if files is None else [names[number] for number in files]

@@ -62,11 +62,7 @@ class Receipt:
 
 
 def hash_files(folder: Path, names: Sequence[str]) -> tuple[tuple[tuple[str, int, str], ...], str]:
-    """Return (path, bytes, SHA-256) of each file and the SHA-256 over all bytes in name order.
-
-    Raises:
-        Segment1BError: E_INPUT_UNREADABLE for what is not a regular file, or a link to one.
-    """
+    """Return (path, bytes, SHA-256) of regular files, and the SHA-256 over all in name order."""
     whole = hashlib.sha256()
     files = []
     for name in sorted(names):
@@ -103,11 +99,7 @@ def folder_receipt(folder: Path, _dataset: Dataset, relative: str, _threads: int
 def take_receipt(folder: Path, dataset: Dataset, relative: str, threads: int) -> Receipt:
     """Read a partition from disk, check it against its contract and return its receipt.
 
-    Args:
-        folder: where the part files lie now.
-        dataset: their dictionary entry.
-        relative: the partition's path relative to the data root, as the receipt names it.
-        threads: how many columns are read at the same time; changes nothing in the result.
+    `threads` columns are read at the same time, which changes nothing in the result.
 
     Raises:
         Segment1BError: the dataset's own code for wrong columns, values, order or duplicates;

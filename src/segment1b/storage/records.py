@@ -21,11 +21,7 @@ def write_records(path: Path, records: Records, *, append: bool = False) -> int:
 
 
 def read_records(path: Path, record: np.dtype[Any], count: int) -> Records:
-    """Return the `count` records of a staged file.
-
-    Raises:
-        Segment1BError: E_STAGING_DAMAGED when the file holds another number of bytes.
-    """
+    """Return the `count` records of a staged file; E_STAGING_DAMAGED for another size."""
     with coded_os_errors(path):
         size = path.stat().st_size if path.exists() else 0
         records = np.fromfile(path, record) if size else np.empty(0, record)

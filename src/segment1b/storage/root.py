@@ -110,11 +110,8 @@ def root_at(folder: Path) -> Root:
 def open_root(location: str | Path) -> Path:
     """Return the folder of a data root as an absolute path, created when absent.
 
-    A URL gives the working copy of what lies there, in line with it.
-
-    Raises:
-        Segment1BError: E_DATA_ROOT_UNUSABLE when it is a file or cannot be written, and the codes
-            of `Root`.
+    A URL gives the working copy of what lies there, in line with it. A file, or a folder that
+    cannot be written, is E_DATA_ROOT_UNUSABLE.
     """
     folder = find_root(location)
     with coded_os_errors(folder):

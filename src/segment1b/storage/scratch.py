@@ -30,13 +30,7 @@ def scratch_beside(target: Path) -> Iterator[Path]:
 
     Its name cannot be guessed and only this user may enter it, so nobody can lay links there. What
     killed processes left beside the same target is removed first; a `REPLACED` target is moved
-    back if there is no other.
-
-    Args:
-        target: an absolute path; its folder must exist.
-
-    Raises:
-        Segment1BError: E_DATA_ROOT_UNUSABLE or E_STORAGE_FULL.
+    back if there is no other. The target's path is absolute, and its folder exists.
     """
     prefix = f".segment1b-{sha256_hex(os.fsencode(target.name))[:16]}-"
     with coded_os_errors(target):
@@ -78,11 +72,7 @@ def _sweep(left: Path, target: Path) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a whole file outside a data root, with its folders; readers see the old or the new.
-
-    Raises:
-        Segment1BError: E_DATA_ROOT_UNUSABLE or E_STORAGE_FULL; the old file stays then.
-    """
+    """Write a whole file outside a data root, with its folders; readers see the old or the new."""
     path = path.absolute()
     make_folder(path.parent)
     with scratch_beside(path) as scratch:

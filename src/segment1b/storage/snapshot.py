@@ -66,10 +66,7 @@ class Snapshot:
         """Return a partition whose report exists and whose files have the receipt's sizes, or None.
 
         What a working copy has not brought yet is judged by its receipt in the store; `verify`
-        brings it, and hashes the files instead of comparing sizes only.
-
-        Raises:
-            Segment1BError: the dataset's receipt code when files are not those of the receipt.
+        brings it and hashes the files. Files that differ are the dataset's receipt code.
         """
         dataset, root = self.contracts[dataset_id], root_at(self.root)
         assert dataset.receipt_in is not None
@@ -97,13 +94,9 @@ class Snapshot:
         return Partition(dataset, folder, receipt, report)
 
     def file_receipt(self, dataset_id: str, *, verify: bool) -> Receipt | None:
-        """Return the receipt of a log or document, its bytes hashed to verify.
+        """Return the receipt of a log or document, or None when it or its run report is absent.
 
-        Returns:
-            None when the file or its run report is absent.
-
-        Raises:
-            Segment1BError: the dataset's receipt code when it does not hash to its receipt.
+        One that does not hash to its receipt is the dataset's receipt code.
         """
         dataset = self.contracts[dataset_id]
         report, file = self.path(report_id(dataset)), self.path(dataset_id)

@@ -25,16 +25,9 @@ def record_type(dataset: Dataset, columns: list[str]) -> np.dtype[Any]:
 def split_by_country(
     folder: Path, dataset: Dataset, columns: list[str], tables: Iterable[pa.Table]
 ) -> dict[str, int]:
-    """Append the rows of each table to one file of records a country; order is kept.
+    """Append the rows of each table to one file of records a country; return their counts.
 
-    Args:
-        folder: where the files go; made when absent.
-        dataset: gives the columns' types.
-        columns: the columns to keep, numbers all.
-        tables: rows with these columns and legal_country_iso as a dictionary.
-
-    Returns:
-        How many rows each country has.
+    The columns are numbers; the tables have legal_country_iso as a dictionary beside them.
     """
     make_folder(folder)
     record, counts = record_type(dataset, columns), dict[str, int]()
@@ -58,12 +51,7 @@ def split_by_country(
 def read_split(folder: Path, code: str, dataset: Dataset, columns: list[str], rows: int) -> Records:
     """Return the records of one country, in the order in which they came.
 
-    Args:
-        folder, dataset, columns: as they were given to `split_by_country`.
-        code: the country.
-        rows: what `split_by_country` has returned for it, 0 for a country it did not name.
-
-    Raises:
-        Segment1BError: E_STAGING_DAMAGED when the file holds anything else.
+    `rows` is what `split_by_country` has returned for it, 0 for a country it did not name; with
+    anything else in the file this is E_STAGING_DAMAGED.
     """
     return read_records(folder / code, record_type(dataset, columns), rows)

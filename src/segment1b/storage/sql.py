@@ -52,15 +52,9 @@ def text_literal(text: str) -> str:
 def parquet_table(paths: Iterable[Path], *options: str) -> str:
     """Return the table function that reads these Parquet files and no others, as SQL.
 
-    DuckDB expands wildcards in every file name, also in bound parameters, so they are escaped.
-
-    Args:
-        paths: absolute paths.
-        options: of `read_parquet`, each as `name = value`.
-
-    Raises:
-        Segment1BError: E_DATA_ROOT_UNUSABLE for a path with a wildcard and a backslash: in a
-            pattern DuckDB takes the backslash for a separator and would read another file.
+    DuckDB expands wildcards in every file name, also in bound parameters, so they are escaped. A
+    path with a wildcard and a backslash is E_DATA_ROOT_UNUSABLE: in a pattern DuckDB takes the
+    backslash for a separator and would read another file.
     """
     names = ", ".join(text_literal(_without_wildcards(str(path))) for path in paths)
     return f"read_parquet([{names}], {', '.join(('hive_partitioning = false', *options))})"

@@ -46,12 +46,7 @@ def staging(root: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Leftover:
-    """What a dead run has left in the staging area, or in a store.
-
-    Attributes:
-        path: a run's folder, a file that belongs to none, or the prefix of an upload.
-        size: bytes of the files that are there.
-    """
+    """A folder or file of the staging area, or an upload, that a dead run left; and its bytes."""
 
     path: Path
     size: int
@@ -60,9 +55,7 @@ class Leftover:
 def leftovers(root: Path) -> list[Leftover]:
     """Return what dead runs have left in the staging area of a data root, removing nothing.
 
-    Raises:
-        Segment1BError: E_DATA_ROOT_UNUSABLE when the root is no folder or cannot be written, as
-            whether a run lives is asked of its lock.
+    A root that cannot be written is E_DATA_ROOT_UNUSABLE: a run's lock tells whether it lives.
     """
     return [_leftover(path) for path in _dead(root)]
 
