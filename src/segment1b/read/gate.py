@@ -14,7 +14,7 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, RULES, check_summary, open_bundle
 from segment1b.storage.durable import coded_os_errors, read_json, read_object
-from segment1b.storage.receipts import Receipt, file_names, hash_files
+from segment1b.storage.receipts import Receipt, file_names, hash_files, unequal
 from segment1b.storage.root import find_root, root_at
 from segment1b.storage.snapshot import Snapshot, receipted, report_id
 
@@ -213,13 +213,12 @@ def _check_egress(
     with coded_os_errors(folder):
         files, whole = hash_files(folder, file_names(folder))
     actual = {name: (size, digest) for name, size, digest in files}
-    for name in sorted(set(actual) | set(declared)):
-        if actual.get(name) != declared.get(name):
-            raise _mismatch(
-                folder / name,
-                f"{folder / name} is {actual.get(name, 'absent')}, "
-                f"{path.name} says {declared.get(name, 'nothing of it')} (bytes, SHA-256)",
-            )
+    for name in unequal(actual, declared):
+        raise _mismatch(
+            folder / name,
+            f"{folder / name} is {actual.get(name, 'absent')}, "
+            f"{path.name} says {declared.get(name, 'nothing of it')} (bytes, SHA-256)",
+        )
     if whole != document["composite_sha256_hex"] or len(declared) < len(document["files"]):
         raise _mismatch(path, f"{folder} hashes to {whole}, {path} says otherwise")
     return {

@@ -9,7 +9,7 @@ from segment1b.contracts.texts import MAX_JSON_BYTES, read_bounded
 from segment1b.errors import Segment1BError
 from segment1b.storage.bundles import files_below, is_plain
 from segment1b.storage.durable import coded_os_errors, write_file
-from segment1b.storage.receipts import hash_files
+from segment1b.storage.receipts import hash_files, unequal
 
 SUMS = "SHA256SUMS"
 INVALID = "E_EVIDENCE_INVALID"
@@ -30,19 +30,16 @@ def verify_sums(folder: Path) -> dict[str, str]:
     Raises:
         Segment1BError: E_EVIDENCE_INVALID when a file has changed, is absent or is not listed.
     """
-    said = _read(folder / SUMS)
-    there = files_below(folder, invalid) - {SUMS}
-    for what, names in (
-        ("is listed but absent", set(said) - there),
-        ("is there but not listed", there - set(said)),
-    ):
-        if names:
-            raise invalid(folder / min(names), f"{what} in {SUMS} ({len(names)} such)")
-    files, _ = hash_files(folder, sorted(said))
-    for name, _, digest in files:
-        if digest != said[name]:
-            raise invalid(folder / name, f"hashes to {digest}, {SUMS} says {said[name]}")
-    return said
+    listed = _read(folder / SUMS)
+    files, _ = hash_files(folder, sorted(files_below(folder, invalid) - {SUMS}))
+    found = {name: digest for name, _, digest in files}
+    for name in unequal(found, listed):
+        if name not in found:
+            raise invalid(folder / name, f"is listed but absent in {SUMS}")
+        if name not in listed:
+            raise invalid(folder / name, f"is there but not listed in {SUMS}")
+        raise invalid(folder / name, f"hashes to {found[name]}, {SUMS} has {listed[name]}")
+    return listed
 
 
 def invalid(path: Path, what: str) -> Segment1BError:

@@ -7,7 +7,7 @@ LE32 length + bytes), then SHA-256 over the column digests in column order.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,12 @@ def hash_files(folder: Path, names: Sequence[str]) -> tuple[tuple[tuple[str, int
                 size += len(block)
         files.append((name, size, own.hexdigest()))
     return tuple(files), whole.hexdigest()
+
+
+def unequal(found: Mapping[str, object], listed: Mapping[str, object]) -> list[str]:
+    """Return in ASCII order the names that two lists of files do not have in common, or differ."""
+    both = found.keys() & listed.keys()
+    return sorted({*found, *listed} - {name for name in both if found[name] == listed[name]})
 
 
 def file_names(folder: Path) -> list[str]:
