@@ -1,4 +1,4 @@
-"""The evidence bundle: made beside its place, checked, and moved there by one rename."""
+"""Writes the evidence bundle in a scratch folder, checks it, and publishes it by one rename."""
 
 from __future__ import annotations
 
@@ -54,20 +54,20 @@ def write_evidence(
 ) -> dict[str, Any]:
     """Write the evidence bundle of a run that has passed.
 
-    All validators are run, and the run itself is made again in temporary roots with other workers
-    and engines. `out` gets the whole bundle by one rename, or stays as it is. All files but
-    `SHA256SUMS` and those under `volatile/` are the same bytes when the bundle is made again.
+    All validators are run, and the run is repeated in temporary roots with other workers and
+    engines. `out` gets the whole bundle by one rename, or stays as it is. All files but
+    `SHA256SUMS` and those under `volatile/` are reproducible byte for byte.
 
     Args:
         published: the run.
-        out: the bundle's folder; absent, empty, or with `replace` an older evidence bundle.
-        sample_sites: how many outlets the data sample has at most (see `write_sample`).
-        replace: put the new bundle in the place of an older one.
-        with_page: put the page with map and charts in, about 10 MB of HTML.
-        say: is told each step.
+        out: absent, an empty folder, or with `replace` an older evidence bundle.
+        sample_sites: most outlets in the data sample (see `write_sample`).
+        replace: replace an older bundle.
+        with_page: include the HTML report, about 10 MB.
+        say: callback for each step.
 
     Returns:
-        What `verify_evidence` found in the new bundle.
+        What `verify_evidence` returns for the new bundle.
 
     Raises:
         Segment1BError: E_USAGE where `out` holds something; what the gate raises for an unproven
@@ -97,17 +97,16 @@ def _refuse_occupied(out: Path, *, replace: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out.is_dir() and is_evidence(out)):
-        raise Segment1BError(
-            "E_USAGE", f"{out} holds something else than evidence", "give another folder as --out"
-        )
-    if not replace:
-        raise Segment1BError(
-            "E_USAGE", f"{out} holds evidence already", "give another folder, or --replace"
-        )
+        what, hint = "something else than evidence", "give another folder as --out"
+    elif not replace:
+        what, hint = "evidence already", "give another folder, or --replace"
+    else:
+        return
+    raise Segment1BError("E_USAGE", f"{out} holds {what}", hint)
 
 
 def _put(staged: Path, out: Path, aside: Path) -> None:
-    """Move the bundle to its place; an older one is moved aside first."""
+    """Rename the bundle to `out`; an older one is moved aside first."""
     if out.exists():
         os.rename(out, aside)
     try:
@@ -139,9 +138,13 @@ def _fill(published: Published, folder: Path, sample_sites: int, say: Say) -> No
     write_file(folder / "policy" / "parameter_policy.json", policy)
     _json(folder / "contracts" / "datasets.json", records.datasets(published.contracts))
     shutil.copytree(published.path("validation_bundle_1B"), folder / BUNDLE)
-    _json(folder / CHECKS, {"checks": [_check(result) for result in checks]})
+    fields = ("state", "name", "code", "scope", "proves", "offending", "detail")
+    results = [{name: getattr(check, name) for name in fields} for check in checks]
+    _json(folder / CHECKS, {"checks": results})
     _json(folder / DETERMINISM, proof)
-    _volatile(published, folder / VOLATILE)
+    for name, data in records.originals(published).items():
+        write_file(folder / VOLATILE / name, data)
+    _json(folder / VOLATILE / "machine.json", records.machine(published))
     _worked(published, sampled, folder / "worked")
     manifest = _manifest(published, folder, sampled, len(checks), proof)
     _json(folder / MANIFEST, manifest)
@@ -149,7 +152,7 @@ def _fill(published: Published, folder: Path, sample_sites: int, say: Say) -> No
 
 
 def _checks(published: Published) -> list[CheckResult]:
-    """Run all validators; the first check with offending rows refuses the bundle."""
+    """Run all validators; raise the code of the first check with offending rows."""
     tokens = published.identity.tokens
     results = validate(
         published.root, published.contracts, tokens, records.STATES, bundle=published.bundle
@@ -166,19 +169,8 @@ def _checks(published: Published) -> list[CheckResult]:
     return results
 
 
-def _check(result: CheckResult) -> dict[str, Any]:
-    names = ("state", "name", "code", "scope", "proves", "offending", "detail")
-    return {name: getattr(result, name) for name in names}
-
-
-def _volatile(published: Published, folder: Path) -> None:
-    for name, data in records.originals(published).items():
-        write_file(folder / name, data)
-    _json(folder / "machine.json", records.machine(published))
-
-
 def _worked(published: Published, sampled: Sampled, folder: Path) -> None:
-    """Tell the story of a sampled pair and of its first outlet."""
+    """Explain a sampled pair and replay its first outlet."""
     merchant, country = sampled.shown
     root, given, where = published.root, published.identity.tokens, published.dictionary
     _json(folder / "explain.json", explanation.explain(root, merchant, country, given, where))
@@ -225,12 +217,12 @@ def _texts(
 ) -> None:
     surfaces = published.document("parameter_policy_1B")["surfaces"]
     shutil.copyfile(Path(__file__).with_name("rederive.py"), folder / "rederive.py")
+    story = _story(folder / "samples", sampled.shown)
     texts = {
         "determinism.md": prose.determinism(proof),
         "NOTICE.md": prose.notices(published.contracts, surfaces),
+        "README.md": prose.readme(manifest, sampled.pairs, story),
     }
-    story = _story(folder / "samples", sampled.shown)
-    texts["README.md"] = prose.readme(manifest, sampled.pairs, story)
     for name, text in texts.items():
         write_file(folder / name, text.encode())
 
@@ -239,17 +231,17 @@ def _story(samples: Path, pair: tuple[int, str]) -> list[dict[str, Any]]:
     """Return the rows of a pair's first outlet, from its requirement to its location."""
     merchant, country = pair
 
-    def row(name: str, **wanted: Any) -> dict[str, Any]:
-        table = pq.read_table(samples / f"{name}.parquet").to_pylist()
-        return next(r for r in table if all(r[key] == value for key, value in wanted.items()))
+    def row(name: str, **key: Any) -> dict[str, Any]:
+        rows = pq.read_table(samples / f"{name}.parquet").to_pylist()
+        return next(row for row in rows if key.items() <= row.items())
 
-    own = {"merchant_id": merchant, COUNTRY: country}
-    first = {**own, "site_order": 1}
+    key = {"merchant_id": merchant, COUNTRY: country}
+    first = {**key, "site_order": 1}
     assigned = row("s5_site_tile_assignment", **first)
     tile = assigned["tile_id"]
     return [
-        row("s3_requirements", **own),
-        row("s4_alloc_plan", **own, tile_id=tile),
+        row("s3_requirements", **key),
+        row("s4_alloc_plan", **key, tile_id=tile),
         assigned,
         row("s6_site_jitter", **first),
         row("tile_bounds", country_iso=country, tile_id=tile),

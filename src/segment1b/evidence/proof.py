@@ -1,4 +1,4 @@
-"""The proof of determinism: the run repeated independently, digests side by side."""
+"""Determinism proof: repeats the run on other engines and compares digests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segment1b.reference.installing import SURFACES
 from segment1b.storage.durable import write_file
 from segment1b.storage.snapshot import Snapshot, receipted, report_id
 
-#: How the run is made again: engine and workers.
+#: Engine and workers of each repeat.
 REPEATS: tuple[tuple[str, int], ...] = (("serial", 1), ("processes", 3))
 _INPUTS = (*SURFACES, "outlet_catalogue", "s3_candidate_set", "validation_bundle_1A")
 
@@ -37,12 +37,11 @@ class Published(Snapshot):
 
 
 def prove(published: Published) -> dict[str, Any]:
-    """Make a run again in temporary roots, once for each of `REPEATS`, and compare.
+    """Repeat a run in temporary roots, once for each of `REPEATS`, and compare.
 
     Returns:
-        `repeats` (engine, workers) and `datasets`: for each dataset and log with a receipt its
-        rows and two lists, `content_sha256_hex` and `sha256_hex`, as published and as each repeat
-        has it. A document with clocks in it has no `sha256_hex`.
+        `repeats` (engine, workers) and `datasets`: of each dataset and log its rows and the lists
+        `content_sha256_hex` and, unless it has clocks, `sha256_hex`, as published and repeated.
 
     Raises:
         Segment1BError: E_EVIDENCE_NOT_REPRODUCED where content differs; what a repeat raises.
@@ -85,7 +84,7 @@ def _repeat(
 
 
 def _bring(source: Path, target: Path) -> None:
-    """Link or copy a file or folder; nothing that a run reads is ever changed by it."""
+    """Link or copy a file or folder; a run never changes what it reads."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target, copy_function=_link_or_copy)

@@ -1,4 +1,4 @@
-"""The texts of an evidence bundle: what a person reads before opening any of its files."""
+"""Renders the Markdown texts of an evidence bundle."""
 
 from __future__ import annotations
 
@@ -14,14 +14,7 @@ Rows = list[dict[str, Any]]
 
 
 def readme(manifest: dict[str, Any], pairs: int, story: Rows) -> str:
-    """Return the index: what the bundle says, and how a reviewer checks it.
-
-    Args:
-        manifest: the bundle's manifest.
-        pairs: how many pairs the data sample has.
-        story: the sampled rows of one outlet, a row each of requirements, plan, assignment, offset,
-            tile and location.
-    """
+    """Return README.md; `story` has one outlet's rows from requirement to location."""
     names = ("need", "plan", "assigned", "offset", "tile", "location")
     return _render(
         "README.md",
@@ -34,17 +27,12 @@ def readme(manifest: dict[str, Any], pairs: int, story: Rows) -> str:
 
 
 def determinism(proof: dict[str, Any]) -> str:
-    """Return the proof of determinism as a table that a person can read."""
+    """Return determinism.md, the proof of determinism as a table."""
     return _render("determinism.md", proof=proof, repeated=_repeated(proof["repeats"]))
 
 
 def notices(known: Contracts, surfaces: dict[str, str]) -> str:
-    """Return licences of the datasets, and the notices of the surfaces that ship with the project.
-
-    Args:
-        known: the dictionary.
-        surfaces: SHA-256 of the reference surfaces in force, by dataset id.
-    """
+    """Return NOTICE.md: licences of datasets, and notices of the surfaces (id to SHA-256)."""
     return _render(
         "NOTICE.md",
         datasets=datasets(known),
@@ -55,7 +43,7 @@ def notices(known: Contracts, surfaces: dict[str, str]) -> str:
 
 
 def _repeated(repeats: Rows) -> str:
-    """Say how the run was made again."""
+    """Return the engines and workers of the repeats as text."""
     ways = []
     for repeat in repeats:
         workers = "1 worker" if repeat["workers"] == 1 else f"{repeat['workers']} workers"
@@ -64,7 +52,7 @@ def _repeated(repeats: Rows) -> str:
 
 
 def _render(name: str, **values: Any) -> str:
-    """Fill one of the texts beside this module; Markdown, so nothing is escaped for HTML."""
+    """Render a Markdown template, so nothing is escaped for HTML."""
     environment = jinja2.Environment(  # noqa: S701
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("texts")),
         undefined=jinja2.StrictUndefined,

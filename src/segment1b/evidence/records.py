@@ -1,9 +1,10 @@
-"""What a run says about itself, with everything that differs from run to run kept apart."""
+"""Collects the records of a run, those that differ from run to run apart."""
 
 from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,12 @@ from segment1b.storage.versions import versions
 
 STATES = tuple(f"s{number}" for number in range(10))
 _AUDIT = "rng_audit_log"
-# Libraries of the machine, and the digest of the audit log, whose row has a clock.
+# Library versions, and the digest of the audit log, whose row has a clock.
 _MACHINE = ("versions", "audit_sha256_hex")
 
 
 def steady_report(published: Snapshot, state: str) -> dict[str, Any]:
-    """Return a run report without what differs from run to run.
-
-    That is what the dictionary calls volatile, the libraries' versions, the bytes of documents
-    with clocks, and the digests of reports and of the audit log among the inputs.
-    """
+    """Return a run report without clocks, library versions and the digests that depend on them."""
     known, name = published.contracts, f"{state}_run_report"
     volatile = {*known[name].volatile, *_MACHINE}
     body = {k: v for k, v in published.document(name).items() if k not in volatile}
@@ -57,32 +54,25 @@ def originals(published: Snapshot) -> dict[str, bytes]:
 
 
 def machine(published: Snapshot) -> dict[str, Any]:
-    """Return where and when the bundle was made, with which libraries, and what the states took."""
-    libraries = ("duckdb", "jsonschema-rs", "polars", "pydantic", "rasterio")
+    """Return time, machine and libraries of the bundle, and the resources that the states used."""
+    libraries = {}
+    for name in ("duckdb", "jsonschema-rs", "polars", "pydantic", "rasterio"):
+        with suppress(metadata.PackageNotFoundError):
+            libraries[name] = metadata.version(name)
     return {
         "made_utc": utc_now(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "processors": os.cpu_count(),
-        "libraries": versions() | _installed(libraries),
+        "libraries": versions() | libraries,
         "resources": {
             state: published.document(f"{state}_run_report")["resources"] for state in STATES
         },
     }
 
 
-def _installed(names: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def datasets(known: Contracts) -> list[dict[str, Any]]:
-    """Return what the dictionary and the schemas promise about each dataset of the states."""
+    """Return path, schema, key, columns, licence and retention of each dataset of the states."""
     return [
         {
             "dataset_id": dataset.id,
@@ -91,11 +81,8 @@ def datasets(known: Contracts) -> list[dict[str, Any]]:
             "schema_ref": dataset.schema_ref,
             "key": dataset.key,
             "columns": [
-                {
-                    "name": column.name,
-                    "type": column.type,
-                    **({"unit": column.unit} if column.unit else {}),
-                }
+                {"name": column.name, "type": column.type}
+                | ({"unit": column.unit} if column.unit else {})
                 for column in dataset.columns
             ],
             "licence": dataset.licence,
@@ -120,13 +107,13 @@ def program() -> str:
 
 
 def embedded_surfaces(surfaces: dict[str, str]) -> list[str]:
-    """Return which of the surfaces, given with their SHA-256, are bytes that ship with us."""
+    """Return which of the surfaces, given with their SHA-256, ship with the package."""
     shipped = {entry["sha256"] for entry in embedded.manifest()["files"]}
     return sorted(name for name, digest in surfaces.items() if digest in shipped)
 
 
 def notice() -> str:
-    """Return the project's notices: in the wheel beside this package, in a checkout at its top."""
+    """Return the project's notices, from the wheel or the top of a checkout."""
     packed = Path(__file__).parents[1] / "NOTICE.md"
     path = packed if packed.is_file() else Path(__file__).parents[3] / "NOTICE.md"
     return read_regular(path).decode()

@@ -1,7 +1,4 @@
-"""The data sample: some pairs, drawn by the run's own id, with every row that is about them.
-
-A reviewer can follow each sampled outlet through all files, from the requirement to the coordinate.
-"""
+"""The data sample: pairs drawn by the run id, with their rows in every published table."""
 
 from __future__ import annotations
 
@@ -28,14 +25,7 @@ _TILE = ["country_iso", "tile_id"]
 
 @dataclass(frozen=True)
 class Sampled:
-    """What was sampled.
-
-    Attributes:
-        pairs: how many pairs.
-        shown: merchant_id and legal_country_iso of the pair whose story is told.
-        rows: rows by dataset id.
-        of_rows: rows of the whole dataset by dataset id.
-    """
+    """Number of pairs, the pair that the README shows, and rows sampled and in all by dataset."""
 
     pairs: int
     shown: tuple[int, str]
@@ -46,14 +36,9 @@ class Sampled:
 def write_sample(
     root: Path, known: Contracts, identity: Identity, sites: int, folder: Path
 ) -> Sampled:
-    """Write the sample of every published table as Parquet and as CSV.
+    """Write the sample of every published table to `folder` as Parquet and as CSV.
 
-    Args:
-        root: the data root; its tables are published and whole.
-        known: its dictionary.
-        identity: which run.
-        sites: at most so many outlets, unless the smallest pair has more.
-        folder: an existing folder for `<dataset id>.parquet` and `.csv`.
+    It has at most `sites` outlets, unless the smallest pair has more.
 
     Raises:
         Segment1BError: the receipt code of a dataset whose files are not those of its receipt.
@@ -80,10 +65,10 @@ def write_sample(
 
 
 def _chosen(requirements: pa.Table, identity: Identity, sites: int) -> pa.Table:
-    """Return pairs in the order of words drawn under the run id, while they fit; in key order.
+    """Return pairs that fit, drawn in the order of words under the run id, in key order.
 
-    No pair takes more than a quarter of the room, so that there are several; a smaller pair that
-    still fits is taken after a larger one that does not. Where none fits, the smallest is taken.
+    No pair takes more than a quarter of the sites, so that there are several; where none fits, the
+    smallest is taken.
     """
     n = requirements.column("n_sites").to_numpy()
     words = np.random.Philox(key=int(identity.run_id, 16)).random_raw(len(n))
@@ -101,7 +86,7 @@ def _chosen(requirements: pa.Table, identity: Identity, sites: int) -> pa.Table:
 
 
 def _readable(pairs: pa.Table, plan: pa.Table) -> tuple[int, str]:
-    """Return the pair with the fewest sites of those with six tiles, or with the most tiles."""
+    """Return the smallest pair of those with six tiles, or the one with the most tiles."""
     tiles = plan.group_by(_PAIR).aggregate([("tile_id", "count")])
     rows = tiles.join(pairs, _PAIR).sort_by([(name, "ascending") for name in _PAIR]).to_pylist()
     best = max(rows, key=lambda row: (min(row["tile_id_count"], 6), -row["n_sites"]))
@@ -109,8 +94,8 @@ def _readable(pairs: pa.Table, plan: pa.Table) -> tuple[int, str]:
 
 
 def _about(partition: Partition, wanted: pa.Table, keys: list[str]) -> pa.Table:
-    """Return a table's rows about the wanted keys, in key order."""
-    # Each column by itself can be answered from the statistics of row groups; the join is exact.
+    """Return a table's rows with the wanted keys, in key order."""
+    # Filters on single columns skip row groups by their statistics; the join is exact.
     near = [pc.field(key).isin(wanted.column(key).unique()) for key in keys]
     found = _table(partition, near[0] & near[1])
     dataset = partition.dataset

@@ -1,4 +1,4 @@
-"""Evidence bundles: what a reviewer was handed, checked by reading alone."""
+"""Checks an evidence bundle by reading alone."""
 
 from __future__ import annotations
 
@@ -22,20 +22,16 @@ REPORTS = "reports"
 
 
 def is_evidence(folder: Path) -> bool:
-    """Return whether a folder looks like an evidence bundle, whole or damaged."""
+    """Return whether a folder is an evidence bundle, whole or damaged."""
     return (folder / SUMS).is_file() or (folder / MANIFEST).is_file()
 
 
 def verify_evidence(folder: Path, contracts: Contracts) -> dict[str, Any]:
-    """Check that an evidence bundle is whole, unchanged and says one thing throughout.
+    """Check that an evidence bundle is whole, unchanged and consistent.
 
-    `SHA256SUMS` lists every other file, rightly; the validation bundle inside holds by its own
-    index and flag and is about the manifest's identity; no check has offending rows; the repeated
-    runs came to the published content, which is that of the run reports' receipts.
-
-    Args:
-        folder: the bundle.
-        contracts: the dictionary it was made with.
+    `SHA256SUMS` must match every other file, the validation bundle its index, its flag and the
+    manifest; no check may have offending rows; the repeated runs must have the content of the
+    receipts in the run reports.
 
     Returns:
         The tokens, `files`, `flag_sha256_hex`, `bundle_files`, `checks`, `datasets`.
@@ -66,8 +62,8 @@ def _agree(folder: Path, contracts: Contracts, flag: str) -> dict[str, Any]:
     failed = [check["name"] for check in checks if check["offending"]]
     if failed or not checks:
         raise invalid(folder / CHECKS, f"has checks that do not pass: {', '.join(failed)}")
-    said = read_json(folder / DETERMINISM)["datasets"]
-    digests = {entry["dataset_id"]: entry["content_sha256_hex"] for entry in said}
+    entries = read_json(folder / DETERMINISM)["datasets"]
+    digests = {entry["dataset_id"]: entry["content_sha256_hex"] for entry in entries}
     for dataset, receipt in receipts(folder, contracts):
         published = receipt["content_sha256_hex"]
         if set(digests.get(dataset.id, ())) != {published}:
@@ -80,15 +76,7 @@ def _agree(folder: Path, contracts: Contracts, flag: str) -> dict[str, Any]:
 
 
 def receipts(folder: Path, contracts: Contracts) -> Iterator[tuple[Dataset, dict[str, Any]]]:
-    """Yield the datasets and logs of the states with the receipts in the reports of a bundle.
-
-    Args:
-        folder: the bundle; its run reports are `reports/s0_run_report.json` and so on.
-        contracts: the dictionary.
-
-    Raises:
-        KeyError: a report lacks a receipt.
-    """
+    """Yield the states' datasets and logs with the receipts in a bundle's run reports."""
     for dataset in receipted(contracts):
         path = folder / REPORTS / f"{report_id(dataset)}.json"
         if not path.is_file():
