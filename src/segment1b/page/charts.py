@@ -64,18 +64,18 @@ def _reference_line(x: Any, y: Any, name: str, dash: str = "dot", **more: Any) -
 
 
 def conservation(required: npt.NDArray[np.int64], placed: npt.NDArray[np.int64]) -> Chart:
-    """Did every pair get its n? `required` and `placed` are sites of each pair, int64 [p]."""
+    """Does every pair have its n? `required` and `placed` are sites of each pair, int64 [p]."""
     both, often = np.unique(np.stack([required, placed]), axis=1, return_counts=True)
     wrong = int(np.count_nonzero(required != placed))
     total = int(required.sum())
     sentence = (
         f"Yes: each of the {len(required):,} pairs of merchant and country has exactly the "
-        f"outlets it asked for, {total:,} in all."
+        f"outlets it requires, {total:,} in all."
         if not wrong
-        else f"No: {wrong:,} of {len(required):,} pairs have another number than they asked for."
+        else f"No: {wrong:,} of {len(required):,} pairs have a different number than they require."
     )
     top = max(1, int(max(required.max(initial=1), placed.max(initial=1))))
-    diagonal = _reference_line([1, top], [1, top], "as many")
+    diagonal = _reference_line([1, top], [1, top], "equal")
     pairs = go.Scatter(
         x=both[0].tolist(),
         y=both[1].tolist(),
@@ -87,9 +87,9 @@ def conservation(required: npt.NDArray[np.int64], placed: npt.NDArray[np.int64])
             "opacity": 0.7,
             "size": np.round(6 + 4 * np.log10(often), 1).tolist(),
         },
-        hovertemplate="asked for %{x}, placed %{y}: %{customdata} pairs<extra></extra>",
+        hovertemplate="required %{x}, placed %{y}: %{customdata} pairs<extra></extra>",
     )
-    made = figure([diagonal, pairs], "outlets asked for", "outlets placed", LOG, LOG)
+    made = figure([diagonal, pairs], "outlets required", "outlets placed", LOG, LOG)
     return Chart("conservation", "Did every pair get its outlets?", sentence, made)
 
 
@@ -104,9 +104,9 @@ def evenness(sites: Mapping[str, int], tiled: int, said: Mapping[str, Any]) -> C
     names = ", ".join(f"{code} {sites[code] / total:.1%}" for code in biggest)
     south = said.get("southern_share")
     sentence = (
-        f"Gini {gini:.2f} over the {len(counts)} countries that have tiles (0: all have as many, "
+        f"Gini {gini:.2f} over the {len(counts)} countries that have tiles (0: all equal, "
         f"1: one has all); the largest shares are {names}"
-        + (f"; {south:.0%} of outlets stand south of the equator." if south is not None else ".")
+        + (f"; {south:.0%} of outlets are south of the equator." if south is not None else ".")
     )
     curve = go.Scatter(
         x=np.round(x, 4).tolist(),
@@ -117,7 +117,7 @@ def evenness(sites: Mapping[str, int], tiled: int, said: Mapping[str, Any]) -> C
         line={"color": BLUE, "width": 2},
         hovertemplate="the smaller %{x:.0%} of countries have %{y:.1%} of outlets<extra></extra>",
     )
-    traces = [curve, _reference_line([0, 1], [0, 1], "all alike")]
+    traces = [curve, _reference_line([0, 1], [0, 1], "all equal")]
     made = figure(traces, "countries, fewest outlets first", "share of all outlets", _SHARE, _SHARE)
     return Chart("evenness", "How even is the world?", sentence, made)
 
@@ -156,7 +156,7 @@ def collapse(quality: Mapping[str, Mapping[str, Any]], overall: float) -> Chart:
 
 
 def _piled(quality: Mapping[str, Mapping[str, Any]], overall: float) -> str:
-    """Say how the used tiles compare with what independent draws would use."""
+    """Return how the used tiles compare with what independent draws would use."""
     used = sum(int(own["distinct_tiles"]) for own in quality.values())
     # The variance of how many tiles are hit is at most its mean.
     usual = 2 * np.sqrt(overall / used) if used else 0.0
@@ -189,12 +189,12 @@ def _piled(quality: Mapping[str, Mapping[str, Any]], overall: float) -> str:
 def prior(quota: npt.NDArray[np.float64], sites: npt.NDArray[np.int64]) -> Chart:
     """Do sites follow the prior? Quota and sites of the heaviest tiles, [t] each.
 
-    Of a tile whose quota is below one outlet no count can tell; those of one or more are compared
-    with independent draws, whose counts have at most the variance of their quota.
+    Tiles with a quota of one outlet or more are compared with independent draws, whose counts have
+    at most the variance of their quota.
     """
-    told = quota >= 1
-    order = np.argsort(-quota[told], kind="stable")
-    quota, sites = quota[told][order], sites[told][order]
+    large = quota >= 1
+    order = np.argsort(-quota[large], kind="stable")
+    quota, sites = quota[large][order], sites[large][order]
     spread = 2 * np.sqrt(quota)
     away = np.abs(sites - quota)
     shown = slice(3000)
@@ -226,16 +226,16 @@ def prior(quota: npt.NDArray[np.float64], sites: npt.NDArray[np.int64]) -> Chart
 def _followed(
     quota: npt.NDArray[np.float64], sites: npt.NDArray[np.int64], near: npt.NDArray[np.bool_]
 ) -> str:
-    """Say how many tiles are near their quota; all have a quota of one or more."""
+    """Return how many tiles, of a quota of one or more, are near it."""
     if not len(quota):
-        return "Too few outlets to tell: no tile's share of the population comes to one outlet."
+        return "Too few outlets to tell: no tile's share of the population reaches one outlet."
     within = float(near.mean())
     worst = int(np.argmax(np.abs(sites - quota) / np.sqrt(quota)))
     return (
         f"{'Yes' if within >= _WITHIN else 'No'}: of the {len(quota):,} heavy tiles whose share of "
-        f"the population is one outlet or more, {within:.1%} hold as many outlets as that share, "
-        "give or take twice the spread of independent draws (of which about 95% would); the "
-        f"farthest holds {int(sites[worst]):,} with a share of {float(quota[worst]):,.1f}."
+        f"the population is one outlet or more, {within:.1%} differ from that share by at "
+        "most twice the spread of independent draws (of which about 95% would); the farthest "
+        f"holds {int(sites[worst]):,} with a share of {float(quota[worst]):,.1f}."
     )
 
 
@@ -248,7 +248,7 @@ def neighbours(said: Mapping[str, Any]) -> Chart:
         f"In a sample of the world half of the outlets have another within {own['p50']:,.0f} km, "
         f"nine in ten within {own['p90']:,.0f} km."
         if names
-        else "S9 has not measured it yet."
+        else "S9 has not measured it."
     )
     bars = go.Bar(
         x=[own[name] for name in names],

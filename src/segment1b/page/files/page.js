@@ -5,7 +5,7 @@
   const worlds = [...document.querySelectorAll("script.world")].map((s) => JSON.parse(s.textContent));
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const NEAR = 3.4; // zoom from which single outlets are drawn
-  const FEW = 4000; // and so they are from afar when the filters leave no more
+  const FEW = 4000; // outlets that are drawn one by one at any zoom
   // By default the library's toolbar offers to upload the chart and links to its maker.
   const OFFLINE = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "" };
 
@@ -30,14 +30,14 @@
     return run;
   });
 
-  // ---- what the filters leave ------------------------------------------------
+  // ---- filters ---------------------------------------------------------------
   const chosen = { country: "", merchant: "" };
-  // Places of the chosen country and merchant: -1 for all, null when this run has none such.
+  // Indices of the chosen country and merchant: -1 for all, null when this run does not have it.
   function filtersOf(run) {
     const place = (list, value) => (value ? (list.indexOf(value) < 0 ? null : list.indexOf(value)) : -1);
     return { country: place(run.map.countries, chosen.country), merchant: place(run.merchants, chosen.merchant) };
   }
-  // Rows of sites or pairs that the filters leave.
+  // Rows of sites or pairs that pass the filters.
   function left(run, table) {
     const at = [], { country, merchant } = filtersOf(run);
     if (country === null || merchant === null) return at;
@@ -98,7 +98,7 @@
     const features = [], z = [], text = [];
     ids.forEach((id, i) => {
       const row = Math.floor(id / g.ncols), col = id - row * g.ncols;
-      // A hair wider than it is: no seam between neighbours.
+      // Slightly wider, so that there is no seam between neighbours.
       const w = g.x0 + (col - 0.02) * g.a, e = w + 1.04 * g.a, n = g.y0 - (row - 0.02) * g.b, s = n - 1.04 * g.b;
       features.push({ type: "Feature", id: i, geometry: { type: "Polygon", coordinates: [[[w, s], [e, s], [e, n], [w, n], [w, s]]] }, properties: {} });
       z.push(level[i] / 63.75 - 4);
@@ -112,7 +112,7 @@
     };
   }
 
-  // The same object as long as the theme is the same: another one makes the map load anew.
+  // One object per theme: a new one makes the map reload.
   const seas = {};
   function sea() {
     const name = dark() ? "dark" : "light";
@@ -122,7 +122,7 @@
   const dark = () => document.documentElement.dataset.theme === "dark";
   function mapLayout(run, view) {
     const source = run.map.outlines;
-    // Shores of lakes would blacken the north; a country inside another has an outline of its own.
+    // Outer rings only: shores of lakes would darken the north, and an enclave has its own outline.
     run.borders ??= { type: "FeatureCollection", features: source.features.map((f) => ({ ...f, geometry: { type: "MultiPolygon", coordinates: f.geometry.coordinates.map((piece) => [piece[0]]) } })) };
     return {
       margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: css("--sea"), font: { color: css("--text") }, showlegend: false,
@@ -140,7 +140,7 @@
   function box(country) {
     const all = runs.flatMap((run) => run.map.outlines.features.filter((f) => f.id === country));
     if (!all.length) return null;
-    // Of a country on both sides of the date line the larger side is shown.
+    // The larger side of a country on both sides of the date line.
     let best = null;
     for (const piece of all[0].geometry.coordinates) {
       let [w, s, e, n] = [180, 90, -180, -90];
@@ -153,7 +153,7 @@
   function home(run) {
     const width = run.div.clientWidth || 800, height = run.div.clientHeight || 500;
     const zoom = Math.max(-0.3, Math.log2(width / 560));
-    // The map ends at 58 degrees south, above Antarctica, or shows from there to 80 north.
+    // The map ends at 58 degrees south, above Antarctica.
     const south = mercator(-58), half = (height * Math.PI) / (512 * 2 ** zoom);
     const middle = Math.max(south + half, mercator(22));
     return { center: { lon: 10, lat: (2 * Math.atan(Math.exp(Math.min(middle, mercator(50)))) - Math.PI / 2) * (180 / Math.PI) }, zoom };
@@ -162,7 +162,7 @@
   function viewOf(run) {
     const b = chosen.country && box(chosen.country);
     if (!b) return home(run);
-    // At zoom 0 the world is 512 pixels wide and, between the 85th parallels, as high.
+    // At zoom 0 the world is 512 pixels wide, and as high between the 85th parallels.
     const north = mercator(Math.min(b.n, 84)), south = mercator(Math.max(b.s, -84));
     const wide = Math.log2(((run.div.clientWidth || 800) * 360) / (512 * Math.max(b.e - b.w, 0.3)));
     const high = Math.log2(((run.div.clientHeight || 500) * 2 * Math.PI) / (512 * Math.max(north - south, 0.005)));
@@ -179,7 +179,7 @@
     const n = (v) => v.toLocaleString("en"), of = (v, one, more) => `${n(v)} ${v === 1 ? one : more}`;
     const all = counts(run), every = run.map.sites.every, said = [];
     const kind = near ? "points" : "density";
-    if (!all) said.push(`${of(at.length, "outlet", "outlets")} drawn as points; this run has too many merchants to tell here how many more this one has.`);
+    if (!all) said.push(`${of(at.length, "outlet", "outlets")} drawn as points; this run has too many merchants for the file to count the others of this one.`);
     else {
       const who = all.merchants === null ? "" : ` of ${of(all.merchants, "merchant", "merchants")}`;
       said.push(`${of(all.outlets, "outlet", "outlets")}${who} in ${of(all.countries, "country", "countries")}, drawn as ${kind}.`);
@@ -189,7 +189,7 @@
     if (own) said.push(`Tiles: the heaviest ${n(unpack(own.level, "u1").length)}, with ${(100 * own.share).toFixed(1)} % of the country's weight.`);
     out.textContent = said.join(" ");
   }
-  // One drawing of a map after the other: the library takes no new one before the last has ended.
+  // Draws one after the other: the library refuses a new one before the last has ended.
   function draw(run, view) {
     run.wanted = view;
     run.drawing = (run.drawing || Promise.resolve()).then(() => {
@@ -210,13 +210,13 @@
     if (!traces.length) traces.push({ type: "scattermap", lon: [], lat: [], showlegend: false });
     caption(run, at, near);
     if (!canDraw) {
-      run.div.textContent = "The map needs WebGL, which this browser does not offer. The numbers below it and the charts are whole.";
+      run.div.textContent = "The map needs WebGL, which this browser does not provide. The charts and numbers below are complete.";
       return Promise.resolve();
     }
     const config = { ...OFFLINE, scrollZoom: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] };
     if (!run.fresh) return Plotly.react(run.div, traces, mapLayout(run, view), config);
     run.fresh = false;
-    // The wheel alone moves the page on.
+    // Without Ctrl the wheel scrolls the page.
     run.wheel ??= (event) => { if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); };
     run.div.addEventListener("wheel", run.wheel, { capture: true, passive: true });
     Plotly.purge(run.div);
@@ -264,14 +264,12 @@
 
   // ---- controls --------------------------------------------------------------------
   const countries = [...new Set(runs.flatMap((run) => run.map.countries))].sort();
-  let names = null;
-  try { names = new Intl.DisplayNames(["en"], { type: "region" }); } catch { names = null; }
+  const nameOf = (code) => { try { return new Intl.DisplayNames(["en"], { type: "region" }).of(code); } catch { return code; } };
   const total = (code) => Math.max(...runs.map((run) => run.map.sites_by_country[code] || 0));
   for (const code of countries) {
     const option = document.createElement("option");
     option.value = code;
-    let label = code;
-    try { label = (names && names.of(code)) || code; } catch { label = code; }
+    const label = nameOf(code);
     option.textContent = `${code}${label === code ? "" : " " + label} (${total(code).toLocaleString("en")})`;
     byId("country").append(option);
   }
@@ -310,13 +308,13 @@
   byId("theme").addEventListener("click", () => {
     const views = runs.map(viewNow);
     theme(dark() ? "light" : "dark");
-    // A map keeps the ground it was made on: another one takes its place.
+    // A map keeps its background, so it is created again.
     runs.forEach((run) => { run.fresh = true; });
     drawAll((run) => views[run.number]);
     document.querySelectorAll(".chart").forEach(chart);
   });
 
-  // On paper a drawing wider than the sheet is made smaller as it stands.
+  // In print a drawing wider than the sheet is scaled down.
   const SHEET = 620;
   const drawings = () => document.querySelectorAll(".chart, .map");
   window.addEventListener("beforeprint", () => {
