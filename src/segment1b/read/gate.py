@@ -36,7 +36,8 @@ def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]
             those of its run report.
     """
     proof = prove_sites(root, contracts, tokens)
-    return {**proof, "receipts": _check_receipts(root, contracts, tokens, proof["egress"])}
+    snapshot = Snapshot(root, contracts, tokens)
+    return {**proof, "receipts": _check_receipts(snapshot, proof["egress"])}
 
 
 def prove_sites(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> dict[str, Any]:
@@ -50,8 +51,9 @@ def prove_sites(root: Path, contracts: Contracts, tokens: Mapping[str, object]) 
         Segment1BError: E908_BUNDLE_CONTENTS_MISSING, E909_INDEX_INVALID,
             E910_FLAG_BAD_OR_MISSING, E_PATH_EMBED_MISMATCH or E_EGRESS_CHECKSUM_MISMATCH.
     """
-    folder = root / contracts[BUNDLE].locate(tokens)
-    root_at(root).fetch([contracts[name].locate(tokens) for name in (BUNDLE, EGRESS)])
+    snapshot = Snapshot(root, contracts, tokens)
+    folder = snapshot.path(BUNDLE)
+    snapshot.fetch([BUNDLE, EGRESS])
     names, flag = open_bundle(contracts, folder, RULES)
     check_summary(folder)
     _checked_tokens(folder, tokens)
@@ -59,7 +61,7 @@ def prove_sites(root: Path, contracts: Contracts, tokens: Mapping[str, object]) 
         **{name: tokens[name] for name in ("seed", "manifest_fingerprint", "parameter_hash")},
         "flag_sha256_hex": flag,
         "bundle_files": len(names),
-        "egress": _check_egress(root, contracts, folder, tokens),
+        "egress": _check_egress(snapshot, folder),
     }
 
 
@@ -193,17 +195,15 @@ def _checked_tokens(folder: Path, wanted: Mapping[str, object]) -> dict[str, Any
     return tokens
 
 
-def _check_egress(
-    root: Path, contracts: Contracts, bundle: Path, tokens: Mapping[str, object]
-) -> dict[str, Any]:
+def _check_egress(snapshot: Snapshot, bundle: Path) -> dict[str, Any]:
     """Check that the site files are byte for byte those of egress_checksums.json."""
     path = bundle / "egress_checksums.json"
     document = read_json(path)
-    problems = contracts.schemas.problems(CHECKSUMS_SCHEMA, document)
+    problems = snapshot.contracts.schemas.problems(CHECKSUMS_SCHEMA, document)
     if problems or document["dataset_id"] != EGRESS:
         raise _mismatch(path, f"{path}: {problems[0] if problems else document['dataset_id']}")
-    relative = contracts[EGRESS].locate(tokens)
-    folder = root / relative
+    folder = snapshot.path(EGRESS)
+    relative = folder.relative_to(snapshot.root).as_posix()
     if not folder.is_dir():
         raise _mismatch(folder, f"{folder} is absent")
     declared = {
@@ -239,27 +239,25 @@ def _mismatch(path: Path, what: str) -> Segment1BError:
     )
 
 
-def _check_receipts(
-    root: Path, contracts: Contracts, tokens: Mapping[str, object], egress: Mapping[str, Any]
-) -> list[str]:
+def _check_receipts(snapshot: Snapshot, egress: Mapping[str, Any]) -> list[str]:
     """Hash the files of everything in the root that a run report has a receipt of."""
-    held = []
-    for dataset in receipted(contracts):
-        relative = dataset.locate(tokens)
-        if not (root / relative).exists() and root_at(root).sizes(relative) is None:
-            if (root / contracts[report_id(dataset)].locate(tokens)).exists():
-                raise _no_receipt(root, dataset, tokens, "is absent, and its run report is here")
+    checked = []
+    for dataset in receipted(snapshot.contracts):
+        path, sizes = snapshot.path(dataset.id), root_at(snapshot.root).sizes
+        if not path.exists() and sizes(dataset.locate(snapshot.tokens)) is None:
+            if snapshot.path(report_id(dataset)).exists():
+                raise _no_receipt(path, dataset, "is absent, and its run report is here")
             continue  # A root that was handed over may hold the sites and their bundle alone.
-        with coded_os_errors(root / relative):
-            receipt = _receipt_of(Snapshot(root, contracts, tokens), dataset)
+        with coded_os_errors(path):
+            receipt = _receipt_of(snapshot, dataset)
         if receipt is None and dataset.id not in (EGRESS, BUNDLE):
-            raise _no_receipt(root, dataset, tokens, "has no run report")
+            raise _no_receipt(path, dataset, "has no run report")
         if receipt is None:
             continue  # The flag and the bundle's checksums prove these by themselves.
         if dataset.id == EGRESS and receipt.sha256_hex != egress["composite_sha256_hex"]:
-            raise _no_receipt(root, dataset, tokens, "has a run report about other files")
-        held.append(dataset.id)
-    return held
+            raise _no_receipt(path, dataset, "has a run report about other files")
+        checked.append(dataset.id)
+    return checked
 
 
 def _receipt_of(snapshot: Snapshot, dataset: Dataset) -> Receipt | None:
@@ -272,14 +270,11 @@ def _receipt_of(snapshot: Snapshot, dataset: Dataset) -> Receipt | None:
     return snapshot.file_receipt(dataset.id, verify=True)
 
 
-def _no_receipt(
-    root: Path, dataset: Dataset, tokens: Mapping[str, object], what: str
-) -> Segment1BError:
-    folder = root / dataset.locate(tokens)
+def _no_receipt(path: Path, dataset: Dataset, what: str) -> Segment1BError:
     return Segment1BError(
         dataset.code("receipt"),
-        f"{dataset.id} in {folder} {what}",
+        f"{dataset.id} in {path} {what}",
         f"restore the reports under control/ from their source, or {dataset.redo}",
         dataset=dataset.id,
-        path=str(folder),
+        path=str(path),
     )

@@ -25,7 +25,7 @@ def open_published(
     reads: Sequence[str],
     disallowed_code: str,
 ) -> tuple[Reader, Identity, dict[str, Any]]:
-    """Return a reader of these datasets of a published run, its identity and its policy."""
+    """Return a reader of these datasets of a published run, the identity and the policy."""
     root = find_root(data_root)
     known, identity = find_identity(root, dictionary, given)
     reader = Reader(Snapshot(root, known, identity.places), reads, disallowed_code)
