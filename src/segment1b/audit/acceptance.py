@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.audit import tile_proof, validate_published
-from segment1b.audit.case import POLICY, Check, StateChecks
+from segment1b.audit.case import COUNTRIES, POLICY, Checks, StateChecks
 from segment1b.audit.criteria import (
     STATES,
     Criterion,
@@ -26,14 +26,12 @@ from segment1b.audit.criteria import (
 from segment1b.audit.opening import PREFIX
 from segment1b.audit.plans import PLANS
 from segment1b.audit.published import Published, UnusableError
-from segment1b.audit.results import SHOWN_ROWS, CheckResult, Rule
+from segment1b.audit.results import SHOWN_ROWS, CheckResult
 from segment1b.audit.runner import run_state
 from segment1b.audit.s6.inside import check_locations_inside
 from segment1b.audit.session import Session
 from segment1b.audit.tables import generic_checks
 from segment1b.contracts import Contracts
-
-_POLYGONS = "world_countries"
 
 
 @dataclass(frozen=True)
@@ -155,16 +153,12 @@ def _plan_of(state: str) -> StateChecks:
     plan = PLANS[state]
     if state != "s8":
         return plan
-    rule = Rule(
-        "s8",
-        "locations_inside",
-        "E915_POINT_OUTSIDE_COUNTRY",
-        "S",
-        "every location is inside its country",
-    )
-    inside = Check(rule, ("site_locations", _POLYGONS), check_locations_inside)
-    absent = {**plan.absent, _POLYGONS: "E_REFERENCE_SURFACE_MISSING"}
-    return replace(plan, absent=absent, checks=(*plan.checks, inside))
+    checks = Checks("s8", *plan.checks)
+    checks.add(
+        *("locations_inside", "E915_POINT_OUTSIDE_COUNTRY", "site_locations", COUNTRIES), scope="S"
+    )(check_locations_inside)
+    absent = {**plan.absent, COUNTRIES: "E_REFERENCE_SURFACE_MISSING"}
+    return replace(plan, absent=absent, checks=checks)
 
 
 def _judge(

@@ -1,21 +1,24 @@
-"""A state under examination, and what its checks are made of."""
+"""A state under examination, and the checks and preparations that it is examined by."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from segment1b.audit.grid import Grid
 from segment1b.audit.published import Published
 from segment1b.audit.queries import FOLDER, Script, read_script
-from segment1b.audit.results import CheckResult, Rule
+from segment1b.audit.results import Found, Row, Rule
 from segment1b.audit.session import Session
+from segment1b.contracts import StateContract, load_states
 
 RASTER = "population_raster_2025"
 POLICY = "parameter_policy_1B"
 ISO = "iso3166_canonical_2024"
 RECEIPT = "s0_gate_receipt_1B"
+COUNTRIES = "world_countries"
+_ABSENT = "E_REFERENCE_SURFACE_MISSING"
 
 
 @dataclass
@@ -41,26 +44,65 @@ class Case:
 
     def report(self, report_id: str) -> dict[str, Any]:
         """Return a usable run report."""
-        found: dict[str, Any] = self.published.document(report_id)
-        return found
+        report: dict[str, Any] = self.published.document(report_id)
+        return report
 
     def policy(self, section: str) -> dict[str, Any]:
         """Return a section of the usable policy in force."""
-        found: dict[str, Any] = self.published.document(POLICY)["policy"][section]
-        return found
+        policy: dict[str, Any] = self.published.document(POLICY)["policy"][section]
+        return policy
+
+    def sealed(self) -> dict[str, str]:
+        """Return the digests that the gate has sealed, by dataset id."""
+        return {e["id"]: e["sha256_hex"] for e in self.report(RECEIPT)["sealed_inputs"]}
+
+    def locations_by_country(self) -> dict[str, int]:
+        """Return the number of published locations of each country."""
+        query = "SELECT legal_country_iso AS code, count(*) AS n FROM site_locations GROUP BY code"
+        return {row["code"]: row["n"] for row in self.session.rows(query)}
+
+    def count(self, query: str) -> int:
+        """Return the number that a query counts as n."""
+        (row,) = self.session.rows(query)
+        return int(row["n"])
 
 
-def _always(_case: Case) -> bool:
-    return True
+Run = Callable[[Case], Iterable[Row] | Found]
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check in Python: its rule, what it needs, and the function that gives the verdict."""
+    """A check in Python: its rule, what it needs, and the function that gives what offends."""
 
     rule: Rule
     needs: tuple[str, ...]
-    run: Callable[[Case, Rule], CheckResult]
+    run: Run
+
+
+class Checks(list[Check]):
+    """The checks in Python of a state, in the order in which they are run.
+
+    A check is declared by decorating its function, whose docstring is the sentence that it proves.
+    """
+
+    def __init__(self, state: str, *checks: Check) -> None:
+        super().__init__(checks)
+        self.state = state
+
+    def add(self, name: str, code: str, *needs: str, scope: str = "R") -> Callable[[Run], Run]:
+        """Return the decorator that adds a function as a check."""
+
+        def added(run: Run) -> Run:
+            text = " ".join((run.__doc__ or "").split()).removesuffix(".")
+            proves = text[:1].lower() + text[1:]
+            self.append(Check(Rule(self.state, name, code, scope, proves), needs, run))
+            return run
+
+        return added
+
+
+def _always(_case: Case) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -81,46 +123,55 @@ class StateChecks:
 
     Attributes:
         id: s0 to s9.
-        report: its run report.
-        report_code: for a run report that is damaged or of another shape.
-        hygiene_code: for stray files and another cut into files.
-        identity_code: for tokens in a path, report or receipt that are not those of the run.
-        owns: the tables it has published.
+        contract: what the state reads and writes, and the codes of its faults.
         absent: for each dataset that is looked into, the code when it is not there.
-        reads: the inputs that its design allows.
-        disallowed_code: for a report that names any other input.
-        ranking_code: for a column that ranks countries.
-        stale: the code for an input whose digest is not that of today; under "" that of the rest.
-        faults: for datasets whose damage has a code of this state's own, that code.
         preparations, checks: in the order in which they are run.
     """
 
     id: str
-    report: str
-    report_code: str
-    hygiene_code: str
-    identity_code: str
-    owns: tuple[str, ...]
+    contract: StateContract
     absent: Mapping[str, str]
-    reads: tuple[str, ...]
-    disallowed_code: str
-    stale: Mapping[str, str]
-    faults: Mapping[str, str] = field(default_factory=dict)
-    ranking_code: str = "E312_ORDER_AUTHORITY_VIOLATION"
     preparations: Sequence[Preparation] = ()
     checks: Sequence[Check] = ()
+
+    @property
+    def report(self) -> str:
+        """Return the id of the state's run report."""
+        return f"{self.id}_run_report"
+
+    @property
+    def owns(self) -> tuple[str, ...]:
+        """Return the tables that the state publishes with a receipt."""
+        tables = self.contract.audit.tables
+        return self.contract.writes if tables is None else tables
+
+    @property
+    def inputs(self) -> set[str]:
+        """Return the inputs that are named by digest; the gate has the flag of 1A's bundle."""
+        return {*self.contract.reads} - {"validation_bundle_1A"}
+
+    def stale(self, dataset_id: str = "") -> str:
+        """Return the code for an input whose digest is not that of today."""
+        audit = self.contract.audit
+        return audit.stale_inputs.get(dataset_id, audit.stale or self.contract.stale)
+
+
+def state_checks(checks: Checks, *preparations: Preparation) -> StateChecks:
+    """Return the checks of a state with what the contracts declare of it."""
+    contract = load_states()[checks.state]
+    audit = contract.audit
+    codes = {f"{checks.state}_run_report": audit.report, **contract.missing, **audit.missing}
+    absent = {dataset_id: codes.get(dataset_id, _ABSENT) for dataset_id in audit.opens}
+    return StateChecks(checks.state, contract, absent, preparations, checks)
 
 
 def script_preparation(
     state: str, name: str, wanted: Callable[[Case], bool] = _always
 ) -> Preparation:
     """Return the preparation that a setup file of a state describes."""
-    script = read_script(FOLDER / state / name)
-    return Preparation(
-        name.removesuffix(".sql"),
-        script.needs,
-        script.makes,
-        lambda case: case.session.execute(script.text),
-        wanted,
-        script,
-    )
+    script = read_script(FOLDER / state / f"setup_{name}.sql")
+
+    def run(case: Case) -> None:
+        case.session.execute(script.text)
+
+    return Preparation(script.stem, script.needs, script.makes, run, wanted, script)

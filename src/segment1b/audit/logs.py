@@ -1,15 +1,14 @@
-"""The logs of random numbers: trace and audit against the event log they speak of."""
+"""Checks of what the contracts declare, and of the trace and audit logs of random numbers."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from segment1b.audit.case import Case, Check
-from segment1b.audit.results import CheckResult, Row, Rule, differences
+from segment1b.audit.case import Case, Checks
+from segment1b.audit.results import Row, differences, fields_differ
 from segment1b.contracts.texts import read_regular
 
 AUDIT = "rng_audit_log"
@@ -21,7 +20,6 @@ class Stream:
 
     Attributes:
         state, label, module: whose, as the logs name it.
-        events, trace, report: dataset ids.
         blocks: SQL for the blocks of a row of the event log; each block is an event.
         draws: words used of a block.
         code: for totals that disagree.
@@ -30,73 +28,75 @@ class Stream:
     state: str
     label: str
     module: str
-    events: str
-    trace: str
-    report: str
     blocks: str
     draws: int
     code: str
 
+    @property
+    def events(self) -> str:
+        """Return the id of the event log."""
+        return f"rng_event_{self.label}"
 
-ASSIGN = Stream(
-    "s5",
-    "site_tile_assign",
-    "1B.S5.assigner",
-    "rng_event_site_tile_assign",
-    "rng_trace_site_tile_assign",
-    "s5_run_report",
-    "1",
-    1,
-    "E507_RNG_EVENT_MISMATCH",
-)
-JITTER = Stream(
-    "s6",
-    "in_cell_jitter",
-    "1B.S6.jitter",
-    "rng_event_in_cell_jitter",
-    "rng_trace_in_cell_jitter",
-    "s6_run_report",
-    "blocks",
-    2,
-    "E610_RNG_BUDGET_OR_COUNTERS",
-)
+    @property
+    def trace(self) -> str:
+        """Return the id of the trace."""
+        return f"rng_trace_{self.label}"
+
+    @property
+    def report(self) -> str:
+        """Return the id of the run report."""
+        return f"{self.state}_run_report"
 
 
-def log_checks(stream: Stream) -> list[Check]:
-    """Return the checks of a stream's trace and of what the run report says of its logs."""
-
-    def check(name: str, proves: str, needs: tuple[str, ...], run: Any) -> Check:
-        rule = Rule(stream.state, name, stream.code, "R", proves)
-        return Check(rule, needs, functools.partial(run, stream))
-
-    return [
-        check(
-            "trace",
-            "the trace has a row for each part of the event log, in order, with its running totals",
-            (stream.events, stream.trace),
-            _trace,
-        ),
-        check(
-            "trace_receipt",
-            "the trace has the bytes of the receipt that the run report carries",
-            (stream.trace, stream.report),
-            _trace_receipt,
-        ),
-    ]
+ASSIGN = Stream("s5", "site_tile_assign", "1B.S5.assigner", "1", 1, "E507_RNG_EVENT_MISMATCH")
+JITTER = Stream("s6", "in_cell_jitter", "1B.S6.jitter", "blocks", 2, "E610_RNG_BUDGET_OR_COUNTERS")
 
 
-def audit_check(state: str, code: str, report: str) -> Check:
-    """Return the check of the audit row."""
-    proves = "the audit log has one row, with this identity, as the run report has hashed it"
-    return Check(
-        Rule(state, "audit", code, "R", proves),
-        (AUDIT, report),
-        functools.partial(_audit, report),
-    )
+def add_log_checks(checks: Checks, stream: Stream) -> None:
+    """Add the checks of a stream's trace and of its receipt in the run report."""
+
+    @checks.add("trace", stream.code, stream.events, stream.trace)
+    def trace(case: Case) -> Iterator[Row]:
+        """The trace has a row for each part of the event log, in order, with its running totals."""
+        found, expected = case.published.lines(stream.trace), totals(stream, case)
+        yield from differences({"rows": len(found)}, {"rows": len(expected)})
+        for line, counted in zip(found, expected, strict=False):
+            yield from differences(line, counted, part=counted["part"])
+
+    @checks.add("trace_receipt", stream.code, stream.trace, stream.report)
+    def trace_receipt(case: Case) -> Iterator[Row]:
+        """The trace has the bytes of the receipt that the run report carries."""
+        published = case.published
+        data = read_regular(published.path(stream.trace))
+        folder, _, name = published.dataset(stream.trace).locate(published.tokens).rpartition("/")
+        digest = hashlib.sha256(data).hexdigest()
+        expected = {
+            "partition_path": folder,
+            "files": [{"path": name, "bytes": len(data), "sha256_hex": digest}],
+            "rows": data.count(b"\n"),
+            **dict.fromkeys(("sha256_hex", "content_sha256_hex"), digest),
+        }
+        return differences(case.report(stream.report)["trace_receipt"], expected)
+
+
+def add_audit_check(checks: Checks, code: str, report: str) -> None:
+    """Add the check of the audit row."""
+
+    @checks.add("audit", code, AUDIT, report)
+    def audit(case: Case) -> Iterator[Row]:
+        """The audit log has one row, with this identity, as the run report has hashed it."""
+        rows, tokens = case.published.lines(AUDIT), dict(case.published.tokens)
+        yield from differences({"rows": len(rows)}, {"rows": 1})
+        for row in rows:
+            yield from fields_differ(row, tokens)
+        data = read_regular(case.published.path(AUDIT))
+        found = {"audit_sha256_hex": hashlib.sha256(data).hexdigest()}
+        reported = case.report(report)["audit_sha256_hex"]
+        yield from differences(found, {"audit_sha256_hex": reported})
 
 
 def totals(stream: Stream, case: Case) -> list[dict[str, Any]]:
-    """Return what the trace of an event log has to say, a row for each of its parts."""
+    """Return the rows that the trace of an event log must have, one for each of its parts."""
     tokens, running = case.published.tokens, 0
     counted = {
         row["part_name"]: int(row["events"])
@@ -123,43 +123,38 @@ def totals(stream: Stream, case: Case) -> list[dict[str, Any]]:
     return rows
 
 
-def _trace(stream: Stream, case: Case, rule: Rule) -> CheckResult:
-    found, expected = case.published.lines(stream.trace), totals(stream, case)
+def add_dictionary_check(checks: Checks, code: str, *dataset_ids: str) -> None:
+    """Add the check that dictionary and schemas agree on some datasets."""
 
-    def unlike() -> Iterator[Row]:
-        yield from differences({"rows": len(found)}, {"rows": len(expected)})
-        for said, counted in zip(found, expected, strict=False):
-            yield from differences(said, counted, part=counted["part"])
+    def dictionary(case: Case) -> Iterator[Row]:
+        for dataset_id in dataset_ids:
+            for problem in case.published.contracts.check():
+                if problem.startswith(f"{dataset_id}:"):
+                    yield {"dataset": dataset_id, "reason": problem}
 
-    return rule.judge(unlike())
-
-
-def _trace_receipt(stream: Stream, case: Case, rule: Rule) -> CheckResult:
-    published, said = case.published, case.report(stream.report)["trace_receipt"]
-    path, where = published.path(stream.trace), published.dataset(stream.trace)
-    data = read_regular(path)
-    folder, _, name = where.locate(published.tokens).rpartition("/")
-    expected = {
-        "partition_path": folder,
-        "files": [
-            {"path": name, "bytes": len(data), "sha256_hex": hashlib.sha256(data).hexdigest()}
-        ],
-        "rows": data.count(b"\n"),
-        **dict.fromkeys(("sha256_hex", "content_sha256_hex"), hashlib.sha256(data).hexdigest()),
-    }
-    return rule.judge(differences(said, expected))
+    dictionary.__doc__ = f"dictionary and schema agree on {', '.join(dataset_ids)}"
+    checks.add("dictionary", code)(dictionary)
 
 
-def _audit(report: str, case: Case, rule: Rule) -> CheckResult:
-    rows, tokens = case.published.lines(AUDIT), case.published.tokens
+def add_run_id_check(checks: Checks, code: str, report: str, events: str) -> None:
+    """Add the check that a log is stored under the run id that its tokens give."""
 
-    def unlike() -> Iterator[Row]:
-        yield from differences({"rows": len(rows)}, {"rows": 1})
-        for row in rows:
-            yield from differences({name: row[name] for name in tokens}, dict(tokens))
-        data = read_regular(case.published.path(AUDIT))
-        said = case.report(report)["audit_sha256_hex"]
-        found = {"audit_sha256_hex": hashlib.sha256(data).hexdigest()}
-        yield from differences(found, {"audit_sha256_hex": said})
+    def log_path(case: Case) -> Iterator[Row]:
+        tokens, dataset = case.published.tokens, case.published.dataset(events)
+        steps = case.published.receipt(events)["partition_path"].split("/")
+        found = {
+            "run_id": case.report(report)["run_id"],
+            "partition": [step for step in steps if "=" in step],
+        }
+        expected = {
+            "run_id": tokens["run_id"],
+            "partition": [
+                f"{name.removeprefix('manifest_')}={tokens[name]}" for name in dataset.tokens
+            ],
+        }
+        return differences(found, expected, dataset=events)
 
-    return rule.judge(unlike())
+    log_path.__doc__ = (
+        f"{events} lies under the seed, parameter_hash and derived run_id of this identity"
+    )
+    checks.add("log_path", code, report)(log_path)

@@ -74,10 +74,10 @@ def _code(plan: StateChecks, dataset: Dataset, error: UnusableError) -> str:
         return error.code
     if error.fault == "absent":
         return plan.absent[dataset.id]
-    if dataset.id in plan.faults:
-        return plan.faults[dataset.id]
+    if dataset.id in plan.contract.audit.faults:
+        return plan.contract.audit.faults[dataset.id]
     if dataset.id == plan.report:
-        return plan.report_code
+        return plan.contract.audit.report
     if dataset.receipt_in and error.fault == "damaged":
         return dataset.codes.get("receipt") or dataset.code("schema")
     if error.fault == "damaged":

@@ -52,6 +52,10 @@ class Proof:
         """Return the number of rows of all files."""
         return sum(sum(file.rows) for file in self.files)
 
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return the files as a receipt lists them."""
+        return [{"path": f.name, "bytes": f.size, "sha256_hex": f.sha256} for f in self.files]
+
     @property
     def size(self) -> int:
         """Return the bytes of all files."""

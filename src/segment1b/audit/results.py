@@ -1,4 +1,4 @@
-"""What a check says: the rule it proves and the rows that offend against it."""
+"""The result of a check: the rule it proves and the rows that offend against it."""
 
 from __future__ import annotations
 
@@ -44,8 +44,26 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
+class Found:
+    """Offending rows that have a code of their own, come in no order, or were counted already."""
+
+    rows: Iterable[Row]
+    code: str = ""
+    in_order: bool = True
+    count: int | None = None
+
+
+class RefusedError(Exception):
+    """A step of a check that does not hold, with its code and the offending rows."""
+
+    def __init__(self, code: str, *rows: Row) -> None:
+        super().__init__(code)
+        self.code, self.rows = code, rows
+
+
+@dataclass(frozen=True)
 class Rule:
-    """What a check is called, which code its offenders carry and what it proves."""
+    """The name of a check, the code of its offenders and what it proves."""
 
     state: str
     name: str
@@ -53,32 +71,21 @@ class Rule:
     scope: str
     proves: str
 
-    def judge(self, offenders: Iterable[Row], detail: str = "", code: str = "") -> CheckResult:
-        """Return the verdict over some offending rows; `code` overrides the rule's own."""
-        rest: Iterator[Row] = iter(offenders)
-        shown = list(itertools.islice(rest, SHOWN_ROWS))
-        return self.counted(len(shown) + sum(1 for _ in rest), shown, detail, code)
-
-    def judge_unordered(self, offenders: Iterable[Row]) -> CheckResult:
-        """Return the verdict over sites that offend, in whatever order they were found."""
-        numbered = itertools.count()
-        counting = (row for row, _ in zip(offenders, numbered, strict=False))
-        shown = heapq.nsmallest(SHOWN_ROWS, counting, key=_site)
-        return self.counted(next(numbered), shown)
-
-    def counted(
-        self, offending: int, shown: list[Row], detail: str = "", code: str = ""
-    ) -> CheckResult:
-        """Return the verdict over offenders that were counted already."""
+    def judge(self, found: Iterable[Row] | Found, detail: str = "", code: str = "") -> CheckResult:
+        """Return the verdict over offending rows; `code` overrides the rule's own."""
+        some = found if isinstance(found, Found) else Found(found)
+        numbers = itertools.count()
+        rows: Iterator[Row] = (row for row, _ in zip(some.rows, numbers, strict=False))
+        if some.in_order:
+            shown = list(itertools.islice(rows, SHOWN_ROWS))
+            for _ in rows:
+                pass
+        else:
+            shown = heapq.nsmallest(SHOWN_ROWS, rows, key=_site)
+        count = next(numbers) if some.count is None else some.count
+        code = code or some.code or self.code
         return CheckResult(
-            self.state,
-            self.name,
-            code or self.code,
-            self.scope,
-            self.proves,
-            offending,
-            shown[:SHOWN_ROWS],
-            detail,
+            self.state, self.name, code, self.scope, self.proves, count, shown, detail
         )
 
 
@@ -94,8 +101,13 @@ def differences(found: dict[str, Any], expected: dict[str, Any], **place: Any) -
             yield {**place, "field": name, "found": pair[0], "expected": pair[1]}
 
 
+def fields_differ(found: dict[str, Any], expected: dict[str, Any], **place: Any) -> Iterator[Row]:
+    """Yield the differences in the expected fields alone."""
+    return differences({name: found[name] for name in expected}, expected, **place)
+
+
 def _is_same(found: Any, expected: Any) -> bool:
-    """Return whether two values are one, where 0, 0.0 and false are three."""
+    """Return whether two values are equal and of one type: 0, 0.0 and false are three."""
     if type(found) is not type(expected):
         return False
     if isinstance(found, dict):

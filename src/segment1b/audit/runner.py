@@ -12,7 +12,7 @@ from segment1b.audit.case import POLICY, Case, Check, Preparation, StateChecks
 from segment1b.audit.opening import BYTES_OF, PREFIX, open_dataset
 from segment1b.audit.published import Published, UnusableError
 from segment1b.audit.queries import broken_off, checks_of, run_check
-from segment1b.audit.results import CheckResult, Rule
+from segment1b.audit.results import CheckResult, RefusedError, Rule
 from segment1b.audit.session import Session
 from segment1b.errors import Segment1BError
 
@@ -41,7 +41,9 @@ class _Skipped:
         explained = {result.name for result in results if not result.ok}
         proves = "all that the checks need could be made"
         return [
-            Rule(plan.id, fault, plan.report_code, "R", proves).judge([{"missing": fault}])
+            Rule(plan.id, fault, plan.contract.audit.report, "R", proves).judge(
+                [{"missing": fault}]
+            )
             for fault in sorted(set(self.names) - explained)
         ]
 
@@ -106,7 +108,9 @@ def prepare_state(plan: StateChecks, case: Case) -> tuple[list[CheckResult], _Sk
 
 def _run(case: Case, check: Check) -> CheckResult:
     try:
-        return check.run(case, check.rule)
+        return check.rule.judge(check.run(case))
+    except RefusedError as error:
+        return check.rule.judge(error.rows, code=error.code)
     except UnusableError as error:
         return check.rule.judge([error.row()], "the check could not come to its end")
     except _BREAKS as error:
@@ -122,6 +126,6 @@ def _prepare(plan: StateChecks, case: Case, step: Preparation) -> CheckResult | 
         step.run(case)
     except _BREAKS as error:
         proves = f"what {', '.join(step.makes)} is made from holds together"
-        return broken_off(Rule(plan.id, step.name, plan.report_code, "R", proves), error)
+        return broken_off(Rule(plan.id, step.name, plan.contract.audit.report, "R", proves), error)
     case.usable.update(step.makes)
     return None

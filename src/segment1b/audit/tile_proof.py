@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from segment1b.audit.case import ISO, POLICY, RASTER
+from segment1b.audit.case import COUNTRIES, ISO, POLICY, RASTER
 from segment1b.audit.published import Published, UnusableError
 from segment1b.contracts import program
 from segment1b.contracts.texts import read_regular
@@ -18,7 +18,7 @@ from segment1b.contracts.texts import read_regular
 DATASET = "tile_proof_1B"
 STATES = ("s1", "s2")
 TABLES = ("tile_index", "tile_bounds", "tile_weights")
-_INPUTS = (ISO, "world_countries", RASTER, POLICY, "s1_run_report", "s2_run_report")
+_INPUTS = (ISO, COUNTRIES, RASTER, POLICY, "s1_run_report", "s2_run_report")
 
 
 def document(published: Published) -> dict[str, Any]:

@@ -2,5 +2,6 @@
 
 from segment1b.contracts.dictionary import Contracts, Dataset, load
 from segment1b.contracts.schemas import Column
+from segment1b.contracts.states import StateContract, load_states
 
-__all__ = ["Column", "Contracts", "Dataset", "load"]
+__all__ = ["Column", "Contracts", "Dataset", "StateContract", "load", "load_states"]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from segment1b.contracts.locations import DICTIONARY, SCHEMAS, nearest, read_yaml
 from segment1b.contracts.program import contracts_root
 from segment1b.contracts.schemas import Column, Schemas
+from segment1b.contracts.states import load_states
 from segment1b.errors import CODES, Segment1BError, redo
 
 TOKENS = ("seed", "manifest_fingerprint", "parameter_hash", "run_id", "attempt")
@@ -188,6 +189,10 @@ class Contracts:
                 for code in dataset.codes.values()
                 if code not in CODES
             ]
+        for state, own in load_states().items():
+            unknown = own.datasets - set(self._datasets)
+            found += [f"{state}: unknown dataset {name}" for name in sorted(unknown)]
+            found += [f"{state}: unknown code {code}" for code in sorted(own.codes - set(CODES))]
         return found
 
 

@@ -12,6 +12,7 @@ from segment1b.contracts.texts import MAX_YAML_BYTES, parse_yaml, read_bounded
 from segment1b.errors import Segment1BError
 
 DICTIONARY = "dataset_dictionary/l1/seg_1B/layer1.1B.yaml"
+STATES = "dataset_dictionary/l1/seg_1B/states.1B.yaml"
 SCHEMAS = "schemas/layer1"
 POLICIES = "policies/l1/seg_1B"
 

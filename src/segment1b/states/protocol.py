@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from segment1b import contracts
 from segment1b.config import Policy
@@ -124,8 +125,8 @@ class Report:
     resources: Mapping[str, Any] = field(default_factory=dict)
 
 
-class State(Protocol):
-    """A state: what it declares, how its work is cut, done and reported.
+class State(ABC):
+    """A state: what the contracts declare of it, and how its work is cut, done and reported.
 
     Attributes:
         id: s0 to s9.
@@ -142,19 +143,24 @@ class State(Protocol):
     disallowed_read: str
     stale_input: str
     missing_input: Mapping[str, str]
-    meters: Mapping[str, str]
+    meters: Mapping[str, str] = {}
 
+    def __init_subclass__(cls) -> None:
+        declared = contracts.load_states()[cls.id]
+        cls.reads, cls.writes, cls.missing_input = declared.reads, declared.writes, declared.missing
+        cls.disallowed_read, cls.stale_input = declared.disallowed, declared.stale
+
+    @abstractmethod
     def shards(self, run: Run, reader: Reader) -> Sequence[Any]:
         """Return the pieces of work, in canonical order; checks all that needs no work."""
-        ...
 
+    @abstractmethod
     def work(self, run: Run, shard: Any) -> ShardResult:
         """Do one piece: read, apply the law, stage."""
-        ...
 
+    @abstractmethod
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return the run report's body."""
-        ...
 
 
 def check_conserved(what: str, found: int, expected: int, source: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segment1b.errors import Segment1BError
-from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, open_bundle
 from segment1b.storage.durable import read_json
 from segment1b.storage.failures import utc_now
@@ -42,24 +42,10 @@ _FILES = (
 )
 
 
-class S0Gate:
+class S0Gate(State):
     """The gate law of prepare.md, section 2; only the bundle is open before step 6."""
 
     id = "s0"
-    reads: tuple[str, ...] = (
-        "validation_bundle_1A",
-        "outlet_catalogue",
-        "s3_candidate_set",
-        *_FILES,
-    )
-    writes: tuple[str, ...] = ("s0_gate_receipt_1B",)
-    disallowed_read = "E_FORBIDDEN_SURFACE_READ"
-    stale_input = "E_PATH_EMBED_MISMATCH"
-    missing_input: Mapping[str, str] = {
-        "validation_bundle_1A": "E_BUNDLE_MISSING",
-        "outlet_catalogue": "E_PARTITION_MISPLACED",
-    }
-    meters: Mapping[str, str] = {}
 
     def shards(self, run: Run, reader: Reader) -> Sequence[str]:
         """Check steps 1 to 6 and the digests of step 7; return the outlet files to look into."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from segment1b.geo.coverage import bounding_cells, hole_cells
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.overlap import overlap_runs
 from segment1b.geo.scanline import Runs, center_runs
-from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
+from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
 from segment1b.storage.durable import make_folder, read_json, replace_json
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import TileFile, constant, cut_tiles, groups, write_part
@@ -40,16 +40,10 @@ class TileShard:
     grid: Grid
 
 
-class S1Tiles:
+class S1Tiles(State):
     """The rules of prepare.md, section 3. Inside S1 tiles are runs; rows exist only per batch."""
 
     id = "s1"
-    reads: tuple[str, ...] = (*SURFACES, "parameter_policy_1B")
-    writes: tuple[str, ...] = ("tile_index", "tile_bounds")
-    disallowed_read = "E_FORBIDDEN_SURFACE_READ"
-    stale_input = "E_PARAMETER_HASH_REUSED"
-    missing_input: Mapping[str, str] = {}
-    meters: Mapping[str, str] = {}
 
     def shards(self, run: Run, reader: Reader) -> Sequence[TileShard]:
         """Find every country's runs, stage them, and cut the files from their counts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from segment1b.errors import Segment1BError, redo
 from segment1b.geo.population import PopulationRaster, close_population, open_population
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.laws.quantise import quantise
-from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
+from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import TileFile, constant, cut_tiles, write_part
 from segment1b.storage.reader import Reader
@@ -23,21 +23,10 @@ MASS_SCALE = {"population": 1_000_000, "area_m2": 1_000, "uniform": 1}
 Masses = npt.NDArray[np.int64]
 
 
-class S2Weights:
+class S2Weights(State):
     """The law of prepare.md, section 4: integer masses, then largest remainder per country."""
 
     id = "s2"
-    reads: tuple[str, ...] = (
-        "tile_index",
-        "iso3166_canonical_2024",
-        "population_raster_2025",
-        "parameter_policy_1B",
-    )
-    writes: tuple[str, ...] = ("tile_weights",)
-    disallowed_read = "E_FORBIDDEN_SURFACE_READ"
-    stale_input = "E101_TILE_INDEX_MISSING"
-    missing_input: Mapping[str, str] = {"tile_index": "E101_TILE_INDEX_MISSING"}
-    meters: Mapping[str, str] = {}
 
     def shards(self, run: Run, reader: Reader) -> Sequence[tuple[TileFile, ...]]:
         """Return the units of work: one packed file, or all files of one large country."""

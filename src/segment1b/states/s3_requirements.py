@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segment1b.errors import Segment1BError
-from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
+from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
 from segment1b.states.seal import check_sealed, sealed_inputs
 from segment1b.storage.arrays import distinct
 from segment1b.storage.gather import write_piece
@@ -43,26 +43,10 @@ class MerchantRange:
     high: int
 
 
-class S3Requirements:
+class S3Requirements(State):
     """The law of prepare.md, section 5: count whatever the row order; sites must be dense."""
 
     id = "s3"
-    reads: tuple[str, ...] = (
-        "s0_gate_receipt_1B",
-        "outlet_catalogue",
-        "iso3166_canonical_2024",
-        "tile_weights",
-        "parameter_policy_1B",
-    )
-    writes: tuple[str, ...] = ("s3_requirements",)
-    disallowed_read = "E311_DISALLOWED_READ"
-    stale_input = "E306_TOKEN_MISMATCH"
-    missing_input: Mapping[str, str] = {
-        "s0_gate_receipt_1B": "E301_NO_PASS_FLAG",
-        "outlet_catalogue": "E_PARTITION_MISPLACED",
-        "tile_weights": "E303_MISSING_WEIGHTS",
-    }
-    meters: Mapping[str, str] = {}
 
     def shards(self, run: Run, reader: Reader) -> Sequence[MerchantRange]:
         """Check the seal, then cut the catalogue into ranges of merchants."""

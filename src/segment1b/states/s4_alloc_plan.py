@@ -24,7 +24,7 @@ from segment1b.states.by_country import (
     stage_by_country,
     staged_rows,
 )
-from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
+from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
 from segment1b.states.quality import country_quality, overall_collapse
 from segment1b.states.s4_laws import Plan, allocate
 from segment1b.states.seal import sealed_inputs
@@ -37,27 +37,10 @@ _INLINE_SUMMARIES = 10_000
 _PAIR = ["merchant_id", "n_sites"]
 
 
-class S4AllocPlan:
+class S4AllocPlan(State):
     """The laws of allocation.md: every pair receives exactly the n of s3_requirements."""
 
     id = "s4"
-    reads: tuple[str, ...] = (
-        "s0_gate_receipt_1B",
-        "s3_requirements",
-        "tile_weights",
-        "tile_index",
-        "iso3166_canonical_2024",
-        "parameter_policy_1B",
-    )
-    writes: tuple[str, ...] = ("s4_alloc_plan",)
-    disallowed_read = "E409_DISALLOWED_READ"
-    stale_input = "E406_TOKEN_MISMATCH"
-    missing_input: Mapping[str, str] = {
-        "s0_gate_receipt_1B": "E301_NO_PASS_FLAG",
-        "s3_requirements": "E401_NO_S3_REQUIREMENTS",
-        "tile_weights": "E402_MISSING_TILE_WEIGHTS",
-        "tile_index": "E403_ZERO_TILE_UNIVERSE",
-    }
     meters: Mapping[str, str] = {
         "s3_requirements": "s3",
         "tile_weights": "weights",

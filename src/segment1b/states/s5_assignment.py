@@ -24,7 +24,7 @@ from segment1b.states.by_country import (
     stage_by_country,
     staged_rows,
 )
-from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
+from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
 from segment1b.states.rng_logs import trace, write_audit
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.arrays import distinct
@@ -39,28 +39,10 @@ _PLAN = ["merchant_id", "tile_id", "n_sites_tile"]
 EVENTS, TRACE = "rng_event_site_tile_assign", "rng_trace_site_tile_assign"
 
 
-class S5Assignment:
+class S5Assignment(State):
     """The law of place.md, section 2, and its match `own_point` for the law `stable`."""
 
     id = "s5"
-    reads: tuple[str, ...] = (
-        "s0_gate_receipt_1B",
-        "s4_alloc_plan",
-        "tile_index",
-        "tile_weights",
-        "iso3166_canonical_2024",
-        "parameter_policy_1B",
-    )
-    writes: tuple[str, ...] = (EVENTS, "s5_site_tile_assignment")
-    disallowed_read = "E510_DISALLOWED_READ"
-    stale_input = "E508_TOKEN_MISMATCH"
-    missing_input: Mapping[str, str] = {
-        "s0_gate_receipt_1B": "E301_NO_PASS_FLAG",
-        "s4_alloc_plan": "E501_NO_S4_ALLOC_PLAN",
-        "tile_index": "E505_TILE_NOT_IN_INDEX",
-        "tile_weights": "E503_TILE_QUOTA_MISMATCH",
-    }
-    meters: Mapping[str, str] = {}
 
     def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
         """Stage the plan by country, write the audit row, return shards of countries."""

@@ -27,7 +27,7 @@ from segment1b.states.by_country import (
     stage_by_country,
     staged_rows,
 )
-from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
+from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
 from segment1b.states.rng_logs import trace
 from segment1b.states.s6_points import Points, outside, place_sites
 from segment1b.states.seal import sealed_inputs
@@ -42,28 +42,10 @@ _SITE = ["merchant_id", "site_order", "tile_id"]
 EVENTS, TRACE = "rng_event_in_cell_jitter", "rng_trace_in_cell_jitter"
 
 
-class S6Jitter:
+class S6Jitter(State):
     """The law of place.md, section 3: rejection in the tile, then in its part, then its surface."""
 
     id = "s6"
-    reads: tuple[str, ...] = (
-        "s0_gate_receipt_1B",
-        "s5_site_tile_assignment",
-        "tile_bounds",
-        "tile_index",
-        "world_countries",
-        "parameter_policy_1B",
-    )
-    writes: tuple[str, ...] = (EVENTS, "s6_site_jitter")
-    disallowed_read = "E510_DISALLOWED_READ"
-    stale_input = "E508_TOKEN_MISMATCH"
-    missing_input: Mapping[str, str] = {
-        "s0_gate_receipt_1B": "E301_NO_PASS_FLAG",
-        "s5_site_tile_assignment": "E601_ROW_MISSING",
-        "tile_bounds": "E606_FK_TILE_INDEX",
-        "tile_index": "E606_FK_TILE_INDEX",
-    }
-    meters: Mapping[str, str] = {}
 
     def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
         """Stage the sites by country; every country must have a shape."""

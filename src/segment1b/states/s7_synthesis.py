@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from segment1b.states.by_country import (
     stage_by_country,
     staged_rows,
 )
-from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
+from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.arrays import distinct
 from segment1b.storage.durable import read_json
@@ -41,30 +41,10 @@ _KEY = ["merchant_id", "site_order"]
 _TESTED = ("known", "inside", "covered", "missed")
 
 
-class S7Synthesis:
+class S7Synthesis(State):
     """The law of place.md, section 4: merge by key, add, test again, cover the catalogue."""
 
     id = "s7"
-    reads: tuple[str, ...] = (
-        "s0_gate_receipt_1B",
-        "s5_site_tile_assignment",
-        "s6_site_jitter",
-        "tile_bounds",
-        "outlet_catalogue",
-        "s3_run_report",
-    )
-    writes: tuple[str, ...] = ("s7_site_synthesis",)
-    disallowed_read = "E510_DISALLOWED_READ"
-    stale_input = "E508_TOKEN_MISMATCH"
-    missing_input: Mapping[str, str] = {
-        "s0_gate_receipt_1B": "E301_NO_PASS_FLAG",
-        "s5_site_tile_assignment": "E701_ROW_MISSING",
-        "s6_site_jitter": "E701_ROW_MISSING",
-        "tile_bounds": "E709_TILE_FK_VIOLATION",
-        "outlet_catalogue": "E708_1A_COVERAGE_FAIL",
-        "s3_run_report": "E401_NO_S3_REQUIREMENTS",
-    }
-    meters: Mapping[str, str] = {}
 
     def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
         """Stage S5, S6 and the catalogue by country; their countries must agree."""

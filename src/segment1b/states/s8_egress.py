@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from segment1b.contracts import Column, Dataset
 from segment1b.errors import Segment1BError
-from segment1b.states.protocol import Report, Run, ShardResult, check_conserved
+from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.durable import read_json
 from segment1b.storage.gather import write_piece
@@ -28,19 +28,10 @@ _KEY = _COLUMNS[:3]
 _RANKS = re.compile(r"rank|(?<!site_)order|priority|position|precedence", re.IGNORECASE)
 
 
-class S8Egress:
+class S8Egress(State):
     """place.md, section 5: bit-equal to S7; parameter_hash leaves the path, but is checked."""
 
     id = "s8"
-    reads: tuple[str, ...] = ("s0_gate_receipt_1B", "s7_site_synthesis")
-    writes: tuple[str, ...] = ("site_locations",)
-    disallowed_read = "E510_DISALLOWED_READ"
-    stale_input = "E809_PARTITION_SHIFT_VIOLATION"
-    missing_input: Mapping[str, str] = {
-        "s0_gate_receipt_1B": "E301_NO_PASS_FLAG",
-        "s7_site_synthesis": "E801_ROW_MISSING",
-    }
-    meters: Mapping[str, str] = {}
 
     def shards(self, run: Run, reader: Reader) -> Sequence[int]:
         """Return the numbers of S7's part files."""

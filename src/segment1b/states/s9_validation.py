@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.identity import canonical_json
 from segment1b.states.by_country import stage_by_country
-from segment1b.states.protocol import Report, Run, ShardResult
+from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.states.realism import breaches, measure
 from segment1b.states.s9_bundle import verdict_of, write_bundle, write_flag
 from segment1b.states.seal import sealed_inputs
@@ -38,7 +38,7 @@ BUNDLE = "validation_bundle_1B"
 _REALISM = "realism"
 
 
-class S9Validation:
+class S9Validation(State):
     """The checks of place.md, section 6; a bundle that fails goes aside and carries no flag.
 
     S1 and S2 are proven once for a world: their tile proof is stored and holds for the same files
@@ -46,43 +46,6 @@ class S9Validation:
     """
 
     id = "s9"
-    reads: tuple[str, ...] = (
-        "s0_gate_receipt_1B",
-        "tile_index",
-        "s3_requirements",
-        "s4_alloc_plan",
-        "s5_site_tile_assignment",
-        "s6_site_jitter",
-        "s7_site_synthesis",
-        "site_locations",
-        "rng_event_site_tile_assign",
-        "rng_event_in_cell_jitter",
-        "tile_weights",
-        "tile_bounds",
-        "world_countries",
-        "iso3166_canonical_2024",
-        "population_raster_2025",
-        "outlet_catalogue",
-        "s1_run_report",
-        "s2_run_report",
-        "s3_run_report",
-        "s4_run_report",
-        "s5_run_report",
-        "s6_run_report",
-        "s8_run_report",
-        "parameter_policy_1B",
-    )
-    writes: tuple[str, ...] = (BUNDLE,)
-    disallowed_read = "E510_DISALLOWED_READ"
-    stale_input = "E905_PARTITION_OR_IDENTITY"
-    missing_input: Mapping[str, str] = {
-        "s0_gate_receipt_1B": "E301_NO_PASS_FLAG",
-        "tile_index": "E918_UPSTREAM_NOT_PROVEN",
-        "tile_weights": "E918_UPSTREAM_NOT_PROVEN",
-        "s3_requirements": "E918_UPSTREAM_NOT_PROVEN",
-        "site_locations": "E901_ROW_MISSING",
-    }
-    meters: Mapping[str, str] = {}
 
     def shards(self, run: Run, reader: Reader) -> Sequence[str | Tiles]:
         """Check the seal, prove the tiles and stage the points by country.

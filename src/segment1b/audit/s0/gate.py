@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from segment1b.audit.case import RECEIPT, Case
+from segment1b.audit.case import RECEIPT, Case, Checks
 from segment1b.audit.published import UnusableError
-from segment1b.audit.results import CheckResult, Row, Rule, differences
+from segment1b.audit.results import RefusedError, Row, differences
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.texts import MAX_JSON_BYTES, parse_json, read_bounded, read_regular
 from segment1b.errors import Segment1BError
 
+CHECKS = Checks("s0")
 FLAG = "_passed.flag"
 _MINIMUM = (
     "MANIFEST.json",
@@ -29,40 +30,18 @@ _MINIMUM = (
 _PLAIN = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[!-~]{1,1024}\Z")
 
 
-class GateError(Exception):
-    """A step of the gate law that does not hold, with its code and the offending rows."""
-
-    def __init__(self, code: str, *rows: Row) -> None:
-        super().__init__(code)
-        self.code, self.rows = code, rows
-
-
-def judged(step: Callable[[Case], None], case: Case, rule: Rule) -> CheckResult:
-    """Return the verdict of a step, under the code of what does not hold."""
-    try:
-        step(case)
-    except GateError as error:
-        return rule.judge(error.rows, code=error.code)
-    return rule.judge(())
-
-
-def folder(case: Case) -> Path:
-    """Return the bundle's folder."""
+def _folder(case: Case) -> Path:
     return case.published.path("validation_bundle_1A")
 
 
 def indexed(case: Case) -> list[str]:
-    """Return the indexed paths in ASCII order; steps 1 and 2.
-
-    Raises:
-        GateError: E_BUNDLE_MISSING, E_INDEX_MISSING, E_INDEX_INVALID.
-    """
-    bundle = folder(case)
+    """Return the indexed paths in ASCII order, or raise RefusedError; steps 1 and 2."""
+    bundle = _folder(case)
     if not bundle.is_dir():
-        raise GateError("E_BUNDLE_MISSING", {"path": str(bundle)})
+        raise RefusedError("E_BUNDLE_MISSING", {"path": str(bundle)})
     index = bundle / "index.json"
     if not index.is_file():
-        raise GateError("E_INDEX_MISSING", {"path": str(index)})
+        raise RefusedError("E_INDEX_MISSING", {"path": str(index)})
     try:
         entries = parse_json(read_bounded(index, MAX_JSON_BYTES))
         problems = case.published.contracts.schemas.problems(
@@ -71,7 +50,7 @@ def indexed(case: Case) -> list[str]:
     except ValueError as error:
         problems = [str(error)]
     if problems:
-        raise GateError("E_INDEX_INVALID", {"path": str(index), "reason": problems[0]})
+        raise RefusedError("E_INDEX_INVALID", {"path": str(index), "reason": problems[0]})
     paths = [entry["path"] for entry in entries]
     artifacts = [entry["artifact_id"] for entry in entries]
     faults = [
@@ -79,7 +58,7 @@ def indexed(case: Case) -> list[str]:
         for reason, name in _index_faults(bundle, paths, artifacts)
     ]
     if faults:
-        raise GateError("E_INDEX_INVALID", *faults)
+        raise RefusedError("E_INDEX_INVALID", *faults)
     return sorted(paths)
 
 
@@ -108,84 +87,66 @@ def _index_faults(
     yield from (("belongs to the minimum", name) for name in sorted(set(_MINIMUM) - set(paths)))
 
 
-def index_holds(case: Case) -> None:
-    """Check steps 1 and 2."""
+@CHECKS.add("bundle_index", "E_INDEX_INVALID")
+def _index(case: Case) -> Iterator[Row]:
+    """The bundle is there, and its index names all its files by plain paths."""
     indexed(case)
+    return iter(())
 
 
-def flag_holds(case: Case) -> None:
-    """Check steps 3 and 4, and that the receipt names the same flag.
-
-    Raises:
-        GateError: E_PASS_MISSING, E_FLAG_FORMAT_INVALID, E_FLAG_HASH_MISMATCH.
-    """
-    path = folder(case) / FLAG
+@CHECKS.add("bundle_flag", "E_FLAG_HASH_MISMATCH")
+def _flag(case: Case) -> Iterator[Row]:
+    """The indexed files joined in ASCII order hash to _passed.flag and to the receipt."""
+    path = _folder(case) / FLAG
     if not path.is_file():
-        raise GateError("E_PASS_MISSING", {"path": str(path)})
+        raise RefusedError("E_PASS_MISSING", {"path": str(path)})
     said = re.fullmatch(rb"sha256_hex = ([0-9a-f]{64})\n?", read_regular(path))
     if said is None:
-        raise GateError("E_FLAG_FORMAT_INVALID", {"path": str(path)})
+        raise RefusedError("E_FLAG_FORMAT_INVALID", {"path": str(path)})
     flag = said.group(1).decode()
     digest = hashlib.sha256()
     for name in indexed(case):
-        digest.update(read_regular(folder(case) / name))
+        digest.update(read_regular(_folder(case) / name))
     found = {"the bundle's bytes": digest.hexdigest()}
     if RECEIPT in case.usable:
         found[RECEIPT] = case.report(RECEIPT)["flag_sha256_hex"]
-    faults = list(differences(found, dict.fromkeys(found, flag), path=str(path)))
-    if faults:
-        raise GateError("E_FLAG_HASH_MISMATCH", *faults)
+    return differences(found, dict.fromkeys(found, flag), path=str(path))
 
 
-def tokens_hold(case: Case) -> None:
-    """Check step 5: the resolved tokens are those of the run, and those that MANIFEST names.
-
-    Raises:
-        GateError: E_PATH_EMBED_MISMATCH.
-    """
-    faults: list[Row] = []
+@CHECKS.add("resolved_tokens", "E_PATH_EMBED_MISMATCH")
+def _tokens(case: Case) -> Iterator[Row]:
+    """The bundle resolved the parameter_hash and manifest_fingerprint of this identity."""
     for token in ("parameter_hash", "manifest_fingerprint"):
-        path = folder(case) / f"{token}_resolved.json"
-        found = {token: read_object(path).get(token)}
-        faults += differences(found, {token: case.published.tokens[token]}, path=str(path))
-    path = folder(case) / "MANIFEST.json"
+        path = _folder(case) / f"{token}_resolved.json"
+        found = {token: _read_object(path).get(token)}
+        yield from differences(found, {token: case.published.tokens[token]}, path=str(path))
+    path = _folder(case) / "MANIFEST.json"
     tokens = {
         token: str(case.published.tokens[token])
         for token in ("seed", "manifest_fingerprint", "parameter_hash")
     }
     named = {token: str(value) for token, value in _manifest(path).items() if token in tokens}
-    faults += differences(named, {token: tokens[token] for token in named}, path=str(path))
-    if faults:
-        raise GateError("E_PATH_EMBED_MISMATCH", *faults)
+    yield from differences(named, {token: tokens[token] for token in named}, path=str(path))
 
 
-def egress_holds(case: Case) -> None:
-    """Check step 7 but for the rows: the outlet files are those of egress_checksums.json.
-
-    Raises:
-        GateError: E_PATH_EMBED_MISMATCH, E_PARTITION_MISPLACED, E_EGRESS_CHECKSUM_MISMATCH.
-    """
-    path = folder(case) / "egress_checksums.json"
-    said = read_object(path)
+@CHECKS.add("egress_checksums", "E_EGRESS_CHECKSUM_MISMATCH")
+def _egress(case: Case) -> Iterator[Row]:
+    """The outlet files are exactly those whose digests the bundle vouches for."""
+    path = _folder(case) / "egress_checksums.json"
+    said = _read_object(path)
     problems = case.published.contracts.schemas.problems(
         "schemas.ingress.layer1.yaml#/validation/egress_checksums", said
     )
     if problems:
-        raise GateError("E_EGRESS_CHECKSUM_MISMATCH", {"path": str(path), "reason": problems[0]})
+        raise RefusedError("E_EGRESS_CHECKSUM_MISMATCH", {"path": str(path), "reason": problems[0]})
     tokens = {t: str(case.published.tokens[t]) for t in ("seed", "manifest_fingerprint")}
     faults = list(differences({t: str(said[t]) for t in tokens}, tokens, path=str(path)))
     if faults:
-        raise GateError("E_PATH_EMBED_MISMATCH", *faults)
-    faults = list(_egress_faults(case, said))
-    if faults:
-        raise GateError("E_EGRESS_CHECKSUM_MISMATCH", *faults)
-
-
-def _egress_faults(case: Case, said: dict[str, Any]) -> Iterator[Row]:
+        raise RefusedError("E_PATH_EMBED_MISMATCH", *faults)
     try:
         proof = case.published.proof("outlet_catalogue")
     except UnusableError as error:
-        raise GateError("E_PARTITION_MISPLACED", error.row()) from None
+        raise RefusedError("E_PARTITION_MISPLACED", error.row()) from None
     prefix = case.published.dataset("outlet_catalogue").locate(case.published.tokens) + "/"
     listed = {
         f["path"].removeprefix(prefix): (f["size_bytes"], f["sha256_hex"]) for f in said["files"]
@@ -205,21 +166,24 @@ def _egress_faults(case: Case, said: dict[str, Any]) -> Iterator[Row]:
 def _manifest(path: Path) -> dict[str, Any]:
     """Return the bundle's MANIFEST; one that could name two identities is refused."""
     try:
-        value = parse_json(read_bounded(path, MAX_JSON_BYTES))
+        return _object(path)
     except FileNotFoundError:
         return {}  # The check of the index reports it.
     except (OSError, ValueError, Segment1BError) as error:
         raise_machine_fault(error, path)
         row = {"path": str(path), "reason": f"cannot be read: {error}"}
-        raise GateError("E_PATH_EMBED_MISMATCH", row) from None
-    return value if isinstance(value, dict) else {}
+        raise RefusedError("E_PATH_EMBED_MISMATCH", row) from None
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def _read_object(path: Path) -> dict[str, Any]:
     """Return a JSON object of the bundle, empty when there is none that can be read."""
     try:
-        value = parse_json(read_bounded(path, MAX_JSON_BYTES))
+        return _object(path)
     except (OSError, ValueError, Segment1BError) as error:
         raise_machine_fault(error, path)
         return {}
+
+
+def _object(path: Path) -> dict[str, Any]:
+    value = parse_json(read_bounded(path, MAX_JSON_BYTES))
     return value if isinstance(value, dict) else {}

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segment1b.audit.case import Case
+from segment1b.audit.case import COUNTRIES, POLICY, RASTER, Case, Checks
 from segment1b.audit.grid import Grid
-from segment1b.audit.results import SHOWN_ROWS, CheckResult, Row, Rule
+from segment1b.audit.results import SHOWN_ROWS, Found, Row
 from segment1b.audit.s1.cells import Window, cells_of, windows_of
-from segment1b.audit.s1.polygons import Country, read_countries
+from segment1b.audit.s1.polygons import Country, crs_fault, read_countries
 
+CHECKS = Checks("s1")
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
@@ -31,31 +32,47 @@ class _Tally:
 def countries(case: Case) -> list[Country]:
     """Return the polygons, read once; each check has its own copies of no other thread."""
     if "countries" not in case.memo:
-        case.memo["countries"] = list(read_countries(case.published.path("world_countries")))
+        case.memo["countries"] = list(read_countries(case.published.path(COUNTRIES)))
     found: list[Country] = case.memo["countries"]
     return found
 
 
-def check_membership(case: Case, rule: Rule) -> CheckResult:
-    """Judge every cell near every country, listed or not."""
+@CHECKS.add("crs", "E007_CRS_MISMATCH", COUNTRIES)
+def _crs(case: Case) -> Iterator[Row]:
+    """Polygons are in longitude and latitude."""
+    path = case.published.path(COUNTRIES)
+    if fault := crs_fault(path):
+        yield {"path": str(path), "reason": fault}
+
+
+@CHECKS.add("polygons", "E001_GEO_INVALID", COUNTRIES, scope="C")
+def _polygons(case: Case) -> Iterator[Row]:
+    """Every polygon is valid and has an area, once unwrapped at the antimeridian."""
+    for country in countries(case):
+        if country.fault:
+            yield {"country_iso": country.code, "reason": country.fault}
+
+
+@CHECKS.add("membership", "E008_INCLUSION_RULE", "tile_index", COUNTRIES, RASTER, POLICY, scope="C")
+def _membership(case: Case) -> Found:
+    """Exactly the cells that each country's rule includes are listed, and it is the rule that the
+    policy asks for.
+    """
     assert case.grid is not None
     policy, total = case.policy("prep"), 0
     shown: list[Row] = []
     known = {country.code: country for country in countries(case)}
-    listed = {
-        row["country_iso"]
-        for row in case.session.rows("SELECT DISTINCT country_iso FROM tile_index")
-    }
-    for code in sorted(listed | set(known), key=str):
+    rows = case.session.rows("SELECT DISTINCT country_iso FROM tile_index")
+    for code in sorted({row["country_iso"] for row in rows} | set(known), key=str):
         ids, claimed_rule = _listed(case, code)
         if code not in known:
             total += 1
             shown.append({"country_iso": code, "tiles": len(ids), "reason": "has no polygon"})
         elif not known[code].fault:
-            count, rows = _judge_country(known[code], case.grid, policy, ids, claimed_rule)
+            count, wrong = _judge_country(known[code], case.grid, policy, ids, claimed_rule)
             total += count
-            shown += rows[: SHOWN_ROWS - len(shown)]
-    return rule.counted(total, shown)
+            shown += wrong[: SHOWN_ROWS - len(shown)]
+    return Found(shown, count=total)
 
 
 def _listed(case: Case, code: str) -> tuple[Ints, str]:

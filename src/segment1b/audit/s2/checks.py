@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 from segment1b.audit.case import (
     ISO,
     POLICY,
     RASTER,
     Case,
-    Check,
+    Checks,
     Preparation,
-    StateChecks,
     script_preparation,
+    state_checks,
 )
-from segment1b.audit.results import CheckResult, Rule, differences
+from segment1b.audit.results import Row, fields_differ
 from segment1b.audit.s2.masses import make_cell_masses
 from segment1b.identity import canonical_json
 
-_MISSING = "E_REFERENCE_SURFACE_MISSING"
-_HYGIENE = "E108_WRITER_HYGIENE"
-_INDEX = "E101_TILE_INDEX_MISSING"
-_REUSED = "E_PARAMETER_HASH_REUSED"
+CHECKS = Checks("s2")
 
 
-def _report_policy(case: Case, rule: Rule) -> CheckResult:
-    """The digest of the whole policy, and the versions of the inputs that the basis uses."""
+@CHECKS.add("report_policy", "E108_WRITER_HYGIENE", "s2_run_report", POLICY)
+def _report_policy(case: Case) -> Iterator[Row]:
+    """The run report carries the digest of the policy and the versions of its inputs."""
     policy = case.published.document(POLICY)["policy"]
     basis = policy["prep"]["basis"]
     raster = case.published.dataset(RASTER).version_tag if basis == "population" else None
@@ -33,44 +32,11 @@ def _report_policy(case: Case, rule: Rule) -> CheckResult:
         "policy_sha256": hashlib.sha256(canonical_json(policy)).hexdigest(),
         "ingress_versions": {ISO: case.published.dataset(ISO).version_tag, RASTER: raster},
     }
-    report = case.report("s2_run_report")
-    return rule.judge(differences({name: report[name] for name in expected}, expected))
+    return fields_differ(case.report("s2_run_report"), expected)
 
 
-PLAN = StateChecks(
-    id="s2",
-    report="s2_run_report",
-    report_code=_HYGIENE,
-    hygiene_code=_HYGIENE,
-    identity_code=_HYGIENE,
-    owns=("tile_weights",),
-    absent={
-        "s2_run_report": _HYGIENE,
-        "tile_weights": _HYGIENE,
-        "tile_index": _INDEX,
-        ISO: _MISSING,
-        RASTER: _MISSING,
-        POLICY: _MISSING,
-    },
-    reads=("tile_index", ISO, RASTER, POLICY),
-    disallowed_code="E_FORBIDDEN_SURFACE_READ",
-    stale={"": _REUSED, "tile_index": _INDEX},
-    faults={"tile_index": _INDEX},
-    preparations=(
-        Preparation("cell_masses", (RASTER,), ("cell_masses", "bad_cells"), make_cell_masses),
-        script_preparation("s2", "setup_weighed.sql"),
-    ),
-    checks=(
-        Check(
-            Rule(
-                "s2",
-                "report_policy",
-                _HYGIENE,
-                "R",
-                "the run report carries the digest of the policy and the versions of its inputs",
-            ),
-            ("s2_run_report", POLICY),
-            _report_policy,
-        ),
-    ),
+PLAN = state_checks(
+    CHECKS,
+    Preparation("cell_masses", (RASTER,), ("cell_masses", "bad_cells"), make_cell_masses),
+    script_preparation("s2", "weighed"),
 )

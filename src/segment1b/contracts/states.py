@@ -1,0 +1,81 @@
+"""What each state reads and writes, and its error codes for inputs, read from the contracts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from segment1b.contracts.locations import STATES, read_yaml
+from segment1b.contracts.program import contracts_root
+from segment1b.errors import Segment1BError
+
+_FAILED = "E_DICTIONARY_RESOLUTION_FAILED"
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Audit(_Entry):
+    """What the validator of a state opens, and its error codes; states.1B.yaml explains each."""
+
+    opens: tuple[str, ...]
+    report: str
+    hygiene: str
+    identity: str
+    ranking: str = "E312_ORDER_AUTHORITY_VIOLATION"
+    tables: tuple[str, ...] | None = None
+    stale: str = ""
+    stale_inputs: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    faults: dict[str, str] = {}
+
+
+class StateContract(_Entry):
+    """What a state reads and writes, and its error codes for inputs."""
+
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    disallowed: str
+    stale: str
+    missing: dict[str, str] = {}
+    audit: Audit
+
+    @property
+    def datasets(self) -> set[str]:
+        """Return the ids of all datasets that the entry names."""
+        audit = self.audit
+        lists = (self.reads, self.writes, self.missing, audit.opens, audit.tables or ())
+        return {
+            name
+            for some in (*lists, audit.stale_inputs, audit.missing, audit.faults)
+            for name in some
+        }
+
+    @property
+    def codes(self) -> set[str]:
+        """Return all error codes that the entry names."""
+        audit = self.audit
+        codes = {self.disallowed, self.stale, audit.report, audit.hygiene, audit.identity}
+        codes |= {audit.ranking, audit.stale or self.stale, *self.missing.values()}
+        return codes.union(
+            audit.stale_inputs.values(), audit.missing.values(), audit.faults.values()
+        )
+
+
+@functools.cache
+def load_states() -> Mapping[str, StateContract]:
+    """Return the packaged entry of each state, s0 to s9.
+
+    Raises:
+        Segment1BError: E_DICTIONARY_RESOLUTION_FAILED.
+    """
+    path = contracts_root() / STATES
+    raw: dict[str, Any] = read_yaml(path, _FAILED)
+    try:
+        return {state: StateContract(**entry) for state, entry in raw.items()}
+    except (TypeError, ValidationError) as error:
+        raise Segment1BError(_FAILED, f"{path}: {error}", "correct the entry") from None
