@@ -56,15 +56,7 @@ def validate(
 def validate_published(
     published: Published, states: Sequence[str], *, perf: bool = False, threads: int = 2
 ) -> list[CheckResult]:
-    """Check the published datasets of some states; `published` keeps the digests of their bytes.
-
-    Args:
-        published: the identity.
-        states, perf, threads: as for `validate`.
-
-    Returns:
-        As `validate`.
-    """
+    """Check the published datasets of some states; `published` keeps the digests of their bytes."""
     results = []
     with Session(published, threads) as session:
         for state in states:
@@ -79,11 +71,7 @@ def validate_published(
 def open_session(
     root: Path, contracts: Contracts, tokens: Mapping[str, Any], state: str
 ) -> Session:
-    """Return a database in which a state's SQL files can be run by hand.
-
-    It has a view for each dataset and report, the one-row view `run`, and the tables that the
-    state's setup files make, as far as all of these can be made. The caller closes it.
-    """
+    """Return a database in which a state's SQL files can be run by hand."""
     session = Session(Published(root, contracts, tokens))
     prepare_state(PLANS[state], Case(session.published, session))
     return session

@@ -36,15 +36,7 @@ from segment1b.contracts import Contracts
 
 @dataclass(frozen=True)
 class Acceptance:
-    """The verdict of one acceptance check.
-
-    Attributes:
-        check: A901 to A905, A911 to A918.
-        code: the error code of its failures.
-        failures: offending rows, and one for each of its checks that was not possible.
-        examples: up to 20 of them, plain JSON values.
-        detail: the checks it is made of that failed, or how many passed.
-    """
+    """The verdict of one acceptance check."""
 
     check: str
     code: str
@@ -56,18 +48,7 @@ class Acceptance:
 def examine(
     state: str, root: Path, contracts: Contracts, tokens: Mapping[str, Any], *, threads: int = 1
 ) -> list[CheckResult]:
-    """Run the checks of one state that acceptance is made of, from disk alone.
-
-    Args:
-        state: s3 to s8.
-        root: the data root.
-        contracts: dictionary and schemas.
-        tokens: seed, manifest_fingerprint and parameter_hash.
-        threads: of the database; changes nothing in the results.
-
-    Returns:
-        The results; none when no run report commits S4 to S8, for then nothing is looked into.
-    """
+    """Run the checks of one state that acceptance is made of, from disk alone."""
     published = Published(root, contracts, tokens)
     if uncommitted(published):
         return []
@@ -81,14 +62,7 @@ def examine(
 def prove_tiles(
     root: Path, contracts: Contracts, tokens: Mapping[str, Any], *, threads: int = 1
 ) -> tuple[list[CheckResult], dict[str, Any] | None]:
-    """Run every check of S1 and S2.
-
-    Args:
-        root, contracts, tokens, threads: as for `examine`.
-
-    Returns:
-        The results, and the tile proof to store; None when a check failed.
-    """
+    """Run every check of S1 and S2."""
     published = Published(root, contracts, tokens)
     results = validate_published(published, tile_proof.STATES, threads=threads)
     passed = all(result.ok for result in results)

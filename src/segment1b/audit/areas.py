@@ -64,11 +64,7 @@ class Area:
         return found
 
     def meet(self, west: float, south: float, east: float, north: float, lon: float) -> Meeting:
-        """Return where the country meets a tile; west > east marks one across the date line.
-
-        Raises:
-            ValueError: they have no area in common.
-        """
+        """Return where the country meets a tile; west > east marks one across the date line."""
         if west <= east:
             spans = [(west, east, 0.0)]
         elif lon >= 0:

@@ -23,14 +23,7 @@ _ABSENT = "E_REFERENCE_SURFACE_MISSING"
 
 @dataclass
 class Case:
-    """One state of one identity under examination.
-
-    Attributes:
-        published: the identity.
-        session: its database.
-        usable: datasets, reports and made tables that checks can look into.
-        grid: the population raster's grid, once that is usable.
-    """
+    """One state of one identity under examination."""
 
     published: Published
     session: Session

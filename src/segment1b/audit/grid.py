@@ -26,12 +26,7 @@ class Grid:
 
 
 def read_grid(published: Published) -> Grid:
-    """Return the grid of a north-up raster in degrees.
-
-    Raises:
-        UnusableError: absent, damaged, no GeoTIFF, too large, in another CRS, rotated, or wider
-            than the globe.
-    """
+    """Return the grid of a north-up raster in degrees."""
     path = published.path(_RASTER)
     if not path.is_file():
         raise UnusableError(_RASTER, "absent", "is absent", path)

@@ -22,15 +22,7 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class FileProof:
-    """One file of a partition as it is today.
-
-    Attributes:
-        name: path below the partition.
-        size: bytes.
-        sha256: of its bytes.
-        rows: of each row group, in order.
-        columns: (name, type, nullable) as the file declares them.
-    """
+    """One file of a partition as it is today."""
 
     name: str
     size: int
@@ -92,16 +84,7 @@ class DamagedError(Exception):
 def prove_table(
     folder: Path, paths: Sequence[Path], declared: Sequence[tuple[str, str, bool]]
 ) -> Proof:
-    """Return the proof of a Parquet partition, every value read.
-
-    Args:
-        folder: the partition.
-        paths: its files in ASCII order.
-        declared: (name, type, nullable) of each column, in order.
-
-    Raises:
-        DamagedError: a file cannot be decoded.
-    """
+    """Return the proof of a Parquet partition, every value read."""
     proof = prove_bytes(folder, paths)
     digests = {name: hashlib.sha256() for name, _, _ in declared}
     files, whole = [], True

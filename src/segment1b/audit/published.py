@@ -1,10 +1,10 @@
-"""What lies in a data root at one identity, looked at once and remembered."""
+"""One identity of a data root as validators see it; each file is read once."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -47,8 +47,6 @@ class Published:
     """One identity of one data root.
 
     Attributes:
-        root: the data root.
-        contracts: dictionary and schemas.
         tokens: seed, manifest_fingerprint, parameter_hash; run_id is derived from them.
         bundle: the validation bundle's folder when it is not where the dictionary says.
         memo: what the checks of one state have read and those of another may use.
@@ -59,109 +57,86 @@ class Published:
     tokens: Mapping[str, Any]
     bundle: Path | None = None
     memo: dict[str, Any] = field(default_factory=dict)
-    _proofs: dict[str, Proof | UnusableError] = field(default_factory=dict)
-    _documents: dict[str, Any] = field(default_factory=dict)
-    _composites: dict[str, str] = field(default_factory=dict)
-    _brought: set[str] = field(default_factory=set)
+    _known: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _fetched: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         names = ("seed", "manifest_fingerprint", "parameter_hash")
         identity = Identity(**{name: self.tokens[name] for name in names})
         self.tokens = {**self.tokens, **identity.places}
 
+    def _once(self, what: str, dataset_id: str, read: Callable[[str], Any]) -> Any:
+        """Return what is read of a dataset, or raise its UnusableError, the same every time."""
+        key = what, dataset_id
+        if key not in self._known:
+            try:
+                self._known[key] = read(dataset_id)
+            except UnusableError as error:
+                self._known[key] = error
+        known = self._known[key]
+        if isinstance(known, UnusableError):
+            raise known
+        return known
+
     def dataset(self, dataset_id: str) -> Dataset:
         """Return a dictionary entry."""
         return self.contracts[dataset_id]
 
     def path(self, dataset_id: str) -> Path:
-        """Return where a dataset lies (the bundle may have been given another folder)."""
+        """Return the path of a dataset (the bundle may have been given another folder)."""
         if dataset_id == "validation_bundle_1A" and self.bundle is not None:
             return self.bundle
         relative = self.dataset(dataset_id).locate(self.tokens)
-        if relative not in self._brought:
+        if relative not in self._fetched:
             root_at(self.root).fetch([relative])
-            self._brought.add(relative)
+            self._fetched.add(relative)
         return self.root / relative
 
     def files(self, dataset_id: str) -> list[Path]:
-        """Return a dataset's files in ASCII order of relative path; empty when it is absent.
-
-        A table of ours has its part files; what else lies in its folder is `stray`.
-        """
-        there = self._all_files(dataset_id)
-        return [one for one in there if not self._is_stray(dataset_id, one)]
+        """Return a dataset's files in ASCII order of relative path; empty when it is absent."""
+        return self._sorted_files(dataset_id)[0]
 
     def stray(self, dataset_id: str) -> list[str]:
-        """Return the names of what lies in the folder of a table of ours and is no part file."""
-        path, there = self.path(dataset_id), self._all_files(dataset_id)
-        strange = [one for one in there if self._is_stray(dataset_id, one)]
-        return [one.relative_to(path).as_posix() for one in strange]
-
-    def _all_files(self, dataset_id: str) -> list[Path]:
+        """Return the names of files in the folder of a table of ours that are no part files."""
         path = self.path(dataset_id)
-        return files_below(path) if path.exists() else []
+        return [file.relative_to(path).as_posix() for file in self._sorted_files(dataset_id)[1]]
 
-    def _is_stray(self, dataset_id: str, file: Path) -> bool:
-        ours = is_our_table(self.dataset(dataset_id))
-        return ours and not (file.parent == self.path(dataset_id) and _PART.match(file.name))
+    def _sorted_files(self, dataset_id: str) -> tuple[list[Path], list[Path]]:
+        """Return the files that make a dataset, and the stray ones of a table of ours."""
+        path = self.path(dataset_id)
+        files = files_below(path) if path.exists() else []
+        if not is_our_table(self.dataset(dataset_id)):
+            return files, []
+        parts = [file for file in files if file.parent == path and _PART.match(file.name)]
+        return parts, [file for file in files if file not in parts]
 
     def document(self, dataset_id: str) -> Any:
-        """Return a JSON document that fits its schema.
-
-        Raises:
-            UnusableError: absent, not JSON, or of another shape.
-        """
-        if dataset_id not in self._documents:
-            self._documents[dataset_id] = self._read_document(dataset_id)
-        found = self._documents[dataset_id]
-        if isinstance(found, UnusableError):
-            raise found
-        return found
-
-    def _read_document(self, dataset_id: str) -> Any:
-        path = self.path(dataset_id)
-        try:
-            value = parse_json(read_bounded(path, MAX_JSON_BYTES))
-        except FileNotFoundError:
-            return UnusableError(dataset_id, "absent", "is absent", path)
-        except (OSError, ValueError, Segment1BError) as error:
-            raise_machine_fault(error, path)
-            return UnusableError(dataset_id, "damaged", f"is not JSON: {error}", path)
-        problems = self.contracts.schemas.problems(self.dataset(dataset_id).schema_ref, value)
-        if problems:
-            return UnusableError(dataset_id, "schema", "; ".join(problems[:3]), path)
-        return value
+        """Return a JSON document that fits its schema, or raise UnusableError."""
+        return self._once("document", dataset_id, self._read)
 
     def lines(self, dataset_id: str) -> list[dict[str, Any]]:
-        """Return the rows of a log of JSON lines, each of which fits its schema.
-
-        Raises:
-            UnusableError: absent, not JSON lines, or of another shape.
-        """
-        if dataset_id not in self._documents:
-            self._documents[dataset_id] = self._read_lines(dataset_id)
-        found = self._documents[dataset_id]
-        if isinstance(found, UnusableError):
-            raise found
-        rows: list[dict[str, Any]] = found
+        """Return the rows of a log of JSON lines that fit their schema, or raise UnusableError."""
+        rows: list[dict[str, Any]] = self._once("document", dataset_id, self._read)
         return rows
 
-    def _read_lines(self, dataset_id: str) -> list[Any] | UnusableError:
-        path = self.path(dataset_id)
+    def _read(self, dataset_id: str) -> Any:
+        dataset, path = self.dataset(dataset_id), self.path(dataset_id)
+        log = is_log(dataset)
         try:
             data = read_bounded(path, MAX_JSON_BYTES)
-            rows = [parse_json(line) for line in data.splitlines()]
+            values = [parse_json(text) for text in (data.splitlines() if log else [data])]
         except FileNotFoundError:
-            return UnusableError(dataset_id, "absent", "is absent", path)
+            raise UnusableError(dataset_id, "absent", "is absent", path) from None
         except (OSError, ValueError, Segment1BError) as error:
             raise_machine_fault(error, path)
-            return UnusableError(dataset_id, "damaged", f"is no JSON lines: {error}", path)
-        for number, row in enumerate(rows):
-            problems = self.contracts.schemas.problems(self.dataset(dataset_id).schema_ref, row)
+            reason = f"is {'no JSON lines' if log else 'not JSON'}: {error}"
+            raise UnusableError(dataset_id, "damaged", reason, path) from None
+        for number, value in enumerate(values, 1):
+            problems = self.contracts.schemas.problems(dataset.schema_ref, value)
             if problems:
-                reason = f"line {number + 1}: {'; '.join(problems[:3])}"
-                return UnusableError(dataset_id, "schema", reason, path)
-        return rows
+                reason = (f"line {number}: " if log else "") + "; ".join(problems[:3])
+                raise UnusableError(dataset_id, "schema", reason, path)
+        return values if log else values[0]
 
     def proof(self, dataset_id: str) -> Proof:
         """Return the proof of a table of ours (every value read) or of any other dataset's bytes.
@@ -169,28 +144,19 @@ class Published:
         Raises:
             UnusableError: absent, damaged, or without the declared columns.
         """
-        if dataset_id not in self._proofs:
-            try:
-                self._proofs[dataset_id] = self._take_proof(dataset_id)
-            except UnusableError as error:
-                self._proofs[dataset_id] = error
-        found = self._proofs[dataset_id]
-        if isinstance(found, UnusableError):
-            raise found
-        return found
+        proof: Proof = self._once("proof", dataset_id, self._prove)
+        return proof
 
-    def _take_proof(self, dataset_id: str) -> Proof:
+    def _prove(self, dataset_id: str) -> Proof:
         dataset, path = self.dataset(dataset_id), self.path(dataset_id)
-        files = self.files(dataset_id)
-        if not files:
-            raise UnusableError(dataset_id, "absent", "is absent", path)
+        files = self._present(dataset_id)
         if not is_our_table(dataset):
             return prove_bytes(path.parent if path.is_file() else path, files)
         try:
             proof = prove_table(path, files, declared_columns(dataset))
         except DamagedError as error:
             raise UnusableError(dataset_id, "damaged", f"cannot be read: {error}", path) from None
-        self._composites[dataset_id] = proof.composite
+        self._known["composite", dataset_id] = proof.composite
         declared = {(name, kind) for name, kind, _ in declared_columns(dataset)}
         for file in proof.files:
             missing = declared - {(name, kind) for name, kind, _ in file.columns}
@@ -199,24 +165,24 @@ class Published:
                 raise UnusableError(dataset_id, "schema", f"{file.name} lacks {lacks}", path)
         return proof
 
-    def receipt(self, dataset_id: str) -> dict[str, Any]:
-        """Return the receipt that the run report carries for a table of ours.
+    def _present(self, dataset_id: str) -> list[Path]:
+        """Return a dataset's files, one at least."""
+        files = self.files(dataset_id)
+        if not files:
+            raise UnusableError(dataset_id, "absent", "is absent", self.path(dataset_id))
+        return files
 
-        Raises:
-            UnusableError: there is no usable report.
-        """
+    def receipt(self, dataset_id: str) -> dict[str, Any]:
+        """Return the receipt that the run report carries for a table of ours."""
         report = self.document(str(self.dataset(dataset_id).receipt_in))
         receipt: dict[str, Any] = report[self.dataset(dataset_id).receipt_field]
         return receipt
 
     def digest_today(self, dataset_id: str) -> str | None:
-        """Return the digest by which a run report names an input, over the bytes as they are now.
+        """Return the digest by which a run report names an input, over its bytes as they are now.
 
         Tables of ours give their content digest, documents that of their content without clocks,
         anything else the SHA-256 over the bytes of all files in name order.
-
-        Raises:
-            UnusableError: the dataset cannot be looked into.
         """
         dataset = self.dataset(dataset_id)
         if dataset.kind == "document":
@@ -244,17 +210,12 @@ class Published:
         return bool(composite == receipt["sha256_hex"])
 
     def composite(self, dataset_id: str) -> str:
-        """Return the SHA-256 over the bytes of a table's files in name order, taken once.
+        """Return the SHA-256 over the bytes of a table's files in name order, taken once."""
 
-        Raises:
-            UnusableError: there are no files.
-        """
-        if dataset_id not in self._composites:
-            path, files = self.path(dataset_id), self.files(dataset_id)
-            if not files:
-                raise UnusableError(dataset_id, "absent", "is absent", path)
-            self._composites[dataset_id] = prove_bytes(path, files).composite
-        return self._composites[dataset_id]
+        def take(dataset_id: str) -> str:
+            return prove_bytes(self.path(dataset_id), self._present(dataset_id)).composite
+
+        return str(self._once("composite", dataset_id, take))
 
 
 def is_our_table(dataset: Dataset) -> bool:

@@ -24,13 +24,7 @@ _MORE = re.compile(r"--   +(\S.*)\Z")
 
 @dataclass(frozen=True)
 class Script:
-    """A SQL file, or a template filled in for one table.
-
-    Attributes:
-        state, stem: s0 to s9 and the file's name without its ending, such as 30_sums.
-        header: code, scope, proves, needs, makes and settled, as far as its first lines give them.
-        text: the whole SQL.
-    """
+    """A SQL file, or a template filled in for one table."""
 
     state: str
     stem: str
@@ -139,11 +133,7 @@ def run_check(session: Session, script: Script) -> CheckResult:
 
 
 def broken_off(rule: Rule, error: Exception) -> CheckResult:
-    """Return the verdict of a check that could not come to its end.
-
-    Raises:
-        Segment1BError: the machine is at fault, not the data.
-    """
+    """Return the verdict of a check that could not come to its end."""
     raise_machine_fault(error)
     lines = str(error).strip().splitlines()
     reason = {"reason": lines[0] if lines else type(error).__name__}

@@ -62,15 +62,7 @@ def run_state(
     generic: Sequence[Check],
     only: Collection[str] | None = None,
 ) -> list[CheckResult]:
-    """Run all checks of one state, or some of them.
-
-    Args:
-        plan: what is checked.
-        published: of what.
-        session: its database.
-        generic: checks that every state's tables get, before the state's own.
-        only: names of the checks to run; all where None.
-    """
+    """Run all checks of one state, or some of them."""
     case = Case(published, session)
     results, skipped = prepare_state(plan, case)
     results += [

@@ -49,16 +49,7 @@ _EMPTY = {
 
 
 class Session:
-    """One in-memory database over one identity of a data root.
-
-    Args:
-        published: the identity.
-        threads: of the database.
-
-    Attributes:
-        compared: what `same` has found.
-        statements: the SQL of each view, by name.
-    """
+    """One in-memory database over one identity of a data root."""
 
     def __init__(self, published: Published, threads: int = 2) -> None:
         self.published = published
@@ -154,9 +145,7 @@ class Session:
     def same(self, one: str, other: str, columns: Sequence[str] = ()) -> bool:
         """Return whether two tables of sites have the same rows in the same order of reading.
 
-        Args:
-            one, other: views or tables.
-            columns: compared beside the site key, floats bit for bit; nulls are never the same.
+        Floats are compared bit for bit; nulls are never the same.
         """
         key = (one, other, *columns)
         if key not in self.compared:
@@ -175,13 +164,7 @@ class Session:
     def define(
         self, name: str, rows: Sequence[Mapping[str, Any]], empty: Mapping[str, Any] | None = None
     ) -> None:
-        """Make a small view from rows of plain values; integers become HUGEINT.
-
-        Args:
-            name: of the view.
-            rows: all with the same names.
-            empty: a row that shows the shape when there is none.
-        """
+        """Make a small view from rows of plain values; integers become HUGEINT."""
         shape = rows[0] if rows else empty or {}
         values = [f"({', '.join(_literal(row[n]) for n in shape)})" for row in rows]
         lines = values or [f"({', '.join(_literal(v) for v in shape.values())})"]

@@ -22,11 +22,7 @@ _INPUTS = (ISO, COUNTRIES, RASTER, POLICY, "s1_run_report", "s2_run_report")
 
 
 def document(published: Published) -> dict[str, Any]:
-    """Return the tile proof of the files as they are today, whether or not they pass.
-
-    Raises:
-        UnusableError: a file that S1 or S2 reads or has written is absent or damaged.
-    """
+    """Return the tile proof of the files as they are today, whether or not they pass."""
     return {
         "parameter_hash": published.tokens["parameter_hash"],
         "states": list(STATES),

@@ -46,13 +46,7 @@ class _Group:
 
 
 def rows_of(case: Case, dataset_id: str, code: str, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield the rows of one country of a tile dataset, some columns, a row group at a time.
-
-    Rows with a null in these columns are left out.
-
-    Raises:
-        OSError, pyarrow.ArrowException: a file cannot be read.
-    """
+    """Yield the rows of one country of a tile dataset, some columns, a row group at a time."""
     for group in _groups(case, dataset_id):
         if not group.first <= code <= group.last:
             continue
@@ -89,12 +83,7 @@ def _groups_of(path: Path) -> Iterator[_Group]:
 
 
 def used_tiles(case: Case, sites: Sequence[str]) -> dict[str, npt.NDArray[np.uint64]]:
-    """Return the distinct tiles in which some datasets have sites, by country, ascending.
-
-    Args:
-        case: with the datasets open.
-        sites: datasets or views (legal_country_iso, tile_id).
-    """
+    """Return the distinct tiles in which some datasets have sites, by country, ascending."""
     keys = np.empty(0, np.uint64)
     for view in sites:
         found = [keys]
@@ -115,13 +104,7 @@ def used_tiles(case: Case, sites: Sequence[str]) -> dict[str, npt.NDArray[np.uin
 
 
 def keep_used(dataset_id: str, sites: Sequence[str], columns: Sequence[str]) -> Preparation:
-    """Return the preparation that makes used_<dataset>: its rows whose tiles have sites.
-
-    Args:
-        dataset_id: a tile dataset (country_iso, tile_id, ...).
-        sites: datasets or views whose tiles are used.
-        columns: what is copied beside country_iso and tile_id.
-    """
+    """Return the preparation that makes used_<dataset>: its rows whose tiles have sites."""
     name, copied = f"used_{dataset_id}", ("tile_id", *columns)
 
     def copy(case: Case) -> None:

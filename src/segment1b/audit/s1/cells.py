@@ -66,12 +66,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Cells:
-    """What a country includes of a window.
-
-    Attributes:
-        center: bool [rows, cols], cells whose centre is inside.
-        overlap: bool [rows, cols], cells whose interior meets the country's.
-    """
+    """What a country includes of a window."""
 
     center: Bools
     overlap: Bools
@@ -99,15 +94,7 @@ def windows_of(country: Country, grid: Grid, cells_at_once: int = 1 << 24) -> li
 
 
 def cells_of(country: Country, window: Window, claimed: Bools, *, by_overlap: bool) -> Cells:
-    """Return the cells that a country includes by either rule.
-
-    Args:
-        country: whose.
-        window: where.
-        claimed: bool [rows, cols], cells that are listed; where these are not what the raster says,
-            geometry decides.
-        by_overlap: the cells are listed by any_overlap.
-    """
+    """Return the cells that a country includes; geometry decides where `claimed` is in doubt."""
     found = [_cells_at(country, window, turn, claimed, by_overlap) for turn in window.turns]
     return Cells(
         np.logical_or.reduce([cells.center for cells in found]),
@@ -145,15 +132,9 @@ def _cells_at(
 
 
 def runs_through(start: Floats, end: Floats, box: Sequence[Fraction]) -> bool:
-    """Return whether a segment meets the inside of a box, in exact arithmetic.
-
-    Where no edge does, the cell lies wholly inside or wholly outside of the country, and its centre
-    tells which. GEOS rounds the crossings of nearly touching lines, so it is not asked here.
-
-    Args:
-        start, end: (lon, lat), float64 [2].
-        box: west, south, east, north.
-    """
+    """Return whether a segment meets the inside of a box, in exact arithmetic."""
+    # Where no edge does, the cell is wholly inside or outside, and its centre tells which. GEOS
+    # rounds the crossings of nearly touching lines.
     low, high = Fraction(0), Fraction(1)
     for axis in (0, 1):
         origin = Fraction(float(start[axis]))

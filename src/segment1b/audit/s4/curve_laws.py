@@ -109,15 +109,9 @@ def make_expected_plan(case: Case) -> None:
 
 
 def points_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
-    """Yield each country's sites with the tiles in which their points lie, in whatever order.
+    """Yield each country's sites (merchant_id, site_order, tile_id) by their points, in no order.
 
-    Args:
-        case: with tile_weights, grid and policy, whose law is a curve law.
-        pairs: a view or table (merchant_id, legal_country_iso, n_sites).
-
-    Yields:
-        The country, and merchant_id uint64, site_order int64, tile_id uint64 [n] of some pairs.
-        Only under `stable` is the point numbered site_order that site's own.
+    Only under `stable` is the point numbered site_order that site's own.
     """
     named = case.session.rows(f"SELECT DISTINCT legal_country_iso AS code FROM {pairs}")  # noqa: S608
     for code in sorted(str(row["code"]) for row in named):

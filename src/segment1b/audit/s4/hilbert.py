@@ -33,17 +33,10 @@ def order_of(nrows: int, ncols: int) -> int:
 
 
 def places(rows: npt.NDArray[np.integer], cols: npt.NDArray[np.integer], order: int) -> Words:
-    """Return the place of cells on the curve of a 2^order square.
+    """Return the positions of cells on the curve of a 2^order square, uint32 or uint64 [n].
 
     The curve starts at (row 0, col 0) and ends at (row 0, col 2^order - 1); that of order 1 has
-    the places [[0, 3], [1, 2]], rows downwards.
-
-    Args:
-        rows, cols: whole numbers [n].
-        order: of the curve, at most 31.
-
-    Returns:
-        uint32 [n], uint64 where the order is above 16.
+    the positions [[0, 3], [1, 2]], rows downwards. `order` is at most 31.
     """
     # Half the width, half the time: places below 2^32 are what rasters up to 65,536 a side have.
     kind = np.uint32 if order <= _NARROW else np.uint64
