@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from segment1b.audit.s9.bundle import FILES, FLAG
+from segment1b.audit.s9.checks import FILES, FLAG
 from segment1b.identity import canonical_json
 from segment1b.storage.receipts import folder_receipt
 from spoil import KNOWN, Change, World, add

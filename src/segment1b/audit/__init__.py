@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segment1b.audit.budgets import budget_checks
 from segment1b.audit.case import Case
 from segment1b.audit.plans import PLANS
 from segment1b.audit.published import Published
 from segment1b.audit.results import CheckResult
 from segment1b.audit.runner import prepare_state, run_state
 from segment1b.audit.session import Session
-from segment1b.audit.tables import generic_checks
+from segment1b.audit.tables import budget_checks, generic_checks
 from segment1b.contracts import Contracts
 
 __all__ = ["CheckResult", "open_session", "validate", "validate_published"]

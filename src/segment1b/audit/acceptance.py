@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.audit import tile_proof, validate_published
-from segment1b.audit.case import COUNTRIES, POLICY, Checks, StateChecks
+from segment1b.audit.case import COUNTRIES, POLICY, PREFIX, Checks, StateChecks
 from segment1b.audit.criteria import (
     STATES,
     Criterion,
@@ -23,12 +23,11 @@ from segment1b.audit.criteria import (
     wanted,
     whole_states,
 )
-from segment1b.audit.opening import PREFIX
 from segment1b.audit.plans import PLANS
 from segment1b.audit.published import Published, UnusableError
 from segment1b.audit.results import SHOWN_ROWS, CheckResult
 from segment1b.audit.runner import run_state
-from segment1b.audit.s6.inside import check_locations_inside
+from segment1b.audit.s6.checks import check_locations_inside
 from segment1b.audit.session import Session
 from segment1b.audit.tables import generic_checks
 from segment1b.contracts import Contracts

@@ -18,6 +18,10 @@ POLICY = "parameter_policy_1B"
 ISO = "iso3166_canonical_2024"
 RECEIPT = "s0_gate_receipt_1B"
 COUNTRIES = "world_countries"
+# The name of the check that a dataset can be read, before its id.
+PREFIX = "readable_"
+# What a check needs that reads a dataset's bytes, whatever columns they hold.
+BYTES_OF = "bytes of "
 _ABSENT = "E_REFERENCE_SURFACE_MISSING"
 
 

@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import duckdb
@@ -70,12 +69,7 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -127,16 +121,15 @@ class Session:
 
     def open_run(self, grid: Grid | None, policy: Mapping[str, Any] | None) -> None:
         """Make the one-row view `run`: tokens, policy and grid; what is unknown is null."""
-        row: dict[str, Any] = dict(self.published.tokens)
         prep = dict(policy["policy"]["prep"]) if policy else {}
-        for name in ("dp", "basis", "inclusion_rule", "on_empty_country", "widen_below"):
-            row[name] = prep.get(name)
-        for name in ("min_units_per_tile", "grid"):
-            row[name] = prep.get(name)
-        row["K"] = 10 ** prep["dp"] if prep else None
-        row["law"] = policy["policy"]["allocation"].get("law") if policy else None
-        for name in ("nrows", "ncols", "x0", "y0", "a", "b"):
-            row[name] = getattr(grid, name) if grid else None
+        names = ("dp", "basis", "inclusion_rule", "on_empty_country", "widen_below")
+        row: dict[str, Any] = {
+            **self.published.tokens,
+            **{name: prep.get(name) for name in (*names, "min_units_per_tile", "grid")},
+            "K": 10 ** prep["dp"] if prep else None,
+            "law": policy["policy"]["allocation"].get("law") if policy else None,
+            **{n: getattr(grid, n, None) for n in ("nrows", "ncols", "x0", "y0", "a", "b")},
+        }
         row["widen_below"] = None if row["widen_below"] is None else float(row["widen_below"])
         self.define("run", [row])
         excluded = [{"country_iso": code} for code in prep.get("exclude_countries", [])]
@@ -187,14 +180,15 @@ class Session:
 
     def table(self, name: str, columns: Mapping[str, Any]) -> None:
         """Copy arrays into a table of the database."""
-        self.connection.register("incoming", pa.table(dict(columns)))
-        self.connection.execute(f"CREATE OR REPLACE TABLE {_name(name)} AS FROM incoming")
-        self.connection.unregister("incoming")
+        self._copy(f"CREATE OR REPLACE TABLE {_name(name)} AS", columns)
 
     def append(self, name: str, columns: Mapping[str, Any]) -> None:
         """Append arrays to a table of the database."""
+        self._copy(f"INSERT INTO {_name(name)}", columns)
+
+    def _copy(self, into: str, columns: Mapping[str, Any]) -> None:
         self.connection.register("incoming", pa.table(dict(columns)))
-        self.connection.execute(f"INSERT INTO {_name(name)} FROM incoming")
+        self.connection.execute(f"{into} FROM incoming")
         self.connection.unregister("incoming")
 
     def rows(self, query: str) -> Iterator[dict[str, Any]]:

@@ -3,13 +3,189 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from segment1b.audit.case import COUNTRIES, ISO, RASTER, Case, Preparation, state_checks
-from segment1b.audit.results import Row, differences
+from segment1b.audit.case import (
+    COUNTRIES,
+    ISO,
+    POLICY,
+    RASTER,
+    Case,
+    Checks,
+    Preparation,
+    state_checks,
+)
+from segment1b.audit.grid import Grid
+from segment1b.audit.results import SHOWN_ROWS, Found, Row, differences
 from segment1b.audit.s1.axes import grid_columns, grid_rows
-from segment1b.audit.s1.membership import CHECKS
+from segment1b.audit.s1.cells import Window, cells_of, windows_of
+from segment1b.audit.s1.polygons import Country, crs_fault, read_countries
+
+CHECKS = Checks("s1")
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass
+class _Tally:
+    """Cells that one rule includes, and where the listed ones differ: a count, the first rows."""
+
+    cells: int = 0
+    wrong: int = 0
+    rows: list[Row] = field(default_factory=list)
+
+
+def countries(case: Case) -> list[Country]:
+    """Return the polygons, read once; each check has its own copies of no other thread."""
+    if "countries" not in case.memo:
+        case.memo["countries"] = list(read_countries(case.published.path(COUNTRIES)))
+    found: list[Country] = case.memo["countries"]
+    return found
+
+
+@CHECKS.add("crs", "E007_CRS_MISMATCH", COUNTRIES)
+def _crs(case: Case) -> Iterator[Row]:
+    """Polygons are in longitude and latitude."""
+    path = case.published.path(COUNTRIES)
+    if fault := crs_fault(path):
+        yield {"path": str(path), "reason": fault}
+
+
+@CHECKS.add("polygons", "E001_GEO_INVALID", COUNTRIES, scope="C")
+def _polygons(case: Case) -> Iterator[Row]:
+    """Every polygon is valid and has an area, once unwrapped at the antimeridian."""
+    for country in countries(case):
+        if country.fault:
+            yield {"country_iso": country.code, "reason": country.fault}
+
+
+@CHECKS.add("membership", "E008_INCLUSION_RULE", "tile_index", COUNTRIES, RASTER, POLICY, scope="C")
+def _membership(case: Case) -> Found:
+    """Exactly the cells that each country's rule includes are listed, and it is the rule that the
+    policy asks for.
+    """
+    assert case.grid is not None
+    policy, total = case.policy("prep"), 0
+    shown: list[Row] = []
+    known = {country.code: country for country in countries(case)}
+    rows = case.session.rows("SELECT DISTINCT country_iso FROM tile_index")
+    for code in sorted({row["country_iso"] for row in rows} | set(known), key=str):
+        ids, claimed_rule = _listed(case, code)
+        if code not in known:
+            total += 1
+            shown.append({"country_iso": code, "tiles": len(ids), "reason": "has no polygon"})
+        elif not known[code].fault:
+            count, wrong = _judge_country(known[code], case.grid, policy, ids, claimed_rule)
+            total += count
+            shown += wrong[: SHOWN_ROWS - len(shown)]
+    return Found(shown, count=total)
+
+
+def _listed(case: Case, code: str) -> tuple[Ints, str]:
+    found = case.session.arrays(
+        "SELECT tile_id, inclusion_rule = 'any_overlap' AS by_overlap FROM tile_index "
+        "WHERE country_iso = ?",
+        [code],
+    )
+    overlap = bool(found["by_overlap"].any())
+    return found["tile_id"].astype(np.int64), "any_overlap" if overlap else "center"
+
+
+def _judge_country(
+    country: Country, grid: Grid, policy: dict[str, Any], ids: Ints, claimed_rule: str
+) -> tuple[int, list[Row]]:
+    tallies = _tallies(country, grid, ids, by_overlap=claimed_rule == "any_overlap")
+    center, overlap = tallies["center"].cells, tallies["any_overlap"].cells
+    expected = expected_rule(policy, center, overlap)
+    rows: list[Row] = []
+    count = 0
+    if expected is None:
+        return len(ids), [
+            {
+                "country_iso": country.code,
+                "tiles": len(ids),
+                "reason": "is to be left out: no centre inside",
+            }
+        ] if len(ids) else []
+    if len(ids) and expected != claimed_rule:
+        count += 1
+        rows.append(
+            {
+                "country_iso": country.code,
+                "found": claimed_rule,
+                "expected": expected,
+                "center_cells": center,
+                "overlap_cells": overlap,
+            }
+        )
+    return count + tallies[expected].wrong, rows + tallies[expected].rows
+
+
+def expected_rule(policy: dict[str, Any], center: int, overlap: int) -> str | None:
+    """Return the rule by which a country with so many cells is listed, or None when it is not."""
+    if policy["inclusion_rule"] == "any_overlap":
+        return "any_overlap"
+    if center == 0:
+        return "any_overlap" if policy["on_empty_country"] == "any_overlap" else None
+    return "any_overlap" if center < policy["widen_below"] * overlap else "center"
+
+
+def _tallies(country: Country, grid: Grid, ids: Ints, *, by_overlap: bool) -> dict[str, _Tally]:
+    tallies = {"center": _Tally(), "any_overlap": _Tally()}
+    rows, cols = np.divmod(ids, grid.ncols)
+    seen = np.zeros(len(ids), np.bool_)
+    for window in windows_of(country, grid):
+        here = (
+            (rows >= window.first)
+            & (rows < window.last)
+            & (cols >= window.left)
+            & (cols < window.right)
+        )
+        seen |= here
+        claimed = np.zeros(window.shape, np.bool_)
+        claimed[rows[here] - window.first, cols[here] - window.left] = True
+        cells = cells_of(country, window, claimed, by_overlap=by_overlap)
+        for name, included in (("center", cells.center), ("any_overlap", cells.overlap)):
+            tally = tallies[name]
+            tally.cells += int(np.count_nonzero(included))
+            wrong = np.argwhere(included != claimed)
+            tally.wrong += len(wrong)
+            tally.rows += _rows(country.code, window, name, included, wrong)
+    for tally in tallies.values():
+        # What lies outside every window cannot belong to the country.
+        tally.wrong += int(np.count_nonzero(~seen))
+        tally.rows += [
+            {
+                "country_iso": country.code,
+                "tile_id": int(tile),
+                "found": "in",
+                "expected": "out",
+                "reason": "far from the country",
+            }
+            for tile in ids[~seen][:SHOWN_ROWS]
+        ]
+    return tallies
+
+
+def _rows(code: str, window: Window, rule: str, included: Bools, wrong: Ints) -> Iterator[Row]:
+    for row, col in wrong[:SHOWN_ROWS].tolist():
+        inside = bool(included[row, col])
+        place = np.array([col + 0.5]), np.array([row + 0.5])
+        yield {
+            "country_iso": code,
+            "tile_id": (row + window.first) * window.grid.ncols + col + window.left,
+            "raster_row": row + window.first,
+            "raster_col": col + window.left,
+            "centre_lon": float(window.lon(place[0], 0)[0]),
+            "centre_lat": float(window.lat(place[1])[0]),
+            "rule": rule,
+            "found": "out" if inside else "in",
+            "expected": "in" if inside else "out",
+        }
 
 
 def _make_axes(case: Case) -> None:

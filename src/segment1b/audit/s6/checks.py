@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from segment1b.audit.areas import area_of
 from segment1b.audit.case import (
     COUNTRIES,
     POLICY,
+    Case,
     Checks,
     Preparation,
     script_preparation,
@@ -15,28 +22,138 @@ from segment1b.audit.logs import (
     add_dictionary_check,
     add_log_checks,
     add_run_id_check,
+    totals,
 )
-from segment1b.audit.s6 import report
-from segment1b.audit.s6.inside import check_inside
+from segment1b.audit.results import Found, Row, differences, fields_differ
 from segment1b.audit.s6.replay import check_replay, make_jitter_policy
+from segment1b.audit.strides import COUNTRY, by_country, site_key
 from segment1b.audit.tiles import BOUNDS, keep_used
 
 CHECKS = Checks("s6")
 _SITES, _REPORT = "s6_site_jitter", JITTER.report
-_EVENTS, _BUDGET = JITTER.events, JITTER.code
 _LOST = "E515_RUN_REPORT_MISSING_FIELDS"
+_JITTERED = f"""
+SELECT merchant_id, site_order, {COUNTRY}, lon, lat
+FROM jittered
+WHERE lon IS NOT NULL AND lat IS NOT NULL
+"""  # noqa: S608
+_LOCATIONS = f"""
+SELECT merchant_id, site_order, {COUNTRY}, lon_deg AS lon, lat_deg AS lat
+FROM site_locations
+"""  # noqa: S608
 
-for _run, _name, _code, *_needs in (
-    (check_inside, "inside", "E608_POINT_OUTSIDE_COUNTRY", "jittered", COUNTRIES),
-    (check_replay, "replay", _BUDGET, "jittered", COUNTRIES, _EVENTS, "jitter_policy"),
-    (report.check_accounting, "accounting", _BUDGET, _EVENTS, JITTER.trace, _REPORT),
-    (report.check_countries, "report_by_country", _LOST, _SITES, _EVENTS, _REPORT),
-    (report.check_tiles, "report_tiles", _LOST, "used_tile_bounds", COUNTRIES, _REPORT),
-):
-    CHECKS.add(_name, _code, *_needs, scope="S")(_run)
+
+@CHECKS.add("inside", "E608_POINT_OUTSIDE_COUNTRY", "jittered", COUNTRIES, scope="S")
+def _inside(case: Case) -> Found:
+    """Every reconstructed point is strictly inside its country."""
+    return Found(_points_outside(case, _JITTERED), in_order=False)
+
+
+def check_locations_inside(case: Case) -> Found:
+    """Every location is inside its country."""
+    return Found(_points_outside(case, _LOCATIONS), in_order=False)
+
+
+def _points_outside(case: Case, query: str) -> Iterator[Row]:
+    for code, points in by_country(case, query):
+        area = area_of(case, code)
+        lon, lat = points["lon"], points["lat"]
+        inside = np.zeros(len(lon), np.bool_) if area is None else area.holds(lon, lat)
+        for at in np.flatnonzero(~inside).tolist():
+            yield {**site_key(points, at), "lon": float(lon[at]), "lat": float(lat[at])}
+
+
+_LANES = 3
+_TILES = f"""
+SELECT {COUNTRY}, min_lon_deg, min_lat_deg, max_lon_deg, max_lat_deg
+FROM (SELECT *, country_iso AS legal_country_iso FROM used_tile_bounds)
+"""  # noqa: S608
+
+
+def accounting(case: Case) -> dict[str, Any]:
+    """Return what the event log of S6 adds up to, as the run report puts it."""
+    rows = list(
+        case.session.rows(
+            f"SELECT blocks, lane, count(*) AS n FROM {JITTER.events} "  # noqa: S608
+            "GROUP BY blocks, lane ORDER BY blocks, lane"
+        )
+    )
+    histogram: dict[str, int] = {}
+    lanes = [0] * _LANES
+    for row in rows:
+        histogram[str(row["blocks"])] = histogram.get(str(row["blocks"]), 0) + row["n"]
+        lanes[min(row["lane"], _LANES - 1)] += row["n"]
+    blocks = sum(row["blocks"] * row["n"] for row in rows)
+    return {
+        "events_total": blocks,
+        "blocks_total": str(blocks),
+        "draws_total": str(JITTER.draws * blocks),
+        "attempt_histogram": histogram,
+        "resample_sites": sum(row["n"] for row in rows if row["blocks"] > 1),
+        "lanes": lanes,
+    }
+
+
+CHECKS.add(
+    *("replay", JITTER.code, "jittered", COUNTRIES, JITTER.events, "jitter_policy"), scope="S"
+)(check_replay)
+
+
+@CHECKS.add("accounting", JITTER.code, JITTER.events, JITTER.trace, _REPORT, scope="S")
+def _accounting(case: Case) -> Iterator[Row]:
+    """Events, blocks and draws of log, trace and report are the same, and so are attempts and
+    lanes.
+    """
+    reported, counted = case.report(_REPORT)["rng"], accounting(case)
+    found = {name: reported.get(name) for name in counted}
+    yield from differences(found, counted, document=_REPORT)
+    last = totals(JITTER, case)[-1:] or [{}]
+    traced = case.published.lines(JITTER.trace)[-1:] or [{}]
+    names = ("events_total", "blocks_total", "draws_total")
+    yield from differences(
+        {name: traced[0].get(name) for name in names},
+        {name: last[0].get(name) for name in names},
+        document=JITTER.trace,
+    )
+
+
+@CHECKS.add("report_by_country", _LOST, _SITES, JITTER.events, _REPORT, scope="S")
+def _countries(case: Case) -> Iterator[Row]:
+    """Rows, and sites, attempts and lanes of each country are as reported."""
+    report = case.report(_REPORT)
+    counted = {
+        row["code"]: {"sites": row["sites"], "attempts": int(row["attempts"]), "lanes": row["l"]}
+        for row in case.session.rows(
+            "SELECT legal_country_iso AS code, count(*) AS sites, "  # noqa: S608
+            "sum(blocks)::HUGEINT AS attempts, "
+            "[count(*) FILTER (lane = 0), count(*) FILTER (lane = 1), count(*) FILTER (lane = 2)] "
+            f"AS l FROM {JITTER.events} GROUP BY code"
+        )
+    }
+    rows = case.count("SELECT count(*) AS n FROM s6_site_jitter")
+    yield from fields_differ(report, dict.fromkeys(("sites_total", "rows_emitted"), rows))
+    by_code = report["by_country"]
+    for code in sorted(set(counted) | set(by_code)):
+        yield from differences(by_code.get(code, {}), counted.get(code, {}), country_iso=code)
+
+
+@CHECKS.add("report_tiles", _LOST, "used_tile_bounds", COUNTRIES, _REPORT, scope="S")
+def _tiles(case: Case) -> Iterator[Row]:
+    """Tiles properly inside their country and tiles at its border are as many as reported."""
+    interior = border = 0
+    for code, tiles in by_country(case, _TILES):
+        area = area_of(case, code)
+        if area is not None:
+            sides = ("min_lon_deg", "min_lat_deg", "max_lon_deg", "max_lat_deg")
+            inside = int(np.count_nonzero(area.surrounds(*(tiles[side] for side in sides))))
+            interior, border = interior + inside, border + len(tiles["country"]) - inside
+    expected = {"interior_tiles": interior, "border_tiles": border}
+    return fields_differ(case.report(_REPORT), expected)
+
+
 add_log_checks(CHECKS, JITTER)
-add_run_id_check(CHECKS, "E611_LOG_PARTITION_LAW", _REPORT, _EVENTS)
-add_dictionary_check(CHECKS, "E612_DICT_SCHEMA_MISMATCH", _SITES, _EVENTS)
+add_run_id_check(CHECKS, "E611_LOG_PARTITION_LAW", _REPORT, JITTER.events)
+add_dictionary_check(CHECKS, "E612_DICT_SCHEMA_MISMATCH", _SITES, JITTER.events)
 
 PLAN = state_checks(
     CHECKS,

@@ -1,21 +1,201 @@
-"""S9: the bundle that opens site_locations, and its flag taken again from disk."""
+"""S9: the bundle that opens site_locations: files, index, flag, and what its files say."""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from segment1b.audit.case import COUNTRIES, POLICY, Case, state_checks
-from segment1b.audit.criteria import REALISM
+from segment1b.audit.case import COUNTRIES, POLICY, Case, Checks, state_checks
+from segment1b.audit.criteria import REALISM, criteria, proves
 from segment1b.audit.logs import ASSIGN, JITTER
-from segment1b.audit.results import Row, differences
-from segment1b.audit.s6.report import accounting
-from segment1b.audit.s9.bundle import BUNDLE, CHECKS, unlike
-from segment1b.audit.s9.realism import check_bounds, check_realism
+from segment1b.audit.results import Row, differences, fields_differ
+from segment1b.audit.s6.checks import accounting
+from segment1b.audit.s9.realism import BUNDLE, check_bounds, check_realism, read
+from segment1b.audit.tile_proof import TABLES
 from segment1b.contracts.texts import read_regular
 
+CHECKS = Checks("s9")
+FLAG = "_passed.flag"
+#: The files beside the flag, and the kind by which the index names each.
+FILES = {
+    "MANIFEST.json": "summary",
+    "egress_checksums.json": "table",
+    "index.json": "table",
+    "manifest_fingerprint_resolved.json": "text",
+    "parameter_hash_resolved.json": "text",
+    "realism.json": "table",
+    "rng_accounting.json": "table",
+    "s9_summary.json": "summary",
+}
+_DATASETS = (
+    "s4_alloc_plan",
+    "s5_site_tile_assignment",
+    "s6_site_jitter",
+    "s7_site_synthesis",
+    "site_locations",
+    "rng_event_site_tile_assign",
+    "rng_event_in_cell_jitter",
+    "rng_trace_site_tile_assign",
+    "rng_trace_in_cell_jitter",
+    "rng_audit_log",
+)
+_UNNAMED = {"MANIFEST.json", "index.json"}
+_HEX64 = "[0-9a-f]{64}"
+_FLAG = re.compile(rf"(?:sha256_hex = )?({_HEX64})\n?".encode())
+_INDEX = "schemas.ingress.layer1.yaml#/validation/bundle_index"
 _REPORT = "s9_run_report"
+_CONTENTS = "E908_BUNDLE_CONTENTS_MISSING"
+_BAD_FLAG = "E910_FLAG_BAD_OR_MISSING"
+_EGRESS = "site_locations"
+_FINGERPRINT = "manifest_fingerprint"
+
+
+def _folder(case: Case) -> Path:
+    return case.published.path(BUNDLE)
+
+
+def _unlike(case: Case, name: str, expected: dict[str, Any]) -> Iterator[Row]:
+    """Yield what one of the bundle's files says otherwise, objects in it field by field."""
+    said = read(case, name)
+    if not isinstance(said, dict):
+        yield {"path": name, "reason": "is no JSON object"}
+        return
+    inner = {key for key, own in expected.items() if type(own) is type(said.get(key)) is dict}
+    own, wanted = ({k: v for k, v in one.items() if k not in inner} for one in (said, expected))
+    yield from differences(own, wanted, path=name)
+    for key in sorted(inner):
+        yield from differences(said[key], expected[key], path=name, within=key)
+
+
+@CHECKS.add("files", _CONTENTS, BUNDLE)
+def _files(case: Case) -> Iterator[Row]:
+    """The bundle has all files of its design."""
+    there = set(_there(case))
+    for name in sorted({*FILES, FLAG} - there):
+        yield {"path": name, "reason": "is absent"}
+    for name in sorted(there - {*FILES, FLAG}):
+        yield {"path": name, "reason": "is no file of the bundle"}
+    for name in sorted(set(FILES) & there):
+        try:
+            read(case, name)
+        except ValueError as error:
+            yield {"path": name, "reason": f"is no JSON: {error}"}
+
+
+@CHECKS.add("index", "E909_INDEX_INVALID", BUNDLE)
+def _index(case: Case) -> Iterator[Row]:
+    """The index lists every file but the flag once, itself included."""
+    index = read(case, "index.json")
+    problems = case.published.contracts.schemas.problems(_INDEX, index)
+    if problems:
+        yield from ({"path": "index.json", "reason": problem} for problem in problems)
+        return
+    paths = Counter(entry["path"] for entry in index)
+    there = {*_there(case)} - {FLAG}
+    for path in sorted({*paths, *there}):
+        if paths[path] != int(path in there):
+            yield {"path": path, "found": paths[path], "expected": int(path in there)}
+        if (_folder(case) / path).is_symlink():
+            yield {"path": path, "reason": "is a symbolic link"}
+        if not path.isascii() or path.startswith("/") or ".." in path.split("/"):
+            yield {"path": path, "reason": "is not a relative ASCII path"}
+    names = Counter(entry["artifact_id"] for entry in index)
+    for name in sorted(names):
+        if names[name] > 1:
+            yield {"artifact_id": name, "found": names[name], "expected": 1}
+    kinds = {entry["path"]: entry["kind"] for entry in index if entry["path"] in FILES}
+    yield from differences(kinds, FILES, path="index.json")
+
+
+@CHECKS.add("flag", _BAD_FLAG, BUNDLE, _REPORT)
+def _flag(case: Case) -> Iterator[Row]:
+    """The flag is the SHA-256 over the indexed files in ASCII order of path."""
+    written = _FLAG.fullmatch(read_regular(_folder(case) / FLAG))
+    whole = hashlib.sha256()
+    # An index may name anything: only what lies in the bundle is opened, and once.
+    data = {name: read_regular(path) for name, path in _there(case).items()}
+    for name in sorted(entry["path"] for entry in read(case, "index.json")):
+        whole.update(data.get(name, b""))
+    found = {
+        "flag": written.group(1).decode() if written else "malformed",
+        "report": case.report(_REPORT)["flag_sha256_hex"],
+    }
+    return differences(found, dict.fromkeys(found, whole.hexdigest()))
+
+
+@CHECKS.add("manifest", _CONTENTS, BUNDLE)
+def _manifest(case: Case) -> Iterator[Row]:
+    """The manifest names this identity, its datasets and the bytes of the other files."""
+    published = case.published
+    expected = {
+        **published.tokens,
+        "datasets": {name: published.dataset(name).locate(published.tokens) for name in _DATASETS},
+        "files": {
+            path.name: hashlib.sha256(read_regular(path)).hexdigest()
+            for path in _there(case).values()
+            if path.name not in {*_UNNAMED, FLAG}
+        },
+    }
+    return _unlike(case, "MANIFEST.json", expected)
+
+
+@CHECKS.add("resolved", "E905_PARTITION_OR_IDENTITY", BUNDLE)
+def _resolved(case: Case) -> Iterator[Row]:
+    """The resolved tokens are those of this identity."""
+    tokens = {name: case.published.tokens[name] for name in ("parameter_hash", _FINGERPRINT)}
+    hash_only = {"parameter_hash": tokens["parameter_hash"]}
+    yield from _unlike(case, "parameter_hash_resolved.json", hash_only)
+    yield from _unlike(case, "manifest_fingerprint_resolved.json", tokens)
+
+
+@CHECKS.add("egress_checksums", "E_EGRESS_CHECKSUM_MISMATCH", BUNDLE, _EGRESS)
+def _checksums(case: Case) -> Iterator[Row]:
+    """The bytes of site_locations are those that egress_checksums.json names."""
+    proof, tokens = case.published.proof(_EGRESS), case.published.tokens
+    expected = {
+        "dataset_id": _EGRESS,
+        "seed": tokens["seed"],
+        "manifest_fingerprint": tokens["manifest_fingerprint"],
+        "files": [
+            {"path": file.name, "sha256_hex": file.sha256, "size_bytes": file.size}
+            for file in proof.files
+        ],
+        "composite_sha256_hex": proof.composite,
+        "content_sha256_hex": proof.content,
+    }
+    return _unlike(case, "egress_checksums.json", expected)
+
+
+@CHECKS.add("verdict", _BAD_FLAG, BUNDLE, _REPORT, _EGRESS, POLICY)
+def _verdict(case: Case) -> Iterator[Row]:
+    """The summary names every acceptance check, all passed, and what site_locations has."""
+    law, counted = case.policy("allocation")["law"], case.locations_by_country()
+    passed = {"verdict": "PASS", "failures_by_code": {}}
+    yield from fields_differ(case.report(_REPORT), passed, document=_REPORT)
+    summary = {
+        "verdict": "PASS",
+        "proves": proves(law),
+        "tiles": {name: case.published.receipt(name)["content_sha256_hex"] for name in TABLES},
+        "rows": sum(counted.values()),
+        "by_country": counted,
+        "checks": {
+            check: {"code": one.code, "failures": 0, "examples": [], "detail": one.passed}
+            for check, one in {**criteria(law), "A916": REALISM}.items()
+        },
+    }
+    yield from _unlike(case, "s9_summary.json", summary)
+
+
+def _there(case: Case) -> dict[str, Path]:
+    """Return the files of the bundle by relative path."""
+    paths = case.published.files(BUNDLE)
+    return {path.relative_to(_folder(case)).as_posix(): path for path in paths}
+
+
 _MEASURED = (
     *(BUNDLE, "site_locations", "s7_site_synthesis", "s4_alloc_plan", "tile_weights"),
     *(COUNTRIES, POLICY),
@@ -54,7 +234,7 @@ def _accounting(case: Case) -> Iterator[Row]:
             "trace_sha256_hex": _digest(case, JITTER.trace),
         },
     }
-    return unlike(case, "rng_accounting.json", expected)
+    return _unlike(case, "rng_accounting.json", expected)
 
 
 def _digest(case: Case, dataset_id: str) -> str:

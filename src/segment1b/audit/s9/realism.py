@@ -11,12 +11,13 @@ from shapely import MultiPolygon
 
 from segment1b.audit.case import Case
 from segment1b.audit.results import Row
-from segment1b.audit.s1.membership import countries
+from segment1b.audit.s1.checks import countries
 from segment1b.audit.s4.quality import country_figures, is_close
-from segment1b.audit.s9.bundle import read
 from segment1b.audit.strides import COUNTRY, by_country
 from segment1b.audit.words import words
+from segment1b.contracts.texts import MAX_JSON_BYTES, parse_json, read_bounded
 
+BUNDLE = "validation_bundle_1B"
 Floats = npt.NDArray[np.float64]
 _EARTH_RADIUS_KM = 6371.0088
 _STREAM = 9
@@ -45,6 +46,11 @@ LEFT JOIN (
 ORDER BY code
 """
 _POINTS = f"SELECT {COUNTRY}, lon_deg, lat_deg FROM site_locations"  # noqa: S608
+
+
+def read(case: Case, name: str) -> Any:
+    """Return the value of one of the bundle's JSON files; raises OSError or ValueError."""
+    return parse_json(read_bounded(case.published.path(BUNDLE) / name, MAX_JSON_BYTES))
 
 
 def check_realism(case: Case) -> Iterator[Row]:
