@@ -16,11 +16,7 @@ from spoil import World
 
 STATES = ("s0", "s1", "s2", "s3", "s4")
 KNOWN = contracts.load()
-SCRIPTS = {
-    f"{state}/{s.stem}": s
-    for state in STATES
-    for s in checks_of(state, [KNOWN[name] for name in PLANS[state].owns])
-}
+SCRIPTS = {f"{state}/{s.stem}": s for state in STATES for s in checks_of(state, KNOWN)}
 SWAP = "UPDATE {t} SET part_row = 3 - part_row WHERE part_row IN (1, 2)"
 TWICE = "INSERT INTO {t} FROM {t} LIMIT 1"
 DROP = "DELETE FROM {t} WHERE part_row = 1"

@@ -139,8 +139,7 @@ class StateChecks:
     @property
     def owns(self) -> tuple[str, ...]:
         """Return the tables that the state publishes with a receipt."""
-        tables = self.contract.audit.tables
-        return self.contract.writes if tables is None else tables
+        return self.contract.tables
 
     @property
     def inputs(self) -> set[str]:

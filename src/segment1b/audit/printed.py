@@ -54,9 +54,8 @@ def _find(
 ) -> tuple[StateChecks, Check | Script]:
     known: dict[str, tuple[StateChecks, Check | Script]] = {}
     for plan in (PLANS[state] for state in states):
-        tables = [published.dataset(table) for table in plan.owns]
         checks: list[Check | Script] = [*generic_checks(plan, published), *plan.checks]
-        for check in (*checks, *checks_of(plan.id, tables)):
+        for check in (*checks, *checks_of(plan.id, published.contracts)):
             known[f"{plan.id} {check.rule.name}"] = plan, check
     wanted = name.replace("/", " ")
     hits = [wanted] if wanted in known else [one for one in known if one.split()[1] == wanted]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import duckdb
 
 from segment1b.audit.results import CheckResult, Rule
 from segment1b.audit.session import Session
-from segment1b.contracts import Dataset
+from segment1b.contracts import Contracts, Dataset, load_states
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.texts import read_regular
 from segment1b.errors import CODES
@@ -83,10 +83,17 @@ def read_script(path: Path) -> Script:
     return _script(path.parent.name, path.stem, read_regular(path).decode())
 
 
-def checks_of(state: str, tables: Sequence[Dataset]) -> Sequence[Script]:
-    """Return a state's checks in the order of their numbers; `tables` are those it publishes."""
+def checks_of(state: str, contracts: Contracts) -> Sequence[Script]:
+    """Return a state's checks, from files and from templates, in the order of their numbers."""
     files = [read_script(path) for path in (FOLDER / state).glob("[0-9][0-9]_*.sql")]
-    return sorted([*files, *_key_checks(state, tables)], key=lambda script: script.stem)
+    contract = load_states()[state]
+    tables = [contracts[name] for name in contract.tables]
+    lookups = [
+        _filled("countries", state, stem, check.model_dump())
+        for stem, check in contract.audit.countries.items()
+    ]
+    scripts = [*files, *lookups, *_key_checks(state, tables)]
+    return sorted(scripts, key=lambda script: script.stem)
 
 
 def _key_checks(state: str, tables: Sequence[Dataset]) -> Iterator[Script]:
@@ -95,28 +102,25 @@ def _key_checks(state: str, tables: Sequence[Dataset]) -> Iterator[Script]:
     data = [table for table in tables if table not in logs]
     for first, suffix, group in ((10, "", data), (30, "_log", logs)):
         for number, table in enumerate(group):
+            of_sites = "site_order" in table.key
+            values = {
+                "table": table.id,
+                "key": ", ".join(table.key),
+                "unsorted": table.code("unsorted"),
+                "duplicate": table.code("duplicate"),
+                "dataset_scope": "D" if of_sites else "R",
+                "row_scope": "S" if of_sites else "C" if "country_iso" in table.key else "R",
+                "suffix": "" if of_sites else "_rows",
+            }
             prefix = f"{table.id}_" if len(group) > 1 else ""
             for step, name in enumerate(("sorted", "unique")):
                 stem = f"{first + 2 * number + step}_{prefix}{name}{suffix}"
-                yield _script(state, stem, _filled(name, table))
+                yield _filled(name, state, stem, values)
 
 
-def _filled(template: str, table: Dataset) -> str:
-    """Return a template's SQL for a table; results name rows of sites, tiles and the rest so."""
-    of_sites = "site_order" in table.key
-    return (
-        read_regular(FOLDER / "templates" / f"{template}.sql")
-        .decode()
-        .format(
-            table=table.id,
-            key=", ".join(table.key),
-            unsorted=table.code("unsorted"),
-            duplicate=table.code("duplicate"),
-            dataset_scope="D" if of_sites else "R",
-            row_scope="S" if of_sites else "C" if "country_iso" in table.key else "R",
-            suffix="" if of_sites else "_rows",
-        )
-    )
+def _filled(template: str, state: str, stem: str, values: Mapping[str, str]) -> Script:
+    text = read_regular(FOLDER / "templates" / f"{template}.sql").decode()
+    return _script(state, stem, text.format_map(values))
 
 
 def run_check(session: Session, script: Script) -> CheckResult:

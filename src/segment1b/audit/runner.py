@@ -84,7 +84,7 @@ def run_state(
     ]
     results += [
         run_check(session, script)
-        for script in checks_of(plan.id, [published.dataset(name) for name in plan.owns])
+        for script in checks_of(plan.id, published.contracts)
         if (only is None or script.rule.name in only)
         and not skipped.lacks(case, script.needs, script.rule.name)
     ]

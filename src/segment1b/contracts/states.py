@@ -19,6 +19,17 @@ class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Countries(_Entry):
+    """A check that every country of a table is in another table."""
+
+    code: str
+    table: str
+    known: str
+    select: str
+    column: str = "legal_country_iso"
+    scope: str = "C"
+
+
 class Audit(_Entry):
     """What the validator of a state opens, and its error codes; states.1B.yaml explains each."""
 
@@ -32,6 +43,7 @@ class Audit(_Entry):
     stale_inputs: dict[str, str] = {}
     missing: dict[str, str] = {}
     faults: dict[str, str] = {}
+    countries: dict[str, Countries] = {}
 
 
 class StateContract(_Entry):
@@ -45,15 +57,17 @@ class StateContract(_Entry):
     audit: Audit
 
     @property
+    def tables(self) -> tuple[str, ...]:
+        """Return the ids of the tables that the state publishes with a receipt."""
+        return self.writes if self.audit.tables is None else self.audit.tables
+
+    @property
     def datasets(self) -> set[str]:
         """Return the ids of all datasets that the entry names."""
         audit = self.audit
-        lists = (self.reads, self.writes, self.missing, audit.opens, audit.tables or ())
-        return {
-            name
-            for some in (*lists, audit.stale_inputs, audit.missing, audit.faults)
-            for name in some
-        }
+        names = {*self.reads, *self.writes, *self.missing, *audit.opens, *self.tables}
+        names |= {*audit.stale_inputs, *audit.missing, *audit.faults}
+        return names.union(*((one.table, one.known) for one in audit.countries.values()))
 
     @property
     def codes(self) -> set[str]:
@@ -61,6 +75,7 @@ class StateContract(_Entry):
         audit = self.audit
         codes = {self.disallowed, self.stale, audit.report, audit.hygiene, audit.identity}
         codes |= {audit.ranking, audit.stale or self.stale, *self.missing.values()}
+        codes |= {check.code for check in audit.countries.values()}
         return codes.union(
             audit.stale_inputs.values(), audit.missing.values(), audit.faults.values()
         )
