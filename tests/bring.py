@@ -35,12 +35,10 @@ def _world() -> dict[str, bytes]:
 
 
 def country(code: str) -> Any:
-    """Return the embedded shape of a country."""
     return shapely.from_wkb(_world()[code])
 
 
 def all_codes() -> list[str]:
-    """Return the codes of the embedded world."""
     return list(_world())
 
 

@@ -48,7 +48,6 @@ class Machines:
         return self.folder / "marks"
 
     def address(self) -> str:
-        """Return the scheduler's address, once it is there."""
         wait_until(lambda: self.file.exists() and self.file.read_text().strip().endswith("}"))
         return str(json.loads(self.file.read_text())["address"])
 

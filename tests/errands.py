@@ -33,7 +33,6 @@ def die_at_three(number: int) -> int:
 
 
 def say_pid(_number: int) -> int:
-    """Return the process id, a moment later."""
     time.sleep(0.01)
     return os.getpid()
 

@@ -33,12 +33,10 @@ OUTLET_SCHEMA = pa.schema(
 
 
 def outlet_folder(root: Path, seed: int, fingerprint: str) -> Path:
-    """Return the folder of the outlet partition."""
     return root / f"data/layer1/1A/outlet_catalogue/seed={seed}/fingerprint={fingerprint}"
 
 
 def bundle_folder(root: Path, fingerprint: str) -> Path:
-    """Return the folder of the validation bundle."""
     return root / f"data/layer1/1A/validation/fingerprint={fingerprint}"
 
 
@@ -176,7 +174,6 @@ def write_index(bundle: Path) -> None:
 
 
 def index_entry(path: str) -> dict[str, str]:
-    """Return the entry of one file."""
     kind = "plot" if path.endswith(".svg") else "summary"
     return {"artifact_id": path.replace("/", "."), "kind": kind, "path": path}
 
@@ -201,6 +198,5 @@ def files_below(folder: Path) -> list[str]:
 
 
 def write_json(path: Path, value: object) -> Path:
-    """Write JSON in a layout of this producer's own."""
     path.write_text(json.dumps(value, indent=1))
     return path

@@ -32,7 +32,6 @@ RESOURCES = {
 
 
 def requirements(*rows: tuple[int, str, int]) -> pa.Table:
-    """Return rows of s3_requirements."""
     columns = zip(*rows, strict=True) if rows else [[], [], []]
     return pa.table([list(column) for column in columns], schema=S3.arrow_schema)
 

@@ -63,7 +63,6 @@ def s3_server() -> Iterator[str]:
 
 
 def make_bucket(endpoint: str, name: str) -> None:
-    """Make a bucket."""
     asked = HTTPConnection(urlsplit(endpoint).netloc, timeout=30)
     asked.request("PUT", f"/{name}")
     assert asked.getresponse().status == 200
@@ -130,7 +129,6 @@ class Proxy:
         self._thread.start()
 
     def close(self) -> None:
-        """End it."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

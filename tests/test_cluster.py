@@ -60,7 +60,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def serial(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunResult]:
-    """Run the small world serially, cut into many shards."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts, "FILE_ROWS", SMALL_FILES)
         yield run(world, tmp_path_factory.mktemp("serial") / "root", engine="serial")
@@ -224,11 +223,9 @@ class Watching(worlds.Silent):
         self.thread = threading.Thread(target=call, daemon=True)
 
     def plan(self, state: str) -> None:
-        """Note the state."""
         self.planned = state
 
     def begin(self, _shards: int) -> None:
-        """Start the call beside the work."""
         if self.planned == self.state:
             self.thread.start()
 

@@ -60,7 +60,6 @@ def refused(files: tuple[Path, ...] = (), settings: tuple[str, ...] = ()) -> Seg
 
 
 def written(path: Path, text: str) -> Path:
-    """Write a policy file."""
     path.write_text(text)
     return path
 
@@ -215,7 +214,6 @@ def test_null_is_a_value_where_the_contract_has_null() -> None:
 
 
 def contract_document() -> dict[str, Any]:
-    """Return the contract's policy read by plain YAML."""
     merged: dict[str, Any] = {}
     for name in ("prep", "alloc_plan", "jitter", "realism"):
         merged |= yaml.safe_load((contracts_root() / POLICIES / f"{name}.yaml").read_text())

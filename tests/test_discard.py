@@ -71,7 +71,6 @@ def take_back(root: Path | str, from_state: str, **more: Any) -> dict[str, int]:
 
 
 def files(root: Path) -> set[str]:
-    """Return the files of a root but locks."""
     found = (path for path in root.rglob("*") if path.is_file())
     return {path.relative_to(root).as_posix() for path in found if ".locks" not in path.parts}
 
@@ -177,7 +176,6 @@ def killed(root: Path, from_state: str, removals: int) -> bool:
 
 
 def places(root: Path) -> set[str]:
-    """Return the files of a root, and their folders."""
     return files(root) | {path.rpartition("/")[0] for path in files(root)}
 
 

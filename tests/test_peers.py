@@ -34,7 +34,6 @@ def inputs() -> Inputs:
 
 
 def sites(pair: list[int], lon: list[float], lat: list[float]) -> Sites:
-    """Return placed outlets."""
     x, y = np.array(lon), np.array(lat)
     return Sites(np.array(pair), cells_of(GRID, x, y), x, y)
 

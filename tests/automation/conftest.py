@@ -65,12 +65,10 @@ def plan(name: str, root: str, **keys: Any) -> Json:
 
 
 def night(path: Path, *only: str) -> Json:
-    """Do the night of a file."""
     return run_night(path, load_night(path), only, Silent())
 
 
 def events(path: Path) -> list[Json]:
-    """Return the lineage events of a file."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 

@@ -45,7 +45,6 @@ def run(words: list[object], **variables: object) -> subprocess.CompletedProcess
 
 
 def told(path: Path) -> dict[str, str]:
-    """Return the status of each run from a summary."""
     return {one["name"]: one["status"] for one in json.loads(path.read_text())["runs"]}
 
 

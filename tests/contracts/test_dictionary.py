@@ -37,7 +37,6 @@ def refused(tmp_path: Path, edit: Edit) -> Segment1BError:
 
 
 def s4(raw: dict[str, Any]) -> dict[str, Any]:
-    """Return the entry of s4_alloc_plan."""
     entry: dict[str, Any] = raw["datasets"]["s4_alloc_plan"]
     return entry
 

@@ -16,12 +16,10 @@ FAILED = "E_SCHEMA_RESOLUTION_FAILED"
 
 
 def packaged() -> Schemas:
-    """Return the schemas of the contract."""
     return Schemas(contracts_root() / SCHEMAS)
 
 
 def written(tmp_path: Path, text: str) -> Schemas:
-    """Return schemas with one file, own.yaml."""
     (tmp_path / "own.yaml").write_text(text)
     return Schemas(tmp_path)
 

@@ -209,7 +209,6 @@ def test_pages_are_neat(path: Path) -> None:
 
 
 def programs(path: Path) -> Iterator[str]:
-    """Yield a page's Python programs."""
     yield from blocks(path, "python")
 
 

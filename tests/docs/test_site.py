@@ -79,7 +79,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.fixture(scope="module")
 def site(built: tuple[Path, str]) -> dict[Path, Page]:
-    """Return the pages of the built site."""
     return {path: Page(path) for path in built[0].rglob("*.html")}
 
 

@@ -120,11 +120,9 @@ def make_root(tmp_path: Path) -> MakeRoot:
 
 @pytest.fixture
 def table() -> pa.Table:
-    """Return a thousand sites."""
     return sites(1000)
 
 
 @pytest.fixture
 def root(make_root: MakeRoot, table: pa.Table) -> Path:
-    """Return a root with these sites, proven."""
     return make_root(table)

@@ -29,7 +29,6 @@ def plans(draw: st.DrawFn) -> tuple[list[int], list[int]]:
 
 
 def int64(values: list[int]) -> np.ndarray:
-    """Make an int64 array."""
     return np.array(values, np.int64)
 
 

@@ -87,7 +87,6 @@ class Bench:
         self._left: dict[str, Tree] = {}
 
     def start(self, name: str, folder: Path, **more: Any) -> Start:
-        """Return a command's start in a case's folder."""
         argv = COMMANDS[name].argv.format(sources=self.sources).split()
         return Start(argv, folder, **more)
 

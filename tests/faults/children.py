@@ -72,7 +72,6 @@ class Fault:
     path: str = ""
 
     def options(self, folder: Path) -> list[str]:
-        """Return the options for strace."""
         only = ["-P", str(folder / self.path)] if self.path else []
         return [*only, "-e", f"inject={self.kind}:error={self.error}:when={self.when}"]
 
@@ -121,7 +120,6 @@ class Start:
 
     @property
     def log(self) -> Path:
-        """Return where strace writes to."""
         return self.folder.with_name("strace.log")
 
 

@@ -19,7 +19,6 @@ _MADE_BY_ALL = {*ERRORS} - {"pwrite64", "ftruncate"}
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """Return the bench, prepared once."""
     return Bench(tmp_path_factory.mktemp("faults") / "bench")
 
 

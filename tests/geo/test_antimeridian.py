@@ -10,7 +10,6 @@ from segment1b.geo.antimeridian import cut
 
 
 def around(lat: float, *lons: float) -> list[tuple[float, float]]:
-    """Return a ring along a parallel."""
     return [(lon, lat) for lon in lons]
 
 

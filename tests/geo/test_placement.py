@@ -29,7 +29,6 @@ WORLD = read_countries(Path(embedded.surface("world_countries.parquet")))
 
 
 def contains(country: Country, lon: float, lat: float) -> bool:
-    """Ask for one point."""
     return bool(country.contains(np.array([lon]), np.array([lat]))[0])
 
 

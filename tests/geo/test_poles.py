@@ -109,7 +109,6 @@ def north(shape: shapely.Geometry) -> shapely.Geometry:
 
 
 def from_every_start(ring: Ring) -> list[Ring]:
-    """Return a ring in both directions, from every vertex."""
     return [way[k:] + way[:k] for way in (ring, ring[::-1]) for k in range(len(ring))]
 
 

@@ -28,7 +28,6 @@ P, Q = "a1" * 32, "b2" * 32
 
 
 def pairs_from(*rows: tuple[int, str, int]) -> Pairs:
-    """Make pairs from rows in key order."""
     merchant, country, n = zip(*rows, strict=True)
     return Pairs(np.array(merchant, np.uint64), np.array(country, "U2"), np.array(n, np.int64))
 
@@ -44,14 +43,12 @@ SMALL = pairs_from(
 
 
 def bring(root: Path, pairs: Pairs = SMALL, seed: int = 42, policy: str = P) -> Path:
-    """Issue a list into a root."""
     return issue(root, KNOWN, pairs, seed, policy, root / ".staging")
 
 
 def place(
     root: Path, dataset_id: str, pairs: Pairs = SMALL, seed: int = 42, policy: str = P
 ) -> Path:
-    """Return where a dataset lies."""
     tokens = {"seed": seed, "manifest_fingerprint": pairs.fingerprint, "parameter_hash": policy}
     return root / KNOWN[dataset_id].locate(tokens)
 
@@ -84,7 +81,6 @@ def refused(code: str, *args: Any) -> Segment1BError:
 
 
 def seal(root: Path, seed: int = 42, policy: str = P) -> Path:
-    """Lay an S0 receipt for the small list."""
     path = place(root, "s0_gate_receipt_1B")
     path.parent.mkdir(parents=True)
     path.write_bytes(canonical_json(Identity(seed, SMALL.fingerprint, policy).tokens))

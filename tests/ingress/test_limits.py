@@ -68,7 +68,6 @@ def table(**columns: Any) -> pa.Table:
 
 
 def repeated(word: str, rows: int) -> pa.DictionaryArray:
-    """Return one word in all rows."""
     return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), [word])
 
 
@@ -262,9 +261,8 @@ def test_text_in_parquet_that_is_not_utf_8_is_refused(use_dictionary: bool, tmp_
     words = pa.StringArray.from_buffers(2, *raw.buffers()[1:])
     path = tmp_path / "a.parquet"
     pq.write_table(table(country_iso=words), path, use_dictionary=use_dictionary)
-    with pytest.raises(Segment1BError) as caught:
+    with pytest.raises(Segment1BError, match=r"^E_OUTLETS_INVALID:"):
         read_outlets(path, ISO)
-    assert caught.value.code == "E_OUTLETS_INVALID"
 
 
 @pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])

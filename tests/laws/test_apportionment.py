@@ -13,7 +13,6 @@ from segment1b.laws.apportionment import (
 
 
 def whole(*values: int) -> np.ndarray:
-    """Make an int64 array."""
     return np.array(values, np.int64)
 
 

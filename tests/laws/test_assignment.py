@@ -23,7 +23,6 @@ plans = st.dictionaries(
 
 
 def sites(plan: Plan) -> Sites:
-    """Expand a plan, its rows in key order."""
     rows = [(m, t, plan[m][t]) for m in sorted(plan) for t in sorted(plan[m])]
     merchant, tile, n = zip(*rows, strict=True)
     return sites_of(np.array(merchant, np.uint64), np.array(tile, np.uint64), np.array(n))

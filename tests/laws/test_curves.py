@@ -15,7 +15,6 @@ def square(order: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ids(*values: int) -> np.ndarray:
-    """Make a uint64 array."""
     return np.array(values, np.uint64)
 
 

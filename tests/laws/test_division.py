@@ -7,7 +7,6 @@ from segment1b.laws.division import BLOCK, checked_sum, muldiv, multiply_high
 
 
 def exact(a: list[int], b: int, m: int) -> list[tuple[int, int]]:
-    """Divide in Python's own integers."""
     return [divmod(x * b, m) for x in a]
 
 

@@ -25,17 +25,14 @@ U = st.floats(2.0**-53, 1 - 2.0**-53)
 
 
 def tiles(west: float, south: float, east: float, north: float, lon: float, lat: float) -> Tiles:
-    """Return one tile."""
     return Tiles(*(np.array([v]) for v in (south, north, west, east, lat, lon)))
 
 
 def numbers(*values: float) -> tuple[np.ndarray, ...]:
-    """Return arrays of one number each."""
     return tuple(np.array([value]) for value in values)
 
 
 def site(merchant: int = 101, order: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Return one site's merchant and order."""
     return np.array([merchant], np.uint64), np.array([order])
 
 

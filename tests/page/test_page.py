@@ -37,7 +37,6 @@ def pixels(page: Page, selector: str) -> np.ndarray:
 
 
 def like(picture: np.ndarray, colour: tuple[int, int, int], within: int = 12) -> int:
-    """Count the pixels near a colour."""
     return int((np.abs(picture - np.array(colour)).max(axis=2) <= within).sum())
 
 
@@ -51,7 +50,6 @@ def settle(page: Page) -> None:
 
 
 def shown(page: Page) -> str:
-    """Return what the line below the map says."""
     return page.locator("#shown-0").inner_text()
 
 

@@ -336,9 +336,8 @@ def test_a_changed_published_plan_is_never_overwritten(root: Path, outlets: Path
 @pytest.mark.code("E_DATA_ROOT_UNUSABLE")
 def test_a_data_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(Segment1BError) as caught:
+    with pytest.raises(Segment1BError, match=r"^E_DATA_ROOT_UNUSABLE:"):
         worlds.run(tmp_path / "file")
-    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 
 
 def test_a_grid_that_is_not_the_roots_is_e002(root: Path, outlets: Path) -> None:
@@ -348,9 +347,8 @@ def test_a_grid_that_is_not_the_roots_is_e002(root: Path, outlets: Path) -> None
 
 @pytest.mark.parametrize(("first", "last"), [("s9", "s4"), ("s3", "s1")])
 def test_states_that_cannot_be_run_are_a_usage_error(root: Path, first: str, last: str) -> None:
-    with pytest.raises(Segment1BError) as caught:
+    with pytest.raises(Segment1BError, match=r"^E_USAGE:"):
         worlds.run(root, from_state=first, to_state=last)
-    assert caught.value.code == "E_USAGE"
 
 
 def test_skipping_the_gate_without_its_receipt_is_e301(root: Path, outlets: Path) -> None:

@@ -96,18 +96,16 @@ def test_no_raster_makes_a_request(
         "</BandsCount></GDAL_WMS>",
     }
     worlds.place(world, "population_raster_2025").write_text(text[kind])
-    with pytest.raises(Segment1BError) as caught:
+    with pytest.raises(Segment1BError, match=r"^E_INPUT_UNREADABLE:"):
         READERS[reader](world)
-    assert caught.value.code == "E_INPUT_UNREADABLE"
     assert not was_contacted(server)
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_header_of_a_trillion_cells_is_refused(world: Path, reader: str) -> None:
     bring.tiff_header(worlds.place(world, "population_raster_2025"), 10**6, 10**6, tile=256)
-    with pytest.raises(Segment1BError) as caught:
+    with pytest.raises(Segment1BError, match=r"^E_INPUT_TOO_LARGE:"):
         READERS[reader](world)
-    assert caught.value.code == "E_INPUT_TOO_LARGE"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from segment1b.storage import durable
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with all states to S9."""
     root = worlds.lay_small_world(tmp_path_factory.mktemp("reread") / "root", degrees=1.0)
     worlds.run(root, outlets=worlds.outlet_list(root.parent / "list.csv"), to_state="s9")
     return root
@@ -30,7 +29,6 @@ def root(published: Path, tmp_path: Path) -> Path:
 
 
 def flip(path: Path) -> None:
-    """Change one bit in the middle of a file."""
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)

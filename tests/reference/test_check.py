@@ -153,9 +153,8 @@ def test_places_come_from_parquet_or_csv_with_three_columns(tmp_path: Path) -> N
         read_places(tmp_path / "q.csv")
     (tmp_path / "r.csv").write_text("country_iso,lon_deg,lat_deg\nNL,east,52\n")
     for name in ("r.csv", "absent.parquet"):
-        with pytest.raises(Segment1BError) as caught:
+        with pytest.raises(Segment1BError, match=r"^E_INPUT_UNREADABLE:"):
             read_places(tmp_path / name)
-        assert caught.value.code == "E_INPUT_UNREADABLE"
 
 
 def test_an_empty_root_has_nothing_to_check(tmp_path: Path) -> None:

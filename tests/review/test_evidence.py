@@ -329,7 +329,6 @@ def test_other_content_than_published_is_an_error_and_leaves_nothing(
 
 @pytest.fixture
 def root(world: Published, tmp_path: Path) -> Published:
-    """Return a copy of the run, to be damaged."""
     folder = Path(shutil.copytree(world.root, tmp_path / "root"))
     return Published(folder, world.contracts, world.tokens)
 

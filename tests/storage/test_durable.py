@@ -179,6 +179,5 @@ def test_what_is_not_a_regular_file_is_refused_without_opening_it(tmp_path: Path
         Path("/dev/zero"),
         Path("/vsicurl/http://127.0.0.1:1/a.tif"),
     ):
-        with pytest.raises(Segment1BError) as caught:
+        with pytest.raises(Segment1BError, match=r"^E_INPUT_UNREADABLE:"):
             regular_file(path)
-        assert caught.value.code == "E_INPUT_UNREADABLE"

@@ -73,7 +73,6 @@ def gathered(base: Path, dealt: Sequence[Sequence[Row]]) -> list[Path]:
 
 
 def rows_of(paths: Sequence[Path]) -> list[Row]:
-    """Return the rows of part files in their order."""
     table = pa.concat_tables([pq.read_table(path) for path in paths])
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 

@@ -40,7 +40,6 @@ PLAIN: dict[str, Any] = {
 
 
 def a_reader(root: Path) -> Reader:
-    """Return a reader of the ISO table."""
     return Reader(Snapshot(root, KNOWN, {}), ("iso3166_canonical_2024",))
 
 
@@ -199,7 +198,6 @@ def test_row_groups_that_cannot_match_are_neither_read_nor_counted(tmp_path: Pat
 
 
 def iso_table(root: Path, column: Any, **options: Any) -> Path:
-    """Lay an ISO table."""
     path = root / KNOWN["iso3166_canonical_2024"].locate({})
     path.parent.mkdir(parents=True)
     pq.write_table(pa.table({"country_iso": column}), path, **options)

@@ -63,7 +63,6 @@ def impatient(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Objects:
 
 @pytest.fixture
 def store(proxy: Proxy, request: pytest.FixtureRequest) -> Objects:
-    """Return an own prefix with one object."""
     own = hashlib.sha256(request.node.name.encode()).hexdigest()[:16]
     found = Objects(f"s3://{BUCKET}/{own}")
     found.replace("a", b"first")
@@ -92,9 +91,8 @@ def test_a_url_is_told_from_a_folder() -> None:
 
 @pytest.mark.parametrize("given", ["ftp://host/a", "memory://", "s3://", "https://host/bucket/a"])
 def test_a_url_that_no_store_answers_to_is_a_usage_error(given: str) -> None:
-    with pytest.raises(Segment1BError) as caught:
+    with pytest.raises(Segment1BError, match=r"^E_USAGE:"):
         url_of(given)
-    assert caught.value.code == "E_USAGE"
 
 
 SECRETS = [
@@ -215,9 +213,8 @@ def test_of_writers_at_once_one_creates(store: Objects) -> None:
 
 
 def test_what_is_absent_cannot_be_downloaded(store: Objects, tmp_path: Path) -> None:
-    with pytest.raises(Segment1BError) as caught:
+    with pytest.raises(Segment1BError, match=r"^E_STORE_DAMAGED:"):
         store.download("absent", tmp_path / "down")
-    assert caught.value.code == "E_STORE_DAMAGED"
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -281,16 +278,14 @@ def test_a_store_that_is_silent_is_unavailable(
         port = closed.getsockname()[1]
     monkeypatch.setattr(objects, "_RETRIES", 1)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    with pytest.raises(Segment1BError) as caught:
+    with pytest.raises(Segment1BError, match=r"^E_STORE_UNAVAILABLE:"):
         Objects(f"s3://{BUCKET}/a").list()
-    assert caught.value.code == "E_STORE_UNAVAILABLE"
 
 
 def test_a_word_in_a_name_is_no_refusal(proxy: Proxy, impatient: Objects) -> None:
     proxy.judge = lambda _method, _path: Answer(503, "SlowDown")
-    with pytest.raises(Segment1BError) as caught:
+    with pytest.raises(Segment1BError, match=r"^E_STORE_UNAVAILABLE:"):
         impatient.read("AccessDenied")
-    assert caught.value.code == "E_STORE_UNAVAILABLE"
 
 
 def test_without_credentials_the_store_is_denied(
@@ -301,9 +296,8 @@ def test_without_credentials_the_store_is_denied(
     # The machine's own account is asked for at this address.
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", proxy.endpoint)
     proxy.judge = lambda _method, _path: Answer(404, "NotFound")
-    with pytest.raises(Segment1BError) as caught:
+    with pytest.raises(Segment1BError, match=r"^E_STORE_DENIED:"):
         Objects(f"s3://{BUCKET}/a").list()
-    assert caught.value.code == "E_STORE_DENIED"
 
 
 def test_a_folder_s_marker_is_no_file(store: Objects, proxy: Proxy, tmp_path: Path) -> None:

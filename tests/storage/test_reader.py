@@ -44,14 +44,12 @@ def laid(root: Path) -> Path:
 
 
 def refused(act: Callable[[], object]) -> Segment1BError:
-    """Return the error of an act."""
     with pytest.raises(Segment1BError) as caught:
         act()
     return caught.value
 
 
 def rows(tables: list[pa.Table]) -> list[tuple[int, str, int]]:
-    """Return the rows of tables."""
     return [row for t in tables for row in zip(*(c.to_pylist() for c in t.columns), strict=True)]
 
 
@@ -104,23 +102,19 @@ def test_a_committed_partition_is_found_at_its_own_identity_alone(tmp_path: Path
 
 
 def append_byte(folder: Path) -> None:
-    """Make the first part a byte longer."""
     with (folder / "part-00000.parquet").open("ab") as handle:
         handle.write(b"x")
 
 
 def remove_part(folder: Path) -> None:
-    """Remove the last part."""
     (folder / "part-00001.parquet").unlink()
 
 
 def add_part(folder: Path) -> None:
-    """Add a part."""
     (folder / "part-00002.parquet").write_bytes((folder / "part-00001.parquet").read_bytes())
 
 
 def rename_part(folder: Path) -> None:
-    """Call a part by another name."""
     (folder / "part-00001.parquet").rename(folder / "part-00009.parquet")
 
 

@@ -317,7 +317,6 @@ def test_a_staging_area_that_is_a_link_is_refused_and_left_alone(tmp_path: Path)
     root.mkdir()
     (root / ".staging").symlink_to(precious)
     for opened in (open_root, sweep_staging, leftovers):
-        with pytest.raises(Segment1BError) as caught:
+        with pytest.raises(Segment1BError, match=r"^E_DATA_ROOT_UNUSABLE:"):
             opened(root)
-        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
     assert (precious / "photos").is_dir()
