@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import shapely
 from shapely import MultiPolygon, Polygon, box
 
 from segment1b.geo.antimeridian import cut
 
+Box = tuple[float, float, float, float]
+PIECES: list[Box] = [(170, 0, 180, 10), (-180, 0, -170, 10)]
+
 
 def around(lat: float, *lons: float) -> list[tuple[float, float]]:
     return [(lon, lat) for lon in lons]
 
 
-def same(geometry: MultiPolygon, *boxes: tuple[float, float, float, float]) -> bool:
+def same(geometry: MultiPolygon, *boxes: Box) -> bool:
     """Return whether a valid geometry is the union of boxes."""
     expected = shapely.union_all([box(*b) for b in boxes])
     return bool(geometry.is_valid and shapely.equals(geometry, expected))
 
 
-def test_a_polygon_across_the_date_line_becomes_two_pieces() -> None:
-    ring = [(170, 0), (-170, 0), (-170, 10), (170, 10)]
-    assert same(cut(Polygon(ring)), (170, 0, 180, 10), (-180, 0, -170, 10))
-
-
-def test_the_direction_of_a_ring_does_not_matter() -> None:
-    ring = [(170, 0), (170, 10), (-170, 10), (-170, 0)]
-    assert same(cut(Polygon(ring)), (170, 0, 180, 10), (-180, 0, -170, 10))
-
-
-def test_a_polygon_across_the_date_line_and_longitude_0_is_not_torn() -> None:
-    ring = [(-10, 0), (100, 0), (170, 0), (-170, 0), (-170, 10), (170, 10), (100, 10), (-10, 10)]
-    assert same(cut(Polygon(ring)), (-10, 0, 180, 10), (-180, 0, -170, 10))
+@pytest.mark.parametrize(
+    ("ring", "boxes"),
+    [
+        ([(170, 0), (-170, 0), (-170, 10), (170, 10)], PIECES),
+        ([(170, 0), (170, 10), (-170, 10), (-170, 0)], PIECES),
+        (
+            [
+                *[(-10, 0), (100, 0), (170, 0), (-170, 0)],
+                *[(-170, 10), (170, 10), (100, 10), (-10, 10)],
+            ],
+            [(-10, 0, 180, 10), (-180, 0, -170, 10)],
+        ),
+        (box(170, 0, 190, 10).exterior, PIECES),
+        (box(-190, 0, -170, 10).exterior, PIECES),
+        ([(170, 0), (180, 0), (-180, 5), (180, 10), (170, 10)], PIECES[:1]),
+        (
+            [(170, 80), (-170, 80), (-170, 90), (170, 90)],
+            [(170, 80, 180, 90), (-180, 80, -170, 90)],
+        ),
+    ],
+    ids=[
+        *("across", "the other way round", "across 180 and 0", "drawn past 180"),
+        *("drawn past -180", "between the names of the date line", "a wedge up to the pole"),
+    ],
+)
+def test_a_ring_is_cut_at_the_date_line(ring: Any, boxes: list[Box]) -> None:
+    assert same(cut(Polygon(ring)), *boxes)
 
 
 def test_a_polygon_across_longitude_0_comes_back_untouched() -> None:
@@ -54,36 +73,26 @@ def test_only_the_part_that_crosses_is_cut() -> None:
     assert pieces[0].equals_exact(island)
 
 
-def test_a_hole_across_the_date_line_is_cut_with_its_shell() -> None:
-    shell = [(170, 0), (-170, 0), (-170, 10), (170, 10)]
-    hole = [(175, 4), (-175, 4), (-175, 6), (175, 6)]
+SHELL = [(170, 0), (-170, 0), (-170, 10), (170, 10)]
+
+
+@pytest.mark.parametrize(
+    ("shell", "hole", "area", "outside", "inside"),
+    [
+        (SHELL, [(175, 4), (-175, 4), (-175, 6), (175, 6)], 20, [178, -178], []),
+        (SHELL, [(-178, 4), (-176, 4), (-176, 6), (-178, 6)], 4, [-177], [177, -175, -179]),
+        (SHELL[1:] + SHELL[:1], [(172, 4), (174, 4), (174, 6), (172, 6)], 4, [173], []),
+    ],
+    ids=["across", "beyond", "before a shell that starts beyond"],
+)
+def test_a_hole_is_cut_or_moved_with_its_shell(
+    shell: Any, hole: Any, area: float, outside: list[float], inside: list[float]
+) -> None:
     got = cut(Polygon(shell, [hole]))
     assert got.is_valid
-    assert got.area == pytest.approx(200 - 20)
-    assert not shapely.intersects_xy(got, [178, -178], 5).any()
-
-
-def test_a_hole_beyond_the_date_line_moves_with_its_shell() -> None:
-    shell = [(170, 0), (-170, 0), (-170, 10), (170, 10)]
-    hole = [(-178, 4), (-176, 4), (-176, 6), (-178, 6)]
-    got = cut(Polygon(shell, [hole]))
-    assert got.is_valid
-    assert got.area == pytest.approx(200 - 4)
-    assert shapely.intersects_xy(got, [-177, 177, -175, -179], 5).tolist() == [False, *[True] * 3]
-
-
-def test_a_hole_before_the_date_line_moves_with_a_shell_that_starts_beyond_it() -> None:
-    shell = [(-170, 0), (-170, 10), (170, 10), (170, 0)]
-    hole = [(172, 4), (174, 4), (174, 6), (172, 6)]
-    got = cut(Polygon(shell, [hole]))
-    assert got.is_valid
-    assert got.area == pytest.approx(200 - 4)
-    assert not shapely.intersects_xy(got, 173, 5)
-
-
-def test_a_ring_drawn_past_180_is_cut_as_well() -> None:
-    assert same(cut(box(170, 0, 190, 10)), (170, 0, 180, 10), (-180, 0, -170, 10))
-    assert same(cut(box(-190, 0, -170, 10)), (170, 0, 180, 10), (-180, 0, -170, 10))
+    assert got.area == pytest.approx(200 - area)
+    assert not shapely.intersects_xy(got, outside, 5).any()
+    assert shapely.intersects_xy(got, inside, 5).all()
 
 
 def test_rounding_beyond_180_is_no_land_beyond_the_date_line() -> None:
@@ -96,11 +105,6 @@ def test_rounding_beyond_180_is_no_land_beyond_the_date_line() -> None:
 def test_an_edge_along_the_date_line_is_no_crossing() -> None:
     country = MultiPolygon([box(170, 0, 180, 10), box(-180, 0, -170, 10)])
     assert cut(country) is country
-
-
-def test_a_ring_that_jumps_between_the_two_names_of_the_date_line_is_one_piece() -> None:
-    ring = [(170, 0), (180, 0), (-180, 5), (180, 10), (170, 10)]
-    assert same(cut(Polygon(ring)), (170, 0, 180, 10))
 
 
 def test_seams_along_a_pole_stay() -> None:
@@ -134,11 +138,6 @@ def test_a_cap_keeps_its_hole_wherever_it_was_drawn_from(west: float) -> None:
     cap = cut(Polygon(around(60, 0, 90, 170, -170, -90), [hole]))
     assert cap.is_valid
     assert cap.area == pytest.approx(360 * 30 - 50)
-
-
-def test_a_wedge_that_runs_along_its_pole_is_not_closed_twice() -> None:
-    wedge = cut(Polygon([(170, 80), (-170, 80), (-170, 90), (170, 90)]))
-    assert same(wedge, (170, 80, 180, 90), (-180, 80, -170, 90))
 
 
 def test_a_polygon_that_crosses_itself_once_unwrapped_is_named() -> None:

@@ -18,71 +18,81 @@ def picture(country: MultiPolygon, nrows: int, ncols: int) -> list[str]:
     return drawn(overlap_runs(country, grid), grid)
 
 
-def test_a_box_along_cell_borders_takes_none_of_its_neighbours() -> None:
-    assert picture(shape(box(1, 1, 4, 3)), 4, 5) == [
-        ".....",
-        ".###.",
-        ".###.",
-        ".....",
-    ]
+def hollow(shell: Polygon, hole: Polygon) -> Polygon:
+    return Polygon(shell.exterior, [hole.exterior])
 
 
-def test_a_hair_over_a_border_takes_the_next_cell() -> None:
-    over = float(np.nextafter(4.0, 5.0))
-    assert picture(shape(box(1, 1, over, 3)), 4, 6)[1] == ".####."
-    under = float(np.nextafter(4.0, 3.0))
-    assert picture(shape(box(1, 1, under, 3)), 4, 6)[1] == ".###.."
-    assert picture(shape(box(1, 1, 4, float(np.nextafter(3.0, 4.0)))), 4, 5)[0] == ".###."
+def beside(value: float, towards: float) -> float:
+    return float(np.nextafter(value, towards))
 
 
-def test_a_polygon_smaller_than_a_cell_takes_it() -> None:
-    assert picture(shape(box(1.6, 0.6, 1.9, 0.9)), 1, 3) == [".#."]
+TILT = 2.0**-40  # of a shallow edge
+#: A country and the cells it takes, from the north: `#` is in.
+DRAWINGS: dict[str, tuple[MultiPolygon, str]] = {
+    "a box along cell borders": (shape(box(1, 1, 4, 3)), "..... .###. .###. ....."),
+    "a hair over a border takes the next column": (
+        shape(box(1, 1, beside(4, 5), 3)),
+        "...... .####. .####. ......",
+    ),
+    "a hair short of a border takes no more": (
+        shape(box(1, 1, beside(4, 3), 3)),
+        "...... .###.. .###.. ......",
+    ),
+    "a hair over a border takes the next row": (
+        shape(box(1, 1, 4, beside(3, 4))),
+        ".###. .###. .###. .....",
+    ),
+    "smaller than a cell": (shape(box(1.6, 0.6, 1.9, 0.9)), ".#."),
+    "a sliver without a centre takes all its cells": (
+        shape([(0.1, 0.1), (4.9, 0.1), (4.9, 0.2)]),
+        "..... #####",
+    ),
+    "a vertex on a corner takes the cells it points into": (
+        shape([(2, 2), (1, 0), (3, 0)]),
+        ".... .... .##. .##.",
+    ),
+    "a diagonal through corners takes the cells on it": (
+        shape([(0, 0), (4, 4), (4, 0)]),
+        "...# ..## .### ####",
+    ),
+    "a steep edge from corner to corner": (
+        shape([(1, 0), (2, 3), (4, 3), (4, 0)]),
+        ".### .### .###",
+    ),
+    "a steep edge through a corner": (
+        shape([(1, 0), (3, 4), (4, 4), (4, 0)]),
+        "..## ..## .### .###",
+    ),
+    "a shallow edge takes the row above where it has risen": (
+        shape([(0, 0), (6, 0), (6, 1 + 3 * TILT), (0, 1 - 3 * TILT)]),
+        "...### ######",
+    ),
+    "a shallow edge that rises just before a border": (
+        shape([(0, 0), (6, 0), (6, 1 + 3 * TILT), (0, 1 - 2.9 * TILT)]),
+        "..#### ######",
+    ),
+    "a hole along cell borders takes its cells out": (
+        shape(hollow(box(0, 0, 4, 4), box(1, 1, 3, 3))),
+        "#### #..# #..# ####",
+    ),
+    "a hole within a cell leaves it in": (
+        shape(hollow(box(0, 0, 3, 3), box(1.1, 1.1, 1.9, 1.9))),
+        "### ### ###",
+    ),
+    "a hole a hair smaller than its cell leaves it in": (
+        shape(hollow(box(0, 0, 3, 3), box(1, 1, beside(2, 1), 2))),
+        "### ### ###",
+    ),
+    "larger than the grid": (shape([(-9, -9), (30, -9), (-9, 30)]), "### ###"),
+}
 
 
-def test_a_sliver_without_a_centre_takes_all_its_cells() -> None:
-    assert picture(shape([(0.1, 0.1), (4.9, 0.1), (4.9, 0.2)]), 2, 5) == [".....", "#####"]
-
-
-def test_a_vertex_on_a_corner_takes_only_the_cells_it_points_into() -> None:
-    assert picture(shape([(2, 2), (1, 0), (3, 0)]), 4, 4) == ["....", "....", ".##.", ".##."]
-
-
-def test_a_diagonal_through_corners_takes_the_cells_on_it() -> None:
-    assert picture(shape([(0, 0), (4, 4), (4, 0)]), 4, 4) == ["...#", "..##", ".###", "####"]
-
-
-def test_a_steep_edge_through_a_corner_takes_the_cells_beside_it() -> None:
-    assert picture(shape([(1, 0), (2, 3), (4, 3), (4, 0)]), 3, 4) == [".###", ".###", ".###"]
-    assert picture(shape([(1, 0), (3, 4), (4, 4), (4, 0)]), 4, 4) == [
-        "..##",
-        "..##",
-        ".###",
-        ".###",
-    ]
-
-
-def test_a_shallow_edge_takes_the_row_above_where_it_has_risen() -> None:
-    tilt = 2.0**-40
-    rises = [(0, 0), (6, 0), (6, 1 + 3 * tilt), (0, 1 - 3 * tilt)]
-    assert picture(shape(rises), 2, 6) == ["...###", "######"]
-    just_before = [(0, 0), (6, 0), (6, 1 + 3 * tilt), (0, 1 - 2.9 * tilt)]
-    assert picture(shape(just_before), 2, 6) == ["..####", "######"]
-
-
-def test_a_hole_along_cell_borders_takes_its_cells_out() -> None:
-    ring = Polygon(box(0, 0, 4, 4).exterior, [box(1, 1, 3, 3).exterior])
-    assert picture(shape(ring), 4, 4) == ["####", "#..#", "#..#", "####"]
-
-
-def test_a_hole_within_a_cell_leaves_it_in() -> None:
-    ring = Polygon(box(0, 0, 3, 3).exterior, [box(1.1, 1.1, 1.9, 1.9).exterior])
-    assert picture(shape(ring), 3, 3) == ["###", "###", "###"]
-
-
-def test_a_hole_a_hair_smaller_than_its_cell_leaves_it_in() -> None:
-    side = float(np.nextafter(2.0, 1.0))
-    ring = Polygon(box(0, 0, 3, 3).exterior, [box(1, 1, side, 2).exterior])
-    assert picture(shape(ring), 3, 3) == ["###", "###", "###"]
+@pytest.mark.parametrize(("country", "drawing"), DRAWINGS.values(), ids=list(DRAWINGS))
+def test_a_country_takes_the_cells_that_its_interior_meets(
+    country: MultiPolygon, drawing: str
+) -> None:
+    rows = drawing.split()
+    assert picture(country, len(rows), len(rows[0])) == rows
 
 
 def test_two_countries_that_share_a_border_share_the_cells_it_runs_through() -> None:
@@ -104,10 +114,6 @@ def test_a_polygon_outside_or_beside_the_grid_takes_nothing() -> None:
     for bounds in ((3, 0, 9, 3), (-9, 0, 0, 3), (0, 3, 3, 9), (0, -9, 3, 0), (20, 20, 30, 30)):
         assert picture(shape(box(*bounds)), 3, 3) == ["...", "...", "..."]
     assert picture(MultiPolygon(), 1, 1) == ["."]
-
-
-def test_a_polygon_larger_than_the_grid_takes_all_of_it() -> None:
-    assert picture(shape([(-9, -9), (30, -9), (-9, 30)]), 2, 3) == ["###", "###"]
 
 
 def test_a_polygon_across_the_date_line_lies_at_both_ends_of_a_grid_from_180_west() -> None:

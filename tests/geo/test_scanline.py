@@ -23,87 +23,106 @@ def runs(*triples: tuple[int, int, int]) -> Runs:
     return Runs(*np.array(triples, np.int64).reshape(-1, 3).T)
 
 
-def test_a_box_along_cell_borders_holds_its_cells() -> None:
-    assert picture(shape(box(1, 1, 4, 3)), 4, 5) == [
-        ".....",
-        ".###.",
-        ".###.",
-        ".....",
-    ]
+def hollow(shell: Polygon, *holes: Polygon) -> Polygon:
+    return Polygon(shell.exterior, [hole.exterior for hole in holes])
 
 
-def test_centres_on_every_side_of_a_shell_are_in() -> None:
-    assert picture(shape(box(0.5, 0.5, 3.5, 2.5)), 4, 5) == [
-        ".....",
-        "####.",
-        "####.",
-        "####.",
-    ]
+TILT = 2.0**-40  # of a shallow edge
+LAND = hollow(box(0, 0, 5, 3), box(0.75, 0.75, 4.5, 2.25))
+#: A country and the cells it holds, from the north: `#` is in.
+DRAWINGS: dict[str, tuple[MultiPolygon, str]] = {
+    "a box along cell borders": (shape(box(1, 1, 4, 3)), "..... .###. .###. ....."),
+    "centres on every side of a shell are in": (
+        shape(box(0.5, 0.5, 3.5, 2.5)),
+        "..... ####. ####. ####.",
+    ),
+    "centres on every side of a hole are out": (
+        shape(hollow(box(0, 0, 5, 5), box(1.5, 1.5, 3.5, 3.5))),
+        "##### #...# #...# #...# #####",
+    ),
+    "a vertex on a centre line counts once": (
+        shape([(1, 1.5), (3, 0), (5, 1.5), (3, 3)]),
+        "..##.. .####. ..##..",
+    ),
+    "a tooth that ends on a centre line leaves no trail": (
+        shape([(0, 0), (6, 0), (6, 1), (4, 1), (3.25, 1.5), (2, 1), (0, 1)]),
+        "...... ######",
+    ),
+    "a tooth that ends in a centre holds it": (
+        shape([(0, 0), (6, 0), (6, 1), (4, 1), (3.5, 1.5), (2, 1), (0, 1)]),
+        "...#.. ######",
+    ),
+    "a notch that ends on a centre line tears nothing": (
+        shape([(0, 0), (6, 0), (6, 3), (4, 3), (3.25, 1.5), (2, 3), (0, 3)]),
+        "##..## ###### ######",
+    ),
+    "a step along a centre line holds the centres on it": (
+        shape([(0, 0), (6, 0), (6, 2), (3, 2), (3, 1.5), (0, 1.5)]),
+        "###### ######",
+    ),
+    "a ditch down to a centre line too": (
+        shape([(0, 0), (6, 0), (6, 2), (5, 2), (5, 1.5), (2, 1.5), (2, 2), (0, 2)]),
+        "###### ######",
+    ),
+    "a shallow edge leaves a centre line where it rises through it": (
+        shape([(0, 0), (6, 0), (6, 1.5 + 3 * TILT), (0, 1.5 - 3 * TILT)]),
+        "...### ######",
+    ),
+    "a shallow edge leaves a centre line where it sinks through it": (
+        shape([(0, 0), (6, 0), (6, 1.5 - 3 * TILT), (0, 1.5 + 4 * TILT)]),
+        "###... ######",
+    ),
+    "a shallow edge through a centre holds it": (
+        shape([(0, 0), (7, 0), (7, 1.5 - 3.5 * TILT), (0, 1.5 + 3.5 * TILT)]),
+        "####... #######",
+    ),
+    "a diagonal through centres, land below": (
+        shape([(0, 0), (4, 0), (4, 4)]),
+        "...# ..## .### ####",
+    ),
+    "a diagonal through centres, land above": (
+        shape([(0, 0), (4, 4), (0, 4)]),
+        "#### ###. ##.. #...",
+    ),
+    "smaller than a cell, around its centre": (shape(box(1.4, 0.4, 1.6, 0.6)), ".#."),
+    "smaller than a cell, beside its centre": (shape(box(1.6, 0.6, 1.9, 0.9)), "..."),
+    "larger than the grid": (shape(box(-9, -9, 9, 9)), "### ###"),
+    "islands in lakes are land": (
+        shape(
+            hollow(box(0, 0, 7, 7), box(1, 1, 6, 6)),
+            hollow(box(2, 2, 5, 5), box(3, 3, 4, 4)),
+        ),
+        "####### #.....# #.###.# #.#.#.# #.###.# #.....# #######",
+    ),
+    "an island that touches its lake in a centre holds it": (
+        shape(LAND, Polygon([(4.5, 1.5), (3, 2), (2, 1.5), (3, 1)])),
+        "##### #.### #####",
+    ),
+    "without that island the centre is out": (shape(LAND), "##### #.... #####"),
+    "an island that touches the south shore in a centre holds it alone": (
+        shape(
+            hollow(box(0, 0, 5, 3), box(0.5, 0.5, 4.5, 2.75)),
+            Polygon([(2.5, 0.5), (3, 1), (2, 1)]),
+        ),
+        "..... ..... ..#..",
+    ),
+    "a hole that touches its shell in a centre takes it out": (
+        shape(Polygon(box(0.5, 0, 4, 3).exterior, [[(0.5, 1.5), (3, 1), (3, 2)]])),
+        "#### ...# ####",
+    ),
+    "parts that touch in a point stay two": (
+        shape(box(0, 0, 2, 2), box(2, 2, 4, 4)),
+        "..## ..## ##.. ##..",
+    ),
+}
 
 
-def test_centres_on_every_side_of_a_hole_are_out() -> None:
-    ring = Polygon(box(0, 0, 5, 5).exterior, [box(1.5, 1.5, 3.5, 3.5).exterior])
-    assert picture(shape(ring), 5, 5) == [
-        "#####",
-        "#...#",
-        "#...#",
-        "#...#",
-        "#####",
-    ]
-
-
-def test_a_vertex_on_a_centre_line_counts_once() -> None:
-    assert picture(shape([(1, 1.5), (3, 0), (5, 1.5), (3, 3)]), 3, 6) == [
-        "..##..",
-        ".####.",
-        "..##..",
-    ]
-
-
-def test_a_tooth_that_ends_on_a_centre_line_leaves_no_trail() -> None:
-    tooth = [(0, 0), (6, 0), (6, 1), (4, 1), (3.25, 1.5), (2, 1), (0, 1)]
-    assert picture(shape(tooth), 2, 6) == ["......", "######"]
-
-
-def test_a_tooth_that_ends_in_a_centre_holds_it() -> None:
-    tooth = [(0, 0), (6, 0), (6, 1), (4, 1), (3.5, 1.5), (2, 1), (0, 1)]
-    assert picture(shape(tooth), 2, 6) == ["...#..", "######"]
-
-
-def test_a_notch_that_ends_on_a_centre_line_tears_nothing() -> None:
-    notch = [(0, 0), (6, 0), (6, 3), (4, 3), (3.25, 1.5), (2, 3), (0, 3)]
-    assert picture(shape(notch), 3, 6) == ["##..##", "######", "######"]
-
-
-def test_a_step_along_a_centre_line_holds_the_centres_on_it() -> None:
-    step = [(0, 0), (6, 0), (6, 2), (3, 2), (3, 1.5), (0, 1.5)]
-    assert picture(shape(step), 2, 6) == ["######", "######"]
-    ditch = [(0, 0), (6, 0), (6, 2), (5, 2), (5, 1.5), (2, 1.5), (2, 2), (0, 2)]
-    assert picture(shape(ditch), 2, 6) == ["######", "######"]
-
-
-def test_a_shallow_edge_leaves_a_centre_line_where_it_crosses_it() -> None:
-    tilt = 2.0**-40
-    rises = [(0, 0), (6, 0), (6, 1.5 + 3 * tilt), (0, 1.5 - 3 * tilt)]
-    assert picture(shape(rises), 2, 6) == ["...###", "######"]
-    sinks = [(0, 0), (6, 0), (6, 1.5 - 3 * tilt), (0, 1.5 + 4 * tilt)]
-    assert picture(shape(sinks), 2, 6) == ["###...", "######"]
-
-
-def test_a_shallow_edge_through_a_centre_holds_it() -> None:
-    tilt = 2.0**-40
-    through = [(0, 0), (7, 0), (7, 1.5 - 3.5 * tilt), (0, 1.5 + 3.5 * tilt)]
-    assert picture(shape(through), 2, 7) == ["####...", "#######"]
-
-
-def test_a_diagonal_through_centres_holds_them() -> None:
-    assert picture(shape([(0, 0), (4, 0), (4, 4)]), 4, 4) == ["...#", "..##", ".###", "####"]
-    assert picture(shape([(0, 0), (4, 4), (0, 4)]), 4, 4) == ["####", "###.", "##..", "#..."]
-
-
-def test_a_polygon_smaller_than_a_cell_holds_it_only_around_its_centre() -> None:
-    assert picture(shape(box(1.4, 0.4, 1.6, 0.6)), 1, 3) == [".#."]
-    assert picture(shape(box(1.6, 0.6, 1.9, 0.9)), 1, 3) == ["..."]
+@pytest.mark.parametrize(("country", "drawing"), DRAWINGS.values(), ids=list(DRAWINGS))
+def test_a_country_holds_the_centres_in_it_or_on_its_shell(
+    country: MultiPolygon, drawing: str
+) -> None:
+    rows = drawing.split()
+    assert picture(country, len(rows), len(rows[0])) == rows
 
 
 def test_a_polygon_outside_the_grid_holds_nothing() -> None:
@@ -111,42 +130,6 @@ def test_a_polygon_outside_the_grid_holds_nothing() -> None:
     for bounds in ((5, 0, 9, 3), (-9, 0, -5, 3), (0, 5, 3, 9), (0, -9, 3, -5)):
         assert center_runs(shape(box(*bounds)), grid).count == 0
     assert center_runs(MultiPolygon(), grid).count == 0
-
-
-def test_a_polygon_larger_than_the_grid_holds_all_of_it() -> None:
-    assert picture(shape(box(-9, -9, 9, 9)), 2, 3) == ["###", "###"]
-
-
-def test_islands_in_lakes_are_land() -> None:
-    land = Polygon(box(0, 0, 7, 7).exterior, [box(1, 1, 6, 6).exterior])
-    island = Polygon(box(2, 2, 5, 5).exterior, [box(3, 3, 4, 4).exterior])
-    assert picture(shape(land, island), 7, 7) == [
-        "#######",
-        "#.....#",
-        "#.###.#",
-        "#.#.#.#",
-        "#.###.#",
-        "#.....#",
-        "#######",
-    ]
-
-
-def test_an_island_that_touches_its_lake_in_a_centre_holds_it() -> None:
-    land = Polygon(box(0, 0, 5, 3).exterior, [box(0.75, 0.75, 4.5, 2.25).exterior])
-    island = Polygon([(4.5, 1.5), (3, 2), (2, 1.5), (3, 1)])
-    assert picture(shape(land, island), 3, 5) == ["#####", "#.###", "#####"]
-    assert picture(shape(land), 3, 5) == ["#####", "#....", "#####"]
-
-
-def test_an_island_that_touches_the_south_shore_in_a_centre_holds_that_centre_alone() -> None:
-    land = Polygon(box(0, 0, 5, 3).exterior, [box(0.5, 0.5, 4.5, 2.75).exterior])
-    island = Polygon([(2.5, 0.5), (3, 1), (2, 1)])
-    assert picture(shape(land, island), 3, 5) == [".....", ".....", "..#.."]
-
-
-def test_a_hole_that_touches_its_shell_in_a_centre_takes_it_out() -> None:
-    land = Polygon(box(0.5, 0, 4, 3).exterior, [[(0.5, 1.5), (3, 1), (3, 2)]])
-    assert picture(shape(land), 3, 4) == ["####", "...#", "####"]
 
 
 def test_two_countries_that_share_a_border_both_hold_the_centres_on_it() -> None:
@@ -158,15 +141,6 @@ def test_two_countries_that_share_a_border_both_hold_the_centres_on_it() -> None
     assert drawn(east, grid) == [".###", "..##", ".###"]
 
 
-def test_parts_that_touch_in_a_point_stay_two() -> None:
-    assert picture(shape(box(0, 0, 2, 2), box(2, 2, 4, 4)), 4, 4) == [
-        "..##",
-        "..##",
-        "##..",
-        "##..",
-    ]
-
-
 def test_the_order_and_direction_of_points_do_not_matter() -> None:
     ring = [(0.5, 0.5), (4.5, 1.5), (2.5, 3.5), (1.25, 1.75)]
     expected = picture(shape(ring), 4, 5)
@@ -174,26 +148,23 @@ def test_the_order_and_direction_of_points_do_not_matter() -> None:
         assert picture(shape(turned), 4, 5) == expected
 
 
-def test_a_polygon_across_longitude_0_is_not_torn() -> None:
-    grid = Grid(-3.0, 1.0, 1.0, 1.0, 1, 6)
-    assert drawn(center_runs(cut(shape(box(-2, 0, 2, 1))), grid), grid) == [".####."]
+ACROSS = Polygon([(120, 0), (-120, 0), (-120, 45), (120, 45)])
 
 
-def test_a_polygon_across_the_date_line_lies_at_both_ends_of_a_grid_from_180_west() -> None:
-    grid = Grid(-180.0, 45.0, 45.0, 45.0, 1, 8)
-    ring = [(120, 0), (-120, 0), (-120, 45), (120, 45)]
-    assert drawn(center_runs(cut(Polygon(ring)), grid), grid) == ["#......#"]
-
-
-def test_a_polygon_across_the_date_line_lies_in_the_middle_of_a_grid_from_0() -> None:
-    grid = Grid(0.0, 45.0, 45.0, 45.0, 1, 8)
-    ring = [(120, 0), (-120, 0), (-120, 45), (120, 45)]
-    assert drawn(center_runs(cut(Polygon(ring)), grid), grid) == ["...##..."]
-
-
-def test_a_polygon_across_longitude_0_lies_at_both_ends_of_a_grid_from_0() -> None:
-    grid = Grid(0.0, 45.0, 45.0, 45.0, 1, 8)
-    assert drawn(center_runs(shape(box(-45, 0, 90, 45)), grid), grid) == ["##.....#"]
+@pytest.mark.parametrize(
+    ("country", "grid", "drawing"),
+    [
+        (shape(box(-2, 0, 2, 1)), Grid(-3.0, 1.0, 1.0, 1.0, 1, 6), ".####."),
+        (ACROSS, Grid(-180.0, 45.0, 45.0, 45.0, 1, 8), "#......#"),
+        (ACROSS, Grid(0.0, 45.0, 45.0, 45.0, 1, 8), "...##..."),
+        (shape(box(-45, 0, 90, 45)), Grid(0.0, 45.0, 45.0, 45.0, 1, 8), "##.....#"),
+    ],
+    ids=["0 from west", "180 from -180", "180 from 0", "0 from 0"],
+)
+def test_a_polygon_across_longitude_0_or_180_is_not_torn(
+    country: Polygon | MultiPolygon, grid: Grid, drawing: str
+) -> None:
+    assert drawn(center_runs(cut(country), grid), grid) == [drawing]
 
 
 def test_a_centre_on_the_date_line_belongs_to_either_side() -> None:
