@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import struct
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
+import pytest
 import rasterio
 import shapely
 from pyogrio.raw import write
 from rasterio.transform import Affine
 
+from segment1b.errors import Segment1BError
 from segment1b.reference import embedded
-from segment1b.reference.importing import Request, import_countries
+from segment1b.reference.importing import Imported, Request, import_countries
 
 DRIVERS = {
     ".gpkg": "GPKG",
@@ -25,6 +28,8 @@ DRIVERS = {
     ".geojson": "GeoJSON",
     ".fgb": "FlatGeobuf",
 }
+SOME = ("NL", "VA")
+SQUARE = '{"type":"Polygon","coordinates":[[[4,51],[5,51],[5,52],[4,51]]]}'
 TERMS = {"licence": "CC0-1.0", "attribution": "The Testers"}
 
 
@@ -125,3 +130,34 @@ def request(file: Path, root: Path, **columns: str) -> Request:
 def import_some(source: Path, root: Path) -> None:
     """Import country polygons; for child processes, which import this by name."""
     import_countries(request(source, root), layer=None, make_valid=False, drop_unknown=False)
+
+
+def imported(path: Path, layer: str | None = None) -> Imported:
+    wanted = request(path, path.parent / "root")
+    return import_countries(wanted, layer=layer, make_valid=False, drop_unknown=False)
+
+
+def refused(path: Path, layer: str | None = None) -> Segment1BError:
+    with pytest.raises(Segment1BError) as caught:
+        imported(path, layer)
+    assert str(path) in caught.value.message
+    return caught.value
+
+
+def some(path: Path) -> Path:
+    return polygons(path, SOME, [country(code) for code in SOME])
+
+
+def geojson(path: Path, crs: str = "null", geometry: str = SQUARE) -> Path:
+    path.write_text(
+        f'{{"type":"FeatureCollection","crs":{crs},"features":[{{"type":"Feature",'
+        f'"properties":{{"code":"NL"}},"geometry":{geometry}}}]}}'
+    )
+    return path
+
+
+def zipped(folder: Path, name: str, pattern: str) -> Path:
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        for path in folder.glob(pattern):
+            archive.write(path, f"deep/{path.name}")
+    return folder / name

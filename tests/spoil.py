@@ -11,12 +11,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 import worlds
 from segment1b import contracts
 from segment1b.audit import CheckResult, validate
 from segment1b.audit.proofs import prove_table
 from segment1b.audit.published import declared_columns
+from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.pipeline.outcome import RunResult
 
@@ -72,6 +74,15 @@ class World:
         return worlds.run(
             self.root, settings=settings, from_state=from_state, to_state=to_state, **more
         )
+
+    def refused(self, state: str, to_state: str = "", **more: Any) -> Segment1BError:
+        """Run a state again and expect a coded refusal that is recorded; nothing stays staged."""
+        with pytest.raises(Segment1BError) as caught:
+            self.run(state, to_state or state, **more)
+        records = [json.loads(p.read_text()) for p in (self.root / "control/failures").iterdir()]
+        assert caught.value.code in {record["code"] for record in records}
+        assert not [path for path in (self.root / ".staging").iterdir() if path.is_dir()]
+        return caught.value
 
     def remove(self, *states: str) -> None:
         for dataset in KNOWN:
@@ -175,6 +186,16 @@ def publish(folder: Path, name: str) -> World:
 
 
 # ------------------------------------------------------------------ changes of rows
+
+
+def no_inputs(report: dict[str, Any]) -> None:
+    """Let a run report name no inputs, so that its state runs again."""
+    report["input_digests"] = {}
+
+
+def first(**values: Any) -> Change:
+    """Change fields of the first row."""
+    return lambda rows: rows[0].update(values)
 
 
 def middle(rows: Rows) -> int:

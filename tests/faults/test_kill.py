@@ -9,13 +9,12 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 import worlds
 from segment1b import contracts
 from segment1b.storage.durable import read_json
 from segment1b.storage.receipts import Receipt, hash_files
-
-KILLS = 100
 
 
 def partitions_with_report(root: Path) -> int:
@@ -38,22 +37,25 @@ def partitions_with_report(root: Path) -> int:
     return whole
 
 
-def test_a_run_killed_at_100_random_moments_ends_with_the_digests_of_an_undisturbed_one(
-    tmp_path: Path,
+@pytest.mark.parametrize("kills", [15, pytest.param(100, marks=pytest.mark.slow)])
+def test_a_run_killed_at_random_moments_ends_with_the_digests_of_an_undisturbed_one(
+    tmp_path: Path, kills: int
 ) -> None:
     world = worlds.lay_small_world(tmp_path / "world", degrees=1.0)
     outlets = worlds.outlet_list(tmp_path / "outlets.csv")
     shutil.copytree(world, tmp_path / "undisturbed")
+    started = time.monotonic()
     undisturbed = worlds.run(tmp_path / "undisturbed", outlets=outlets, workers=2, to_state="s9")
+    longest = (time.monotonic() - started) / 3
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["worlds", "segment1b.pipeline.execution", "segment1b.states"])
     chance = random.Random(1)
     root, finished, seen = tmp_path / "root-0", 0, set()
     shutil.copytree(world, root)
-    for _ in range(KILLS):
+    for _ in range(kills):
         child = context.Process(target=worlds.run_list, args=(root, outlets, "threads"))
         child.start()
-        child.join(chance.uniform(0.02, 0.7))
+        child.join(chance.uniform(0.02, longest))
         child.kill()
         child.join()
         seen.add(partitions_with_report(root))

@@ -67,6 +67,7 @@ def test_stable_keeps_every_tile_of_every_pair_within_three_sites_of_its_quota(
         assert all((own, tile) in rows for tile in heavy.tolist())
 
 
+@pytest.mark.slow
 def test_all_checks_pass_by_other_means(result: RunResult) -> None:
     found = validate(
         Path(result.root),
