@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -166,25 +167,34 @@ def test_the_derivation_in_the_bundle_is_the_one_of_this_version() -> None:
     assert (IN_REPOSITORY / "rederive.py").read_bytes() == Path(spec.origin).read_bytes()
 
 
-def changed(path: Path, **fields: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+Damage = Callable[[Path], object]
 
 
-def one_byte_more(folder: Path) -> None:
-    with (folder / "determinism.md").open("ab") as file:
-        file.write(b"\n")
+def rewrite(name: str, change: Callable[[Any], object]) -> Damage:
+    """Change a JSON document, and the sums to fit."""
+
+    def damage(folder: Path) -> None:
+        document = json.loads((folder / name).read_text())
+        change(document)
+        (folder / name).write_text(json.dumps(document))
+        write_sums(folder)
+
+    return damage
 
 
-def a_file_more(folder: Path) -> None:
-    (folder / "samples" / "note.txt").write_text("mine")
+def sums(change: Callable[[list[str]], list[str]]) -> Damage:
+    """Change the lines of SHA256SUMS."""
+
+    def damage(folder: Path) -> None:
+        lines = (folder / "SHA256SUMS").read_text().splitlines()
+        (folder / "SHA256SUMS").write_text("\n".join(change(lines)) + "\n")
+
+    return damage
 
 
-def a_file_less(folder: Path) -> None:
-    (folder / "policy" / "parameter_policy.json").unlink()
-
-
-def no_sums(folder: Path) -> None:
-    (folder / "SHA256SUMS").unlink()
+def a_byte_more(folder: Path) -> None:
+    path = folder / "determinism.md"
+    path.write_bytes(path.read_bytes() + b"\n")
 
 
 def a_link(folder: Path) -> None:
@@ -192,42 +202,8 @@ def a_link(folder: Path) -> None:
     (folder / "NOTICE.md").symlink_to(IN_REPOSITORY / "NOTICE.md")
 
 
-def sums_twice(folder: Path) -> None:
-    lines = (folder / "SHA256SUMS").read_text().splitlines()
-    (folder / "SHA256SUMS").write_text("\n".join([lines[0], *lines]) + "\n")
-
-
-def sums_that_leave(folder: Path) -> None:
-    lines = (folder / "SHA256SUMS").read_text().splitlines()
-    (folder / "SHA256SUMS").write_text("\n".join([f"{'0' * 64}  ../x", *lines]) + "\n")
-
-
-def another_seed(folder: Path) -> None:
-    changed(folder / "manifest.json", seed=43)
-    write_sums(folder)
-
-
 def no_manifest(folder: Path) -> None:
     (folder / "manifest.json").write_text("[]")
-    write_sums(folder)
-
-
-def a_failed_check(folder: Path) -> None:
-    said = json.loads((folder / "checks.json").read_text())
-    said["checks"][7]["offending"] = 1
-    changed(folder / "checks.json", **said)
-    write_sums(folder)
-
-
-def no_checks(folder: Path) -> None:
-    changed(folder / "checks.json", checks=[])
-    write_sums(folder)
-
-
-def other_content(folder: Path) -> None:
-    said = json.loads((folder / "determinism.json").read_text())
-    said["datasets"][3]["content_sha256_hex"][2] = "0" * 64
-    changed(folder / "determinism.json", **said)
     write_sums(folder)
 
 
@@ -236,41 +212,55 @@ def a_report_less(folder: Path) -> None:
     write_sums(folder)
 
 
+def other_content(folder: Path) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["datasets"][3]["content_sha256_hex"][2] = "0" * 64
+
+    rewrite("determinism.json", change)(folder)
+
+
 def other_sites(folder: Path) -> None:
-    path = folder / "reports" / "s8_run_report.json"
-    report = json.loads(path.read_text())
-    report["determinism_receipt"]["content_sha256_hex"] = "0" * 64
-    path.write_text(json.dumps(report))
-    said = json.loads((folder / "determinism.json").read_text())
-    for entry in said["datasets"]:
-        if entry["dataset_id"] == "site_locations":
-            entry["content_sha256_hex"] = ["0" * 64] * 3
-    changed(folder / "determinism.json", **said)
-    write_sums(folder)
+    """Let report and determinism.json agree on content that is not that of the samples."""
+    rewrite(
+        "reports/s8_run_report.json",
+        lambda report: report["determinism_receipt"].update(content_sha256_hex="0" * 64),
+    )(folder)
+    rewrite(
+        "determinism.json",
+        lambda document: [
+            entry.update(content_sha256_hex=["0" * 64] * 3)
+            for entry in document["datasets"]
+            if entry["dataset_id"] == "site_locations"
+        ],
+    )(folder)
 
 
 @pytest.mark.parametrize(
     "damage",
     [
-        one_byte_more,
-        a_file_more,
-        a_file_less,
-        no_sums,
+        a_byte_more,
+        lambda folder: (folder / "samples/note.txt").write_text("mine"),
+        lambda folder: (folder / "policy/parameter_policy.json").unlink(),
+        lambda folder: (folder / "SHA256SUMS").unlink(),
         a_link,
-        sums_twice,
-        sums_that_leave,
-        another_seed,
+        sums(lambda lines: [lines[0], *lines]),
+        sums(lambda lines: [f"{'0' * 64}  ../x", *lines]),
+        rewrite("manifest.json", lambda manifest: manifest.update(seed=43)),
         no_manifest,
-        a_failed_check,
-        no_checks,
+        rewrite("checks.json", lambda document: document["checks"][7].update(offending=1)),
+        rewrite("checks.json", lambda document: document.update(checks=[])),
         other_content,
         a_report_less,
         other_sites,
     ],
-    ids=lambda damage: damage.__name__,
+    ids=[
+        *("a byte more", "a file more", "a file less", "no sums", "a link", "sums twice"),
+        *("sums that leave", "another seed", "no manifest", "a failed check", "no checks"),
+        *("other content", "a report less", "other sites"),
+    ],
 )
 @pytest.mark.code("E_EVIDENCE_INVALID")
-def test_a_damaged_bundle_is_refused(copy: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_bundle_is_refused(copy: Path, damage: Damage) -> None:
     verify_evidence(copy, KNOWN)
     damage(copy)
     with pytest.raises(Segment1BError) as error:
