@@ -160,8 +160,8 @@ class World:
 
 #: Small worlds by name: the last state that is published, and the settings.
 WORLDS = {
-    "systematic": ("s4", "allocation.law=systematic"),
-    "balanced": ("s4", "allocation.law=balanced"),
+    "systematic": ("s9", "allocation.law=systematic"),
+    "balanced": ("s9", "allocation.law=balanced"),
     "ties": (
         *("s4", "allocation.law=largest_remainder", "prep.basis=uniform"),
         "prep.exclude_countries=[LS]",

@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +19,27 @@ import worlds
 from segment1b.pipeline.outcome import RunResult
 from segment1b.states import STATES
 
-
-@pytest.fixture(scope="module")
-def surfaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return worlds.lay_small_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="module")
-def outlets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return worlds.outlet_list(tmp_path_factory.mktemp("list") / "outlets.csv")
-
-
-@pytest.fixture(scope="module")
-def first(surfaces: Path, outlets: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    root = tmp_path_factory.mktemp("first") / "root"
-    shutil.copytree(surfaces, root)
-    return worlds.run(
-        root, outlets=outlets, workers=1, engine="serial", settings=STABLE, to_state="s9"
-    )
-
-
 STABLE = ("allocation.law=stable",)
+Undisturbed = Callable[[str], RunResult]
 
 
-def rerun(surfaces: Path, tmp_path: Path, **settings: Any) -> RunResult:
-    shutil.copytree(surfaces, tmp_path / "root")
-    return worlds.run(tmp_path / "root", settings=STABLE, to_state="s9", **settings)
+@pytest.fixture
+def first(undisturbed: Undisturbed) -> RunResult:
+    return undisturbed("stable")
 
 
-def file_bytes(result: RunResult) -> dict[str, str]:
-    """Return the SHA-256 over the bytes of every dataset that a run has published."""
+def rerun(surfaces: Path, tmp_path: Path, law: str = "stable", **settings: Any) -> RunResult:
+    root = shutil.copytree(surfaces, tmp_path / "root")
+    return worlds.run(root, settings=(f"allocation.law={law}",), to_state="s9", **settings)
+
+
+def file_bytes(result: RunResult) -> dict[tuple[str, str], str]:
+    """Return the SHA-256 over the bytes of every dataset and log that a run has published."""
     return {
-        o.state: o.report["determinism_receipt"]["sha256_hex"]
+        (o.state, field): receipt["sha256_hex"]
         for o in result.outcomes
-        if o.state != "s0"
+        for field, receipt in o.report.items()
+        if o.state != "s0" and field.endswith("_receipt")
     }
 
 
@@ -61,23 +49,29 @@ def rows_alone(result: RunResult) -> dict[str, str]:
     return {name: d for name, d in found.items() if "trace" not in name and name != "s9"}
 
 
+@pytest.mark.parametrize("law", ["stable", "largest_remainder"])
 @pytest.mark.parametrize(
     ("engine", "workers"),
     [
-        ("serial", 1),
-        ("threads", 1),
-        ("threads", 2),
-        ("threads", 5),
-        ("processes", 1),
-        ("processes", 2),
+        *[("threads", 2), ("processes", 2)],
+        *(
+            pytest.param(*engine, marks=pytest.mark.slow)
+            for engine in [("serial", 1), ("threads", 1), ("threads", 5), ("processes", 1)]
+        ),
     ],
 )
 def test_engine_and_workers_change_no_byte(
-    surfaces: Path, outlets: Path, first: RunResult, tmp_path: Path, engine: str, workers: int
+    surfaces: Path,
+    outlets: Path,
+    undisturbed: Undisturbed,
+    tmp_path: Path,
+    law: str,
+    engine: str,
+    workers: int,
 ) -> None:
-    again = rerun(surfaces, tmp_path, outlets=outlets, engine=engine, workers=workers)
-    assert worlds.digests(again) == worlds.digests(first)
-    assert file_bytes(again) == file_bytes(first)
+    again = rerun(surfaces, tmp_path, law, outlets=outlets, engine=engine, workers=workers)
+    assert worlds.digests(again) == worlds.digests(undisturbed(law))
+    assert file_bytes(again) == file_bytes(undisturbed(law))
 
 
 def test_a_shuffled_outlet_list_gives_the_same_plan(
@@ -133,23 +127,16 @@ def test_the_order_in_which_shards_are_worked_changes_nothing(
 def test_time_zone_and_locale_change_no_byte(
     surfaces: Path, outlets: Path, first: RunResult, tmp_path: Path, zone: str, locale: str
 ) -> None:
-    shutil.copytree(surfaces, tmp_path / "root")
+    root = shutil.copytree(surfaces, tmp_path / "root")
     environment = {**os.environ, "TZ": zone, "LANG": locale, "LC_ALL": locale}
-    command = [
-        sys.executable,
-        "-m",
-        "segment1b",
-        "run",
-        "--data-root",
-        tmp_path / "root",
-        "--outlets",
-        outlets,
-        "--set",
-        STABLE[0],
-        "--quiet",
-    ]
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
-    again = worlds.run(tmp_path / "root", settings=STABLE, to_state="s9")
+    words = ["run", "--data-root", root, "--outlets", outlets, "--set", STABLE[0], "--quiet"]
+    subprocess.run(
+        [sys.executable, "-m", "segment1b", *words],
+        env=environment,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    again = worlds.run(root, settings=STABLE, to_state="s9")
     assert all(outcome.reused for outcome in again.outcomes if outcome.state != "s0")
     assert file_bytes(again) == file_bytes(first)
 
@@ -194,19 +181,20 @@ def test_every_python_and_library_version_comes_to_the_golden_digests(first: Run
         ),
     ],
 )
-def test_every_other_law_comes_to_its_golden_digests_with_one_worker_and_two(
-    surfaces: Path, outlets: Path, tmp_path: Path, law: str, plan: str, assignment: str
+@pytest.mark.parametrize(
+    ("engine", "workers"), [("threads", 2), pytest.param("serial", 1, marks=pytest.mark.slow)]
+)
+def test_every_other_law_comes_to_its_golden_digests(
+    surfaces: Path,
+    outlets: Path,
+    tmp_path: Path,
+    law: str,
+    plan: str,
+    assignment: str,
+    engine: str,
+    workers: int,
 ) -> None:
-    for workers, engine in ((1, "serial"), (2, "threads")):
-        root = tmp_path / engine
-        shutil.copytree(surfaces, root)
-        result = worlds.run(
-            root,
-            outlets=outlets,
-            settings=(f"allocation.law={law}",),
-            workers=workers,
-            engine=engine,
-            to_state="s5",
-        )
-        found = worlds.digests(result)
-        assert (found["s4"], found["s5"]) == (plan, assignment)
+    root = shutil.copytree(surfaces, tmp_path / "root")
+    options = {"settings": (f"allocation.law={law}",), "engine": engine, "workers": workers}
+    digests = worlds.digests(worlds.run(root, outlets=outlets, to_state="s5", **options))
+    assert (digests["s4"], digests["s5"]) == (plan, assignment)

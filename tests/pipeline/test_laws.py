@@ -1,55 +1,40 @@
-"""Each law from the list to the bundle: validated, explained and replayed."""
+"""Laws that permute the sites of a pair: explained and replayed."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
+from pyarrow.parquet import read_table
 
-import worlds
-from segment1b import contracts
-from segment1b.audit import validate
 from segment1b.cli.explanations import print_explanation
-from segment1b.identity import Identity
-from segment1b.pipeline.execution import RunResult
 from segment1b.read.explanation import explain
 from segment1b.read.replay import replay
+from spoil import LOCATED, PLAN, World
 
 
-@pytest.fixture(scope="module", params=["systematic", "balanced"])
-def result(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    folder = tmp_path_factory.mktemp(request.param)
-    root = worlds.lay_small_world(folder / "root", degrees=1.0)
-    outlets = worlds.outlet_list(folder / "outlets.csv", merchants=30)
-    law = (f"allocation.law={request.param}",)
-    return worlds.run(root, outlets=outlets, settings=law, to_state="s9")
+@pytest.fixture(params=["systematic", "balanced"])
+def result(request: pytest.FixtureRequest, published: Callable[[str], World]) -> World:
+    return published(request.param)
 
 
-def rows(result: RunResult, state: str, dataset: int = -1) -> list[dict[str, Any]]:
-    outcome = next(o for o in result.outcomes if o.state == state)
-    return pq.ParquetDataset(outcome.datasets[dataset]).read().to_pylist()
+def rows(result: World, dataset_id: str) -> list[dict[str, Any]]:
+    return read_table(result.part(dataset_id)).to_pylist()
 
 
-def test_every_check_of_every_state_passes(result: RunResult) -> None:
-    states = [f"s{number}" for number in range(10)]
-    tokens = Identity(**result.identity).places  # type: ignore[arg-type]
-    found = validate(result.root, contracts.load(), tokens, states)
-    assert not [check for check in found if not check.ok]
-    assert {check.state for check in found} == set(states)
-
-
-def test_sites_are_permuted_and_each_has_its_event(result: RunResult) -> None:
-    report = next(o.report for o in result.outcomes if o.state == "s5")
+def test_sites_are_permuted_and_each_has_its_event(result: World) -> None:
+    report = json.loads(result.path("s5_run_report").read_text())
     assert report["match"] == "permuted"
     assert report["rng_events_emitted"] == report["rows_emitted"] > 0
 
 
 def test_explain_derives_every_pairs_plan(
-    result: RunResult, capsys: pytest.CaptureFixture[str]
+    result: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = rows(result, "s4")
-    law = result.policy["allocation"]["law"]
+    plan = rows(result, PLAN)
+    law = result.name
     for merchant, country in sorted({(r["merchant_id"], r["legal_country_iso"]) for r in plan})[:9]:
         found = explain(result.root, merchant, country, result.identity, None)
         assert found["agrees"]
@@ -63,8 +48,10 @@ def test_explain_derives_every_pairs_plan(
     assert ("the k-th takes the point" if law == "balanced" else "offset U = 0x") in printed
 
 
-def test_replay_agrees_with_the_published_coordinate(result: RunResult) -> None:
-    for row in rows(result, "s8")[::120]:
+def test_replay_agrees_with_the_published_coordinate(result: World) -> None:
+    sites = rows(result, LOCATED)[::40]
+    assert len(sites) > 5
+    for row in sites:
         site = row["merchant_id"], row["legal_country_iso"], row["site_order"]
         found = replay(result.root, *site, result.identity, None)
         assert found["agrees"]

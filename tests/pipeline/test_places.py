@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -29,8 +30,8 @@ from segment1b.pipeline.outcome import RunResult
 from segment1b.read.replay import replay
 from segment1b.reference import embedded
 
+Undisturbed = Callable[[str], RunResult]
 LAWS = ("stable", "largest_remainder")
-RECEIPTS = ("determinism_receipt", "event_log_receipt", "trace_receipt")
 Rows = list[dict[str, Any]]
 
 
@@ -136,108 +137,47 @@ def duplicates(table: pa.Table) -> int:
     return table.num_rows - np.unique(found, axis=1).shape[1]
 
 
-@pytest.fixture(scope="module")
-def surfaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return worlds.lay_small_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="module")
-def outlets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return worlds.outlet_list(tmp_path_factory.mktemp("list") / "outlets.csv")
-
-
-@pytest.fixture(scope="module")
-def published(
-    surfaces: Path, outlets: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, RunResult]:
-    """Publish the small world under both laws."""
-    found = {}
-    for name in LAWS:
-        root = tmp_path_factory.mktemp(name) / "root"
-        shutil.copytree(surfaces, root)
-        found[name] = run(root, law(name), outlets=outlets, workers=1, engine="serial")
-    return found
-
-
-@pytest.fixture
-def copy(published: dict[str, RunResult], tmp_path: Path) -> Callable[[str], RunResult]:
-    """Give a copy of a published world, to be spoiled."""
-
-    def made(name: str) -> RunResult:
-        result = published[name]
-        shutil.copytree(result.root, tmp_path / name)
-        return RunResult(tmp_path / name, result.identity, result.policy, result.outcomes)
-
-    return made
-
-
 # ------------------------------------------------------------------ the planet
 
 
 @pytest.mark.parametrize("name", LAWS)
 def test_every_point_is_in_its_country_and_the_counts_are_the_lists(
-    published: dict[str, RunResult], outlets: Path, name: str
+    undisturbed: Undisturbed, outlets: Path, name: str
 ) -> None:
-    table = prove(published[name], outlets)
+    table = prove(undisturbed(name), outlets)
     assert duplicates(table) == 0
-    keys = coordinates(published[name]).keys()
+    keys = coordinates(undisturbed(name)).keys()
     assert set(keys) == {(m, c, j) for m, c, n in pairs_of(outlets) for j in range(1, n + 1)}
-
-
-@pytest.mark.parametrize("name", LAWS)
-@pytest.mark.parametrize(("engine", "workers"), [("threads", 1), ("threads", 2), ("processes", 2)])
-def test_engine_and_workers_change_no_byte_of_datasets_and_logs(
-    surfaces: Path,
-    outlets: Path,
-    published: dict[str, RunResult],
-    tmp_path: Path,
-    name: str,
-    engine: str,
-    workers: int,
-) -> None:
-    shutil.copytree(surfaces, tmp_path / "root")
-    again = run(tmp_path / "root", law(name), outlets=outlets, engine=engine, workers=workers)
-    assert receipts(again) == receipts(published[name])
-
-
-def receipts(result: RunResult) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return both digests of every dataset and log of S5 to S8."""
-    found = {
-        (o.state, field): (o.report[field]["content_sha256_hex"], o.report[field]["sha256_hex"])
-        for o in result.outcomes
-        for field in RECEIPTS
-        if o.state >= "s5" and field in o.report
-    }
-    assert len(found) >= 8
-    return found
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 def test_replaying_a_thousand_outlets_gives_the_published_coordinates(
-    published: dict[str, RunResult], name: str
+    undisturbed: Undisturbed, name: str
 ) -> None:
-    known = coordinates(published[name])
+    known = coordinates(undisturbed(name))
     for site in random.Random(4).sample(sorted(known), 1000):
-        found = replayed(published[name], site)
+        found = replayed(undisturbed(name), site)
         point = (found["point"]["lon_deg"], found["point"]["lat_deg"])
         assert (point, found["agrees"]) == (known[site], True), site
 
 
 def test_growing_lists_move_no_outlet(
-    published: dict[str, RunResult], outlets: Path, copy: Callable[[str], RunResult], tmp_path: Path
+    undisturbed: Undisturbed, outlets: Path, tmp_path: Path
 ) -> None:
     """Under the law `stable`: 5 % more outlets and 50 new merchants."""
     pairs = pairs_of(outlets)
     more = Counter(random.Random(6).choices(range(len(pairs)), k=math.ceil(_total(pairs) / 20)))
     grown = [(m, c, n + more[at]) for at, (m, c, n) in enumerate(pairs)]
     new = [(10**6 + m, c, 1 + m % 7) for m in range(50) for c in ("NL", "ZA")]
-    old = copy("stable")
-    result = run(old.root, law("stable"), outlets=listed(tmp_path / "grown.csv", *grown, *new))
-    before, after = coordinates(published["stable"]), coordinates(result)
+    root = shutil.copytree(undisturbed("stable").root, tmp_path / "root")
+    result = run(root, law("stable"), outlets=listed(tmp_path / "grown.csv", *grown, *new))
+    before, after = coordinates(undisturbed("stable")), coordinates(result)
     assert len(after) == _total(grown) + _total(new) > 1.05 * len(before)
     assert {site: after[site] for site in before} == before
-    assert coordinates(old) == before  # the first list's dataset stands untouched beside it
+    # The first list's dataset lies untouched beside it.
+    old = dataclasses.replace(undisturbed("stable"), root=root)
+    assert coordinates(old) == before
 
 
 def _total(pairs: list[tuple[int, str, int]]) -> int:
