@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from segment1b.cli import conclusions as verdicts
+from segment1b.cli import explanations
 from segment1b.cli.app import app
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
@@ -165,7 +165,7 @@ def test_data_roots_are_kept_reused_and_hold_nothing_but_the_scenario(
     for now, before in zip(said["scenarios"], found["scenarios"][:2], strict=True):
         assert now == {**before, "seconds": now["seconds"]}  # the gate is checked at every run
     assert len(said["scenarios"]) == 2
-    assert said["answers"] == verdicts.answers(found["scenarios"][:2])
+    assert said["answers"] == explanations.answers(found["scenarios"][:2])
     told = [json.loads(line)["message"] for line in err.splitlines()]
     assert "stable s8 reused: published, inputs unchanged" in told
     chosen = run(folder / "roots/stable", settings=("allocation.law=stable",), to_state="s9")
@@ -279,7 +279,7 @@ def row(name: str, **figures: Any) -> dict[str, Any]:
 
 
 def test_answers_name_the_best_and_the_worst_and_warn_of_piles() -> None:
-    close, steady, bad = verdicts.answers(
+    close, steady, bad = explanations.answers(
         [
             row("a", tile_load_error_max=1.0, moved_by_growth={"outlets": 10, "moved": 9}),
             row("b", moved={"outlets": 10, "moved": 4}),
@@ -301,7 +301,7 @@ def test_answers_name_the_best_and_the_worst_and_warn_of_piles() -> None:
 
 
 def test_answers_of_scenarios_that_agree_name_no_worst() -> None:
-    answers = verdicts.answers([row("a"), row("b"), row("c", moved=None)])
+    answers = explanations.answers([row("a"), row("b"), row("c", moved=None)])
     assert answers[0].endswith("a, b and c; no tile is more than 2.0 outlets from its share.")
     assert answers[1] == "Spread over most tiles: a, b and c, collapse index 1.00."
     assert answers[2].endswith("a, b and c, 0.0% of outlets change their tile.")
@@ -310,7 +310,7 @@ def test_answers_of_scenarios_that_agree_name_no_worst() -> None:
 
 def test_the_table_has_a_column_for_each_scenario(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [row("a"), row("b", moved=None, nearest_p10_km=None, nearest_p50_km=None)]
-    verdicts.print_comparison({"scenarios": rows})
+    explanations.print_comparison({"scenarios": rows})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["a", "b"]
     told = [re.split(r"\s{2,}", line) for line in lines]

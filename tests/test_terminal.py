@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from segment1b.__main__ import main
-from segment1b.cli import console
+from segment1b.cli import console, tables
 from segment1b.cli.terminal import Output, json_line, print_error
 from segment1b.contracts.texts import visible
 from segment1b.errors import Segment1BError
@@ -157,12 +157,12 @@ def test_a_root_that_is_named_like_markup_is_printed_as_it_is(
         PlanOutcome("s4", True, root / "s4.json", plan, {"s4_alloc_plan": root / "plan"}),
         Outcome("s8", True, root / "s8.json", plan, {"site_locations": root / name}),
     ]
-    console.print_run(RunResult(root, {"seed": 1}, {}, tuple(made)))
+    tables.print_run(RunResult(root, {"seed": 1}, {}, tuple(made)))
     out = capsys.readouterr().out
     assert out.count(str(root)) == 3
     assert f"s8{'':<20}{name}\n" in out
     # A closing tag was an error.
-    console.print_run(RunResult(tmp_path / "x[" / "red]", {"seed": 1}, {}, ()))
+    tables.print_run(RunResult(tmp_path / "x[" / "red]", {"seed": 1}, {}, ()))
     assert "x[/red]" in capsys.readouterr().out
 
 

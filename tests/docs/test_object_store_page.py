@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from segment1b.cli import scenario as cli_scenario
+from segment1b.cli import run
 from segment1b.storage.objects import Objects
 from stores import CREDENTIALS, s3_server, segment1b
 from worlds import lay_small_world, outlet_list
@@ -57,5 +57,5 @@ def test_its_commands_run_and_its_programs_count_the_sites(env: dict[str, str]) 
 
 def test_the_age_at_which_clean_takes_uploads_is_the_commands_own() -> None:
     ((option, hours),) = re.findall(r"`(--[a-z-]+)` \((\d+)\)", PAGE.read_text())
-    parameter = inspect.signature(cli_scenario.clean).parameters[option[2:].replace("-", "_")]
+    parameter = inspect.signature(run.clean).parameters[option[2:].replace("-", "_")]
     assert parameter.default == float(hours)

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 import segment1b
-from segment1b.cli import console
+from segment1b.cli import tables
 from segment1b.cli.app import app as typer_app
 from segment1b.errors import Segment1BError
 from segment1b.read.gate import receipted, verify_bundle
@@ -71,11 +71,11 @@ def test_a_run_that_reuses_everything_hashes_the_sites_first(
     spoiled = world("stable")
     result = spoiled.run(from_state)
     assert result.s9.reused
-    console.print_run(result)
+    tables.print_run(result)
     printed = capsys.readouterr().out
     assert f"PASS, proved at {result.s9.report['proved_at_utc']}" in printed
     assert "the sites and the bundle were hashed" in printed
-    assert console.run_summary(result)["proof"]["verdict"] == "PASS"
+    assert tables.run_summary(result)["proof"]["verdict"] == "PASS"
     flip(spoiled.path("site_locations"))
     with pytest.raises(Segment1BError) as caught:
         spoiled.run(from_state)

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+import segment1b
 from segment1b.audit import tile_proof
 from segment1b.audit.published import Published
-from segment1b.cli.validation import run_validators
+from segment1b.cli.app import app
 from segment1b.contracts import program
 from segment1b.errors import Segment1BError
 from spoil import KNOWN, World, move_site, move_unit
@@ -26,14 +27,8 @@ def is_stored(world: World) -> bool:
 
 
 def validate(world: World, *states: str) -> bool:
-    options = {
-        "data_root": world.root,
-        "dictionary": None,
-        "validation_bundle": None,
-        "perf": False,
-        **world.identity,
-    }
-    return run_validators(states, options, as_json=True)
+    checks = segment1b.validate(world.root, states, **world.identity)
+    return all(check.ok for check in checks)
 
 
 @pytest.mark.code("E918_UPSTREAM_NOT_PROVEN")
@@ -118,9 +113,7 @@ def test_a_proof_does_not_hold_for_files_with_another_byte(name: str, world: Cop
     assert not is_stored(spoiled)
 
 
-def test_validate_stores_the_proof_when_s1_and_s2_pass(
-    world: Copy, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_validate_stores_the_proof_when_s1_and_s2_pass(world: Copy) -> None:
     spoiled = world("stable")
     proof = spoiled.path(PROOF).read_bytes()
     spoiled.path(PROOF).unlink()
@@ -128,7 +121,6 @@ def test_validate_stores_the_proof_when_s1_and_s2_pass(
     assert not spoiled.path(PROOF).exists()
     assert validate(spoiled, "s1", "s2")
     assert spoiled.path(PROOF).read_bytes() == proof
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["ok"]
     spoiled.path(PROOF).unlink()
     spoiled.forge("tile_weights", move_unit("weight_fp"))
     assert not validate(spoiled, "s1", "s2")
@@ -142,8 +134,10 @@ def test_validate_passes_where_the_proof_cannot_be_stored(
     folder = spoiled.path(PROOF).parent.parent
     shutil.rmtree(folder)
     folder.write_text("a file where the folder should be")
-    assert validate(spoiled, "s1", "s2")
-    assert "tile proof is not stored" in capsys.readouterr().err
+    assert not app(["validate", "--data-root", str(spoiled.root), "--json"], standalone_mode=False)
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["ok"]
+    assert "tile proof is not stored" in printed.err
 
 
 def test_the_digest_of_the_program_covers_names_and_bytes_of_source_and_contracts(

@@ -1,4 +1,4 @@
-"""The command that a scheduler starts: parse, call, print."""
+"""The command that a scheduler starts."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segment1b.cli.options import LogFormat
-
-AsJson = Annotated[bool, typer.Option("--json", help="The summary on stdout.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add this command to the command line."""
-    app.command("nightly")(nightly)
+from segment1b.cli.options import LogFormat, Quiet, show
 
 
 def nightly(
@@ -31,28 +24,21 @@ def nightly(
     openlineage: Annotated[
         str | None, typer.Option(help="File or URL for lineage events; over the file's own.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, warnings only.")] = False,
-    as_json: AsJson = False,
+    quiet: Quiet = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary on stdout.")] = False,
 ) -> None:
     """Do the runs of a file, one after another, with their validators."""
-    from segment1b.cli import console
-    from segment1b.cli import nightly as display
+    from segment1b.cli import console, tables
     from segment1b.nightly import night as nightly
     from segment1b.nightly import plan
 
     night = plan.load_night(config)
     night = plan.overridden(night, fail_fast=fail_fast, summary=summary, openlineage=openlineage)
-    console.set_up_logs(log_format, quiet=quiet)
     if dry_run:
-        found = nightly.dry_run(config, night, only or ())
-    else:
-        with console.progress(log_format, quiet=quiet) as progress:
-            found = nightly.run_night(config, night, only or (), progress)
-    if as_json:
-        console.print_json(found)
-    elif dry_run:
-        display.print_dry_run(found)
-    else:
-        display.print_night(found)
+        show(nightly.dry_run(config, night, only or ()), tables.print_dry_run, as_json=as_json)
+        return
+    with console.progress(log_format, quiet=quiet) as progress:
+        found = nightly.run_night(config, night, only or (), progress)
+    show(found, tables.print_night, as_json=as_json)
     if found["status"] == "failed":
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""What people and machines see of a run: progress and logs on stderr, results on stdout."""
+"""The terminal, the log and the progress of a run."""
 
 from __future__ import annotations
 
@@ -18,20 +18,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
-from rich.table import Table
 from rich.text import Text
 
-from segment1b.cli.terminal import indented, json_line, print_json
+from segment1b.cli.terminal import indented, json_line
 from segment1b.contracts.texts import visible
 from segment1b.pipeline.execution import Progress
-from segment1b.pipeline.outcome import Outcome, RunResult
-from segment1b.storage.root import root_at
-
-__all__ = ["print_json"]
 
 LOG = logging.getLogger("segment1b")
-COLLAPSE_WARNING = 0.5
-_PROOF = ("verdict", "proved_at_utc", "flag_sha256_hex")
 
 
 class _JsonLines(logging.Formatter):
@@ -143,7 +136,8 @@ class BarProgress(Progress):
 
 @contextmanager
 def progress(log_format: str, *, quiet: bool) -> Iterator[Progress]:
-    """Give bars at a terminal, log lines elsewhere."""
+    """Set up the log; give bars at a terminal, log lines elsewhere."""
+    set_up_logs(log_format, quiet=quiet)
     err = Terminal(stderr=True)
     if quiet or log_format == "json" or not err.is_terminal:
         yield LogProgress()
@@ -157,93 +151,3 @@ def progress(log_format: str, *, quiet: bool) -> Iterator[Progress]:
     )
     with Bars(*columns, console=err) as bars:
         yield BarProgress(bars)
-
-
-def run_summary(result: RunResult) -> dict[str, Any]:
-    """Return the summary of a run as one JSON object."""
-    return {
-        "data_root": root_at(result.root).location,
-        **result.identity,
-        "policy": result.policy,
-        "states": {
-            o.state: {
-                "outcome": o.what,
-                "rows": o.rows,
-                "wall_seconds": o.report["resources"]["wall_clock_seconds_total"],
-                "max_worker_rss_bytes": o.report["resources"]["max_worker_rss_bytes"],
-                "datasets": [str(path) for path in o.datasets],
-                "run_report": str(o.report_path),
-                "determinism_receipt": o.report["determinism_receipt"],
-            }
-            for o in result.outcomes
-        },
-        "proof": next(
-            ({name: o.report[name] for name in _PROOF} for o in result.outcomes if o.state == "s9"),
-            None,
-        ),
-    }
-
-
-def print_run(result: RunResult) -> None:
-    """Print a run's summary: a table of states, where each dataset lies, S4's figures in full."""
-    table = Table(title="Segment 1B")
-    for name in ("state", "outcome"):
-        table.add_column(name)
-    for name in ("rows", "seconds", "peak MB"):
-        table.add_column(name, justify="right")
-    for outcome in result.outcomes:
-        resources = outcome.report["resources"]
-        # What an earlier run took says nothing of this one.
-        used = (
-            ("", "")
-            if outcome.reused
-            else (
-                f"{resources['wall_clock_seconds_total']:.2f}",
-                f"{resources['max_worker_rss_bytes'] / 1e6:.0f}",
-            )
-        )
-        table.add_row(outcome.state, outcome.what, f"{outcome.rows:,}", *used)
-    out = Terminal(soft_wrap=True, highlight=False, markup=False)
-    out.print(table)
-    out.print(f"data root             {root_at(result.root)}")
-    for name, value in result.identity.items():
-        out.print(f"{name:<21} {value}")
-    for outcome in result.outcomes:
-        for path in outcome.datasets:
-            out.print(f"{outcome.state:<21} {path.relative_to(result.root)}")
-    for outcome in result.outcomes:
-        if outcome.state == "s4":
-            _print_plan(out, outcome)
-        elif outcome.state == "s8":
-            out.print(f"site locations        {outcome.datasets[0]}")
-        elif outcome.state == "s9":
-            report = outcome.report
-            out.print(
-                f"verdict               {report['verdict']}, proved at {report['proved_at_utc']}, "
-                f"flag {report['flag_sha256_hex']}"
-            )
-            if outcome.reused:
-                out.print(f"{'':<21} reused; the sites and the bundle were hashed, other datasets")
-                out.print(f"{'':<21} compared by size: --verify hashes them too")
-
-
-def _print_plan(out: Terminal, outcome: Outcome) -> None:
-    report = outcome.report
-    out.print(f"allocation plan       {outcome.datasets[0]}")
-    out.print(f"law                   {report['law']}, dp {report['dp']}")
-    out.print(
-        f"sites = requirements  {report['alloc_sum_equals_requirements']} "
-        f"({report['sites_total']:,} sites, {report['pairs_total']:,} pairs)"
-    )
-    out.print(
-        f"shortfall, ties       {report['shortfall_total']:,}, {report['ties_broken_total']:,}"
-    )
-    out.print(
-        f"collapse index        {report['collapse_index']:.3f} (1: as spread as independent draws)"
-    )
-    if report["collapse_index"] < COLLAPSE_WARNING:
-        out.print(
-            f"[yellow]Outlets pile up (collapse index below {COLLAPSE_WARNING}):[/] "
-            "the laws 'stable', 'systematic' and 'balanced' avoid it (--set allocation.law=stable)",
-            markup=True,
-        )

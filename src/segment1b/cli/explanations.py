@@ -1,14 +1,13 @@
-"""Prints how the tiles and the coordinate of an outlet were derived."""
+"""Prints explanations: of one pair's tiles, of one site's coordinate, of compared scenarios."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.markup import escape
-from rich.table import Table
 
-from segment1b.cli.console import Terminal
+from segment1b.cli.tables import COLLAPSE_WARNING, Row, table, wide
 
 # How each curve law places a point, and what a pair's points are counted by.
 _CURVE_RULES = {
@@ -32,91 +31,87 @@ _CURVE_RULES = {
         "points k",
     ),
 }
+_TILE = {"tile_id": "{tile_id}", "weight": "{weight:,}", "quota": "{quota:.6f}"}
+_SITES = {"sites": "{sites}", "published": "{published}"}
+_ATTEMPT = {
+    "attempt": "{attempt}",
+    "w0": "{w0:016x}",
+    "w1": "{w1:016x}",
+    "u lon": "{u_lon:.9f}",
+    "u lat": "{u_lat:.9f}",
+    "lon": "{lon_deg:.9f}",
+    "lat": "{lat_deg:.9f}",
+    "verdict": "{verdict}",
+}
 _LANES = ("whole tile", "its part inside the country", "a point on its surface")
+_COMPARED = {
+    "": "{name}",
+    "law": "{law}",
+    "outlets": "{sites:,}",
+    "distinct tiles": "{distinct_tiles:,}",
+    "collapse index": "{collapse_index:.2f}",
+    "tile load error, most": "{tile_load_error_max:.1f}",
+    "tile load error, p99": "{tile_load_error_p99:.2f}",
+    "top five tiles: sites": "{top_five_share:.1%}",
+    "top five tiles: weight": "{top_five_weight:.1%}",
+    "nearest outlet, p10 km": "{p10}",
+    "nearest outlet, p50 km": "{p50}",
+    "moved against the first": "{moved_share}",
+    "moved when lists grow": "{grown_share}",
+    "seconds": "{seconds:.1f}",
+}
+_WIDTH = 12
+_TEXT_WIDTH = 100
 
 
-def print_explanation(found: Mapping[str, Any]) -> None:
-    """Print an explanation as a table with the rule that decided."""
-    # An auditor copies these numbers: a narrow terminal may wrap a line, never cut a figure.
-    out = Terminal(width=200, soft_wrap=True, highlight=False)
+def print_explanation(found: Row) -> None:
+    """Print how the sites of a pair were allotted to tiles, with the rule that decided."""
+    out = wide()
     out.print(
         f"merchant {found['merchant_id']} in {found['country_iso']}: {found['n_sites']} sites "
         f"over {found['tiles_in_country']:,} tiles, law {escape(str(found['law']))}, "
         f"K = {found['K']:,}"
     )
     if found["law"] == "largest_remainder":
-        _print_largest_remainder(out, found)
+        out.print(
+            "quota = n*w/K; floor = whole part; remainder = n*w mod K. "
+            f"The floors leave {found['shortfall']} sites over; they go to the largest "
+            "remainders, equal ones by ascending tile_id."
+        )
+        columns = {"floor": "{floor}", "remainder": "{remainder:,}", "one more": "{why}"}
+        rows = [{**row, "why": _one_more(row)} for row in found["tiles"]]
     else:
-        _print_curve(out, found)
-    verdict = "agrees with" if found["agrees"] else "[red]differs from[/]"
-    out.print(f"The law, applied again here, {verdict} the published plan.")
-
-
-def _print_largest_remainder(out: Terminal, found: Mapping[str, Any]) -> None:
-    out.print(
-        "quota = n*w/K; floor = whole part; remainder = n*w mod K. "
-        f"The floors leave {found['shortfall']} sites over; they go to the largest "
-        "remainders, equal ones by ascending tile_id."
-    )
-    table = _figures(
-        "tile_id", "weight", "quota", "floor", "remainder", "one more", "sites", "published"
-    )
-    for row in found["tiles"]:
-        why = (
-            ("tie, lower id" if row["tie"] else "yes")
-            if row["extra"]
-            else ("no: tie, higher id" if row["tie"] else "no")
-        )
-        table.add_row(
-            str(row["tile_id"]),
-            f"{row['weight']:,}",
-            f"{row['quota']:.6f}",
-            str(row["floor"]),
-            f"{row['remainder']:,}",
-            why,
-            str(row["sites"]),
-            str(row["published"]),
-        )
-    out.print(table)
-    if found["cut_remainder"] is not None:
+        rule, counted_by = _CURVE_RULES[found["law"]]
+        out.print(rule.format_map(found))
+        columns = {counted_by: "{counted}", "points": "{at}"}
+        rows = [
+            {**row, "counted": _first(row["numbers"]), "at": _first(row["points"])}
+            for row in found["tiles"]
+        ]
+    out.print(table(_TILE | columns | _SITES, rows))
+    if found.get("cut_remainder") is not None:
         out.print(
             f"The cut lies at remainder {found['cut_remainder']:,}; the tie rule decided "
             f"{found['ties_broken']} of {found['shortfall']} sites."
         )
+    verdict = "agrees with" if found["agrees"] else "[red]differs from[/]"
+    out.print(f"The law, applied again here, {verdict} the published plan.")
 
 
-def _print_curve(out: Terminal, found: Mapping[str, Any]) -> None:
-    rule, counted_by = _CURVE_RULES[found["law"]]
-    out.print(rule.format(**found))
-    table = _figures("tile_id", "weight", "quota", counted_by, "points", "sites", "published")
-    for row in found["tiles"]:
-        table.add_row(
-            str(row["tile_id"]),
-            f"{row['weight']:,}",
-            f"{row['quota']:.6f}",
-            _some(row["numbers"]),
-            _some(row["points"]),
-            str(row["sites"]),
-            str(row["published"]),
-        )
-    out.print(table)
+def _one_more(row: Row) -> str:
+    if row["extra"]:
+        return "tie, lower id" if row["tie"] else "yes"
+    return "no: tie, higher id" if row["tie"] else "no"
 
 
-def _figures(*names: str) -> Table:
-    table = Table()
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
-def _some(values: list[int]) -> str:
+def _first(values: Sequence[int]) -> str:
     shown = ", ".join(f"{value:,}" for value in values[:4])
     return shown + (f" and {len(values) - 4} more" if len(values) > 4 else "")
 
 
-def print_replay(found: Mapping[str, Any]) -> None:
-    """Print a replay as a story that a pocket calculator can follow."""
-    out = Terminal(width=200, soft_wrap=True, highlight=False)
+def print_replay(found: Row) -> None:
+    """Print how one site came to its coordinate, in steps that a pocket calculator can follow."""
+    out = wide()
     out.print(
         f"merchant {found['merchant_id']} in {found['country_iso']}, site "
         f"{found['site_order']} of {found['requirement']}"
@@ -133,24 +128,108 @@ def print_replay(found: Mapping[str, Any]) -> None:
             f"{found['requirement']} in the pair"
         )
     out.print(f"tile {found['tile_id']} (quota {found['quotas'][found['tile_id']]})")
-    table = Table()
-    for name in ("attempt", "w0", "w1", "u lon", "u lat", "lon", "lat", "verdict"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in found["attempts"]:
-        table.add_row(
-            str(row["attempt"]),
-            f"{row['w0']:016x}",
-            f"{row['w1']:016x}",
-            f"{row['u_lon']:.9f}",
-            f"{row['u_lat']:.9f}",
-            f"{row['lon_deg']:.9f}",
-            f"{row['lat_deg']:.9f}",
-            row["verdict"],
-        )
-    out.print(table)
+    out.print(table(_ATTEMPT, found["attempts"]))
     out.print(
         f"drawn in {_LANES[found['lane']]}; point {found['point']['lon_deg']!r}, "
         f"{found['point']['lat_deg']!r}"
     )
     verdict = "agrees with" if found["agrees"] else "[red]differs from[/]"
     out.print(f"This, computed again here, {verdict} the published coordinate.")
+
+
+def print_comparison(found: Row) -> None:
+    """Print compared scenarios: a column for each, then the answers."""
+    rows = found["scenarios"]
+    label = max(map(len, _COMPARED))
+    widths = [max(len(row["name"]), len(row["law"]), _WIDTH) for row in rows]
+    cells = [
+        {
+            **row,
+            "p10": _km(row["nearest_p10_km"]),
+            "p50": _km(row["nearest_p50_km"]),
+            "moved_share": _share(row["moved"]),
+            "grown_share": _share(row["moved_by_growth"]),
+        }
+        for row in rows
+    ]
+    for name, form in _COMPARED.items():
+        texts = (f"{form.format_map(row):>{w}}" for row, w in zip(cells, widths, strict=True))
+        print(f"{name:<{label}}  {'  '.join(texts)}".rstrip())
+    print()
+    for answer in answers(rows):
+        print(textwrap.fill(answer, _TEXT_WIDTH))
+    for row in rows:
+        if row["data_root"]:
+            print(f"{row['name']} is kept in {row['data_root']}; S9, the proof, has not run")
+
+
+def answers(rows: Sequence[Row]) -> list[str]:
+    """Return a sentence for each question that the figures of compared scenarios answer."""
+    return [_closest(rows), _widest(rows), _steadiest(rows), *_different(rows)]
+
+
+def _closest(rows: Sequence[Row]) -> str:
+    best, worst = _ends(rows, lambda row: round(row["tile_load_error_max"], 1))
+    text = f"no tile is more than {rows[best[0]]['tile_load_error_max']:.1f} outlets from its share"
+    if worst:
+        text += (
+            f" of its country; under {_names(rows, worst)} one is "
+            f"{rows[worst[0]]['tile_load_error_max']:.1f} off"
+        )
+    return f"Closest to the weights, tile by tile: {_names(rows, best)}; {text}."
+
+
+def _widest(rows: Sequence[Row]) -> str:
+    best, worst = _ends(rows, lambda row: -round(row["collapse_index"], 2))
+    text = f"Spread over most tiles: {_names(rows, best)}, collapse index "
+    text += f"{rows[best[0]]['collapse_index']:.2f}"
+    if worst:
+        text += f"; {_names(rows, worst)} has {rows[worst[0]]['collapse_index']:.2f}"
+    piled = [at for at, row in enumerate(rows) if row["collapse_index"] < COLLAPSE_WARNING]
+    if piled:
+        text += f". Below {COLLAPSE_WARNING} outlets pile up: {_names(rows, piled)}"
+    return f"{text}."
+
+
+def _steadiest(rows: Sequence[Row]) -> str:
+    shares = [_ratio(row["moved_by_growth"]) for row in rows]
+    best, worst = _ends(rows, lambda row: round(_ratio(row["moved_by_growth"]), 3))
+    text = "Steadiest when every merchant opens one more outlet in each of its countries: "
+    text += f"{_names(rows, best)}, {shares[best[0]]:.1%} of outlets change their tile"
+    if worst:
+        text += f"; under {_names(rows, worst)} {shares[worst[0]]:.1%} do"
+    return f"{text}."
+
+
+def _different(rows: Sequence[Row]) -> list[str]:
+    moved = [
+        f"{row['name']} {_ratio(row['moved']):.1%}" for row in rows[1:] if row["moved"] is not None
+    ]
+    if not moved:
+        return []
+    return [f"Outlets in another tile than under {rows[0]['name']}: {', '.join(moved)}."]
+
+
+def _ends(rows: Sequence[Row], figure: Callable[[Row], float]) -> tuple[list[int], list[int]]:
+    """Return which rows have the least figure and which the greatest; none where all agree."""
+    values = [figure(row) for row in rows]
+    least, most = min(values), max(values)
+    best = [at for at, value in enumerate(values) if value == least]
+    return best, [at for at, value in enumerate(values) if value == most and most != least]
+
+
+def _names(rows: Sequence[Row], which: Sequence[int]) -> str:
+    names = [str(rows[at]["name"]) for at in which]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _ratio(moved: Mapping[str, int]) -> float:
+    return moved["moved"] / moved["outlets"] if moved["outlets"] else 0.0
+
+
+def _share(moved: Mapping[str, int] | None) -> str:
+    return "other grid" if moved is None else f"{_ratio(moved):.1%}"
+
+
+def _km(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2f}"

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+ROOT = Path("segment1b-data")
+ENGINES = "serial, threads, processes, dask, or a Dask scheduler: tcp://HOST:PORT."
+
 DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix; all lies there.")]
 Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from what is there.")]
-ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits; taken from what is there.")]
-Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits; which outlets.")]
 Dictionary = Annotated[Path | None, typer.Option(help="Another dataset dictionary.")]
+Bundle = Annotated[Path | None, typer.Option(help="1A's bundle elsewhere.")]
 PolicyFiles = Annotated[list[Path] | None, typer.Option("--policy", help="YAML over the contract.")]
 Settings = Annotated[
     list[str] | None,
@@ -19,17 +25,71 @@ Settings = Annotated[
         "--set", help="KEY=VALUE over the policy, for example allocation.law=largest_remainder."
     ),
 ]
-LogFormat = Annotated[Literal["text", "json"], typer.Option(help="Of the lines on stderr.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Workers of all states.")]
+Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a lock.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-ROOT = Path("segment1b-data")
+LogFormat = Annotated[Literal["text", "json"], typer.Option(help="Of the lines on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, warnings only.")]
 
 
-def tokens(
-    seed: int | None, parameter_hash: str | None, manifest_fingerprint: str | None
-) -> dict[str, Any]:
-    """Return what was asked for of an identity, by token; None is taken from what is there."""
-    return {
-        "seed": seed,
-        "parameter_hash": parameter_hash,
-        "manifest_fingerprint": manifest_fingerprint,
-    }
+@dataclass
+class Which:
+    """The options that choose an identity; as keywords of the Python interface."""
+
+    seed: Seed = None
+    parameter_hash: Annotated[
+        str | None, typer.Option(help="64 hex digits; taken from what is there.")
+    ] = None
+    manifest_fingerprint: Annotated[
+        str | None, typer.Option(help="64 hex digits; which outlets.")
+    ] = None
+    dictionary: Dictionary = None
+
+    @property
+    def tokens(self) -> dict[str, Any]:
+        """Return the tokens by name, None for one that the root decides."""
+        return {name: value for name, value in vars(self).items() if name != "dictionary"}
+
+
+def given(*options: object, **more: object) -> dict[str, Any]:
+    """Return the values of option groups and of single options that were given, by name."""
+    values: dict[str, Any] = {}
+    for group in options:
+        values |= vars(group)
+    return {name: value for name, value in (values | more).items() if value is not None}
+
+
+def expanded(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace each parameter of a command that is a dataclass by options for its fields."""
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, Any] = {}
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        if not is_dataclass(parameter.annotation):
+            parameters.append(parameter)
+            continue
+        groups[parameter.name] = parameter.annotation
+        parameters += inspect.signature(groups[parameter.name], eval_str=True).parameters.values()
+
+    @functools.wraps(command)
+    def wrapper(**options: Any) -> None:
+        for name, group in groups.items():
+            own = {field.name: options.pop(field.name) for field in fields(group)}
+            options[name] = group(**own)
+        command(**options)
+
+    by_name = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    wrapper.__signature__ = inspect.Signature(by_name)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in by_name}
+    return wrapper
+
+
+def show(
+    found: Mapping[str, Any], text: Callable[[Mapping[str, Any]], None], *, as_json: bool
+) -> None:
+    """Print what a command has found, as one JSON object or as text."""
+    from segment1b.cli.terminal import print_json
+
+    if as_json:
+        print_json(found)
+    else:
+        text(found)

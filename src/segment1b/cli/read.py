@@ -1,4 +1,4 @@
-"""The commands of people who take data away: parse, call, print."""
+"""The commands that read and explain what has passed."""
 
 from __future__ import annotations
 
@@ -7,27 +7,47 @@ from typing import Annotated
 
 import typer
 
-from segment1b.cli.options import (
-    ROOT,
-    AsJson,
-    DataRoot,
-    Dictionary,
-    Fingerprint,
-    ParameterHash,
-    Seed,
-    tokens,
-)
+import segment1b
+from segment1b.cli.options import ROOT, AsJson, DataRoot, Dictionary, Which, show
+
+Merchant = Annotated[int, typer.Option(help="merchant_id.")]
+Country = Annotated[str, typer.Option(help="Two upper-case letters.")]
+NewFile = Annotated[Path, typer.Option(help="The file to write; must not exist.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
-    app.command("export")(export)
-    app.command("diff")(diff)
-    app.command("rng-export")(rng_export)
+def explain(
+    merchant: Merchant,
+    country: Country,
+    *,
+    data_root: DataRoot = ROOT,
+    which: Which,
+    as_json: AsJson = False,
+) -> None:
+    """Show how one pair's sites came to their tiles."""
+    from segment1b.cli.explanations import print_explanation
+
+    found = segment1b.explain(data_root, merchant, country, **vars(which))
+    show(found, print_explanation, as_json=as_json)
+
+
+def replay(
+    merchant: Merchant,
+    country: Country,
+    site: Annotated[int, typer.Option(help="site_order.")],
+    *,
+    data_root: DataRoot = ROOT,
+    which: Which,
+    as_json: AsJson = False,
+) -> None:
+    """Show how one outlet came to its coordinate."""
+    from segment1b.cli.explanations import print_replay
+
+    found = segment1b.replay(data_root, merchant, country, site, **vars(which))
+    show(found, print_replay, as_json=as_json)
 
 
 def export(
-    out: Annotated[Path, typer.Option(help="The file to write; must not exist.")],
+    out: NewFile,
     fmt: Annotated[
         str, typer.Option("--format", help="geoparquet, csv, geojsonseq or flatgeobuf.")
     ] = "geoparquet",
@@ -37,29 +57,22 @@ def export(
     merchant: Annotated[
         list[int] | None, typer.Option(help="Only this merchant; may be repeated.")
     ] = None,
+    *,
     data_root: DataRoot = ROOT,
-    seed: Seed = None,
-    parameter_hash: ParameterHash = None,
-    manifest_fingerprint: Fingerprint = None,
-    dictionary: Dictionary = None,
+    which: Which,
     as_json: AsJson = False,
 ) -> None:
     """Write the proven sites as one file for maps, tables and scripts."""
-    from segment1b import contracts
-    from segment1b.cli import console
-    from segment1b.read import export as exports
-    from segment1b.read import gate
-    from segment1b.storage.root import find_root
-
-    root = find_root(data_root)
-    known = contracts.load(str(dictionary) if dictionary else None)
-    given = tokens(seed, parameter_hash, manifest_fingerprint)
-    places = gate.find_places(root, known, given)
-    rows = exports.export(root, known, places, fmt, out, country or (), merchant or ())
-    if as_json:
-        console.print_json({"rows": rows, "format": fmt, "out": str(out)})
-    else:
-        print(f"{rows:,} sites in {out}")
+    rows = segment1b.export(
+        data_root,
+        out,
+        format=fmt,
+        countries=country or (),
+        merchants=merchant or (),
+        **vars(which),
+    )
+    found = {"rows": rows, "format": fmt, "out": str(out)}
+    show(found, lambda _: print(f"{rows:,} sites in {out}"), as_json=as_json)
 
 
 def diff(
@@ -71,45 +84,61 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Report which sites were added, removed and moved, by country, with distances."""
-    from segment1b.cli import console
-    from segment1b.read import diff as growth
-    from segment1b.storage.root import find_root
+    from segment1b.read.diff import lines
 
-    found = growth.diff(
-        find_root(old),
-        find_root(new),
-        old={"manifest_fingerprint": old_fingerprint},
-        new={"manifest_fingerprint": new_fingerprint},
+    found = segment1b.diff(
+        old,
+        new,
+        old_fingerprint=old_fingerprint,
+        new_fingerprint=new_fingerprint,
         dictionary=dictionary,
     )
-    if as_json:
-        console.print_json(found)
-        return
-    for line in growth.lines(found):
-        print(line)
+    show(found, lambda found: print("\n".join(lines(found))), as_json=as_json)
 
 
 def rng_export(
     stream: Annotated[str, typer.Option(help="site_tile_assign or in_cell_jitter.")],
-    out: Annotated[Path, typer.Option(help="The file to write; must not exist.")],
+    out: NewFile,
+    *,
     data_root: DataRoot = ROOT,
-    seed: Seed = None,
-    parameter_hash: ParameterHash = None,
-    manifest_fingerprint: Fingerprint = None,
-    dictionary: Dictionary = None,
+    which: Which,
     as_json: AsJson = False,
 ) -> None:
     """Write the random draws of a stream as JSON lines, one per event."""
-    from segment1b.cli import console
     from segment1b.pipeline.decide import find_identity
-    from segment1b.read import rng_export as rng_log
+    from segment1b.read.rng_export import rng_export
     from segment1b.storage.root import find_root
 
     root = find_root(data_root)
-    given = tokens(seed, parameter_hash, manifest_fingerprint)
-    known, identity = find_identity(root, dictionary, given)
-    events = rng_log.rng_export(root, known, identity.places, stream, out)
-    if as_json:
-        console.print_json({"events": events, "stream": stream, "out": str(out)})
+    known, identity = find_identity(root, which.dictionary, which.tokens)
+    events = rng_export(root, known, identity.places, stream, out)
+    found = {"events": events, "stream": stream, "out": str(out)}
+    show(found, lambda _: print(f"{events:,} events in {out}"), as_json=as_json)
+
+
+def page(
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    *,
+    data_root: DataRoot = ROOT,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(help="Two data roots to put side by side.")
+    ] = None,
+    which: Which,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in the place of a file that exists.")
+    ] = False,
+) -> None:
+    """Write one HTML file that shows a run to a reviewer: map, charts, receipts, checks."""
+    from segment1b.page.page import write_comparison, write_page
+    from segment1b.pipeline.decide import find_identity
+    from segment1b.storage.root import find_root
+
+    roots = [find_root(root) for root in compare or (data_root,)]
+    first, *second = [
+        (root, *find_identity(root, which.dictionary, which.tokens)) for root in roots
+    ]
+    if second:
+        write_comparison(first, second[0], out, replace=replace)
     else:
-        print(f"{events:,} events in {out}")
+        write_page(*first, out, replace=replace)
+    print(f"page  {out}")

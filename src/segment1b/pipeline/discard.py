@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from segment1b.contracts import Contracts, Dataset
-from segment1b.contracts.texts import visible
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.pipeline.decide import find_identity
@@ -130,28 +126,3 @@ def _check_unused(root: Path, known: Contracts, identity: Identity, shared: list
             path=shared[0],
             **identity.tokens,
         )
-
-
-def confirmed() -> bool:
-    """Ask on the terminal whether to remove; E_USAGE without one."""
-    if not sys.stdin.isatty():
-        raise Segment1BError(
-            "E_USAGE", "there is no terminal to confirm on", "give --yes to remove without asking"
-        )
-    try:
-        return typer.confirm("Remove all of this?", err=True)
-    except typer.Abort:
-        return False
-
-
-def print_items(items: Mapping[str, int]) -> None:
-    """Print bytes and path of each item, in order."""
-    for path, size in items.items():
-        print(f"{size:>15,} bytes  {visible(path)}")
-
-
-def print_total(items: Mapping[str, int], what: str) -> None:
-    """Print the bytes of all items, and what becomes of them."""
-    total = f"{sum(items.values()):>15,} bytes {what}" if items else f"nothing {what}"
-    # A question that follows must not overtake the list.
-    print(total, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,17 +11,6 @@ from segment1b.pipeline.reuse import Step, plan_of
 from segment1b.states import STATES
 from segment1b.states.protocol import Run
 from segment1b.storage.root import find_root, root_at
-
-_ACTIONS = {
-    "check": "check it",
-    "reuse": "reuse it",
-    "run": "run it",
-    "depends": "run it if its inputs change",
-    "stop": "stop here",
-    "never": "not come here",
-    "refuse": "not start",
-}
-_DIGITS = 12
 
 
 def status(settings: RunSettings) -> dict[str, Any]:
@@ -78,16 +66,3 @@ def _entry(step: Step, run: Run, refusal: str) -> dict[str, Any]:
         ],
         "would": "refuse" if refusal else step.action,
     }
-
-
-def print_status(found: Mapping[str, Any]) -> None:
-    """Print how a data root stands: a line for each state, then why a run would not start."""
-    for name in ("data_root", *TOKENS, "law"):
-        print(f"{name.replace('_root', ' root'):<21} {found[name]}")
-    print(f"\n{'state':<6} {'published (UTC)':<21} {'content':<27} a run would")
-    for state, own in found["states"].items():
-        digests = ", ".join(str(one)[:_DIGITS] for one in own["content_sha256_hex"].values())
-        would = _ACTIONS[own["would"]] + (f": {own['why']}" if own["why"] else "")
-        print(f"{state:<6} {own['published_at_utc'] or 'no':<21} {digests:<27} {would}")
-    if found["refusal"]:
-        print(f"\na run would be refused: {found['refusal']}")

@@ -1,0 +1,134 @@
+"""The commands that check what was published, and hand it to reviewers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import segment1b
+from segment1b.cli.options import ROOT, AsJson, Bundle, DataRoot, Dictionary, Which, show
+
+
+def validator(states: Sequence[str]) -> Callable[..., None]:
+    """Return the command that validates some states."""
+
+    def command(
+        *,
+        data_root: DataRoot = ROOT,
+        which: Which,
+        validation_bundle: Bundle = None,
+        perf: Annotated[
+            bool, typer.Option("--perf", help="Check budgets of time and memory too.")
+        ] = False,
+        print_sql: Annotated[
+            str | None,
+            typer.Option(metavar="CHECK", help="Only print a check's SQL, for DuckDB to run."),
+        ] = None,
+        as_json: AsJson = False,
+    ) -> None:
+        from segment1b.cli import console, tables
+
+        if print_sql:
+            _print_sql(print_sql, states, data_root, which, validation_bundle)
+            return
+        console.set_up_logs("text", quiet=True)
+        options = {"validation_bundle": validation_bundle, "perf": perf, **vars(which)}
+        results = segment1b.validate(data_root, states, **options)
+        found = tables.check_summary(results)
+        show(found, lambda _: tables.print_checks(results), as_json=as_json)
+        if not found["ok"]:
+            raise typer.Exit(1)
+
+    return command
+
+
+def _print_sql(
+    check: str, states: Sequence[str], data_root: Path, which: Which, bundle: Path | None
+) -> None:
+    """Print the SQL of one check; tables that Python makes are saved to segment1b-sql/."""
+    from segment1b.audit.printed import sql_of
+    from segment1b.audit.published import Published
+    from segment1b.pipeline.decide import find_identity
+    from segment1b.storage.root import find_root
+
+    root = find_root(data_root)
+    known, identity = find_identity(root, which.dictionary, which.tokens)
+    published = Published(root, known, identity.tokens, bundle)
+    typer.echo(sql_of(published, states, check, Path.cwd() / "segment1b-sql"), nl=False)
+
+
+def evidence(
+    out: Annotated[Path, typer.Option(help="The bundle's folder; absent or empty.")],
+    *,
+    data_root: DataRoot = ROOT,
+    which: Which,
+    validation_bundle: Bundle = None,
+    sample_rows: Annotated[
+        int, typer.Option(min=1, help="At most so many outlets in the data sample.")
+    ] = 200,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in the place of older evidence.")
+    ] = False,
+    without_page: Annotated[
+        bool, typer.Option("--without-page", help="Leave the page out: 10 MB less.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No steps on stderr.")] = False,
+) -> None:
+    """Write what reviewers need: sample, reports, checks, checksums, and the run made again."""
+    from segment1b.cli import tables
+    from segment1b.evidence.bundle import write_evidence
+    from segment1b.evidence.proof import Published
+    from segment1b.pipeline.decide import find_identity
+    from segment1b.storage.root import find_root
+
+    root = find_root(data_root)
+    known, identity = find_identity(root, which.dictionary, which.tokens)
+    found = write_evidence(
+        Published(root, known, identity.places, which.dictionary, validation_bundle),
+        out,
+        sample_sites=sample_rows,
+        replace=replace,
+        with_page=not without_page,
+        say=lambda step: None if quiet else print(f"{step} ...", file=sys.stderr),
+    )
+    show({**found, "out": str(out)}, tables.print_evidence, as_json=as_json)
+
+
+def verify_bundle(
+    folder: Annotated[Path, typer.Argument(help="A data root, or an evidence bundle.")] = ROOT,
+    *,
+    which: Which,
+    as_json: AsJson = False,
+) -> None:
+    """Check flag, summary and checksums of what was handed over; hash what receipts name."""
+    from segment1b import contracts
+    from segment1b.cli import tables
+    from segment1b.read import evidence as bundles
+    from segment1b.read import gate
+    from segment1b.storage.root import find_root
+
+    root = find_root(folder)
+    known = contracts.load(str(which.dictionary) if which.dictionary else None)
+    if bundles.is_evidence(root):
+        show(bundles.verify_evidence(root, known), tables.print_evidence, as_json=as_json)
+    else:
+        places = gate.find_places(root, known, which.tokens)
+        show(gate.verify_bundle(root, known, places), tables.print_proof, as_json=as_json)
+
+
+def check_contracts(dictionary: Dictionary = None) -> None:
+    """Check that dictionary and schemas agree."""
+    from segment1b import contracts
+
+    known = contracts.load(str(dictionary) if dictionary else None)
+    problems = known.check()
+    for line in problems:
+        print(line)
+    if problems:
+        raise typer.Exit(1)
+    print(f"{len(list(known))} datasets agree with their schemas")
