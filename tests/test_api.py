@@ -48,10 +48,10 @@ def test_no_module_hides_a_function_of_the_package() -> None:
     assert modules & set(segment1b.__all__) == {"errors"}
 
 
-def test_importing_the_package_imports_no_library() -> None:
-    program = (
-        "import segment1b, sys; print({'numpy', 'pyarrow', 'yaml', 'pydantic'} & {*sys.modules})"
-    )
+@pytest.mark.parametrize("module", ["segment1b", "segment1b.__main__", "segment1b.cli.app"])
+def test_the_package_and_its_help_start_without_libraries(module: str) -> None:
+    heavy = {"numpy", "pyarrow", "pydantic", "duckdb", "shapely"}
+    program = f"import {module}, sys; print({heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
 

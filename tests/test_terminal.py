@@ -19,8 +19,7 @@ from rich.table import Table
 from segment1b.__main__ import main
 from segment1b.cli import console, tables
 from segment1b.cli.terminal import Output, json_line, print_error
-from segment1b.contracts.texts import visible
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, visible
 from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
 
 #: C0 but tab and newline, DEL, C1, the marks of reordered text, line separators, surrogates.

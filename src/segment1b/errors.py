@@ -1,12 +1,17 @@
-"""The one exception of the package and the table of its codes."""
+"""The one exception of the package, the table of its codes, and text that is safe to print."""
 
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any, Literal
 
 Scope = Literal["R", "C", "P", "T", "S", "D"]
 
+# C0 without tab and newline, DEL, C1, marks that reorder text or break lines, lone surrogates.
+UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 #: Every code the package can raise, with its scope and meaning. Scopes: R run, C country, P pair,
 #: T tile, S site, D dataset.
 CODES: dict[str, tuple[Scope, str]] = {
@@ -283,3 +288,8 @@ too_large = functools.partial(file_error, "E_INPUT_TOO_LARGE")
 
 def _rebuild(code: str, message: str, hint: str, scope: dict[str, Any]) -> Segment1BError:
     return Segment1BError(code, message, hint, **scope)
+
+
+def visible(text: str) -> str:
+    r"""Return text whose control characters a terminal shows and does not obey: ESC is \x1b."""
+    return UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

@@ -21,7 +21,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from segment1b.cli.terminal import indented, json_line
-from segment1b.contracts.texts import visible
+from segment1b.errors import visible
 from segment1b.pipeline.execution import Progress
 
 LOG = logging.getLogger("segment1b")

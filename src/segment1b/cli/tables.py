@@ -14,8 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from segment1b.cli.console import Terminal
-from segment1b.contracts.texts import visible
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, visible
 from segment1b.storage.root import root_at
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
-from segment1b.contracts.texts import UNSAFE, visible
-from segment1b.errors import Segment1BError
+from segment1b.errors import UNSAFE, Segment1BError, visible
 
 
 def indented(text: str) -> str:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.contracts import Contracts
-from segment1b.contracts.texts import visible
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, visible
 from segment1b.identity import canonical_json
 from segment1b.storage.folder_root import FolderRoot
 from segment1b.storage.root import root_at
