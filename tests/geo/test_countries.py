@@ -208,9 +208,7 @@ def test_a_missing_column_is_named_with_its_nearest(path: Path, old: str, new: s
     error = refusal(written(path, some))
     assert error.code == "E_INPUT_SCHEMA_INVALID"
     assert f"no column {old}" in error.message
-    assert "nearest" in error.hint
-    if new != "wkb":
-        assert new in error.hint
+    assert new in error.hint
 
 
 @pytest.mark.parametrize("name", ["country_iso", "geom"])

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from segment1b.contracts.locations import DICTIONARY, SCHEMAS, nearest, read_yaml
+from segment1b.contracts.locations import DICTIONARY, SCHEMAS, nearest, read_yaml, refuse_unknown
 from segment1b.contracts.program import contracts_root
 from segment1b.contracts.schemas import Column, Schemas
 from segment1b.contracts.states import load_states
@@ -104,7 +104,7 @@ class Contracts:
     def __init__(self, path: Path, schemas: Schemas) -> None:
         self.path, self.schemas = path, schemas
         raw = read_yaml(path, _FAILED)
-        _refuse_unknown(raw, {"version", "segment", "datasets"}, str(path))
+        refuse_unknown(raw, ("version", "segment", "datasets"), _FAILED, str(path))
         entries = raw.get("datasets") or {}
         if not isinstance(entries, dict):
             raise Segment1BError(_FAILED, f"{path}: datasets is not a mapping")
@@ -114,7 +114,7 @@ class Contracts:
         place = f"{self.path}, dataset {name}"
         if not isinstance(entry, dict):
             raise Segment1BError(_FAILED, f"{place}: not a mapping", dataset=name)
-        _refuse_unknown(entry, set(Dataset.model_fields) - {"id", "columns"}, place)
+        refuse_unknown(entry, set(Dataset.model_fields) - {"id", "columns"}, _FAILED, place)
         try:
             dataset = Dataset(id=name, **entry)
         except ValidationError as error:
@@ -126,7 +126,7 @@ class Contracts:
                 "every dataset needs path, licence and retention_days",
                 dataset=name,
             ) from None
-        _refuse_unknown(dataset.codes, _FAULTS, f"{place}, codes")
+        refuse_unknown(dataset.codes, _FAULTS, _FAILED, f"{place}, codes")
         wrong = [token for token in dataset.tokens if token not in TOKENS]
         wrong += re.findall("[{}]", _TOKEN.sub("", dataset.path))
         if wrong or dataset.path.startswith("/") or ".." in dataset.path:
@@ -194,12 +194,6 @@ class Contracts:
             found += [f"{state}: unknown dataset {name}" for name in sorted(unknown)]
             found += [f"{state}: unknown code {code}" for code in sorted(own.codes - set(CODES))]
         return found
-
-
-def _refuse_unknown(mapping: Mapping[str, Any], known: set[str], place: str) -> None:
-    for key in mapping:
-        if key not in known:
-            raise Segment1BError(_FAILED, f"{place}: unknown key '{key}'", nearest(key, known))
 
 
 @functools.lru_cache(maxsize=8)

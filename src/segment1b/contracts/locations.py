@@ -38,6 +38,18 @@ def read_yaml(path: Path, code: str) -> dict[str, Any]:
     return value
 
 
+def refuse_unknown(
+    keys: Iterable[object], known: Iterable[str], code: str, place: str, **scope: Any
+) -> None:
+    """Raise an error about the first key that is not known, with the nearest known one."""
+    names = set(known)
+    for key in keys:
+        if key not in names:
+            raise Segment1BError(
+                code, f"{place}: unknown key '{key}'", nearest(key, names), **scope
+            )
+
+
 def nearest(word: object, known: Iterable[str]) -> str:
     """Return a hint that names the known word nearest to `word`, or all of them."""
     names = sorted(known)

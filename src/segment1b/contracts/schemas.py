@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema_rs
 import pyarrow as pa
 
-from segment1b.contracts.locations import nearest, read_yaml
+from segment1b.contracts.locations import nearest, read_yaml, refuse_unknown
 from segment1b.errors import Segment1BError
 
 ARROW_TYPES: dict[str, pa.DataType] = {
@@ -78,14 +78,7 @@ class Schemas:
             node = node[step]
         if not isinstance(node, dict) or "kind" not in node:
             raise Segment1BError("E_SCHEMA_RESOLUTION_FAILED", f"{ref} is no schema")
-        for key in node:
-            if key not in _NODE_KEYS:
-                raise Segment1BError(
-                    "E_SCHEMA_RESOLUTION_FAILED",
-                    f"{ref}: unknown key '{key}'",
-                    nearest(key, _NODE_KEYS),
-                    schema_ref=ref,
-                )
+        refuse_unknown(node, _NODE_KEYS, "E_SCHEMA_RESOLUTION_FAILED", ref, schema_ref=ref)
         return node
 
     def kind(self, ref: str) -> str:

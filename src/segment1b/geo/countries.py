@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import shapely
 from shapely import MultiPolygon, Polygon
 
 from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.locations import nearest
 from segment1b.contracts.texts import parse_json
 from segment1b.errors import Segment1BError
 from segment1b.geo.antimeridian import cut
@@ -86,11 +86,10 @@ def _check_columns(path: Path, schema: pa.Schema) -> None:
         ("geom", _holds_bytes, "WKB bytes"),
     ):
         if name not in schema.names:
-            nearest = difflib.get_close_matches(name, schema.names, 1, 0.0)
             raise Segment1BError(
                 "E_INPUT_SCHEMA_INVALID",
                 f"{path} has no column {name}",
-                f"the nearest of its columns is {nearest[0]}" if nearest else "it has no columns",
+                nearest(name, schema.names),
                 path=str(path),
             )
         found = schema.field(name).type

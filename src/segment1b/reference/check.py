@@ -22,7 +22,7 @@ from shapely.errors import GEOSException
 
 from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
-from segment1b.contracts.locations import nearest
+from segment1b.contracts.locations import refuse_unknown
 from segment1b.errors import Segment1BError
 from segment1b.geo.areas import area_km2, as_array
 from segment1b.geo.countries import read_countries
@@ -213,14 +213,7 @@ def _provenance(path: Path) -> dict[str, Any]:
             "restore the provenance that 'segment1b reference import' wrote",
             path=str(path),
         )
-    for key in document:
-        if key not in PROVENANCE_KEYS:
-            raise Segment1BError(
-                "E_INPUT_UNREADABLE",
-                f"{path}: unknown key '{key}'",
-                nearest(key, PROVENANCE_KEYS),
-                path=str(path),
-            )
+    refuse_unknown(document, PROVENANCE_KEYS, "E_INPUT_UNREADABLE", str(path), path=str(path))
     return document
 
 
