@@ -16,21 +16,17 @@ def substitute(value: Any, environment: Mapping[str, str], place: str) -> Any:
     """Return a YAML value with the references in its strings replaced; keys stay as they are.
 
     `${NAME}` is the variable's value, `${NAME:-default}` the default when the variable is unset
-    or empty, `$$` a dollar; any other dollar stays. What is put in is not looked into again.
-
-    Args:
-        value: mappings, lists and scalars.
-        environment: the variables.
-        place: where the value stands, for errors: file, run and key.
+    or empty, `$$` a dollar; any other dollar stays. Replacements are not searched for references.
 
     Raises:
-        Segment1BError: E_USAGE for an unset variable or a `${` that is no reference.
+        Segment1BError: E_USAGE, naming the place, for an unset variable or an incomplete `${`.
     """
     if isinstance(value, dict):
-        steps = {key: f"{place}, key {key}" for key in value}
-        return {key: substitute(own, environment, steps[key]) for key, own in value.items()}
+        return {
+            key: substitute(item, environment, f"{place}, key {key}") for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [substitute(own, environment, place) for own in value]
+        return [substitute(item, environment, place) for item in value]
     if isinstance(value, str):
         return _REFERENCE.sub(lambda match: _replacement(match, environment, place), value)
     return value
@@ -50,7 +46,7 @@ def _replacement(match: re.Match[str], environment: Mapping[str, str], place: st
         return environment.get(name) or default
     if name not in environment:
         near = nearest(name, environment)
-        # All variables by name are no help, and may tell what should not be printed.
+        # The names of all variables do not help, and may be secret.
         also = f"; {near}" if near.startswith("did you mean") else ""
         raise Segment1BError(
             "E_USAGE",

@@ -1,8 +1,8 @@
 """OpenLineage events of a night: the night, its runs and their states, each a job of its own.
 
 The events follow the specification 2-0-2 (openlineage.io): START, then COMPLETE or FAIL. A state's
-parent is its run, a run's parent the night. A dataset is called by its path up to the first
-token, so that the same dataset of another seed or policy keeps its name and gets another version.
+parent is its run, a run's parent the night. A dataset is named by its path up to the first token,
+so that the same dataset of another seed or policy keeps its name and gets another version.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segment1b.contracts.program import VERSION
-from segment1b.nightly.published import PublishedDataset
+from segment1b.nightly.execution import PublishedDataset
 from segment1b.nightly.transport import Outbox
 
 _SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _FACETS = "https://openlineage.io/spec/facets"
 _RECEIPT = "urn:segment1b:schemas.automation.yaml#/lineage/receipt_facet"
+_PRODUCER = f"urn:segment1b:{VERSION}"
+_INTEGRATION = {"processingType": "BATCH", "integration": "SEGMENT1B"}
 _NIGHTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:segment1b:nightly")
-NIGHT_JOB = "nightly"
 Kind = Literal["START", "COMPLETE", "FAIL"]
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One execution of a job: its name, its run's id, what it is and whose child it is."""
+    """One execution of a job: its name, the id of its run, its kind and its parent."""
 
     name: str
     run_id: str
@@ -40,16 +41,16 @@ class Job:
 
 
 def night_job() -> Job:
-    """Return a new night; its id is a UUIDv5 over host, process and start, so none comes twice."""
+    """Return a new night; its id is a UUIDv5 over host, process and start, so it is unique."""
     started = f"{socket.gethostname()}/{os.getpid()}/{time.time_ns()}"
-    return Job(NIGHT_JOB, str(uuid.uuid5(_NIGHTS, started)), "NIGHT")
+    return Job("nightly", str(uuid.uuid5(_NIGHTS, started)), "NIGHT")
 
 
 def child_job(parent: Job, name: str) -> Job:
     """Return a run of a night or a state of a run.
 
-    The id is a UUIDv5 over the parent's id and the name: whoever has the summary, which holds
-    the night's id, can tell the ids of all its runs and states.
+    The id is a UUIDv5 over the parent's id and the name: the summary, which holds the id of the
+    night, thereby determines the ids of all its runs and states.
     """
     kind: Literal["RUN", "STATE"] = "RUN" if parent.kind == "NIGHT" else "STATE"
     full = name if parent.kind == "NIGHT" else f"{parent.name}.{name}"
@@ -57,10 +58,10 @@ def child_job(parent: Job, name: str) -> Job:
 
 
 class Lineage:
-    """The events of one night, on their way to an outbox."""
+    """Sends the events of one night; without an outbox nothing is sent."""
 
-    def __init__(self, outbox: Outbox, namespace: str) -> None:
-        self.outbox, self._namespace = outbox, namespace
+    def __init__(self, outbox: Outbox | None, namespace: str) -> None:
+        self._outbox, self._namespace = outbox, namespace
 
     def send(
         self,
@@ -75,24 +76,23 @@ class Lineage:
 
         Args:
             kind: START, COMPLETE or FAIL.
-            job: whose event it is.
-            at: when it happened, RFC 3339.
+            job: the job.
+            at: the time, RFC 3339.
             error: code and message of what failed.
             inputs, outputs: the datasets read and written, known when a state has ended.
         """
-        self.outbox.send(
+        if self._outbox is None:
+            return
+        facets = {"jobType": _facet("2-0-3/JobTypeJobFacet", jobType=job.kind, **_INTEGRATION)}
+        self._outbox.send(
             {
                 "eventType": kind,
                 "eventTime": at,
                 "run": {"runId": job.run_id, "facets": self._run_facets(job, error)},
-                "job": {
-                    "namespace": self._namespace,
-                    "name": job.name,
-                    "facets": {"jobType": _job_type(job)},
-                },
+                "job": {"namespace": self._namespace, "name": job.name, "facets": facets},
                 "inputs": [_dataset(one) for one in inputs],
                 "outputs": [{**_dataset(one), "outputFacets": _statistics(one)} for one in outputs],
-                "producer": producer(),
+                "producer": _PRODUCER,
                 "schemaURL": _SPEC,
             }
         )
@@ -112,11 +112,6 @@ class Lineage:
         return facets
 
 
-def producer() -> str:
-    """Return the URI that names this program and its version."""
-    return f"urn:segment1b:{VERSION}"
-
-
 def dataset_name(root: Path, path: str) -> str:
     """Return a dataset's name: root and dictionary path, up to the first step with a token."""
     steps = path.rstrip("/").split("/")
@@ -125,55 +120,38 @@ def dataset_name(root: Path, path: str) -> str:
 
 
 def _dataset(one: PublishedDataset) -> Json:
-    dataset, steps = one.dataset, len(Path(one.dataset.path).parts)
+    dataset, digest = one.dataset, one.content_sha256_hex
+    uri = one.path.as_uri()
     facets = {
-        "dataSource": _facet(
-            "1-0-1/DatasourceDatasetFacet", name=dataset.id, uri=one.path.as_uri()
-        ),
-        "version": _facet(
-            "1-0-1/DatasetVersionDatasetFacet", datasetVersion=one.content_sha256_hex
-        ),
+        "dataSource": _facet("1-0-1/DatasourceDatasetFacet", name=dataset.id, uri=uri),
+        "version": _facet("1-0-1/DatasetVersionDatasetFacet", datasetVersion=digest),
         "segment1b_receipt": {
-            "_producer": producer(),
+            "_producer": _PRODUCER,
             "_schemaURL": _RECEIPT,
             "datasetId": dataset.id,
-            "contentSha256Hex": one.content_sha256_hex,
+            "contentSha256Hex": digest,
         },
     }
     if dataset.columns:
-        facets["schema"] = _facet(
-            "1-1-1/SchemaDatasetFacet",
-            fields=[
-                {"name": column.name, "type": column.type}
-                | ({"description": f"in {column.unit}"} if column.unit else {})
-                for column in dataset.columns
-            ],
-        )
-    name = dataset_name(one.path.parents[steps - 1], dataset.path)
-    return {"namespace": "file", "name": name, "facets": facets}
+        fields = [
+            {"name": column.name, "type": column.type}
+            | ({"description": f"in {column.unit}"} if column.unit else {})
+            for column in dataset.columns
+        ]
+        facets["schema"] = _facet("1-1-1/SchemaDatasetFacet", fields=fields)
+    root = one.path.parents[len(Path(dataset.path).parts) - 1]
+    return {"namespace": "file", "name": dataset_name(root, dataset.path), "facets": facets}
 
 
 def _statistics(one: PublishedDataset) -> Json:
-    return {
-        "outputStatistics": _facet(
-            "1-0-2/OutputStatisticsOutputDatasetFacet", rowCount=one.rows, size=one.bytes
-        )
-    }
-
-
-def _job_type(job: Job) -> Json:
-    return _facet(
-        "2-0-3/JobTypeJobFacet",
-        processingType="BATCH",
-        integration="SEGMENT1B",
-        jobType=job.kind,
-    )
+    name = "1-0-2/OutputStatisticsOutputDatasetFacet"
+    return {"outputStatistics": _facet(name, rowCount=one.rows, size=one.bytes)}
 
 
 def _facet(name: str, /, **fields: Any) -> Json:
     kind = name.partition("/")[2]
     return {
-        "_producer": producer(),
+        "_producer": _PRODUCER,
         "_schemaURL": f"{_FACETS}/{name}.json#/$defs/{kind}",
         **fields,
     }

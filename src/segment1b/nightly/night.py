@@ -1,4 +1,4 @@
-"""The night itself: one run after another, each with its validators, none in another's way."""
+"""Nightly execution: runs the configured jobs in order; a failing job does not stop the others."""
 
 from __future__ import annotations
 
@@ -12,18 +12,10 @@ from typing import Any
 
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
-from segment1b.nightly.execution import Course, follow
+from segment1b.nightly.execution import RunRecord, execute
 from segment1b.nightly.lineage import Job, Kind, Lineage, child_job, night_job
 from segment1b.nightly.plan import Night, RunPlan
-from segment1b.nightly.summary import (
-    error_entry,
-    night_summary,
-    run_entry,
-    state_entry,
-    validator_entries,
-    write_summary,
-)
-from segment1b.nightly.tracking import TracedProgress
+from segment1b.nightly.summary import executed_entry, night_summary, run_entry, write_summary
 from segment1b.nightly.transport import outbox
 from segment1b.pipeline.execution import Progress
 from segment1b.storage.durable import make_folder
@@ -35,18 +27,18 @@ Json = dict[str, Any]
 
 
 def run_night(config: Path, night: Night, only: Collection[str], progress: Progress) -> Json:
-    """Do a night's runs under its lock; return the summary, which is written too if asked for.
+    """Execute the runs of a night under its lock; return the summary, and write it if configured.
 
     Args:
         config: the night's file, for the summary.
-        night: what to do.
-        only: names of the runs to do; all where empty.
-        progress: the display behind which the states' courses are noted.
+        night: its content.
+        only: names of the runs to execute; all if empty.
+        progress: shows the progress.
 
     Raises:
-        Segment1BError: E_LOCKED when another night is at work, E_USAGE for an unknown name in
-            `only`, E_DATA_ROOT_UNUSABLE when lock or summary cannot be written. A run that
-            fails raises nothing: the summary says so.
+        Segment1BError: E_LOCKED while another night runs, E_USAGE for an unknown name in `only`,
+            E_DATA_ROOT_UNUSABLE when lock or summary cannot be written. A run that fails raises
+            nothing: it is in the summary.
     """
     check_names(night, only)
     for path in filter(None, (night.lock, night.summary)):
@@ -61,7 +53,7 @@ def run_night(config: Path, night: Night, only: Collection[str], progress: Progr
 
 
 def dry_run(config: Path, night: Night, only: Collection[str]) -> Json:
-    """Return the summary of a night that does nothing and writes nothing."""
+    """Return the summary of a night without executing or writing anything."""
     check_names(night, only)
     now = utc_now()
     runs = [run_entry(run, "dry-run" if _wanted(run, only) else "skipped") for run in night.runs]
@@ -69,7 +61,7 @@ def dry_run(config: Path, night: Night, only: Collection[str]) -> Json:
 
 
 def check_names(night: Night, only: Collection[str]) -> None:
-    """Refuse the name of a run that the night does not have."""
+    """Refuse a name that is not that of a run."""
     names = [run.name for run in night.runs]
     for name in only:
         if name not in names:
@@ -80,7 +72,7 @@ def check_names(night: Night, only: Collection[str]) -> None:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM end a night as Ctrl-C does: the run stops whole and the summary is written."""
+    """Let SIGTERM end a night as Ctrl-C does: the run stops cleanly and the summary is written."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -93,7 +85,7 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def logged_as(run: str) -> Iterator[None]:
-    """Let every log record carry the name of the run."""
+    """Add the name of the run to every log record."""
 
     def named(record: logging.LogRecord) -> bool:
         record.fields = {"run": run} | getattr(record, "fields", {})
@@ -109,9 +101,9 @@ def logged_as(run: str) -> Iterator[None]:
 def _night(config: Path, night: Night, only: Collection[str], progress: Progress) -> Json:
     began, job = utc_now(), night_job()
     plan = night.openlineage
-    lineage = Lineage(outbox(plan), plan.namespace) if plan else None
-    if lineage:
-        lineage.send("START", job, began)
+    box = outbox(plan) if plan else None
+    lineage = Lineage(box, plan.namespace if plan else "")
+    lineage.send("START", job, began)
     runs: list[Json] = []
     stopped = False
     for run in night.runs:
@@ -119,78 +111,53 @@ def _night(config: Path, night: Night, only: Collection[str], progress: Progress
             runs.append(run_entry(run, "skipped"))
             continue
         with logged_as(run.name):
-            entry = _one(run, child_job(job, run.name), lineage, progress)
+            entry = _run(run, child_job(job, run.name), lineage, progress)
         runs.append(entry)
         interrupted = entry["error"] is not None and entry["error"]["code"] == "E_INTERRUPTED"
         stopped = interrupted or (night.fail_fast and entry["status"] == "failed")
     ended = utc_now()
-    summary = night_summary(
-        config, night, job.run_id, runs, {"began_utc": began, "ended_utc": ended}
-    )
-    if plan and lineage:
-        failed = [run["name"] for run in runs if run["status"] == "failed"]
-        error = f"failed: {', '.join(failed)}" if failed else None
-        lineage.send("FAIL" if failed else "COMPLETE", job, ended, error)
-        box = lineage.outbox
+    failed = [run["name"] for run in runs if run["status"] == "failed"]
+    error = f"failed: {', '.join(failed)}" if failed else None
+    lineage.send("FAIL" if failed else "COMPLETE", job, ended, error)
+    times = {"began_utc": began, "ended_utc": ended}
+    summary = night_summary(config, night, job.run_id, runs, times)
+    if plan and box:
         summary["openlineage"] = {"to": box.name, "sent": box.sent, "unsent": box.unsent}
         unused = [f"openlineage: {key} has no effect on a file" for key in plan.unused]
         summary["warnings"] += [*unused, *box.warnings]
-        for warning in summary["warnings"]:
-            LOG.warning("%s", warning, extra={"fields": {"event": "warning"}})
+    for warning in summary["warnings"]:
+        LOG.warning("%s", warning, extra={"fields": {"event": "warning"}})
     return summary
 
 
-def _one(run: RunPlan, job: Job, lineage: Lineage | None, progress: Progress) -> Json:
-    """Do one run with its validators; return its entry in the summary."""
+def _run(run: RunPlan, job: Job, lineage: Lineage, progress: Progress) -> Json:
+    """Execute one run with its validators; return its entry in the summary."""
     began = utc_now()
     LOG.info("run %s starts", run.name, extra={"fields": {"event": "run_start"}})
+    lineage.send("START", job, began)
 
     def state_starts(state: str, at: str) -> None:
-        if lineage:
-            lineage.send("START", child_job(job, state), at)
+        lineage.send("START", child_job(job, state), at)
 
-    if lineage:
-        lineage.send("START", job, began)
-    traced = TracedProgress(progress, state_starts)
-    course = follow(run, traced)
-    ended = utc_now()
-    if lineage:
-        _send_ends(lineage, job, ended, traced, course)
-    entry = run_entry(run, "failed" if course.problem else "passed")
-    entry |= {
-        "began_utc": began,
-        "ended_utc": ended,
-        "identity": course.identity,
-        "error": None if course.error is None else error_entry(course.error),
-        "validators": validator_entries(course.checks),
-        "states": {
-            state: state_entry(trace, course.published.get(state), run.report_copy(state))
-            for state, trace in traced.states.items()
-        },
-    }
+    record = RunRecord(run.data_root, progress, state_starts)
+    execute(run, record)
+    ended, problem = utc_now(), record.problem
+    for name, state in record.states.items():
+        own = child_job(job, name)
+        if state.ended_utc is None:
+            lineage.send("FAIL", own, ended, problem)
+        else:
+            lineage.send("COMPLETE", own, state.ended_utc, None, state.inputs, state.outputs)
+    kind: Kind = "FAIL" if problem else "COMPLETE"
+    lineage.send(kind, job, ended, problem, record.inputs, record.outputs)
     LOG.log(
-        logging.ERROR if course.problem else logging.INFO,
+        logging.ERROR if problem else logging.INFO,
         "run %s %s",
         run.name,
-        f"failed: {course.problem}" if course.problem else "passed",
-        extra={"fields": {"event": f"run_{entry['status']}"}},
+        f"failed: {problem}" if problem else "passed",
+        extra={"fields": {"event": "run_failed" if problem else "run_passed"}},
     )
-    return entry
-
-
-def _send_ends(
-    lineage: Lineage, job: Job, ended: str, traced: TracedProgress, course: Course
-) -> None:
-    """Send how each state ended, when it did, and then the run's own end."""
-    for state, trace in traced.states.items():
-        own, found = child_job(job, state), course.published.get(state)
-        if trace.ended_utc is None:
-            lineage.send("FAIL", own, ended, course.problem)
-        else:
-            read, made = (found.inputs, found.outputs) if found else ((), ())
-            lineage.send("COMPLETE", own, trace.ended_utc, None, read, made)
-    kind: Kind = "FAIL" if course.problem else "COMPLETE"
-    lineage.send(kind, job, ended, course.problem, course.inputs, course.outputs)
+    return executed_entry(run, record, began, ended)
 
 
 def _wanted(run: RunPlan, only: Collection[str]) -> bool:

@@ -1,4 +1,4 @@
-"""What a night is asked to do: the models of its YAML file, read and checked as a whole."""
+"""Models of the YAML file of a night, read and checked as a whole."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class RunPlan(RunSettings):
-    """One run of a night: what `segment1b run` takes, and what is done with the result.
+    """One run of a night: the options of `segment1b run`, and what happens to the result.
 
     Attributes:
-        name: what summary, logs and lineage call the run; unique in its night.
-        notes: free text that the summary repeats.
-        basis, dp: shorthands for the settings `prep.basis` and `prep.dp`.
+        name: in summary, logs and lineage; unique in its night.
+        notes: free text for the summary.
+        basis, dp: short for the settings `prep.basis` and `prep.dp`.
         checks: states whose validators follow the run (`validate` in the file).
-        s0_run_report to s9_run_report: where a copy of that state's published report is put.
+        s0_run_report to s9_run_report: the path of a copy of that state's published report.
     """
 
     model_config = ConfigDict(strict=True)
@@ -73,26 +73,26 @@ class RunPlan(RunSettings):
     def overrides(self) -> tuple[str, ...]:
         """Return the policy settings in force, `basis` and `dp` last; all are hashed."""
         short = (("prep.basis", self.basis), ("prep.dp", self.dp))
-        own = tuple(f"{key}={value}" for key, value in short if value is not None)
-        return self.settings + own
+        given = tuple(f"{key}={value}" for key, value in short if value is not None)
+        return self.settings + given
 
     def run_settings(self) -> RunSettings:
-        """Return what is handed to the scenario runner."""
+        """Return the settings of the run itself."""
         fields = {name: getattr(self, name) for name in RunSettings.model_fields}
         return RunSettings(**{**fields, "settings": self.overrides})
 
     def report_copy(self, state: str) -> Path | None:
-        """Return where a copy of a state's run report is wanted."""
+        """Return the path of the configured copy of a state's run report."""
         path: Path | None = getattr(self, f"{state}_run_report")
         return path
 
 
 class LineagePlan(BaseModel):
-    """Where OpenLineage events go.
+    """The destination of OpenLineage events.
 
     Attributes:
-        to: a regular file that gets one JSON object a line, or an http(s) URL; one without a path
-            gets /api/v1/lineage.
+        to: a regular file for one JSON object a line, or an http(s) URL; the path is
+            /api/v1/lineage if it has none.
         api_key: sent as a bearer token, printable ASCII; write it as `${NAME}`.
         timeout_seconds: of one attempt.
         tries: attempts for one event.
@@ -114,7 +114,7 @@ class LineagePlan(BaseModel):
 
     @property
     def unused(self) -> list[str]:
-        """Return the keys with a value of their own that a file has no use for."""
+        """Return the keys that were given and have no effect on a file."""
         fields = type(self).model_fields
         names = () if self.is_url else ("api_key", "timeout_seconds", "tries")
         return [name for name in names if getattr(self, name) != fields[name].default]
@@ -143,11 +143,11 @@ class Night(BaseModel):
     """A whole night.
 
     Attributes:
-        runs: in the order in which they are done.
-        fail_fast: leave out the runs after one that failed.
+        runs: in the order of execution.
+        fail_fast: skip the runs after one that failed.
         lock: the file that one night at a time holds.
-        summary: where the summary is written; nowhere when None.
-        openlineage: where lineage events go; nowhere when None.
+        summary: the file of the summary, if any.
+        openlineage: the destination of lineage events, if any.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
@@ -160,10 +160,10 @@ class Night(BaseModel):
 
 
 def load_night(path: Path, environment: Mapping[str, str] = os.environ) -> Night:
-    """Read and check a night's file; relative paths are taken from the working directory.
+    """Read and check a night's file; relative paths start at the working directory.
 
-    Everything that can be known before the first run is checked here: keys, types, variables,
-    names, states, policies, tokens, dictionaries.
+    Checked before the first run: keys, types, variables, names, states, policies, tokens,
+    dictionaries.
 
     Raises:
         Segment1BError: E_USAGE or E_POLICY_INVALID, naming the file, the run and the key.
@@ -175,19 +175,18 @@ def load_night(path: Path, environment: Mapping[str, str] = os.environ) -> Night
     listed = raw.get("runs")
     if not isinstance(listed, list) or not listed:
         raise _usage(f"{path}, key runs: not a list with at least one run", "see docs/automation")
-    runs = [_run(path, number, own, defaults, environment) for number, own in enumerate(listed)]
+    runs = [_run(path, number, run, defaults, environment) for number, run in enumerate(listed)]
     names = Counter(run.name for run in runs)
     if len(names) < len(runs):
         name = names.most_common(1)[0][0]
         raise _usage(f"{path}: two runs are called '{name}'", "give each its own name")
-    rest = {key: own for key, own in raw.items() if key not in ("runs", "defaults")}
+    rest = {key: value for key, value in raw.items() if key not in ("runs", "defaults")}
     rest = substitute(rest, environment, str(path))
     if isinstance(rest.get("openlineage"), str):
         rest["openlineage"] = {"to": rest["openlineage"]}
     if isinstance(rest.get("openlineage"), dict):
-        place = f"{path}, openlineage"
         rest["openlineage"] = _numbers(LineagePlan, rest["openlineage"])
-        _checked(LineagePlan, rest["openlineage"], place)
+        _checked(LineagePlan, rest["openlineage"], f"{path}, openlineage")
     night = _checked(Night, {**_numbers(Night, rest), "runs": [_FIRST]}, str(path))
     return night.model_copy(update={"runs": tuple(runs)})
 
@@ -195,28 +194,25 @@ def load_night(path: Path, environment: Mapping[str, str] = os.environ) -> Night
 def overridden(
     night: Night, *, fail_fast: bool, summary: Path | None, openlineage: str | None
 ) -> Night:
-    """Return a night with what the command line says over its file; lineage keeps the rest.
-
-    Raises:
-        Segment1BError: E_USAGE for a destination of lineage that is none.
-    """
-    said: dict[str, Any] = {"fail_fast": fail_fast or night.fail_fast}
-    said["summary"] = summary or night.summary
+    """Return a night with the options of the command line over its file; lineage keeps the rest."""
+    update: dict[str, Any] = {"fail_fast": fail_fast or night.fail_fast}
+    update["summary"] = summary or night.summary
     if openlineage is not None:
-        there = night.openlineage.model_dump() if night.openlineage else {}
-        said["openlineage"] = _checked(LineagePlan, {**there, "to": openlineage}, "--openlineage")
-    return night.model_copy(update=said)
+        lineage = night.openlineage.model_dump() if night.openlineage else {}
+        lineage["to"] = openlineage
+        update["openlineage"] = _checked(LineagePlan, lineage, "--openlineage")
+    return night.model_copy(update=update)
 
 
-#: Stands in for the runs, which are checked one by one so that errors can name them.
+#: A placeholder for the runs, which are checked one by one so that errors can name them.
 _FIRST = {"name": "first", "data_root": "."}
 
 
 def _run(
-    path: Path, number: int, own: Any, defaults: dict[str, Any], environment: Mapping[str, str]
+    path: Path, number: int, given: Any, defaults: dict[str, Any], environment: Mapping[str, str]
 ) -> RunPlan:
     place = f"{path}, run {number + 1}"
-    raw = _mapping(own, place)
+    raw = given = _mapping(given, place)
     if isinstance(raw.get("name"), str):
         place = f"{path}, run '{raw['name']}'"
     _refuse_unknown(raw, _keys(RunPlan), place)
@@ -245,7 +241,7 @@ def _run(
         raise Segment1BError(code, f"{place}: {error.message}", error.hint, **error.scope) from None
     for state in STATE_NAMES:
         for key in (f"{state}_run_report", f"{state}_workers"):
-            if key in own and state not in run.states:
+            if key in given and state not in run.states:
                 raise _usage(
                     f"{place}, key {key}: the run leaves {state} out",
                     "leave the key out, or change from_state, to_state or skip_s0",
@@ -261,7 +257,7 @@ def _checked(model: type[Model], raw: dict[str, Any], place: str) -> Model:
         if value == "" and key != "notes":
             raise _usage(f"{place}, key {key}: it is empty", "give a value or leave the key out")
     try:
-        # JSON has no paths and tuples: strict validation takes strings and arrays for them.
+        # JSON has no paths and tuples: strict validation accepts strings and arrays for them.
         return model.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
         first = error.errors(include_input=False)[0]

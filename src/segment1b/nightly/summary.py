@@ -1,4 +1,4 @@
-"""The summary of a night: one JSON document that a machine can rely on."""
+"""The summary of a night: one JSON document for machines."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from segment1b.contracts.program import VERSION, contracts_root
 from segment1b.contracts.schemas import Schemas
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
+from segment1b.nightly.execution import RunRecord, StateRecord
 from segment1b.nightly.plan import Night, RunPlan
-from segment1b.nightly.published import PublishedState
-from segment1b.nightly.tracking import StateTrace
 from segment1b.storage.scratch import replace_file
 from segment1b.storage.versions import versions
 
@@ -25,7 +24,7 @@ Json = dict[str, Any]
 
 
 def run_entry(plan: RunPlan, status: str) -> Json:
-    """Return a run's entry as it is before anything is known of its course."""
+    """Return the entry of a run that was not executed."""
     return {
         "name": plan.name,
         "notes": plan.notes,
@@ -43,18 +42,32 @@ def run_entry(plan: RunPlan, status: str) -> Json:
     }
 
 
-def state_entry(trace: StateTrace, published: PublishedState | None, copy: Path | None) -> Json:
-    """Return a state's entry; without what is published when its identity is not known."""
-    entry: Json = {
-        "outcome": trace.outcome,
-        "began_utc": trace.began_utc,
-        "ended_utc": trace.ended_utc,
+def executed_entry(plan: RunPlan, record: RunRecord, began_utc: str, ended_utc: str) -> Json:
+    """Return the entry of a run that was executed."""
+    return run_entry(plan, "failed" if record.problem else "passed") | {
+        "began_utc": began_utc,
+        "ended_utc": ended_utc,
+        "identity": record.identity,
+        "error": None if record.error is None else _error(record.error),
+        "validators": [
+            _validator(state, [check for check in record.checks if check.state == state])
+            for state in dict.fromkeys(check.state for check in record.checks)
+        ],
+        "states": {
+            name: _state(state, plan.report_copy(name)) for name, state in record.states.items()
+        },
     }
-    if published is not None:
-        if trace.outcome == "published" and published.report.get("no_op"):
-            entry["outcome"] = "unchanged"
-        entry["rows"] = published.rows
-        entry["run_report"] = str(published.report_path)
+
+
+def _state(state: StateRecord, copy: Path | None) -> Json:
+    entry: Json = {
+        "outcome": state.outcome,
+        "began_utc": state.began_utc,
+        "ended_utc": state.ended_utc,
+    }
+    if state.report_path is not None:
+        entry["rows"] = state.rows
+        entry["run_report"] = str(state.report_path)
         entry["run_report_copy"] = None if copy is None else str(copy)
         entry["datasets"] = {
             one.dataset.id: {
@@ -63,52 +76,29 @@ def state_entry(trace: StateTrace, published: PublishedState | None, copy: Path 
                 "bytes": one.bytes,
                 "content_sha256_hex": one.content_sha256_hex,
             }
-            for one in published.outputs
+            for one in state.outputs
         }
     return entry
 
 
-def validator_entries(results: Sequence[CheckResult]) -> list[Json]:
-    """Return one entry for each state that was checked, in order."""
-    states = list(dict.fromkeys(result.state for result in results))
-    return [
-        _validator_entry(state, [one for one in results if one.state == state]) for state in states
-    ]
-
-
-def _validator_entry(state: str, results: Sequence[CheckResult]) -> Json:
-    offences = [
-        {
-            "code": one.code,
-            "name": one.name,
-            "scope": one.scope,
-            "proves": one.proves,
-            "offending": one.offending,
-            "detail": one.detail,
-        }
-        for one in results
-        if not one.ok
-    ]
+def _validator(state: str, checks: Sequence[CheckResult]) -> Json:
+    names = ("code", "name", "scope", "proves", "offending", "detail")
+    failed = [check for check in checks if not check.ok]
     return {
         "state": state,
-        "passed": len(results) - len(offences),
-        "failed": len(offences),
-        "offences": offences,
+        "passed": len(checks) - len(failed),
+        "failed": len(failed),
+        "offences": [{name: getattr(check, name) for name in names} for check in failed],
     }
 
 
-def error_entry(error: Segment1BError) -> Json:
+def _error(error: Segment1BError) -> Json:
     """Return an error as data; what JSON does not know in its scope becomes text."""
     plain = (str, int, float, bool, type(None))
-    return {
-        "code": error.code,
-        "message": error.message,
-        "hint": error.hint,
-        "scope": {
-            key: value if isinstance(value, plain) else str(value)
-            for key, value in error.scope.items()
-        },
+    scope = {
+        key: value if isinstance(value, plain) else str(value) for key, value in error.scope.items()
     }
+    return {"code": error.code, "message": error.message, "hint": error.hint, "scope": scope}
 
 
 def night_summary(
@@ -118,7 +108,7 @@ def night_summary(
 
     Args:
         config: the night's file.
-        night: what it asks for.
+        night: its content.
         night_id: the id of the night in lineage; None for a dry run.
         runs: the entries, in the order of the file.
         times: began_utc and ended_utc.
@@ -134,11 +124,7 @@ def night_summary(
         "host": socket.gethostname(),
         "fail_fast": night.fail_fast,
         **times,
-        "versions": {
-            "segment1b": VERSION,
-            "python": platform.python_version(),
-            **versions(),
-        },
+        "versions": {"segment1b": VERSION, "python": platform.python_version(), **versions()},
         "runs": list(runs),
         "openlineage": None,
         "warnings": [],
@@ -146,11 +132,7 @@ def night_summary(
 
 
 def check_summary(summary: Json) -> None:
-    """Refuse a summary that does not fit its schema.
-
-    Raises:
-        Segment1BError: E_INTERNAL, as only a fault of the program can make such a one.
-    """
+    """Refuse a summary that does not fit its schema as E_INTERNAL: it is a fault of the program."""
     problems = Schemas(contracts_root() / SCHEMAS).problems(SCHEMA, summary)
     if problems:
         raise Segment1BError(
@@ -161,10 +143,6 @@ def check_summary(summary: Json) -> None:
 
 
 def write_summary(path: Path, summary: Json) -> None:
-    """Write a summary whole or not at all.
-
-    Raises:
-        Segment1BError: E_DATA_ROOT_UNUSABLE or E_STORAGE_FULL when it cannot be written.
-    """
+    """Write a summary atomically; E_DATA_ROOT_UNUSABLE or E_STORAGE_FULL when that fails."""
     check_summary(summary)
     replace_file(path, canonical_json(summary))

@@ -1,18 +1,19 @@
-"""How lineage events leave: to a file or over HTTP, and never in the way of the night."""
+"""Lineage transport to a file or an HTTP endpoint; a transport failure never fails a run."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import os
 import stat
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit, urlunsplit
 
@@ -30,36 +31,65 @@ class UndeliveredError(Exception):
     """An event that was given up, and why."""
 
 
-class Transport(Protocol):
-    """A way out for events."""
+class Outbox:
+    """Sends events until one cannot be delivered; counts the events that were sent or not.
 
-    def deliver(self, body: bytes) -> None:
-        """Deliver one event; raises UndeliveredError when it is given up."""
-        ...
+    After an event is given up no other is tried: a night must not wait for a dead endpoint fifty
+    times.
+    """
 
+    def __init__(self, deliver: Callable[[bytes], None], name: str) -> None:
+        self._deliver, self.name = deliver, name
+        self.sent, self.unsent, self.problem = 0, 0, ""
 
-class FileTransport:
-    """Appends one line for each event: whole and on disk, or not at all."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def deliver(self, body: bytes) -> None:
-        """Append the event."""
-        try:
-            make_folder(self._path.absolute().parent)
-            # Without O_NONBLOCK a FIFO that nobody reads would stop the night.
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
-            handle = os.open(self._path, flags, 0o666)
+    def send(self, event: Mapping[str, Any]) -> None:
+        """Send one event, or count it as not sent; never raises."""
+        if not self.problem:
             try:
-                _append(handle, body)
-            finally:
-                os.close(handle)
-        except (OSError, Segment1BError) as error:
-            raise UndeliveredError(str(error)) from None
+                self._deliver(canonical_json(event))
+                self.sent += 1
+                return
+            except UndeliveredError as error:
+                self.problem = str(error)
+        self.unsent += 1
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return the warning about events that were not sent."""
+        if not self.problem:
+            return []
+        return [
+            f"{self.unsent} OpenLineage events were not delivered to {self.name}: {self.problem}"
+        ]
 
 
-def _append(handle: int, body: bytes) -> None:
+def outbox(plan: LineagePlan) -> Outbox:
+    """Return the outbox for a destination; its name leaves out a query, which may be secret."""
+    if not plan.is_url:
+        return Outbox(functools.partial(_append, Path(plan.to)), plan.to)
+    parts = urlsplit(plan.to)
+    if parts.path in ("", "/"):
+        parts = parts._replace(path=ENDPOINT)
+    shown = urlunsplit(parts._replace(query="", fragment=""))
+    return Outbox(functools.partial(_post, urlunsplit(parts), plan), shown)
+
+
+def _append(path: Path, body: bytes) -> None:
+    """Append one line for an event: complete and on disk, or not at all."""
+    try:
+        make_folder(path.absolute().parent)
+        # Without O_NONBLOCK a FIFO that nobody reads would stop the night.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+        handle = os.open(path, flags, 0o666)
+        try:
+            _append_line(handle, body)
+        finally:
+            os.close(handle)
+    except (OSError, Segment1BError) as error:
+        raise UndeliveredError(str(error)) from None
+
+
+def _append_line(handle: int, body: bytes) -> None:
     """Append a line to an open file and flush it to the disk; raises OSError and leaves no part."""
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
@@ -76,6 +106,52 @@ def _append(handle: int, body: bytes) -> None:
         raise
 
 
+def _post(url: str, plan: LineagePlan, body: bytes) -> None:
+    """Post an event until the endpoint accepts it (2xx).
+
+    A redirect (3xx) or refusal (4xx) is final, all else is tried again after a pause.
+    """
+    pause = _FIRST_PAUSE_SECONDS
+    for left in reversed(range(plan.tries)):
+        try:
+            _post_in_time(url, plan, body)
+            return
+        except HTTPError as error:
+            error.close()
+            problem = f"HTTP status {error.code}"
+            if 300 <= error.code < 400:
+                problem += ", a redirect: give the URL that accepts events"
+            final = error.code < 500 and error.code not in _AGAIN
+        # URLError and time-outs are OSErrors; a host name that cannot be encoded a ValueError.
+        except (OSError, HTTPException, ValueError) as error:
+            problem, final = str(error) or type(error).__name__, False
+        if final or not left:
+            raise UndeliveredError(problem)
+        time.sleep(pause)
+        pause *= 2
+
+
+def _post_in_time(url: str, plan: LineagePlan, body: bytes) -> None:
+    """Post once; an endpoint that answers one byte at a time is given up after the time-out."""
+    ended: list[Exception | None] = []
+
+    def post() -> None:
+        try:
+            _post_once(url, plan, body)
+            ended.append(None)
+        except Exception as error:  # noqa: BLE001 - raised below
+            ended.append(error)
+
+    # The time-out of urllib starts anew with every byte.
+    attempt = threading.Thread(target=post, daemon=True)
+    attempt.start()
+    attempt.join(min(plan.timeout_seconds, threading.TIMEOUT_MAX))
+    if not ended:
+        raise TimeoutError("timed out")
+    if ended[0] is not None:
+        raise ended[0]
+
+
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Makes a redirect an HTTPError: following one turns the POST into a GET, token and all."""
 
@@ -83,105 +159,11 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """Refuse the redirect."""
 
 
-class HttpTransport:
-    """Posts each event, a few times when the endpoint is not there or busy."""
-
-    def __init__(self, url: str, plan: LineagePlan) -> None:
-        self._url, self._plan = url, plan
-        self._opener = urllib.request.build_opener(_NoRedirects)
-
-    def deliver(self, body: bytes) -> None:
-        """Post the event until the endpoint accepts it (2xx).
-
-        A redirect (3xx) or refusal (4xx) is final, all else is tried again after a pause.
-        """
-        pause = _FIRST_PAUSE_SECONDS
-        for left in reversed(range(self._plan.tries)):
-            try:
-                self._post_in_time(body)
-                return
-            except HTTPError as error:
-                error.close()
-                problem = f"HTTP status {error.code}"
-                if 300 <= error.code < 400:
-                    problem += ", a redirect: give the URL that accepts events"
-                final = error.code < 500 and error.code not in _AGAIN
-            # URLError and time-outs are OSErrors; a host name that cannot be encoded a ValueError.
-            except (OSError, HTTPException, ValueError) as error:
-                problem, final = str(error) or type(error).__name__, False
-            if final or not left:
-                raise UndeliveredError(problem)
-            time.sleep(pause)
-            pause *= 2
-
-    def _post_in_time(self, body: bytes) -> None:
-        """Post once; an endpoint that still answers, a byte now and then, is given up in time."""
-        ended: list[Exception | None] = []
-
-        def post() -> None:
-            try:
-                self._post(body)
-                ended.append(None)
-            except Exception as error:  # noqa: BLE001 - raised below
-                ended.append(error)
-
-        # urllib's own time-out starts anew with every byte.
-        attempt = threading.Thread(target=post, daemon=True)
-        attempt.start()
-        attempt.join(min(self._plan.timeout_seconds, threading.TIMEOUT_MAX))
-        if not ended:
-            raise TimeoutError("timed out")
-        if ended[0] is not None:
-            raise ended[0]
-
-    def _post(self, body: bytes) -> None:
-        headers = {"Content-Type": "application/json"}
-        if self._plan.api_key:
-            headers["Authorization"] = f"Bearer {self._plan.api_key}"
-        request = urllib.request.Request(self._url, body, headers, method="POST")  # noqa: S310
-        timeout = self._plan.timeout_seconds
-        with self._opener.open(request, timeout=timeout):
-            pass
-
-
-class Outbox:
-    """Sends events until one cannot be delivered; counts those that went and those that did not.
-
-    After an event is given up the rest of the night's events are not tried: a night must not
-    wait for a dead endpoint fifty times.
-    """
-
-    def __init__(self, transport: Transport, name: str) -> None:
-        self._transport, self.name = transport, name
-        self.sent, self.unsent, self.problem = 0, 0, ""
-
-    def send(self, event: Mapping[str, Any]) -> None:
-        """Send one event, or count it as not sent; never raises."""
-        if not self.problem:
-            try:
-                self._transport.deliver(canonical_json(event))
-                self.sent += 1
-                return
-            except UndeliveredError as error:
-                self.problem = str(error)
-        self.unsent += 1
-
-    @property
-    def warnings(self) -> list[str]:
-        """Return what the summary says of events that did not go out."""
-        if not self.problem:
-            return []
-        return [
-            f"{self.unsent} OpenLineage events were not delivered to {self.name}: {self.problem}"
-        ]
-
-
-def outbox(plan: LineagePlan) -> Outbox:
-    """Return the outbox for a destination; its name leaves a query, which may be secret, out."""
-    if not plan.is_url:
-        return Outbox(FileTransport(Path(plan.to)), plan.to)
-    parts = urlsplit(plan.to)
-    if parts.path in ("", "/"):
-        parts = parts._replace(path=ENDPOINT)
-    shown = urlunsplit(parts._replace(query="", fragment=""))
-    return Outbox(HttpTransport(urlunsplit(parts), plan), shown)
+def _post_once(url: str, plan: LineagePlan, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    if plan.api_key:
+        headers["Authorization"] = f"Bearer {plan.api_key}"
+    request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310
+    opener = urllib.request.build_opener(_NoRedirects)
+    with opener.open(request, timeout=plan.timeout_seconds):
+        pass
