@@ -165,57 +165,51 @@ def print_comparison(found: Row) -> None:
 
 def answers(rows: Sequence[Row]) -> list[str]:
     """Return a sentence for each question that the figures of compared scenarios answer."""
-    return [_closest(rows), _widest(rows), _steadiest(rows), *_different(rows)]
-
-
-def _closest(rows: Sequence[Row]) -> str:
-    best, worst = _ends(rows, lambda row: round(row["tile_load_error_max"], 1))
-    text = f"no tile is more than {rows[best[0]]['tile_load_error_max']:.1f} outlets from its share"
-    if worst:
-        text += (
-            f" of its country; under {_names(rows, worst)} one is "
-            f"{rows[worst[0]]['tile_load_error_max']:.1f} off"
-        )
-    return f"Closest to the weights, tile by tile: {_names(rows, best)}; {text}."
-
-
-def _widest(rows: Sequence[Row]) -> str:
-    best, worst = _ends(rows, lambda row: -round(row["collapse_index"], 2))
-    text = f"Spread over most tiles: {_names(rows, best)}, collapse index "
-    text += f"{rows[best[0]]['collapse_index']:.2f}"
-    if worst:
-        text += f"; {_names(rows, worst)} has {rows[worst[0]]['collapse_index']:.2f}"
     piled = [at for at, row in enumerate(rows) if row["collapse_index"] < COLLAPSE_WARNING]
-    if piled:
-        text += f". Below {COLLAPSE_WARNING} outlets pile up: {_names(rows, piled)}"
-    return f"{text}."
-
-
-def _steadiest(rows: Sequence[Row]) -> str:
-    shares = [_ratio(row["moved_by_growth"]) for row in rows]
-    best, worst = _ends(rows, lambda row: round(_ratio(row["moved_by_growth"]), 3))
-    text = "Steadiest when every merchant opens one more outlet in each of its countries: "
-    text += f"{_names(rows, best)}, {shares[best[0]]:.1%} of outlets change their tile"
-    if worst:
-        text += f"; under {_names(rows, worst)} {shares[worst[0]]:.1%} do"
-    return f"{text}."
-
-
-def _different(rows: Sequence[Row]) -> list[str]:
+    pile_up = f". Below {COLLAPSE_WARNING} outlets pile up: {_names(rows, piled)}" if piled else ""
     moved = [
         f"{row['name']} {_ratio(row['moved']):.1%}" for row in rows[1:] if row["moved"] is not None
     ]
-    if not moved:
-        return []
-    return [f"Outlets in another tile than under {rows[0]['name']}: {', '.join(moved)}."]
+    sentences = [
+        _answer(
+            rows,
+            lambda row: round(row["tile_load_error_max"], 1),
+            "Closest to the weights, tile by tile: {0}; no tile is more than {1:.1f} outlets from "
+            "its share",
+            " of its country; under {0} one is {1:.1f} off",
+        ),
+        _answer(
+            rows,
+            lambda row: -round(row["collapse_index"], 2),
+            "Spread over most tiles: {0}, collapse index {1:.2f}",
+            "; {0} has {1:.2f}",
+        )
+        + pile_up,
+        _answer(
+            rows,
+            lambda row: round(_ratio(row["moved_by_growth"]), 3),
+            "Steadiest when every merchant opens one more outlet in each of its countries: "
+            "{0}, {1:.1%} of outlets change their tile",
+            "; under {0} {1:.1%} do",
+        ),
+    ]
+    if moved:
+        sentences.append(
+            f"Outlets in another tile than under {rows[0]['name']}: {', '.join(moved)}"
+        )
+    return [f"{sentence}." for sentence in sentences]
 
 
-def _ends(rows: Sequence[Row], figure: Callable[[Row], float]) -> tuple[list[int], list[int]]:
-    """Return which rows have the least figure and which the greatest; none where all agree."""
+def _answer(
+    rows: Sequence[Row], figure: Callable[[Row], float], best_text: str, worst_text: str
+) -> str:
+    """Return the scenarios with the least figure, and those with the greatest if they differ."""
     values = [figure(row) for row in rows]
-    least, most = min(values), max(values)
-    best = [at for at, value in enumerate(values) if value == least]
-    return best, [at for at, value in enumerate(values) if value == most and most != least]
+    ends = [min(values), *([max(values)] if max(values) != min(values) else [])]
+    return "".join(
+        text.format(_names(rows, [at for at, v in enumerate(values) if v == end]), abs(end))
+        for text, end in zip((best_text, worst_text), ends, strict=False)
+    )
 
 
 def _names(rows: Sequence[Row], which: Sequence[int]) -> str:
