@@ -12,7 +12,7 @@ import typer
 from segment1b.cli import audit, automate, outlets, read, reference, run
 from segment1b.cli.options import expanded
 
-HELP = "Merchants' outlets on the planet: exact, reproducible, provable."
+HELP = "Coordinates of merchants' outlets: on land, in their country, reproducible."
 STATES = [f"s{number}" for number in range(10)]
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
@@ -40,10 +40,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "scenario compare": run.compare,
 }
 GROUPS = {
-    "outlets": "Bring outlet lists in.",
+    "outlets": "Import outlet lists.",
     "contracts": "Dictionary and schemas.",
     "reference": "Reference surfaces.",
-    "reference import": "Bring in surfaces of your own.",
+    "reference import": "Import your own surfaces.",
     "scenario": "Policies side by side.",
 }
 
@@ -58,7 +58,7 @@ def options(
         Path | None,
         typer.Option(
             envvar="SEGMENT1B_CACHE",
-            help="Where working copies of data roots in object stores (s3://...) lie.",
+            help="Folder of working copies of data roots in object stores (s3://...).",
         ),
     ] = None,
 ) -> None:

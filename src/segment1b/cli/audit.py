@@ -38,9 +38,9 @@ def validator(states: Sequence[str]) -> Callable[..., None]:
         console.set_up_logs("text", quiet=True)
         options = {"validation_bundle": validation_bundle, "perf": perf, **vars(which)}
         results = segment1b.validate(data_root, states, **options)
-        found = tables.check_summary(results)
-        show(found, lambda _: tables.print_checks(results), as_json=as_json)
-        if not found["ok"]:
+        result = tables.check_summary(results)
+        show(result, lambda _: tables.print_checks(results), as_json=as_json)
+        if not result["ok"]:
             raise typer.Exit(1)
 
     return command
@@ -70,16 +70,14 @@ def evidence(
     sample_rows: Annotated[
         int, typer.Option(min=1, help="At most so many outlets in the data sample.")
     ] = 200,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Put it in the place of older evidence.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace older evidence.")] = False,
     without_page: Annotated[
         bool, typer.Option("--without-page", help="Leave the page out: 10 MB less.")
     ] = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No steps on stderr.")] = False,
 ) -> None:
-    """Write what reviewers need: sample, reports, checks, checksums, and the run made again."""
+    """Write evidence for reviewers: sample, reports, checks, checksums, and a repeated run."""
     from segment1b.cli import tables
     from segment1b.evidence.bundle import write_evidence
     from segment1b.evidence.proof import Published
@@ -88,7 +86,7 @@ def evidence(
 
     root = find_root(data_root)
     known, identity = find_identity(root, which.dictionary, which.tokens)
-    found = write_evidence(
+    result = write_evidence(
         Published(root, known, identity.places, which.dictionary, validation_bundle),
         out,
         sample_sites=sample_rows,
@@ -96,7 +94,7 @@ def evidence(
         with_page=not without_page,
         say=lambda step: None if quiet else print(f"{step} ...", file=sys.stderr),
     )
-    show({**found, "out": str(out)}, tables.print_evidence, as_json=as_json)
+    show({**result, "out": str(out)}, tables.print_evidence, as_json=as_json)
 
 
 def verify_bundle(
@@ -105,7 +103,7 @@ def verify_bundle(
     which: Which,
     as_json: AsJson = False,
 ) -> None:
-    """Check flag, summary and checksums of what was handed over; hash what receipts name."""
+    """Check flag, summary and checksums of a data root or bundle; hash what receipts name."""
     from segment1b import contracts
     from segment1b.cli import tables
     from segment1b.read import evidence as bundles

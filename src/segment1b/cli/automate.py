@@ -12,22 +12,22 @@ from segment1b.cli.options import LogFormat, Quiet, show
 
 def nightly(
     config: Annotated[Path, typer.Option(help="YAML file of runs.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would run.")] = False,
     summary: Annotated[
-        Path | None, typer.Option(help="Where the summary goes; over the file's own.")
+        Path | None, typer.Option(help="Path of the summary; overrides the file's.")
     ] = None,
     fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="No more runs after one that failed.")
+        bool, typer.Option("--fail-fast", help="Stop after a run that failed.")
     ] = False,
     only: Annotated[list[str] | None, typer.Option(help="Only this run; may be repeated.")] = None,
     log_format: LogFormat = "text",
     openlineage: Annotated[
-        str | None, typer.Option(help="File or URL for lineage events; over the file's own.")
+        str | None, typer.Option(help="File or URL for lineage events; overrides the file's.")
     ] = None,
     quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="The summary on stdout.")] = False,
 ) -> None:
-    """Do the runs of a file, one after another, with their validators."""
+    """Execute the runs of a file in order, with their validators."""
     from segment1b.cli import console, tables
     from segment1b.nightly import night as nightly
     from segment1b.nightly import plan
@@ -38,7 +38,7 @@ def nightly(
         show(nightly.dry_run(config, night, only or ()), tables.print_dry_run, as_json=as_json)
         return
     with console.progress(log_format, quiet=quiet) as progress:
-        found = nightly.run_night(config, night, only or (), progress)
-    show(found, tables.print_night, as_json=as_json)
-    if found["status"] == "failed":
+        result = nightly.run_night(config, night, only or (), progress)
+    show(result, tables.print_night, as_json=as_json)
+    if result["status"] == "failed":
         raise typer.Exit(1)

@@ -64,37 +64,37 @@ _WIDTH = 12
 _TEXT_WIDTH = 100
 
 
-def print_explanation(found: Row) -> None:
+def print_explanation(result: Row) -> None:
     """Print how the sites of a pair were allotted to tiles, with the rule that decided."""
     out = wide()
     out.print(
-        f"merchant {found['merchant_id']} in {found['country_iso']}: {found['n_sites']} sites "
-        f"over {found['tiles_in_country']:,} tiles, law {escape(str(found['law']))}, "
-        f"K = {found['K']:,}"
+        f"merchant {result['merchant_id']} in {result['country_iso']}: {result['n_sites']} sites "
+        f"over {result['tiles_in_country']:,} tiles, law {escape(str(result['law']))}, "
+        f"K = {result['K']:,}"
     )
-    if found["law"] == "largest_remainder":
+    if result["law"] == "largest_remainder":
         out.print(
             "quota = n*w/K; floor = whole part; remainder = n*w mod K. "
-            f"The floors leave {found['shortfall']} sites over; they go to the largest "
+            f"The floors leave {result['shortfall']} sites over; they go to the largest "
             "remainders, equal ones by ascending tile_id."
         )
         columns = {"floor": "{floor}", "remainder": "{remainder:,}", "one more": "{why}"}
-        rows = [{**row, "why": _one_more(row)} for row in found["tiles"]]
+        rows = [{**row, "why": _one_more(row)} for row in result["tiles"]]
     else:
-        rule, counted_by = _CURVE_RULES[found["law"]]
-        out.print(rule.format_map(found))
+        rule, counted_by = _CURVE_RULES[result["law"]]
+        out.print(rule.format_map(result))
         columns = {counted_by: "{counted}", "points": "{at}"}
         rows = [
             {**row, "counted": _first(row["numbers"]), "at": _first(row["points"])}
-            for row in found["tiles"]
+            for row in result["tiles"]
         ]
     out.print(table(_TILE | columns | _SITES, rows))
-    if found.get("cut_remainder") is not None:
+    if result.get("cut_remainder") is not None:
         out.print(
-            f"The cut lies at remainder {found['cut_remainder']:,}; the tie rule decided "
-            f"{found['ties_broken']} of {found['shortfall']} sites."
+            f"The cut lies at remainder {result['cut_remainder']:,}; the tie rule decided "
+            f"{result['ties_broken']} of {result['shortfall']} sites."
         )
-    verdict = "agrees with" if found["agrees"] else "[red]differs from[/]"
+    verdict = "agrees with" if result["agrees"] else "[red]differs from[/]"
     out.print(f"The law, applied again here, {verdict} the published plan.")
 
 
@@ -109,14 +109,14 @@ def _first(values: Sequence[int]) -> str:
     return shown + (f" and {len(values) - 4} more" if len(values) > 4 else "")
 
 
-def print_replay(found: Row) -> None:
+def print_replay(result: Row) -> None:
     """Print how one site came to its coordinate, in steps that a pocket calculator can follow."""
     out = wide()
     out.print(
-        f"merchant {found['merchant_id']} in {found['country_iso']}, site "
-        f"{found['site_order']} of {found['requirement']}"
+        f"merchant {result['merchant_id']} in {result['country_iso']}, site "
+        f"{result['site_order']} of {result['requirement']}"
     )
-    s5 = found["s5"]
+    s5 = result["s5"]
     if s5["match"] == "own_point":
         out.print(
             f"S5 own point: offset {s5['offset']:#018x}, at "
@@ -125,21 +125,21 @@ def print_replay(found: Row) -> None:
     else:
         out.print(
             f"S5 permuted: word {s5['word']:#018x} has rank {s5['rank']} of "
-            f"{found['requirement']} in the pair"
+            f"{result['requirement']} in the pair"
         )
-    out.print(f"tile {found['tile_id']} (quota {found['quotas'][found['tile_id']]})")
-    out.print(table(_ATTEMPT, found["attempts"]))
+    out.print(f"tile {result['tile_id']} (quota {result['quotas'][result['tile_id']]})")
+    out.print(table(_ATTEMPT, result["attempts"]))
     out.print(
-        f"drawn in {_LANES[found['lane']]}; point {found['point']['lon_deg']!r}, "
-        f"{found['point']['lat_deg']!r}"
+        f"drawn in {_LANES[result['lane']]}; point {result['point']['lon_deg']!r}, "
+        f"{result['point']['lat_deg']!r}"
     )
-    verdict = "agrees with" if found["agrees"] else "[red]differs from[/]"
+    verdict = "agrees with" if result["agrees"] else "[red]differs from[/]"
     out.print(f"This, computed again here, {verdict} the published coordinate.")
 
 
-def print_comparison(found: Row) -> None:
+def print_comparison(result: Row) -> None:
     """Print compared scenarios: a column for each, then the answers."""
-    rows = found["scenarios"]
+    rows = result["scenarios"]
     label = max(map(len, _COMPARED))
     widths = [max(len(row["name"]), len(row["law"]), _WIDTH) for row in rows]
     cells = [

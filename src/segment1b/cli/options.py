@@ -14,10 +14,12 @@ import typer
 ROOT = Path("segment1b-data")
 ENGINES = "serial, threads, processes, dask, or a Dask scheduler: tcp://HOST:PORT."
 
-DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix; all lies there.")]
-Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; taken from what is there.")]
+DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix of all datasets.")]
+Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; default: the data root's.")]
+ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits; default: the data root's.")]
+Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits that identify the outlets.")]
 Dictionary = Annotated[Path | None, typer.Option(help="Another dataset dictionary.")]
-Bundle = Annotated[Path | None, typer.Option(help="1A's bundle elsewhere.")]
+Bundle = Annotated[Path | None, typer.Option(help="1A's bundle, if not in the data root.")]
 PolicyFiles = Annotated[list[Path] | None, typer.Option("--policy", help="YAML over the contract.")]
 Settings = Annotated[
     list[str] | None,
@@ -28,7 +30,7 @@ Settings = Annotated[
 Workers = Annotated[int | None, typer.Option(min=1, help="Workers of all states.")]
 Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a lock.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-LogFormat = Annotated[Literal["text", "json"], typer.Option(help="Of the lines on stderr.")]
+LogFormat = Annotated[Literal["text", "json"], typer.Option(help="Format of the lines on stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, warnings only.")]
 
 
@@ -37,17 +39,13 @@ class Which:
     """The options that choose an identity; as keywords of the Python interface."""
 
     seed: Seed = None
-    parameter_hash: Annotated[
-        str | None, typer.Option(help="64 hex digits; taken from what is there.")
-    ] = None
-    manifest_fingerprint: Annotated[
-        str | None, typer.Option(help="64 hex digits; which outlets.")
-    ] = None
+    parameter_hash: ParameterHash = None
+    manifest_fingerprint: Fingerprint = None
     dictionary: Dictionary = None
 
     @property
     def tokens(self) -> dict[str, Any]:
-        """Return the tokens by name, None for one that the root decides."""
+        """Return the tokens by name; None for that of the data root."""
         return {name: value for name, value in vars(self).items() if name != "dictionary"}
 
 
@@ -73,8 +71,8 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapper(**options: Any) -> None:
         for name, group in groups.items():
-            own = {field.name: options.pop(field.name) for field in fields(group)}
-            options[name] = group(**own)
+            values = {field.name: options.pop(field.name) for field in fields(group)}
+            options[name] = group(**values)
         command(**options)
 
     by_name = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
@@ -84,12 +82,12 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def show(
-    found: Mapping[str, Any], text: Callable[[Mapping[str, Any]], None], *, as_json: bool
+    result: Mapping[str, Any], text: Callable[[Mapping[str, Any]], None], *, as_json: bool
 ) -> None:
-    """Print what a command has found, as one JSON object or as text."""
+    """Print the result of a command, as one JSON object or as text."""
     from segment1b.cli.terminal import print_json
 
     if as_json:
-        print_json(found)
+        print_json(result)
     else:
-        text(found)
+        text(result)

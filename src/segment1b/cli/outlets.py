@@ -30,7 +30,7 @@ def import_list(
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring an outlet list in: catalogue, validation bundle, fingerprint."""
+    """Import an outlet list: catalogue, validation bundle, fingerprint."""
     from segment1b.config import run_settings
     from segment1b.pipeline.prepare import import_outlets
 

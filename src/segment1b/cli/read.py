@@ -23,11 +23,11 @@ def explain(
     which: Which,
     as_json: AsJson = False,
 ) -> None:
-    """Show how one pair's sites came to their tiles."""
+    """Explain how the sites of one merchant in one country were allotted to tiles."""
     from segment1b.cli.explanations import print_explanation
 
-    found = segment1b.explain(data_root, merchant, country, **vars(which))
-    show(found, print_explanation, as_json=as_json)
+    result = segment1b.explain(data_root, merchant, country, **vars(which))
+    show(result, print_explanation, as_json=as_json)
 
 
 def replay(
@@ -39,11 +39,11 @@ def replay(
     which: Which,
     as_json: AsJson = False,
 ) -> None:
-    """Show how one outlet came to its coordinate."""
+    """Derive the coordinate of one outlet again, draw by draw."""
     from segment1b.cli.explanations import print_replay
 
-    found = segment1b.replay(data_root, merchant, country, site, **vars(which))
-    show(found, print_replay, as_json=as_json)
+    result = segment1b.replay(data_root, merchant, country, site, **vars(which))
+    show(result, print_replay, as_json=as_json)
 
 
 def export(
@@ -62,7 +62,7 @@ def export(
     which: Which,
     as_json: AsJson = False,
 ) -> None:
-    """Write the proven sites as one file for maps, tables and scripts."""
+    """Write the sites that passed to one file for maps, tables and scripts."""
     rows = segment1b.export(
         data_root,
         out,
@@ -71,8 +71,8 @@ def export(
         merchants=merchant or (),
         **vars(which),
     )
-    found = {"rows": rows, "format": fmt, "out": str(out)}
-    show(found, lambda _: print(f"{rows:,} sites in {out}"), as_json=as_json)
+    result = {"rows": rows, "format": fmt, "out": str(out)}
+    show(result, lambda _: print(f"{rows:,} sites in {out}"), as_json=as_json)
 
 
 def diff(
@@ -86,14 +86,14 @@ def diff(
     """Report which sites were added, removed and moved, by country, with distances."""
     from segment1b.read.diff import lines
 
-    found = segment1b.diff(
+    result = segment1b.diff(
         old,
         new,
         old_fingerprint=old_fingerprint,
         new_fingerprint=new_fingerprint,
         dictionary=dictionary,
     )
-    show(found, lambda found: print("\n".join(lines(found))), as_json=as_json)
+    show(result, lambda result: print("\n".join(lines(result))), as_json=as_json)
 
 
 def rng_export(
@@ -112,8 +112,8 @@ def rng_export(
     root = find_root(data_root)
     known, identity = find_identity(root, which.dictionary, which.tokens)
     events = rng_export(root, known, identity.places, stream, out)
-    found = {"events": events, "stream": stream, "out": str(out)}
-    show(found, lambda _: print(f"{events:,} events in {out}"), as_json=as_json)
+    result = {"events": events, "stream": stream, "out": str(out)}
+    show(result, lambda _: print(f"{events:,} events in {out}"), as_json=as_json)
 
 
 def page(
@@ -124,9 +124,7 @@ def page(
         tuple[Path, Path] | None, typer.Option(help="Two data roots to put side by side.")
     ] = None,
     which: Which,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Put it in the place of a file that exists.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing file.")] = False,
 ) -> None:
     """Write one HTML file that shows a run to a reviewer: map, charts, receipts, checks."""
     from segment1b.page.page import write_comparison, write_page

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 Columns = Annotated[
     list[str] | None,
-    typer.Option("--column", help="NAME=COLUMN where the source's column has another name."),
+    typer.Option("--column", help="NAME=COLUMN if the source's column has another name."),
 ]
-Layer = Annotated[str | None, typer.Option(help="Which layer, where there are several.")]
+Layer = Annotated[str | None, typer.Option(help="Layer, if there are several.")]
 MakeValid = Annotated[
     bool, typer.Option("--make-valid", help="Repair invalid polygons, and record it.")
 ]
@@ -27,9 +27,9 @@ MakeValid = Annotated[
 class Source:
     """A file to import, and the root to import it into."""
 
-    file: Annotated[Path, typer.Argument(help="The file to bring in.")]
+    file: Annotated[Path, typer.Argument(help="The file to import.")]
     licence: Annotated[str, typer.Option(help="The source's licence, for example CC-BY-4.0.")]
-    attribution: Annotated[str, typer.Option(help="Whom the licence asks to name.")]
+    attribution: Annotated[str, typer.Option(help="The attribution that the licence requires.")]
     data_root: DataRoot = ROOT
 
 
@@ -75,13 +75,13 @@ def import_countries(
     from segment1b.reference import overlaps as audit
 
     request = _request(source, column, dictionary)
-    found = importing.import_countries(
+    result = importing.import_countries(
         request, layer=layer, make_valid=make_valid, drop_unknown=drop_unknown
     )
-    _show_imported(found, as_json=as_json)
-    if not as_json and found.audit is not None:
+    _show_imported(result, as_json=as_json)
+    if not as_json and result.audit is not None:
         print()
-        print(audit.audit_text(found.audit), end="")
+        print(audit.audit_text(result.audit), end="")
 
 
 def import_zones(
@@ -96,13 +96,13 @@ def import_zones(
     from segment1b.reference import importing
 
     request = _request(source, column, dictionary)
-    found = importing.import_zones(request, layer=layer, make_valid=make_valid)
-    _show_imported(found, as_json=as_json)
+    result = importing.import_zones(request, layer=layer, make_valid=make_valid)
+    _show_imported(result, as_json=as_json)
 
 
 def import_population(
     source: Source,
-    band: Annotated[int | None, typer.Option(help="Which band, where there are several.")] = None,
+    band: Annotated[int | None, typer.Option(help="Band, if there are several.")] = None,
     nodata: Annotated[
         float | None, typer.Option(help="A value that means no data and is not declared so.")
     ] = None,
@@ -113,8 +113,8 @@ def import_population(
     from segment1b.reference import importing
 
     request = _request(source, None, dictionary)
-    found = importing.import_population(request, band=band, nodata=nodata)
-    _show_imported(found, as_json=as_json)
+    result = importing.import_population(request, band=band, nodata=nodata)
+    _show_imported(result, as_json=as_json)
 
 
 def import_codes(
@@ -158,9 +158,9 @@ def check(
         area_error=max_area_error, uncovered_share=max_uncovered, outside_share=max_outside
     )
     looked_up = None if places is None else measuring.read_places(places)
-    found = measuring.check(find_root(data_root), known, looked_up, bounds)
-    show(found, tables.print_surface_check, as_json=as_json)
-    if found["breaches"]:
+    result = measuring.check(find_root(data_root), known, looked_up, bounds)
+    show(result, tables.print_surface_check, as_json=as_json)
+    if result["breaches"]:
         raise typer.Exit(1)
 
 
@@ -179,9 +179,9 @@ def _request(source: Source, columns: list[str] | None, dictionary: Path | None)
     )
 
 
-def _show_imported(found: Imported, *, as_json: bool) -> None:
+def _show_imported(result: Imported, *, as_json: bool) -> None:
     from segment1b.cli import tables
 
-    audit = {} if found.audit is None else {"audit": found.audit}
-    document = {**found.provenance, "path": str(found.path), "no_op": found.no_op, **audit}
-    show(document, lambda _: tables.print_imported(found), as_json=as_json)
+    audit = {} if result.audit is None else {"audit": result.audit}
+    document = {**result.provenance, "path": str(result.path), "no_op": result.no_op, **audit}
+    show(document, lambda _: tables.print_imported(result), as_json=as_json)

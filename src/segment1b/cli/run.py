@@ -18,7 +18,9 @@ from segment1b.cli.options import (
     Bundle,
     DataRoot,
     Dictionary,
+    Fingerprint,
     LogFormat,
+    ParameterHash,
     PolicyFiles,
     Quiet,
     Seed,
@@ -39,21 +41,17 @@ class RunOptions:
     """The options of a run, by the names of its settings."""
 
     data_root: DataRoot = ROOT
-    outlets: Annotated[Path | None, typer.Option(help="Outlet list to bring in first.")] = None
+    outlets: Annotated[Path | None, typer.Option(help="Outlet list to import first.")] = None
     seed: Seed = None
-    parameter_hash: Annotated[
-        str | None, typer.Option(help="64 hex digits; taken from what is there.")
-    ] = None
-    manifest_fingerprint: Annotated[
-        str | None, typer.Option(help="64 hex digits; which outlets.")
-    ] = None
+    parameter_hash: ParameterHash = None
+    manifest_fingerprint: Fingerprint = None
     validation_bundle: Bundle = None
     dictionary: Dictionary = None
     policy_files: PolicyFiles = None
     settings: Settings = None
-    skip_s0: Annotated[
-        bool, typer.Option("--skip-s0", help="Trust the S0 receipt that is there.")
-    ] = False
+    skip_s0: Annotated[bool, typer.Option("--skip-s0", help="Trust the published S0 receipt.")] = (
+        False
+    )
     workers: Workers = None
     s1_workers: Annotated[int | None, typer.Option(min=1, help="Workers of S1.")] = None
     s4_workers: Annotated[int | None, typer.Option(min=1, help="Workers of S4 (1).")] = None
@@ -76,7 +74,7 @@ def run(
     log_format: LogFormat = "text",
     quiet: Quiet = False,
 ) -> None:
-    """Run the states; with no option the embedded world, into ./segment1b-data."""
+    """Run the states; without options the embedded world, into ./segment1b-data."""
     from segment1b.cli import console, tables
     from segment1b.config import run_settings
 
@@ -89,7 +87,8 @@ def run(
 def compare(
     files: Annotated[list[Path], typer.Argument(help="YAML files: name, policy_files, settings.")],
     outlets: Annotated[
-        Path | None, typer.Option(help="Outlet list of all scenarios; the embedded sample.")
+        Path | None,
+        typer.Option(help="Outlet list of all scenarios, or the embedded sample."),
     ] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="Keep each scenario's data root in this folder.")
@@ -100,23 +99,23 @@ def compare(
     log_format: LogFormat = "text",
     quiet: Quiet = False,
 ) -> None:
-    """Run policies over the same outlets, S0 to S8, and tabulate what sets them apart."""
+    """Run policies over the same outlets, S0 to S8, and tabulate their differences."""
     from segment1b.cli import console, explanations
     from segment1b.config import run_settings
     from segment1b.pipeline import compare as comparison
 
     common = run_settings(given(outlets=outlets, workers=workers, engine=engine))
     with console.progress(log_format, quiet=quiet) as progress:
-        found = comparison.compare(files, common, data_root, progress)
-    found["answers"] = explanations.answers(found["scenarios"])
-    show(found, explanations.print_comparison, as_json=as_json)
+        result = comparison.compare(files, common, data_root, progress)
+    result["answers"] = explanations.answers(result["scenarios"])
+    show(result, explanations.print_comparison, as_json=as_json)
 
 
 def status(
     *,
     data_root: DataRoot = ROOT,
     outlets: Annotated[
-        Path | None, typer.Option(help="As if a run brought this outlet list in.")
+        Path | None, typer.Option(help="As if a run imported this outlet list.")
     ] = None,
     policy_files: Annotated[
         list[Path] | None, typer.Option("--policy", help="As if a run had this policy file.")
@@ -128,7 +127,7 @@ def status(
     which: Which,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is published, what is stale and why, and what a run would do; write nothing."""
+    """Show what is published, what is stale and why, and what a run would do; writes nothing."""
     from segment1b.cli import tables
     from segment1b.config import run_settings
     from segment1b.pipeline.status import status
@@ -139,18 +138,19 @@ def status(
 
 
 def discard(
-    from_state: Annotated[str, typer.Option(help="First state to take back, s0 to s9.")],
+    from_state: Annotated[str, typer.Option(help="First state to remove, s0 to s9.")],
     *,
     data_root: DataRoot = ROOT,
     which: Which,
     keep_shared: Annotated[
-        bool, typer.Option("--keep-shared", help="Keep what only parameter_hash names: tiles.")
+        bool,
+        typer.Option("--keep-shared", help="Keep what only parameter_hash determines: tiles."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
     wait_seconds: Wait = 0.0,
     as_json: AsJson = False,
 ) -> None:
-    """Take back what an identity has published from a state on: the flag first, reports too."""
+    """Remove what an identity has published from a state on: the flag first, reports too."""
     from segment1b.cli import tables
     from segment1b.pipeline.discard import Request, discard
 
@@ -160,34 +160,34 @@ def discard(
         data_root, from_state, which.tokens, which.dictionary, wait_seconds, keep_shared
     )
 
-    def agree(found: Mapping[str, int]) -> bool:
+    def agree(items: Mapping[str, int]) -> bool:
         if not as_json:
-            tables.print_items(found)
-            tables.print_total(found, "to remove")
+            tables.print_items(items)
+            tables.print_total(items, "to remove")
         return yes or tables.confirmed()
 
     removed = discard(asked, agree)
     listed = [{"path": path, "bytes": size} for path, size in removed.items()]
-    found = {"from_state": from_state, "removed": listed, "bytes": sum(removed.values())}
-    show(found, lambda _: tables.print_total(removed, "removed"), as_json=as_json)
+    result = {"from_state": from_state, "removed": listed, "bytes": sum(removed.values())}
+    show(result, lambda _: tables.print_total(removed, "removed"), as_json=as_json)
 
 
 def clean(
     data_root: DataRoot = ROOT,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+        bool, typer.Option("--dry-run", help="Only list what would be removed.")
     ] = False,
     older_than_hours: Annotated[
         float, typer.Option(min=0, help="In a store: uploads younger than this stay.")
     ] = 24.0,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what killed runs have left: staging, and in a store uploads that no receipt names."""
+    """Remove what killed runs left: staging, and in a store uploads that no receipt names."""
     from segment1b.cli import tables
     from segment1b.storage.root import find_root, root_at
 
     root = find_root(data_root)
     left = root_at(root).clean(timedelta(hours=older_than_hours), dry_run=dry_run)
     listed = [{"path": str(one.path), "bytes": one.size} for one in left]
-    found = {"dry_run": dry_run, "leftovers": listed, "bytes": sum(one.size for one in left)}
-    show(found, lambda _: tables.print_leftovers(root, left, dry_run=dry_run), as_json=as_json)
+    result = {"dry_run": dry_run, "leftovers": listed, "bytes": sum(one.size for one in left)}
+    show(result, lambda _: tables.print_leftovers(root, left, dry_run=dry_run), as_json=as_json)

@@ -152,17 +152,17 @@ def _print_plan(out: Terminal, outcome: Outcome) -> None:
         )
 
 
-def print_status(found: Row) -> None:
+def print_status(result: Row) -> None:
     """Print the cache status of a data root: a line for each state, then why no run would start."""
     names = ("data_root", "seed", "manifest_fingerprint", "parameter_hash", "law")
-    print_fields({name.replace("_root", " root"): found[name] for name in names})
+    print_fields({name.replace("_root", " root"): result[name] for name in names})
     print(f"\n{'state':<6} {'published (UTC)':<21} {'content':<27} a run would")
-    for state, own in found["states"].items():
+    for state, own in result["states"].items():
         digests = ", ".join(str(one)[:_DIGITS] for one in own["content_sha256_hex"].values())
         would = _ACTIONS[own["would"]] + (f": {own['why']}" if own["why"] else "")
         print(f"{state:<6} {own['published_at_utc'] or 'no':<21} {digests:<27} {would}")
-    if found["refusal"]:
-        print(f"\na run would be refused: {found['refusal']}")
+    if result["refusal"]:
+        print(f"\na run would be refused: {result['refusal']}")
 
 
 def print_items(items: Mapping[str, int]) -> None:
@@ -221,7 +221,7 @@ def print_checks(results: Sequence[CheckResult]) -> None:
         }
         for result in results
     ]
-    out = Terminal(width=120, soft_wrap=True, highlight=False)
+    out = wide()
     out.print(table(columns, rows, texts=4, title="Checks"))
     failed = [result for result in results if result.offending]
     for result in failed:
@@ -238,33 +238,35 @@ def _rows(result: CheckResult) -> str:
     return f"{result.offending:,} offending row" + ("s" if result.offending > 1 else "")
 
 
-def print_proof(found: Row) -> None:
+def print_proof(result: Row) -> None:
     """Print what the gate of a data root has checked."""
-    egress = found["egress"]
-    print(f"passed: flag {found['flag_sha256_hex']} over {found['bundle_files']} bundle files")
+    egress = result["egress"]
+    print(f"passed: flag {result['flag_sha256_hex']} over {result['bundle_files']} bundle files")
     print(f"{egress['path']}: {egress['files']} files, {egress['bytes']:,} bytes as they passed")
-    print(f"hashed against receipts: {', '.join(found['receipts']) or 'no other dataset is here'}")
+    print(f"hashed against receipts: {', '.join(result['receipts']) or 'no other dataset is here'}")
 
 
-def print_evidence(found: Row) -> None:
+def print_evidence(result: Row) -> None:
     """Print what an evidence bundle holds, and where one that was written starts."""
     fields = {
-        "evidence holds": f"{found['files']} files as SHA256SUMS has them",
-        "validation bundle": f"flag {found['flag_sha256_hex']} over {found['bundle_files']} files",
-        "checks": f"{found['checks']}, none with offending rows",
-        "made again": f"{found['datasets']} datasets and logs, content equal",
+        "evidence holds": f"{result['files']} files as SHA256SUMS has them",
+        "validation bundle": (
+            f"flag {result['flag_sha256_hex']} over {result['bundle_files']} files"
+        ),
+        "checks": f"{result['checks']}, none with offending rows",
+        "made again": f"{result['datasets']} datasets and logs, content equal",
     }
-    if "out" in found:
-        fields["start reading at"] = str(Path(found["out"]) / "README.md")
+    if "out" in result:
+        fields["start reading at"] = str(Path(result["out"]) / "README.md")
     print_fields(fields, 23)
 
 
-def print_imported(found: Imported) -> None:
+def print_imported(result: Imported) -> None:
     """Print what an import of a reference surface has published."""
-    document = found.provenance
+    document = result.provenance
     print_fields(
         {
-            document["dataset"]: f"{found.path}" + (" (there already)" if found.no_op else ""),
+            document["dataset"]: f"{result.path}" + (" (there already)" if result.no_op else ""),
             "sha256": document["receipt"]["sha256_hex"],
             "licence": f"{document['licence']}; {document['attribution']}",
             **document["counts"],
@@ -275,41 +277,41 @@ def print_imported(found: Imported) -> None:
         print(f"{'note':<25} {note}")
 
 
-def print_surface_check(found: Row) -> None:
+def print_surface_check(result: Row) -> None:
     """Print the measures of reference surfaces, and which bounds are passed."""
     print(f"{'country':<8} {'measured km2':>16} {'published km2':>16} {'error':>8}  published by")
-    for row in found["countries"][:_WORST]:
+    for row in result["countries"][:_WORST]:
         if row["error"] is not None:
             print(
                 f"{row['country_iso']:<8} {row['measured_km2']:>16,.0f} "
                 f"{row['published_km2']:>16,.0f} {row['error']:>+8.1%}  {row['published_by']}"
             )
-    left = len(found["countries"]) - _WORST
+    left = len(result["countries"]) - _WORST
     if left > 0:
         print(f"and {left} more, closer or without a published area (--json lists all)")
-    people, places = found["population"], found["places"]
-    beyond = [f"{code} {share:.0%}" for code, share in found["beyond_raster"].items()]
+    people, places = result["population"], result["places"]
+    beyond = [f"{code} {share:.0%}" for code, share in result["beyond_raster"].items()]
     fields = {
         "people": f"{people['people']:,.0f}",
         "in cells no country touches": f"{people['uncovered']:,.0f}",
         "in cells centred in none": f"{people['centre_uncovered']:,.0f}",
-        "ISO codes without polygon": _listed(found["iso_without_polygon"]),
-        "polygons without tile": _listed(found["polygons_without_tiles"]),
-        "polygons without zone": _listed(found["polygons_without_zone"]),
+        "ISO codes without polygon": _listed(result["iso_without_polygon"]),
+        "polygons without tile": _listed(result["polygons_without_tiles"]),
+        "polygons without zone": _listed(result["polygons_without_zone"]),
         "partly beyond the raster": _listed(beyond),
     }
     if places:
         fields["places"] = f"{places['places']:,}"
         fields["outside every polygon"] = f"{places['outside']:,}"
         fields["in another country"] = f"{places['in_another_country']:,}"
-    for dataset_id, about in found["surfaces"].items():
+    for dataset_id, about in result["surfaces"].items():
         fields[dataset_id] = about["licence"] or "licence not recorded"
     print()
     print_fields(fields, 28)
     print()
-    for line in found["breaches"]:
+    for line in result["breaches"]:
         print(f"BOUND PASSED {line}")
-    if not found["breaches"]:
+    if not result["breaches"]:
         print("within bounds")
 
 
@@ -332,7 +334,7 @@ def print_night(summary: Row) -> None:
         for run in summary["runs"]
     ]
     title = f"Night of {summary['began_utc'][:10]}: {summary['status']}"
-    out = Terminal(width=120, soft_wrap=True, highlight=False)
+    out = wide()
     out.print(table({name: f"{{{name}}}" for name in names}, rows, texts=5, title=title))
     for run in summary["runs"]:
         _print_problems(out, run)
@@ -342,7 +344,7 @@ def print_night(summary: Row) -> None:
 
 def print_dry_run(summary: Row) -> None:
     """Print what a night would do, run by run."""
-    out = Terminal(width=120, soft_wrap=True, highlight=False)
+    out = wide()
     for run in summary["runs"]:
         name = escape(run["name"])
         if run["status"] == "skipped":
