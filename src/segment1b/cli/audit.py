@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import segment1b
-from segment1b.cli.options import ROOT, AsJson, Bundle, DataRoot, Dictionary, Which, show
+from segment1b.cli.options import ROOT, AsJson, Bundle, DataRoot, Dictionary, Which, option, show
 
 
 def validator(states: Sequence[str]) -> Callable[..., None]:
@@ -21,12 +21,9 @@ def validator(states: Sequence[str]) -> Callable[..., None]:
         data_root: DataRoot = ROOT,
         which: Which,
         validation_bundle: Bundle = None,
-        perf: Annotated[
-            bool, typer.Option("--perf", help="Check budgets of time and memory too.")
-        ] = False,
+        perf: Annotated[bool, option("Check budgets of time and memory too.", "--perf")] = False,
         print_sql: Annotated[
-            str | None,
-            typer.Option(metavar="CHECK", help="Only print a check's SQL, for DuckDB to run."),
+            str | None, option("Only print a check's SQL, for DuckDB to run.", metavar="CHECK")
         ] = None,
         as_json: AsJson = False,
     ) -> None:
@@ -62,20 +59,18 @@ def _print_sql(
 
 
 def evidence(
-    out: Annotated[Path, typer.Option(help="The bundle's folder; absent or empty.")],
+    out: Annotated[Path, option("The bundle's folder; absent or empty.")],
     *,
     data_root: DataRoot = ROOT,
     which: Which,
     validation_bundle: Bundle = None,
-    sample_rows: Annotated[
-        int, typer.Option(min=1, help="At most so many outlets in the data sample.")
-    ] = 200,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace older evidence.")] = False,
+    sample_rows: Annotated[int, option("At most so many outlets in the data sample.", min=1)] = 200,
+    replace: Annotated[bool, option("Replace older evidence.", "--replace")] = False,
     without_page: Annotated[
-        bool, typer.Option("--without-page", help="Leave the page out: 10 MB less.")
+        bool, option("Leave the page out: 10 MB less.", "--without-page")
     ] = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No steps on stderr.")] = False,
+    quiet: Annotated[bool, option("No steps on stderr.", "--quiet")] = False,
 ) -> None:
     """Write evidence for reviewers: sample, reports, checks, checksums, and a repeated run."""
     from segment1b.cli import tables

@@ -7,25 +7,21 @@ from typing import Annotated
 
 import typer
 
-from segment1b.cli.options import LogFormat, Quiet, show
+from segment1b.cli.options import LogFormat, Quiet, option, show
 
 
 def nightly(
-    config: Annotated[Path, typer.Option(help="YAML file of runs.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would run.")] = False,
-    summary: Annotated[
-        Path | None, typer.Option(help="Path of the summary; overrides the file's.")
-    ] = None,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop after a run that failed.")
-    ] = False,
-    only: Annotated[list[str] | None, typer.Option(help="Only this run; may be repeated.")] = None,
+    config: Annotated[Path, option("YAML file of runs.")],
+    dry_run: Annotated[bool, option("Only print what would run.", "--dry-run")] = False,
+    summary: Annotated[Path | None, option("Path of the summary; overrides the file's.")] = None,
+    fail_fast: Annotated[bool, option("Stop after a run that failed.", "--fail-fast")] = False,
+    only: Annotated[list[str] | None, option("Only this run; may be repeated.")] = None,
     log_format: LogFormat = "text",
     openlineage: Annotated[
-        str | None, typer.Option(help="File or URL for lineage events; overrides the file's.")
+        str | None, option("File or URL for lineage events; overrides the file's.")
     ] = None,
     quiet: Quiet = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The summary on stdout.")] = False,
+    as_json: Annotated[bool, option("The summary on stdout.", "--json")] = False,
 ) -> None:
     """Execute the runs of a file in order, with their validators."""
     from segment1b.cli import console, tables

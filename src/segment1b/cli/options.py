@@ -14,24 +14,28 @@ import typer
 ROOT = Path("segment1b-data")
 ENGINES = "serial, threads, processes, dask, or a Dask scheduler: tcp://HOST:PORT."
 
-DataRoot = Annotated[Path, typer.Option(help="Folder or s3://bucket/prefix of all datasets.")]
-Seed = Annotated[int | None, typer.Option(help="Unsigned 64-bit; default: the data root's.")]
-ParameterHash = Annotated[str | None, typer.Option(help="64 hex digits; default: the data root's.")]
-Fingerprint = Annotated[str | None, typer.Option(help="64 hex digits that identify the outlets.")]
-Dictionary = Annotated[Path | None, typer.Option(help="Another dataset dictionary.")]
-Bundle = Annotated[Path | None, typer.Option(help="1A's bundle, if not in the data root.")]
-PolicyFiles = Annotated[list[Path] | None, typer.Option("--policy", help="YAML over the contract.")]
+
+def option(text: str, *names: str, **limits: Any) -> Any:
+    """Return an option with its help text; a flag needs its name, or typer adds `--no-...`."""
+    return typer.Option(*names, help=text, **limits)
+
+
+DataRoot = Annotated[Path, option("Folder or s3://bucket/prefix of all datasets.")]
+Seed = Annotated[int | None, option("Unsigned 64-bit; default: the data root's.")]
+ParameterHash = Annotated[str | None, option("64 hex digits; default: the data root's.")]
+Fingerprint = Annotated[str | None, option("64 hex digits that identify the outlets.")]
+Dictionary = Annotated[Path | None, option("Another dataset dictionary.")]
+Bundle = Annotated[Path | None, option("1A's bundle, if not in the data root.")]
+PolicyFiles = Annotated[list[Path] | None, option("YAML over the contract.", "--policy")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", help="KEY=VALUE over the policy, for example allocation.law=largest_remainder."
-    ),
+    option("KEY=VALUE over the policy, for example allocation.law=largest_remainder.", "--set"),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Workers of all states.")]
-Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a lock.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-LogFormat = Annotated[Literal["text", "json"], typer.Option(help="Format of the lines on stderr.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, warnings only.")]
+Workers = Annotated[int | None, option("Workers of all states.", min=1)]
+Wait = Annotated[float, option("Seconds to wait for a lock.", "--wait", min=0)]
+AsJson = Annotated[bool, option("One JSON object on stdout.", "--json")]
+LogFormat = Annotated[Literal["text", "json"], option("Format of the lines on stderr.")]
+Quiet = Annotated[bool, option("No progress, warnings only.", "--quiet")]
 
 
 @dataclass

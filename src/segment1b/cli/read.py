@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 import segment1b
-from segment1b.cli.options import ROOT, AsJson, DataRoot, Dictionary, Which, show
+from segment1b.cli.options import ROOT, AsJson, DataRoot, Dictionary, Which, option, show
 
-Merchant = Annotated[int, typer.Option(help="merchant_id.")]
-Country = Annotated[str, typer.Option(help="Two upper-case letters.")]
-NewFile = Annotated[Path, typer.Option(help="The file to write; must not exist.")]
+Merchant = Annotated[int, option("merchant_id.")]
+Country = Annotated[str, option("Two upper-case letters.")]
+NewFile = Annotated[Path, option("The file to write; must not exist.")]
 
 
 def explain(
@@ -33,7 +33,7 @@ def explain(
 def replay(
     merchant: Merchant,
     country: Country,
-    site: Annotated[int, typer.Option(help="site_order.")],
+    site: Annotated[int, option("site_order.")],
     *,
     data_root: DataRoot = ROOT,
     which: Which,
@@ -49,14 +49,10 @@ def replay(
 def export(
     out: NewFile,
     fmt: Annotated[
-        str, typer.Option("--format", help="geoparquet, csv, geojsonseq or flatgeobuf.")
+        str, option("geoparquet, csv, geojsonseq or flatgeobuf.", "--format")
     ] = "geoparquet",
-    country: Annotated[
-        list[str] | None, typer.Option(help="Only this country; may be repeated.")
-    ] = None,
-    merchant: Annotated[
-        list[int] | None, typer.Option(help="Only this merchant; may be repeated.")
-    ] = None,
+    country: Annotated[list[str] | None, option("Only this country; may be repeated.")] = None,
+    merchant: Annotated[list[int] | None, option("Only this merchant; may be repeated.")] = None,
     *,
     data_root: DataRoot = ROOT,
     which: Which,
@@ -78,8 +74,8 @@ def export(
 def diff(
     old: Annotated[Path, typer.Argument(help="A data root.")],
     new: Annotated[Path, typer.Argument(help="The same or another data root.")],
-    old_fingerprint: Annotated[str | None, typer.Option(help="Which outlets of OLD.")] = None,
-    new_fingerprint: Annotated[str | None, typer.Option(help="Which outlets of NEW.")] = None,
+    old_fingerprint: Annotated[str | None, option("Which outlets of OLD.")] = None,
+    new_fingerprint: Annotated[str | None, option("Which outlets of NEW.")] = None,
     dictionary: Dictionary = None,
     as_json: AsJson = False,
 ) -> None:
@@ -97,7 +93,7 @@ def diff(
 
 
 def rng_export(
-    stream: Annotated[str, typer.Option(help="site_tile_assign or in_cell_jitter.")],
+    stream: Annotated[str, option("site_tile_assign or in_cell_jitter.")],
     out: NewFile,
     *,
     data_root: DataRoot = ROOT,
@@ -117,14 +113,14 @@ def rng_export(
 
 
 def page(
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    out: Annotated[Path, option("The HTML file to write.")] = Path("report.html"),
     *,
     data_root: DataRoot = ROOT,
     compare: Annotated[
-        tuple[Path, Path] | None, typer.Option(help="Two data roots to put side by side.")
+        tuple[Path, Path] | None, option("Two data roots to put side by side.")
     ] = None,
     which: Which,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing file.")] = False,
+    replace: Annotated[bool, option("Replace an existing file.", "--replace")] = False,
 ) -> None:
     """Write one HTML file that shows a run to a reviewer: map, charts, receipts, checks."""
     from segment1b.page.page import write_comparison, write_page

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segment1b.cli.options import ROOT, AsJson, DataRoot, Dictionary, show
+from segment1b.cli.options import ROOT, AsJson, DataRoot, Dictionary, option, show
 
 if TYPE_CHECKING:
     from segment1b.reference.importing import Imported, Request
 
 Columns = Annotated[
     list[str] | None,
-    typer.Option("--column", help="NAME=COLUMN if the source's column has another name."),
+    option("NAME=COLUMN if the source's column has another name.", "--column"),
 ]
-Layer = Annotated[str | None, typer.Option(help="Layer, if there are several.")]
-MakeValid = Annotated[
-    bool, typer.Option("--make-valid", help="Repair invalid polygons, and record it.")
-]
+Layer = Annotated[str | None, option("Layer, if there are several.")]
+MakeValid = Annotated[bool, option("Repair invalid polygons, and record it.", "--make-valid")]
 
 
 @dataclass
@@ -28,13 +26,13 @@ class Source:
     """A file to import, and the root to import it into."""
 
     file: Annotated[Path, typer.Argument(help="The file to import.")]
-    licence: Annotated[str, typer.Option(help="The source's licence, for example CC-BY-4.0.")]
-    attribution: Annotated[str, typer.Option(help="The attribution that the licence requires.")]
+    licence: Annotated[str, option("The source's licence, for example CC-BY-4.0.")]
+    attribution: Annotated[str, option("The attribution that the licence requires.")]
     data_root: DataRoot = ROOT
 
 
 def build(
-    resolution_arcsec: Annotated[int, typer.Option(help="Cell size in arc-seconds.")],
+    resolution_arcsec: Annotated[int, option("Cell size in arc-seconds.")],
     data_root: DataRoot = ROOT,
     dictionary: Dictionary = None,
 ) -> None:
@@ -48,7 +46,7 @@ def build(
 def fill(
     data_root: DataRoot = ROOT,
     resolution_arcsec: Annotated[
-        int, typer.Option(help="Cell size of the population in arc-seconds, if it is lacking.")
+        int, option("Cell size of the population in arc-seconds, if it is lacking.")
     ] = 360,
     dictionary: Dictionary = None,
 ) -> None:
@@ -65,7 +63,7 @@ def import_countries(
     layer: Layer = None,
     make_valid: MakeValid = False,
     drop_unknown: Annotated[
-        bool, typer.Option("--drop-unknown", help="Leave rows with unknown codes out.")
+        bool, option("Leave rows with unknown codes out.", "--drop-unknown")
     ] = False,
     dictionary: Dictionary = None,
     as_json: AsJson = False,
@@ -102,9 +100,9 @@ def import_zones(
 
 def import_population(
     source: Source,
-    band: Annotated[int | None, typer.Option(help="Band, if there are several.")] = None,
+    band: Annotated[int | None, option("Band, if there are several.")] = None,
     nodata: Annotated[
-        float | None, typer.Option(help="A value that means no data and is not declared so.")
+        float | None, option("A value that means no data and is not declared so.")
     ] = None,
     dictionary: Dictionary = None,
     as_json: AsJson = False,
@@ -133,17 +131,15 @@ def import_codes(
 def check(
     data_root: DataRoot = ROOT,
     places: Annotated[
-        Path | None, typer.Option(help="Places to look up: country_iso, lon_deg, lat_deg.")
+        Path | None, option("Places to look up: country_iso, lon_deg, lat_deg.")
     ] = None,
     max_area_error: Annotated[
-        float, typer.Option(min=0, help="Relative, of countries of 1,000 km2 and more.")
+        float, option("Relative, of countries of 1,000 km2 and more.", min=0)
     ] = 0.25,
     max_uncovered: Annotated[
-        float, typer.Option(min=0, help="Share of people in cells that no country touches.")
+        float, option("Share of people in cells that no country touches.", min=0)
     ] = 0.02,
-    max_outside: Annotated[
-        float, typer.Option(min=0, help="Share of places outside every polygon.")
-    ] = 0.05,
+    max_outside: Annotated[float, option("Share of places outside every polygon.", min=0)] = 0.05,
     dictionary: Dictionary = None,
     as_json: AsJson = False,
 ) -> None:

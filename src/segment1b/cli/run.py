@@ -29,11 +29,12 @@ from segment1b.cli.options import (
     Which,
     Workers,
     given,
+    option,
     show,
 )
 from segment1b.errors import Segment1BError
 
-Engine = Annotated[str, typer.Option(help=ENGINES)]
+Engine = Annotated[str, option(ENGINES)]
 
 
 @dataclass
@@ -41,7 +42,7 @@ class RunOptions:
     """The options of a run, by the names of its settings."""
 
     data_root: DataRoot = ROOT
-    outlets: Annotated[Path | None, typer.Option(help="Outlet list to import first.")] = None
+    outlets: Annotated[Path | None, option("Outlet list to import first.")] = None
     seed: Seed = None
     parameter_hash: ParameterHash = None
     manifest_fingerprint: Fingerprint = None
@@ -49,21 +50,17 @@ class RunOptions:
     dictionary: Dictionary = None
     policy_files: PolicyFiles = None
     settings: Settings = None
-    skip_s0: Annotated[bool, typer.Option("--skip-s0", help="Trust the published S0 receipt.")] = (
-        False
-    )
+    skip_s0: Annotated[bool, option("Trust the published S0 receipt.", "--skip-s0")] = False
     workers: Workers = None
-    s1_workers: Annotated[int | None, typer.Option(min=1, help="Workers of S1.")] = None
-    s4_workers: Annotated[int | None, typer.Option(min=1, help="Workers of S4 (1).")] = None
+    s1_workers: Annotated[int | None, option("Workers of S1.", min=1)] = None
+    s4_workers: Annotated[int | None, option("Workers of S4 (1).", min=1)] = None
     engine: Engine = "threads"
-    from_state: Annotated[str, typer.Option(help="First state.")] = "s0"
-    to_state: Annotated[str, typer.Option(help="Last state.")] = "s9"
+    from_state: Annotated[str, option("First state.")] = "s0"
+    to_state: Annotated[str, option("Last state.")] = "s9"
     merchant_summaries: Annotated[
-        bool, typer.Option("--merchant-summaries", help="S4 reports each merchant.")
+        bool, option("S4 reports each merchant.", "--merchant-summaries")
     ] = False
-    verify: Annotated[bool, typer.Option("--verify", help="Hash published files before reuse.")] = (
-        False
-    )
+    verify: Annotated[bool, option("Hash published files before reuse.", "--verify")] = False
     wait_seconds: Wait = 0.0
 
 
@@ -88,10 +85,10 @@ def compare(
     files: Annotated[list[Path], typer.Argument(help="YAML files: name, policy_files, settings.")],
     outlets: Annotated[
         Path | None,
-        typer.Option(help="Outlet list of all scenarios, or the embedded sample."),
+        option("Outlet list of all scenarios, or the embedded sample."),
     ] = None,
     data_root: Annotated[
-        Path | None, typer.Option(help="Keep each scenario's data root in this folder.")
+        Path | None, option("Keep each scenario's data root in this folder.")
     ] = None,
     workers: Workers = None,
     engine: Engine = "threads",
@@ -114,15 +111,13 @@ def compare(
 def status(
     *,
     data_root: DataRoot = ROOT,
-    outlets: Annotated[
-        Path | None, typer.Option(help="As if a run imported this outlet list.")
-    ] = None,
+    outlets: Annotated[Path | None, option("As if a run imported this outlet list.")] = None,
     policy_files: Annotated[
-        list[Path] | None, typer.Option("--policy", help="As if a run had this policy file.")
+        list[Path] | None, option("As if a run had this policy file.", "--policy")
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="As if a run had this KEY=VALUE over the policy."),
+        option("As if a run had this KEY=VALUE over the policy.", "--set"),
     ] = None,
     which: Which,
     as_json: AsJson = False,
@@ -138,15 +133,15 @@ def status(
 
 
 def discard(
-    from_state: Annotated[str, typer.Option(help="First state to remove, s0 to s9.")],
+    from_state: Annotated[str, option("First state to remove, s0 to s9.")],
     *,
     data_root: DataRoot = ROOT,
     which: Which,
     keep_shared: Annotated[
         bool,
-        typer.Option("--keep-shared", help="Keep what only parameter_hash determines: tiles."),
+        option("Keep what only parameter_hash determines: tiles.", "--keep-shared"),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+    yes: Annotated[bool, option("Remove without asking.", "--yes")] = False,
     wait_seconds: Wait = 0.0,
     as_json: AsJson = False,
 ) -> None:
@@ -174,11 +169,9 @@ def discard(
 
 def clean(
     data_root: DataRoot = ROOT,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only list what would be removed.")
-    ] = False,
+    dry_run: Annotated[bool, option("Only list what would be removed.", "--dry-run")] = False,
     older_than_hours: Annotated[
-        float, typer.Option(min=0, help="In a store: uploads younger than this stay.")
+        float, option("In a store: uploads younger than this stay.", min=0)
     ] = 24.0,
     as_json: AsJson = False,
 ) -> None:
