@@ -19,7 +19,7 @@ SCOPES |= {"S": "a site"}
 _LISTED = re.compile(r"^(?:- |\| )`(E\w+)`", re.MULTILINE)
 #: The public modules and functions, by heading; the text is that of their docstrings.
 API = {
-    "Run and read": ["segment1b.api"],
+    "Run and read": ["segment1b.api", "segment1b.read.gate.read_site_locations"],
     "Evidence": ["segment1b.evidence.bundle.write_evidence", "segment1b.evidence.proof.Published"],
     "Laws": [
         f"segment1b.laws.{name}"
