@@ -1,11 +1,12 @@
 """The Python interface: run the states, then read, check and explain what they published.
 
-Every function is also an attribute of the package:
+Every function is also an attribute of the package.
 
->>> import segment1b
->>> result = segment1b.run({"data_root": "segment1b-data"})
->>> result.s9.report["verdict"]
-'PASS'
+Examples:
+    >>> import segment1b
+    >>> result = segment1b.run({"data_root": "segment1b-data"})
+    >>> result.s9.report["verdict"]
+    'PASS'
 
 A data root is a folder or the URL of an object store (`s3://bucket/prefix`). Every failure is a
 `segment1b.errors.Segment1BError` with a code, a message and a hint.
@@ -74,9 +75,10 @@ def run(
 ) -> RunResult:
     """Run the states; what is published and current is reused.
 
-    >>> result = segment1b.run({"data_root": "segment1b-data", "to_state": "s4"})
-    >>> result.s4.alloc_sum_equals_requirements
-    True
+    Examples:
+        >>> result = segment1b.run({"data_root": "segment1b-data", "to_state": "s4"})
+        >>> result.s4.alloc_sum_equals_requirements
+        True
 
     Args:
         config: the options of `segment1b run` by name, with underscores; or the path of a YAML
@@ -130,8 +132,9 @@ class Snapshot:
 def open(root: str | Path, **which: Unpack[Which]) -> Snapshot:  # noqa: A001 - segment1b.open
     """Open the identity of a data root that passed.
 
-    >>> segment1b.open("segment1b-data").sites.column_names[:2]
-    ['merchant_id', 'legal_country_iso']
+    Examples:
+        >>> segment1b.open("segment1b-data").sites.column_names[:2]
+        ['merchant_id', 'legal_country_iso']
 
     Raises:
         Segment1BError: E908_BUNDLE_CONTENTS_MISSING when none passed; E_USAGE when several did.
@@ -152,15 +155,16 @@ def validate(
     Once S1 and S2 have passed, the tile proof is stored in the root, and S9 need not check the
     same tiles again.
 
-    >>> all(check.ok for check in segment1b.validate("segment1b-data", ["s8"]))
-    True
+    Examples:
+        >>> all(check.ok for check in segment1b.validate("segment1b-data", ["s8"]))
+        True
 
     Args:
         root: the data root.
         states: of s0 to s9.
         validation_bundle: the bundle of segment 1A, if it is not in the root.
         perf: check the budgets of time and memory too.
-        which: the identity, see `Which`.
+        **which: the identity, see `Which`.
 
     Returns:
         One result for each check, in a fixed order; `result.ok` is its conclusion.
@@ -189,8 +193,9 @@ def export(
 ) -> int:
     """Write the sites that passed into one new file; return their number.
 
-    >>> segment1b.export("segment1b-data", "nl.csv", format="csv", countries=["NL"]) > 0
-    True
+    Examples:
+        >>> segment1b.export("segment1b-data", "nl.csv", format="csv", countries=["NL"]) > 0
+        True
 
     Args:
         root: the data root.
@@ -198,7 +203,7 @@ def export(
         format: geoparquet, csv, geojsonseq or flatgeobuf.
         countries: ISO codes to write; all by default.
         merchants: merchant_ids to write; all by default.
-        which: the identity, see `Which`.
+        **which: the identity, see `Which`.
 
     Raises:
         Segment1BError: as `read_site_locations`; E_USAGE for an unknown format, a file that
@@ -219,8 +224,9 @@ def diff(
 ) -> dict[str, Any]:
     """Count the sites that were added, removed and moved between two roots, by country.
 
-    >>> segment1b.diff("segment1b-data", "segment1b-data")["total"]["moved"]
-    0
+    Examples:
+        >>> segment1b.diff("segment1b-data", "segment1b-data")["total"]["moved"]
+        0
 
     Returns:
         `old` and `new` (tokens, rows), `total` and `by_country`, each with kept, added, removed,
@@ -245,8 +251,9 @@ def explain(
 ) -> dict[str, Any]:
     """Explain how the sites of a merchant in a country were allotted to tiles.
 
-    >>> segment1b.explain("segment1b-data", 259, "DE")["agrees"]
-    True
+    Examples:
+        >>> segment1b.explain("segment1b-data", 259, "DE")["agrees"]
+        True
 
     Returns:
         Law, number of sites and a row for each tile; `agrees` tells whether the law, applied
@@ -266,15 +273,16 @@ def replay(
 ) -> dict[str, Any]:
     """Derive the coordinate of one site again, draw by draw.
 
-    >>> segment1b.replay("segment1b-data", 259, "DE", site=3)["agrees"]
-    True
+    Examples:
+        >>> segment1b.replay("segment1b-data", 259, "DE", site=3)["agrees"]
+        True
 
     Args:
         root: the data root.
         merchant: merchant_id.
         country: two upper-case letters.
         site: site_order, from 1.
-        which: the identity, see `Which`.
+        **which: the identity, see `Which`.
 
     Returns:
         Tile, attempts with their random words, and the point; `agrees` tells whether it is the
