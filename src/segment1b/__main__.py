@@ -1,4 +1,4 @@
-"""`python -m segment1b` is the command line: how it starts, how it ends, its exit codes."""
+"""Entry point of the command line: failures become coded errors and exit codes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from typing import Any
 
 from segment1b.errors import Segment1BError
 
-# With less, no run ends well: Arrow waits for threads that cannot start, glibc aborts.
+# With less, Arrow waits for threads that cannot start, and glibc aborts the process.
 _LEAST_BYTES = 2 << 30
 _NO_FILES = ("--attribution", "--engine", "--licence", "--openlineage", "--set")
 _MAY_HOLD_CREDENTIALS = re.compile(r"[a-z][a-z0-9+.-]+:/+(?:[^/]*[@:]|.*[?#])", re.I | re.DOTALL)
-_INTERRUPTED = 130  # what typer makes of Ctrl-C
+_INTERRUPTED = 130  # typer's exit code for Ctrl-C
 
 
 def main() -> None:
-    """Run the command line; every failure ends with a code, and none with a traceback.
+    """Run the command line; every failure has a code, and none prints a traceback.
 
-    The exit code is that of the table in README.md. A command whose results cannot be written to
-    stdout fails.
+    README.md lists the exit codes. A command whose results cannot be written to stdout fails.
     """
     try:
         from segment1b.cli.terminal import checked_output
 
-        # What libraries log are tracebacks too; without any handler these would reach stderr.
+        # Without any handler, tracebacks that libraries log would reach stderr.
         logging.getLogger().addHandler(logging.NullHandler())
         threading.excepthook = sys.unraisablehook = _in_one_line
         with checked_output() as output:
@@ -60,14 +59,14 @@ def _run() -> int:
         if code == _INTERRUPTED:
             raise KeyboardInterrupt
         return int(code)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - none leaves uncoded
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - each gets a code
         return _end(error)
 
 
 def _check_urls(arguments: list[str]) -> None:
-    """Refuse a URL that may hold credentials before any command repeats it, as the name of a file.
+    """Refuse a URL that may hold credentials before any command prints it as the name of a file.
 
-    Texts and other addresses are their options' own matter.
+    Options that take a text or another address check it themselves.
     """
     for before, argument in pairwise(["", *arguments]):
         option, url = before, argument
@@ -80,7 +79,7 @@ def _check_urls(arguments: list[str]) -> None:
 
 
 def _check_address_space() -> None:
-    """Refuse a limit under which libraries hang or abort the process where memory is short."""
+    """Refuse an address space in which libraries hang or abort the process."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY and limit < _LEAST_BYTES:
         raise Segment1BError(
@@ -93,7 +92,7 @@ def _check_address_space() -> None:
 
 def _end(error: BaseException) -> int:
     """Print a failure as one error with a code; return the exit code."""
-    # A second Ctrl-C must not break off the message of the first.
+    # A second Ctrl-C must not interrupt the message of the first.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         from segment1b.cli.terminal import print_error
@@ -101,7 +100,7 @@ def _end(error: BaseException) -> int:
 
         failure = _usage(error) or coded(error)
         keep_traceback(failure)
-        if failure.message:  # none: typer has printed the help, as no command was given
+        if failure.message:  # empty: typer has printed the help, as no command was given
             print_error(failure, as_json="--json" in sys.argv)
         return failure.exit_code
     finally:
@@ -109,7 +108,7 @@ def _end(error: BaseException) -> int:
 
 
 def _usage(error: BaseException) -> Segment1BError | None:
-    """Return what typer says of the command line as E_USAGE, None for any other exception."""
+    """Return an error of typer as E_USAGE, None for any other exception."""
     from typer.exceptions import TyperException
 
     if not isinstance(error, TyperException):
@@ -122,7 +121,7 @@ def _usage(error: BaseException) -> Segment1BError | None:
 def _report_lost(error: OSError) -> None:
     from segment1b.cli.terminal import print_error
 
-    # Whoever reads a pipe may have read enough: `| head` is no mistake to complain of.
+    # A reader may close its pipe early, as `head` does: that is not an error.
     if error.errno != errno.EPIPE:
         hint = "send it to a file with room, or to /dev/null"
         lost = Segment1BError("E_OUTPUT_LOST", f"stdout: {error.strerror}", hint)
@@ -130,7 +129,7 @@ def _report_lost(error: OSError) -> None:
 
 
 def _in_one_line(fault: Any) -> None:
-    """Report what failed in a thread or a finaliser, where nobody can catch it."""
+    """Report a failure in a thread or a finaliser, which no code can catch."""
     with suppress(Exception):
         if isinstance(fault.exc_value, Exception):
             print(f"warning: {type(fault.exc_value).__name__}: {fault.exc_value}", file=sys.stderr)

@@ -54,7 +54,7 @@ def set_up_logs(log_format: str, *, quiet: bool) -> None:
 
 
 class Terminal(Console):
-    """A rich console that escapes control characters, and leaves `:name:` as it is written."""
+    """A rich console that escapes control characters, and does not replace `:name:` by emoji."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(emoji=False, **options)
@@ -65,7 +65,7 @@ class Terminal(Console):
 
 
 class LogProgress(Progress):
-    """Progress as log lines, for files and machines."""
+    """Progress as log lines, for files and programs."""
 
     def plan(self, state: str) -> None:
         """Start the state's clock."""
@@ -102,7 +102,7 @@ class LogProgress(Progress):
 
 
 class BarProgress(Progress):
-    """Progress as bars with rows, rate and remaining time, for a person at a terminal."""
+    """Progress bars with rows, rate and remaining time, for a terminal."""
 
     def __init__(self, bars: Bars) -> None:
         self.bars = bars
@@ -110,12 +110,12 @@ class BarProgress(Progress):
         self._rows = 0
 
     def plan(self, state: str) -> None:
-        """Show a bar that waits for the number of shards."""
+        """Show a bar without length until the number of shards is known."""
         self._start, self._rows = time.perf_counter(), 0
         self._task = self.bars.add_task(state, total=None, note="planning")
 
     def begin(self, shards: int) -> None:
-        """Give the bar the number of the state's shards."""
+        """Set the length of the bar: the number of shards."""
         assert self._task is not None
         self.bars.update(self._task, total=max(1, shards), note="")
 
@@ -136,7 +136,7 @@ class BarProgress(Progress):
 
 @contextmanager
 def progress(log_format: str, *, quiet: bool) -> Iterator[Progress]:
-    """Set up the log; give bars at a terminal, log lines elsewhere."""
+    """Set up the log; yield progress bars at a terminal, log lines elsewhere."""
     set_up_logs(log_format, quiet=quiet)
     err = Terminal(stderr=True)
     if quiet or log_format == "json" or not err.is_terminal:

@@ -1,4 +1,4 @@
-"""Output on a terminal: control characters are escaped, and no error of a write is lost."""
+"""Standard streams that escape control characters and report failed writes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from segment1b.errors import UNSAFE, Segment1BError, visible
 
 
 def indented(text: str) -> str:
-    """Return visible text, indented after its first line, so that no name can look like one."""
+    """Return text with escapes, indented after its first line, so that no name can imitate one."""
     return visible(text).replace("\n", "\n    ")
 
 
 def json_line(value: Any) -> str:
-    """Return one line of JSON without characters that a terminal obeys."""
+    """Return one line of JSON without control characters."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
     return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
@@ -30,7 +30,7 @@ def print_json(value: Any) -> None:
 
 
 def print_error(error: Segment1BError, *, as_json: bool) -> None:
-    """Print a failure: code, place and what to do; never a traceback."""
+    """Print a failure: code, place and hint; never a traceback."""
     if as_json:
         body = {"code": error.code, "message": error.message, "hint": error.hint}
         print_json({"error": {**body, "scope": error.scope}})
@@ -45,7 +45,7 @@ class Output:
 
     Attributes:
         lost: the first error of a write, after which nothing more is written; None without one.
-        rich_proxied_file: the same stream without the escapes, where rich looks for it: its
+        rich_proxied_file: the same stream without escapes, by the name that rich uses: its
             colours are control characters. `console.Terminal` escapes the text between them.
     """
 
@@ -63,13 +63,13 @@ class Output:
         return self.write_styled(visible(text))
 
     def write_styled(self, text: str) -> int:
-        """Write text as it is, as far as the stream's encoding has its characters."""
+        """Write text without escapes, except for characters that the encoding does not have."""
         encoding = self._stream.encoding
         self._try(self._write, text.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)
 
     def flush(self) -> None:
-        """Hand all that was written to the operating system."""
+        """Pass all that was written to the operating system."""
         self._try(self._stream.flush)
 
     def _write(self, text: str) -> None:
@@ -84,7 +84,7 @@ class Output:
             call(*arguments)
         except OSError as error:
             self.lost = error
-            # What is left in the buffer must not fail again when the interpreter ends.
+            # The rest of the buffer must not fail again when the interpreter ends.
             with suppress(OSError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
                 os.dup2(nowhere.fileno(), self._stream.fileno())
 
@@ -102,9 +102,9 @@ class _Styled:
 
 @contextmanager
 def checked_output() -> Iterator[Output]:
-    """Replace stdout and stderr by `Output` in a block, flush them at its end; give stdout."""
+    """Replace stdout and stderr by `Output` in a block, flush them at its end; yield stdout."""
     for number in range(3):
-        # A file would take the number of a closed stream, and get what is printed.
+        # A file would get the number of a closed stream, and the output with it.
         with suppress(OSError):
             os.fstat(number)
             continue
