@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -27,6 +26,7 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
 from segment1b.read.gate import find_places, proven_paths, read_site_locations
 from segment1b.storage.root import find_root
+from segment1b.storage.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from segment1b.pipeline.outcome import RunResult
 
 __all__ = [
-    "Snapshot",
+    "PassedSnapshot",
     "Which",
     "diff",
     "explain",
@@ -102,18 +102,8 @@ def run(
     return run_pipeline(config, progress)
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """One identity of a data root whose sites have passed.
-
-    Attributes:
-        root: the data root, or its working copy.
-        tokens: seed, manifest_fingerprint, parameter_hash and run_id.
-    """
-
-    root: Path
-    contracts: Contracts
-    tokens: Mapping[str, int | str]
+class PassedSnapshot(Snapshot):
+    """One identity of a data root, whose sites have passed."""
 
     @property
     def sites(self) -> pa.Table:
@@ -129,7 +119,7 @@ class Snapshot:
         return ds.dataset(paths, schema=schema, format="parquet").to_table()
 
 
-def open(root: str | Path, **which: Unpack[Which]) -> Snapshot:  # noqa: A001 - segment1b.open
+def open(root: str | Path, **which: Unpack[Which]) -> PassedSnapshot:  # noqa: A001 - segment1b.open
     """Open the identity of a data root that passed.
 
     Examples:
@@ -139,7 +129,7 @@ def open(root: str | Path, **which: Unpack[Which]) -> Snapshot:  # noqa: A001 - 
     Raises:
         Segment1BError: E908_BUNDLE_CONTENTS_MISSING when none passed; E_USAGE when several did.
     """
-    return Snapshot(*_located(root, **which))
+    return PassedSnapshot(*_located(root, **which))
 
 
 def validate(
