@@ -49,11 +49,8 @@ def _print_sql(
     """Print the SQL of one check; tables that Python makes are saved to segment1b-sql/."""
     from segment1b.audit.printed import sql_of
     from segment1b.audit.published import Published
-    from segment1b.pipeline.decide import find_identity
-    from segment1b.storage.root import find_root
 
-    root = find_root(data_root)
-    known, identity = find_identity(root, which.dictionary, which.tokens)
+    root, known, identity = which.find(data_root)
     published = Published(root, known, identity.tokens, bundle)
     typer.echo(sql_of(published, states, check, Path.cwd() / "segment1b-sql"), nl=False)
 
@@ -76,11 +73,8 @@ def evidence(
     from segment1b.cli import tables
     from segment1b.evidence.bundle import write_evidence
     from segment1b.evidence.proof import Published
-    from segment1b.pipeline.decide import find_identity
-    from segment1b.storage.root import find_root
 
-    root = find_root(data_root)
-    known, identity = find_identity(root, which.dictionary, which.tokens)
+    root, known, identity = which.find(data_root)
     result = write_evidence(
         Published(root, known, identity.places, which.dictionary, validation_bundle),
         out,

@@ -7,9 +7,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from segment1b.contracts import Contracts
+    from segment1b.identity import Identity
 
 ROOT = Path("segment1b-data")
 ENGINES = "serial, threads, processes, dask, or a Dask scheduler: tcp://HOST:PORT."
@@ -51,6 +55,14 @@ class Which:
     def tokens(self) -> dict[str, Any]:
         """Return the tokens by name; None for that of the data root."""
         return {name: value for name, value in vars(self).items() if name != "dictionary"}
+
+    def find(self, data_root: Path) -> tuple[Path, Contracts, Identity]:
+        """Return a data root with its contracts and the identity that was chosen."""
+        from segment1b.pipeline.decide import find_identity
+        from segment1b.storage.root import find_root
+
+        root = find_root(data_root)
+        return root, *find_identity(root, self.dictionary, self.tokens)
 
 
 def given(*options: object, **more: object) -> dict[str, Any]:

@@ -101,12 +101,9 @@ def rng_export(
     as_json: AsJson = False,
 ) -> None:
     """Write the random draws of a stream as JSON lines, one per event."""
-    from segment1b.pipeline.decide import find_identity
     from segment1b.read.rng_export import rng_export
-    from segment1b.storage.root import find_root
 
-    root = find_root(data_root)
-    known, identity = find_identity(root, which.dictionary, which.tokens)
+    root, known, identity = which.find(data_root)
     events = rng_export(root, known, identity.places, stream, out)
     result = {"events": events, "stream": stream, "out": str(out)}
     show(result, lambda _: print(f"{events:,} events in {out}"), as_json=as_json)
@@ -124,13 +121,8 @@ def page(
 ) -> None:
     """Write one HTML file that shows a run to a reviewer: map, charts, receipts, checks."""
     from segment1b.page.page import write_comparison, write_page
-    from segment1b.pipeline.decide import find_identity
-    from segment1b.storage.root import find_root
 
-    roots = [find_root(root) for root in compare or (data_root,)]
-    first, *second = [
-        (root, *find_identity(root, which.dictionary, which.tokens)) for root in roots
-    ]
+    first, *second = [which.find(root) for root in compare or (data_root,)]
     if second:
         write_comparison(first, second[0], out, replace=replace)
     else:
