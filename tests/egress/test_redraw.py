@@ -24,6 +24,7 @@ from segment1b.laws.philox import u01 as law_u01
 from segment1b.read import redraw
 from segment1b.read.redraw import BOUNDS, Jitter, Stream, Tile
 from segment1b.storage.reader import Reader
+from segment1b.storage.snapshot import Snapshot
 
 KNOWN = load()
 SEEDS = st.integers(0, 2**64 - 1)
@@ -135,7 +136,7 @@ def test_every_published_offset_of_s6_is_redrawn_in_every_lane(
     root, identity = published
     reads = ("parameter_policy_1B", "world_countries")
     jitter = Jitter(
-        Reader(root, KNOWN, identity.places, reads, "E510_DISALLOWED_READ", {}, {}), identity.seed
+        Reader(Snapshot(root, KNOWN, identity.places), reads, "E510_DISALLOWED_READ"), identity.seed
     )
     bounds = {
         (row["country_iso"], row["tile_id"]): Tile(*(row[name] for name in BOUNDS))
