@@ -87,10 +87,10 @@ def write_evidence(
                 page = staged / VOLATILE / "page.html"
                 write_page(published.root, published.contracts, published.identity, page)
             write_sums(staged)
-        found = verify_evidence(staged, published.contracts)
+        result = verify_evidence(staged, published.contracts)
         with coded_os_errors(out):
             _put(staged, out, scratch / REPLACED)
-    return found
+    return result
 
 
 def _refuse_occupied(out: Path, *, replace: bool) -> None:

@@ -46,13 +46,11 @@ def prove(published: Published) -> dict[str, Any]:
     Raises:
         Segment1BError: E_EVIDENCE_NOT_REPRODUCED where content differs; what a repeat raises.
     """
-    found = [_receipts(published)]
+    runs = [_receipts(published)]
     for engine, workers in REPEATS:
         with tempfile.TemporaryDirectory(prefix="segment1b-repeat-") as folder:
-            found.append(_repeat(published, engine, workers, Path(folder)))
-    datasets = [
-        _compared(dataset_id, [one[dataset_id] for one in found]) for dataset_id in found[0]
-    ]
+            runs.append(_repeat(published, engine, workers, Path(folder)))
+    datasets = [_compared(dataset_id, [run[dataset_id] for run in runs]) for dataset_id in runs[0]]
     return {
         "repeats": [{"engine": engine, "workers": workers} for engine, workers in REPEATS],
         "datasets": datasets,
@@ -101,16 +99,16 @@ def _link_or_copy(source: str, target: str) -> None:
 
 def _receipts(published: Snapshot) -> dict[str, dict[str, Any]]:
     """Return what is compared of each receipt, by dataset id."""
-    found = {}
+    receipts = {}
     for dataset in receipted(published.contracts):
         receipt = published.document(report_id(dataset))[dataset.receipt_field]
         names = ("rows", "content_sha256_hex", *(() if dataset.volatile else ("sha256_hex",)))
-        found[dataset.id] = {"state": dataset.owner} | {name: receipt[name] for name in names}
-    return found
+        receipts[dataset.id] = {"state": dataset.owner} | {name: receipt[name] for name in names}
+    return receipts
 
 
-def _compared(dataset_id: str, found: list[Mapping[str, Any]]) -> dict[str, Any]:
-    content = [one["content_sha256_hex"] for one in found]
+def _compared(dataset_id: str, runs: list[Mapping[str, Any]]) -> dict[str, Any]:
+    content = [run["content_sha256_hex"] for run in runs]
     if len(set(content)) > 1:
         at = next(number for number, digest in enumerate(content) if digest != content[0])
         engine, workers = REPEATS[at - 1]
@@ -122,8 +120,9 @@ def _compared(dataset_id: str, found: list[Mapping[str, Any]]) -> dict[str, Any]
             "('segment1b validate' tells); keep the root and report it if neither",
             dataset=dataset_id,
         )
-    own = {name: found[0][name] for name in ("state", "rows")}
-    digests = {"content_sha256_hex": content}
-    if "sha256_hex" in found[0]:
-        digests["sha256_hex"] = [one["sha256_hex"] for one in found]
-    return {"dataset_id": dataset_id, **own, **digests}
+    first = runs[0]
+    compared = {"dataset_id": dataset_id, "state": first["state"], "rows": first["rows"]}
+    compared["content_sha256_hex"] = content
+    if "sha256_hex" in first:
+        compared["sha256_hex"] = [run["sha256_hex"] for run in runs]
+    return compared

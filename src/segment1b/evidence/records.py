@@ -97,8 +97,8 @@ def contract_digests(known: Contracts) -> dict[str, str]:
     """Return the SHA-256 of the dictionary in force and of every packaged schema and policy."""
     root = contracts_root()
     files = sorted(path for path in root.rglob("*.yaml") if path.is_relative_to(root))
-    found = {path.relative_to(root).as_posix(): sha256_hex(read_regular(path)) for path in files}
-    return {**found, "dictionary in force": sha256_hex(read_regular(known.path))}
+    digests = {path.relative_to(root).as_posix(): sha256_hex(read_regular(path)) for path in files}
+    return {**digests, "dictionary in force": sha256_hex(read_regular(known.path))}
 
 
 def program() -> str:

@@ -97,9 +97,9 @@ def _about(partition: Partition, wanted: pa.Table, keys: list[str]) -> pa.Table:
     """Return a table's rows with the wanted keys, in key order."""
     # Filters on single columns skip row groups by their statistics; the join is exact.
     near = [pc.field(key).isin(wanted.column(key).unique()) for key in keys]
-    found = _table(partition, near[0] & near[1])
+    candidates = _table(partition, near[0] & near[1])
     dataset = partition.dataset
-    rows = found.join(wanted.select(keys), keys, join_type="left semi")
+    rows = candidates.join(wanted.select(keys), keys, join_type="left semi")
     rows = rows.sort_by([(name, "ascending") for name in dataset.key])
     return rows.select(dataset.arrow_schema.names).cast(dataset.arrow_schema)
 
@@ -111,12 +111,12 @@ def _table(partition: Partition, where: pc.Expression | None = None) -> pa.Table
 
 
 def _partition(root: Path, dataset: Dataset, known: Contracts, identity: Identity) -> Partition:
-    found = Snapshot(root, known, identity.places).partition(dataset.id)
-    if found is None:
+    partition = Snapshot(root, known, identity.places).partition(dataset.id)
+    if partition is None:
         raise Segment1BError(
             dataset.code("receipt"),
             f"{root / dataset.locate(identity.places)} is absent or has no run report",
             "run the states first",
             dataset=dataset.id,
         )
-    return found
+    return partition

@@ -31,12 +31,12 @@ def chain_of(world: World) -> dict[str, Any]:
             {"name": name, "digest": digest, "meets": known.get(name) == digest}
             for name, digest in report.get("input_digests", {}).items()
         ]
-        broken += [f"{state.upper()} {one['name']}" for one in read if not one["meets"]]
+        broken += [f"{state.upper()} {entry['name']}" for entry in read if not entry["meets"]]
         written = _written(world, state)
         links.append(
             {"state": state.upper(), "what": _WHAT[state], "read": read, "written": written}
         )
-        known |= {one["name"]: one["digest"] for one in written}
+        known |= {entry["name"]: entry["digest"] for entry in written}
         dataset = world.contracts[f"{state}_run_report"]
         body = read_regular(world.path(dataset.id))
         # A report is read without its clocks.
@@ -53,7 +53,7 @@ def _sealed(world: World) -> dict[str, str]:
     path = world.path("s0_gate_receipt_1B")
     if not path.exists():
         return {}
-    return {one["id"]: one["sha256_hex"] for one in read_object(path)["sealed_inputs"]}
+    return {entry["id"]: entry["sha256_hex"] for entry in read_object(path)["sealed_inputs"]}
 
 
 def _written(world: World, state: str) -> list[dict[str, str]]:
@@ -64,6 +64,6 @@ def _written(world: World, state: str) -> list[dict[str, str]]:
         if dataset.receipt_in == f"{state}_run_report" and dataset.receipt_field in report
     }
     return [
-        {"name": name, "path": one["partition_path"], "digest": one["content_sha256_hex"]}
-        for name, one in receipts.items()
+        {"name": name, "path": entry["partition_path"], "digest": entry["content_sha256_hex"]}
+        for name, entry in receipts.items()
     ]

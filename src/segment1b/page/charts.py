@@ -93,7 +93,7 @@ def conservation(required: npt.NDArray[np.int64], placed: npt.NDArray[np.int64])
     return Chart("conservation", "Did every pair get its outlets?", sentence, made)
 
 
-def evenness(sites: Mapping[str, int], tiled: int, said: Mapping[str, Any]) -> Chart:
+def evenness(sites: Mapping[str, int], tiled: int, realism: Mapping[str, Any]) -> Chart:
     """How even is the world? Lorenz curve of outlets over the countries that have tiles."""
     counts = np.sort(np.array([*sites.values(), *[0] * max(0, tiled - len(sites))], np.int64))
     total = max(1, int(counts.sum()))
@@ -102,7 +102,7 @@ def evenness(sites: Mapping[str, int], tiled: int, said: Mapping[str, Any]) -> C
     gini = float(1 - (y[1:] + y[:-1]).sum() / max(1, len(counts)))
     biggest = sorted(sites, key=lambda code: (-sites[code], code))[:3]
     names = ", ".join(f"{code} {sites[code] / total:.1%}" for code in biggest)
-    south = said.get("southern_share")
+    south = realism.get("southern_share")
     sentence = (
         f"Gini {gini:.2f} over the {len(counts)} countries that have tiles (0: all equal, "
         f"1: one has all); the largest shares are {names}"
@@ -157,7 +157,7 @@ def collapse(quality: Mapping[str, Mapping[str, Any]], overall: float) -> Chart:
 
 def _piled(quality: Mapping[str, Mapping[str, Any]], overall: float) -> str:
     """Return how the used tiles compare with what independent draws would use."""
-    used = sum(int(own["distinct_tiles"]) for own in quality.values())
+    used = sum(int(country["distinct_tiles"]) for country in quality.values())
     # The variance of how many tiles are hit is at most its mean.
     usual = 2 * np.sqrt(overall / used) if used else 0.0
     missing = f"{max(0.0, 1 - overall):.0%} fewer tiles than independent draws would"
@@ -239,26 +239,26 @@ def _followed(
     )
 
 
-def neighbours(said: Mapping[str, Any]) -> Chart:
+def neighbours(realism: Mapping[str, Any]) -> Chart:
     """How far is the nearest other outlet? Quantiles of S9's sample, km."""
-    own = said.get("nearest_neighbour_km", {})
+    km = realism.get("nearest_neighbour_km", {})
     labels = {"p50": "half", "p90": "nine in ten", "p99": "99 in 100"}
-    names = [name for name in labels if name in own]
+    names = [name for name in labels if name in km]
     sentence = (
-        f"In a sample of the world half of the outlets have another within {own['p50']:,.0f} km, "
-        f"nine in ten within {own['p90']:,.0f} km."
+        f"In a sample of the world half of the outlets have another within {km['p50']:,.0f} km, "
+        f"nine in ten within {km['p90']:,.0f} km."
         if names
         else "S9 has not measured it."
     )
     bars = go.Bar(
-        x=[own[name] for name in names],
+        x=[km[name] for name in names],
         y=[labels[name] for name in names],
         orientation="h",
         marker={"color": BLUE},
-        text=[f"{own[name]:,.0f} km" for name in names],
+        text=[f"{km[name]:,.0f} km" for name in names],
         textposition="outside",
         hoverinfo="skip",
     )
-    reach = {"range": [0, 1.2 * max((own[name] for name in names), default=1)]}
+    reach = {"range": [0, 1.2 * max((km[name] for name in names), default=1)]}
     made = figure([bars], "km to the nearest other outlet of the sample", "", reach)
     return Chart("neighbours", "How far apart are they?", sentence, made)

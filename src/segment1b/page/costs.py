@@ -102,24 +102,29 @@ def _seconds_and_memory(seconds: Mapping[str, float], memory: Mapping[str, float
 
 def country_costs(timings: Sequence[Mapping[str, Any]]) -> Chart:
     """Which countries took S4's time?"""
-    ranked = sorted(timings, key=lambda one: (-one["wall_seconds"], one["country_iso"]))
-    total = sum(float(one["wall_seconds"]) for one in ranked)
+    ranked = sorted(timings, key=lambda row: (-row["wall_seconds"], row["country_iso"]))
+    total = sum(float(row["wall_seconds"]) for row in ranked)
     top = ranked[:20]
-    share = sum(float(one["wall_seconds"]) for one in top) / total if total else 0.0
+    share = sum(float(row["wall_seconds"]) for row in top) / total if total else 0.0
     sentence = (
         f"The plan took {total:.2f} seconds over {len(ranked)} countries; the {len(top)} slowest "
         f"took {share:.0%} of it."
     )
     bars = go.Bar(
-        x=[one["country_iso"] for one in top],
-        y=[one["wall_seconds"] for one in top],
+        x=[row["country_iso"] for row in top],
+        y=[row["wall_seconds"] for row in top],
         marker={"color": BLUE},
         hovertemplate="%{x}: %{y:.3f} s<extra></extra>",
     )
     made = figure([bars], "country", "seconds in S4")
     header = ("country", "pairs", "rows", "seconds")
     rows = [
-        (one["country_iso"], f"{one['pairs']:,}", f"{one['rows']:,}", f"{one['wall_seconds']:.4f}")
-        for one in ranked
+        (
+            row["country_iso"],
+            f"{row['pairs']:,}",
+            f"{row['rows']:,}",
+            f"{row['wall_seconds']:.4f}",
+        )
+        for row in ranked
     ]
     return Chart("countries", "Where did the plan's time go?", sentence, made, (header, rows))

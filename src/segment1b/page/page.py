@@ -78,7 +78,7 @@ def render(runs: Sequence[Mapping[str, Any]]) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["script_json"] = _script_json
-    environment.globals["dict_of"] = lambda made: {one.id: one.figure for one in made}
+    environment.globals["dict_of"] = lambda made: {chart.id: chart.figure for chart in made}
     template = environment.from_string((folder / "page.html.jinja").read_text())
     return template.render(
         runs=runs,
@@ -115,7 +115,7 @@ def run_of(world: World) -> dict[str, Any]:
 
 def _run_of(world: World, database: Database, views: set[str]) -> dict[str, Any]:
     s7, s4 = world.reports.get("s7", {}), world.reports.get("s4", {})
-    sites = {code: int(own["sites"]) for code, own in s7.get("by_country", {}).items()}
+    sites = {code: int(row["sites"]) for code, row in s7.get("by_country", {}).items()}
     codes = sorted(set(sites) | set(world.reports.get("s1", {}).get("by_country", {})))
     places = {code: number for number, code in enumerate(codes)}
     polygons, raster = world.path("world_countries"), world.path("population_raster_2025")
@@ -230,7 +230,7 @@ def _head(world: World, sites: Mapping[str, int], s4: Mapping[str, Any]) -> dict
         "pairs": s4.get("pairs_total", 0),
         "collapse": s4.get("collapse_index"),
         "missing": [state.upper() for state in STATES if state not in world.reports],
-        "failures": sum(1 for own in world.checks.values() if own["failures"]),
+        "failures": sum(1 for check in world.checks.values() if check["failures"]),
         "checks": len(world.checks),
     }
 
@@ -239,22 +239,22 @@ def _figures(world: World, sites: Mapping[str, int], s4: Mapping[str, Any]) -> d
     """Return the key figures by which two runs are compared, without those that are missing."""
     near = world.realism.get("nearest_neighbour_km", {})
     quality = s4.get("quality_by_country", {}).values()
-    costs = [report["resources"] for report in world.reports.values()]
+    usage = [report["resources"] for report in world.reports.values()]
     figures = {
         "outlets": sum(sites.values()),
         "countries": len(sites),
         "merchants": world.reports.get("s3", {}).get("merchants_total"),
         "pairs": s4.get("pairs_total"),
-        "tiles used": sum(int(own["distinct_tiles"]) for own in quality) if s4 else None,
+        "tiles used": sum(int(row["distinct_tiles"]) for row in quality) if s4 else None,
         "collapse index": s4.get("collapse_index"),
         "share south of the equator": world.realism.get("southern_share"),
         "km to the nearest other outlet, median": near.get("p50"),
         "points drawn again": world.reports.get("s6", {}).get("rng", {}).get("resample_sites"),
-        "failing checks": sum(1 for own in world.checks.values() if own["failures"])
+        "failing checks": sum(1 for check in world.checks.values() if check["failures"])
         if world.checks
         else None,
-        "seconds": sum(float(own["wall_clock_seconds_total"]) for own in costs),
-        "peak MB": max((int(own["max_worker_rss_bytes"]) / 1e6 for own in costs), default=0.0),
+        "seconds": sum(float(row["wall_clock_seconds_total"]) for row in usage),
+        "peak MB": max((int(row["max_worker_rss_bytes"]) / 1e6 for row in usage), default=0.0),
     }
     return {name: value for name, value in figures.items() if value is not None}
 

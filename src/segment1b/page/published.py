@@ -44,8 +44,8 @@ class World(Snapshot):
     def parts(self, dataset_id: str) -> list[Path]:
         """Return the files of a committed table; none when it is not published."""
         self.fetch([dataset_id])
-        found = self.partition(dataset_id)
-        return found.paths if found else []
+        partition = self.partition(dataset_id)
+        return partition.paths if partition else []
 
 
 def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
@@ -87,11 +87,11 @@ def _bundle(snapshot: Snapshot) -> tuple[Path, str]:
     latest = (0, bundle, "")
     dataset = snapshot.contracts["validation_failed_1B"]
     for path in snapshot.root.glob(dataset.locate(attempts.tokens)):
-        said = _in_bundle(path / "MANIFEST.json")
+        manifest = _in_bundle(path / "MANIFEST.json")
         number = int(path.name.partition("=")[2])
         # Runs with other parameters put theirs into the same folder.
-        own = all(said.get(name) == value for name, value in snapshot.identity.tokens.items())
-        if own and number > latest[0]:
+        same = all(manifest.get(name) == value for name, value in snapshot.identity.tokens.items())
+        if same and number > latest[0]:
             latest = (number, path, path.relative_to(snapshot.root).as_posix())
     return latest[1], latest[2]
 

@@ -135,12 +135,12 @@ def _summary(tallies: Iterable[_Tally]) -> dict[str, Any]:
     }
 
 
-def lines(found: Mapping[str, Any]) -> Iterator[str]:
+def lines(comparison: Mapping[str, Any]) -> Iterator[str]:
     """Yield a comparison as text: a line for each country with changes, then the total."""
-    for code, country in found["by_country"].items():
+    for code, country in comparison["by_country"].items():
         if any(country[name] for name in ("added", "removed", "moved")):
             yield f"{code:<5} {_line(country)}"
-    yield f"total {_line(found['total'])}"
+    yield f"total {_line(comparison['total'])}"
 
 
 def _line(row: Mapping[str, Any]) -> str:

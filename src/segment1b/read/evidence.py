@@ -44,11 +44,11 @@ def verify_evidence(folder: Path, contracts: Contracts) -> dict[str, Any]:
     names, flag = open_bundle(contracts, folder / BUNDLE, RULES)
     check_summary(folder / BUNDLE)
     try:
-        found = _agree(folder, contracts, flag)
+        result = _agree(folder, contracts, flag)
     except (KeyError, TypeError, AttributeError, OSError) as error:
         raise_machine_fault(error, folder)
         raise invalid(folder, f"is no whole evidence bundle: {error!r}") from None
-    return {**found, "files": len(sums) + 1, "flag_sha256_hex": flag, "bundle_files": len(names)}
+    return {**result, "files": len(sums) + 1, "flag_sha256_hex": flag, "bundle_files": len(names)}
 
 
 def _agree(folder: Path, contracts: Contracts, flag: str) -> dict[str, Any]:

@@ -38,14 +38,14 @@ def rows_where(reader: Reader, dataset_id: str, columns: Sequence[str], **key: A
     partition = reader.partition(dataset_id)
     names = list(dict.fromkeys([*key, *columns]))
     schema = pa.schema([partition.dataset.arrow_schema.field(name) for name in names])
-    found = [schema.empty_table()]
+    parts = [schema.empty_table()]
     where = {name: (value, value) for name, value in key.items()}
     for table in reader.row_groups(partition, names, where):
         keep = np.ones(table.num_rows, bool)
         for name, value in key.items():
             keep &= _equal(table.column(name), value)
-        found.append(table.filter(pa.array(keep)).cast(schema))
-    return pa.concat_tables(found)
+        parts.append(table.filter(pa.array(keep)).cast(schema))
+    return pa.concat_tables(parts)
 
 
 def _equal(column: pa.ChunkedArray, value: Any) -> npt.NDArray[np.bool_]:

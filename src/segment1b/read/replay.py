@@ -99,7 +99,7 @@ def _permuted(seed: int, site: Site, n: int, quotas: Mapping[int, int]) -> dict[
     merchant, country, order = site
     words = assignment_words(seed, merchant, country, n)
     word = words[order - 1]
-    rank = sorted((own, j) for j, own in enumerate(words, 1)).index((word, order)) + 1
+    rank = sorted((drawn, j) for j, drawn in enumerate(words, 1)).index((word, order)) + 1
     tiles = [tile for tile, count in quotas.items() for _ in range(count)]
     return {"match": "permuted", "word": word, "rank": rank, "tile_id": tiles[rank - 1]}
 

@@ -133,8 +133,8 @@ def _rows(
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a query over published tables."""
     tables = [parquet_table(reader.partition(name).paths) for name in dataset_ids]
-    found = database.execute(query.format(*tables))
-    while rows := found.fetchmany(_ROWS_AT_ONCE):
+    result = database.execute(query.format(*tables))
+    while rows := result.fetchmany(_ROWS_AT_ONCE):
         yield from rows
 
 
