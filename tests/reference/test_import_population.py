@@ -335,6 +335,6 @@ def test_a_failing_sync_is_coded_and_leaves_nothing(
 
     (tmp_path / "root").mkdir()
     with monkeypatch.context() as patched:
-        patched.setattr("segment1b.reference.publishing.fsync_file", full)
+        patched.setattr("segment1b.reference.installing.fsync_file", full)
         assert refused(source, tmp_path / "root").code == "E_STORAGE_FULL"
     assert imported(source, tmp_path / "root").provenance["counts"]["people"] == "16.000000"

@@ -35,7 +35,7 @@ from segment1b.reference.importing import (
     import_population,
     import_zones,
 )
-from segment1b.reference.publishing import PROVENANCE_KEYS
+from segment1b.reference.installing import PROVENANCE_KEYS
 from shapes import tree
 
 KNOWN = contracts.load()
@@ -124,7 +124,7 @@ def test_zones_come_back_byte_for_byte_of_the_same_shapes(tmp_path: Path) -> Non
     assert written["tzid"].to_pylist() == names
     assert written["geom"].to_pylist() == [held[name] for name in names]
     wrong = bring.polygons(tmp_path / "w.gpkg", ["+02:00"], shapes[:1], "TZID")
-    with pytest.raises(Segment1BError, match=r"row 1.*no zone's name"):
+    with pytest.raises(Segment1BError, match=r"row 1.*not the name of a zone"):
         import_zones(bring.request(wrong, tmp_path / "r", tzid="TZID"), layer=None, make_valid=True)
 
 
@@ -240,7 +240,7 @@ def test_a_disk_that_fills_up_at_any_file_leaves_nothing(
             raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
-        patched.setattr("segment1b.reference.publishing.fsync_file", sync)
+        patched.setattr("segment1b.reference.installing.fsync_file", sync)
         with pytest.raises(Segment1BError) as caught:
             countries(bring.request(some(tmp_path, ("VA",)), tmp_path / "root"))
     assert caught.value.code == "E_STORAGE_FULL"

@@ -12,7 +12,7 @@ from rasterio import Affine
 import bring
 from segment1b import contracts
 from segment1b.errors import Segment1BError
-from segment1b.reference import embedded, publishing
+from segment1b.reference import embedded
 from segment1b.reference import installing as laying
 from segment1b.reference.importing import Request, import_population
 from segment1b.reference.installing import RASTER, lay_embedded
@@ -85,16 +85,16 @@ def test_a_raster_that_was_imported_meanwhile_is_not_overwritten(
     with pytest.raises(Segment1BError) as caught:
         lay(root, 0.1)
     assert caught.value.code == IMMUTABLE
-    assert publishing.provenance_path(raster).exists()
+    assert laying.provenance_path(raster).exists()
     assert raster.stat().st_size < 100_000
 
 
 def test_a_raster_that_was_laid_meanwhile_is_not_overwritten_by_an_import(
     root: Path, raster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    just_before(raster.name, lambda: lay(root, 0.1), monkeypatch, publishing)
+    just_before(raster.name, lambda: lay(root, 0.1), monkeypatch, laying)
     with pytest.raises(Segment1BError) as caught:
         bring_in(root)
     assert caught.value.code == IMMUTABLE
     assert raster.read_bytes() == embedded.surface(embedded.RESOLUTIONS["0.1"]).read_bytes()
-    assert not publishing.provenance_path(raster).exists()
+    assert not laying.provenance_path(raster).exists()

@@ -32,9 +32,15 @@ from segment1b.geo.overlap import overlap_runs
 from segment1b.geo.scanline import Runs, center_runs, union
 from segment1b.reference import embedded
 from segment1b.reference.codes import read_codes
-from segment1b.reference.importing import COUNTRIES, ISO, ZONES
-from segment1b.reference.installing import RASTER, SURFACES
-from segment1b.reference.publishing import PROVENANCE_KEYS, provenance_path
+from segment1b.reference.installing import (
+    COUNTRIES,
+    ISO,
+    PROVENANCE_KEYS,
+    RASTER,
+    SURFACES,
+    ZONES,
+    provenance_path,
+)
 from segment1b.storage.durable import read_json, regular_file
 from segment1b.storage.geometries import check_size, read_columns, shapes_of_wkb
 from segment1b.storage.rasters import open_raster

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from segment1b.contracts.texts import parse_json
-from segment1b.errors import Segment1BError
+from segment1b.errors import file_error
 
 _DATA: Final = Path(__file__).parent / "data"
 
@@ -24,23 +24,12 @@ SAMPLE_OUTLETS: Final = _DATA / "sample_outlets.csv"
 
 
 def surface(name: str) -> Path:
-    """Return the path of an embedded file.
-
-    Args:
-        name: its file name, for example `world_countries.parquet`.
-
-    Raises:
-        Segment1BError: E_REFERENCE_SURFACE_MISSING when no such file is embedded.
-    """
+    """Return the path of an embedded file; E_REFERENCE_SURFACE_MISSING when there is none."""
     path = _DATA / name
     if Path(name).name != name or not path.is_file():
-        embedded = sorted(p.name for p in _DATA.glob("*"))
-        raise Segment1BError(
-            "E_REFERENCE_SURFACE_MISSING",
-            f"no embedded file {name!r}",
-            f"embedded are {', '.join(embedded)}; if it should be there, install the package again",
-            path=str(path),
-        )
+        embedded = ", ".join(sorted(p.name for p in _DATA.glob("*")))
+        hint = f"embedded are {embedded}; if it should be there, install the package again"
+        raise file_error("E_REFERENCE_SURFACE_MISSING", path, "is not an embedded file", hint)
     return path
 
 
@@ -56,8 +45,5 @@ def manifest() -> dict[str, Any]:
 
 def licences() -> dict[str, str]:
     """Return the licence of every embedded surface by its file name."""
-    return {
-        entry["file"]: entry["licence"]
-        for entry in manifest()["files"]
-        if (_DATA / entry["file"]).is_file()
-    }
+    files = manifest()["files"]
+    return {one["file"]: one["licence"] for one in files if (_DATA / one["file"]).is_file()}

@@ -1,71 +1,76 @@
-"""Laying the embedded surfaces into a data root, whole or not at all, never over others."""
+"""Puts reference surfaces into a data root, atomically and without overwriting others.
+
+Embedded surfaces are single files. An imported surface is published as a folder, with its
+`<name>.provenance.json` (receipt, licence, attribution, source, options, counts) and, for
+countries, a report on overlaps beside it.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from segment1b.contracts import Contracts
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, file_error
+from segment1b.identity import canonical_json
 from segment1b.reference import embedded
-from segment1b.reference.publishing import provenance_path
 from segment1b.reference.resample import build_population
-from segment1b.storage.durable import fsync_file
-from segment1b.storage.receipts import hash_files
+from segment1b.storage.durable import coded_os_errors, fsync_file, write_file
+from segment1b.storage.folder_root import creating
+from segment1b.storage.publisher import publish_folder
+from segment1b.storage.receipts import Receipt, hash_files
 from segment1b.storage.root import root_at
 
+ISO, COUNTRIES, ZONES = "iso3166_canonical_2024", "world_countries", "tz_world_2025a"
 RASTER = "population_raster_2025"
-#: The surfaces in the order in which they are laid: a root that has the last has them all.
-SURFACES = ("iso3166_canonical_2024", "world_countries", "tz_world_2025a", RASTER)
-_FILES = {
-    "iso3166_canonical_2024": "iso3166.parquet",
-    "world_countries": "world_countries.parquet",
-    "tz_world_2025a": "tz_world.parquet",
-}
+#: The surfaces in the order of their installation: a root that has the last has them all.
+SURFACES = (ISO, COUNTRIES, ZONES, RASTER)
+_FILES = {ISO: "iso3166.parquet", COUNTRIES: "world_countries.parquet", ZONES: "tz_world.parquet"}
+#: The keys that the provenance of a surface may have.
+PROVENANCE_KEYS = (
+    *("dataset", "licence", "attribution", "source", "columns", "options", "counts", "notes"),
+    *("iso_without_polygon", "repairs", "grid", "tool", "receipt"),
+)
+
+
+def provenance_path(surface: Path) -> Path:
+    """Return the path of the provenance of an imported surface."""
+    return surface.with_name(f"{surface.stem}.provenance.json")
 
 
 def lay_embedded(root: Path, contracts: Contracts, grid: float, scratch: Path) -> dict[str, Path]:
-    """Lay the embedded world with the raster of that grid (degrees per cell).
+    """Install the embedded world with the raster of that grid (degrees per cell).
 
     Raises:
         Segment1BError: E_POLICY_INVALID for a grid that is not embedded, and
-            E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL where another surface lies already.
+            E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL where another surface is published.
     """
     name = embedded.RESOLUTIONS.get(f"{grid:g}")
     if name is None:
-        raise Segment1BError(
-            "E_POLICY_INVALID",
-            f"prep.grid = {grid:g}: no such raster is embedded",
-            f"embedded are {', '.join(embedded.RESOLUTIONS)}; 'segment1b reference build' makes "
-            "others",
-        )
+        sizes = ", ".join(embedded.RESOLUTIONS)
+        hint = f"embedded are {sizes}; 'segment1b reference build' makes others"
+        what = f"prep.grid = {grid:g}: no such raster is embedded"
+        raise Segment1BError("E_POLICY_INVALID", what, hint)
     raster = embedded.surface(name)
-    return _lay(root, contracts, lambda path: shutil.copyfile(raster, path), scratch)
+    return _install(root, contracts, lambda path: shutil.copyfile(raster, path), scratch, SURFACES)
 
 
 def lay_at_resolution(
     root: Path, contracts: Contracts, resolution_arcsec: int, scratch: Path
 ) -> dict[str, Path]:
-    """Lay the embedded world with its prior brought to another resolution (see `resample`)."""
-    return _lay(root, contracts, lambda path: build_population(resolution_arcsec, path), scratch)
+    """Install the embedded world with its prior at another resolution (see `resample`)."""
+    make_raster = _resampled(resolution_arcsec)
+    return _install(root, contracts, make_raster, scratch, SURFACES)
 
 
 def lay_missing(
     root: Path, contracts: Contracts, resolution_arcsec: int, scratch: Path
 ) -> dict[str, Path]:
-    """Lay the embedded surfaces that a root lacks, beside those that were imported.
-
-    Returns:
-        The path of each surface that was laid.
-    """
-    return _lay(
-        root,
-        contracts,
-        lambda path: build_population(resolution_arcsec, path),
-        scratch,
-        missing(root, contracts),
-    )
+    """Install the embedded surfaces that a root lacks, beside imported ones; return their paths."""
+    wanted = missing(root, contracts)
+    return _install(root, contracts, _resampled(resolution_arcsec), scratch, wanted)
 
 
 def missing(root: Path, contracts: Contracts) -> list[str]:
@@ -80,42 +85,90 @@ def is_imported(root: Path, contracts: Contracts) -> bool:
 
 def is_embedded(surfaces: Mapping[str, str]) -> bool:
     """Return whether the countries among these digests are the embedded ones."""
-    path = embedded.surface(_FILES["world_countries"])
-    return surfaces["world_countries"] == hash_files(path.parent, [path.name])[1]
+    return surfaces[COUNTRIES] == _digest(embedded.surface(_FILES[COUNTRIES]))
 
 
-def _lay(
+def publish_surface(
+    root: Path,
+    contracts: Contracts,
+    dataset_id: str,
+    staged: Path,
+    rows: int,
+    about: Mapping[str, Any],
+) -> tuple[dict[str, Any], bool]:
+    """Publish a staged surface and its provenance.
+
+    Args:
+        root: the data root.
+        contracts: where the surface belongs.
+        dataset_id: which surface.
+        staged: a folder under the root's staging area with the surface under its final name, and
+            only the files to publish beside it.
+        rows: rows of a table, cells of a raster.
+        about: the provenance without its receipt.
+
+    Returns:
+        The provenance, and whether the same surface was there already; its own provenance stays.
+
+    Raises:
+        Segment1BError: E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL with both digests, E_STORAGE_FULL,
+            E_DATA_ROOT_UNUSABLE.
+    """
+    target = root / contracts[dataset_id].locate({})
+    folder = target.parent.relative_to(root).as_posix()
+    files, digest = hash_files(staged, [target.name])
+    receipt = Receipt(folder, rows, files, digest, digest)
+    document = {"dataset": dataset_id, **about, "receipt": receipt.as_json()}
+    if target.exists():
+        _refuse_other(dataset_id, target, digest, "imported")
+        return document, True
+    with coded_os_errors(staged):
+        write_file(provenance_path(staged / target.name), canonical_json(document))
+        for path in staged.iterdir():
+            fsync_file(path)
+    dataset = contracts[dataset_id].model_copy(update={"kind": "folder", "path": folder})
+    with creating(root):
+        publish_folder(root, dataset, {}, staged, 1, is_committed=True)
+    return document, False
+
+
+def _resampled(resolution_arcsec: int) -> Callable[[Path], None]:
+    return lambda path: build_population(resolution_arcsec, path)
+
+
+def _install(
     root: Path,
     contracts: Contracts,
     make_raster: Callable[[Path], object],
     scratch: Path,
-    wanted: Sequence[str] = SURFACES,
+    wanted: Sequence[str],
 ) -> dict[str, Path]:
-    laid = {}
-    root_at(root).fetch([contracts[dataset_id].locate({}) for dataset_id in wanted])
-    for dataset_id in wanted:
-        target = laid[dataset_id] = root / contracts[dataset_id].locate({})
+    """Install surfaces in their order; return their paths."""
+    places = {dataset_id: contracts[dataset_id].locate({}) for dataset_id in wanted}
+    own = root_at(root)
+    own.fetch(list(places.values()))
+    for dataset_id, place in places.items():
+        target = root / place
         made = scratch / target.name
         if dataset_id == RASTER:
             make_raster(made)
         else:
             shutil.copyfile(embedded.surface(_FILES[dataset_id]), made)
-        if target.exists():
-            _refuse_other(dataset_id, target, made)
-            continue
-        fsync_file(made)
-        if not root_at(root).create(contracts[dataset_id].locate({}), made):
-            _refuse_other(dataset_id, target, made)
-    return laid
+        if not target.exists():
+            fsync_file(made)
+            if own.create(place, made):
+                continue
+        _refuse_other(dataset_id, target, _digest(made), "embedded")
+    return {dataset_id: root / place for dataset_id, place in places.items()}
 
 
-def _refuse_other(dataset_id: str, target: Path, made: Path) -> None:
-    held, new = (hash_files(p.parent, [p.name])[1] for p in (target, made))
-    if held != new:
-        raise Segment1BError(
-            "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL",
-            f"{target} is another {dataset_id}: SHA-256 {held}, the embedded one would be {new}",
-            "lay the embedded world into another --data-root",
-            dataset=dataset_id,
-            path=str(target),
-        )
+def _digest(path: Path) -> str:
+    return hash_files(path.parent, [path.name])[1]
+
+
+def _refuse_other(dataset_id: str, target: Path, digest: str, kind: str) -> None:
+    if (held := _digest(target)) != digest:
+        code = "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"
+        what = f"is another {dataset_id}: SHA-256 {held}, the {kind} one would be {digest}"
+        hint = f"published data never changes: use another --data-root for the {kind} surface"
+        raise file_error(code, target, what, hint, dataset=dataset_id)
