@@ -1,4 +1,4 @@
-"""The specification: the worked numbers of docs/spec are those of the code."""
+"""The specification: its worked numbers are those of the code, and what cites it finds it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from segment1b.states.s8_egress import _RANKS
 from segment1b.storage.bundles import flag_line, joined_digest
 from segment1b.storage.parts import cut_tiles
 
-SPEC = Path(__file__).parents[2] / "docs" / "spec"
+REPOSITORY = Path(__file__).parents[2]
+SPEC = REPOSITORY / "docs" / "spec"
+_CITATION = re.compile(r"docs/spec/([\w-]+\.md)(?:#([\w-]+))?")
 WORLD = Grid(-180.0, 90.0, 1 / 120, 1 / 120, 21600, 43200)
 
 
@@ -46,6 +48,22 @@ def worked(page: str, column: str) -> list[dict[str, str]]:
 def whole(cell: str) -> list[int]:
     """Return the whole numbers of a cell."""
     return [int(text) for text in re.findall(r"-?\d+", cell)]
+
+
+def test_every_citation_in_the_code_leads_to_a_heading() -> None:
+    cited = {
+        (page, anchor)
+        for folder in ("src", "tests")
+        for path in sorted((REPOSITORY / folder).rglob("*"))
+        if path.suffix in (".py", ".sql", ".jinja", ".js")
+        for page, anchor in _CITATION.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len(cited) > 5
+    for page, anchor in sorted(cited):
+        assert anchor, f"{page} is cited without a heading"
+        text = (SPEC / page).read_text(encoding="utf-8")
+        titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        assert anchor in {title.lower().replace(" ", "-") for title in titles}, (page, anchor)
 
 
 def test_run_id() -> None:

@@ -1,7 +1,6 @@
-"""Largest remainder (Hamilton's method): whole sites for tiles, exact to the site.
+"""Largest-remainder apportionment (Hamilton's method) of whole sites to tiles.
 
-Source: allocation.md §2. The selection of the largest remainders, with its tie rule, stands here
-once and serves quantisation too.
+Source: docs/spec/s4-allocation.md#largest-remainder
 """
 
 from __future__ import annotations
@@ -14,21 +13,20 @@ import numpy as np
 
 from segment1b.laws.division import BLOCK, Int64s, checked_sum, muldiv
 
-#: Bits of a value that the search for a threshold counts in one pass.
+#: Bits of a value counted in one pass of the search for a threshold.
 _DIGIT: Final = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Apportionment:
-    """What one `n` gives each tile.
+    """Sites of one `n` by tile.
 
     Attributes:
         counts: int64[t], sites per tile, summing to n.
         floors: int64[t], `floor(n*w / K)`.
         remainders: int64[t], `n*w mod K`.
         shortfall: units given after the floors, `n - sum(floors)`.
-        ties_broken: of these, the units at the cut that only the tie rule decided: those given to
-            tiles whose remainder a tile without a unit has too.
+        ties_broken: of these, the units that only the tie rule decided.
     """
 
     counts: Int64s
@@ -39,7 +37,7 @@ class Apportionment:
 
 
 class Shares(NamedTuple):
-    """The tiles that receive sites for one `n`: positions ascending, counts >= 1, both int64[h]."""
+    """Tiles that receive sites for one `n`: positions ascending, counts >= 1, both int64[h]."""
 
     n: int
     positions: Int64s
@@ -49,7 +47,7 @@ class Shares(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """The k largest values: those above `threshold`, and those equal to it before `end`.
+    """The k largest values: those above `threshold`, and those equal to it before position `end`.
 
     `kept` values equal to the threshold are among the k, `left` are not.
     """
@@ -61,24 +59,10 @@ class Cut(NamedTuple):
 
 
 def cut_largest(values: Int64s, k: int) -> Cut:
-    """Select the k largest values, equal ones in ascending position.
-
-    The threshold is found first; which ties are in is read off their positions, since the order
-    in which a partition leaves equal values is arbitrary. O(t) time, and no copy of a long array.
-    Source: allocation.md §2 "Traps", performance.md "Selection, not sorting".
-
-    Args:
-        values: int64[t], each >= 0, any unit.
-        k: how many, 1 <= k <= t.
-
-    Returns:
-        The cut.
-
-    Raises:
-        ValueError: k is outside 1..t.
-    """
+    """Select the k largest of int64[t] values >= 0, equal ones in ascending position, in O(t)."""
     if not 1 <= k <= len(values):
         raise ValueError(f"cannot take {k} of {len(values)} values")
+    # The threshold first, then the ties by position: a partition orders equal values arbitrarily.
     find = _threshold_by_partition if len(values) <= BLOCK else _threshold_by_digits
     threshold, kept, left = find(values, k)
     end = _end_of_ties(values, threshold, kept) if left else len(values)
@@ -86,22 +70,7 @@ def cut_largest(values: Int64s, k: int) -> Cut:
 
 
 def give_largest(counts: Int64s, remainders: Int64s, k: int) -> Cut | None:
-    """Add one, in place, to the counts of the k largest remainders, ties in ascending position.
-
-    Source: allocation.md §2, prepare.md §4 "Law".
-
-    Args:
-        counts: int64[t], floors of a division; changed in place.
-        remainders: int64[t], its remainders, each >= 0.
-        k: units to give, the shortfall of the floors.
-
-    Returns:
-        The cut, or None when k is 0.
-
-    Raises:
-        ValueError: fewer than k remainders are positive, so the tiles cannot carry the units (the
-            weights do not belong to this total).
-    """
+    """Add one, in place, to the counts of the k largest remainders, ties in ascending position."""
     if k == 0:
         return None
     cut = cut_largest(remainders, k) if 0 < k <= len(counts) else None
@@ -115,19 +84,13 @@ def give_largest(counts: Int64s, remainders: Int64s, k: int) -> Cut | None:
 def largest_remainder(weights: Int64s, n: int, K: int, beyond: int | None = None) -> Apportionment:
     """Apportion n sites to the given tiles by Hamilton's method.
 
-    `z = floor(n*w / K)`, `r = n*w mod K`; one more site to the `n - sum(z)` tiles with the largest
-    r, equal r in ascending tile_id. Source: allocation.md §2.
-
     Args:
         weights: int64[t], tile weights in units of 1/K, tiles in ascending tile_id: all tiles of
             the country, or any part of them that holds its n heaviest.
         n: sites, 1 <= n < 2^51.
-        K: what the weights of the whole country sum to, 1 <= K < 2^62.
+        K: sum of the weights of the whole country, 1 <= K < 2^62.
         beyond: weight of the heaviest tile that is not in `weights`, when these are a part. It
             cannot win a site, but it may tie at the cut and so counts in `ties_broken`.
-
-    Returns:
-        The apportionment; its counts sum to n.
 
     Raises:
         ValueError: a negative weight, a sum above K, n < 1, or weights that cannot carry n sites.
@@ -140,20 +103,7 @@ def largest_remainder(weights: Int64s, n: int, K: int, beyond: int | None = None
 
 
 def heaviest(weights: Int64s, n: int) -> Int64s:
-    """Find the n heaviest tiles by weight descending, position ascending.
-
-    Source: allocation.md §2, fact 2. O(t).
-
-    Args:
-        weights: int64[t], tiles in ascending tile_id.
-        n: how many, >= 0; all tiles when n >= t.
-
-    Returns:
-        int64[min(n, t)], positions in ascending order.
-
-    Raises:
-        ValueError: n is negative.
-    """
+    """Return positions int64[min(n, t)] of the n heaviest tiles, equal ones by position; O(t)."""
     if n < 0:
         raise ValueError(f"cannot take {n} tiles")
     if n >= len(weights):
@@ -169,22 +119,20 @@ def heaviest(weights: Int64s, n: int) -> Int64s:
 def largest_remainder_by_n(weights: Int64s, ns: Int64s, K: int) -> Iterator[Shares]:
     """Apportion each of several `n`, touching only the n heaviest tiles for each.
 
-    Equal to `largest_remainder` on all tiles (facts 1 and 2 of allocation.md §2). The max(ns)+1
-    heaviest tiles are sorted once; each n then costs O(n log n).
+    Equal to `largest_remainder` on all tiles. The max(ns)+1 heaviest tiles are sorted once; each n
+    then costs O(n log n).
 
     Args:
-        weights: int64[t], tile weights in units of 1/K, tiles in ascending tile_id: all tiles of
-            the country, or any part that holds every tile as heavy as its max(ns)-th heaviest
-            (fact 3: what is lighter can neither win nor tie at the cut).
+        weights: int64[t], as for `largest_remainder`: all tiles, or any part that holds every tile
+            as heavy as the max(ns)-th heaviest.
         ns: int64[k], distinct site counts in ascending order, each in 1..2^51-1.
-        K: what the weights of the whole country sum to, 1 <= K < 2^62.
+        K: sum of the weights of the whole country, 1 <= K < 2^62.
 
     Returns:
-        One `Shares` per n, in the order of `ns`, made as it is asked for.
+        One `Shares` per n, in the order of `ns`, computed lazily.
 
     Raises:
-        ValueError: `ns` not ascending or below 1, a negative weight, a sum above K, or weights that
-            cannot carry n sites.
+        ValueError: `ns` not ascending or below 1, or as for `largest_remainder`.
         OverflowError: n or K is beyond the exact path.
     """
     if len(ns) and (int(ns[0]) < 1 or bool((np.diff(ns) < 1).any())):
@@ -238,10 +186,7 @@ def _threshold_by_partition(values: Int64s, k: int) -> tuple[int, int, int]:
 
 
 def _threshold_by_digits(values: Int64s, k: int) -> tuple[int, int, int]:
-    """Return what `_threshold_by_partition` does, from counts of digits, highest digit first.
-
-    A partition wants a copy of all values, which for a country of 87 million tiles is 0.7 GB.
-    """
+    """Do the same by counting digits, highest first: without a copy of a long array."""
     shift = max(0, int(values.max()).bit_length() - _DIGIT)
     prefix, width = 0, _DIGIT
     while True:
@@ -261,11 +206,7 @@ def _threshold_by_digits(values: Int64s, k: int) -> tuple[int, int, int]:
 
 
 def _end_of_ties(values: Int64s, threshold: int, kept: int) -> int:
-    """Find the position behind the kept-th value equal to the threshold.
-
-    By blocks: with equal weights nearly every tile ties, and a list of all their positions would
-    be as long as the country.
-    """
+    """Find the position behind the kept-th value equal to the threshold, block by block."""
     wanted = kept
     for start in range(0, len(values), BLOCK):
         ties = np.flatnonzero(values[start : start + BLOCK] == threshold)

@@ -1,4 +1,7 @@
-"""S5's law: which sites of a pair stand in which of its tiles, in counts that S4 has fixed."""
+"""Random assignment of the sites of a pair to its tiles, with the counts per tile fixed by S4.
+
+Source: docs/spec/s5-assignment.md#permutation
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ class Sites(NamedTuple):
     """The sites of a country's pairs, pair by pair.
 
     Attributes:
-        pair: int64 [n], index of the pair.
-        merchant: uint64 [n].
-        order: int64 [n], site_order, 1..N within a pair.
-        tile: uint64 [n], the pair's tiles repeated by quota, ascending: the multiset to deal.
-        quota: int64 [pairs], N of each pair.
+        pair: int64[n], index of the pair.
+        merchant: uint64[n].
+        order: int64[n], site_order, 1..N within a pair.
+        tile: uint64[n], the pair's tiles repeated by quota, ascending.
+        quota: int64[pairs], N of each pair.
     """
 
     pair: Int64s
@@ -34,10 +37,7 @@ class Sites(NamedTuple):
 
 
 def sites_of(merchant: UInt64s, tile: UInt64s, n: Int64s) -> Sites:
-    """Expand rows of the plan (one country, sorted by merchant and tile) into sites.
-
-    Source: place.md, section 2, steps 1 and 3.
-    """
+    """Expand rows of the plan (one country, sorted by merchant and tile) into sites."""
     first = np.ones(len(merchant), bool)
     first[1:] = merchant[1:] != merchant[:-1]
     pair_of_row = np.cumsum(first) - 1
@@ -48,19 +48,13 @@ def sites_of(merchant: UInt64s, tile: UInt64s, n: Int64s) -> Sites:
 
 
 def words(seed: int, country: str, sites: Sites) -> UInt64s:
-    """Return each site's word w0, uint64 [n]: it depends on (seed, site key) alone."""
+    """Return each site's word w0, uint64[n], a function of (seed, site key) alone."""
     counter = (1, sites.order.astype(np.uint64), sites.merchant, country_word(country))
     return philox4x64(counter, key_of(LABEL, seed))[0]
 
 
 def permuted(sites: Sites, word: UInt64s) -> tuple[UInt64s, int]:
-    """Deal each pair's multiset of tiles to its sites in the order of (word, site_order).
-
-    Source: place.md, section 2, steps 2 and 4.
-
-    Returns:
-        uint64 [n], the tile of each site, and how many sites share their word within a pair.
-    """
+    """Return each site's tile, uint64[n], dealt by (word, site_order), and the tied words."""
     order = np.lexsort((sites.order, word, sites.pair))
     tile = np.empty_like(sites.tile)
     tile[order] = sites.tile

@@ -1,8 +1,6 @@
-"""The line of the curve laws: a country's tiles along a Hilbert curve, and the tile under a point.
+"""Tiles of a country along a Hilbert curve, and the tile under a point of that line.
 
-Source: allocation.md §4. The curve of a raster has order b, the least with 2^b cells a side
-covering rows and columns. It starts at (row 0, column 0) and ends at (row 0, column 2^b - 1);
-these two ends fix it, for a Hilbert curve of a given order has no other freedom.
+Source: docs/spec/s4-allocation.md#line-of-weights
 """
 
 from __future__ import annotations
@@ -31,9 +29,8 @@ def hilbert_index(
 ) -> UInt64s:
     """Number the cells of a square grid along its Hilbert curve.
 
-    Neighbours on the curve are neighbours in the grid, and every aligned square of 2^k cells a side
-    is one stretch of it: `hilbert_index(rows >> k, cols >> k, order - k)` equals
-    `hilbert_index(rows, cols, order) >> 2*k`. Source: allocation.md §4.
+    Every aligned square of 2^k cells a side is one stretch of the curve, so that
+    `hilbert_index(rows >> k, cols >> k, order - k)` is `hilbert_index(rows, cols, order) >> 2*k`.
 
     Args:
         rows: whole numbers [t] in 0..2^order-1, 0 at the top.
@@ -41,14 +38,13 @@ def hilbert_index(
         order: bits a side, 0..32.
 
     Returns:
-        uint64[t], places on the curve in 0..4^order-1.
+        uint64[t], positions on the curve in 0..4^order-1.
 
     Raises:
-        ValueError: the order is out of range, a row or column is outside the grid, or there are not
-            as many rows as columns.
+        ValueError: the order or a cell is out of range, or rows and columns differ in number.
     """
     if not 0 <= order <= _ORDER_LIMIT or rows.shape != cols.shape or rows.ndim != 1:
-        raise ValueError(f"want rows [t], columns [t] and an order in 0..{_ORDER_LIMIT}")
+        raise ValueError(f"rows [t], columns [t] and an order in 0..{_ORDER_LIMIT} are needed")
     for axis in (rows, cols):
         if axis.size and not 0 <= int(axis.min()) <= int(axis.max()) < 1 << order:
             raise ValueError(f"a row or column is outside a grid of order {order}")
@@ -63,10 +59,8 @@ def hilbert_index(
 def locate(tile_ids: UInt64s, weights: Int64s, ncols: int, nrows: int, points: Int64s) -> Int64s:
     """Find the tile under each point of the weight line of a country's tiles.
 
-    The tiles lie along the Hilbert curve of the raster, `C_t` is the running sum of their weights,
-    and tile t holds the points `C_{t-1} <= x < C_t`. No country is sorted: weights are summed per
-    64 x 64 block, blocks are ordered along the curve, and only blocks that a point hits are laid
-    out, some at a time. A tile of weight 0 holds no point. Source: allocation.md §4.
+    No country is sorted: weights are summed per 64 x 64 block, blocks are ordered along the curve,
+    and only blocks that a point hits are laid out. A tile of weight 0 holds no point.
 
     Args:
         tile_ids: uint64[t], `row*ncols + col`, strictly ascending.
@@ -104,11 +98,11 @@ def ranges(starts: Int64s, lengths: Int64s) -> Int64s:
 
 
 class _Line(NamedTuple):
-    """The occupied blocks of a country along the curve, and where their tiles stand.
+    """The occupied blocks of a country along the curve, and the runs of tiles in them.
 
     A run is a stretch of successive tiles in one block. `run_start`, `run_length` int64[runs] are
-    sorted by block; block b owns runs first_run[b] to first_run[b+1]. `ends` int64[blocks] is the
-    running weight sum behind each block, `turn` int64[blocks] how the curve lies in it.
+    sorted by block; block b has runs first_run[b] to first_run[b+1]. `ends` int64[blocks] is the
+    running weight sum behind each block, `turn` int64[blocks] the orientation of the curve in it.
     """
 
     ncols: int
@@ -121,12 +115,10 @@ class _Line(NamedTuple):
 
 
 def _descend(rows: UInt64s, cols: UInt64s, order: int) -> tuple[UInt64s, Int64s]:
-    """Walk down the quadrants; give the index and how the curve lies in the cell reached.
-
-    In each quadrant the curve is the whole curve again, mirrored about a diagonal in the two upper
-    ones (rows below half). These moves commute, so the way down is two bits: 1 rows and columns
-    change places, 2 both count from the far side.
-    """
+    """Walk down the quadrants; return the index and the curve's orientation in the cell."""
+    # In each quadrant the curve is the whole curve again, mirrored about a diagonal in the two
+    # upper ones (rows below half). These moves commute, so the way down is two bits: 1 rows and
+    # columns change places, 2 both count from the far side.
     y, x = rows.copy(), cols.copy()
     index = np.zeros(x.shape, np.uint64)
     swapped, flipped = np.zeros_like(index), np.zeros_like(index)
@@ -148,10 +140,7 @@ def _descend(rows: UInt64s, cols: UInt64s, order: int) -> tuple[UInt64s, Int64s]
 
 @functools.cache
 def _places(bits: int) -> npt.NDArray[np.int64]:
-    """Tabulate the place on the curve of each cell of a block, for its four turns.
-
-    Returns int64[4 * 4^bits], entry `turn * 4^bits + row * 2^bits + col`.
-    """
+    """Tabulate int64[4 * 4^bits] positions on the curve, at `turn*4^bits + row*2^bits + col`."""
     side = np.arange(1 << bits, dtype=np.uint64)
     rows, cols = np.repeat(side, len(side)), np.tile(side, len(side))
     far = np.uint64(len(side) - 1)
@@ -235,11 +224,7 @@ def _locate_some(line: _Line, tile_ids: UInt64s, weights: Int64s, points: Int64s
 def _resolve(
     line: _Line, tile_ids: UInt64s, weights: Int64s, blocks: Int64s, points: Int64s
 ) -> Int64s:
-    """Lay the tiles of some blocks out cell by cell along the curve and look the points up.
-
-    Cells that are no tile stay at weight 0, which no point can hit, so nothing is sorted. Blocks
-    skipped in between leave gaps in the line, and no point lies in a gap.
-    """
+    """Lay the tiles of some blocks out along the curve and look the points up."""
     runs_of_block = line.first_run[blocks + 1] - line.first_run[blocks]
     runs = ranges(line.first_run[blocks], runs_of_block)
     lengths = line.run_length[runs]
@@ -255,6 +240,8 @@ def _resolve(
     cells = 1 << 2 * line.bits
     place = slot * cells + _places(line.bits)[line.turn[blocks][slot] * cells + cell]
 
+    # Cells that are no tile keep weight 0, which no point can hit, so nothing is sorted. Blocks
+    # skipped in between leave gaps in the line, and no point is in a gap.
     laid = np.zeros(len(blocks) * cells, np.int64)
     tile_at = np.empty(len(blocks) * cells, np.int64)
     laid[place] = weights[positions]

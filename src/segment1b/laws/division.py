@@ -1,6 +1,6 @@
 """Exact arithmetic whose products pass 64 bits, in numpy's 64-bit integers.
 
-Source: performance.md "Exact division without 128-bit integers", prepare.md §4 "Fast and exact".
+Source: docs/spec/s2-weights.md#exact-division
 """
 
 from __future__ import annotations
@@ -25,14 +25,11 @@ _HALF: Final = np.uint64(32)
 
 
 def checked_sum(values: Int64s, what: str) -> int:
-    """Sum whole numbers exactly, refusing what 64 bits cannot hold.
+    """Sum whole numbers exactly, refusing sums that 64 bits cannot hold.
 
     Args:
         values: int64[t], each >= 0, any unit.
-        what: what the values are, for the message of an error.
-
-    Returns:
-        The exact sum, 0 for no values, below 2^62.
+        what: name of the values in an error message.
 
     Raises:
         ValueError: `values` is not a one-dimensional int64 array, or a value is negative.
@@ -60,13 +57,12 @@ def muldiv(a: Int64s, b: int, m: int, r: Int64s | None = None) -> tuple[Int64s, 
     so the relative error is below 3 * 2^-53 (and a hair), which below 2^51 is less than 1: the
     estimate is off by one at most, the remainder it leaves lies in [-m, 2m), and with m < 2^62
     that fits a wrapping 64-bit word.
-    Source: performance.md "Ideas", prepare.md §4.
 
     Args:
         a: int64[t], each >= 0.
         b: the factor, 0 <= b < 2^63.
         m: the divisor, 1 <= m < 2^62.
-        r: int64[t] that takes the remainders, made when absent; it may be `a`, then used up.
+        r: int64[t] that takes the remainders, made when absent; it may be `a`, then overwritten.
 
     Returns:
         int64[t] quotients and int64[t] remainders, 0 <= r < m.
@@ -85,17 +81,9 @@ def muldiv(a: Int64s, b: int, m: int, r: Int64s | None = None) -> tuple[Int64s, 
 
 
 def multiply_high(a: UInt64s, b: int) -> UInt64s:
-    """Take the upper 64 bits of the 128-bit products: `floor(a*b / 2^64)`.
+    """Return the upper 64 bits, uint64[t], of products of uint64[t] a and b: `floor(a*b / 2^64)`.
 
-    Source: allocation.md §4 (`H`), place.md §1 (the Philox round). About six arrays of the size
-    of `a` live for a moment, so callers with long arrays go by blocks.
-
-    Args:
-        a: uint64[t].
-        b: the factor, 0 <= b < 2^64.
-
-    Returns:
-        uint64[t].
+    About six arrays of the size of `a` are alive for a moment, so long arrays go by blocks.
 
     Raises:
         OverflowError: b is negative or 2^64 or more.

@@ -1,7 +1,7 @@
-"""S6's law of an attempt: a point in a rectangle, and whether it lies in its tile.
+"""Uniform points in rectangles, and whether a point is in its tile: the arithmetic of S6.
 
-Every step is one binary64 operation with one rounding, so that anybody's replay agrees bit for bit.
-Source: place.md, section 3.
+One binary64 rounding per operation, so that a replay agrees bit for bit.
+Source: docs/spec/s6-points.md#law-of-an-attempt
 """
 
 from __future__ import annotations

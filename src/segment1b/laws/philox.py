@@ -1,7 +1,6 @@
 """Counter-based random words: Philox4x64-10 on whole arrays.
 
-Source: place.md §1, allocation.md §4 (the offset of a pair). A word depends on (label, seed,
-counter) alone; `numpy.random.Philox` gives the same words one counter at a time.
+Source: docs/spec/random-numbers.md#philox
 """
 
 from __future__ import annotations
@@ -31,11 +30,9 @@ def philox4x64(
 ) -> tuple[UInt64s, UInt64s, UInt64s, UInt64s]:
     """Compute one block of four random words for each counter.
 
-    Source: place.md §1 "Round".
-
     Args:
         counter: words c0..c3, each a whole number in 0..2^64-1 or an array uint64[t] or int64[t]
-            of such; arrays share one length, numbers stand for all.
+            of such; arrays share one length, numbers apply to all.
         key: words k0, k1, each in 0..2^64-1.
 
     Returns:
@@ -64,20 +61,11 @@ def philox4x64(
 
 
 def key_of(label: str, seed: int) -> tuple[int, int]:
-    """Derive the key of a stream.
+    """Derive the key (k0, k1) of a stream from its ASCII label and the seed.
 
-    The first 16 bytes, as two little-endian words, of
-    SHA-256("segment1b" NUL label NUL LE64(seed)). Source: place.md §1.
-
-    Args:
-        label: name of the stream, ASCII, for example `in_cell_jitter`.
-        seed: the run's seed, 0..2^64-1.
-
-    Returns:
-        Key words k0, k1.
+    Source: docs/spec/random-numbers.md#key-of-a-stream
 
     Raises:
-        ValueError: the label is not ASCII (UnicodeEncodeError) or holds a NUL.
         OverflowError: the seed does not fit 64 bits.
     """
     name = label.encode("ascii")
@@ -88,50 +76,26 @@ def key_of(label: str, seed: int) -> tuple[int, int]:
 
 
 def country_word(iso: str) -> int:
-    """Encode a country as a counter word: `256*A + B`, A and B its letters' ASCII codes.
-
-    Source: place.md §1.
-
-    Raises:
-        ValueError: not two capital letters A-Z.
-    """
+    """Return `256*A + B` for a country code of two capital letters; ValueError for another."""
     if not _COUNTRY.fullmatch(iso):
         raise ValueError(f"country {iso!r} is not two capital letters")
     return 256 * ord(iso[0]) + ord(iso[1])
 
 
 def u01(words: UInt64s) -> npt.NDArray[np.float64]:
-    """Turn random words into uniforms: `((x >> 12) + 0.5) * 2^-52`, exact in binary64.
-
-    Source: place.md §1 "Uniform".
-
-    Args:
-        words: uint64[t].
-
-    Returns:
-        float64[t], from 2^-53 to 1 - 2^-53, symmetric about 0.5.
-    """
+    """Turn words uint64[t] into uniforms float64[t]: `((x >> 12) + 0.5) * 2^-52`, exact."""
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 def alloc_offsets(
     seed: int, merchant_ids: npt.NDArray[np.uint64] | npt.NDArray[np.int64], country_iso: str
 ) -> UInt64s:
-    """Compute the offset U of each merchant's pair with one country: a hash, not a draw.
+    """Compute the offset U, uint64[pairs], of each merchant's pair with one country.
 
-    Word w0 of the stream `alloc_offset` at counter (1, 0, merchant_id, country).
-    Source: allocation.md §4.
-
-    Args:
-        seed: the run's seed, 0..2^64-1.
-        merchant_ids: uint64[pairs].
-        country_iso: two capital letters.
-
-    Returns:
-        uint64[pairs], in [0, 2^64).
+    Source: docs/spec/s4-allocation.md#offset-of-a-pair
 
     Raises:
-        ValueError: a bad country, or merchant ids of another type.
+        ValueError: a bad country, or merchant ids that are not uint64 or int64.
         OverflowError: the seed does not fit 64 bits.
     """
     counter = (1, 0, merchant_ids, country_word(country_iso))

@@ -1,7 +1,7 @@
-"""Points on the line of a country's weights: where each curve law puts a pair's sites.
+"""Points on the line of a country's weights: where each curve method puts a pair's sites.
 
-Source: allocation.md §4. Every division here is exact. Three identities keep it within 64 bits, for
-pairs and countries of fewer than 2^31 sites:
+Every division is exact. Three identities keep it within 64 bits, for pairs and countries of fewer
+than 2^31 sites:
 
 - `floor((a + f) / n) = floor(a / n)` for whole a, whole n >= 1 and 0 <= f < 1, so a fraction of a
   unit may be dropped before the division by the number of sites;
@@ -9,6 +9,8 @@ pairs and countries of fewer than 2^31 sites:
   both below n, so that `j*r` is below 2^62;
 - two fractions `a/n` and `b/m` that differ do so by at least 1/(n*m) > 2^-62, so that their first
   64 binary digits differ too.
+
+Source: docs/spec/s4-allocation.md#line-of-weights
 """
 
 from __future__ import annotations
@@ -30,10 +32,7 @@ _UNITS_LIMIT: Final = 1 << 62
 
 
 def stable_points(offset: UInt64s, n: Int64s, K: int) -> Int64s:
-    """Compute the points of the law `stable`: site j of a pair depends on its offset and j alone.
-
-    `x_j = floor(((U + j*G) mod 2^64) * K / 2^64)`, j = 1..n, G the golden ratio's word.
-    Source: allocation.md §4.
+    """Compute the points of the method `stable`, a function of the pair's offset and j alone.
 
     Args:
         offset: uint64[pairs], the pairs' offsets U.
@@ -41,7 +40,7 @@ def stable_points(offset: UInt64s, n: Int64s, K: int) -> Int64s:
         K: length of the line, 1 <= K < 2^63.
 
     Returns:
-        int64[sum(n)], points in [0, K), pair by pair, j ascending.
+        int64[sum(n)], points in [0, K), pair by pair, j = 1..n ascending.
 
     Raises:
         ValueError: arrays of different lengths, a negative count, or K out of range.
@@ -64,10 +63,7 @@ def stable_points(offset: UInt64s, n: Int64s, K: int) -> Int64s:
 
 
 def systematic_points(offset: UInt64s, n: Int64s, K: int) -> Int64s:
-    """Compute the points of the law `systematic`: the sites of a pair lie K/n apart.
-
-    `x_j = floor((j*2^64 + U) * K / (n * 2^64))`, j = 0..n-1, computed as
-    `floor((j*K + H) / n)` with `H = floor(U*K / 2^64)`. Source: allocation.md §4.
+    """Compute the points of the method `systematic`: the sites of a pair are K/n apart.
 
     Args:
         offset: uint64[pairs], the pairs' offsets U.
@@ -96,9 +92,7 @@ def systematic_points(offset: UInt64s, n: Int64s, K: int) -> Int64s:
 
 
 def balanced_points(first: int, last: int, sites: int, K: int) -> Int64s:
-    """Compute some points of the law `balanced`: those of a whole country, K/sites apart.
-
-    `floor((2k+1) * K / (2*sites))`, k = first..last-1. Source: allocation.md §4.
+    """Compute points first..last-1 of the method `balanced`: those of a country, K/sites apart.
 
     Args:
         first: index of the first point wanted, >= 0.
@@ -124,27 +118,15 @@ def balanced_points(first: int, last: int, sites: int, K: int) -> Int64s:
 
 
 def balanced_phases(pairs: int) -> UInt64s:
-    """Return where each pair of a country begins within its first step, in 2^-64 of a step.
-
-    `u_m = ((m+1) * G mod 2^64) / 2^64` for the pairs m = 0, 1, ... in ascending merchant_id.
-    Source: allocation.md §4, which leaves the first index open.
-
-    Args:
-        pairs: pairs of the country.
-
-    Returns:
-        uint64[pairs], `u_m * 2^64`.
-    """
+    """Return the phases of pairs in ascending merchant_id, uint64[pairs], in units of 2^-64."""
     return np.arange(1, pairs + 1, dtype=np.uint64) * _GOLDEN
 
 
 def deal(phase: UInt64s, n: Int64s, at_once: int) -> Iterator[Int64s]:
     """Sort the sites of a country's pairs by rank: the k-th of them takes the country's k-th point.
 
-    Site j = 0..n-1 of a pair has the rank `(j + phase/2^64) / n`; equal ranks stand in the order of
-    (pair, j). Ranks are compared as the fractions they are. The line of ranks is cut into even
-    stretches, and within each a pair's sites are a run of j that one product finds, so no more than
-    about `at_once` sites are sorted at a time, whatever the country. Source: allocation.md §4.
+    The line of ranks is cut into even stretches, and within each a pair's sites are a run of j, so
+    no more than about `at_once` sites are sorted at a time.
 
     Args:
         phase: uint64[pairs].
@@ -165,7 +147,7 @@ def deal(phase: UInt64s, n: Int64s, at_once: int) -> Iterator[Int64s]:
 
 
 class _Steps(NamedTuple):
-    """What ranks of pairs are made of, uint64[pairs] each: 2^64 and the phase, divided by n."""
+    """The divisions that ranks of pairs consist of, uint64[pairs] each: 2^64 and the phase by n."""
 
     n: UInt64s
     whole: UInt64s
@@ -195,11 +177,9 @@ def _stretches_of_rank(phase: UInt64s, n: Int64s, stretches: int) -> Iterator[In
 
 
 def _below(phase: UInt64s, n: Int64s, bound: int) -> Int64s:
-    """Count each pair's sites whose rank is below bound/2^64: those with j*2^64 + phase < bound*n.
-
-    The product is H*2^64 + L, so these are j < H, and j = H when the phase is below L.
-    """
+    """Count each pair's sites whose rank is below bound/2^64: j*2^64 + phase < bound*n."""
     sites = n.view(np.uint64)
+    # The product is H*2^64 + L: j < H, and j = H when the phase is below L.
     low = sites * np.uint64(bound)
     return multiply_high(sites, bound).view(np.int64) + (phase < low)
 

@@ -1,7 +1,6 @@
-"""From integer masses to integer weights that sum to exactly K: the law of S2.
+"""Integer tile weights that sum to exactly K, from integer masses: largest remainder.
 
-Source: prepare.md §4 "Law". It is Hamilton's method with K units on total mass M, so the division
-and the tie rule are those of `apportionment`.
+Source: docs/spec/s2-weights.md#law
 """
 
 from __future__ import annotations
@@ -17,15 +16,12 @@ _UNITS_LIMIT: Final = 10**15
 def quantise(masses: Int64s, K: int) -> tuple[Int64s, int]:
     """Turn the masses of one country's tiles into weights that sum to K.
 
-    `z = floor(mu*K / M)`, `r = mu*K mod M`, `S = K - sum(z)`; one more unit to the S tiles with the
-    largest r, equal r by ascending tile_id. A heavier tile never weighs less; equal masses differ
-    by at most 1, the lower id first. Beside the masses, whose place the remainders take, it needs
-    one int64 array of length t: the largest country has 87 million tiles.
+    Beside the masses, whose memory takes the remainders, it needs one int64 array of length t: the
+    largest country has 87 million tiles.
 
     Args:
         masses: int64[t], integer mass of each tile (micro-persons, 1/1000 m2, or 1), >= 0, tiles
-            in ascending tile_id; their sum M in 1..2^62-1. Used up: they hold the remainders
-            afterwards.
+            in ascending tile_id; their sum M in 1..2^62-1. Overwritten with the remainders.
         K: units to hand out, 10^dp, 1 <= K <= 10^15.
 
     Returns:
