@@ -378,4 +378,4 @@ def test_plain_parquet_is_refused(tmp_path: Path) -> None:
     shutil.copy(embedded.surface("iso3166.parquet"), tmp_path / "plain.parquet")
     error = refused(bring.request(tmp_path / "plain.parquet", tmp_path / "root"))
     assert error.code == "E_INPUT_SCHEMA_INVALID"
-    assert "without GeoParquet's metadata" in error.message
+    assert "without GeoParquet metadata" in error.message

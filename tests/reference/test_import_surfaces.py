@@ -95,13 +95,17 @@ def test_an_iso_list_becomes_the_table_that_codes_are_read_by(tmp_path: Path) ->
     ("text", "code", "what"),
     [
         ("code,iso3,num\nNL,NLD,528\nnl,AFG,4\n", "E_INPUT_SCHEMA_INVALID", "line 3: 'nl'"),
-        ("code,iso3,num\nNL,NLD,528\nAF,NLD,4\n", "E_INPUT_SCHEMA_INVALID", "NLD stands in line 2"),
-        ("code,iso3,num\nNL,NLD,5280\n", "E_INPUT_SCHEMA_INVALID", "'5280' is no numeric"),
-        ("code,iso3,num\n,NLD,528\n", "E_INPUT_SCHEMA_INVALID", "'' is no country_iso"),
+        (
+            "code,iso3,num\nNL,NLD,528\nAF,NLD,4\n",
+            "E_INPUT_SCHEMA_INVALID",
+            "duplicate of line 2",
+        ),
+        ("code,iso3,num\nNL,NLD,5280\n", "E_INPUT_SCHEMA_INVALID", "'5280' is not a valid numeric"),
+        ("code,iso3,num\n,NLD,528\n", "E_INPUT_SCHEMA_INVALID", "'' is not a valid country_iso"),
         ("code,iso3\nNL,NLD\n", "E_INPUT_SCHEMA_INVALID", "no column num; it has code, iso3"),
         ("code,iso3,num\n", "E_INPUT_SCHEMA_INVALID", "lists no country"),
-        ("code,iso3,num\nNL,NLD\n", "E_INPUT_UNREADABLE", "no CSV file"),
-        ("", "E_INPUT_UNREADABLE", "no CSV file"),
+        ("code,iso3,num\nNL,NLD\n", "E_INPUT_UNREADABLE", "not a CSV file"),
+        ("", "E_INPUT_UNREADABLE", "not a CSV file"),
     ],
 )
 def test_a_bad_iso_list_is_refused_by_line(tmp_path: Path, text: str, code: str, what: str) -> None:

@@ -1,9 +1,9 @@
-"""Measuring the surfaces in force against what is published and against each other."""
+"""Compares the surfaces of a data root with published figures and with each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,9 +21,9 @@ from shapely import MultiPolygon
 from shapely.errors import GEOSException
 
 from segment1b.contracts import Contracts
-from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.faults import coded_read_errors
 from segment1b.contracts.locations import refuse_unknown
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, schema_invalid, unreadable
 from segment1b.geo.areas import area_km2, as_array
 from segment1b.geo.countries import read_countries
 from segment1b.geo.edges import shifts
@@ -49,7 +49,7 @@ from segment1b.storage.root import root_at
 
 #: Published areas are whole km2: a square kilometre of difference is their rounding.
 _ROUNDING_KM2: Final = 1.0
-#: Cells of a raster looked at together.
+#: Cells of a raster in memory.
 _PIECE: Final = 1 << 22
 
 Shapes = Mapping[str, MultiPolygon]
@@ -57,12 +57,12 @@ Shapes = Mapping[str, MultiPolygon]
 
 @dataclass(frozen=True)
 class Bounds:
-    """How far surfaces may be off.
+    """Bounds on the errors of surfaces.
 
     Attributes:
         area_error: relative difference of a country's area from the published one, for countries
-            whose published area is at least `large_km2`: in small ones the coast, and in the
-            published figure the sea, weigh more than any fault that could be found.
+            whose published area is at least `large_km2`: in small ones, coast and sea outweigh
+            any fault that could be found.
         uncovered_share: people in cells that no country touches, of all people.
         outside_share: places outside every polygon, of all places.
     """
@@ -90,7 +90,8 @@ def read_places(path: Path) -> Places:
     """
     regular_file(path)
     types = pa.schema([("country_iso", pa.string()), ("lon_deg", "f8"), ("lat_deg", "f8")])
-    try:
+    kinds = (pa.ArrowException, OSError)
+    with coded_read_errors(path, kinds, "is not a list of places", "give Parquet or CSV"):
         if path.suffix.lower() == ".csv":
             # The six bytes of a short line take thirty in memory.
             check_size(path, 0, 5 * path.stat().st_size)
@@ -101,22 +102,10 @@ def read_places(path: Path) -> Places:
             table = read_columns(path, types.names)
         check_size(path, table.num_rows, 0)
         table = table.select(types.names).cast(types)
-    except (pa.ArrowException, OSError) as error:
-        raise_machine_fault(error, path)
-        raise Segment1BError(
-            "E_INPUT_UNREADABLE",
-            f"{path} is no list of places: {error}",
-            "give Parquet or CSV",
-            path=str(path),
-        ) from None
-    # A numpy text is as long in every row as the longest one.
+    # NumPy strings take the length of the longest one in every row.
     if (pc.max(pc.utf8_length(table.column("country_iso"))).as_py() or 0) > 2:
-        raise Segment1BError(
-            "E_INPUT_SCHEMA_INVALID",
-            f"{path} has a country_iso of more than two characters",
-            "write ISO 3166-1 alpha-2 codes",
-            path=str(path),
-        )
+        what = "has a country_iso of more than two characters"
+        raise schema_invalid(path, what, "write ISO 3166-1 alpha-2 codes")
     code, lon, lat = (table.column(name).to_numpy() for name in types.names)
     return Places(code.astype(np.str_), lon, lat)
 
@@ -124,35 +113,28 @@ def read_places(path: Path) -> Places:
 def _check_place_columns(path: Path, names: Sequence[str]) -> None:
     absent = [name for name in ("country_iso", "lon_deg", "lat_deg") if name not in names]
     if absent:
-        raise Segment1BError(
-            "E_INPUT_SCHEMA_INVALID",
-            f"{path} has no column {', '.join(absent)}; it has {', '.join(names)}",
-            "places need country_iso, lon_deg and lat_deg",
-            path=str(path),
-        )
+        what = f"has no column {', '.join(absent)}; it has {', '.join(names)}"
+        raise schema_invalid(path, what, "places need country_iso, lon_deg and lat_deg")
 
 
 def check(
     root: Path, contracts: Contracts, places: Places | None, bounds: Bounds
 ) -> dict[str, Any]:
-    """Measure the surfaces of a root.
+    """Return figures about the surfaces of a root, and the `breaches` of bounds in words.
 
     Args:
         root: the data root.
-        contracts: where the surfaces lie.
+        contracts: the paths of the surfaces.
         places: populated places to look up in the polygons; None leaves them out.
-        bounds: how far they may be off.
-
-    Returns:
-        A document of plain values; `breaches` lists, in words, the bounds that are passed.
+        bounds: bounds on the errors.
 
     Raises:
-        Segment1BError: E_REFERENCE_SURFACE_MISSING, and what S1 raises for bad surfaces.
+        Segment1BError: E_REFERENCE_SURFACE_MISSING, and the errors of S1 for bad surfaces.
     """
     places_of = [contracts[dataset_id].locate({}) for dataset_id in SURFACES]
     root_at(root).fetch([*places_of, *(str(provenance_path(Path(place))) for place in places_of)])
     paths = {dataset_id: _path(root, contracts, dataset_id) for dataset_id in SURFACES}
-    with _whole(paths[ISO]):
+    with _readable(paths[ISO]):
         codes = read_codes(paths[ISO]).all
     shapes = read_countries(paths[COUNTRIES], set(codes))
     grid = read_grid(paths[RASTER])
@@ -172,29 +154,15 @@ def check(
 def _path(root: Path, contracts: Contracts, dataset_id: str) -> Path:
     path = root / contracts[dataset_id].locate({})
     if not path.exists():
-        raise Segment1BError(
-            "E_REFERENCE_SURFACE_MISSING",
-            f"{dataset_id} is absent: {path}",
-            "import it, or lay the embedded one with 'segment1b reference fill'",
-            dataset=dataset_id,
-            path=str(path),
-        )
+        code, what = "E_REFERENCE_SURFACE_MISSING", f"{dataset_id} is absent: {path}"
+        raise Segment1BError(code, what, dataset=dataset_id, path=str(path))
     return path
 
 
-@contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    """Turn what a damaged surface makes a library say into E_INPUT_UNREADABLE."""
-    try:
-        yield
-    except (pa.ArrowException, RasterioError, OSError, KeyError, GEOSException) as error:
-        raise_machine_fault(error, path)
-        raise Segment1BError(
-            "E_INPUT_UNREADABLE",
-            f"{path} is not whole: {error}",
-            "restore it, or make the root anew",
-            path=str(path),
-        ) from None
+def _readable(path: Path) -> AbstractContextManager[None]:
+    """Turn the errors of libraries for a damaged surface into E_INPUT_UNREADABLE."""
+    kinds = (pa.ArrowException, RasterioError, OSError, KeyError, GEOSException)
+    return coded_read_errors(path, kinds, "is damaged")
 
 
 def _about(path: Path) -> dict[str, Any]:
@@ -210,15 +178,11 @@ def _about(path: Path) -> dict[str, Any]:
 
 
 def _provenance(path: Path) -> dict[str, Any]:
-    """Return the provenance of an imported surface; one that is not understood is refused."""
+    """Return the provenance of an imported surface."""
     document = read_json(path)
     if not isinstance(document, dict) or "licence" not in document:
-        raise Segment1BError(
-            "E_INPUT_UNREADABLE",
-            f"{path} names no licence",
-            "restore the provenance that 'segment1b reference import' wrote",
-            path=str(path),
-        )
+        hint = "restore the provenance that 'segment1b reference import' wrote"
+        raise unreadable(path, "names no licence", hint)
     refuse_unknown(document, PROVENANCE_KEYS, "E_INPUT_UNREADABLE", str(path), path=str(path))
     return document
 
@@ -229,18 +193,18 @@ def _areas(shapes: Shapes) -> list[dict[str, Any]]:
     published = {row["country_iso"]: row for row in table}
     rows = []
     for code, measured in zip(shapes, area_km2(shapes.values()).tolist(), strict=True):
-        said = published.get(code)
+        row = published.get(code)
         error = None
-        if said:
-            off = measured - said["area_km2"]
-            beyond = max(0.0, abs(off) - _ROUNDING_KM2) / said["area_km2"]
-            error = round(beyond if off > 0 else -beyond, 6)
+        if row:
+            difference = measured - row["area_km2"]
+            beyond = max(0.0, abs(difference) - _ROUNDING_KM2) / row["area_km2"]
+            error = round(beyond if difference > 0 else -beyond, 6)
         rows.append(
             {
                 "country_iso": code,
                 "measured_km2": round(measured, 3),
-                "published_km2": said and said["area_km2"],
-                "published_by": said and said["source"],
+                "published_km2": row and row["area_km2"],
+                "published_by": row and row["source"],
                 "error": error,
             }
         )
@@ -248,11 +212,11 @@ def _areas(shapes: Shapes) -> list[dict[str, Any]]:
 
 
 def _without_zone(shapes: Shapes, path: Path) -> list[str]:
-    with _whole(path):
+    with _readable(path):
         blobs = read_columns(regular_file(path), ["geom"])["geom"].to_pylist()
         zones = shapes_of_wkb(np.array([*blobs, None], object)[:-1])
     parts, owner = shapely.get_parts(as_array(shapes.values()), return_index=True)
-    # Pieces that lie in a zone's box are looked at one by one, and each country until one meets.
+    # A country is settled by its first piece that intersects a zone.
     tree, met = shapely.STRtree(zones), np.zeros(len(shapes), bool)
     shapely.prepare(zones)
     for part, country in zip(parts, owner, strict=True):
@@ -282,18 +246,18 @@ def _population(shapes: Shapes, grid: Grid, path: Path) -> dict[str, Any]:
 
 
 def _bands(path: Path, grid: Grid) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-    """Yield the first row and the people of bands of rows, from the north; no data is nobody."""
+    """Yield the first row and the people of bands of rows, from the north; 0 for no data."""
     height = max(1, _PIECE // grid.ncols)
     for top in range(0, grid.nrows, height):
         window = Window(0, top, grid.ncols, min(height, grid.nrows - top))
         # Opened anew for each band: blocks of an open file pile up in GDAL's cache.
-        with _whole(path), open_raster(path) as raster:
+        with _readable(path), open_raster(path) as raster:
             read = raster.read(1, window=window, masked=True)
         yield top, read.filled(0).astype(np.float64)
 
 
 def _mask(runs: Runs, top: int, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    """Return which cells of a band of rows stand in the runs, bool of that shape."""
+    """Return which cells of a band of rows are in the runs, bool of that shape."""
     height, width = shape
     first, last = np.searchsorted(runs.row, [top, top + height])
     some = slice(int(first), int(last))
@@ -327,7 +291,7 @@ def _beyond(shapes: Shapes, grid: Grid) -> dict[str, float]:
 def _places(shapes: Shapes, places: Places) -> dict[str, Any]:
     parts, owner = shapely.get_parts(as_array(shapes.values()), return_index=True)
     points = shapely.points(places.lon, places.lat)
-    # Polygons look for points, not points for polygons: those that look are prepared, once each.
+    # Polygons query for points, not points for polygons: each polygon is prepared once.
     part, point = shapely.STRtree(points).query(parts, predicate="intersects")
     codes = np.array(list(shapes), np.str_)[owner]
     anywhere, own = np.zeros(len(points), bool), np.zeros(len(points), bool)

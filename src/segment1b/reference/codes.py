@@ -1,4 +1,4 @@
-"""Country codes: the ISO table people bring, and any of its three kinds of code made alpha-2."""
+"""Country codes: reads ISO 3166-1 tables, and maps alpha-3 and numeric codes to alpha-2."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.faults import coded_read_errors
 from segment1b.contracts.locations import nearest
-from segment1b.errors import Segment1BError
+from segment1b.errors import file_error, schema_invalid
 from segment1b.storage.durable import regular_file
 
 #: Columns of the table; the first alone is required, and all are text.
@@ -43,7 +43,7 @@ class Codes:
                 self._alpha2 |= {str(other): code for other, code in pairs if other}
 
     def alpha2(self, code: str) -> str | None:
-        """Return the two letters of a code in any of its forms; None for one that is not known."""
+        """Return the alpha-2 code of a code in any of its forms, or None if it is unknown."""
         return self._alpha2.get(code.zfill(3) if code.isdigit() else code)
 
 
@@ -56,23 +56,21 @@ def mapped(path: Path, column: str, keys: Sequence[str], codes: Codes) -> list[s
     """Return the two-letter code of each key.
 
     Raises:
-        Segment1BError: E005_ISO_FK listing every key that is no code, with its rows.
+        Segment1BError: E005_ISO_FK listing every unknown key with its number of rows.
     """
     if unknown := unknown_keys(keys, codes):
         listed = ", ".join(f"'{key}' ({rows} rows)" for key, rows in unknown.items())
-        raise Segment1BError(
-            "E005_ISO_FK",
-            f"{path}: column {column} holds codes that are not in the ISO table: {listed}",
-            "choose another column with --column country_iso=COLUMN, mend them at their source, "
-            "or leave their rows out with --drop-unknown",
-            path=str(path),
-            codes=list(unknown),
+        what = f": column {column} holds codes that are not in the ISO table: {listed}"
+        hint = (
+            "choose another column with --column country_iso=COLUMN, correct them at their source, "
+            "or leave their rows out with --drop-unknown"
         )
+        raise file_error("E005_ISO_FK", path, what, hint, codes=list(unknown))
     return [str(codes.alpha2(key)) for key in keys]
 
 
 def unknown_keys(keys: Sequence[str], codes: Codes) -> dict[str, int]:
-    """Return how many rows have each key that is no code, keys ascending."""
+    """Return the number of rows of each unknown key, keys ascending."""
     return dict(sorted(Counter(key for key in keys if codes.alpha2(key) is None).items()))
 
 
@@ -88,62 +86,41 @@ def read_code_list(path: Path, renamed: Mapping[str, str]) -> pa.Table:
             malformed or repeated codes with their line.
     """
     regular_file(path)
-    try:
-        options = pc.ConvertOptions(
-            column_types=pa.schema([(c, pa.string()) for c in _header(path)]),
-            strings_can_be_null=False,
-        )
+    hint = "save it as CSV, separated by commas, with a header"
+    kinds = (pa.ArrowException, OSError)
+    with coded_read_errors(path, kinds, "is not a CSV file in UTF-8", hint):
+        with pc.open_csv(path) as reader:
+            texts = pa.schema([(name, pa.string()) for name in reader.schema.names])
+        options = pc.ConvertOptions(column_types=texts, strings_can_be_null=False)
         table = pc.read_csv(path, convert_options=options)
-    except (pa.ArrowException, OSError) as error:
-        raise_machine_fault(error, path)
-        raise Segment1BError(
-            "E_INPUT_UNREADABLE",
-            f"{path} is no CSV file in UTF-8: {error}",
-            "save it as CSV, separated by commas, with a header",
-            path=str(path),
-        ) from None
     columns = {}
     for name in COLUMNS:
         wanted = renamed.get(name, name)
         if wanted in table.column_names:
             columns[name] = [text.strip() for text in table.column(wanted).to_pylist()]
         elif name == "country_iso" or wanted != name:
-            raise _invalid(
-                path,
-                f"has no column {wanted}; it has {', '.join(table.column_names)}",
-                f"name it with --column {name}=COLUMN; {nearest(wanted, table.column_names)}",
-            )
+            what = f"has no column {wanted}; it has {', '.join(table.column_names)}"
+            hint = f"name it with --column {name}=COLUMN; {nearest(wanted, table.column_names)}"
+            raise schema_invalid(path, what, hint)
     if "numeric" in columns:
         columns["numeric"] = [t.zfill(3) if t.isdigit() else t for t in columns["numeric"]]
     _check_codes(path, columns)
-    return pa.table(
-        {name: pa.array(texts, pa.string()) for name, texts in columns.items()}
-    ).sort_by("country_iso")
-
-
-def _header(path: Path) -> list[str]:
-    with pc.open_csv(path) as reader:
-        return [str(name) for name in reader.schema.names]
+    arrays = {name: pa.array(texts, pa.string()) for name, texts in columns.items()}
+    return pa.table(arrays).sort_by("country_iso")
 
 
 def _check_codes(path: Path, columns: Mapping[str, list[str]]) -> None:
     if not columns["country_iso"]:
-        raise _invalid(path, "lists no country", "give one line a country")
+        raise schema_invalid(path, "lists no country", "give one line a country")
     for name, form in _FORMS.items():
         lines: dict[str, int] = {}
         for line, text in enumerate(columns.get(name, []), 2):
             if not text and name != "country_iso":
                 continue
             if not form.fullmatch(text):
-                raise _invalid(
-                    path, f"line {line}: '{text}' is no {name}", "ISO 3166-1, upper case"
-                )
+                what = f", line {line}: '{text}' is not a valid {name}"
+                raise schema_invalid(path, what, "use ISO 3166-1 codes in upper case")
             if text in lines:
-                raise _invalid(
-                    path, f"line {line}: {text} stands in line {lines[text]} too", "list it once"
-                )
+                what = f", line {line}: {text} is a duplicate of line {lines[text]}"
+                raise schema_invalid(path, what, "list it once")
             lines[text] = line
-
-
-def _invalid(path: Path, what: str, hint: str) -> Segment1BError:
-    return Segment1BError("E_INPUT_SCHEMA_INVALID", f"{path} {what}", hint, path=str(path))

@@ -1,4 +1,4 @@
-"""The files of reference surfaces: Parquet and GeoParquet, the same bytes for the same content."""
+"""Writes reference surfaces as Parquet and GeoParquet, the same bytes for the same content."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ def write_shapes(path: Path, key: str, shapes: Mapping[str, MultiPolygon]) -> No
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
-    """Write a table as these surfaces are written, small before fast."""
+    """Write a table of a surface, compressed for size."""
     pq.write_table(table, path, compression="zstd", compression_level=19)

@@ -1,4 +1,4 @@
-"""The CRS that a GeoJSON file names; GDAL takes a file for WGS84 whose CRS it does not know."""
+"""The CRS named by a GeoJSON file: GDAL assumes WGS84 for a CRS that it does not know."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 _KEY: Final = re.compile(rb'"crs"\s*:')
-#: Strings and braces. A key in no more than one pair of braces is the file's own.
+#: Strings and braces. A key inside one pair of braces is of the file itself.
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}]', re.DOTALL)
 _VALUE_BYTES: Final = 1 << 16
 _WGS84: Final = re.compile(
@@ -23,7 +23,7 @@ _WGS84: Final = re.compile(
 def other_crs(file: Path) -> str | None:
     """Return the CRS that a GeoJSON file names when it is not WGS84 in degrees.
 
-    None for EPSG:4326, CRS84, null, no CRS, and a link to one, which nobody follows.
+    None for EPSG:4326, CRS84, null, no CRS, and a link to one, which is not followed.
     """
     with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for value in _named(data):

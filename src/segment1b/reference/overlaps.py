@@ -1,11 +1,11 @@
-"""What is odd about a set of country shapes: overlaps, gaps, slivers; nothing is changed.
+"""Reports overlaps, gaps and slivers between country polygons.
 
-Areas are those of the WGS84 ellipsoid. A *gap* is a hole of the union of all shapes that two or
-more of them border: a lake or sea cut out along a border, or land that nobody was given. A
-*sliver* is a piece of a country, and a *thin* gap or overlap one, that is on average less than 100
-metres wide (2 * area / perimeter) and far from round (4 * pi * area / perimeter^2 below 0.1, a
-strip of 1 to 30): such pieces come from borders that were drawn twice. Width alone would take in
-islets, roundness alone every country with fjords.
+Areas are those of the WGS84 ellipsoid. A *gap* is a hole in the union of all shapes that two or
+more of them border: a lake or sea cut out along a border, or land without a country. A *sliver* is
+a piece of a country, and a *thin* gap or overlap one, that is on average less than 100 metres wide
+(2 * area / perimeter) and far from round (4 * pi * area / perimeter^2 below 0.1, a strip of 1 to
+30): such pieces come from borders that were drawn twice. Width alone would include islets,
+roundness alone every country with fjords.
 """
 
 from __future__ import annotations
@@ -34,14 +34,11 @@ Shapes = Mapping[str, MultiPolygon]
 
 
 def audit(shapes: Shapes, repairs: Sequence[Repair]) -> dict[str, Any]:
-    """Measure shapes against each other.
+    """Return repairs, overlaps, gaps and slivers, largest first, as a document of plain values.
 
     Args:
         shapes: valid shapes by country code, cut at the date line.
-        repairs: what was mended on the way.
-
-    Returns:
-        A document of plain values: countries, repairs, overlaps, gaps, slivers; largest first.
+        repairs: of the rows that the shapes were drawn from.
     """
     areas = area_km2(shapes.values())
     return {
@@ -49,9 +46,7 @@ def audit(shapes: Shapes, repairs: Sequence[Repair]) -> dict[str, Any]:
         "parts": sum(len(shape.geoms) for shape in shapes.values()),
         "area_km2": _round(float(areas.sum())),
         "repairs": [
-            repair._replace(
-                before_km2=_round(repair.before_km2), after_km2=_round(repair.after_km2)
-            )._asdict()
+            {k: _round(v) if isinstance(v, float) else v for k, v in repair._asdict().items()}
             for repair in repairs
         ],
         "overlaps": _summary(_overlaps(shapes)),
@@ -61,7 +56,7 @@ def audit(shapes: Shapes, repairs: Sequence[Repair]) -> dict[str, Any]:
 
 
 def audit_text(found: Mapping[str, Any]) -> str:
-    """Return an audit as a page of plain text."""
+    """Return the report as plain text."""
     lines = [
         f"{found['countries']} countries in {found['parts']:,} pieces, "
         f"{found['area_km2']:,.0f} km2",
@@ -105,8 +100,8 @@ def _overlaps(shapes: Shapes) -> list[dict[str, Any]]:
 
 def _gaps(shapes: Shapes) -> list[dict[str, Any]]:
     codes, parts = _parts(shapes)
-    whole = shapely.union_all(parts)
-    holes = as_array(Polygon(ring) for part in _polygons(whole) for ring in part.interiors)
+    union = _polygons(shapely.union_all(parts))
+    holes = as_array(Polygon(ring) for part in union for ring in part.interiors)
     hole, part = shapely.STRtree(parts).query(holes, predicate="intersects")
     around: dict[int, set[str]] = {}
     for index, code in zip(hole.tolist(), codes[part], strict=True):
@@ -176,5 +171,5 @@ def _polygons(shape: Any) -> list[Polygon]:
 
 
 def _round(value: float) -> float:
-    # Square metres and a decimetre: what is below is noise of the projection.
+    # Square metres and decimetres: further digits are noise of the projection.
     return round(value, 6)

@@ -1,14 +1,13 @@
-"""Population rasters that people bring: read window by window, checked, written as the surface.
+"""Imports population rasters: read window by window, checked, written as the surface.
 
-The grid is the raster's own: S1 lists the cells that it has, so a raster of one country makes tiles
-there and nowhere else. Cells must be square and divide 180 degrees. A step that was written with
-few digits is taken for the exact one when it differs by less than a millionth and no edge moves by
-more than a hundredth of a cell.
+The grid stays that of the raster: S1 lists its cells, so a raster of one country gives tiles there
+alone. Cells must be square and divide 180 degrees. A step written with few digits is replaced by
+the exact one when it differs by less than a millionth and no edge moves by more than a hundredth of
+a cell.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from segment1b.contracts.faults import raise_machine_fault
-from segment1b.errors import Segment1BError
+from segment1b.contracts.faults import coded_read_errors
+from segment1b.errors import Segment1BError, file_error, schema_invalid
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.population import MICRO
 from segment1b.geo.warp import warp_line
@@ -41,7 +40,7 @@ _MOST: Final = 2.0**53 / MICRO
 
 @dataclass
 class Count:
-    """What was seen: exact micro-persons, and cells by what they hold."""
+    """Exact micro-persons, and numbers of cells by their content."""
 
     micro_persons: int = 0
     cells_with_people: int = 0
@@ -51,7 +50,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Source:
-    """A raster that can be taken: its path and band, its exact grid, what stands for no data."""
+    """A raster to import: path, band, exact grid, the value for no data, the type to write."""
 
     path: Path
     band: int
@@ -78,7 +77,7 @@ def open_source(path: Path, band: int | None, nodata: float | None) -> Source:
         dtype = np.dtype(raster.dtypes[chosen - 1])
         scaled = (raster.scales[chosen - 1], raster.offsets[chosen - 1]) != (1.0, 0.0)
     if scaled:
-        raise _schema(path, f"band {chosen} is scaled: run gdal_translate -unscale on it first")
+        raise _band_error(path, f"band {chosen} is scaled: run gdal_translate -unscale on it first")
     if dtype.itemsize == 8 or dtype == np.float16:
         written = "float64"
     else:
@@ -87,7 +86,7 @@ def open_source(path: Path, band: int | None, nodata: float | None) -> Source:
 
 
 def copy_people(source: Source, out: Path) -> Count:
-    """Write a raster's people as the population surface; windows alone are in memory.
+    """Write the people of a raster as the population surface, window by window.
 
     The file is a GeoTIFF, people per cell in uint32, float32 or float64, EPSG:4326, tiled, DEFLATE,
     without nodata: cells without data hold 0. Tiles without people are left out of it.
@@ -101,12 +100,11 @@ def copy_people(source: Source, out: Path) -> Count:
     grid = source.grid
     transform = Affine(grid.a, 0, grid.x0, 0, -grid.b, grid.y0)
     with coded_os_errors(out):
-        target = PeopleRaster(
-            out, (grid.nrows, grid.ncols), transform, source.dtype, "people per cell"
-        )
+        shape = (grid.nrows, grid.ncols)
+        target = PeopleRaster(out, shape, transform, source.dtype, "people per cell")
         for window in _windows(source):
             target.write(_people(source, window, count), window.row_off, window.col_off)
-        _check(source, target, count.micro_persons)
+        target.check(_windows(source), _micro, count.micro_persons)
     return count
 
 
@@ -122,22 +120,13 @@ def _exact(path: Path, grid: Grid, band: int) -> Grid:
     if differs(grid.a, step, grid.ncols) or differs(grid.b, step, grid.nrows):
         oblong = differs(grid.a, grid.b, max(grid.nrows, grid.ncols))
         what = "are not square" if oblong else "do not divide 180 degrees"
-        raise Segment1BError(
-            "E002_RASTER_MISMATCH",
-            f"{path}: cells of {grid.a:.12g} x {grid.b:.12g} degrees {what}",
-            f"run: {warp_line(path, band)}",
-            path=str(path),
-        )
+        what = f": cells of {grid.a:.12g} x {grid.b:.12g} degrees {what}"
+        raise file_error("E002_RASTER_MISMATCH", path, what, f"run: {warp_line(path, band)}")
     x0, y0 = grid.x0, grid.y0
     west, north = -180 + step * round((x0 + 180) / step), 90 - step * round((90 - y0) / step)
-    return Grid(
-        west if abs(west - x0) <= allowed else x0,
-        north if abs(north - y0) <= allowed else y0,
-        step,
-        step,
-        grid.nrows,
-        grid.ncols,
-    )
+    x0 = west if abs(west - x0) <= allowed else x0
+    y0 = north if abs(north - y0) <= allowed else y0
+    return Grid(x0, y0, step, step, grid.nrows, grid.ncols)
 
 
 def _band(path: Path, band: int | None, names: list[str | None]) -> int:
@@ -147,7 +136,7 @@ def _band(path: Path, band: int | None, names: list[str | None]) -> int:
         return band
     listed = ", ".join(f"{n} ({name or 'no name'})" for n, name in enumerate(names, 1))
     what = f"has no band {band}" if band is not None else "has several bands"
-    raise _schema(path, f"{what}: {listed}; choose one with --band")
+    raise _band_error(path, f"{what}: {listed}; choose one with --band")
 
 
 def _windows(source: Source) -> Iterator[Window]:
@@ -155,7 +144,7 @@ def _windows(source: Source) -> Iterator[Window]:
     grid = source.grid
     with open_raster(source.path) as raster:
         block = raster.block_shapes[source.band - 1][0]
-    # A window as high as the source's own blocks decodes each once.
+    # A window as high as the blocks of the source decodes each once.
     height = BLOCK * min(max(1, -(-block // BLOCK)), _PIECE // BLOCK**2)
     width = BLOCK * max(1, _PIECE // height // BLOCK)
     for top in range(0, grid.nrows, height):
@@ -165,21 +154,11 @@ def _windows(source: Source) -> Iterator[Window]:
 
 
 def _people(source: Source, window: Window, count: Count) -> npt.NDArray[Any]:
-    try:
-        with open_raster(source.path) as raster:
-            read = raster.read(source.band, window=window, masked=True)
-    except RasterioError as error:
-        raise_machine_fault(error, source.path)
-        raise Segment1BError(
-            "E_INPUT_UNREADABLE",
-            f"{source.path} is not whole: {error.args[0] if error.args else error}",
-            "restore the raster from its source",
-            path=str(source.path),
-        ) from None
+    with coded_read_errors(source.path, (RasterioError,)), open_raster(source.path) as raster:
+        read = raster.read(source.band, window=window, masked=True)
     values, absent = read.data, np.ma.getmaskarray(read)
     if source.nodata is not None:
-        stands_for = np.isnan(values) if np.isnan(source.nodata) else values == source.nodata
-        absent = absent | stands_for
+        absent |= np.isnan(values) if np.isnan(source.nodata) else values == source.nodata
     values = np.where(absent, 0, values)
     bad = ~((values >= 0) & (values <= _MOST))
     if bad.any():
@@ -205,29 +184,14 @@ def _impossible(
 ) -> Segment1BError:
     row, col = (int(axis[0]) for axis in np.nonzero(bad))
     value = values[row, col].item()
-    return Segment1BError(
-        "E105_NORMALIZATION",
-        f"{source.path}: row {row + window.row_off}, column {col + window.col_off} holds {value} "
-        f"people; {int(bad.sum())} such cells in its window",
-        f"if it stands for no data, say so: --nodata {value}; else mend the raster",
-        path=str(source.path),
-        raster_row=row + window.row_off,
-        raster_col=col + window.col_off,
-    )
+    row, col = row + window.row_off, col + window.col_off
+    cells = int(bad.sum())
+    what = f": row {row}, column {col} holds {value} people; {cells} such cells in its window"
+    hint = f"if it means no data, give --nodata {value}; else correct the raster"
+    place = {"raster_row": row, "raster_col": col}
+    return file_error("E105_NORMALIZATION", source.path, what, hint, **place)
 
 
-def _check(source: Source, target: PeopleRaster, micro_persons: int) -> None:
-    """Compare the people read back from the file."""
-    found = sum(_micro(target.read(window)) for window in _windows(source))
-    if found != micro_persons:
-        what = f"{found} of {micro_persons} millionths of people were read back"
-        raise OSError(errno.EIO, what)
-
-
-def _schema(path: Path, what: str) -> Segment1BError:
-    return Segment1BError(
-        "E_INPUT_SCHEMA_INVALID",
-        f"{path}: {what}",
-        "a population raster holds people per cell in one band",
-        path=str(path),
-    )
+def _band_error(path: Path, what: str) -> Segment1BError:
+    hint = "a population raster holds people per cell in one band"
+    return schema_invalid(path, f": {what}", hint)

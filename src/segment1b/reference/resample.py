@@ -1,4 +1,4 @@
-"""The population prior at another resolution: people split evenly or summed, none lost or made.
+"""Resamples the population prior: people split evenly or summed; the total is exact.
 
 Law. The source is the embedded raster of 180 arc-seconds. Its cells are split into k x k parts of
 g = gcd(180, r) arc-seconds, k = 180/g, and m x m parts are summed to one cell of r = m*g. A cell
@@ -16,7 +16,6 @@ first of them is elsewhere in each neighbour, so that people are not pulled to o
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import shutil
@@ -73,28 +72,27 @@ class Grid:
 def build_population(resolution_arcsec: int, out: Path) -> None:
     """Write the embedded population prior at another resolution.
 
-    The file is a GeoTIFF, uint32 people per cell, EPSG:4326, north up, the whole globe, no nodata,
+    The file is a GeoTIFF, uint32 people per cell, EPSG:4326, north up, the entire globe, no nodata,
     tiled, DEFLATE; tiles without people are left out of it and read as zeros. The same version of
-    GDAL writes the same bytes. Finer cells hold no more knowledge than the source's 180
-    arc-seconds: people are spread evenly inside each source cell. At 180 the embedded file is
-    copied. Source: module docstring.
+    GDAL writes the same bytes. Finer cells add no information: people are spread evenly inside each
+    source cell. At 180 arc-seconds the embedded file is copied. Source: module docstring.
 
-    Memory stays below 1 GB at 30 arc-seconds; a band of rows is made and written at a time.
+    Memory stays below 1 GB at 30 arc-seconds: bands of rows are written one by one.
 
     Args:
         resolution_arcsec: cell size, 3..108000 arc-seconds, a divisor of 648000 (180 degrees).
-        out: file to write, replaced whole; its folder must exist.
+        out: file to write, replaced atomically; its folder must exist.
 
     Raises:
         Segment1BError: E_USAGE for a cell size that does not fit the globe; E_DATA_ROOT_UNUSABLE
-            when the file cannot be made there; E_STORAGE_FULL when it cannot be written whole.
+            when the file cannot be created; E_STORAGE_FULL when it cannot be written completely.
     """
     grid = grid_of(resolution_arcsec)
     source = embedded.surface(embedded.RESOLUTIONS["0.05"])
     temporary = out.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         if resolution_arcsec == SOURCE_ARCSEC:
-            # Its very bytes: surfaces are known by their digest.
+            # The same bytes: surfaces are identified by their digest.
             shutil.copyfile(source, temporary)
         else:
             _resample(source, temporary, grid)
@@ -108,34 +106,23 @@ def build_population(resolution_arcsec: int, out: Path) -> None:
 
 
 def grid_of(resolution_arcsec: int) -> Grid:
-    """Return the grid of a cell size.
-
-    Args:
-        resolution_arcsec: cell size in arc-seconds.
-
-    Raises:
-        Segment1BError: E_USAGE when 180 degrees are no whole number of such cells, or the size is
-            outside 3..108000 arc-seconds; the hint names sizes near it that work.
-    """
+    """Return the grid of a cell size; E_USAGE, with the nearest valid sizes, for another."""
     r = resolution_arcsec
     if not FINEST_ARCSEC <= r <= COARSEST_ARCSEC or _HALF_TURN % r:
         fits = [d for d in range(FINEST_ARCSEC, COARSEST_ARCSEC + 1) if _HALF_TURN % d == 0]
-        near = [
-            max((d for d in fits if d < r), default=None),
-            min((d for d in fits if d > r), default=None),
-        ]
+        near = [*[d for d in fits if d < r][-1:], *[d for d in fits if d > r][:1]]
         raise Segment1BError(
             "E_USAGE",
             f"a cell of {r} arc-seconds is not one of {FINEST_ARCSEC} to "
             f"{COARSEST_ARCSEC} that divides 180 degrees (648000 arc-seconds)",
-            f"take {' or '.join(str(d) for d in near if d is not None)} arc-seconds",
+            f"take {' or '.join(map(str, near))} arc-seconds",
         )
     part = math.gcd(SOURCE_ARCSEC, r)
     return Grid(r, SOURCE_ARCSEC // part, r // part)
 
 
 def split(people: People, k: int, row0: int, col0: int) -> People:
-    """Split each cell's people evenly over k x k parts, by the law in the module's docstring.
+    """Split the people of each cell evenly over k x k parts, by the law of the module docstring.
 
     Args:
         people: uint32[h, w], people per source cell.
@@ -150,7 +137,7 @@ def split(people: People, k: int, row0: int, col0: int) -> People:
         return people
     height, width = people.shape
     parts = np.zeros((height * k, width * k), np.uint32)
-    # Most of the globe is empty, so only the cells that have people are touched.
+    # Most of the globe is empty: only cells with people are computed.
     rows, cols = np.nonzero(people)
     each, left = np.divmod(people[rows, cols], np.uint32(k * k))
     place = _places(k, rows + row0, cols + col0)
@@ -218,7 +205,7 @@ def _resample(source: Path, target: Path, grid: Grid) -> None:
     for window in _bands(grid):
         rows = window.row_off, window.row_off + window.height
         written.write(_band(grid, people, *rows), window.row_off, 0)
-    _check(written, grid, int(people.sum(dtype=np.uint64)))
+    written.check(_bands(grid), _total, _total(people))
 
 
 def _bands(grid: Grid) -> Iterator[Window]:
@@ -227,8 +214,5 @@ def _bands(grid: Grid) -> Iterator[Window]:
         yield Window(0, top, grid.cols, min(BLOCK, grid.rows - top))
 
 
-def _check(written: PeopleRaster, grid: Grid, total: int) -> None:
-    """Compare the people read back from the file."""
-    found = sum(int(written.read(band).sum(dtype=np.uint64)) for band in _bands(grid))
-    if found != total:
-        raise OSError(errno.EIO, f"{found} of {total} people were read back")
+def _total(people: People) -> int:
+    return int(people.sum(dtype=np.uint64))

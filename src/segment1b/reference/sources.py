@@ -1,7 +1,8 @@
-"""Reading polygons from the files that people have: one key and one geometry a row, in degrees."""
+"""Reads polygons from vector files: one key and one geometry a row, in degrees."""
 
 from __future__ import annotations
 
+import math
 import shlex
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,23 +15,24 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-import shapely
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
+from shapely.errors import GEOSException
 
-from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.faults import coded_read_errors
 from segment1b.contracts.locations import nearest
 from segment1b.contracts.texts import parse_json
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, file_error, schema_invalid
 from segment1b.geo.countries import other_crs
 from segment1b.geo.grid import is_wgs84
 from segment1b.reference.geojson import other_crs as named_crs
-from segment1b.reference.vectors import check_layer, is_geojson, parts_of, readable, unreadable
+from segment1b.reference.vectors import check_layer, is_geojson, parts_of, readable
 from segment1b.storage.durable import regular_file
 from segment1b.storage.geometries import MAX_ROWS, check_size, read_columns, shapes_of_wkb
 from segment1b.storage.receipts import hash_files
 
 _PARQUET: Final = (".parquet", ".geoparquet", ".pq")
+_ONE_LAYER: Final = "choose one with --layer NAME"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class Features:
         column: the attribute that keys come from.
         keys: n texts without blanks around them, empty where the row has none.
         geometries: object[n], degrees, longitude first, as drawn.
-        notes: what GDAL remarked while it read.
+        notes: warnings of GDAL.
     """
 
     path: Path
@@ -92,7 +94,7 @@ def _read_vector(path: Path, column: str, layer: str | None) -> Features:
             check_layer(path, file, named)
             info = pyogrio.read_info(file, layer=named)
         if info["geometry_type"] is None:
-            raise _schema(path, f"layer {named} has no geometry", "choose another with --layer")
+            raise schema_invalid(path, f": layer {named} has no geometry", _ONE_LAYER)
         _check_column(path, column, list(info["fields"]))
         _check_crs(path, named, info["crs"])
         if is_geojson(file) and (other := named_crs(file)):
@@ -112,11 +114,16 @@ def _layer(path: Path, layers: Sequence[str], wanted: str | None) -> str:
     if wanted is not None and wanted in layers:
         return wanted
     what = "has several layers" if wanted is None else f"has no layer {wanted}"
-    raise _schema(path, f"{what}: {', '.join(layers)}", "choose one with --layer NAME")
+    raise schema_invalid(path, f"{what}: {', '.join(layers)}", _ONE_LAYER)
 
 
 def _read_parquet(path: Path, column: str) -> Features:
-    try:
+    # The last three: the metadata is JSON of another shape.
+    kinds = (pa.ArrowException, OSError, ValueError, AttributeError, KeyError, TypeError)
+    with (
+        coded_read_errors(path, kinds),
+        coded_read_errors(path, (GEOSException,), "has a geometry that is not WKB"),
+    ):
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
             text = (schema.metadata or {}).get(b"geo")
@@ -128,42 +135,28 @@ def _read_parquet(path: Path, column: str) -> Features:
         table = read_columns(path, [column, name])
         blobs = np.array([*table.column(name).to_pylist(), None], object)[:-1]
         shapes = shapes_of_wkb(blobs, on_invalid="raise")
-    except (pa.ArrowException, OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise_machine_fault(error, path)
-        # The last few: the metadata is JSON of another shape.
-        raise unreadable(path, str(error)) from None
-    except shapely.errors.GEOSException as error:
-        raise_machine_fault(error, path)
-        raise unreadable(path, f"its geometry is no WKB: {error}") from None
     keys = _texts(np.array([*table.column(column).to_pylist(), None], object)[:-1])
     return Features(path, "", column, keys, shapes, [])
 
 
 def _geometry_column(path: Path, geo: Any) -> tuple[str, dict[str, Any]]:
     if geo is None:
-        raise _schema(
-            path,
-            "is Parquet without GeoParquet's metadata: neither geometry nor CRS is known",
-            "write it with a tool that knows GeoParquet, for example GeoPandas to_parquet()",
-        )
+        what = "is Parquet without GeoParquet metadata: neither geometry nor CRS is known"
+        hint = "write it with a tool that supports GeoParquet, for example GeoPandas to_parquet()"
+        raise schema_invalid(path, what, hint)
     name = str(geo["primary_column"])
     described: dict[str, Any] = geo["columns"][name]
     if described.get("encoding") != "WKB":
-        raise _schema(
-            path,
-            f"encodes its geometry as {described.get('encoding')}, not as WKB",
-            "write it with geometry_encoding='WKB'",
-        )
+        what = f"encodes its geometry as {described.get('encoding')}, not as WKB"
+        raise schema_invalid(path, what, "write it with geometry_encoding='WKB'")
     return name, described
 
 
 def _check_column(path: Path, column: str, columns: list[str]) -> None:
     if column not in columns:
-        raise _schema(
-            path,
-            f"has no column {column}; it has {', '.join(columns) or 'none'}",
-            f"name the column that holds it, --column KEY=COLUMN; {nearest(column, columns)}",
-        )
+        what = f"has no column {column}; it has {', '.join(columns) or 'none'}"
+        hint = f"name the column that holds it, --column KEY=COLUMN; {nearest(column, columns)}"
+        raise schema_invalid(path, what, hint)
 
 
 def _check_crs(path: Path, layer: str, crs: str | None) -> None:
@@ -177,53 +170,33 @@ def _check_crs(path: Path, layer: str, crs: str | None) -> None:
 
 def _mismatch(path: Path, layer: str, crs: str, *, known: bool) -> Segment1BError:
     words = ["ogr2ogr", *([] if known else ["-s_srs", "<its CRS>"]), "-t_srs", "EPSG:4326"]
-    words += [
-        str(path.with_name(f"{path.stem}_wgs84.gpkg")),
-        str(path),
-        *([layer] if layer else []),
-    ]
-    return Segment1BError(
-        "E007_CRS_MISMATCH",
-        f"{path} is in {crs or 'no CRS'}, not in EPSG:4326 or OGC:CRS84",
-        f"run: {shlex.join(words)}",
-        path=str(path),
-    )
+    words += [str(path.with_name(f"{path.stem}_wgs84.gpkg")), str(path), *filter(None, [layer])]
+    what = f"is in {crs or 'no CRS'}, not in EPSG:4326 or OGC:CRS84"
+    return file_error("E007_CRS_MISMATCH", path, what, f"run: {shlex.join(words)}")
 
 
 def _texts(values: npt.NDArray[Any]) -> list[str]:
-    """Return keys as text; a whole number that was stored as a float loses its point."""
+    """Return keys as text, whole numbers stored as floats without their point."""
     texts = []
     for value in values.tolist():
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        # What is not equal to itself is a number that is none.
-        texts.append("" if value is None or value != value else str(value).strip())
+        is_missing = value is None or (isinstance(value, float) and math.isnan(value))
+        texts.append("" if is_missing else str(value).strip())
     return texts
 
 
 @contextmanager
 def _coded(path: Path) -> Iterator[list[str]]:
-    """Give GDAL's remarks on a file; its failures become E_INPUT_UNREADABLE."""
+    """Yield a list for the warnings of GDAL; its failures become E_INPUT_UNREADABLE."""
     from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
 
+    kinds = (DataSourceError, DataLayerError, FeatureError, GeometryError)
     notes: list[str] = []
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield notes
+    with (
+        coded_read_errors(path, (*kinds, GEOSException, ValueError, NotImplementedError)),
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always")
+        yield notes
         notes += [str(warning.message) for warning in caught]
-    except (
-        DataSourceError,
-        DataLayerError,
-        FeatureError,
-        GeometryError,
-        shapely.errors.GEOSException,
-        ValueError,
-        NotImplementedError,
-    ) as error:
-        raise_machine_fault(error, path)
-        raise unreadable(path, str(error)) from None
-
-
-def _schema(path: Path, what: str, hint: str) -> Segment1BError:
-    return Segment1BError("E_INPUT_SCHEMA_INVALID", f"{path} {what}", hint, path=str(path))

@@ -1,4 +1,4 @@
-"""Opens vector files by GDAL: four formats, each by its own driver, offline and within limits."""
+"""Opens vector files with GDAL: four formats, each by its own driver, offline, within limits."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from segment1b.contracts.faults import raise_machine_fault
-from segment1b.errors import Segment1BError
+from segment1b.contracts.faults import coded_read_errors
+from segment1b.errors import Segment1BError, schema_invalid, too_large, unreadable
 from segment1b.storage.durable import regular_file
 from segment1b.storage.rasters import reference_format
 
@@ -53,7 +53,7 @@ _BY_SUFFIX: Final = {
 
 @contextmanager
 def readable(path: Path, layer: str | None) -> Iterator[Path]:
-    """Give the file that GDAL may open for `path`, with the drivers of its format alone.
+    """Yield the file that GDAL may open for `path`, with the drivers of its format alone.
 
     A zip archive is unpacked into a temporary folder: one dataset of it, which `layer` names if
     there are several.
@@ -74,7 +74,7 @@ def readable(path: Path, layer: str | None) -> Iterator[Path]:
 
 
 def _checked(path: Path, file: Path) -> Format:
-    """Return the format of a file whose content is what its name says."""
+    """Return the format of a file, whose content must be that of its name."""
     found = _format_of(path, file)
     if found is _SHAPEFILE:
         _check_length(path, file)
@@ -103,18 +103,18 @@ def _format_of(path: Path, file: Path) -> Format:
         content = _GEOJSON
     if found is None or found is not content:
         what = reference_format(file) or f"not {found.name if found else 'of a known format'}"
-        raise unreadable(
-            path,
-            f"it is {what}",
-            "give GeoPackage, GeoJSON, FlatGeobuf, a Shapefile or GeoParquet; ogr2ogr writes them",
+        hint = (
+            "give GeoPackage, GeoJSON, FlatGeobuf, a Shapefile or GeoParquet; ogr2ogr writes them"
         )
+        raise unreadable(path, f"is {what}", hint)
     if vsi_path(str(file)) != str(file):
-        raise unreadable(path, "GDAL takes its name apart", "rename it: letters, digits, - and _")
+        hint = "rename it: letters, digits, - and _"
+        raise unreadable(path, "has a name that GDAL takes for a virtual path", hint)
     return found
 
 
 def is_geojson(file: Path) -> bool:
-    """Return whether a file is GeoJSON by its name, which `readable` has compared."""
+    """Return whether a file that `readable` has checked is GeoJSON."""
     return _BY_SUFFIX[file.suffix.lower()] is _GEOJSON
 
 
@@ -130,47 +130,38 @@ def parts_of(file: Path) -> list[Path]:
 
 
 def _check_length(path: Path, file: Path) -> None:
-    """Refuse a Shapefile that is shorter than its header says.
-
-    GDAL reads what is cut off as rows without geometry.
-    """
+    """Refuse a Shapefile that is cut short: GDAL would read rows without geometry."""
     for part in parts_of(file):
         regular_file(part)
     with file.open("rb") as handle:
         head = handle.read(_SHP_HEADER)
-    # The length stands in 16-bit words, high byte first.
+    # The length is in 16-bit words, high byte first.
     declared, size = 2 * int.from_bytes(head[24:28], "big"), file.stat().st_size
     if len(head) < _SHP_HEADER or declared != size:
-        raise unreadable(path, f"{file.name} is {size} bytes long, its header says {declared}")
+        raise unreadable(path, f": {file.name} has {size} bytes, its header declares {declared}")
 
 
 def _check_journal(path: Path, file: Path) -> None:
-    """Refuse a GeoPackage with changes beside it, which its bytes and its digest do not have."""
+    """Refuse a GeoPackage with a journal beside it: its digest would not cover those changes."""
     for end in ("-wal", "-journal"):
         beside = file.with_name(file.name + end)
-        if not os.path.lexists(beside):
-            continue
-        if regular_file(beside).stat().st_size:
-            raise unreadable(
-                path,
-                f"{beside.name} beside it holds changes that are not in the file",
-                "close the program that has it open, or copy it with ogr2ogr",
-            )
+        if os.path.lexists(beside) and regular_file(beside).stat().st_size:
+            what = f": {beside.name} beside it holds changes that are not in the file"
+            hint = "close the program that has it open, or copy it with ogr2ogr"
+            raise unreadable(path, what, hint)
 
 
 def _query(path: Path, file: Path, statement: str, *values: str) -> list[tuple[Any, ...]]:
-    try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
-            return database.execute(statement, values).fetchall()
-    except sqlite3.Error as error:
-        raise unreadable(path, str(error)) from None
+    with (
+        coded_read_errors(path, (sqlite3.Error,)),
+        closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as database,
+    ):
+        return database.execute(statement, values).fetchall()
 
 
 def _check_tables(path: Path, file: Path) -> None:
-    """Refuse a GeoPackage whose own tables are views: GDAL would run what they compute, for ever.
-
-    A virtual table has no root page.
-    """
+    """Refuse a GeoPackage whose metadata tables are views, which GDAL would evaluate for ever."""
+    # A virtual table has no root page.
     found = _query(
         path,
         file,
@@ -178,11 +169,12 @@ def _check_tables(path: Path, file: Path) -> None:
         "AND (type = 'view' OR type = 'table' AND rootpage = 0)",
     )
     for (name,) in found:
-        raise unreadable(path, f"{name} is not a plain table", "write it anew with ogr2ogr")
+        hint = "write it again with ogr2ogr"
+        raise unreadable(path, f": {name} is not a plain table", hint)
 
 
 def check_layer(path: Path, file: Path, layer: str) -> None:
-    """Refuse a layer of a GeoPackage that is a view: its rows are what a program computes."""
+    """Refuse a layer of a GeoPackage that is a view: its rows are computed by a program."""
     if file.suffix.lower() != ".gpkg":
         return
     found = _query(
@@ -193,84 +185,66 @@ def check_layer(path: Path, file: Path, layer: str) -> None:
         layer,
     )
     if found != [(1,)]:
-        raise unreadable(
-            path,
-            f"layer {layer} is not a plain table",
-            "write it as one: ogr2ogr new.gpkg old.gpkg LAYER",
-        )
+        hint = "write it as one: ogr2ogr new.gpkg old.gpkg LAYER"
+        raise unreadable(path, f": layer {layer} is not a plain table", hint)
 
 
 def _check_size(path: Path, found: Format, size: int) -> None:
     if size > found.largest:
-        raise Segment1BError(
-            "E_INPUT_TOO_LARGE",
-            f"{path}: {size} bytes of {found.name}, the limit is {found.largest}",
-            "keep only the layer and the rows that are needed, for example with ogr2ogr",
-            path=str(path),
-        )
+        raise too_large(path, f": {size} bytes of {found.name}, the limit is {found.largest}")
 
 
 def _unpacked(path: Path, layer: str | None, folder: Path) -> Path:
     """Unpack one dataset of an archive; no more bytes are written than its directory declares."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {info.filename: info for info in archive.infolist()}
-            files = [name for name in sorted(members) if not _is_aside(name)]
-            name = _chosen(path, files, layer)
-            suffix = Path(name).suffix.lower()
-            wanted = [name]
-            if suffix == ".shp":
-                wanted = [
-                    n for n in files if n[:-4] == name[:-4] and Path(n).suffix.lower() in SHAPEFILE
-                ]
-            _check_size(path, _BY_SUFFIX[suffix], sum(members[one].file_size for one in wanted))
-            # A layer is called as its file; an archive may hold names that no file can have.
-            stem = Path(name).stem
-            if len(os.fsencode(stem)) > _LONGEST_STEM:
-                stem = "layer"
-            for one in wanted:
-                target = folder / f"{stem}{Path(one).suffix}"
-                with archive.open(members[one]) as source, target.open("wb") as copy:
-                    shutil.copyfileobj(source, copy)
-            return folder / f"{stem}{Path(name).suffix}"
-    except (
-        *(zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError),
-        *(OSError, RuntimeError, ValueError),
-    ) as error:
-        raise_machine_fault(error, path)
-        # An OSError: bytes that are no bzip2. A RuntimeError: it is encrypted, or compressed in
-        # another way.
-        raise unreadable(path, str(error)) from None
+    # An OSError: bytes that are not bzip2. A RuntimeError: an encrypted archive, or an unknown
+    # compression.
+    kinds = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
+    with (
+        coded_read_errors(path, (*kinds, OSError, RuntimeError, ValueError)),
+        zipfile.ZipFile(path) as archive,
+    ):
+        members = {info.filename: info for info in archive.infolist()}
+        files = [name for name in sorted(members) if not _is_aside(name)]
+        name = _chosen(path, files, layer)
+        suffix = Path(name).suffix.lower()
+        wanted = [name]
+        if suffix == ".shp":
+            wanted = [
+                n for n in files if n[:-4] == name[:-4] and Path(n).suffix.lower() in SHAPEFILE
+            ]
+        _check_size(path, _BY_SUFFIX[suffix], sum(members[one].file_size for one in wanted))
+        # A layer has the name of its file; an archive may hold names that no file can have.
+        stem = Path(name).stem
+        if len(os.fsencode(stem)) > _LONGEST_STEM:
+            stem = "layer"
+        for one in wanted:
+            target = folder / f"{stem}{Path(one).suffix}"
+            with archive.open(members[one]) as source, target.open("wb") as copy:
+                shutil.copyfileobj(source, copy)
+        return folder / f"{stem}{Path(name).suffix}"
 
 
 def _is_aside(name: str) -> bool:
-    """Return whether a member is a folder, hidden, or what macOS adds to an archive."""
+    """Return whether a member is a directory, hidden, or metadata of macOS."""
     return name.endswith("/") or name.startswith("__MACOSX/") or Path(name).name.startswith(".")
 
 
 def _chosen(path: Path, files: Sequence[str], layer: str | None) -> str:
-    """Return the dataset to read; beside a Shapefile, other formats are taken for copies of it."""
+    """Return the dataset to read; a Shapefile takes precedence over other formats."""
     known = [name for name in files if Path(name).suffix.lower() in _BY_SUFFIX]
     names = [name for name in known if name.lower().endswith(".shp")] or known
     chosen = names if len(names) == 1 else [name for name in names if Path(name).stem == layer]
     if len(chosen) == 1:
         return chosen[0]
     if not names:
-        raise unreadable(path, "it holds no GeoPackage, GeoJSON, FlatGeobuf or Shapefile")
-    raise Segment1BError(
-        "E_INPUT_SCHEMA_INVALID",
-        f"{path} has several layers: {', '.join(Path(name).stem for name in names)}",
-        "choose one with --layer NAME",
-        path=str(path),
-    )
+        raise unreadable(path, "holds no GeoPackage, GeoJSON, FlatGeobuf or Shapefile")
+    what = f"has several layers: {', '.join(Path(name).stem for name in names)}"
+    raise schema_invalid(path, what, "choose one with --layer NAME")
 
 
 @contextmanager
 def _drivers(found: Format) -> Iterator[None]:
-    """Leave GDAL only the drivers of a format, and no way to the network, for this block.
-
-    GDAL asks every driver whether it knows a file, and pyogrio has no list of allowed ones.
-    """
+    """Limit GDAL to the drivers of a format, without network access; pyogrio has no such list."""
     import pyogrio
 
     proxies = {name: os.environ.pop(name, None) for name in ("no_proxy", "NO_PROXY")}
@@ -287,19 +261,9 @@ def _drivers(found: Format) -> Iterator[None]:
 
 
 def _configure(options: dict[str, Any]) -> None:
-    """Set options of GDAL, and register its drivers anew: those to skip go."""
+    """Set options of GDAL, and register its drivers again without those to skip."""
     import pyogrio
     from pyogrio._ogr import _register_drivers
 
     pyogrio.set_gdal_config_options(options)
     _register_drivers()
-
-
-def unreadable(path: Path, why: str, hint: str = "") -> Segment1BError:
-    """Return the error for a file that cannot be read."""
-    return Segment1BError(
-        "E_INPUT_UNREADABLE",
-        f"{path} cannot be read: {why}",
-        hint or "restore the file from its source",
-        path=str(path),
-    )

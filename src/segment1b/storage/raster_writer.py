@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -100,6 +100,14 @@ class PeopleRaster:
         with self._opened("r") as target:
             cells: npt.NDArray[Any] = target.read(1, window=window)
         return cells
+
+    def check(
+        self, windows: Iterable[Window], count: Callable[[npt.NDArray[Any]], int], total: int
+    ) -> None:
+        """Count the people in the windows of the written file; OSError for another total."""
+        found = sum(count(self.read(window)) for window in windows)
+        if found != total:
+            raise OSError(errno.EIO, f"people that were read back: {found} of {total}")
 
     @contextmanager
     def _opened(self, mode: str, **profile: Any) -> Iterator[Any]:
