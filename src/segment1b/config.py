@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from segment1b.contracts.locations import POLICIES, nearest, read_yaml
+from segment1b.contracts.locations import POLICIES, nearest, read_yaml, refuse_unknown
 from segment1b.contracts.program import contracts_root
 from segment1b.contracts.texts import parse_yaml
 from segment1b.contracts.urls import url_of
@@ -26,9 +20,10 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json, sha256_hex
 
 _INVALID = "E_POLICY_INVALID"
+_invalid = functools.partial(Segment1BError, _INVALID)
 _CONTRACT_FILES = ("prep.yaml", "alloc_plan.yaml", "jitter.yaml", "realism.yaml")
 EMBEDDED_OVERLAY = "embedded_world.yaml"
-#: Where work runs on this machine; any other engine is the address of a Dask scheduler.
+#: Engines on this machine; any other engine is the address of a Dask scheduler.
 LOCAL_ENGINES = ("serial", "threads", "processes", "dask")
 _SCHEDULER = re.compile(r"(?:tcp|tls)://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 Share = Field(ge=0, le=1)
@@ -39,12 +34,12 @@ class _Section(BaseModel):
 
 
 class _PolicySection(_Section):
-    # Strict, so that `true` is no 1; finite, as the parameter hash is taken over JSON.
+    # Strict, so that `true` is not 1; finite, because the parameter hash is taken over JSON.
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class PrepPolicy(_PolicySection):
-    """How tiles are listed and weighed, and which countries are left out (S1 to S3)."""
+    """Listing and weighting of tiles, and the excluded countries (S1 to S3)."""
 
     grid: float | None = Field(gt=0)
     inclusion_rule: Literal["center", "any_overlap"]
@@ -57,13 +52,13 @@ class PrepPolicy(_PolicySection):
 
 
 class AllocationPolicy(_PolicySection):
-    """Which law turns weights into whole sites (S4)."""
+    """The allocation method that turns weights into numbers of sites (S4)."""
 
     law: Literal["largest_remainder", "systematic", "stable", "balanced"]
 
 
 class JitterPolicy(_PolicySection):
-    """How many attempts a point in a tile gets (S6)."""
+    """The number of attempts to place a point in a tile (S6)."""
 
     max_attempts_tile: int = Field(ge=1, le=65535)
     max_attempts_clip: int = Field(ge=0, le=65535)
@@ -71,12 +66,12 @@ class JitterPolicy(_PolicySection):
     @model_validator(mode="after")
     def _counted_in_sixteen_bits(self) -> JitterPolicy:
         if self.max_attempts_tile + self.max_attempts_clip > 65535:
-            raise ValueError("max_attempts_tile + max_attempts_clip must not pass 65535")
+            raise ValueError("max_attempts_tile + max_attempts_clip must not exceed 65535")
         return self
 
 
 class RealismPolicy(_PolicySection):
-    """Bounds on how the planet looks (S9); null is reported only."""
+    """Bounds on realism figures (S9); null means that a figure is reported only."""
 
     max_country_gini: float | None = Share
     max_top_one_percent_share: float | None = Share
@@ -89,7 +84,7 @@ class RealismPolicy(_PolicySection):
 
 
 class Policy(_Section):
-    """All policies in force; part of the parameter hash, whole."""
+    """All policies in force; part of the parameter hash."""
 
     prep: PrepPolicy
     allocation: AllocationPolicy
@@ -113,7 +108,7 @@ def load_policy(
     Args:
         files: YAML files with sections (prep, allocation, jitter, realism), later ones win.
         settings: `KEY=VALUE`, where KEY is `section.key` or a key that one section alone has.
-        embedded: lay the embedded world's own preferences over the contract first.
+        embedded: apply the settings of the embedded world to the contract first.
 
     Raises:
         Segment1BError: E_POLICY_INVALID, naming the file or setting and the nearest known key.
@@ -130,20 +125,18 @@ def load_policy(
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(step) for step in first["loc"])
-        raise Segment1BError(
-            _INVALID, f"{key} = {first['input']!r}: {first['msg']}", key=key
-        ) from None
+        raise _invalid(f"{key} = {first['input']!r}: {first['msg']}", key=key) from None
 
 
 def usable_cores() -> int:
-    """Return the number of cores that this process may use; macOS knows only those there are."""
+    """Return the number of cores that this process may use; on macOS, of all cores."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def parameter_document(policy: Policy, surfaces: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the parameter hash is taken over: the policy and the surfaces' SHA-256."""
+    """Return the input of the parameter hash: the policy and the SHA-256 of the surfaces."""
     return {"policy": policy.model_dump(mode="json"), "surfaces": dict(surfaces)}
 
 
@@ -155,20 +148,17 @@ def parameter_hash(policy: Policy, surfaces: Mapping[str, str]) -> str:
 def _setting(setting: str) -> dict[str, Any]:
     key, equals, text = setting.partition("=")
     if not equals:
-        raise Segment1BError(_INVALID, f"--set {setting}: no '='", "write KEY=VALUE")
+        raise _invalid(f"--set {setting}: no '='", "write KEY=VALUE")
     path = key.strip().split(".")
     if len(path) == 1:
-        owners = [name for name, section in _fields().items() if path[0] in section]
-        if not owners:
-            known = set().union(*_fields().values())
-            raise Segment1BError(_INVALID, f"--set: unknown key '{key}'", nearest(key, known))
-        path = [owners[0], path[0]]
+        owners = {name: section for section, names in _fields().items() for name in names}
+        refuse_unknown(path, owners, _INVALID, "--set")
+        path = [owners[path[0]], path[0]]
     try:
         value: Any = parse_yaml(text)
     except ValueError as error:
-        raise Segment1BError(
-            _INVALID, f"{key.strip()} = {text!r}: the value is not YAML: {error}", key=key.strip()
-        ) from None
+        key = key.strip()
+        raise _invalid(f"{key} = {text!r}: the value is not YAML: {error}", key=key) from None
     for step in reversed(path):
         value = {step: value}
     return dict(value)
@@ -185,23 +175,18 @@ def _overlay(merged: dict[str, Any], layer: Mapping[str, Any], place: str) -> No
     fields = _fields()
     for section, values in layer.items():
         if section not in fields:
-            raise Segment1BError(
-                _INVALID, f"{place}: unknown section '{section}'", nearest(section, fields)
-            )
+            raise _invalid(f"{place}: unknown section '{section}'", nearest(section, fields))
         if not isinstance(values, dict):
-            raise Segment1BError(_INVALID, f"{place}: section '{section}' is not a mapping")
-        for key, value in values.items():
+            raise _invalid(f"{place}: section '{section}' is not a mapping")
+        for key in values:
             if key not in fields[section]:
-                raise Segment1BError(
-                    _INVALID,
-                    f"{place}: unknown key '{section}.{key}'",
-                    nearest(key, fields[section]),
-                )
-            merged.setdefault(section, {})[key] = value
+                what = f"{place}: unknown key '{section}.{key}'"
+                raise _invalid(what, nearest(key, fields[section]))
+        merged.setdefault(section, {}).update(values)
 
 
 class RunSettings(_Section):
-    """What one run was asked to do; the command line, YAML files and tests all build this."""
+    """The settings of one run, from the command line, YAML files or Python."""
 
     data_root: Path = Path("segment1b-data")
     outlets: Path | None = None
@@ -226,7 +211,7 @@ class RunSettings(_Section):
     @field_validator("data_root")
     @classmethod
     def _without_credentials(cls, data_root: Path) -> Path:
-        # Before summaries, logs and records repeat it. Not a ValueError: pydantic's message
+        # Before summaries, logs and records repeat it. Not a ValueError: the message of pydantic
         # would repeat it too.
         url_of(data_root)
         return data_root
@@ -245,15 +230,15 @@ class RunSettings(_Section):
         )
 
     def workers_for(self, state: str, there: int | None = None) -> int:
-        """Return the configured number of workers of a state; S4 has one unless told otherwise.
+        """Return the number of workers of a state; by default 1 for S4, else all.
 
         Args:
             state: s0 to s9.
-            there: workers of a cluster that runs already; this machine's cores otherwise.
+            there: workers of a running cluster; by default the cores of this machine.
         """
-        own = {"s1": self.s1_workers, "s4": self.s4_workers}.get(state)
+        configured = {"s1": self.s1_workers, "s4": self.s4_workers}.get(state)
         default = 1 if state == "s4" else there or usable_cores()
-        return own or self.workers or default
+        return configured or self.workers or default
 
 
 def run_settings(values: Mapping[str, Any], place: str = "") -> RunSettings:
@@ -267,11 +252,7 @@ def run_settings(values: Mapping[str, Any], place: str = "") -> RunSettings:
         Segment1BError: E_USAGE, naming the place, the field and the nearest known one.
     """
     at = f"{place}: " if place else "--"
-    for name in values:
-        if name not in RunSettings.model_fields:
-            raise Segment1BError(
-                "E_USAGE", f"{at}unknown key '{name}'", nearest(name, RunSettings.model_fields)
-            )
+    refuse_unknown(values, RunSettings.model_fields, "E_USAGE", place or "settings")
     try:
         return RunSettings(**values)
     except ValidationError as error:

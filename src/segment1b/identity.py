@@ -1,4 +1,4 @@
-"""Identity: what a run is about, and its path tokens."""
+"""The identity of a run, its path tokens, and canonical JSON."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Identity:
     """Seed (unsigned 64-bit), manifest_fingerprint and parameter_hash (64 lower-case hex digits).
 
     Raises:
-        Segment1BError: E511_INVALID_SEED for another seed, which a file has named: settings are
-            checked before; E_USAGE for a hash of another form.
+        Segment1BError: E511_INVALID_SEED, which concerns files: settings are checked before;
+            E_USAGE for a malformed hash.
     """
 
     seed: int
@@ -64,7 +64,7 @@ class Identity:
 
     @property
     def places(self) -> dict[str, int | str]:
-        """Return what paths are located by: the tokens and the run id."""
+        """Return the values for paths: the tokens and the run id."""
         return {**self.tokens, "run_id": self.run_id}
 
     @property
