@@ -16,7 +16,7 @@ from shapely import MultiPolygon, Polygon
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.locations import nearest
 from segment1b.contracts.texts import parse_json
-from segment1b.errors import Segment1BError
+from segment1b.errors import file_error, schema_invalid, unreadable
 from segment1b.geo.antimeridian import cut
 from segment1b.storage.durable import regular_file
 from segment1b.storage.geometries import read_columns, shapes_of_wkb
@@ -43,13 +43,9 @@ def read_countries(path: Path, iso_codes: set[str] | None = None) -> dict[str, M
     known = set(codes) if iso_codes is None else iso_codes
     unknown = sorted({str(code) for code in codes if code not in known})
     if unknown:
-        raise Segment1BError(
-            "E005_ISO_FK",
-            f"{path}: {', '.join(unknown)} are not in the ISO table",
-            "map them to ISO 3166-1 alpha-2 codes, or add them to the table",
-            country_iso=unknown[0],
-            path=str(path),
-        )
+        what = f": {', '.join(unknown)} are not in the ISO table"
+        hint = "map them to ISO 3166-1 alpha-2 codes, or add them to the table"
+        raise file_error("E005_ISO_FK", path, what, hint, country_iso=unknown[0])
     geometries = _geometries(path, codes, table.column("geom"))
     if geo is None:
         _check_degrees(path, geometries)
@@ -72,12 +68,7 @@ def _table(path: Path) -> tuple[pa.Table, dict[str, Any] | None]:
     except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
         raise_machine_fault(error, path)
         # An AttributeError: the metadata is JSON, but not an object of objects.
-        raise Segment1BError(
-            "E_INPUT_UNREADABLE",
-            f"{path} is not a whole GeoParquet file: {error}",
-            "restore the file from its source",
-            path=str(path),
-        ) from None
+        raise unreadable(path, f"is not a whole GeoParquet file: {error}") from None
 
 
 def _check_columns(path: Path, schema: pa.Schema) -> None:
@@ -86,20 +77,11 @@ def _check_columns(path: Path, schema: pa.Schema) -> None:
         ("geom", _holds_bytes, "WKB bytes"),
     ):
         if name not in schema.names:
-            raise Segment1BError(
-                "E_INPUT_SCHEMA_INVALID",
-                f"{path} has no column {name}",
-                nearest(name, schema.names),
-                path=str(path),
-            )
+            raise schema_invalid(path, f"has no column {name}", nearest(name, schema.names))
         found = schema.field(name).type
         if not fits(found):
-            raise Segment1BError(
-                "E_INPUT_SCHEMA_INVALID",
-                f"{path}: column {name} is {found}, not {wanted}",
-                "write country_iso as strings and geom as WKB",
-                path=str(path),
-            )
+            what = f": column {name} is {found}, not {wanted}"
+            raise schema_invalid(path, what, "write country_iso as strings and geom as WKB")
 
 
 def _holds_text(found: pa.DataType) -> bool:
@@ -132,23 +114,15 @@ def other_crs(geo: dict[str, Any]) -> str | None:
 def _check_crs(path: Path, geo: dict[str, Any]) -> None:
     other = other_crs(geo)
     if other:
-        raise Segment1BError(
-            "E007_CRS_MISMATCH",
-            f"{path}: geom is in {other}, not in EPSG:4326 or OGC:CRS84",
-            "reproject it, for example with ogr2ogr -t_srs EPSG:4326",
-            path=str(path),
-        )
+        what = f": geom is in {other}, not in EPSG:4326 or OGC:CRS84"
+        raise file_error("E007_CRS_MISMATCH", path, what)
 
 
 def _check_degrees(path: Path, geometries: npt.NDArray[np.object_]) -> None:
     bounds = shapely.total_bounds(geometries)
     if (np.abs(bounds) > [_MAX_LON, _MAX_LAT, _MAX_LON, _MAX_LAT]).any():
-        raise Segment1BError(
-            "E007_CRS_MISMATCH",
-            f"{path} names no CRS, and its bounds {bounds.tolist()} are not degrees",
-            "reproject it, for example with ogr2ogr -t_srs EPSG:4326",
-            path=str(path),
-        )
+        what = f"names no CRS, and its bounds {bounds.tolist()} are not degrees"
+        raise file_error("E007_CRS_MISMATCH", path, what)
 
 
 def _geometries(path: Path, codes: list[str], column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
@@ -158,14 +132,8 @@ def _geometries(path: Path, codes: list[str], column: pa.ChunkedArray) -> npt.ND
     except shapely.errors.GEOSException as error:
         raise_machine_fault(error, path)
         row, reason = _first_bad(blobs)
-    raise Segment1BError(
-        "E_INPUT_UNREADABLE",
-        f"{path}, row {row + 1}: geom of {codes[row]} holds bytes that are no WKB: {reason}",
-        "write geometries as ISO WKB",
-        country_iso=codes[row],
-        row=row + 1,
-        path=str(path),
-    )
+    what = f", row {row + 1}: geom of {codes[row]} holds bytes that are not WKB: {reason}"
+    raise unreadable(path, what, "write geometries as ISO WKB", country_iso=codes[row], row=row + 1)
 
 
 def _first_bad(blobs: npt.NDArray[np.object_]) -> tuple[int, str]:
@@ -182,14 +150,8 @@ def _parts(path: Path, code: str, row: int, geometry: Any) -> list[Polygon]:
     try:
         return valid_pieces(geometry)
     except ValueError as error:
-        raise Segment1BError(
-            "E001_GEO_INVALID",
-            f"{path}, row {row + 1}: the polygon of {code} {error}",
-            "mend it at its source; nothing is repaired on the way in",
-            country_iso=code,
-            row=row + 1,
-            path=str(path),
-        ) from None
+        what = f", row {row + 1}: the polygon of {code} {error}"
+        raise file_error("E001_GEO_INVALID", path, what, country_iso=code, row=row + 1) from None
 
 
 def valid_pieces(geometry: Any) -> list[Polygon]:

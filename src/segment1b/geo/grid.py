@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import file_error
 from segment1b.geo.areas import cell_area_m2
 from segment1b.geo.warp import warp_line
 from segment1b.storage.rasters import open_raster
@@ -132,12 +132,8 @@ def read_grid(path: Path) -> Grid:
         nrows, ncols = source.height, source.width
     if not is_wgs84(crs):
         shown = crs.to_string() if crs else "no CRS"
-        raise Segment1BError(
-            "E007_CRS_MISMATCH",
-            f"{path} is in {shown}, not in EPSG:4326",
-            f"run: {warp_line(path)}",
-            path=str(path),
-        )
+        hint = f"run: {warp_line(path)}"
+        raise file_error("E007_CRS_MISMATCH", path, f"is in {shown}, not in EPSG:4326", hint)
     grid = Grid(transform.c, transform.f, transform.a, -transform.e, nrows, ncols)
     what = None
     if transform.b or transform.d:
@@ -147,17 +143,11 @@ def read_grid(path: Path) -> Grid:
     elif grid.a * ncols > 360.0 + _WIDTH_SLACK:
         what = f"is {grid.a * ncols} degrees wide, more than 360"
     if what:
-        raise Segment1BError(
-            "E002_RASTER_MISMATCH", f"{path} {what}", f"run: {warp_line(path)}", path=str(path)
-        )
+        raise file_error("E002_RASTER_MISMATCH", path, what, f"run: {warp_line(path)}")
     ends = grid.centre_lat([0, nrows - 1])
     if ends[0] > 90.0 or ends[1] < -90.0:
-        raise Segment1BError(
-            "E004_BOUNDS",
-            f"{path}: row centres run from {ends[0]} to {ends[1]} degrees of latitude",
-            f"run: {warp_line(path)}",
-            path=str(path),
-        )
+        problem = f": row centres run from {ends[0]} to {ends[1]} degrees of latitude"
+        raise file_error("E004_BOUNDS", path, problem, f"run: {warp_line(path)}")
     return grid
 
 

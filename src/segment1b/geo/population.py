@@ -15,7 +15,7 @@ from rasterio.errors import RasterBlockError, RasterioIOError
 from rasterio.windows import Window
 
 from segment1b.contracts.faults import raise_machine_fault
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, unreadable
 from segment1b.storage.rasters import open_raster
 
 MICRO = 1_000_000
@@ -126,12 +126,7 @@ class PopulationRaster:
                     block = self._source.read(1, window=self._window(i, j))
             except RasterioIOError as error:
                 raise_machine_fault(error, self.path)
-                raise Segment1BError(
-                    "E_INPUT_UNREADABLE",
-                    f"{self.path}: {error.args[0]}",
-                    "restore the raster from its source",
-                    path=str(self.path),
-                ) from None
+                raise unreadable(self.path, f": {error.args[0]}") from None
             self._blocks[i, j] = block
             self._kept += block.nbytes
             while self._kept > _KEPT_BYTES and len(self._blocks) > 1:

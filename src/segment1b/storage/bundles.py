@@ -15,7 +15,7 @@ from pathlib import Path
 
 from segment1b.contracts import Contracts
 from segment1b.contracts.texts import open_regular
-from segment1b.errors import Segment1BError, redo
+from segment1b.errors import Segment1BError, file_error, redo
 from segment1b.identity import sha256_hex
 from segment1b.storage.durable import coded_os_errors, read_json
 from segment1b.storage.receipts import hash_files
@@ -57,7 +57,7 @@ class BundleRules:
 
     def error(self, code: str, path: Path, what: str) -> Segment1BError:
         """Return the error for something at a path."""
-        return Segment1BError(code, f"{path} {what}", self.hint, path=str(path))
+        return file_error(code, path, what, self.hint)
 
 
 def flag_line(digest: str) -> bytes:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from segment1b.contracts.texts import MAX_JSON_BYTES, read_bounded
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, file_error
 from segment1b.storage.bundles import files_below, is_plain
 from segment1b.storage.durable import coded_os_errors, write_file
 from segment1b.storage.receipts import hash_files, unequal
@@ -44,12 +44,8 @@ def verify_sums(folder: Path) -> dict[str, str]:
 
 def invalid(path: Path, what: str) -> Segment1BError:
     """Return the error for something that is wrong with a file of a folder of evidence."""
-    return Segment1BError(
-        INVALID,
-        f"{path} {what}",
-        "do not rely on this folder: ask whoever made it for a whole copy, or make it again",
-        path=str(path),
-    )
+    hint = "do not rely on this folder: ask whoever made it for a whole copy, or make it again"
+    return file_error(INVALID, path, what, hint)
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from segment1b.contracts.faults import coded
 from segment1b.contracts.texts import MAX_JSON_BYTES, irregular, parse_json, read_bounded
-from segment1b.errors import Segment1BError, redo
+from segment1b.errors import Segment1BError, redo, unreadable
 from segment1b.identity import canonical_json
 
 _REPORT = re.compile(r"(s\d)_run_report\.json")
@@ -62,12 +62,7 @@ def regular_file(path: Path) -> Path:
     except (OSError, ValueError) as error:
         reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
     if reason is not None:
-        raise Segment1BError(
-            "E_INPUT_UNREADABLE",
-            f"{path} {reason}",
-            "give the path of a file on this machine",
-            path=str(path),
-        )
+        raise unreadable(path, reason, "give the path of a file on this machine")
     return path
 
 
@@ -128,12 +123,8 @@ def read_json(path: Path) -> Any:
         return parse_json(read_bounded(path, MAX_JSON_BYTES))
     except ValueError as error:
         report = _REPORT.fullmatch(path.name)
-        raise Segment1BError(
-            "E_INPUT_UNREADABLE",
-            f"{path} is not JSON: {error}",
-            f"restore the file, or {redo(report[1]) if report else 'remove it and run again'}",
-            path=str(path),
-        ) from None
+        hint = f"restore the file, or {redo(report[1]) if report else 'remove it and run again'}"
+        raise unreadable(path, f"is not JSON: {error}", hint) from None
 
 
 class _Object(dict[str, Any]):
@@ -157,4 +148,4 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def _no_document(path: Path, what: str) -> Segment1BError:
     hint = "restore the file from its source"
-    return Segment1BError("E_INPUT_UNREADABLE", f"{path} {what}", hint, path=str(path))
+    return unreadable(path, what, hint)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import shapely
 from shapely.errors import GEOSException
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import schema_invalid, too_large
 
 #: Rows of one file.
 MAX_ROWS: Final = 1_000_000
@@ -64,12 +64,8 @@ def _plain_type(path: Path, schema: pa.Schema, name: str) -> pa.DataType:
         kind = kind.value_type
     if at < 0 or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
         what = "is not there, or there twice" if at < 0 else f"is {kind}"
-        raise Segment1BError(
-            "E_INPUT_SCHEMA_INVALID",
-            f"{path}: column {name} {what}",
-            "write keys as text or whole numbers, and geometries as WKB",
-            path=str(path),
-        )
+        hint = "write keys as text or whole numbers, and geometries as WKB"
+        raise schema_invalid(path, f": column {name} {what}", hint)
     return kind
 
 
@@ -92,12 +88,9 @@ def _check_chunks(path: Path, footer: pq.FileMetaData, columns: Sequence[str]) -
             # Of one, a prefix that all values share is copied into each; Arrow reads neither as
             # a dictionary.
             if {"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"}.intersection(chunk.encodings):
-                raise Segment1BError(
-                    "E_INPUT_SCHEMA_INVALID",
-                    f"{path}: column {chunk.path_in_schema} is in a delta encoding",
-                    "write it in another encoding, for example by dictionary",
-                    path=str(path),
-                )
+                what = f": column {chunk.path_in_schema} is in a delta encoding"
+                hint = "write it in another encoding, for example by dictionary"
+                raise schema_invalid(path, what, hint)
 
 
 def _decoded_bytes(column: pa.Array) -> int:
@@ -120,12 +113,7 @@ def check_size(path: Path, rows: int, size: int) -> None:
     """Refuse more rows, or more bytes in memory, than the limits allow."""
     for value, limit, what in ((rows, MAX_ROWS, "rows"), (size, MAX_BYTES, "bytes in memory")):
         if value > limit:
-            raise Segment1BError(
-                "E_INPUT_TOO_LARGE",
-                f"{path} has {value} {what} or more, the limit is {limit}",
-                "simplify the shapes, or keep only the rows that are needed",
-                path=str(path),
-            )
+            raise too_large(path, f"has {value} {what} or more, the limit is {limit}")
 
 
 def shapes_of_wkb(blobs: npt.NDArray[np.object_], **options: Any) -> npt.NDArray[np.object_]:

@@ -101,10 +101,7 @@ def _type_error(dataset: Dataset, path: Path, found: pa.DataType, column: Column
 
 
 def _schema_error(dataset: Dataset, path: Path, what: str, hint: str) -> Segment1BError:
+    problem = f"{dataset.id}, file {path}: {what}"
     return Segment1BError(
-        "E_INPUT_SCHEMA_INVALID",
-        f"{dataset.id}, file {path}: {what}",
-        hint,
-        dataset=dataset.id,
-        path=str(path),
+        "E_INPUT_SCHEMA_INVALID", problem, hint, dataset=dataset.id, path=str(path)
     )

@@ -13,7 +13,7 @@ from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from segment1b.contracts.faults import raise_machine_fault
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, schema_invalid, unreadable
 from segment1b.storage.durable import regular_file
 
 #: Rows or columns: one arc-second around the globe. States keep arrays of this length.
@@ -60,12 +60,9 @@ def open_raster(path: Path) -> Any:
             _ = source.scales, source.offsets, source.descriptions
     except (RasterioError, OSError, ValueError) as error:
         raise_machine_fault(error, path)
-        raise Segment1BError(
-            "E_INPUT_UNREADABLE",
-            f"{path} is not a whole GeoTIFF: {reference_format(path) or _reason(error)}",
-            "give a GeoTIFF; gdal_translate makes one of other rasters",
-            path=str(path),
-        ) from None
+        what = f"is not a whole GeoTIFF: {reference_format(path) or _reason(error)}"
+        hint = "give a GeoTIFF; gdal_translate makes one of other rasters"
+        raise unreadable(path, what, hint) from None
     return source
 
 
@@ -87,12 +84,8 @@ def _check_header(path: Path, source: Any) -> None:
     dtype = source.dtypes[0] if bands else "no band"
     numbers = _NUMBERS.fullmatch(dtype)
     if numbers is None:
-        raise Segment1BError(
-            "E_INPUT_SCHEMA_INVALID",
-            f"{path} holds {dtype}, not numbers of people",
-            "a population raster holds people per cell in one band",
-            path=str(path),
-        )
+        hint = "a population raster holds people per cell in one band"
+        raise schema_invalid(path, f"holds {dtype}, not numbers of people", hint)
     height, width = source.block_shapes[0]
     together = bands if source.interleaving == Interleaving.pixel else 1
     limits = {

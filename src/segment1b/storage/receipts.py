@@ -275,12 +275,10 @@ def check_values(array: pa.Array, dataset: Dataset, column: Column) -> None:
     elif len(array) and not pa.types.is_dictionary(array.type):
         fault = _range_fault(array, column)
     if fault:
+        what = f"{dataset.id}.{column.name} holds {fault}"
+        hint = "the schema in contracts/schemas says what it may hold"
         raise Segment1BError(
-            dataset.code("schema"),
-            f"{dataset.id}.{column.name} holds {fault}",
-            "the schema in contracts/schemas says what it may hold",
-            dataset=dataset.id,
-            column=column.name,
+            dataset.code("schema"), what, hint, dataset=dataset.id, column=column.name
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, file_error
 from segment1b.storage.durable import coded_os_errors, write_file
 
 Records = npt.NDArray[Any]
@@ -32,9 +32,4 @@ def read_records(path: Path, record: np.dtype[Any], count: int) -> Records:
 
 def damaged(path: Path, what: str) -> Segment1BError:
     """Return the error of a staged file that is not what its writer has left."""
-    return Segment1BError(
-        "E_STAGING_DAMAGED",
-        f"{path}: {what}",
-        "nothing of this state was published: check the disk and run again",
-        path=str(path),
-    )
+    return file_error("E_STAGING_DAMAGED", path, f": {what}")
