@@ -51,11 +51,8 @@ class Identity:
         check_seed(self.seed)
         for name in ("manifest_fingerprint", "parameter_hash"):
             if not _HEX64.match(str(getattr(self, name))):
-                raise Segment1BError(
-                    "E_USAGE",
-                    f"{name} '{getattr(self, name)}' is malformed",
-                    "give 64 lower-case hex digits",
-                )
+                what = f"{name} '{getattr(self, name)}' is malformed"
+                raise Segment1BError("E_USAGE", what, "give 64 lower-case hex digits")
 
     @property
     def tokens(self) -> dict[str, int | str]:
