@@ -32,26 +32,15 @@ _INDEX_KINDS = {"egress_checksums.json": "table"}
 def issue(
     root: Path, contracts: Contracts, pairs: Pairs, seed: int, parameter_hash: str, scratch: Path
 ) -> Path:
-    """Publish the catalogue of an imported list and the bundle with its digests.
+    """Publish the catalogue of an imported list and the bundle with its digests; return the bundle.
 
     Published data with the same content stays. The bundle comes last, so that the next import
-    completes one that was killed.
-
-    Args:
-        root: the data root.
-        contracts: the paths of the datasets.
-        pairs: the list.
-        seed: unsigned 64-bit; in the catalogue's path and rows.
-        parameter_hash: 64 lower-case hex digits; in the bundle.
-        scratch: a folder on the root's filesystem, for staging.
-
-    Returns:
-        The bundle's folder.
+    completes one that was killed. Files are staged below `scratch`, on the root's filesystem.
 
     Raises:
         Segment1BError: E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL when another catalogue or the
-            bundle of another producer is there; E_PATH_EMBED_MISMATCH when this list is sealed
-            with another seed or parameter_hash; E_USAGE for a malformed token. Nothing is changed.
+            bundle of another producer is there; E_PATH_EMBED_MISMATCH when this list is sealed with
+            another seed or parameter_hash; E_USAGE for a malformed token. Nothing is changed then.
     """
     tokens = Identity(seed, pairs.fingerprint, parameter_hash).tokens
     names = ("outlet_catalogue", "s3_candidate_set", "validation_bundle_1A")

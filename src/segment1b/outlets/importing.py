@@ -44,19 +44,12 @@ _MISSPELT = 0.8
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """How many outlets each merchant has in each country.
+    """How many outlets each merchant has in each country; (merchant, country) ascends."""
 
-    Attributes:
-        merchant_id: uint64[p], 1..2^63-1.
-        country: U2[p], codes of the ISO table; (merchant_id, country) ascends, ASCII order.
-        n_sites: int64[p], 1..999999.
-        ignored: columns of the list that were not read.
-    """
-
-    merchant_id: UInt64s
-    country: npt.NDArray[np.str_]
-    n_sites: Int64s
-    ignored: tuple[str, ...] = ()
+    merchant_id: UInt64s  # 1..2^63-1
+    country: npt.NDArray[np.str_]  # U2, codes of the ISO table in ASCII order
+    n_sites: Int64s  # 1..999999
+    ignored: tuple[str, ...] = ()  # columns of the list that were not read
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -98,15 +91,10 @@ def strings(characters: npt.NDArray[np.uint8]) -> pa.StringArray:
 
 
 def read_outlets(path: Path, iso: set[str]) -> Pairs:
-    """Read an outlet list: CSV (.csv, .csv.gz, .txt) or Parquet (.parquet).
+    """Read an outlet list, CSV (.csv, .csv.gz, .txt) or Parquet (.parquet), into sorted pairs.
 
-    Args:
-        path: a list with the columns merchant_id, country_iso and n_outlets, one row a pair; or
-            with merchant_id, country_iso and perhaps site_order, one row an outlet.
-        iso: the country codes that are known.
-
-    Returns:
-        The pairs in key order, whatever the order of the rows.
+    Its columns are merchant_id, country_iso and n_outlets, one row a pair; or merchant_id,
+    country_iso and perhaps site_order, one row an outlet. Codes outside `iso` are refused.
 
     Raises:
         Segment1BError: E_OUTLETS_INVALID. The message lists the first 20 bad rows by line (row in

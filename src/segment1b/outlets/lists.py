@@ -36,20 +36,16 @@ class Survey(NamedTuple):
 
 
 class Source:
-    """A file with named columns.
+    """A file with named columns."""
 
-    Attributes:
-        path: the file.
-        unit: what its rows are counted in, `line` or `row`.
-        names: its column names, stripped, in file order.
-        skipped: rows with a wrong number of fields, known when `batches` is exhausted.
-    """
-
+    #: What rows are counted in: `line` or `row`.
     unit = "row"
+    #: Rows with a wrong number of fields, known when `batches` is exhausted.
+    skipped = 0
 
     def __init__(self, path: Path, names: Iterable[str]) -> None:
         """Take the column names of a file; more than MAX_COLUMNS are refused."""
-        self.path, self.skipped = path, 0
+        self.path = path
         self.names = [name.strip() for name in names]
         if len(self.names) > MAX_COLUMNS:
             what = f"has {len(self.names):,} columns; the limit is {MAX_COLUMNS:,}"

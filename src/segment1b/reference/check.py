@@ -57,19 +57,15 @@ Shapes = Mapping[str, MultiPolygon]
 
 @dataclass(frozen=True)
 class Bounds:
-    """Bounds on the errors of surfaces.
+    """Bounds on the errors of surfaces."""
 
-    Attributes:
-        area_error: relative difference of a country's area from the published one, for countries
-            whose published area is at least `large_km2`: in small ones, coast and sea outweigh
-            any fault that could be found.
-        uncovered_share: people in cells that no country touches, of all people.
-        outside_share: places outside every polygon, of all places.
-    """
-
+    #: Relative difference of a country's area from the published one, from `large_km2` on: in
+    #: small countries, coast and sea outweigh any fault that could be found.
     area_error: float = 0.25
     large_km2: float = 1000.0
+    #: People in cells that no country touches, of all people.
     uncovered_share: float = 0.02
+    #: Places outside every polygon, of all places.
     outside_share: float = 0.05
 
 
@@ -84,9 +80,7 @@ class Places(NamedTuple):
 def read_places(path: Path) -> Places:
     """Return places from Parquet or CSV with columns country_iso, lon_deg and lat_deg.
 
-    Raises:
-        Segment1BError: E_INPUT_UNREADABLE, E_INPUT_SCHEMA_INVALID for a missing column or a code
-            that is longer than two characters, E_INPUT_TOO_LARGE.
+    Raises E_INPUT_UNREADABLE, E_INPUT_SCHEMA_INVALID (columns, length of codes), E_INPUT_TOO_LARGE.
     """
     regular_file(path)
     types = pa.schema([("country_iso", pa.string()), ("lon_deg", "f8"), ("lat_deg", "f8")])
@@ -122,14 +116,8 @@ def check(
 ) -> dict[str, Any]:
     """Return figures about the surfaces of a root, and the `breaches` of bounds in words.
 
-    Args:
-        root: the data root.
-        contracts: the paths of the surfaces.
-        places: populated places to look up in the polygons; None leaves them out.
-        bounds: bounds on the errors.
-
-    Raises:
-        Segment1BError: E_REFERENCE_SURFACE_MISSING, and the errors of S1 for bad surfaces.
+    Places are looked up in the polygons; None leaves them out. Raises E_REFERENCE_SURFACE_MISSING,
+    and the errors of S1 for bad surfaces.
     """
     places_of = [contracts[dataset_id].locate({}) for dataset_id in SURFACES]
     root_at(root).fetch([*places_of, *(str(provenance_path(Path(place))) for place in places_of)])

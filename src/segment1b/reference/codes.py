@@ -27,11 +27,7 @@ _FORMS: Final = {
 
 
 class Codes:
-    """The codes of an ISO table.
-
-    Args:
-        table: columns country_iso and, where it has them, alpha3 and numeric.
-    """
+    """The codes of an ISO table: column country_iso, and alpha3 and numeric if present."""
 
     def __init__(self, table: pa.Table) -> None:
         own = table.column("country_iso").to_pylist()
@@ -53,11 +49,7 @@ def read_codes(path: Path) -> Codes:
 
 
 def mapped(path: Path, column: str, keys: Sequence[str], codes: Codes) -> list[str]:
-    """Return the two-letter code of each key.
-
-    Raises:
-        Segment1BError: E005_ISO_FK listing every unknown key with its number of rows.
-    """
+    """Return the alpha-2 code of each key; E005_ISO_FK lists unknown keys with their rows."""
     if unknown := unknown_keys(keys, codes):
         listed = ", ".join(f"'{key}' ({rows} rows)" for key, rows in unknown.items())
         what = f": column {column} holds codes that are not in the ISO table: {listed}"
@@ -77,13 +69,8 @@ def unknown_keys(keys: Sequence[str], codes: Codes) -> dict[str, int]:
 def read_code_list(path: Path, renamed: Mapping[str, str]) -> pa.Table:
     """Return the ISO table of a CSV file (UTF-8, with a header), codes ascending.
 
-    Args:
-        path: the file.
-        renamed: its column by the table's name, where they differ.
-
-    Raises:
-        Segment1BError: E_INPUT_UNREADABLE; E_INPUT_SCHEMA_INVALID for a missing column, and for
-            malformed or repeated codes with their line.
+    `renamed` has the columns of the file by those of the table. Raises E_INPUT_UNREADABLE, and
+    E_INPUT_SCHEMA_INVALID for a missing column and malformed or repeated codes, with their line.
     """
     regular_file(path)
     hint = "save it as CSV, separated by commas, with a header"

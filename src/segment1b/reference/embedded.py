@@ -36,8 +36,7 @@ def surface(name: str) -> Path:
 def manifest() -> dict[str, Any]:
     """Return the manifest: `files` (file, bytes, sha256, licence) and the `inputs` of the build.
 
-    It also lists `populated_places.parquet`, from which the population was made and which is not
-    shipped.
+    It includes `populated_places.parquet`, the source of the population, which is not shipped.
     """
     document: dict[str, Any] = parse_json(surface("MANIFEST.json").read_bytes())
     return document

@@ -21,10 +21,7 @@ _WGS84: Final = re.compile(
 
 
 def other_crs(file: Path) -> str | None:
-    """Return the CRS that a GeoJSON file names when it is not WGS84 in degrees.
-
-    None for EPSG:4326, CRS84, null, no CRS, and a link to one, which is not followed.
-    """
+    """Return the CRS of a GeoJSON file if it is not WGS84; links are not followed."""
     with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for value in _named(data):
             if not _is_wgs84(value):

@@ -32,21 +32,14 @@ _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 
 @dataclass(frozen=True)
 class Request:
-    """A source, its terms, and the root it is imported into.
-
-    Attributes:
-        file: the source.
-        licence, attribution: the source's; neither may be empty.
-        data_root: where the surface goes.
-        dictionary: another dictionary than the packaged one.
-        columns: the source's column by the surface's name, where they differ.
-    """
+    """A source, its terms, and the root it is imported into."""
 
     file: Path
     licence: str
     attribution: str
     data_root: Path
-    dictionary: Path | None = None
+    dictionary: Path | None = None  # the packaged one by default
+    # The source's columns by the names of the surface, where they differ.
     columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,19 +60,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Imported:
-    """The result of an import.
-
-    Attributes:
-        path: the surface.
-        provenance: the document beside it.
-        no_op: the same surface was there already.
-        audit: of countries, overlaps, gaps and slivers.
-    """
+    """The result of an import."""
 
     path: Path
     provenance: dict[str, Any]
-    no_op: bool
-    audit: dict[str, Any] | None = None
+    no_op: bool  # the same surface was there already
+    audit: dict[str, Any] | None = None  # of countries: overlaps, gaps and slivers
 
 
 @dataclass(frozen=True)
@@ -111,11 +97,9 @@ def import_countries(
 ) -> Imported:
     """Import country polygons: codes made alpha-2, cut at the date line, dissolved, compared.
 
-    Args:
-        request: the source; its column country_iso holds alpha-2, alpha-3 or numeric codes.
-        layer: which layer, where the file has several.
-        make_valid: repair invalid polygons, and record it; else they are refused.
-        drop_unknown: leave rows with unknown codes out, and record it; else they are refused.
+    Column country_iso holds alpha-2, alpha-3 or numeric codes. `make_valid` repairs invalid
+    polygons, `drop_unknown` leaves out rows with unknown codes; both are recorded, else such rows
+    are refused.
 
     Raises:
         Segment1BError: E_INPUT_UNREADABLE, E_INPUT_SCHEMA_INVALID, E007_CRS_MISMATCH, E005_ISO_FK,
@@ -152,15 +136,9 @@ def import_countries(
 
 
 def import_zones(request: Request, *, layer: str | None, make_valid: bool) -> Imported:
-    """Import time zone polygons, keyed by their names in the tz database.
+    """Import time zone polygons; column tzid holds names of the tz database such as Europe/Paris.
 
-    Args:
-        request: the source; its column tzid holds names such as Europe/Paris.
-        layer: which layer, where the file has several.
-        make_valid: repair invalid polygons, and record it; else they are refused.
-
-    Raises:
-        Segment1BError: as `import_countries`; E_INPUT_SCHEMA_INVALID for malformed names.
+    Raises the errors of `import_countries`; E_INPUT_SCHEMA_INVALID also for malformed names.
     """
     columns = request.source_columns("tzid")
     features = read_features(request.file, columns["tzid"], layer)
@@ -183,12 +161,9 @@ def import_zones(request: Request, *, layer: str | None, make_valid: bool) -> Im
 
 
 def import_population(request: Request, *, band: int | None, nodata: float | None) -> Imported:
-    """Import a raster of people per cell; see `raster`.
+    """Import a raster of people per cell from one band; see `raster`.
 
-    Args:
-        request: the source.
-        band: which band, where it has several.
-        nodata: a value that means no data, besides those the file declares.
+    `nodata` is a value that means no data, besides those the file declares.
 
     Raises:
         Segment1BError: E007_CRS_MISMATCH, E002_RASTER_MISMATCH, E004_BOUNDS with the gdalwarp line,
@@ -215,7 +190,7 @@ def import_population(request: Request, *, band: int | None, nodata: float | Non
 
 
 def import_codes(request: Request) -> Imported:
-    """Import an ISO 3166-1 table from CSV; see `codes.read_code_list`.
+    """Import an ISO 3166-1 table from CSV.
 
     Raises:
         Segment1BError: E_INPUT_UNREADABLE, E_INPUT_SCHEMA_INVALID,

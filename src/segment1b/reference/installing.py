@@ -96,23 +96,10 @@ def publish_surface(
     rows: int,
     about: Mapping[str, Any],
 ) -> tuple[dict[str, Any], bool]:
-    """Publish a staged surface and its provenance.
+    """Publish a staged folder: the surface under its final name, and files beside it.
 
-    Args:
-        root: the data root.
-        contracts: where the surface belongs.
-        dataset_id: which surface.
-        staged: a folder under the root's staging area with the surface under its final name, and
-            only the files to publish beside it.
-        rows: rows of a table, cells of a raster.
-        about: the provenance without its receipt.
-
-    Returns:
-        The provenance, and whether the same surface was there already; its own provenance stays.
-
-    Raises:
-        Segment1BError: E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL with both digests, E_STORAGE_FULL,
-            E_DATA_ROOT_UNUSABLE.
+    `rows` counts the rows of a table or the cells of a raster. Returns the provenance, and whether
+    the same surface was there already; its own provenance stays.
     """
     target = root / contracts[dataset_id].locate({})
     folder = target.parent.relative_to(root).as_posix()

@@ -34,12 +34,7 @@ Shapes = Mapping[str, MultiPolygon]
 
 
 def audit(shapes: Shapes, repairs: Sequence[Repair]) -> dict[str, Any]:
-    """Return repairs, overlaps, gaps and slivers, largest first, as a document of plain values.
-
-    Args:
-        shapes: valid shapes by country code, cut at the date line.
-        repairs: of the rows that the shapes were drawn from.
-    """
+    """Return repairs, overlaps, gaps and slivers, largest first, as plain values."""
     areas = area_km2(shapes.values())
     return {
         "countries": len(shapes),

@@ -41,14 +41,8 @@ class Drawn:
 def draw(features: Features, keys: Sequence[str], *, make_valid: bool) -> Drawn:
     """Return one shape a key, cut at the date line; rows of one key are dissolved.
 
-    Args:
-        features: the rows.
-        keys: their keys, in their order.
-        make_valid: repair invalid rows by the structure of their rings.
-
-    Raises:
-        Segment1BError: E001_GEO_INVALID listing invalid rows with key and reason. Not repaired are
-            rows without polygon, beyond the globe, or with coordinates that are not numbers.
+    `make_valid` repairs invalid rows by the structure of their rings, except those without polygon,
+    beyond the globe, or with coordinates that are not numbers. E001_GEO_INVALID lists the others.
     """
     parts: dict[str, list[list[Polygon]]] = {}
     flaws: list[tuple[int, str, str]] = []

@@ -60,16 +60,10 @@ class Source:
 
 
 def open_source(path: Path, band: int | None, nodata: float | None) -> Source:
-    """Return a raster's description from its header alone.
+    """Return the description of a raster from its header alone.
 
-    Args:
-        path: the raster.
-        band: which band holds people; None where there is one.
-        nodata: a value that means no data, besides those the file declares.
-
-    Raises:
-        Segment1BError: E007_CRS_MISMATCH, E002_RASTER_MISMATCH, E004_BOUNDS with the gdalwarp
-            line; E_INPUT_UNREADABLE; E_INPUT_SCHEMA_INVALID for a band that cannot hold people.
+    Raises E007_CRS_MISMATCH, E002_RASTER_MISMATCH, E004_BOUNDS with the gdalwarp line;
+    E_INPUT_UNREADABLE; E_INPUT_SCHEMA_INVALID for a band that cannot hold people.
     """
     grid = read_grid(path)
     with open_raster(path) as raster:
@@ -90,11 +84,7 @@ def copy_people(source: Source, out: Path) -> Count:
 
     The file is a GeoTIFF, people per cell in uint32, float32 or float64, EPSG:4326, tiled, DEFLATE,
     without nodata: cells without data hold 0. Tiles without people are left out of it.
-
-    Raises:
-        Segment1BError: E105_NORMALIZATION for negative, non-finite or too large values, with row
-            and column; E_INPUT_UNREADABLE for a damaged block; E_STORAGE_FULL,
-            E_DATA_ROOT_UNUSABLE when it cannot be written whole.
+    E105_NORMALIZATION names row and column of negative, non-finite or too large values.
     """
     count = Count()
     grid = source.grid

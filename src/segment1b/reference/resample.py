@@ -70,22 +70,16 @@ class Grid:
 
 
 def build_population(resolution_arcsec: int, out: Path) -> None:
-    """Write the embedded population prior at another resolution.
+    """Write the embedded population prior at another resolution, replacing `out` atomically.
 
     The file is a GeoTIFF, uint32 people per cell, EPSG:4326, north up, the entire globe, no nodata,
     tiled, DEFLATE; tiles without people are left out of it and read as zeros. The same version of
     GDAL writes the same bytes. Finer cells add no information: people are spread evenly inside each
-    source cell. At 180 arc-seconds the embedded file is copied. Source: module docstring.
-
-    Memory stays below 1 GB at 30 arc-seconds: bands of rows are written one by one.
-
-    Args:
-        resolution_arcsec: cell size, 3..108000 arc-seconds, a divisor of 648000 (180 degrees).
-        out: file to write, replaced atomically; its folder must exist.
+    source cell. Memory stays below 1 GB at 30 arc-seconds. Source: module docstring.
 
     Raises:
-        Segment1BError: E_USAGE for a cell size that does not fit the globe; E_DATA_ROOT_UNUSABLE
-            when the file cannot be created; E_STORAGE_FULL when it cannot be written completely.
+        Segment1BError: E_USAGE for a cell size that is not 3..108000 arc-seconds and a divisor of
+            648000 (180 degrees); E_DATA_ROOT_UNUSABLE, E_STORAGE_FULL when it cannot be written.
     """
     grid = grid_of(resolution_arcsec)
     source = embedded.surface(embedded.RESOLUTIONS["0.05"])
@@ -122,16 +116,10 @@ def grid_of(resolution_arcsec: int) -> Grid:
 
 
 def split(people: People, k: int, row0: int, col0: int) -> People:
-    """Split the people of each cell evenly over k x k parts, by the law of the module docstring.
+    """Split people per source cell, uint32[h, w], evenly over k x k parts, uint32[h*k, w*k].
 
-    Args:
-        people: uint32[h, w], people per source cell.
-        k: parts a side, 1..60.
-        row0: source row of the first cell.
-        col0: source column of the first cell.
-
-    Returns:
-        uint32[h*k, w*k], people per part; the parts of a cell sum to it and differ by one at most.
+    Parts of a cell differ by one at most; (row0, col0) is the position of the first source cell,
+    which decides the order of the parts (law of the module docstring).
     """
     if k == 1:
         return people

@@ -37,40 +37,22 @@ _ONE_LAYER: Final = "choose one with --layer NAME"
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """The rows of one layer.
-
-    Attributes:
-        path: the file.
-        layer: its layer's name, empty where the format has none.
-        column: the attribute that keys come from.
-        keys: n texts without blanks around them, empty where the row has none.
-        geometries: object[n], degrees, longitude first, as drawn.
-        notes: warnings of GDAL.
-    """
+    """The rows of one layer."""
 
     path: Path
-    layer: str
-    column: str
-    keys: list[str]
-    geometries: npt.NDArray[np.object_]
-    notes: list[str]
+    layer: str  # empty where the format has none
+    column: str  # the attribute of the keys
+    keys: list[str]  # stripped, empty where the row has none
+    geometries: npt.NDArray[np.object_]  # degrees, longitude first, as drawn
+    notes: list[str]  # warnings of GDAL
 
 
 def read_features(path: Path, column: str, layer: str | None = None) -> Features:
     """Return key and geometry of every row of a vector file.
 
-    GeoParquet (WKB) is read by pyarrow; GeoPackage, Shapefile, GeoJSON and FlatGeobuf, each of
-    them zipped too, by pyogrio. No other format is read.
-
-    Args:
-        path: the file.
-        column: the attribute that holds the key.
-        layer: which layer, where a file has several.
-
-    Raises:
-        Segment1BError: E_INPUT_UNREADABLE; E_INPUT_TOO_LARGE; E_INPUT_SCHEMA_INVALID for a missing
-            column, layer or geometry; E007_CRS_MISMATCH with the ogr2ogr line when it is not in
-            WGS84 degrees.
+    GeoParquet (WKB) is read by pyarrow; GeoPackage, Shapefile, GeoJSON and FlatGeobuf, each of them
+    zipped too, by pyogrio. Raises E_INPUT_UNREADABLE; E_INPUT_TOO_LARGE; E_INPUT_SCHEMA_INVALID for
+    a missing column, layer or geometry; E007_CRS_MISMATCH with the ogr2ogr line.
     """
     regular_file(path)
     if path.suffix.lower() in _PARQUET:

@@ -55,12 +55,8 @@ _BY_SUFFIX: Final = {
 def readable(path: Path, layer: str | None) -> Iterator[Path]:
     """Yield the file that GDAL may open for `path`, with the drivers of its format alone.
 
-    A zip archive is unpacked into a temporary folder: one dataset of it, which `layer` names if
-    there are several.
-
-    Raises:
-        Segment1BError: E_INPUT_UNREADABLE for another format or a damaged archive,
-            E_INPUT_TOO_LARGE, E_INPUT_SCHEMA_INVALID for an archive of several datasets.
+    Of a zip archive, one dataset is unpacked into a temporary folder; `layer` names it if there are
+    several. Raises E_INPUT_UNREADABLE, E_INPUT_TOO_LARGE, E_INPUT_SCHEMA_INVALID.
     """
     regular_file(path)
     if path.suffix.lower() != ".zip":
