@@ -13,7 +13,7 @@ import pyarrow.types as pt
 import shapely
 from shapely import MultiPolygon, Polygon
 
-from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.faults import coded_read_errors, raise_machine_fault
 from segment1b.contracts.locations import nearest
 from segment1b.contracts.texts import parse_json
 from segment1b.errors import file_error, schema_invalid, unreadable
@@ -57,7 +57,9 @@ def read_countries(path: Path, iso_codes: set[str] | None = None) -> dict[str, M
 
 def _table(path: Path) -> tuple[pa.Table, dict[str, Any] | None]:
     """Return the two columns and the description of geom, None without GeoParquet metadata."""
-    try:
+    # An AttributeError: the metadata is JSON, but not an object of objects.
+    kinds = (pa.ArrowException, OSError, ValueError, AttributeError)
+    with coded_read_errors(path, kinds, "is not a whole GeoParquet file"):
         schema = pq.read_schema(regular_file(path))
         _check_columns(path, schema)
         text = (schema.metadata or {}).get(b"geo")
@@ -65,10 +67,6 @@ def _table(path: Path) -> tuple[pa.Table, dict[str, Any] | None]:
         if geo is not None:
             _check_crs(path, geo)
         return read_columns(path, ["country_iso", "geom"]), geo
-    except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
-        raise_machine_fault(error, path)
-        # An AttributeError: the metadata is JSON, but not an object of objects.
-        raise unreadable(path, f"is not a whole GeoParquet file: {error}") from None
 
 
 def _check_columns(path: Path, schema: pa.Schema) -> None:

@@ -14,8 +14,8 @@ import rasterio
 from rasterio.errors import RasterBlockError, RasterioIOError
 from rasterio.windows import Window
 
-from segment1b.contracts.faults import raise_machine_fault
-from segment1b.errors import Segment1BError, unreadable
+from segment1b.contracts.faults import coded_read_errors
+from segment1b.errors import Segment1BError
 from segment1b.storage.rasters import open_raster
 
 MICRO = 1_000_000
@@ -121,12 +121,11 @@ class PopulationRaster:
             if (i, j) in self._blocks:
                 self._blocks.move_to_end((i, j))
                 return self._blocks[i, j], 0
-            try:
-                with rasterio.Env(GDAL_CACHEMAX=_GDAL_KEEPS_BYTES):
-                    block = self._source.read(1, window=self._window(i, j))
-            except RasterioIOError as error:
-                raise_machine_fault(error, self.path)
-                raise unreadable(self.path, f": {error.args[0]}") from None
+            with (
+                coded_read_errors(self.path, (RasterioIOError,)),
+                rasterio.Env(GDAL_CACHEMAX=_GDAL_KEEPS_BYTES),
+            ):
+                block = self._source.read(1, window=self._window(i, j))
             self._blocks[i, j] = block
             self._kept += block.nbytes
             while self._kept > _KEPT_BYTES and len(self._blocks) > 1:

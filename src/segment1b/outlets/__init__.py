@@ -1,1 +1,1 @@
-"""Outlet lists that people bring: read, checked row by row, issued as a 1A bundle."""
+"""Reads outlet lists, checks them row by row, and publishes them as a bundle of 1A."""

@@ -208,7 +208,7 @@ def _bundle_files(tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> d
 
 
 def _checksums(tokens: Mapping[str, Any], catalogue: Path) -> dict[str, Any]:
-    files, whole = hash_files(catalogue, file_names(catalogue))
+    files, composite = hash_files(catalogue, file_names(catalogue))
     return {
         "dataset_id": "outlet_catalogue",
         "seed": tokens["seed"],
@@ -216,5 +216,5 @@ def _checksums(tokens: Mapping[str, Any], catalogue: Path) -> dict[str, Any]:
         "files": [
             {"path": path, "sha256_hex": digest, "size_bytes": size} for path, size, digest in files
         ],
-        "composite_sha256_hex": whole,
+        "composite_sha256_hex": composite,
     }

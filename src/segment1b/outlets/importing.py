@@ -184,9 +184,9 @@ def _read_rows(source: Source, columns: list[str], known: Bools) -> _Rows:
 
 def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Return parts as one array; the parts are freed."""
-    whole = np.concatenate(parts)
+    joined = np.concatenate(parts)
     parts.clear()
-    return whole
+    return joined
 
 
 def _whole(array: pa.Array, limit: int) -> UInt64s:

@@ -1,1 +1,1 @@
-"""Reference surfaces: the embedded world, imports of own sources, checks of a data root."""
+"""Reference surfaces: the embedded world, imports from other sources, checks of a data root."""

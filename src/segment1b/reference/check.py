@@ -238,7 +238,7 @@ def _bands(path: Path, grid: Grid) -> Iterator[tuple[int, npt.NDArray[np.float64
     height = max(1, _PIECE // grid.ncols)
     for top in range(0, grid.nrows, height):
         window = Window(0, top, grid.ncols, min(height, grid.nrows - top))
-        # Opened anew for each band: blocks of an open file pile up in GDAL's cache.
+        # Reopened for each band: blocks of an open file accumulate in the cache of GDAL.
         with _readable(path), open_raster(path) as raster:
             read = raster.read(1, window=window, masked=True)
         yield top, read.filled(0).astype(np.float64)
@@ -269,8 +269,8 @@ def _beyond(shapes: Shapes, grid: Grid) -> dict[str, float]:
             if box.contains(shapely.box(*shape.bounds)):
                 inside = 1.0
                 break
-            part, whole = area_km2([shapely.intersection(shape, box), shape]).tolist()
-            inside += part / whole
+            part, total = area_km2([shapely.intersection(shape, box), shape]).tolist()
+            inside += part / total
         if inside < 1 - 1e-6:
             outside[code] = round(1 - inside, 6)
     return outside

@@ -82,12 +82,12 @@ def read_code_list(path: Path, renamed: Mapping[str, str]) -> pa.Table:
         table = pc.read_csv(path, convert_options=options)
     columns = {}
     for name in COLUMNS:
-        wanted = renamed.get(name, name)
-        if wanted in table.column_names:
-            columns[name] = [text.strip() for text in table.column(wanted).to_pylist()]
-        elif name == "country_iso" or wanted != name:
-            what = f"has no column {wanted}; it has {', '.join(table.column_names)}"
-            hint = f"name it with --column {name}=COLUMN; {nearest(wanted, table.column_names)}"
+        column = renamed.get(name, name)
+        if column in table.column_names:
+            columns[name] = [text.strip() for text in table.column(column).to_pylist()]
+        elif name == "country_iso" or column != name:
+            what = f"has no column {column}; it has {', '.join(table.column_names)}"
+            hint = f"name it with --column {name}=COLUMN; {nearest(column, table.column_names)}"
             raise schema_invalid(path, what, hint)
     if "numeric" in columns:
         columns["numeric"] = [t.zfill(3) if t.isdigit() else t for t in columns["numeric"]]

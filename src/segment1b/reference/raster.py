@@ -34,7 +34,7 @@ _PIECE: Final = 1 << 19
 _DRIFT: Final = 0.01
 #: Relative difference of a step written with few digits from the exact one.
 _STEP: Final = 1e-6
-#: Above this many people a cell's micro-persons are no whole number in float64.
+#: Above this many people, the micro-persons of a cell are not an integer in float64.
 _MOST: Final = 2.0**53 / MICRO
 
 

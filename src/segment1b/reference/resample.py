@@ -3,15 +3,15 @@
 Law. The source is the embedded raster of 180 arc-seconds. Its cells are split into k x k parts of
 g = gcd(180, r) arc-seconds, k = 180/g, and m x m parts are summed to one cell of r = m*g. A cell
 of p people in source row i and column j gives floor(p / k^2) to each part, and the p mod k^2
-people that are left go one each to the parts that stand first in the cell's own order: part
-(a, b), a down and b across from the north-west, stands at place
+people that are left go one each to the first parts in the order of the cell: part (a, b), a down
+and b across from the north-west, has the position
 
     ((a*k + b) * s + i*t + j*u) mod k^2,
 
 s, t and u being the whole numbers prime to k^2 nearest to k^2 times 0.618 (1/golden ratio), 0.755
 and 0.570 (1/plastic number and its square). All remainders of a cell are equal, so any order is a
-largest-remainder split; in this one the parts that get one more lie spread over the cell, and the
-first of them is elsewhere in each neighbour, so that people are not pulled to one corner.
+largest-remainder split; in this one the parts that get one more are spread over the cell, and the
+first of them differs between neighbours, so that people are not shifted to one corner.
 """
 
 from __future__ import annotations
