@@ -207,6 +207,12 @@ HINTS = {
     "E_STAGING_DAMAGED": "nothing of this state was published: check the disk and run again",
     "E_STORAGE_FAILED": "check the disk, the mount and its lock service, then run again",
     "E_RESOURCES_EXHAUSTED": "give the process more memory, or use fewer workers",
+    "E_STORE_MISSING": "create the bucket first, or correct --data-root and the endpoint",
+    "E_STORE_DENIED": "renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or "
+    "the credentials of your store, with permission to list, get, put and delete, and run again; "
+    "nothing is half published",
+    "E_STORE_UNAVAILABLE": "run again when the store is available: it continues where it stopped; "
+    "nothing is half published",
     "E_LOCKED": "wait until the other process ends",
     "E_INPUT_UNREADABLE": "restore the file from its source, or correct it",
     "E_INPUT_TOO_LARGE": "keep only the rows that are needed, or simplify the shapes",

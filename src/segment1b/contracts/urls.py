@@ -37,9 +37,7 @@ def url_of(location: str | Path) -> str | None:
             "show them",
         )
     if scheme not in _SCHEMES or not rest:
-        raise Segment1BError(
-            "E_USAGE",
-            f"'{location}' names no object store that can hold a data root",
-            f"write SCHEME://BUCKET/PREFIX with one of {', '.join(_SCHEMES)}, or a folder",
-        )
+        what = f"'{location}' names no object store that can hold a data root"
+        hint = f"write SCHEME://BUCKET/PREFIX with one of {', '.join(_SCHEMES)}, or a folder"
+        raise Segment1BError("E_USAGE", what, hint)
     return f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"

@@ -144,12 +144,7 @@ def read_weights(
 
 
 def _tampered(code: str, what: str) -> Segment1BError:
-    return Segment1BError(
-        "E414_WEIGHT_TAMPER",
-        f"{code}: {what}",
-        f"restore tile_weights, or {redo('s2')}",
-        country_iso=code,
-    )
+    return Segment1BError("E414_WEIGHT_TAMPER", f"{code}: {what}", country_iso=code)
 
 
 def check_index(
@@ -177,12 +172,9 @@ def check_index(
             found[iso] += int(np.count_nonzero(ids[np.searchsorted(ids, near)] == near))
     for iso, tiles in used.items():
         if found[iso] != len(tiles):
-            raise Segment1BError(
-                code,
-                f"{iso}: {len(tiles) - found[iso]} used tiles are not in tile_index",
-                f"tile_weights and tile_index belong to different runs: {redo('s1')}",
-                country_iso=iso,
-            )
+            what = f"{iso}: {len(tiles) - found[iso]} used tiles are not in tile_index"
+            hint = f"tile_weights and tile_index belong to different runs: {redo('s1')}"
+            raise Segment1BError(code, what, hint, country_iso=iso)
     return found
 
 
@@ -196,12 +188,8 @@ def check_countries(reader: Reader, countries: dict[str, int]) -> None:
     for code, there in known.items():
         missing = sorted(set(countries) - there)
         if missing:
-            raise Segment1BError(
-                code,
-                f"required countries {', '.join(missing)} are not there",
-                redo("s1"),
-                country_iso=missing[0],
-            )
+            what = f"required countries {', '.join(missing)} are not there"
+            raise Segment1BError(code, what, redo("s1"), country_iso=missing[0])
 
 
 def listed_countries(reader: Reader, dataset_id: str) -> set[str]:

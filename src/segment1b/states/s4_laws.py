@@ -79,12 +79,8 @@ def allocate(
             points_of = _POINTS_OF_A_PAIR[law]
             yield from _by_points_of_a_pair(points_of, offsets, pairs[1], tiles, scale, grid)
     except OverflowError as error:
-        raise Segment1BError(
-            "E416_NUMERIC_OVERFLOW",
-            f"{code}: {error}",
-            "lower prep.dp or split the pair",
-            country_iso=code,
-        ) from None
+        what = f"{code}: {error}"
+        raise Segment1BError("E416_NUMERIC_OVERFLOW", what, country_iso=code) from None
 
 
 def _by_largest_remainder(n: Int64s, weights: Int64s, scale: int) -> Iterator[Plan]:

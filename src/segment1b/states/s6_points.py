@@ -179,10 +179,5 @@ def _on_surface(
 
 
 def _exhausted(code: str, tile_id: int, why: str) -> Segment1BError:
-    return Segment1BError(
-        "E613_RESAMPLE_EXHAUSTED",
-        f"{code}, tile {tile_id}: {why}",
-        "the tile is no usable part of the country: mend the polygon, or exclude the country",
-        country_iso=code,
-        tile_id=tile_id,
-    )
+    what = f"{code}, tile {tile_id}: {why}"
+    return Segment1BError("E613_RESAMPLE_EXHAUSTED", what, country_iso=code, tile_id=tile_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segment1b.errors import Segment1BError, redo
+from segment1b.errors import Segment1BError, file_error
 from segment1b.states.protocol import Run
 from segment1b.storage.durable import read_json
 from segment1b.storage.publisher import check_document
@@ -34,12 +34,8 @@ def sealed_inputs(run: Run, reader: Reader, mismatch: str) -> dict[str, dict[str
     check_document(run.contracts, dataset, receipt)
     for token, value in run.tokens.items():
         if receipt[token] != value:
-            raise Segment1BError(
-                mismatch,
-                f"{path} seals {token} {receipt[token]}, the run has {value}",
-                "run S0 for this identity in another data root",
-                path=str(path),
-            )
+            what = f"seals {token} {receipt[token]}, the run has {value}"
+            raise file_error(mismatch, path, what, "run S0 for this identity in another data root")
     sealed = {entry["id"]: entry for entry in receipt["sealed_inputs"]}
     for surface, digest in run.surfaces.items():
         check_sealed(sealed, surface, digest, mismatch, path)
@@ -51,16 +47,9 @@ def check_sealed(
 ) -> None:
     """Refuse an input that S0 did not seal (E311) or that has changed since (`mismatch`)."""
     if dataset_id not in sealed:
-        raise Segment1BError(
-            "E311_DISALLOWED_READ",
-            f"{path} does not seal {dataset_id}",
-            redo("s0"),
-            dataset=dataset_id,
-        )
+        what = f"{path} does not seal {dataset_id}"
+        raise Segment1BError("E311_DISALLOWED_READ", what, dataset=dataset_id)
     if sealed[dataset_id]["sha256_hex"] != digest:
-        raise Segment1BError(
-            mismatch,
-            f"{dataset_id} hashes to {digest}, sealed was {sealed[dataset_id]['sha256_hex']}",
-            "restore the sealed input, or start again in another data root",
-            dataset=dataset_id,
-        )
+        what = f"{dataset_id} hashes to {digest}, sealed was {sealed[dataset_id]['sha256_hex']}"
+        hint = "restore the sealed input, or start again in another data root"
+        raise Segment1BError(mismatch, what, hint, dataset=dataset_id)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from segment1b import contracts
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, file_error
 from segment1b.storage.durable import coded_os_errors, fsync_file
 
 if TYPE_CHECKING:
@@ -174,12 +174,8 @@ def damaged(url: str, path: str, why: str) -> Segment1BError:
     # No command reads past a damaged commit.
     commit = path.startswith(f"{COMMITS}/")
     again = "delete it and run again" if commit else contracts.load().redo(path)
-    return Segment1BError(
-        "E_STORE_DAMAGED",
-        f"{url}/{path} {why}",
-        f"restore the object from a copy or an older version; or {again}",
-        path=f"{url}/{path}",
-    )
+    hint = f"restore the object from a copy or an older version; or {again}"
+    return Segment1BError("E_STORE_DAMAGED", f"{url}/{path} {why}", hint, path=f"{url}/{path}")
 
 
 @functools.lru_cache(maxsize=8)
@@ -187,11 +183,9 @@ def _open(url: str, _told: tuple[tuple[str, str], ...]) -> Any:
     try:
         from obstore.store import LocalStore, from_url
     except ImportError:
-        raise Segment1BError(
-            "E_USAGE",
-            f"{url}: the package obstore is not installed",
-            "install it: pip install 'segment1b[object-store]'",
-        ) from None
+        what = f"{url}: the package obstore is not installed"
+        hint = "install it: pip install 'segment1b[object-store]'"
+        raise Segment1BError("E_USAGE", what, hint) from None
     if url.startswith("file:"):
         return LocalStore(urlsplit(url).path, mkdir=True)
     # The store's own variables (AWS_ENDPOINT_URL, AWS_REGION, ...) are read by obstore.
@@ -216,44 +210,30 @@ def _open(url: str, _told: tuple[tuple[str, str], ...]) -> Any:
 
 @contextmanager
 def coded_store_errors(url: str, path: str) -> Iterator[None]:
-    """Turn what a store answers into one error with a code."""
+    """Turn the errors of a store into one error with a code."""
     from obstore.exceptions import BaseError
 
     try:
         yield
     except (BaseError, FileNotFoundError, PermissionError) as error:
-        code, what, hint = _meaning(error)
+        code, what = _meaning(error)
         place = f"{url}/{path}".rstrip("/")
-        raise Segment1BError(code, f"{place}: {what}: {_said(error)}", hint, path=place) from None
+        raise file_error(code, place, f": {what}: {_reason(error)}") from None
 
 
-def _meaning(error: Exception) -> tuple[str, str, str]:
-    # The name of an object may hold any word; what the store says of it is told apart.
+def _meaning(error: Exception) -> tuple[str, str]:
+    # The name of an object may hold any word, so it is removed first.
     raw = str(error).partition("Debug source:")[0]
     text = re.sub(r"(https?://|location )\S+", "", raw)
     if _NO_BUCKET.search(text) or isinstance(error, FileNotFoundError):
-        return (
-            "E_STORE_MISSING",
-            "the bucket is not there",
-            "make the bucket first, or correct --data-root and the endpoint",
-        )
+        return "E_STORE_MISSING", "the bucket does not exist"
     if isinstance(error, PermissionError) or _DENIED.search(text) or _NO_KEYS.search(raw):
-        return (
-            "E_STORE_DENIED",
-            "the store does not take these credentials",
-            "renew them (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or those of "
-            "your store) with leave to list, get, put and delete, and run again; "
-            "nothing is half published",
-        )
-    return (
-        "E_STORE_UNAVAILABLE",
-        f"the store does not answer after {_RETRIES} retries",
-        "run again when the store is well: it goes on where it stopped; nothing is half published",
-    )
+        return "E_STORE_DENIED", "the store refuses these credentials"
+    return "E_STORE_UNAVAILABLE", f"the store does not answer after {_RETRIES} retries"
 
 
-def _said(error: Exception) -> str:
-    """Return the store's own words on one short line, without what URLs may hold of secrets."""
+def _reason(error: Exception) -> str:
+    """Return the message of the store on one short line, without secrets in URLs."""
     text = " ".join(str(error).partition("Debug source:")[0].split())
     text = re.sub(r"(://)[^/\s]*@", r"\1", text)
     text = re.sub(r"(://[^\s?#]*)[?#][^\s)]*", r"\1", text)

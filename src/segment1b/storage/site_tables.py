@@ -31,14 +31,12 @@ class Wanted:
     def __post_init__(self) -> None:
         for code in self.countries:
             if not (len(code) == 2 and code.isascii() and code.isalpha() and code.isupper()):
-                raise Segment1BError(
-                    "E_USAGE", f"country '{code}' is malformed", "give two upper-case letters"
-                )
+                what = f"country '{code}' is malformed"
+                raise Segment1BError("E_USAGE", what, "give two upper-case letters")
         for merchant in self.merchants:
             if not 1 <= merchant < 2**63:
-                raise Segment1BError(
-                    "E_USAGE", f"merchant {merchant} is malformed", "give 1 to 2^63-1"
-                )
+                what = f"merchant {merchant} is malformed"
+                raise Segment1BError("E_USAGE", what, "give 1 to 2^63-1")
 
     @property
     def everything(self) -> bool:
