@@ -202,7 +202,7 @@ def redo(state: str) -> str:
 #: What to do about a code, unless the error knows better.
 HINTS = {
     "E_POLICY_INVALID": "see contracts/policies for what each key takes",
-    "E_DATA_ROOT_UNUSABLE": "check the path and its permissions; --data-root must be writable",
+    "E_DATA_ROOT_UNUSABLE": "give a writable directory as --data-root; check its permissions",
     "E_STORAGE_FULL": "free some space and run again; finished states are kept",
     "E_STAGING_DAMAGED": "nothing of this state was published: check the disk and run again",
     "E_STORAGE_FAILED": "check the disk, the mount and its lock service, then run again",
@@ -217,7 +217,7 @@ HINTS = {
     "E_INPUT_UNREADABLE": "restore the file from its source, or correct it",
     "E_INPUT_TOO_LARGE": "keep only the rows that are needed, or simplify the shapes",
     "E_INPUT_SCHEMA_INVALID": "compare the columns of the files with the schema",
-    "E_WORKER_DIED": "look for the out-of-memory killer, use fewer workers and run again",
+    "E_WORKER_DIED": "look for the out-of-memory killer, use fewer workers or more memory",
     "E_CLUSTER_MISMATCH": "install the same segment1b, Python and libraries on every machine",
     "E_INTERRUPTED": "run again: it goes on where it stopped",
     "E_INTERNAL": "report this with its traceback",

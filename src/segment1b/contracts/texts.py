@@ -12,7 +12,7 @@ from typing import IO, Any, NoReturn
 
 import yaml
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import unreadable
 
 MAX_JSON_BYTES = 32 << 20
 MAX_YAML_BYTES = 1 << 20
@@ -124,9 +124,7 @@ def parse_yaml(text: str) -> Any:
 
 def _check_regular(path: Path, mode: int) -> None:
     if reason := irregular(mode):
-        raise Segment1BError(
-            "E_INPUT_UNREADABLE", f"{path} {reason}", "give a regular file", path=str(path)
-        )
+        raise unreadable(path, reason, "give a regular file")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

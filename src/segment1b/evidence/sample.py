@@ -113,10 +113,7 @@ def _table(partition: Partition, where: pc.Expression | None = None) -> pa.Table
 def _partition(root: Path, dataset: Dataset, known: Contracts, identity: Identity) -> Partition:
     partition = Snapshot(root, known, identity.places).partition(dataset.id)
     if partition is None:
-        raise Segment1BError(
-            dataset.code("receipt"),
-            f"{root / dataset.locate(identity.places)} is absent or has no run report",
-            "run the states first",
-            dataset=dataset.id,
-        )
+        what = f"{root / dataset.locate(identity.places)} is absent or has no run report"
+        hint = "run the states first"
+        raise Segment1BError(dataset.code("receipt"), what, hint, dataset=dataset.id)
     return partition

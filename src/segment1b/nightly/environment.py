@@ -37,21 +37,15 @@ def _replacement(match: re.Match[str], environment: Mapping[str, str], place: st
     if dollar:
         return "$"
     if broken:
-        raise Segment1BError(
-            "E_USAGE",
-            f"{place}: '${{' without a name and '}}' after it",
-            "write ${NAME}, ${NAME:-default}, or $$ for a dollar",
-        )
+        what = f"{place}: '${{' without a name and '}}' after it"
+        raise Segment1BError("E_USAGE", what, "write ${NAME}, ${NAME:-default}, or $$ for a dollar")
     if has_default:
         return environment.get(name) or default
     if name not in environment:
         near = nearest(name, environment)
         # The names of all variables do not help, and may be secret.
         also = f"; {near}" if near.startswith("did you mean") else ""
-        raise Segment1BError(
-            "E_USAGE",
-            f"{place}: the environment variable {name} is not set",
-            f"set it, or write ${{{name}:-default}}{also}",
-            variable=name,
-        )
+        what = f"{place}: the environment variable {name} is not set"
+        hint = f"set it, or write ${{{name}:-default}}{also}"
+        raise Segment1BError("E_USAGE", what, hint, variable=name)
     return environment[name]

@@ -65,9 +65,8 @@ def check_names(night: Night, only: Collection[str]) -> None:
     names = [run.name for run in night.runs]
     for name in only:
         if name not in names:
-            raise Segment1BError(
-                "E_USAGE", f"--only: there is no run '{name}'", nearest(name, names)
-            )
+            what = f"--only: there is no run '{name}'"
+            raise Segment1BError("E_USAGE", what, nearest(name, names))
 
 
 @contextmanager

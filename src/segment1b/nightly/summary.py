@@ -135,11 +135,9 @@ def check_summary(summary: Json) -> None:
     """Refuse a summary that does not fit its schema as E_INTERNAL: it is a fault of the program."""
     problems = Schemas(contracts_root() / SCHEMAS).problems(SCHEMA, summary)
     if problems:
-        raise Segment1BError(
-            "E_INTERNAL",
-            f"the night's summary does not fit {SCHEMA}: {problems[0]}",
-            "report this; the runs themselves are published as their reports say",
-        )
+        what = f"the night's summary does not fit {SCHEMA}: {problems[0]}"
+        hint = "report this; the runs themselves are published as their reports say"
+        raise Segment1BError("E_INTERNAL", what, hint)
 
 
 def write_summary(path: Path, summary: Json) -> None:

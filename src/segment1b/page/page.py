@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from segment1b.contracts import Contracts
 from segment1b.contracts.program import VERSION
-from segment1b.errors import Segment1BError
+from segment1b.errors import file_error
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
 from segment1b.identity import Identity
@@ -58,12 +58,8 @@ def write_comparison(first: Run, second: Run, out: Path, *, replace: bool = Fals
 
 def _write(out: Path, runs: Sequence[Run], *, replace: bool) -> Path:
     if not replace and os.path.lexists(out):
-        raise Segment1BError(
-            "E_USAGE",
-            f"{out} exists already",
-            "remove it, or give another --out, or --replace",
-            path=str(out),
-        )
+        what = "exists already"
+        raise file_error("E_USAGE", out, what, "remove it, or give another --out, or --replace")
     replace_file(out, render([run_of(read_world(*run)) for run in runs]).encode())
     return out
 

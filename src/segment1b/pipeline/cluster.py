@@ -29,11 +29,9 @@ try:
 except ModuleNotFoundError as absent:
     if absent.name not in ("distributed", "dask"):
         raise
-    raise Segment1BError(
-        "E_USAGE",
-        "this engine needs the package 'distributed', which is not installed",
-        "pip install 'segment1b[dask]', or use --engine threads or processes",
-    ) from None
+    what = "this engine needs the package 'distributed', which is not installed"
+    hint = "pip install 'segment1b[dask]', or use --engine threads or processes"
+    raise Segment1BError("E_USAGE", what, hint) from None
 
 CONNECT_SECONDS = 10.0
 #: How long a scheduler may be without its first worker.
@@ -68,20 +66,15 @@ class Cluster:
         now = time.monotonic()
         self._empty_since = self._empty_since or now
         if now - self._empty_since > EMPTY_SECONDS:
-            raise Segment1BError(
-                "E_WORKER_DIED",
-                f"{self._address}: all workers are gone, for {EMPTY_SECONDS:.0f} seconds",
-                "look at their logs and for the out-of-memory killer, start workers, run again",
-            )
+            what = f"{self._address}: all workers are gone, for {EMPTY_SECONDS:.0f} seconds"
+            hint = "look at their logs and for the out-of-memory killer, start workers, run again"
+            raise Segment1BError("E_WORKER_DIED", what, hint)
 
     def coded(self, error: Exception) -> Segment1BError | None:
         """Return the coded form of what the cluster, and not the work, has raised."""
         if isinstance(error, KilledWorker):
-            return Segment1BError(
-                "E_WORKER_DIED",
-                f"{self._address}: {error.allowed_failures + 1} workers died at the same shard",
-                "look for the out-of-memory killer, give each worker more memory and run again",
-            )
+            what = f"{self._address}: {error.allowed_failures + 1} workers died at the same shard"
+            return Segment1BError("E_WORKER_DIED", what)
         lost = self._client.status != "running"
         if isinstance(error, CancelledError) or (lost and not isinstance(error, Segment1BError)):
             return self._unreachable("its scheduler went away")
@@ -248,9 +241,4 @@ def _unreachable(address: str, why: str, hint: str) -> Segment1BError:
 
 
 def _mismatch(address: str, what: str) -> Segment1BError:
-    return Segment1BError(
-        "E_CLUSTER_MISMATCH",
-        f"worker {address} {what}",
-        "install the same segment1b, Python and libraries on every machine of the cluster",
-        address=address,
-    )
+    return Segment1BError("E_CLUSTER_MISMATCH", f"worker {address} {what}", address=address)

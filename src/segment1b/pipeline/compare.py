@@ -66,9 +66,8 @@ def compare(
     progress = progress or Progress()
     scenarios = read_scenarios(files)
     if data_root is not None and url_of(data_root) is not None:
-        raise Segment1BError(
-            "E_USAGE", f"{data_root} is no folder", "compare in a folder of this machine"
-        )
+        what = f"{data_root} is no folder"
+        raise Segment1BError("E_USAGE", what, "compare in a folder of this machine")
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="segment1b-compare-") as name:
         scratch, first = Path(name), None
@@ -98,11 +97,8 @@ def read_scenarios(files: Sequence[Path]) -> list[Scenario]:
     for file in files:
         one = _read(file)
         if one.name in found:
-            raise Segment1BError(
-                "E_USAGE",
-                f"{file}: there is a scenario '{one.name}' already",
-                "give it a 'name:' of its own",
-            )
+            what = f"{file}: there is a scenario '{one.name}' already"
+            raise Segment1BError("E_USAGE", what, "give it a 'name:' of its own")
         found[one.name] = one
     return list(found.values())
 
@@ -111,18 +107,12 @@ def _read(file: Path) -> Scenario:
     values = read_yaml(file, "E_USAGE")
     name = values.pop("name", file.stem)
     if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
-        raise Segment1BError(
-            "E_USAGE",
-            f"{file}: name {name!r} cannot be a folder's",
-            "letters, digits, '-' and '_' make one",
-        )
+        what = f"{file}: name {name!r} cannot be a folder's"
+        raise Segment1BError("E_USAGE", what, "letters, digits, '-' and '_' make one")
     for key in values:
         if key not in FIELDS:
-            raise Segment1BError(
-                "E_USAGE",
-                f"{file}: '{key}' is nothing that scenarios of a comparison say",
-                nearest(key, ("name", *FIELDS)),
-            )
+            what = f"{file}: '{key}' is nothing that scenarios of a comparison say"
+            raise Segment1BError("E_USAGE", what, nearest(key, ("name", *FIELDS)))
     return Scenario(name, run_settings(values, str(file)))
 
 
@@ -163,11 +153,8 @@ def _over(own: RunSettings, common: RunSettings, root: Path, last: str) -> RunSe
 def _check_outlets(first: str, was: RunResult, name: str, now: RunResult) -> None:
     lists = [str(result.identity["manifest_fingerprint"]) for result in (was, now)]
     if lists[0] != lists[1]:
-        raise Segment1BError(
-            "E_USAGE",
-            f"{first} is about the outlets {lists[0]}, {name} about {lists[1]}",
-            "compare scenarios over one outlet list",
-        )
+        what = f"{first} is about the outlets {lists[0]}, {name} about {lists[1]}"
+        raise Segment1BError("E_USAGE", what, "compare scenarios over one outlet list")
 
 
 def _grow(result: RunResult, common: RunSettings, root: Path, told: Progress) -> RunResult:

@@ -50,11 +50,7 @@ class SerialExecutor(Executor):
 def _process_died(error: Exception) -> Segment1BError | None:
     if not isinstance(error, BrokenProcessPool):
         return None
-    return Segment1BError(
-        "E_WORKER_DIED",
-        "a worker process ended before its shard was done",
-        "look for the out-of-memory killer, give fewer workers and run again",
-    )
+    return Segment1BError("E_WORKER_DIED", "a worker process ended before its shard was done")
 
 
 @dataclass(frozen=True)

@@ -249,16 +249,12 @@ def _chosen_states(settings: RunSettings) -> list[State]:
     names = list(STATES)
     for name in (settings.from_state, settings.to_state):
         if name not in names:
-            raise Segment1BError(
-                "E_USAGE", f"there is no state '{name}'", f"states are {', '.join(names)}"
-            )
+            what = f"there is no state '{name}'"
+            raise Segment1BError("E_USAGE", what, f"states are {', '.join(names)}")
     first, last = names.index(settings.from_state), names.index(settings.to_state)
     if first > last:
-        raise Segment1BError(
-            "E_USAGE",
-            f"{settings.from_state} comes after {settings.to_state}",
-            "swap --from-state and --to-state",
-        )
+        what = f"{settings.from_state} comes after {settings.to_state}"
+        raise Segment1BError("E_USAGE", what, "swap --from-state and --to-state")
     return [
         STATES[name] for name in names[first : last + 1] if not (name == "s0" and settings.skip_s0)
     ]

@@ -56,13 +56,9 @@ def explain(
     key = {"merchant_id": merchant, "legal_country_iso": country}
     required = rows_where(reader, "s3_requirements", ["n_sites"], **key).column("n_sites")
     if not len(required):
-        raise Segment1BError(
-            "E_USAGE",
-            f"merchant {merchant} has no outlets in {country}",
-            "see s3_requirements for the pairs of this root; codes are two upper-case letters",
-            merchant_id=merchant,
-            country_iso=country,
-        )
+        what = f"merchant {merchant} has no outlets in {country}"
+        hint = "see s3_requirements for the pairs of this root; codes are two upper-case letters"
+        raise Segment1BError("E_USAGE", what, hint, merchant_id=merchant, country_iso=country)
     columns = ["tile_id", "weight_fp"]
     tiles = rows_where(reader, "tile_weights", columns, country_iso=country)
     ids, weights = (tiles.column(name).to_numpy() for name in columns)

@@ -141,10 +141,7 @@ class Jitter:
     def _clip(self, country: str, tile: Tile) -> Clip:
         clip = self.country(country).clip(tile.west, tile.south, tile.east, tile.north, tile.lon)
         if clip is None:
-            raise Segment1BError(
-                "E914_DRAW_REPLAY_MISMATCH",
-                f"a tile at {tile.lon} of {country} has no area inside the country",
-                "world_countries is not the sealed one",
-                country_iso=country,
-            )
+            what = f"a tile at {tile.lon} of {country} has no area inside the country"
+            hint = "world_countries is not the sealed one"
+            raise Segment1BError("E914_DRAW_REPLAY_MISMATCH", what, hint, country_iso=country)
         return clip

@@ -141,13 +141,9 @@ def publish_once(
     path = root / relative
     ours = create_bytes(root, relative, data, scratch, is_committed=is_committed)
     if not ours and path.read_bytes() != data:
-        raise Segment1BError(
-            dataset.code("differs"),
-            f"{relative} holds other bytes than this run made",
-            f"a log is written once: use another data root, or {dataset.redo}",
-            dataset=dataset.id,
-            path=relative,
-        )
+        what = f"{relative} holds other bytes than this run made"
+        hint = f"a log is written once: use another data root, or {dataset.redo}"
+        raise Segment1BError(dataset.code("differs"), what, hint, dataset=dataset.id, path=relative)
     files, whole = hash_files(path.parent, [path.name])
     return Receipt(relative.rpartition("/")[0], data.count(b"\n"), files, whole, whole)
 
@@ -178,12 +174,9 @@ def check_document(contracts: Contracts, dataset: Dataset, value: Any) -> None:
     """Refuse a JSON document that does not fit its schema, by the dataset's schema code."""
     problems = contracts.schemas.problems(dataset.schema_ref, value)
     if problems:
-        raise Segment1BError(
-            dataset.code("schema"),
-            f"{dataset.id} does not fit its schema: " + "; ".join(problems[:3]),
-            f"see {dataset.schema_ref}",
-            dataset=dataset.id,
-        )
+        what = f"{dataset.id} does not fit its schema: " + "; ".join(problems[:3])
+        hint = f"see {dataset.schema_ref}"
+        raise Segment1BError(dataset.code("schema"), what, hint, dataset=dataset.id)
 
 
 def _short(value: Any) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from segment1b.contracts.urls import url_of
-from segment1b.errors import Segment1BError
+from segment1b.errors import file_error
 from segment1b.storage.durable import coded_os_errors, make_folder
 from segment1b.storage.folder_root import FolderRoot
 from segment1b.storage.receipts import Receipt
@@ -117,12 +117,7 @@ def open_root(location: str | Path) -> Path:
     with coded_os_errors(folder):
         occupied = folder.exists() and not folder.is_dir()
     if occupied:
-        raise Segment1BError(
-            "E_DATA_ROOT_UNUSABLE",
-            f"{folder} is a file, not a folder",
-            "give a folder as --data-root",
-            path=str(folder),
-        )
+        raise file_error("E_DATA_ROOT_UNUSABLE", folder, "is a file, not a folder")
     for own in (folder / STAGING, folder / LOCKS):
         refuse_link(own)
     for own in (folder, folder / STAGING, folder / LOCKS):

@@ -64,10 +64,6 @@ def _without_wildcards(path: str) -> str:
     if _GLOB.search(path) is None:
         return path
     if "\\" in path:
-        raise Segment1BError(
-            "E_DATA_ROOT_UNUSABLE",
-            f"{path}: a path with one of * ? [ must not contain a backslash",
-            "rename the directory",
-            path=path,
-        )
+        what = f"{path}: a path with one of * ? [ must not contain a backslash"
+        raise Segment1BError("E_DATA_ROOT_UNUSABLE", what, "rename the directory", path=path)
     return _GLOB.sub(r"[\g<0>]", path)

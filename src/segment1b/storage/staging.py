@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import file_error
 from segment1b.storage.durable import coded_os_errors
 
 STAGING = ".staging"
@@ -81,12 +81,7 @@ def sweep_staging(root: Path) -> list[Leftover]:
 def _dead(root: Path) -> Iterator[Path]:
     """Yield the folders and locks of runs that have ended, each held meanwhile, and old files."""
     if not root.is_dir():
-        raise Segment1BError(
-            "E_DATA_ROOT_UNUSABLE",
-            f"{root} is no folder",
-            "give the folder of a data root as --data-root",
-            path=str(root),
-        )
+        raise file_error("E_DATA_ROOT_UNUSABLE", root, "is no folder")
     area = root / STAGING
     refuse_link(area)
     there = sorted(area.iterdir()) if area.is_dir() else []
@@ -107,12 +102,8 @@ def refuse_link(folder: Path) -> None:
     with coded_os_errors(folder):
         linked = folder.is_symlink()
     if linked:
-        raise Segment1BError(
-            "E_DATA_ROOT_UNUSABLE",
-            f"{folder} is a symbolic link",
-            "remove the link: the program empties this folder",
-            path=str(folder),
-        )
+        hint = "remove the link: the program empties this folder"
+        raise file_error("E_DATA_ROOT_UNUSABLE", folder, "is a symbolic link", hint)
 
 
 @contextmanager

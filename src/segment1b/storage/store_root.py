@@ -210,12 +210,9 @@ class StoreRoot:
                 return held, None
             # S3 answers 409 while another writer's put is on its way.
             time.sleep(0.1 * 2**attempt)
-        raise Segment1BError(
-            "E_STORE_UNAVAILABLE",
-            f"{self.store.url}/{path} is refused as present, and absent when read",
-            "run again; does the store keep a put with If-None-Match, and list what was written?",
-            path=f"{self.store.url}/{path}",
-        )
+        what = f"{self.store.url}/{path} is refused as present, and absent when read"
+        hint = "run again; does the store keep a put with If-None-Match, and list what was written?"
+        raise Segment1BError("E_STORE_UNAVAILABLE", what, hint, path=f"{self.store.url}/{path}")
 
     def _delete_below(self, prefix: str) -> None:
         self.store.delete([one.path for one in self.store.list(f"{prefix}/")])
