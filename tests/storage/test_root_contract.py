@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from published import KNOWN, S3, TOKENS, commit, publish, requirements
+from published import KNOWN, S3, TOKENS, commit, publish, requirements, stage
 from segment1b.errors import Segment1BError
-from segment1b.storage.publisher import create_bytes, publish_once
+from segment1b.storage.publisher import create_bytes, publish_folder, publish_once
 from segment1b.storage.root import Root, find_root, open_root, root_at
 from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.staging import Leftover
@@ -110,14 +110,15 @@ def test_of_racing_writers_of_a_folder_one_publishes(place: Place) -> None:
     def write(number: int) -> str:
         start.wait()
         try:
-            table = requirements((1, "NO", number + 1))
-            return publish(roots[number], [table], is_committed=True).content_sha256_hex
+            return publish_folder(roots[number], S3, TOKENS, staged[number], 1).content_sha256_hex
         except Segment1BError as error:
             return error.code
 
     roots = [place.root(str(number)).folder for number in range(4)]
-    for root in roots:
-        (root / ".staging").mkdir(exist_ok=True)
+    staged = [
+        stage(root / f".staging/own-{n}", S3, [[requirements((1, "NO", n + 1))]])
+        for n, root in enumerate(roots)
+    ]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(write, range(4)))
     assert found.count("E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL") == 3
