@@ -10,12 +10,12 @@ import functools
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from segment1b import contracts
@@ -25,10 +25,11 @@ from segment1b.storage.durable import coded_os_errors, fsync_file
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
+Found = TypeVar("Found")
 #: Where the receipts lie that commit folders.
 COMMITS = "control/commits"
-#: What the stores' own variables begin with: endpoint, region, credentials.
-_TOLD_BY = ("AWS_", "GOOGLE_", "AZURE_")
+#: Prefixes of the stores' own variables: endpoint, region, credentials.
+_OPTIONS = ("AWS_", "GOOGLE_", "AZURE_")
 _CHUNK = 8 << 20
 _RETRIES = 10
 _PATIENCE = timedelta(seconds=60)
@@ -62,72 +63,48 @@ class Objects:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        told = {name: said for name, said in os.environ.items() if name.startswith(_TOLD_BY)}
-        self._store = _open(url, tuple(sorted(told.items())))
+        options = [(name, value) for name, value in os.environ.items() if name.startswith(_OPTIONS)]
+        self._store = _open(url, tuple(sorted(options)))
 
     def list(self, prefix: str = "") -> list[Entry]:
         """Return the objects below a prefix, which ends at a slash."""
-        import obstore
-
         with coded_store_errors(self.url, prefix):
-            pages = obstore.list(self._store, prefix or None)
             return [
                 Entry(one["path"], one["size"], one["e_tag"] or "", one["last_modified"])
-                for page in pages
+                for page in self._store.list(prefix or None)
                 for one in page
             ]
 
     def read(self, path: str) -> bytes | None:
-        """Return a small object's bytes, or None when it is not there."""
-        import obstore
-
-        with coded_store_errors(self.url, path):
-            try:
-                return bytes(obstore.get(self._store, path).bytes())
-            except FileNotFoundError as error:
-                if _NO_BUCKET.search(str(error)):
-                    raise
-                return None
+        """Return a small object's bytes, or None when it is absent."""
+        return self._present(path, lambda: bytes(self._store.get(path).bytes()))
 
     def size(self, path: str) -> int | None:
-        """Return an object's bytes as they are now, or None when it is not there."""
-        import obstore
-
-        with coded_store_errors(self.url, path):
-            try:
-                return obstore.head(self._store, path)["size"]
-            except FileNotFoundError as error:
-                if _NO_BUCKET.search(str(error)):
-                    raise
-                return None
+        """Return an object's bytes as they are now, or None when it is absent."""
+        return self._present(path, lambda: int(self._store.head(path)["size"]))
 
     def create(self, path: str, data: bytes) -> str | None:
         """Put an object unless there is one; return its version, or None for one that was there.
 
         Of any number of writers at once, one gets a version.
         """
-        import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         with coded_store_errors(self.url, path):
             try:
-                return obstore.put(self._store, path, data, mode="create")["e_tag"] or ""
+                return self._store.put(path, data, mode="create")["e_tag"] or ""
             except (AlreadyExistsError, PreconditionError):
                 return None
 
     def replace(self, path: str, data: bytes) -> str:
         """Put an object over whatever is there; readers see the old or the new one."""
-        import obstore
-
         with coded_store_errors(self.url, path):
-            return obstore.put(self._store, path, data)["e_tag"] or ""
+            return self._store.put(path, data)["e_tag"] or ""
 
     def upload(self, path: str, file: Path) -> str:
         """Put a file of any size in chunks; it appears when it is whole."""
-        import obstore
-
         with coded_store_errors(self.url, path):
-            put = obstore.put(self._store, path, file, chunk_size=_CHUNK, max_concurrency=2)
+            put = self._store.put(path, file, chunk_size=_CHUNK, max_concurrency=2)
             return put["e_tag"] or ""
 
     def download(self, path: str, file: Path) -> tuple[int, str]:
@@ -136,20 +113,14 @@ class Objects:
         The file has the object's time of modification, which is when it was published. An object
         that is absent is E_STORE_DAMAGED.
         """
-        import obstore
-
         digest, size = hashlib.sha256(), 0
+        found = self._present(path, lambda: self._store.get(path))
+        if found is None:
+            raise damaged(self.url, path, "is absent")
+        modified = found.meta["last_modified"].timestamp()
         with coded_store_errors(self.url, path), coded_os_errors(file):
-            try:
-                found = obstore.get(self._store, path)
-                modified = found.meta["last_modified"].timestamp()
-                stream = found.stream(min_chunk_size=_CHUNK)
-            except FileNotFoundError as error:
-                if _NO_BUCKET.search(str(error)):
-                    raise
-                raise damaged(self.url, path, "is absent") from None
             with file.open("wb") as handle:
-                for chunk in stream:
+                for chunk in found.stream(min_chunk_size=_CHUNK):
                     digest.update(chunk)
                     size += handle.write(chunk)
             os.utime(file, (modified, modified))
@@ -157,16 +128,19 @@ class Objects:
         return size, digest.hexdigest()
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Remove objects; one that is not there is no error."""
-        import obstore
+        """Remove objects; one that is absent is no error."""
+        for path in paths:
+            self._present(path, functools.partial(self._store.delete, path))
 
-        with coded_store_errors(self.url, paths[0] if paths else ""):
-            for path in paths:
-                try:
-                    obstore.delete(self._store, path)
-                except FileNotFoundError as error:
-                    if _NO_BUCKET.search(str(error)):
-                        raise
+    def _present(self, path: str, act: Callable[[], Found]) -> Found | None:
+        """Return what `act` returns; None when its object is absent, and not the whole bucket."""
+        with coded_store_errors(self.url, path):
+            try:
+                return act()
+            except FileNotFoundError as error:
+                if _NO_BUCKET.search(str(error)):
+                    raise
+                return None
 
 
 def damaged(url: str, path: str, why: str) -> Segment1BError:
