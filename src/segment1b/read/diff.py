@@ -60,22 +60,11 @@ def diff(
     new: Mapping[str, Any] | None = None,
     dictionary: Path | None = None,
 ) -> dict[str, Any]:
-    """Compare the proven sites of two roots, site by site.
-
-    Args:
-        old_root: a data root.
-        new_root: the same or another one.
-        old: tokens of the old sites; its one bundle says when not given.
-        new: tokens of the new sites, likewise.
-        dictionary: another dataset dictionary than the packaged one.
+    """Compare the proven sites of two roots; one is kept when its coordinates are equal in bits.
 
     Returns:
         `old` and `new` (tokens, rows), `total` and `by_country`, each with kept, added, removed,
-        moved, moved_p50_km (to 0.1 %) and moved_max_km (0.0 where none moved). A site is kept
-        when its coordinates are the same bit for bit.
-
-    Raises:
-        Segment1BError: as `gate.prove_sites` for either root.
+        moved, moved_p50_km (to 0.1 %) and moved_max_km (0.0 where none moved).
     """
     known = contract_files.load(str(dictionary) if dictionary else None)
     places = [find_places(old_root, known, old), find_places(new_root, known, new)]

@@ -39,13 +39,11 @@ def explain(
     given: Mapping[str, Any],
     dictionary: Path | None,
 ) -> dict[str, Any]:
-    """Return how a pair's sites came to their tiles.
+    """Return how the sites of a pair came to their tiles.
 
     Returns:
-        merchant_id, country_iso, law, n_sites, K, and by law: floors, remainders, shortfall and
-        the tie rule (largest_remainder), offset and points (systematic, stable), or the pair's
-        place, phase and points in the country (balanced); `tiles` lists the rows with quota,
-        found by the law again, and `published`, what s4_alloc_plan says.
+        merchant_id, country_iso, law, n_sites, K, the numbers of the law, and `tiles`: for each
+        its quota, its sites by the law and those published.
 
     Raises:
         Segment1BError: E_USAGE when the pair has no requirement.

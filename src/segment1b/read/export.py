@@ -68,20 +68,13 @@ def export(
     countries: Sequence[str] = (),
     merchants: Sequence[int] = (),
 ) -> int:
-    """Write the published sites of one identity into one file; return how many.
+    """Write the proven sites of one identity to a new file; return how many.
 
-    Args:
-        root: the data root.
-        contracts: its dictionary and schemas.
-        tokens: path tokens of the run.
-        fmt: geoparquet, csv, geojsonseq or flatgeobuf.
-        out: the file; it must not exist, and appears only when it is whole.
-        countries: codes of the only countries wanted; empty for all.
-        merchants: ids of the only merchants wanted; empty for all.
+    Without countries or merchants all are written.
 
     Raises:
-        Segment1BError: as `prove_sites`; E_USAGE when the file is there already, its folder is
-            not, the format is unknown or no site matches; E_DATA_ROOT_UNUSABLE, E_STORAGE_FULL.
+        Segment1BError: as `prove_sites`; E_USAGE when the file exists, its folder does not, the
+            format is unknown or no site matches; E_DATA_ROOT_UNUSABLE, E_STORAGE_FULL.
     """
     if fmt not in _WRITERS:
         raise Segment1BError("E_USAGE", f"format '{fmt}' is unknown", nearest(fmt, _WRITERS))

@@ -37,9 +37,9 @@ def replay(
     """Return how one outlet came to its coordinate.
 
     Returns:
-        requirement (n of the pair), quotas (sites by tile), `s5` (match, word and rank, or point),
-        tile_id, `attempts` (words, numbers in (0, 1), candidate point, verdict), lane, point
-        (lon_deg, lat_deg) as computed here, published (the same from s7_site_synthesis), agrees.
+        The tokens and the key, requirement (n of the pair), quotas (sites by tile), `s5` (match,
+        word and rank, or point), tile_id, `attempts` (words, uniforms, point, verdict), lane,
+        point (lon_deg, lat_deg) as computed here, published (the same), agrees.
 
     Raises:
         Segment1BError: E_USAGE when there is no such site.
@@ -47,23 +47,9 @@ def replay(
     reader, identity, policy = open_published(
         data_root, given, dictionary, _READS, "E510_DISALLOWED_READ"
     )
-    pair = {"merchant_id": merchant, "legal_country_iso": country}
-    columns = ["site_order", "tile_id"]
-    assigned = rows_where(reader, "s5_site_tile_assignment", columns, **pair).to_pylist()
-    tile_id = next((row["tile_id"] for row in assigned if row["site_order"] == site), None)
-    if tile_id is None:
-        raise Segment1BError(
-            "E_USAGE",
-            f"merchant {merchant} has no site {site} in {country}",
-            f"it has {len(assigned)} there; codes are two upper-case letters",
-        )
-    plan = rows_where(reader, "s4_alloc_plan", ["tile_id", "n_sites_tile"], **pair).to_pylist()
-    quotas = {row["tile_id"]: row["n_sites_tile"] for row in plan}
     key = (merchant, country, site)
-    if policy["allocation"]["law"] == "stable":
-        s5 = _own_point(identity.seed, key)
-    else:
-        s5 = _permuted(identity.seed, key, len(assigned), quotas)
+    assignment = _assignment(reader, identity.seed, policy["allocation"]["law"], key)
+    s5, tile_id = assignment["s5"], assignment["tile_id"]
     tile = _tile(reader, country, tile_id)
     event = _row(reader, "rng_event_in_cell_jitter", ["blocks", "lane"], key)
     placed = _placed(Jitter(reader, identity.seed), key, tile)
@@ -73,10 +59,7 @@ def replay(
         "merchant_id": merchant,
         "country_iso": country,
         "site_order": site,
-        "requirement": len(assigned),
-        "quotas": quotas,
-        "s5": s5,
-        "tile_id": tile_id,
+        **assignment,
         **placed,
         "blocks_logged": event["blocks"],
         "published": published,
@@ -84,6 +67,26 @@ def replay(
         and placed["lane"] == event["lane"]
         and s5.get("tile_id", tile_id) == tile_id,
     }
+
+
+def _assignment(reader: Reader, seed: int, law: str, site: Site) -> dict[str, Any]:
+    """Return requirement and quotas of the pair, and the tile of the site with its derivation."""
+    merchant, country, order = site
+    pair = {"merchant_id": merchant, "legal_country_iso": country}
+    columns = ["site_order", "tile_id"]
+    assigned = rows_where(reader, "s5_site_tile_assignment", columns, **pair).to_pylist()
+    tile_id = next((row["tile_id"] for row in assigned if row["site_order"] == order), None)
+    if tile_id is None:
+        raise Segment1BError(
+            "E_USAGE",
+            f"merchant {merchant} has no site {order} in {country}",
+            f"it has {len(assigned)} there; codes are two upper-case letters",
+        )
+    plan = rows_where(reader, "s4_alloc_plan", ["tile_id", "n_sites_tile"], **pair).to_pylist()
+    quotas = {row["tile_id"]: row["n_sites_tile"] for row in plan}
+    n = len(assigned)
+    s5 = _own_point(seed, site) if law == "stable" else _permuted(seed, site, n, quotas)
+    return {"requirement": n, "quotas": quotas, "s5": s5, "tile_id": tile_id}
 
 
 def _own_point(seed: int, site: Site) -> dict[str, Any]:

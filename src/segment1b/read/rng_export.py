@@ -54,13 +54,6 @@ def rng_export(
 
     `rng_counter_before` is the counter of the event's block, `rng_counter_after` the next one.
 
-    Args:
-        root: the data root.
-        contracts: its dictionary.
-        tokens: seed, manifest_fingerprint, parameter_hash and run_id.
-        stream: site_tile_assign (S5) or in_cell_jitter (S6).
-        out: the file; it must not exist, and appears only when it is whole.
-
     Raises:
         Segment1BError: E_USAGE for an unknown stream or a file that exists; E507, E609 when log
             and dataset differ, E914_DRAW_REPLAY_MISMATCH when a replayed offset is not the
