@@ -182,12 +182,13 @@ def load_night(path: Path, environment: Mapping[str, str] = os.environ) -> Night
         raise _usage(f"{path}: two runs are called '{name}'", "give each its own name")
     rest = {key: value for key, value in raw.items() if key not in ("runs", "defaults")}
     rest = substitute(rest, environment, str(path))
-    if isinstance(rest.get("openlineage"), str):
-        rest["openlineage"] = {"to": rest["openlineage"]}
-    if isinstance(rest.get("openlineage"), dict):
-        rest["openlineage"] = _numbers(LineagePlan, rest["openlineage"])
-        _checked(LineagePlan, rest["openlineage"], f"{path}, openlineage")
-    night = _checked(Night, {**_numbers(Night, rest), "runs": [_FIRST]}, str(path))
+    lineage = rest.get("openlineage")
+    if isinstance(lineage, str):
+        lineage = {"to": lineage}
+    if isinstance(lineage, dict):
+        plan = _checked(LineagePlan, lineage, f"{path}, openlineage")
+        rest["openlineage"] = plan.model_dump()
+    night = _checked(Night, {**rest, "runs": [_FIRST]}, str(path))
     return night.model_copy(update={"runs": tuple(runs)})
 
 
@@ -216,7 +217,7 @@ def _run(
     if isinstance(raw.get("name"), str):
         place = f"{path}, run '{raw['name']}'"
     _refuse_unknown(raw, _keys(RunPlan), place)
-    raw = _numbers(RunPlan, substitute({**defaults, **raw}, environment, place))
+    raw = substitute({**defaults, **raw}, environment, place)
     if isinstance(raw.get("policy"), str):
         raw["policy"] = [raw["policy"]]
     if raw.get("validate") == "all":
@@ -258,7 +259,7 @@ def _checked(model: type[Model], raw: dict[str, Any], place: str) -> Model:
             raise _usage(f"{place}, key {key}: it is empty", "give a value or leave the key out")
     try:
         # JSON has no paths and tuples: strict validation accepts strings and arrays for them.
-        return model.model_validate_json(json.dumps(raw, default=str))
+        return model.model_validate_json(json.dumps(_numbers(model, raw), default=str))
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         key = ".".join(str(step) for step in first["loc"])
