@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-BUCKET = "planet"
+BUCKET = "bucket"
 #: What a command needs to reach the server, beside AWS_ENDPOINT_URL.
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "tests",

@@ -292,6 +292,15 @@ schema_invalid = functools.partial(file_error, "E_INPUT_SCHEMA_INVALID")
 too_large = functools.partial(file_error, "E_INPUT_TOO_LARGE")
 
 
+def pair_error(
+    code: str, merchant: int, country: str, problem: str, hint: str | None = None, **scope: Any
+) -> Segment1BError:
+    """Return the error about a pair, or about a site or tile of it."""
+    message = f"merchant {merchant} in {country}{problem if problem[0] == ',' else f': {problem}'}"
+    scope |= {"merchant_id": int(merchant), "country_iso": country}
+    return Segment1BError(code, message, hint, **scope)
+
+
 def _rebuild(code: str, message: str, hint: str, scope: dict[str, Any]) -> Segment1BError:
     return Segment1BError(code, message, hint, **scope)
 

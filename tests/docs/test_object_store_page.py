@@ -15,7 +15,7 @@ import pytest
 
 from segment1b.cli import run
 from segment1b.storage.objects import Objects
-from stores import CREDENTIALS, s3_server, segment1b
+from stores import BUCKET, CREDENTIALS, s3_server, segment1b
 from worlds import lay_small_world, outlet_list
 
 PAGE = Path(__file__).parents[2] / "docs/object_store.md"
@@ -30,7 +30,7 @@ def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, s
         told["SEGMENT1B_CACHE"] = str(tmp_path / "cache")
         for name, value in told.items():
             monkeypatch.setenv(name, value)
-        root, store = lay_small_world(tmp_path / "small"), Objects("s3://planet/world")
+        root, store = lay_small_world(tmp_path / "small"), Objects(f"s3://{BUCKET}/world")
         for path in (root / "reference").rglob("*.*"):
             store.upload(path.relative_to(root).as_posix(), path)
         outlet_list(tmp_path / "my.csv")

@@ -21,7 +21,7 @@ from segment1b.laws.philox import alloc_offsets, key_of, philox4x64, u01
 from segment1b.laws.points import balanced_points, stable_points, systematic_points
 from segment1b.laws.quantise import quantise
 from segment1b.states.realism import gini
-from segment1b.states.s3_requirements import count_pairs
+from segment1b.states.s3_requirements import Outlets, count_pairs
 from segment1b.states.s8_egress import _RANKS
 from segment1b.storage.bundles import flag_line, joined_digest
 from segment1b.storage.parts import cut_tiles
@@ -135,18 +135,16 @@ def test_weights() -> None:
 def test_requirements() -> None:
     for row in worked("s3-requirements", "site_order"):
         sites = np.array(whole(row["site_order"]))
-        rows = {
-            "merchant_id": np.full(len(sites), 17, np.uint64),
-            "country": np.full(len(sites), 256 * ord("D") + ord("E"), np.uint16),
-            "code": np.zeros(len(sites), int),
-            "codes": ["DE"],
-            "words": {"DE": 256 * ord("D") + ord("E")},
-            "site_order": sites,
-            "site_number": sites,
-            "declared": np.full(len(sites), int(row["declared count"])),
-        }
+        count, country = len(sites), 256 * ord("D") + ord("E")
+        rows = Outlets(
+            np.full(count, 17, np.uint64),
+            np.full(count, country, np.uint16),
+            sites,
+            sites,
+            np.full(count, int(row["declared count"])),
+        )
         try:
-            pairs: pa.Table = count_pairs(rows, {"DE"}, set())[0]
+            pairs: pa.Table = count_pairs(rows, ())[0]
             result = str(pairs["n_sites"][0].as_py())
         except Segment1BError as error:
             result = error.code

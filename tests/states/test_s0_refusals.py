@@ -84,7 +84,7 @@ def manifest(token: str, value: object) -> tuple[Spoil, str, str]:
     return (
         flagged("MANIFEST.json", lambda document: document.update({token: value})),
         "E_PATH_EMBED_MISMATCH",
-        f"MANIFEST.json says {token} {value}, the run has",
+        f"MANIFEST.json has {token} {value}, the run has",
     )
 
 
@@ -174,7 +174,7 @@ LATER: list[tuple[Spoil, str, str]] = [
         (
             flagged("egress_checksums.json", lambda v, new=new: v.update(new)),
             "E_PATH_EMBED_MISMATCH",
-            f"is about {token} {value}",
+            f"names {token} {value}",
         )
         for token, value in (("seed", 43), ("manifest_fingerprint", "3" * 64))
         for new in [{token: value}]

@@ -1,4 +1,7 @@
-"""Cutting polygons at the antimeridian, so that the plane's geometry is the globe's."""
+"""Cutting polygons at the antimeridian, so that plane geometry applies.
+
+Source: docs/spec/s1-tiles.md#country-shapes
+"""
 
 from __future__ import annotations
 
@@ -25,15 +28,13 @@ class _Ring(NamedTuple):
 def cut(geometry: Polygon | MultiPolygon) -> MultiPolygon:
     """Return the geometry with every piece inside longitudes -180 to 180.
 
-    A ring edge with |dlon| > 180 crosses the date line: its ring is unwrapped by +-360, cut at
-    +-180, and the pieces are shifted back. Rings that are drawn past +-180 are unwrapped already.
-    Edges with both ends on a pole are seams and stay. A ring that winds 360 degrees makes its turn
-    where it meets a pole (on the longest seam, if it has one); one that meets none is closed over
-    the pole of its hemisphere. A shell and a hole that both do so bound the land between them.
-    What needs no cut comes back untouched.
+    A ring edge with |dlon| > 180 crosses the date line. Rings drawn past +-180 are unwrapped.
+    Edges with both ends on a pole are seams and stay. A ring that winds 360 degrees turns where it
+    touches a pole (on the longest seam, if it has one); one that touches none is closed over the
+    pole of its hemisphere. A shell and a hole that both do so bound the land between them.
 
     Raises:
-        ValueError: a polygon that has to be cut is invalid; the reason and place are named.
+        ValueError: a polygon that has to be cut is invalid; with reason and place.
     """
     if _needs_cut(geometry):
         parts: list[Polygon] = []
@@ -44,11 +45,7 @@ def cut(geometry: Polygon | MultiPolygon) -> MultiPolygon:
 
 
 def unwrapped(polygon: Polygon) -> Polygon:
-    """Return a polygon with rings that cross the date line drawn past it, not yet cut.
-
-    Raises:
-        ValueError: it winds around the globe and has holes, for which there is no such form.
-    """
+    """Return a polygon with rings drawn past the date line, not cut, or raise ValueError."""
     shell, holes = _rings(polygon)
     if holes and any(ring.pole for ring in (shell, *holes)):
         raise ValueError("winds around the globe and has holes")
@@ -116,7 +113,7 @@ def _cut(polygon: Polygon) -> list[Polygon]:
         if len(around) > 1:
             raise ValueError("more than one hole winds around the globe, as the shell does")
         # Which of the two rings is called the hole means nothing on a globe.
-        inner, outer = sorted((kept, _united(around[0])), key=lambda one: float(one.area))
+        inner, outer = sorted((kept, _united(around[0])), key=lambda shape: float(shape.area))
         kept = _without(outer, inner)
         holes = [hole for hole in holes if not hole.pole]
     return _polygons(_without(kept, shapely.union_all([_united(hole) for hole in holes])))
@@ -134,7 +131,7 @@ def _without(kept: shapely.Geometry, lost: shapely.Geometry) -> shapely.Geometry
 
 
 def _beside(hole: Coordinates, shell: Coordinates) -> Coordinates:
-    """Return a hole, which was unwrapped by itself, in the frame of its shell."""
+    """Move a hole, which was unwrapped by itself, to the turn of longitude of its shell."""
     low, high = shell[:, 0].min(), shell[:, 0].max()
     middle = (hole[:, 0].min() + hole[:, 0].max()) / 2
     east = max(np.ceil((low - middle) / 360.0), 0.0)

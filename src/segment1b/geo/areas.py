@@ -1,4 +1,4 @@
-"""Areas on the WGS84 ellipsoid: of shapes by the equal-area map, of grid cells exactly."""
+"""Areas on the WGS84 ellipsoid: of shapes by an equal-area map, of grid cells exactly."""
 
 from __future__ import annotations
 
@@ -34,14 +34,7 @@ def as_array(shapes: Iterable[BaseGeometry]) -> Shapes:
 
 
 def equal_area(shapes: Iterable[BaseGeometry]) -> Shapes:
-    """Lay shapes on a plane on which areas are those of the ellipsoid.
-
-    Args:
-        shapes: n shapes, degrees.
-
-    Returns:
-        object[n], the same shapes in kilometres; a parallel stays a straight line.
-    """
+    """Project n shapes in degrees to an equal-area plane: object[n], kilometres."""
     pole = _authalic(np.pi / 2)
     radius = _RADIUS_KM * np.sqrt(pole / 2)
 
@@ -55,14 +48,7 @@ def equal_area(shapes: Iterable[BaseGeometry]) -> Shapes:
 
 
 def area_km2(shapes: Iterable[BaseGeometry]) -> Floats:
-    """Measure areas on the WGS84 ellipsoid.
-
-    Args:
-        shapes: n shapes, degrees.
-
-    Returns:
-        float64[n], km2.
-    """
+    """Return areas of n shapes in degrees on the WGS84 ellipsoid, float64[n], km2."""
     areas: Floats = shapely.area(equal_area(shapes))
     return areas
 
@@ -71,12 +57,12 @@ def cell_area_m2(width: float, south: float, north: float, height: float) -> flo
     """Return the area of a grid cell in m2, correctly rounded to 12 significant digits.
 
     No operation is left to a platform's mathematical library, so every platform gives the same
-    digits. Source: prepare.md, section 3.
+    digits. Source: docs/spec/s1-tiles.md#cell-area
 
     Args:
         width: of the cell, degrees.
         south, north: its edges as published, degrees, rounded to float64.
-        height: degrees between its edges, not rounded: they lie half of it from their middle.
+        height: degrees between its edges, not rounded.
     """
     middle, half = _fixed(south) + _fixed(north) >> 1, _fixed(height) >> 1
     low, high = _sine(middle - half), _sine(middle + half)

@@ -16,7 +16,7 @@ from shapely import MultiPolygon, Polygon
 from segment1b.contracts.faults import coded_read_errors, raise_machine_fault
 from segment1b.contracts.locations import nearest
 from segment1b.contracts.texts import parse_json
-from segment1b.errors import file_error, schema_invalid, unreadable
+from segment1b.errors import file_error
 from segment1b.geo.antimeridian import cut
 from segment1b.storage.durable import regular_file
 from segment1b.storage.geometries import read_columns, shapes_of_wkb
@@ -27,8 +27,6 @@ _MAX_LON, _MAX_LAT = 360.0, 90.0
 
 def read_countries(path: Path, iso_codes: set[str] | None = None) -> dict[str, MultiPolygon]:
     """Return the shape of each country of a GeoParquet file, by code in ASCII order.
-
-    Several rows or parts of one country are united after the cut at the antimeridian.
 
     Args:
         path: file with columns country_iso and geom (WKB, degrees, longitude first).
@@ -43,9 +41,9 @@ def read_countries(path: Path, iso_codes: set[str] | None = None) -> dict[str, M
     known = set(codes) if iso_codes is None else iso_codes
     unknown = sorted({str(code) for code in codes if code not in known})
     if unknown:
-        what = f": {', '.join(unknown)} are not in the ISO table"
+        problem = f": {', '.join(unknown)} are not in the ISO table"
         hint = "map them to ISO 3166-1 alpha-2 codes, or add them to the table"
-        raise file_error("E005_ISO_FK", path, what, hint, country_iso=unknown[0])
+        raise file_error("E005_ISO_FK", path, problem, hint, country_iso=unknown[0])
     geometries = _geometries(path, codes, table.column("geom"))
     if geo is None:
         _check_degrees(path, geometries)
@@ -70,57 +68,55 @@ def _table(path: Path) -> tuple[pa.Table, dict[str, Any] | None]:
 
 
 def _check_columns(path: Path, schema: pa.Schema) -> None:
-    for name, fits, wanted in (
+    for name, fits, expected in (
         ("country_iso", _holds_text, "text"),
         ("geom", _holds_bytes, "WKB bytes"),
     ):
         if name not in schema.names:
-            raise schema_invalid(path, f"has no column {name}", nearest(name, schema.names))
-        found = schema.field(name).type
-        if not fits(found):
-            what = f": column {name} is {found}, not {wanted}"
-            raise schema_invalid(path, what, "write country_iso as strings and geom as WKB")
+            hint = nearest(name, schema.names)
+            raise file_error("E_INPUT_SCHEMA_INVALID", path, f"has no column {name}", hint)
+        kind = schema.field(name).type
+        if not fits(kind):
+            problem = f": column {name} is {kind}, not {expected}"
+            hint = "write country_iso as strings and geom as WKB"
+            raise file_error("E_INPUT_SCHEMA_INVALID", path, problem, hint)
 
 
-def _holds_text(found: pa.DataType) -> bool:
-    plain = found.value_type if pt.is_dictionary(found) else found
+def _holds_text(kind: pa.DataType) -> bool:
+    plain = kind.value_type if pt.is_dictionary(kind) else kind
     return bool(pt.is_string(plain) or pt.is_large_string(plain) or pt.is_string_view(plain))
 
 
-def _holds_bytes(found: pa.DataType) -> bool:
-    plain = found.storage_type if isinstance(found, pa.BaseExtensionType) else found
+def _holds_bytes(kind: pa.DataType) -> bool:
+    plain = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     return bool(pt.is_binary(plain) or pt.is_large_binary(plain) or pt.is_binary_view(plain))
 
 
 def other_crs(geo: dict[str, Any]) -> str | None:
-    """Return the name of a GeoParquet column's CRS, None when it is EPSG:4326 or OGC:CRS84.
-
-    Args:
-        geo: the column's description in the file's metadata.
-    """
+    """Return the CRS of a GeoParquet column's metadata, None if it is EPSG:4326 or OGC:CRS84."""
     # GeoParquet: a column without crs is OGC:CRS84; null means unknown.
     crs = geo.get("crs", _WGS84[1])
-    found = crs
+    name = crs
     if isinstance(crs, dict):
         identifier = crs.get("id", {})
-        found = f"{identifier.get('authority')}:{identifier.get('code')}"
-    if found in _WGS84:
+        name = f"{identifier.get('authority')}:{identifier.get('code')}"
+    if name in _WGS84:
         return None
-    return str((crs.get("name", found) if isinstance(crs, dict) else crs) or "an unknown CRS")
+    return str((crs.get("name", name) if isinstance(crs, dict) else crs) or "an unknown CRS")
 
 
 def _check_crs(path: Path, geo: dict[str, Any]) -> None:
     other = other_crs(geo)
     if other:
-        what = f": geom is in {other}, not in EPSG:4326 or OGC:CRS84"
-        raise file_error("E007_CRS_MISMATCH", path, what)
+        problem = f": geom is in {other}, not in EPSG:4326 or OGC:CRS84"
+        raise file_error("E007_CRS_MISMATCH", path, problem)
 
 
 def _check_degrees(path: Path, geometries: npt.NDArray[np.object_]) -> None:
     bounds = shapely.total_bounds(geometries)
     if (np.abs(bounds) > [_MAX_LON, _MAX_LAT, _MAX_LON, _MAX_LAT]).any():
-        what = f"names no CRS, and its bounds {bounds.tolist()} are not degrees"
-        raise file_error("E007_CRS_MISMATCH", path, what)
+        problem = f"names no CRS, and its bounds {bounds.tolist()} are not degrees"
+        raise file_error("E007_CRS_MISMATCH", path, problem)
 
 
 def _geometries(path: Path, codes: list[str], column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
@@ -130,8 +126,9 @@ def _geometries(path: Path, codes: list[str], column: pa.ChunkedArray) -> npt.ND
     except shapely.errors.GEOSException as error:
         raise_machine_fault(error, path)
         row, reason = _first_bad(blobs)
-    what = f", row {row + 1}: geom of {codes[row]} holds bytes that are not WKB: {reason}"
-    raise unreadable(path, what, "write geometries as ISO WKB", country_iso=codes[row], row=row + 1)
+    problem = f", row {row + 1}: geom of {codes[row]} holds bytes that are no WKB: {reason}"
+    hint, code = "write geometries as ISO WKB", codes[row]
+    raise file_error("E_INPUT_UNREADABLE", path, problem, hint, country_iso=code, row=row + 1)
 
 
 def _first_bad(blobs: npt.NDArray[np.object_]) -> tuple[int, str]:
@@ -148,19 +145,16 @@ def _parts(path: Path, code: str, row: int, geometry: Any) -> list[Polygon]:
     try:
         return valid_pieces(geometry)
     except ValueError as error:
-        what = f", row {row + 1}: the polygon of {code} {error}"
-        raise file_error("E001_GEO_INVALID", path, what, country_iso=code, row=row + 1) from None
+        problem = f", row {row + 1}: the polygon of {code} {error}"
+        scope = {"country_iso": code, "row": row + 1}
+        raise file_error("E001_GEO_INVALID", path, problem, None, **scope) from None
 
 
 def valid_pieces(geometry: Any) -> list[Polygon]:
-    """Return the polygons of a geometry, flat, cut at the date line, all valid.
-
-    Raises:
-        ValueError: it is empty, no polygon, beyond the globe or invalid; says which and where.
-    """
-    what = _flaw(geometry)
-    if what is not None:
-        raise ValueError(what)
+    """Return the flat valid polygons of a geometry, cut at the date line, or raise ValueError."""
+    problem = _flaw(geometry)
+    if problem is not None:
+        raise ValueError(problem)
     try:
         pieces = shapely.get_parts(cut(shapely.force_2d(geometry)))
     except ValueError as error:
@@ -185,7 +179,7 @@ def _flaw(geometry: Any) -> str | None:
 
 
 def unite(parts: list[Polygon]) -> MultiPolygon:
-    """Return one shape of valid pieces: side by side when they may stay so, else their union."""
+    """Return one shape of valid pieces: a collection where that is valid, else their union."""
     together = MultiPolygon(parts)
     if together.is_valid:
         return together

@@ -1,4 +1,4 @@
-"""Counts that a run report gives of each country: cells visited, and cells lost to holes."""
+"""Counts of cells per country in a run report: visited, and lost to holes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,7 @@ def bounding_cells(shape: MultiPolygon, grid: Grid) -> int:
 
 
 def hole_cells(shape: MultiPolygon, grid: Grid, included: Runs) -> int:
-    """Return how many cells have their centre in a closed hole of the shape and are not included.
-
-    Args:
-        shape: valid polygons in degrees, cut at the date line.
-        grid: the raster's grid.
-        included: the cells of the shape under the rule in force.
-    """
+    """Count cells whose centre is in a closed hole of the shape and that are not included."""
     edges = edges_of(shape)
     if not edges.hole.any():
         return 0

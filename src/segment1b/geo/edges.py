@@ -1,8 +1,7 @@
 """Ring edges as arrays, and between which lines of the grid an edge passes, decided exactly.
 
-A crossing is the point where an edge passes a latitude. Floats place it between two grid lines;
-only where it lies within 1e-9 degree of a line is the answer taken from exact arithmetic, for which
-floats are rationals. A shallow edge along a row costs one such decision at most, not one a column.
+Floats place a crossing between two grid lines; only within 1e-9 degree of a line rational
+arithmetic decides. A shallow edge along a row costs one such decision, not one a column.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ NEAR_DEG = 1e-9
 
 
 class Edges(NamedTuple):
-    """Ring edges (x1, y1) to (x2, y2) in degrees, float64 [e]; the interior lies to their left.
+    """Ring edges (x1, y1) to (x2, y2) in degrees, float64[e]; the interior is on their left.
 
     Attributes:
-        owner: int64 [e], which polygon of the shape the edge belongs to.
-        hole: bool [e], whether its ring is a hole.
+        owner: int64[e], which polygon of the shape the edge belongs to.
+        hole: bool[e], whether its ring is a hole.
     """
 
     x1: Floats
@@ -61,8 +60,8 @@ class Crossings(NamedTuple):
     """Where edges pass latitudes, among vertical lines.
 
     Attributes:
-        line: int64 [n], the first line that does not lie west of the crossing.
-        on: bool [n], whether that line goes through the crossing, exactly.
+        line: int64[n], the first line that is not west of the crossing.
+        on: bool[n], whether that line goes through the crossing, exactly.
     """
 
     line: Ints
@@ -83,13 +82,10 @@ def edges_of(shape: MultiPolygon) -> Edges:
 
 
 def shifts(shape: MultiPolygon, grid: Grid) -> list[float]:
-    """Return by how many degrees (multiples of 360) copies of a shape meet the grid.
-
-    A shifted copy that reaches over the grid's edge by less than 1e-9 degree does not meet it:
-    180.0000000001 is rounding, not land beyond the date line.
-    """
+    """Return by how many degrees (multiples of 360) copies of a shape overlap the grid."""
     if shape.is_empty:
         return []
+    # An overlap of less than 1e-9 degree is none: 180.0000000001 is rounding.
     west, _, east, _ = shape.bounds
     left, right = grid.plain_edge([0, grid.ncols])
     turns = range(int((left - east) // 360.0), int((right - west) // 360.0) + 1)
@@ -114,7 +110,7 @@ def crossings(edges: Edges, lat: Floats, shift: float, lines: Lines, step: float
 
     Args:
         edges: n edges; a horizontal one is passed at its first end.
-        lat: float64 [n], degrees, within the latitudes of its edge.
+        lat: float64[n], degrees, within the latitudes of its edge.
         shift: degrees of longitude added to the edges.
         lines: the longitude of a line by its number, ascending, in degrees.
         step: degrees from one line to the next, more than 2e-9.

@@ -1,4 +1,7 @@
-"""The raster grid: how rows, columns, tile ids and degrees turn into each other."""
+"""The raster grid: rows, columns, tile ids and degrees.
+
+Source: docs/spec/s1-tiles.md#grid
+"""
 
 from __future__ import annotations
 
@@ -45,22 +48,12 @@ class Grid:
         """Return row*ncols + col, uint64 [n]."""
         return np.asarray(rows, np.uint64) * np.uint64(self.ncols) + np.asarray(cols, np.uint64)
 
-    def rows_cols(
-        self, tile_ids: npt.NDArray[np.uint64]
-    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-        """Return rows and columns of tile ids, uint32 [n] each."""
-        rows, cols = np.divmod(tile_ids, np.uint64(self.ncols))
-        return rows.astype(np.uint32), cols.astype(np.uint32)
-
     def plain_lon(self, cols: npt.ArrayLike) -> Floats:
         """Return longitudes of centres in degrees without wrapping, float64 [n]."""
         return self.x0 + self.a * (np.asarray(cols, np.float64) + 0.5)
 
     def plain_edge(self, cols: npt.ArrayLike) -> Floats:
-        """Return longitudes of west edges in degrees without wrapping, float64 [n].
-
-        An edge within a millionth of a cell of the date line is put on it.
-        """
+        """Return unwrapped longitudes of west edges, put on the date line if within _EDGE_SLACK."""
         lon = self.x0 + self.a * np.asarray(cols, np.float64)
         date_line = 360.0 * np.floor(lon / 360.0) + 180.0
         return np.where(np.abs(lon - date_line) <= self.a * _EDGE_SLACK, date_line, lon)
@@ -82,10 +75,7 @@ class Grid:
         return _from_west(self.plain_edge(cols))
 
     def east(self, cols: npt.ArrayLike) -> Floats:
-        """Return longitudes of east edges, float64 [n], degrees in (-180, 180].
-
-        A cell across the date line has its west edge east of its east edge.
-        """
+        """Return longitudes of east edges, float64[n], degrees in (-180, 180]."""
         lon = _from_west(self.plain_edge(np.asarray(cols, np.float64) + 1.0))
         return np.where(lon == -180.0, 180.0, lon)
 
@@ -98,10 +88,7 @@ class Grid:
         return np.clip(self.plain_north(np.asarray(rows, np.float64) + 1.0), -90.0, 90.0)
 
     def area_m2(self, rows: npt.ArrayLike) -> Floats:
-        """Return areas of cells on WGS84 between parallels, float64 [n], 12 significant digits.
-
-        Source: prepare.md, section 3.
-        """
+        """Return areas of cells on WGS84 between parallels, float64[n], 12 significant digits."""
         distinct, back = np.unique(np.asarray(rows), return_inverse=True)
         north, south = self.north(distinct), self.south(distinct)
         # The height is the step itself, where no pole cuts it: the difference of two rounded
@@ -132,18 +119,18 @@ def read_grid(path: Path) -> Grid:
         nrows, ncols = source.height, source.width
     if not is_wgs84(crs):
         shown = crs.to_string() if crs else "no CRS"
-        hint = f"run: {warp_line(path)}"
-        raise file_error("E007_CRS_MISMATCH", path, f"is in {shown}, not in EPSG:4326", hint)
+        problem = f"is in {shown}, not in EPSG:4326"
+        raise file_error("E007_CRS_MISMATCH", path, problem, f"run: {warp_line(path)}")
     grid = Grid(transform.c, transform.f, transform.a, -transform.e, nrows, ncols)
-    what = None
+    problem = ""
     if transform.b or transform.d:
-        what = "is rotated"
+        problem = "is rotated"
     elif not (grid.a > 0 and grid.b > 0):
-        what = "is not north-up"
+        problem = "is not north-up"
     elif grid.a * ncols > 360.0 + _WIDTH_SLACK:
-        what = f"is {grid.a * ncols} degrees wide, more than 360"
-    if what:
-        raise file_error("E002_RASTER_MISMATCH", path, what, f"run: {warp_line(path)}")
+        problem = f"is {grid.a * ncols} degrees wide, more than 360"
+    if problem:
+        raise file_error("E002_RASTER_MISMATCH", path, problem, f"run: {warp_line(path)}")
     ends = grid.centre_lat([0, nrows - 1])
     if ends[0] > 90.0 or ends[1] < -90.0:
         problem = f": row centres run from {ends[0]} to {ends[1]} degrees of latitude"

@@ -1,7 +1,9 @@
 """Cells whose interior meets a country's interior (DE-9IM T********), by topology, never by area.
 
-Such a cell is either crossed by the border in its open interior, or its centre lies inside: an
-open cell that no edge enters lies wholly inside or wholly outside.
+Such a cell is either crossed by the border in its open interior, or its centre is inside: an
+open cell that no edge enters is wholly inside or wholly outside.
+
+Source: docs/spec/s1-tiles.md#inclusion-rules
 """
 
 from __future__ import annotations
@@ -15,14 +17,7 @@ from segment1b.geo.scanline import Runs, closed_runs, runs_from_events, union
 
 
 def overlap_runs(shape: MultiPolygon, grid: Grid) -> Runs:
-    """Return the cells whose interior meets the country's; touching is out.
-
-    Args:
-        shape: valid polygons in degrees, cut at the date line.
-        grid: the raster's grid.
-
-    Source: prepare.md, section 3, rule `any_overlap`.
-    """
+    """Return the cells whose interior meets that of valid polygons cut at the date line."""
     edges = edges_of(shape)
     runs = []
     for shift in shifts(shape, grid):

@@ -1,4 +1,4 @@
-"""A country as S6 needs it: points strictly inside, interior tiles, and tiles cut by its border."""
+"""A country in S6: points strictly inside, interior tiles, and tiles cut by its border."""
 
 from __future__ import annotations
 
@@ -43,13 +43,10 @@ class Country:
         return np.asarray(shapely.contains_xy(self._shape, lon, lat))
 
     def interior(self, west: Floats, south: Floats, east: Floats, north: Floats) -> Bools:
-        """Return which closed tiles lie properly inside the country, bool [t].
-
-        A tile across the date line (west > east) touches the cut there, so it never does. The
-        others are tiles of one grid. A tile that no edge comes near is inside when its centre is;
-        GEOS is asked about the few along the border alone, which is most of the time saved.
-        """
+        """Return which closed tiles of one grid are properly inside the country, bool[t]."""
         inside = np.zeros(len(west), bool)
+        # A tile across the date line touches the cut there. One that no edge comes near is inside
+        # when its centre is: GEOS tests the few along the border alone, which saves time.
         plain = np.flatnonzero(west <= east)
         box = west[plain], south[plain], east[plain], north[plain]
         near = self._near_border(*box)
@@ -83,9 +80,7 @@ class Country:
     def clip(self, west: float, south: float, east: float, north: float, lon: float) -> Clip | None:
         """Return where a tile and the country meet; None where they have no area in common.
 
-        Args:
-            west, south, east, north: the tile; west > east marks one across the date line.
-            lon: the tile's centroid, which tells the side on which longitudes are unwrapped.
+        `lon` is the tile's centroid, on whose side longitudes are unwrapped if west > east.
         """
         if west <= east:
             spans = [(west, east, 0.0)]
@@ -110,12 +105,7 @@ class Country:
 
 
 def _touched(x1: Floats, y1: Floats, x2: Floats, y2: Floats, shape: tuple[int, int]) -> Ints:
-    """Return the cells `row * across + col` that edges touch within _MARGIN, ascending.
-
-    Args:
-        x1, y1, x2, y2: ends of the edges in cells, float64 [e].
-        shape: cells across and cells up; what lies outside is left out.
-    """
+    """Return the cells `row * across + col` that edges, in cells, touch within _MARGIN."""
     across, up = shape
     low, high = np.minimum(y1, y2), np.maximum(y1, y2)
     first = np.floor(np.clip(low - _MARGIN, 0, up)).astype(np.int64)

@@ -33,8 +33,8 @@ Cells = npt.NDArray[np.uint32]
 
 def open_population(path: Path) -> PopulationRaster:
     """Return the raster at a path, one for all threads of the process as long as it is the same."""
-    found = path.stat()
-    return _opened(path, found.st_mtime_ns, found.st_size)
+    status = path.stat()
+    return _opened(path, status.st_mtime_ns, status.st_size)
 
 
 @functools.lru_cache(maxsize=1)
@@ -59,15 +59,9 @@ class PopulationRaster:
         self._lock = threading.Lock()
 
     def masses(self, country: str, rows: Cells, cols: Cells) -> tuple[npt.NDArray[np.int64], int]:
-        """Return rint(1e6 * people) of the cells, half to even; declared nodata counts as 0.
+        """Return rint(1e6 * people) of the cells, int64[n], and the compressed bytes read for them.
 
-        Args:
-            country: for the error's place.
-            rows: raster rows, uint32 [n].
-            cols: raster columns, uint32 [n].
-
-        Returns:
-            int64 [n], micro-persons, and how many compressed bytes were read for them.
+        Rounds half to even; declared nodata counts as 0. `country` is for the error's place.
 
         Raises:
             Segment1BError: E105_NORMALIZATION for a negative, non-finite or too large value that
@@ -85,7 +79,7 @@ class PopulationRaster:
                 "E105_NORMALIZATION",
                 f"{self.path}: raster row {rows[at]}, column {cols[at]} "
                 f"({country}) holds {people[at]} people; {int(bad.sum())} such cells in this block",
-                "declare it as nodata or mend the raster",
+                "declare it as nodata or correct the raster",
                 country_iso=country,
                 raster_row=int(rows[at]),
                 raster_col=int(cols[at]),

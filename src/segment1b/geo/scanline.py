@@ -1,7 +1,7 @@
-"""The scanline: a country's raster cells as runs, from its edges alone.
+"""Scanline rasterisation: a country's raster cells as runs, from its edges alone.
 
 For every edge the raster rows whose centre line it crosses, the column of each crossing, one sort
-by (row, column), a running sum of signed crossings: where it is positive, the country lies. The
+by (row, column), a running sum of signed crossings: where it is positive, the country is. The
 cost grows with the border, not with the area.
 """
 
@@ -23,7 +23,7 @@ class Runs:
     """Cells of a raster as runs: row, first column, end column; sorted, disjoint, not touching.
 
     Attributes:
-        row, start, stop: int64 [r]; columns are half-open.
+        row, start, stop: int64[r]; columns are half-open.
     """
 
     row: Ints
@@ -36,10 +36,7 @@ class Runs:
         return int((self.stop - self.start).sum())
 
     def expand(self, low: int, high: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-        """Return rows and columns of the cells number low..high-1 in row-major order, uint32.
-
-        Nothing but these cells is expanded; numbers past the last cell give none.
-        """
+        """Return rows and columns, uint32, of the cells number low..high-1 in row-major order."""
         ends = np.cumsum(self.stop - self.start)
         begins = ends - (self.stop - self.start)
         some = slice(int(np.searchsorted(ends, low, "right")), int(np.searchsorted(begins, high)))
@@ -53,8 +50,8 @@ def runs_from_events(key: Ints, change: Ints, ncols: int) -> Runs:
     """Return the runs where the running sum of changes is positive.
 
     Args:
-        key: int64 [n], row*(ncols+1) + column where a change takes place.
-        change: int64 [n]; the changes of every row add up to zero.
+        key: int64[n], row*(ncols+1) + column of a change.
+        change: int64[n]; the changes of every row add up to zero.
         ncols: columns of the raster.
     """
     order = np.argsort(key)
@@ -68,35 +65,25 @@ def runs_from_events(key: Ints, change: Ints, ncols: int) -> Runs:
 
 
 def union(runs: Sequence[Runs], ncols: int) -> Runs:
-    """Return the cells that stand in any of the runs."""
-    base = [one.row * (ncols + 1) for one in runs]
-    opens = [b + one.start for b, one in zip(base, runs, strict=True)]
-    closes = [b + one.stop for b, one in zip(base, runs, strict=True)]
+    """Return the cells that are in any of the runs."""
+    base = [part.row * (ncols + 1) for part in runs]
+    opens = [b + part.start for b, part in zip(base, runs, strict=True)]
+    closes = [b + part.stop for b, part in zip(base, runs, strict=True)]
     key = np.concatenate([np.empty(0, np.int64), *opens, *closes])
     return runs_from_events(key, np.repeat([1, -1], len(key) // 2), ncols)
 
 
 def center_runs(shape: MultiPolygon, grid: Grid) -> Runs:
-    """Return the cells whose centre lies in a closed shell and not in one of its closed holes.
+    """Return the cells whose centre is in valid polygons that are cut at the date line.
 
-    Args:
-        shape: valid polygons in degrees, cut at the date line.
-        grid: the raster's grid.
-
-    Source: prepare.md, section 3, rule `center`.
+    A shell's border is in, a hole's border is out. Source: docs/spec/s1-tiles.md#inclusion-rules
     """
     edges = edges_of(shape)
     return union([closed_runs(edges, s, grid) for s in shifts(shape, grid)], grid.ncols)
 
 
 def closed_runs(edges: Edges, shift: float, grid: Grid) -> Runs:
-    """Return the cells whose centre the edges wind around; on a border, as `center` says.
-
-    Args:
-        edges: whole rings.
-        shift: degrees of longitude added to them.
-        grid: the raster's grid.
-    """
+    """Return the cells whose centre whole rings wind around, moved by `shift` degrees."""
     edge, row = _rows(edges, grid)
     passed, lat = edges.at(edge), grid.centre_lat(row)
     column = crossings(passed, lat, shift, grid.plain_lon, grid.a)
@@ -136,13 +123,11 @@ def _rows(edges: Edges, grid: Grid) -> tuple[Ints, Ints]:
 
 
 def _border_cells(cell: Ints, edge: Edges) -> tuple[Ints, Bools]:
-    """Return the distinct cells whose centre lies on a border, and which of them are in.
-
-    A cell is in when it is on the shell of a polygon and not on a hole of the same polygon: where
-    an island touches the shore of its lake, the island's point counts.
-    """
+    """Return the distinct cells whose centre is on a border, and which of them are in."""
     if not len(cell):
         return cell, np.empty(0, bool)
+    # In: on the shell of a polygon and not on a hole of the same polygon. Where an island touches
+    # the shore of its lake, the island's point counts.
     order = np.lexsort((edge.owner, cell))
     cell, owner, hole = cell[order], edge.owner[order], edge.hole[order]
     group = np.flatnonzero((np.diff(cell, prepend=-1) != 0) | (np.diff(owner, prepend=-1) != 0))

@@ -1,12 +1,9 @@
-"""The gdalwarp line that brings a raster of people to a north-up grid of degrees.
+"""The gdalwarp command that brings a raster of people to a north-up grid of degrees.
 
 People are counts: `-r sum` shares out each source cell by the area that falls into each target
-cell, so that nobody is lost or made; every other method would average them. `-te` and `-tr` are
-given, as gdalwarp would otherwise choose cells of its own size; the numbers make cells that divide
-a degree and edges that lie on them. They are written in full: a step that was rounded in its 15th
-digit cost a raster the people along one edge. `-et 0` projects exactly, where the usual
-approximation, to an eighth of a cell, loses some more. Counts that are shared out are no whole
-numbers: `-ot Float64`.
+cell. `-te` and `-tr` give cells that divide a degree, written in full: a step rounded in its 15th
+digit loses the people along one edge. `-et 0` projects exactly. Shares are no whole numbers:
+`-ot Float64`.
 """
 
 from __future__ import annotations
@@ -46,14 +43,7 @@ class Target(NamedTuple):
 
 
 def warp_line(path: Path, band: int = 1) -> str:
-    """Return the line to run on a raster that cannot be taken as it is.
-
-    A raster without CRS gets `-s_srs '<its CRS>'`, which only its owner can fill in.
-
-    Args:
-        path: the raster; only its header is read.
-        band: which of its bands holds people.
-    """
+    """Return the command for a raster that cannot be used as it is, from its header alone."""
     with open_raster(path) as source:
         crs, bands = source.crs, source.count
         size, transform = (source.width, source.height), source.transform
@@ -101,8 +91,8 @@ def _step(
     """Return the size of a raster's cells in degrees, as GDAL would choose it."""
     if crs.is_geographic:
         return float(math.sqrt(abs(transform.determinant)))
-    found, _, _ = calculate_default_transform(crs, "EPSG:4326", *size, *around)
-    return float(found.a)
+    affine, _, _ = calculate_default_transform(crs, "EPSG:4326", *size, *around)
+    return float(affine.a)
 
 
 def _number(value: float) -> str:

@@ -207,10 +207,10 @@ def _threshold_by_digits(values: Int64s, k: int) -> tuple[int, int, int]:
 
 def _end_of_ties(values: Int64s, threshold: int, kept: int) -> int:
     """Find the position behind the kept-th value equal to the threshold, block by block."""
-    wanted = kept
+    remaining = kept
     for start in range(0, len(values), BLOCK):
         ties = np.flatnonzero(values[start : start + BLOCK] == threshold)
-        if len(ties) >= wanted:
-            return start + int(ties[wanted - 1]) + 1
-        wanted -= len(ties)
+        if len(ties) >= remaining:
+            return start + int(ties[remaining - 1]) + 1
+        remaining -= len(ties)
     raise ValueError(f"fewer than {kept} values equal {threshold}")

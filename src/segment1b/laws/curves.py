@@ -84,11 +84,11 @@ def locate(tile_ids: UInt64s, weights: Int64s, ncols: int, nrows: int, points: I
     if not points.size:
         return np.empty(0, np.int64)
     line = _lay_blocks(tile_ids, weights, ncols, nrows)
-    found = np.empty(points.shape, np.int64)
+    result = np.empty(points.shape, np.int64)
     for start in range(0, len(points), _POINTS):
         part = slice(start, start + _POINTS)
-        found[part] = _locate_some(line, tile_ids, weights, points[part])
-    return found
+        result[part] = _locate_some(line, tile_ids, weights, points[part])
+    return result
 
 
 def ranges(starts: Int64s, lengths: Int64s) -> Int64s:
@@ -216,9 +216,9 @@ def _locate_some(line: _Line, tile_ids: UInt64s, weights: Int64s, points: Int64s
         blocks = hit[start : start + _BATCH]
         part = slice(int(bounds[start]), int(bounds[start + len(blocks)]))
         located[part] = _resolve(line, tile_ids, weights, blocks, ascending[part])
-    found = np.empty_like(located)
-    found[by_place] = located
-    return found
+    result = np.empty_like(located)
+    result[by_place] = located
+    return result
 
 
 def _resolve(

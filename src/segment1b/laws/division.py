@@ -24,30 +24,30 @@ _LOW_HALF: Final = np.uint64(0xFFFFFFFF)
 _HALF: Final = np.uint64(32)
 
 
-def checked_sum(values: Int64s, what: str) -> int:
+def checked_sum(values: Int64s, name: str) -> int:
     """Sum whole numbers exactly, refusing sums that 64 bits cannot hold.
 
     Args:
         values: int64[t], each >= 0, any unit.
-        what: name of the values in an error message.
+        name: name of the values in an error message.
 
     Raises:
         ValueError: `values` is not a one-dimensional int64 array, or a value is negative.
         OverflowError: the sum is 2^62 or more.
     """
     if values.ndim != 1 or values.dtype != np.int64:
-        raise ValueError(f"{what}: want int64[t], got {values.dtype}{list(values.shape)}")
+        raise ValueError(f"{name}: want int64[t], got {values.dtype}{list(values.shape)}")
     if not values.size:
         return 0
     if int(values.min()) < 0:
-        raise ValueError(f"{what}: {int(values.min())} is negative")
+        raise ValueError(f"{name}: {int(values.min())} is negative")
     # A wrapped int64 sum can look sound; the float sum, right within far less than a factor of
     # two, tells whether wrapping was possible at all.
     if float(values.sum(dtype=np.float64)) < 1.5 * _SUM_LIMIT:
         total = int(values.sum())
         if total < _SUM_LIMIT:
             return total
-    raise OverflowError(f"{what}: the sum passes 2^62 - 1")
+    raise OverflowError(f"{name}: the sum passes 2^62 - 1")
 
 
 def muldiv(a: Int64s, b: int, m: int, r: Int64s | None = None) -> tuple[Int64s, Int64s]:

@@ -1,4 +1,14 @@
-"""The states: each reads sealed inputs, applies one law and publishes."""
+"""The ten states: each reads sealed inputs, applies one law and publishes one dataset.
+
+    outlet list, by merchant
+      -> S3 requirements
+           -> by country: S4 plan, S5 tiles, S6 points, S7 coordinates
+                -> by merchant: S8 site_locations -> S9 proof and flag
+
+S1 tiles and S2 weights depend on no outlet list. Weights and shapes belong to countries, datasets
+are sorted by merchant: S4 to S7 each split their input by country (`by_country`), and the pipeline
+gathers their pieces by merchant. See docs/spec/index.md#the-way-of-the-data.
+"""
 
 from segment1b.states.protocol import State
 from segment1b.states.s0_gate import S0Gate

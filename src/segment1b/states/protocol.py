@@ -1,10 +1,10 @@
-"""What a state is, and what it is given: the run, its shards and their results."""
+"""The interface of a state, and what the pipeline hands it: the run, shards, results, report."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from segment1b.identity import Identity
 from segment1b.storage.parts import part_name
 from segment1b.storage.reader import Reader
 from segment1b.storage.snapshot import Snapshot
+from segment1b.storage.versions import versions
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Run:
         policy: the policies in force.
         surfaces: SHA-256 of each reference surface in force, by dataset id.
         staging: this run's own folder on the root's filesystem.
-        bundle: the validation bundle's folder when it is not where the dictionary says.
+        bundle: the validation bundle's folder when it is not at the dictionary's path.
         dictionary: path of another dictionary than the packaged one.
         merchant_summaries: S4 reports a line for each merchant.
         threads: how many the client itself may use beside its workers; changes no byte.
@@ -56,8 +57,13 @@ class Run:
         return self.identity.tokens
 
     @property
+    def heading(self) -> dict[str, Any]:
+        """Return the first fields of the run reports of S5 to S9."""
+        return {**self.places, "versions": versions()}
+
+    @property
     def places(self) -> dict[str, int | str]:
-        """Return what paths are located by: the tokens and the run id."""
+        """Return the tokens and the run id, which locate paths."""
         return self.identity.places
 
     @property
@@ -77,23 +83,23 @@ class Run:
         )
 
     def staged(self, dataset_id: str, number: int) -> Path:
-        """Return where a worker stages part (or piece) `number` of a dataset."""
+        """Return the path at which a worker stages part (or piece) `number` of a dataset."""
         folder = self.staging / dataset_id
         folder.mkdir(exist_ok=True)
         return folder / part_name(number)
 
     def parts(self, dataset_id: str) -> Path:
-        """Return the staged folder that is about to be published as a dataset cut by rows."""
+        """Return the staged folder that is published as a dataset cut by rows."""
         return self.staging / f"{dataset_id}.parts"
 
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What a worker says when its shard is staged.
+    """Result of a shard whose output is staged.
 
     Attributes:
         rows: rows of the state's own dataset.
-        counters: the state's own figures, picklable.
+        counters: figures for the state's report, picklable.
         bytes_read: bytes read by dataset id.
         staged: rows written by dataset id; what is published has the sum of them.
     """
@@ -163,22 +169,25 @@ class State(ABC):
         """Return the run report's body."""
 
 
-def check_conserved(what: str, found: int, expected: int, source: str = "") -> None:
-    """Refuse to go on when a state has not read what the reports of its inputs name.
+def require_countries(
+    countries: Iterable[str], known: Iterable[str], code: str, problem: str, hint: str | None = None
+) -> None:
+    """Raise `code` when some countries are not known; {} in the problem names them all."""
+    missing = sorted(set(countries) - set(known))
+    if missing:
+        problem = problem.format(", ".join(missing))
+        raise Segment1BError(code, problem, hint, country_iso=missing[0])
 
-    Args:
-        what: what was counted.
-        found: how many were read.
-        expected: how many the reports name.
-        source: the state whose report that is, s0 to s9; empty where it is the state's own.
 
-    Raises:
-        Segment1BError: E_NOT_CONSERVED.
+def check_conserved(name: str, count: int, expected: int, source: str = "") -> None:
+    """Raise E_NOT_CONSERVED unless as many rows were read as the reports of the inputs name.
+
+    `source` is the state of that report, s0 to s9; empty where it is the state's own.
     """
-    if found != expected:
+    if count != expected:
         raise Segment1BError(
             "E_NOT_CONSERVED",
-            f"{what}: {found} were read, the reports of the inputs name {expected}",
+            f"{name}: {count} were read, the reports of the inputs name {expected}",
             "nothing was published: run again"
             + (f"; if it repeats, {source.upper()} is wrong: {redo(source)}" if source else ""),
         )

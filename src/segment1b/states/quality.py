@@ -1,4 +1,4 @@
-"""How well a country's sites follow its weights: load errors, collapse index, top-five share."""
+"""How closely a country's sites follow its weights: load errors, collapse index, top-five share."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ Int64s = npt.NDArray[np.int64]
 
 
 def country_quality(sites: Int64s, weights: Int64s, scale: int, tiles: int) -> dict[str, Any]:
-    """Return the quality of one country's plan (allocation.md, section 5).
+    """Return the figures of docs/spec/s4-allocation.md#quality, with 9 significant digits.
 
     Args:
         sites: int64[t], sites of all pairs in each tile that has weight.
         weights: int64[t], weights that sum to `scale`.
         scale: K.
-        tiles: how many tiles the country has, those without weight (and so without site) too.
-
-    Returns:
-        sites, distinct_tiles, expected_tiles (what independent draws would reach),
-        tile_load_error_max and _p99 of |sites_t - T*w_t/K| over all tiles, collapse_index
-        (distinct over expected tiles), top_five_share. Figures carry 9 significant digits.
+        tiles: number of tiles of the country, those without weight (and so without site) too.
     """
     total = int(sites.sum())
     share = weights / scale
@@ -58,8 +53,8 @@ def expected_tiles(share: npt.NDArray[np.float64], total: int) -> float:
 
 def overall_collapse(quality: dict[str, dict[str, Any]]) -> float:
     """Return the collapse index over all countries: distinct tiles over expected tiles."""
-    expected = sum(own["expected_tiles"] for own in quality.values())
-    distinct = sum(own["distinct_tiles"] for own in quality.values())
+    expected = sum(country["expected_tiles"] for country in quality.values())
+    distinct = sum(country["distinct_tiles"] for country in quality.values())
     return digits(distinct / expected) if expected else 0.0
 
 

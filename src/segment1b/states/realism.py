@@ -1,4 +1,4 @@
-"""How the planet looks: figures on where sites stand, and the bounds a policy may set on them."""
+"""Figures on the distribution of sites, and the bounds that a policy may set on them."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def measure(
     policy: RealismPolicy,
     seed: int,
 ) -> dict[str, Any]:
-    """Return the realism figures of place.md, section 6.
+    """Return the figures of docs/spec/s9-proof.md#realism.
 
     Args:
-        sites: longitudes, latitudes (float64 [n], degrees) and tile ids by country.
+        sites: longitudes, latitudes (float64[n], degrees) and tile ids by country.
         eligible: countries that have tiles.
         spans: height of each country in degrees of latitude.
         quality: S4's quality by country.
         policy: bounds, and how many sites the neighbour sample has.
         seed: the run's seed, which chooses the sample.
     """
-    counts = np.array([len(own[0]) for own in sites.values()], np.int64)
+    counts = np.array([len(points[0]) for points in sites.values()], np.int64)
     total = int(counts.sum())
     largest = np.sort(counts)[::-1]
-    lat = np.concatenate([own[1] for own in sites.values()])
-    lon = np.concatenate([own[0] for own in sites.values()])
+    lat = np.concatenate([points[1] for points in sites.values()])
+    lon = np.concatenate([points[0] for points in sites.values()])
     shares = {
         f"top_{percent}_percent_share": digits(
             int(largest[: max(1, round(len(eligible) * percent / 100))].sum()) / total
@@ -53,14 +53,15 @@ def measure(
         "southern_share": digits(int(np.count_nonzero(lat < 0)) / total),
         "nearest_neighbour_km": neighbours(lon, lat, policy.neighbour_sample, seed),
         "by_country": {
-            code: _country(own, spans[code], quality[code], policy) for code, own in sites.items()
+            code: _country(points, spans[code], quality[code], policy)
+            for code, points in sites.items()
         },
     }
 
 
 def breaches(figures: Mapping[str, Any], policy: RealismPolicy) -> list[dict[str, Any]]:
     """Return the figures that lie outside the policy's bounds; null bounds nothing."""
-    worst = max(own["tile_load_error_max"] for own in figures["by_country"].values())
+    worst = max(country["tile_load_error_max"] for country in figures["by_country"].values())
     bounds = (
         ("country_gini", figures["country_gini"], None, policy.max_country_gini),
         (
@@ -84,9 +85,9 @@ def breaches(figures: Mapping[str, Any], policy: RealismPolicy) -> list[dict[str
         ("tile_load_error_max", worst, None, policy.max_tile_load_error),
     )
     return [
-        {"figure": name, "found": found, "minimum": low, "maximum": high}
-        for name, found, low, high in bounds
-        if (low is not None and found < low) or (high is not None and found > high)
+        {"figure": name, "found": value, "minimum": low, "maximum": high}
+        for name, value, low, high in bounds
+        if (low is not None and value < low) or (high is not None and value > high)
     ]
 
 
@@ -100,22 +101,12 @@ def gini(counts: npt.NDArray[np.int64]) -> float:
 def neighbours(lon: Floats, lat: Floats, sample: int, seed: int) -> dict[str, float]:
     """Return p50, p90 and p99 of `nearest_km`, to the metre; 0.0 for fewer than two sites."""
     nearest = nearest_km(lon, lat, sample, seed)
-    found = np.percentile(nearest, [50, 90, 99]) if len(nearest) else np.zeros(3)
-    return dict(zip(("p50", "p90", "p99"), (round(float(v), 3) for v in found), strict=True))
+    values = np.percentile(nearest, [50, 90, 99]) if len(nearest) else np.zeros(3)
+    return dict(zip(("p50", "p90", "p99"), (round(float(v), 3) for v in values), strict=True))
 
 
 def nearest_km(lon: Floats, lat: Floats, sample: int, seed: int) -> Floats:
-    """Return the distances from the sites of a seeded sample to the nearest other one of it.
-
-    Args:
-        lon: float64[n], degrees.
-        lat: float64[n], degrees.
-        sample: how many sites are drawn, with replacement, where there are more.
-        seed: the run's seed, which chooses them.
-
-    Returns:
-        float64[sites of the sample], km; empty for fewer than two sites.
-    """
+    """Return float64[m] distances from sites of a seeded sample to the nearest other one of it."""
     if len(lon) > sample:
         words = np.random.Philox(key=np.array([seed, 9], np.uint64)).random_raw(sample)
         chosen = distinct((words >> np.uint64(11)) % np.uint64(len(lon)))
@@ -126,23 +117,23 @@ def nearest_km(lon: Floats, lat: Floats, sample: int, seed: int) -> Floats:
     unit = np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)])
     nearest = np.empty(len(lon))
     for at in range(0, len(lon), _ROWS):
-        own = unit[:, at : at + _ROWS]
-        cosine = sum(own[k][:, None] * unit[k][None, :] for k in range(3))
-        cosine[np.arange(own.shape[1]), at + np.arange(own.shape[1])] = -2.0
+        batch = unit[:, at : at + _ROWS]
+        cosine = sum(batch[k][:, None] * unit[k][None, :] for k in range(3))
+        cosine[np.arange(batch.shape[1]), at + np.arange(batch.shape[1])] = -2.0
         # The chord keeps digits where the arc cosine would lose them.
         closest = cosine.argmax(axis=1)
-        chord = np.sqrt(((own - unit[:, closest]) ** 2).sum(axis=0))
+        chord = np.sqrt(((batch - unit[:, closest]) ** 2).sum(axis=0))
         nearest[at : at + _ROWS] = 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(chord / 2, 1.0))
     return nearest
 
 
 def _country(
-    own: tuple[Floats, Floats, npt.NDArray[np.uint64]],
+    points: tuple[Floats, Floats, npt.NDArray[np.uint64]],
     span: float,
     quality: Mapping[str, Any],
     policy: RealismPolicy,
 ) -> dict[str, Any]:
-    lon, lat, tile = own
+    lon, lat, tile = points
     n = len(lon)
     latitudes = len(distinct(np.rint(lat * 10_000))) / n
     longitudes = len(distinct(np.rint(lon * 10_000))) / n

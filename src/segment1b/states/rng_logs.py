@@ -1,4 +1,4 @@
-"""Logs of random numbers: the audit row before the first draw, the trace behind the events."""
+"""Logs of random numbers: the audit row before the first draw, the trace of the events."""
 
 from __future__ import annotations
 
@@ -35,13 +35,7 @@ def write_audit(root: Path, contracts: Contracts, identity: Identity, scratch: P
 
 
 def trace(identity: Identity, label: str, parts: Sequence[tuple[int, int, int]]) -> bytes:
-    """Return the trace of a stream: a JSON line per part of its event log, cumulative.
-
-    Args:
-        identity: whose run.
-        label: site_tile_assign or in_cell_jitter.
-        parts: (events, blocks, draws) of each part, in order.
-    """
+    """Return a JSON line per part of an event log, cumulative; parts: (events, blocks, draws)."""
     lines, total = [], [0, 0, 0]
     for number, part in enumerate(parts or [(0, 0, 0)]):
         total = [before + more for before, more in zip(total, part, strict=True)]

@@ -1,4 +1,4 @@
-"""S0, the gate: prove that 1A passed for this fingerprint, then seal what 1B may read."""
+"""S0, gate: proves that 1A passed for a fingerprint, then seals the inputs that 1B may read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, file_error
 from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, open_bundle
 from segment1b.storage.durable import read_json
@@ -43,12 +43,12 @@ _FILES = (
 
 
 class S0Gate(State):
-    """The gate law of prepare.md, section 2; only the bundle is open before step 6."""
+    """The gate law, see docs/spec/s0-gate.md#gate-law; only the bundle is open before step 6."""
 
     id = "s0"
 
     def shards(self, run: Run, reader: Reader) -> Sequence[str]:
-        """Check steps 1 to 6 and the digests of step 7; return the outlet files to look into."""
+        """Check steps 1 to 6 and the digests of step 7; return the outlet files."""
         bundle_files(run)
         for dataset_id in _FILES:
             reader.file(dataset_id)
@@ -59,25 +59,21 @@ class S0Gate(State):
         reader = run.reader(self)
         dataset = reader.dataset("outlet_catalogue")
         path = reader.file("outlet_catalogue") / shard
-        wanted = {
+        expected = {
             "manifest_fingerprint": run.identity.manifest_fingerprint,
             "global_seed": run.identity.seed,
         }
         rows = 0
-        for table in ingress_groups(reader, dataset, path, list(wanted)):
-            for name, value in wanted.items():
+        for table in ingress_groups(reader, dataset, path, list(expected)):
+            for name, value in expected.items():
                 column = table.column(name)
                 same = pc.fill_null(pc.equal(column, pa.scalar(value, column.type)), False)
                 if not pc.all(same).as_py():
                     at = pc.index(same, False).as_py()
-                    raise Segment1BError(
-                        "E_PATH_EMBED_MISMATCH",
-                        f"{path}, row {rows + at + 1}: {name} is "
-                        f"{column[at].as_py()}, the run has {value}",
-                        "the outlet partition belongs to another run of 1A",
-                        path=str(path),
-                        row=rows + at + 1,
-                    )
+                    row = rows + at + 1
+                    problem = f", row {row}: {name} is {column[at].as_py()}, the run has {value}"
+                    hint = "the outlet partition belongs to another run of 1A"
+                    raise file_error("E_PATH_EMBED_MISMATCH", path, problem, hint, row=row)
             rows += table.num_rows
         return ShardResult(rows, None, reader.bytes_read)
 
@@ -142,66 +138,53 @@ def _object(path: Path) -> dict[str, Any]:
 def _check_token(run: Run, path: Path, token: str, value: object) -> None:
     # 1A may write the seed as a string, as in egress_checksums.json.
     if str(value) != str(run.tokens[token]):
-        raise Segment1BError(
-            "E_PATH_EMBED_MISMATCH",
-            f"{path} says {token} {value}, the run has {run.tokens[token]}",
-            f"give --{token.replace('_', '-')} as 1A resolved it",
-            path=str(path),
-        )
+        problem = f"has {token} {value}, the run has {run.tokens[token]}"
+        hint = f"give --{token.replace('_', '-')} as 1A resolved it"
+        raise file_error("E_PATH_EMBED_MISMATCH", path, problem, hint)
 
 
 def check_outlet_digests(run: Run, reader: Reader) -> tuple[tuple[str, int, str], ...]:
-    """Check that the outlet files are exactly those of egress_checksums.json (step 7).
-
-    Returns:
-        (path, bytes, SHA-256) of each file in ASCII order.
-    """
+    """Check the outlet files (step 7); return (path, bytes, SHA-256) of each in ASCII order."""
     folder = reader.file("outlet_catalogue")
     path = bundle_folder(run) / "egress_checksums.json"
-    said = read_json(path)
-    problems = run.contracts.schemas.problems(CHECKSUMS_SCHEMA, said)
+    checksums = read_json(path)
+    problems = run.contracts.schemas.problems(CHECKSUMS_SCHEMA, checksums)
     if problems:
         raise _mismatch(path, f"{path}: {problems[0]}")
-    extra = sorted(set(said) - _CHECKSUM_KEYS)
+    extra = sorted(set(checksums) - _CHECKSUM_KEYS)
     if extra:
         LOG.warning("%s: no use is made of the keys %s", path, ", ".join(extra)[:200])
     for token in ("seed", "manifest_fingerprint"):
-        if str(said[token]) != str(run.tokens[token]):
-            raise Segment1BError(
-                "E_PATH_EMBED_MISMATCH",
-                f"{path} is about {token} {said[token]}, the run has {run.tokens[token]}",
-                "give the seed and fingerprint that 1A validated",
-                path=str(path),
-            )
+        if str(checksums[token]) != str(run.tokens[token]):
+            problem = f"names {token} {checksums[token]}, the run has {run.tokens[token]}"
+            hint = "give the seed and fingerprint that 1A validated"
+            raise file_error("E_PATH_EMBED_MISMATCH", path, problem, hint)
     prefix = reader.dataset("outlet_catalogue").locate(run.places) + "/"
     declared = {
-        f["path"].removeprefix(prefix): (f["size_bytes"], f["sha256_hex"]) for f in said["files"]
+        f["path"].removeprefix(prefix): (f["size_bytes"], f["sha256_hex"])
+        for f in checksums["files"]
     }
-    if len(declared) < len(said["files"]):
+    if len(declared) < len(checksums["files"]):
         raise _mismatch(path, f"{path} names a file twice")
     files, whole = hash_files(folder, file_names(folder))
-    found = {name: (size, digest) for name, size, digest in files}
-    for name in sorted(set(found) | set(declared)):
-        if found.get(name) != declared.get(name):
+    hashed = {name: (size, digest) for name, size, digest in files}
+    for name in sorted(set(hashed) | set(declared)):
+        if hashed.get(name) != declared.get(name):
             raise _mismatch(
                 folder / name,
-                f"{folder / name} is {found.get(name, 'absent')}, "
+                f"{folder / name} is {hashed.get(name, 'absent')}, "
                 f"{path.name} says {declared.get(name, 'nothing of it')} (bytes, SHA-256)",
             )
-    if whole != said["composite_sha256_hex"]:
+    if whole != checksums["composite_sha256_hex"]:
         raise _mismatch(
-            path, f"{folder} hashes to {whole}, {path} says {said['composite_sha256_hex']}"
+            path, f"{folder} hashes to {whole}, {path} says {checksums['composite_sha256_hex']}"
         )
     return files
 
 
-def _mismatch(path: Path, what: str) -> Segment1BError:
-    return Segment1BError(
-        "E_EGRESS_CHECKSUM_MISMATCH",
-        what,
-        "restore the outlet partition and the bundle from 1A",
-        path=str(path),
-    )
+def _mismatch(path: Path, problem: str) -> Segment1BError:
+    hint = "restore the outlet partition and the bundle from 1A"
+    return Segment1BError("E_EGRESS_CHECKSUM_MISMATCH", problem, hint, path=str(path))
 
 
 def sealed_input(run: Run, reader: Reader, dataset_id: str) -> dict[str, Any]:

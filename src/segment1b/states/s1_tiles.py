@@ -1,4 +1,4 @@
-"""S1, the tile index: list, for each ISO country, the raster cells that belong to it."""
+"""S1, tiles: lists for each ISO country the raster cells that belong to it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TileShard:
 
 
 class S1Tiles(State):
-    """The rules of prepare.md, section 3. Inside S1 tiles are runs; rows exist only per batch."""
+    """Tiles are runs until a batch is written; see docs/spec/s1-tiles.md#inclusion-rules."""
 
     id = "s1"
 
@@ -100,7 +100,7 @@ class S1Tiles(State):
         plan = read_json(run.staging / _PLAN)
         rule = run.policy.prep.inclusion_rule
         rows = sum(result.rows for result in results)
-        cells = sum(own["cells_included"] for own in plan["by_country"].values())
+        cells = sum(country["cells_included"] for country in plan["by_country"].values())
         check_conserved("cells of the plan", rows, cells)
         return Report(
             {
@@ -110,7 +110,9 @@ class S1Tiles(State):
                 "grid_dims": plan["grid_dims"],
                 "countries_total": len(plan["by_country"]),
                 "rows_emitted": rows,
-                "widened_countries": [c for c, own in sorted(plan["rules"].items()) if own != rule],
+                "widened_countries": [
+                    c for c, chosen in sorted(plan["rules"].items()) if chosen != rule
+                ],
                 "countries_without_polygon": plan["countries_without_polygon"],
                 "countries_without_tiles": plan["countries_without_tiles"],
                 "by_country": plan["by_country"],
@@ -180,7 +182,7 @@ def bounds_table(
 
 
 class _Axes(NamedTuple):
-    """What depends on the raster row or column alone, float64 [nrows] or [ncols]."""
+    """Values that depend on the raster row or column alone, float64[nrows] or [ncols]."""
 
     centre_lat: npt.NDArray[np.float64]
     north: npt.NDArray[np.float64]
@@ -197,12 +199,8 @@ def _axes(grid: Grid) -> _Axes:
     areas = grid.area_m2(rows)
     if not (areas > 0).all():
         row = int(np.flatnonzero(~(areas > 0))[0])
-        raise Segment1BError(
-            "E006_AREA_NONPOS",
-            f"the cells of raster row {row} have no area",
-            "the grid reaches past a pole: crop the raster",
-            raster_row=row,
-        )
+        problem = f"the cells of raster row {row} have no area"
+        raise Segment1BError("E006_AREA_NONPOS", problem, raster_row=row)
     return _Axes(
         grid.centre_lat(rows),
         grid.north(rows),
@@ -215,11 +213,11 @@ def _axes(grid: Grid) -> _Axes:
 
 
 def _check_grid(run: Run, grid: Grid) -> None:
-    wanted = run.policy.prep.grid
-    if wanted is not None and abs(grid.a - wanted) > 1e-9 * wanted:
+    size = run.policy.prep.grid
+    if size is not None and abs(grid.a - size) > 1e-9 * size:
         raise Segment1BError(
             "E002_RASTER_MISMATCH",
-            f"the policy wants a grid of {wanted} degree, the raster in {run.root} has {grid.a}",
+            f"the policy wants a grid of {size} degree, the raster in {run.root} has {grid.a}",
             "use another --data-root for another grid",
         )
 

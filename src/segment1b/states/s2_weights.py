@@ -1,4 +1,4 @@
-"""S2, tile weights: turn each country's tiles into integers that sum to exactly K = 10^dp."""
+"""S2, weights: turns each country's tiles into integers that sum to exactly K = 10^dp."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segment1b.errors import Segment1BError, redo
+from segment1b.errors import Segment1BError
 from segment1b.geo.population import PopulationRaster, close_population, open_population
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.laws.quantise import quantise
-from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
+from segment1b.states.protocol import (
+    Report,
+    Run,
+    ShardResult,
+    State,
+    check_conserved,
+    require_countries,
+)
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import TileFile, constant, cut_tiles, write_part
 from segment1b.storage.reader import Reader
@@ -24,7 +31,7 @@ Masses = npt.NDArray[np.int64]
 
 
 class S2Weights(State):
-    """The law of prepare.md, section 4: integer masses, then largest remainder per country."""
+    """Integer masses, then largest remainder per country; see docs/spec/s2-weights.md#law."""
 
     id = "s2"
 
@@ -32,14 +39,8 @@ class S2Weights(State):
         """Return the units of work: one packed file, or all files of one large country."""
         index = reader.partition("tile_index")
         counts = {c: v["cells_included"] for c, v in index.report["by_country"].items()}
-        unknown = sorted(set(counts) - set(iso_codes(reader)))
-        if unknown:
-            raise Segment1BError(
-                "E102_FK_MISMATCH",
-                f"tile_index has {', '.join(unknown)}, the ISO table has not",
-                redo("s1"),
-                country_iso=unknown[0],
-            )
+        problem = "countries of tile_index are not in the ISO table: {}"
+        require_countries(counts, iso_codes(reader), "E102_FK_MISMATCH", problem)
         _check_resolution(run, counts)
         shards: list[list[TileFile]] = []
         for file in cut_tiles(counts):
@@ -90,8 +91,8 @@ class S2Weights(State):
                 "rows_emitted": rows,
                 "countries_total": len(by_country),
                 "by_country": {
-                    c: {k: v for k, v in own.items() if k != "basis"}
-                    for c, own in by_country.items()
+                    c: {k: v for k, v in country.items() if k != "basis"}
+                    for c, country in by_country.items()
                 },
             }
         )
@@ -152,11 +153,11 @@ def masses(
         "population": ["raster_row", "raster_col"],
     }[basis]
     # Filled in place: a list of groups and their concatenation would hold a large country twice.
-    found = np.ones(index.report["by_country"][code]["cells_included"], np.int64)
+    filled = np.ones(index.report["by_country"][code]["cells_included"], np.int64)
     at = 0
     for table in reader.row_groups(index, columns, {"country_iso": (code, code)}, files):
         arrays = [column.to_numpy() for column in table.columns]
-        group = found[at : at + table.num_rows]
+        group = filled[at : at + table.num_rows]
         at += table.num_rows
         if basis == "area_m2":
             group[:] = np.rint(arrays[0] * MASS_SCALE[basis])
@@ -164,7 +165,7 @@ def masses(
             assert raster is not None
             group[:], read = raster.masses(code, *arrays)
             reader.bytes_read["population_raster_2025"] += read
-    return found
+    return filled
 
 
 def weight_tables(

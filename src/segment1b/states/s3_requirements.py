@@ -1,11 +1,12 @@
-"""S3, requirements: count the sites of every pair (merchant_id, legal_country_iso)."""
+"""S3, requirements: counts the sites of every pair (merchant_id, legal_country_iso)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from segment1b.errors import Segment1BError
-from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
+from segment1b.errors import Segment1BError, pair_error
+from segment1b.states.protocol import (
+    Report,
+    Run,
+    ShardResult,
+    State,
+    check_conserved,
+    require_countries,
+)
 from segment1b.states.seal import check_sealed, sealed_inputs
 from segment1b.storage.arrays import distinct
 from segment1b.storage.gather import write_piece
@@ -32,11 +40,13 @@ _COLUMNS = [
     "final_country_outlet_count",
 ]
 _MAX_MERCHANT = 2**63 - 1
+_NOT_DENSE = "E314_SITE_ORDER_INTEGRITY"
+Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class MerchantRange:
-    """Merchants low <= m < high, wherever in the catalogue's files their rows stand."""
+    """Merchants low <= m < high, in whichever files of the catalogue their rows are."""
 
     number: int
     low: int
@@ -44,7 +54,7 @@ class MerchantRange:
 
 
 class S3Requirements(State):
-    """The law of prepare.md, section 5: count whatever the row order; sites must be dense."""
+    """Counts sites whatever the row order; see docs/spec/s3-requirements.md#law."""
 
     id = "s3"
 
@@ -56,59 +66,37 @@ class S3Requirements(State):
         _, digest = hash_files(folder, [p.relative_to(folder).as_posix() for p in paths])
         check_sealed(sealed, "outlet_catalogue", digest, self.stale_input, folder)
         reader.partition("tile_weights")
-        unknown = sorted(set(run.policy.prep.exclude_countries) - set(iso_codes(reader)))
-        if unknown:
-            raise Segment1BError(
-                "E315_POLICY_ISO_UNKNOWN",
-                f"prep.exclude_countries names {', '.join(unknown)}",
-                "use upper-case ISO 3166-1 alpha-2 codes",
-                country_iso=unknown[0],
-            )
+        excluded, problem = run.policy.prep.exclude_countries, "prep.exclude_countries names {}"
+        require_countries(excluded, iso_codes(reader), "E315_POLICY_ISO_UNKNOWN", problem)
         return merchant_ranges(paths)
 
     def work(self, run: Run, shard: MerchantRange) -> ShardResult:
         """Count the sites of one range of merchants and stage the piece."""
         reader = run.reader(self)
-        rows = _rows_of(run, reader, shard)
-        _check_merchants(rows["merchant_id"])
-        pairs, excluded = count_pairs(
-            rows, set(iso_codes(reader)), set(run.policy.prep.exclude_countries)
-        )
-        dataset = run.contracts["s3_requirements"]
-        written = write_piece(
-            run.staged("s3_requirements", shard.number),
-            dataset,
-            [pairs.slice(at, GROUP_ROWS) for at in range(0, len(pairs), GROUP_ROWS)],
-        )
-        countries = pairs.column("legal_country_iso").combine_chunks().dictionary_encode()
-        n = pairs.column("n_sites").to_numpy()
-        sites = np.bincount(countries.indices.to_numpy(), n, len(countries.dictionary))
+        outlets = _read_outlets(run, reader, shard)
+        pairs, by_country = count_pairs(outlets, run.policy.prep.exclude_countries)
+        tables = [pairs.slice(at, GROUP_ROWS) for at in range(0, len(pairs), GROUP_ROWS)]
+        path = run.staged("s3_requirements", shard.number)
+        rows = write_piece(path, run.contracts["s3_requirements"], tables)
         counters = {
-            "source_rows": len(rows["merchant_id"]),
-            "sites": dict(
-                zip(countries.dictionary.to_pylist(), sites.astype(int).tolist(), strict=True)
-            ),
-            "excluded": excluded,
+            "source_rows": len(outlets.merchant),
+            "by_country": by_country,
             "merchants": len(distinct(pairs.column("merchant_id").to_numpy())),
-            "max_n": int(n.max(initial=0)),
+            "max_n": int(pairs.column("n_sites").to_numpy().max(initial=0)),
         }
-        staged = {"s3_requirements": written}
-        return ShardResult(len(pairs), counters, reader.bytes_read, staged)
+        return ShardResult(rows, counters, reader.bytes_read, {"s3_requirements": rows})
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Check coverage and totals over all ranges; return the counters."""
-        sites: dict[str, int] = {}
-        excluded: dict[str, dict[str, int]] = {}
+        totals: dict[str, Counter[str]] = {}
         for result in results:
-            for code, count in result.counters["sites"].items():
-                sites[code] = sites.get(code, 0) + count
-            for code, own in result.counters["excluded"].items():
-                total = excluded.setdefault(code, {"pairs": 0, "sites": 0})
-                for name in total:
-                    total[name] += own[name]
-        _check_weights(run.reader(self), sites)
+            for code, counts in result.counters["by_country"].items():
+                totals.setdefault(code, Counter()).update(counts)
+        excluded = set(run.policy.prep.exclude_countries) & set(totals)
+        left_out = {code: dict(totals.pop(code)) for code in sorted(excluded)}
+        _check_weights(run.reader(self), {code: counts["sites"] for code, counts in totals.items()})
         source = sum(result.counters["source_rows"] for result in results)
-        kept = sum(sites.values()) + sum(own["sites"] for own in excluded.values())
+        kept = sum(counts["sites"] for counts in (*totals.values(), *left_out.values()))
         check_conserved("outlets", kept, source)
         files = _files(run.reader(self).file("outlet_catalogue"))
         check_conserved("rows of outlet_catalogue", source, sum(map(_footer_rows, files)))
@@ -117,9 +105,9 @@ class S3Requirements(State):
                 **run.tokens,
                 "rows_emitted": sum(result.rows for result in results),
                 "merchants_total": sum(result.counters["merchants"] for result in results),
-                "countries_total": len(sites),
+                "countries_total": len(totals),
                 "source_rows_total": source,
-                "excluded_by_policy": dict(sorted(excluded.items())),
+                "excluded_by_policy": left_out,
                 "max_n_sites": max((r.counters["max_n"] for r in results), default=0),
                 "ingress_versions": {
                     "iso3166": run.contracts["iso3166_canonical_2024"].version_tag
@@ -129,10 +117,7 @@ class S3Requirements(State):
 
 
 def merchant_ranges(paths: Sequence[Path]) -> list[MerchantRange]:
-    """Cut merchants into ranges of about _SHARD_ROWS rows, from row-group statistics alone.
-
-    A file sorted by merchant is read once over all ranges; a shuffled one is read by each.
-    """
+    """Cut merchants into ranges of about _SHARD_ROWS rows, from row-group statistics alone."""
     groups: list[tuple[int, int]] = []
     for path in paths:
         with coded_parquet_errors(path), pq.ParquetFile(path) as file:
@@ -156,125 +141,99 @@ def merchant_ranges(paths: Sequence[Path]) -> list[MerchantRange]:
     ]
 
 
-def count_pairs(
-    rows: dict[str, Any], iso: set[str], excluded: set[str]
-) -> tuple[pa.Table, dict[str, dict[str, int]]]:
-    """Count the sites of each pair and check that each is dense.
+class Outlets(NamedTuple):
+    """Rows of the catalogue, arrays [n]; -1 for a number that is null or malformed.
 
-    Args:
-        rows: arrays of equal length: merchant_id uint64, code int (place in `codes`, the list of
-            country codes), country uint16 (256*A + B), site_order int64 (-1 for null), site_number
-            int64 (the number in site_id, -1 where it is no six digits), declared int64 (-1 for
-            null).
-        iso: known country codes.
-        excluded: countries left out by policy.
+    Attributes:
+        merchant: uint64.
+        country: uint16, 256*A + B.
+        order: int64, site_order.
+        number: int64, the number in site_id.
+        declared: int64, final_country_outlet_count.
+    """
+
+    merchant: npt.NDArray[np.uint64]
+    country: npt.NDArray[np.uint16]
+    order: Int64s
+    number: Int64s
+    declared: Int64s
+
+    def at(self, index: Int64s | slice) -> Outlets:
+        """Return the rows of an index."""
+        columns: list[Any] = [column[index] for column in self]
+        return Outlets(*columns)
+
+
+def count_pairs(
+    outlets: Outlets, excluded: Collection[str]
+) -> tuple[pa.Table, dict[str, dict[str, int]]]:
+    """Count the sites of each pair and check that each is dense, or raise E314 or E308.
 
     Returns:
-        (merchant_id, legal_country_iso, n_sites) in key order, and pairs and sites left out.
-
-    Raises:
-        Segment1BError: E302_FK_COUNTRY, E314_SITE_ORDER_INTEGRITY, E308_COUNTS_MISMATCH.
+        (merchant_id, legal_country_iso, n_sites) in key order without the excluded countries, and
+        the pairs and sites of every country.
     """
-    unknown = sorted(set(rows["codes"]) - iso, key=str)
-    if unknown:
-        at = int(np.flatnonzero(rows["code"] == rows["codes"].index(unknown[0]))[0])
-        raise Segment1BError(
-            "E302_FK_COUNTRY",
-            f"merchant {rows['merchant_id'][at]} has outlets in "
-            f"{unknown[0]!r}, which is no code of the ISO table; unknown in all: {unknown}",
-            "codes are never changed on the way: mend the outlet list",
-            merchant_id=int(rows["merchant_id"][at]),
-            country_iso=str(unknown[0]),
-        )
-    order = _key_order(rows["merchant_id"], rows["country"], rows["site_order"])
-    merchant, country = rows["merchant_id"][order], rows["country"][order]
+    rows = outlets.at(_key_order(outlets))
+    merchant, country = rows.merchant, rows.country
     first = np.ones(len(merchant), bool)
     first[1:] = (merchant[1:] != merchant[:-1]) | (country[1:] != country[:-1])
     starts = np.flatnonzero(first)
-    n = np.diff(np.append(starts, len(merchant)))
-    place = np.arange(1, len(merchant) + 1) - np.repeat(starts, n)
-    site = rows["site_order"][order]
-    _check_pairs(
-        merchant,
-        country,
-        site != place,
-        "E314_SITE_ORDER_INTEGRITY",
-        "site_order is not dense 1..n",
-        site,
-    )
-    _check_pairs(
-        merchant,
-        country,
-        rows["site_number"][order] != place,
-        "E314_SITE_ORDER_INTEGRITY",
-        "site_id is not site_order in six digits",
-        site,
-    )
-    declared = rows["declared"][order]
-    _check_pairs(
-        merchant,
-        country,
-        declared != np.repeat(n, n),
-        "E308_COUNTS_MISMATCH",
-        "final_country_outlet_count is not the number of rows",
-        declared,
-    )
-    names = {word: code for code, word in rows["words"].items()}
-    letters, which = np.unique(country[starts], return_inverse=True)
-    codes = np.array([names[word] for word in letters], dtype="U2")
-    out = np.isin(codes, sorted(excluded))
-    left_out = {
-        str(codes[c]): {
-            "pairs": int(np.count_nonzero(which == c)),
-            "sites": int(n[which == c].sum()),
-        }
-        for c in np.flatnonzero(out)
+    n = np.diff(np.append(starts, len(first)))
+    order = np.arange(1, len(first) + 1) - np.repeat(starts, n)
+    for bad, code, rule, values in (
+        (rows.order != order, _NOT_DENSE, "site_order is not dense 1..n", rows.order),
+        (rows.number != order, _NOT_DENSE, "site_id is not site_order in six digits", rows.order),
+        (
+            rows.declared != np.repeat(n, n),
+            "E308_COUNTS_MISMATCH",
+            "final_country_outlet_count is not the number of rows",
+            rows.declared,
+        ),
+    ):
+        if bad.any():
+            raise _pair_error(rows, bad, code, rule, values)
+    words, which = np.unique(country[starts], return_inverse=True)
+    codes = [_letters(word) for word in words]
+    counts = zip(np.bincount(which).tolist(), np.bincount(which, n).tolist(), strict=True)
+    by_country = {
+        code: {"pairs": pairs, "sites": int(sites)}
+        for code, (pairs, sites) in zip(codes, counts, strict=True)
     }
-    kept = ~out[which] if len(which) else np.empty(0, bool)
-    pairs = pa.table(
+    kept = ~np.isin(codes, list(excluded))[which] if codes else np.empty(0, bool)
+    names = pa.array(codes, pa.string())
+    table = pa.table(
         {
             "merchant_id": merchant[starts][kept],
-            "legal_country_iso": pa.DictionaryArray.from_arrays(
-                which[kept].astype(np.int32), pa.array(codes.tolist(), pa.string())
-            ).cast(pa.string()),
-            "n_sites": n[kept].astype(np.int64),
+            "legal_country_iso": names.take(pa.array(which[kept])),
+            "n_sites": n[kept],
         }
     )
-    return pairs, left_out
+    return table, by_country
 
 
-def _key_order(
-    merchant: npt.NDArray[np.uint64],
-    country: npt.NDArray[np.uint16],
-    site: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64] | slice:
-    """Return what puts rows in key order: all of them as they are, or the places of a sort."""
-    rises = site[1:] >= site[:-1]
-    for key in (country, merchant):
+def _key_order(outlets: Outlets) -> Int64s | slice:
+    """Return the order that sorts rows by key; all of them as they are when they are sorted."""
+    rises = outlets.order[1:] >= outlets.order[:-1]
+    for key in (outlets.country, outlets.merchant):
         rises = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & rises)
-    return slice(None) if rises.all() else np.lexsort((site, country, merchant))
+    if rises.all():
+        return slice(None)
+    return np.lexsort((outlets.order, outlets.country, outlets.merchant))
 
 
-def _check_pairs(
-    merchant: npt.NDArray[np.uint64],
-    country: npt.NDArray[np.uint16],
-    bad: npt.NDArray[np.bool_],
-    code: str,
-    what: str,
-    values: npt.NDArray[np.int64],
-) -> None:
-    if not bad.any():
-        return
+def _pair_error(
+    rows: Outlets, bad: npt.NDArray[np.bool_], code: str, rule: str, values: Int64s
+) -> Segment1BError:
     at = int(np.flatnonzero(bad)[0])
-    iso = int(country[at]).to_bytes(2, "big").decode()
-    pairs = np.unique(np.stack([merchant[bad], country[bad].astype(np.uint64)]), axis=1).shape[1]
-    raise Segment1BError(
-        code,
-        f"merchant {merchant[at]} in {iso}: {what} (found {values[at]}); {pairs} such pairs",
-        "mend the outlet list and let 1A validate it again",
-        merchant_id=int(merchant[at]),
-        country_iso=iso,
-    )
+    merchant, iso = rows.merchant[at], _letters(rows.country[at])
+    pairs = {*zip(rows.merchant[bad].tolist(), rows.country[bad].tolist(), strict=True)}
+    problem = f"{rule} (found {values[at]}); {len(pairs)} such pairs"
+    hint = "correct the outlet list and let 1A validate it again"
+    return pair_error(code, merchant, iso, problem, hint)
+
+
+def _letters(word: np.integer) -> str:
+    return int(word).to_bytes(2, "big").decode()
 
 
 def _files(folder: Path) -> list[Path]:
@@ -286,7 +245,7 @@ def _footer_rows(path: Path) -> int:
         return int(pq.read_metadata(path).num_rows)
 
 
-def _rows_of(run: Run, reader: Reader, shard: MerchantRange) -> dict[str, Any]:
+def _read_outlets(run: Run, reader: Reader, shard: MerchantRange) -> Outlets:
     dataset = reader.dataset("outlet_catalogue")
     where = {"merchant_id": (shard.low, shard.high - 1)}
     tables = []
@@ -298,22 +257,20 @@ def _rows_of(run: Run, reader: Reader, shard: MerchantRange) -> dict[str, Any]:
     table = (
         pa.concat_tables(tables) if tables else dataset.arrow_schema.empty_table().select(_COLUMNS)
     )
+    merchant = _filled(table.column("merchant_id"), 0).to_numpy()
+    _check_merchants(merchant)
     codes = _filled(table.column("legal_country_iso"), "").dictionary_encode()
-    names = codes.dictionary.to_pylist()
+    _check_codes(codes, merchant, set(iso_codes(reader)))
     site_ids = _filled(table.column("site_id"), "").dictionary_encode()
     digits = pc.match_substring_regex(site_ids.dictionary, r"\A[0-9]{6}\z")
     numbers = _whole(pc.if_else(digits, site_ids.dictionary, "-1"))
-    words = key_words(codes)
-    return {
-        "merchant_id": _filled(table.column("merchant_id"), 0).to_numpy(),
-        "country": words,
-        "code": codes.indices.to_numpy(),
-        "codes": names,
-        "words": {name: int.from_bytes(name.encode()[:2], "big") for name in names},
-        "site_order": _whole(table.column("site_order")),
-        "site_number": numbers[site_ids.indices.to_numpy()],
-        "declared": _whole(table.column("final_country_outlet_count")),
-    }
+    return Outlets(
+        merchant,
+        key_words(codes),
+        _whole(table.column("site_order")),
+        numbers[site_ids.indices.to_numpy()],
+        _whole(table.column("final_country_outlet_count")),
+    )
 
 
 def _filled(column: pa.Array | pa.ChunkedArray, value: int | str) -> pa.Array:
@@ -322,7 +279,7 @@ def _filled(column: pa.Array | pa.ChunkedArray, value: int | str) -> pa.Array:
     return array.fill_null(value) if array.null_count else array
 
 
-def _whole(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def _whole(column: pa.Array | pa.ChunkedArray) -> Int64s:
     filled = _filled(column.cast(pa.int64()), -1)
     return np.asarray(filled.to_numpy(zero_copy_only=False))
 
@@ -333,9 +290,19 @@ def _check_merchants(merchant: npt.NDArray[np.uint64]) -> None:
         raise Segment1BError(
             "E305_SCHEMA_INVALID",
             f"merchant_id {merchant[bad][0]} is not in 1..2^63-1; {int(bad.sum())} such rows",
-            "mend the outlet list",
             merchant_id=int(merchant[bad][0]),
         )
+
+
+def _check_codes(
+    codes: pa.DictionaryArray, merchant: npt.NDArray[np.uint64], iso: set[str]
+) -> None:
+    names = codes.dictionary.to_pylist()
+    unknown = sorted(set(names) - iso, key=str)
+    if unknown:
+        at = int(np.flatnonzero(codes.indices.to_numpy() == names.index(unknown[0]))[0])
+        problem = f"{unknown[0]!r} is not in the ISO table; all such codes: {unknown}"
+        raise pair_error("E302_FK_COUNTRY", merchant[at], str(unknown[0]), problem)
 
 
 def _check_weights(reader: Reader, sites: dict[str, int]) -> None:
@@ -347,7 +314,6 @@ def _check_weights(reader: Reader, sites: dict[str, int]) -> None:
         raise Segment1BError(
             "E303_MISSING_WEIGHTS",
             f"tile_weights has no tile for {listed}",
-            "add polygons for them, or leave them out with prep.exclude_countries",
             country_iso=next(iter(missing)),
             countries=missing,
         )

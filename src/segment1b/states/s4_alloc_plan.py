@@ -1,4 +1,4 @@
-"""S4, the allocation plan: turn weights into whole sites per tile, n for n, exactly."""
+"""S4, allocation plan: whole sites per pair and tile, n for n, exactly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import pair_error
 from segment1b.states.by_country import (
     CountryShard,
     Int64s,
@@ -19,18 +19,18 @@ from segment1b.states.by_country import (
     check_countries,
     check_index,
     country_shards,
+    country_tables,
     listed_countries,
     read_weights,
     stage_by_country,
+    stage_pieces,
     staged_rows,
 )
 from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
 from segment1b.states.quality import country_quality, overall_collapse
 from segment1b.states.s4_laws import Plan, allocate
 from segment1b.states.seal import sealed_inputs
-from segment1b.storage.gather import write_piece
 from segment1b.storage.ingress import iso_codes
-from segment1b.storage.parts import GROUP_ROWS, constant
 from segment1b.storage.reader import Reader
 
 _INLINE_SUMMARIES = 10_000
@@ -38,7 +38,7 @@ _PAIR = ["merchant_id", "n_sites"]
 
 
 class S4AllocPlan(State):
-    """The laws of allocation.md: every pair receives exactly the n of s3_requirements."""
+    """Every pair gets exactly the n of s3_requirements; see docs/spec/s4-allocation.md#writes."""
 
     id = "s4"
     meters: Mapping[str, str] = {
@@ -48,49 +48,37 @@ class S4AllocPlan(State):
     }
 
     def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
-        """Stage each country's pairs on their own and return shards of countries in ASCII order."""
+        """Stage the pairs by country and return shards of countries in ASCII order."""
         sealed_inputs(run, reader, self.stale_input)
         countries = stage_by_country(run, reader, "s3_requirements", _PAIR)
         check_countries(reader, countries)
         return country_shards(reader, countries)
 
     def work(self, run: Run, shard: CountryShard) -> ShardResult:
-        """Allocate the pairs of a shard's countries by the policy's law and stage one piece."""
+        """Allocate the pairs of a shard's countries by the policy's method and stage one piece."""
         reader = run.reader(self)
         tiles = read_weights(run, reader, shard)
-        staged = staged_rows(run, "s3_requirements", _PAIR, shard)
-        scale = 10**run.policy.prep.dp
         counters: list[dict[str, Any]] = []
         used: dict[str, UInt64s] = {}
 
         def tables() -> Iterator[pa.Table]:
+            staged = staged_rows(run, "s3_requirements", _PAIR, shard)
             for (code, rows), tiles_total in zip(staged.items(), shard.tiles, strict=True):
-                start, total = time.perf_counter(), np.zeros(len(tiles[code][0]), np.int64)
-                own: dict[str, Any] = {"country_iso": code, "rows": 0, "shortfall": 0, "ties": 0}
                 pairs = rows["merchant_id"].copy(), rows["n_sites"].copy()
-                for plan in allocate(run, code, shard.grid, pairs, tiles[code]):
-                    np.add.at(total, plan.tile, plan.sites)
-                    own["rows"] += len(plan.pair)
-                    own["shortfall"] += plan.shortfall
-                    own["ties"] += plan.ties
-                    _check_sums(code, *pairs, plan)
-                    yield from _plan_tables(run, code, pairs[0], tiles[code][0], plan)
-                used[code] = tiles[code][0][total > 0]
-                own["quality"] = country_quality(total, tiles[code][1], scale, tiles_total)
-                own["pairs"], own["merchants"], own["sites"] = len(pairs[0]), *pairs
-                own["wall_seconds"] = round(time.perf_counter() - start, 6)
-                counters.append(own)
+                inputs = (pairs, tiles[code], tiles_total)
+                yield from _country(run, code, shard.grid, *inputs, counters)
+                used[code] = counters[-1].pop("used")
 
-        path = run.staged("s4_alloc_plan", shard.number)
-        rows = write_piece(path, run.contracts["s4_alloc_plan"], tables(), len(shard.countries))
+        result = stage_pieces(run, reader, shard, counters, {"s4_alloc_plan": tables()})
         indexed = check_index(reader, shard, used, "E413_TILE_NOT_IN_INDEX")
-        for own in counters:
-            own["not_in_index"] = len(used[own["country_iso"]]) - indexed[own["country_iso"]]
-        return ShardResult(rows, counters, reader.bytes_read, {"s4_alloc_plan": rows})
+        for country in counters:
+            code = country["country_iso"]
+            country["not_in_index"] = len(used[code]) - indexed[code]
+        return result
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return totals, quality and timings over all countries, in ASCII order."""
-        counters = [own for result in results for own in result.counters]
+        counters = [country for result in results for country in result.counters]
         quality = {
             c["country_iso"]: {"pairs": c["pairs"], "rows": c["rows"], **c["quality"]}
             for c in counters
@@ -98,7 +86,7 @@ class S4AllocPlan(State):
         merchants, countries, sites = _summaries(counters)
         planned = sum(q["sites"] for q in quality.values())
         required = _required(run.reader(self))
-        pairs = sum(own["pairs"] for own in counters)
+        pairs = sum(country["pairs"] for country in counters)
         check_conserved("pairs of s3_requirements", pairs, required[0], "s3")
         check_conserved("sites of s3_requirements", planned, required[1], "s3")
         body: dict[str, Any] = {
@@ -116,8 +104,8 @@ class S4AllocPlan(State):
             "ingress_versions": {"iso3166": run.contracts["iso3166_canonical_2024"].version_tag},
             "collapse_index": overall_collapse(quality),
             "quality_by_country": {
-                code: {k: v for k, v in own.items() if k != "expected_tiles"}
-                for code, own in quality.items()
+                code: {k: v for k, v in country.items() if k != "expected_tiles"}
+                for code, country in quality.items()
             },
             "country_timings": [
                 {name: c[name] for name in ("country_iso", "pairs", "rows", "wall_seconds")}
@@ -129,10 +117,51 @@ class S4AllocPlan(State):
         return _with_summaries(run, body, merchants, countries, sites)
 
 
+def _country(
+    run: Run,
+    code: str,
+    grid: tuple[int, int],
+    pairs: tuple[UInt64s, Int64s],
+    tiles: tuple[UInt64s, Int64s],
+    tiles_total: int,
+    counters: list[dict[str, Any]],
+) -> Iterator[pa.Table]:
+    """Yield the plan of a country's pairs, then append its counters."""
+    start, sites = time.perf_counter(), np.zeros(len(tiles[0]), np.int64)
+    rows = shortfall = ties = 0
+    for plan in allocate(run, code, grid, pairs, tiles):
+        np.add.at(sites, plan.tile, plan.sites)
+        rows += len(plan.pair)
+        shortfall += plan.shortfall
+        ties += plan.ties
+        _check_sums(code, *pairs, plan)
+        columns = {
+            "merchant_id": pairs[0][plan.pair],
+            "legal_country_iso": code,
+            "tile_id": tiles[0][plan.tile],
+            "n_sites_tile": plan.sites,
+        }
+        yield from country_tables(run, "s4_alloc_plan", columns, len(plan.pair))
+    counters.append(
+        {
+            "country_iso": code,
+            "rows": rows,
+            "shortfall": shortfall,
+            "ties": ties,
+            "quality": country_quality(sites, tiles[1], 10**run.policy.prep.dp, tiles_total),
+            "pairs": len(pairs[0]),
+            "merchants": pairs[0],
+            "sites": pairs[1],
+            "used": tiles[0][sites > 0],
+            "wall_seconds": round(time.perf_counter() - start, 6),
+        }
+    )
+
+
 def _required(reader: Reader) -> tuple[int, int]:
     """Return the pairs and sites that S3's report names."""
     report = reader.partition("s3_requirements").report
-    excluded = sum(own["sites"] for own in report["excluded_by_policy"].values())
+    excluded = sum(country["sites"] for country in report["excluded_by_policy"].values())
     return report["rows_emitted"], report["source_rows_total"] - excluded
 
 
@@ -143,41 +172,20 @@ def _check_sums(code: str, merchants: UInt64s, n: Int64s, plan: Plan) -> None:
     wrong = np.flatnonzero(sums != n[low:high])
     if len(wrong):
         at = low + int(wrong[0])
-        raise Segment1BError(
-            "E404_ALLOCATION_MISMATCH",
-            f"merchant {merchants[at]} in {code}: {n[at]} sites are "
-            f"required, {sums[wrong[0]]} were allocated; {len(wrong)} such pairs",
-            "this is a fault of the law: report it with the inputs",
-            merchant_id=int(merchants[at]),
-            country_iso=code,
-        )
+        problem = f"{n[at]} sites are required, {sums[wrong[0]]} were allocated"
+        problem += f"; {len(wrong)} such pairs"
+        raise pair_error("E404_ALLOCATION_MISMATCH", merchants[at], code, problem)
 
 
 def _violations(reader: Reader, counters: list[dict[str, Any]]) -> dict[str, int]:
     """Count countries without code or tiles, and tiles outside the index, over all results."""
-    countries = {own["country_iso"] for own in counters}
+    countries = {country["country_iso"] for country in counters}
     covered = listed_countries(reader, "tile_index") & listed_countries(reader, "tile_weights")
     return {
         "fk_country_violations": len(countries - set(iso_codes(reader))),
         "coverage_missing_countries": len(countries - covered),
-        "tile_not_in_index": sum(own["not_in_index"] for own in counters),
+        "tile_not_in_index": sum(country["not_in_index"] for country in counters),
     }
-
-
-def _plan_tables(
-    run: Run, code: str, merchants: UInt64s, tile_ids: UInt64s, plan: Plan
-) -> Iterator[pa.Table]:
-    schema = run.contracts["s4_alloc_plan"].words_schema
-    for at in range(0, len(plan.pair), GROUP_ROWS):
-        part = slice(at, at + GROUP_ROWS)
-        yield pa.table(
-            {
-                "merchant_id": merchants[plan.pair[part]],
-                "legal_country_iso": constant(code, len(plan.pair[part])),
-                "tile_id": tile_ids[plan.tile[part]],
-                "n_sites_tile": plan.sites[part],
-            }
-        ).cast(schema)
 
 
 def _summaries(counters: list[dict[str, Any]]) -> tuple[UInt64s, Int64s, Int64s]:

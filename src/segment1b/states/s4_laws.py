@@ -1,4 +1,4 @@
-"""The laws of S4 on one country: stretches of pairs in, rows of the plan out."""
+"""The allocation methods of S4 on one country: stretches of pairs in, rows of the plan out."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Plan:
         pair: int64[r], index of the pair among the country's pairs, ascending.
         tile: int64[r], position of the tile among the country's tiles, ascending within a pair.
         sites: int64[r], sites of that pair in that tile, at least 1.
-        shortfall: units given after the floors (largest_remainder; the curve laws have no floors).
+        shortfall: units given after the floors, 0 for the curve methods.
         ties: units that the tie rule decided.
     """
 
@@ -56,17 +56,14 @@ def allocate(
     pairs: tuple[UInt64s, Int64s],
     tiles: tuple[UInt64s, Int64s],
 ) -> Iterator[Plan]:
-    """Yield the plan of a country's pairs, stretch by stretch, by the policy's law.
+    """Yield the plan of a country's pairs, stretch by stretch, or raise E416_NUMERIC_OVERFLOW.
 
     Args:
-        run: gives the law, K and the seed.
+        run: gives the method, K and the seed.
         code: the country.
         grid: rows and columns of the raster.
         pairs: merchants uint64[p] ascending, and their sites int64[p].
         tiles: tile ids uint64[t] ascending, and their weights int64[t] that sum to K.
-
-    Raises:
-        Segment1BError: E416_NUMERIC_OVERFLOW.
     """
     scale, law = 10**run.policy.prep.dp, run.policy.allocation.law
     try:
@@ -79,8 +76,8 @@ def allocate(
             points_of = _POINTS_OF_A_PAIR[law]
             yield from _by_points_of_a_pair(points_of, offsets, pairs[1], tiles, scale, grid)
     except OverflowError as error:
-        what = f"{code}: {error}"
-        raise Segment1BError("E416_NUMERIC_OVERFLOW", what, country_iso=code) from None
+        problem = f"{code}: {error}"
+        raise Segment1BError("E416_NUMERIC_OVERFLOW", problem, country_iso=code) from None
 
 
 def _by_largest_remainder(n: Int64s, weights: Int64s, scale: int) -> Iterator[Plan]:

@@ -1,15 +1,16 @@
-"""S5, site to tile: fill S4's quotas with particular sites, changing no count."""
+"""S5, assignment: decides which sites of a pair are in which of its tiles, in S4's counts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segment1b.errors import Segment1BError, redo
+from segment1b.errors import Segment1BError, pair_error, redo
 from segment1b.identity import sha256_hex
 from segment1b.laws.assignment import LABEL, Sites, permuted, sites_of, words
 from segment1b.laws.curves import locate
@@ -20,27 +21,34 @@ from segment1b.states.by_country import (
     UInt64s,
     check_index,
     country_shards,
+    country_tables,
     read_weights,
     stage_by_country,
+    stage_pieces,
     staged_rows,
 )
-from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
+from segment1b.states.protocol import (
+    Report,
+    Run,
+    ShardResult,
+    State,
+    check_conserved,
+    require_countries,
+)
 from segment1b.states.rng_logs import trace, write_audit
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.arrays import distinct
-from segment1b.storage.gather import write_piece
 from segment1b.storage.ingress import iso_codes
-from segment1b.storage.parts import GROUP_ROWS, constant
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import Records
-from segment1b.storage.versions import versions
 
+_RESTORE = f"restore s4_alloc_plan, or {redo('s4')}"
 _PLAN = ["merchant_id", "tile_id", "n_sites_tile"]
 EVENTS, TRACE = "rng_event_site_tile_assign", "rng_trace_site_tile_assign"
 
 
 class S5Assignment(State):
-    """The law of place.md, section 2, and its match `own_point` for the law `stable`."""
+    """Permutation, or each site's own point; see docs/spec/s5-assignment.md#permutation."""
 
     id = "s5"
 
@@ -49,15 +57,9 @@ class S5Assignment(State):
         sealed_inputs(run, reader, self.stale_input)
         countries = stage_by_country(run, reader, "s4_alloc_plan", _PLAN)
         if not countries:
-            raise Segment1BError("E501_NO_S4_ALLOC_PLAN", "s4_alloc_plan has no row", redo("s3"))
-        unknown = sorted(set(countries) - set(iso_codes(reader)))
-        if unknown:
-            raise Segment1BError(
-                "E302_FK_COUNTRY",
-                f"s4_alloc_plan has {', '.join(unknown)}, which are not in the ISO table",
-                f"restore s4_alloc_plan, or {redo('s4')}",
-                country_iso=unknown[0],
-            )
+            raise Segment1BError("E501_NO_S4_ALLOC_PLAN", "s4_alloc_plan has no row")
+        problem = "countries of s4_alloc_plan are not in the ISO table: {}"
+        require_countries(countries, iso_codes(reader), "E302_FK_COUNTRY", problem, _RESTORE)
         write_audit(run.root, run.contracts, run.identity, run.staging)
         return country_shards(reader, countries)
 
@@ -66,71 +68,55 @@ class S5Assignment(State):
         reader = run.reader(self)
         own_point = match_of(run) == "own_point"
         tiles = read_weights(run, reader, shard) if own_point else {}
-        rows: list[pa.Table] = []
-        events: list[pa.Table] = []
+        tables: dict[str, list[pa.Table]] = {"s5_site_tile_assignment": [], EVENTS: []}
         used: dict[str, UInt64s] = {}
-        ties = pairs = mismatches = duplicates = 0
+        counters = Counter[str]()
         for code, plan in staged_rows(run, "s4_alloc_plan", _PLAN, shard).items():
             sites = _sites(code, plan)
-            pairs += len(sites.quota)
             used[code] = distinct(sites.tile)
             if own_point:
                 tile = _own_points(run, code, shard.grid, sites, tiles[code])
             else:
                 word = words(run.identity.seed, code, sites)
-                tile, tied = permuted(sites, word)
-                ties += tied
-                events += _tables(run, EVENTS, code, sites, {"word": word})
+                tile, ties = permuted(sites, word)
+                counters["ties"] += ties
+                counters["events"] += len(word)
+                tables[EVENTS] += _tables(run, EVENTS, code, sites, {"word": word})
             dealt = tile[np.lexsort((tile, sites.pair))]
-            mismatches += int(np.count_nonzero(dealt != sites.tile))
-            duplicates += _repeated_keys(sites)
-            rows += _tables(run, "s5_site_tile_assignment", code, sites, {"tile_id": tile})
+            counters["pairs"] += len(sites.quota)
+            counters["mismatches"] += int(np.count_nonzero(dealt != sites.tile))
+            counters["duplicates"] += _repeated_keys(sites)
+            rows = _tables(run, "s5_site_tile_assignment", code, sites, {"tile_id": tile})
+            tables["s5_site_tile_assignment"] += rows
         indexed = check_index(reader, shard, used, "E505_TILE_NOT_IN_INDEX")
-        staged = {
-            dataset_id: write_piece(
-                run.staged(dataset_id, shard.number),
-                run.contracts[dataset_id],
-                tables,
-                len(shard.countries),
-            )
-            for dataset_id, tables in (("s5_site_tile_assignment", rows), (EVENTS, events))
-        }
-        counters = {
-            "countries": shard.countries,
-            "pairs": pairs,
-            "ties": ties,
-            "mismatches": mismatches,
-            "duplicates": duplicates,
-            "not_in_index": sum(len(used[code]) - indexed[code] for code in used),
-            "events": sum(t.num_rows for t in events),
-        }
-        return ShardResult(sum(t.num_rows for t in rows), counters, reader.bytes_read, staged)
+        counters["not_in_index"] = sum(len(used[code]) - indexed[code] for code in used)
+        return stage_pieces(run, reader, shard, (shard.countries, counters), tables)
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return the counters and the trace of the event log's parts."""
         rows = sum(result.rows for result in results)
-        pairs = sum(result.counters["pairs"] for result in results)
+        total = Counter[str]()
+        for result in results:
+            total.update(result.counters[1])
+        countries = {code for result in results for code in result.counters[0]}
         plan = run.reader(self).partition("s4_alloc_plan").report
-        check_conserved("pairs of s4_alloc_plan", pairs, plan["pairs_total"], "s4")
+        check_conserved("pairs of s4_alloc_plan", total["pairs"], plan["pairs_total"], "s4")
         check_conserved("sites of s4_alloc_plan", rows, plan["sites_total"], "s4")
         parts = []
         for path in sorted(run.parts(EVENTS).iterdir()):
             events = pq.read_metadata(path).num_rows
             parts.append((events, events, events))
         audit = write_audit(run.root, run.contracts, run.identity, run.staging)
-        countries = {code for result in results for code in result.counters["countries"]}
         body = {
-            **run.identity.tokens,
-            "run_id": run.identity.run_id,
-            "versions": versions(),
+            **run.heading,
             "match": match_of(run),
             "rows_emitted": rows,
-            "pairs_total": pairs,
-            "rng_events_emitted": sum(result.counters["events"] for result in results),
-            "ties_broken_total": sum(result.counters["ties"] for result in results),
-            "quota_mismatches": sum(result.counters["mismatches"] for result in results),
-            "dup_sites": sum(result.counters["duplicates"] for result in results),
-            "tile_not_in_index": sum(result.counters["not_in_index"] for result in results),
+            "pairs_total": total["pairs"],
+            "rng_events_emitted": total["events"],
+            "ties_broken_total": total["ties"],
+            "quota_mismatches": total["mismatches"],
+            "dup_sites": total["duplicates"],
+            "tile_not_in_index": total["not_in_index"],
             "fk_country_violations": len(countries - set(iso_codes(run.reader(self)))),
             "audit_sha256_hex": sha256_hex(audit.read_bytes()),
         }
@@ -138,7 +124,7 @@ class S5Assignment(State):
 
 
 def match_of(run: Run) -> str:
-    """Return how sites meet tiles: each by its own point under `stable`, else by permutation."""
+    """Return how sites are matched to tiles: by own points under `stable`, else by permutation."""
     return "own_point" if run.policy.allocation.law == "stable" else "permuted"
 
 
@@ -146,25 +132,15 @@ def _sites(code: str, plan: Records) -> Sites:
     merchant, tile, n = (plan[name].copy() for name in _PLAN)
     if (n < 1).any():
         at = int(np.flatnonzero(n < 1)[0])
-        raise Segment1BError(
-            "E414_WEIGHT_TAMPER",
-            f"merchant {merchant[at]} in {code}: {n[at]} sites in tile {tile[at]}",
-            f"restore s4_alloc_plan, or {redo('s4')}",
-            merchant_id=int(merchant[at]),
-            country_iso=code,
-        )
+        problem = f"{n[at]} sites in tile {tile[at]}"
+        raise pair_error("E414_WEIGHT_TAMPER", merchant[at], code, problem, _RESTORE)
     rises = (merchant[1:] > merchant[:-1]) | (
         (merchant[1:] == merchant[:-1]) & (tile[1:] > tile[:-1])
     )
     if not rises.all():
         at = int(np.flatnonzero(~rises)[0]) + 1
-        raise Segment1BError(
-            "E509_UNSORTED",
-            f"s4_alloc_plan: merchant {merchant[at]}, {code}, tile {tile[at]} is out of order",
-            f"restore s4_alloc_plan, or {redo('s4')}",
-            merchant_id=int(merchant[at]),
-            country_iso=code,
-        )
+        problem = f"tile {tile[at]} is out of order in s4_alloc_plan"
+        raise pair_error("E509_UNSORTED", merchant[at], code, problem)
     return sites_of(merchant, tile, n)
 
 
@@ -190,33 +166,24 @@ def _own_points(
     wrong = np.flatnonzero(counted != sites.tile)
     if len(wrong):
         at = int(wrong[0])
-        raise Segment1BError(
+        raise pair_error(
             "E503_TILE_QUOTA_MISMATCH",
-            f"merchant {sites.merchant[at]} in {code}: the points of its sites fall into tile "
-            f"{counted[at]} where s4_alloc_plan has {sites.tile[at]}; {len(wrong)} such sites",
+            sites.merchant[at],
+            code,
+            f"the points of its sites are in tile {counted[at]} where s4_alloc_plan has "
+            f"{sites.tile[at]}; {len(wrong)} such sites",
             f"s4_alloc_plan was changed or made under another policy: {redo('s4')}",
-            merchant_id=int(sites.merchant[at]),
-            country_iso=code,
             tile_id=int(sites.tile[at]),
         )
     return tile
 
 
 def _tables(
-    run: Run, dataset_id: str, code: str, sites: Sites, columns: Mapping[str, Any]
-) -> list[pa.Table]:
-    schema = run.contracts[dataset_id].words_schema
-    found = []
-    for at in range(0, len(sites.pair), GROUP_ROWS):
-        part = slice(at, at + GROUP_ROWS)
-        found.append(
-            pa.table(
-                {
-                    "merchant_id": sites.merchant[part],
-                    "legal_country_iso": constant(code, len(sites.pair[part])),
-                    "site_order": sites.order[part],
-                    **{name: values[part] for name, values in columns.items()},
-                }
-            ).cast(schema)
-        )
-    return found
+    run: Run, dataset_id: str, code: str, sites: Sites, column: Mapping[str, UInt64s]
+) -> Iterator[pa.Table]:
+    key: dict[str, Any] = {
+        "merchant_id": sites.merchant,
+        "legal_country_iso": code,
+        "site_order": sites.order,
+    }
+    return country_tables(run, dataset_id, {**key, **column}, len(sites.pair))

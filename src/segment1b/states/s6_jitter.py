@@ -1,4 +1,4 @@
-"""S6, a point in the tile: uniform in the part of each site's tile that lies in its country."""
+"""S6, points: draws a point in the part of each site's tile that is in its country."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from shapely import MultiPolygon
 
-from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.geo.placement import Country
 from segment1b.laws.jitter import LABEL, Tiles
@@ -23,27 +22,34 @@ from segment1b.states.by_country import (
     UInt64s,
     check_index,
     country_shards,
+    country_tables,
     read_bounds,
     stage_by_country,
+    stage_pieces,
     staged_rows,
 )
-from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
+from segment1b.states.protocol import (
+    Report,
+    Run,
+    ShardResult,
+    State,
+    check_conserved,
+    require_countries,
+)
 from segment1b.states.rng_logs import trace
 from segment1b.states.s6_points import Points, outside, place_sites
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.arrays import distinct
-from segment1b.storage.gather import write_piece
-from segment1b.storage.parts import GROUP_ROWS, constant
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import Records
-from segment1b.storage.versions import versions
 
+_SUMMED = ("not_in_index", "outside_pixel", "outside_country", "interior", "border")
 _SITE = ["merchant_id", "site_order", "tile_id"]
 EVENTS, TRACE = "rng_event_in_cell_jitter", "rng_trace_in_cell_jitter"
 
 
 class S6Jitter(State):
-    """The law of place.md, section 3: rejection in the tile, then in its part, then its surface."""
+    """Rejection in the tile, in its part, then its surface; see docs/spec/s6-points.md#lanes."""
 
     id = "s6"
 
@@ -51,14 +57,9 @@ class S6Jitter(State):
         """Stage the sites by country; every country must have a shape."""
         sealed_inputs(run, reader, self.stale_input)
         countries = stage_by_country(run, reader, "s5_site_tile_assignment", _SITE)
-        missing = sorted(set(countries) - set(_shapes(reader.whole_file("world_countries"))))
-        if missing:
-            raise Segment1BError(
-                "E606_FK_TILE_INDEX",
-                f"world_countries has no shape for {', '.join(missing)}",
-                "restore the sealed world_countries",
-                country_iso=missing[0],
-            )
+        shapes = _shapes(reader.whole_file("world_countries"))
+        problem, hint = "world_countries has no shape of {}", "restore the sealed world_countries"
+        require_countries(countries, shapes, "E606_FK_TILE_INDEX", problem, hint)
         return country_shards(reader, countries)
 
     def work(self, run: Run, shard: CountryShard) -> ShardResult:
@@ -77,34 +78,24 @@ class S6Jitter(State):
             points = _place(run, code, country, rows, used[code], bounds[code])
             counters[code] = _counters(points, outside(country, points))
             counters[code]["not_in_index"] = len(used[code]) - indexed[code]
-            _add_tables(run, code, rows, points, tables)
-        staged = {
-            dataset_id: write_piece(
-                run.staged(dataset_id, shard.number),
-                run.contracts[dataset_id],
-                own,
-                len(shard.countries),
-            )
-            for dataset_id, own in tables.items()
-        }
-        rows_made = sum(table.num_rows for table in tables["s6_site_jitter"])
-        return ShardResult(rows_made, counters, reader.bytes_read, staged)
+            for dataset_id, columns in _columns(run, code, rows, points).items():
+                tables[dataset_id] += country_tables(run, dataset_id, columns, len(rows))
+        return stage_pieces(run, reader, shard, counters, tables)
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return the counters by country and the trace of the event log's parts."""
-        counters = {code: own for r in results for code, own in r.counters.items()}
+        counters = {code: country for r in results for code, country in r.counters.items()}
         parts = [_part_totals(path) for path in sorted(run.parts(EVENTS).iterdir())]
         events = sum(part[0] for part in parts)
         histogram: Counter[int] = Counter()
-        for own in counters.values():
-            histogram.update(own["histogram"])
+        for country in counters.values():
+            histogram.update(country["histogram"])
         rows = sum(result.rows for result in results)
         assigned = run.reader(self).partition("s5_site_tile_assignment").report["rows_emitted"]
         check_conserved("sites of s5_site_tile_assignment", rows, assigned, "s5")
+        total = {name: sum(country[name] for country in counters.values()) for name in _SUMMED}
         body: dict[str, Any] = {
-            **run.identity.tokens,
-            "run_id": run.identity.run_id,
-            "versions": versions(),
+            **run.heading,
             "sites_total": rows,
             "rows_emitted": rows,
             "rng": {
@@ -115,23 +106,23 @@ class S6Jitter(State):
                 "resample_sites": rows - histogram[1],
                 "lanes": _lane_sums(counters),
             },
-            "fk_tile_index_failures": sum(own["not_in_index"] for own in counters.values()),
-            "point_outside_pixel": sum(own["outside_pixel"] for own in counters.values()),
-            "point_outside_country": sum(own["outside_country"] for own in counters.values()),
+            "fk_tile_index_failures": total["not_in_index"],
+            "point_outside_pixel": total["outside_pixel"],
+            "point_outside_country": total["outside_country"],
             "path_embed_mismatches": _foreign_rows(run),
-            "interior_tiles": sum(own["interior"] for own in counters.values()),
-            "border_tiles": sum(own["border"] for own in counters.values()),
+            "interior_tiles": total["interior"],
+            "border_tiles": total["border"],
             "by_country": {
-                code: {name: own[name] for name in ("sites", "attempts", "lanes")}
-                for code, own in sorted(counters.items())
+                code: {name: country[name] for name in ("sites", "attempts", "lanes")}
+                for code, country in sorted(counters.items())
             },
         }
         return Report(body, logs={TRACE: trace(run.identity, LABEL, parts)})
 
 
 def _shapes(path: Path) -> dict[str, MultiPolygon]:
-    found = path.stat()
-    return _read_shapes(path, found.st_mtime_ns, found.st_size)
+    status = path.stat()
+    return _read_shapes(path, status.st_mtime_ns, status.st_size)
 
 
 @functools.lru_cache(maxsize=1)
@@ -166,29 +157,20 @@ def _counters(points: Points, outside_of: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def _add_tables(
-    run: Run, code: str, rows: Records, points: Points, tables: dict[str, list[pa.Table]]
-) -> None:
-    for at in range(0, len(rows), GROUP_ROWS):
-        part = slice(at, at + GROUP_ROWS)
-        count = len(rows[part])
-        key = {
-            "merchant_id": rows["merchant_id"][part].copy(),
-            "legal_country_iso": constant(code, count),
-            "site_order": rows["site_order"][part].copy(),
-        }
-        columns: dict[str, dict[str, Any]] = {
-            "s6_site_jitter": {
-                "tile_id": rows["tile_id"][part].copy(),
-                "delta_lat_deg": points.d_lat[part],
-                "delta_lon_deg": points.d_lon[part],
-                "manifest_fingerprint": constant(run.identity.manifest_fingerprint, count),
-            },
-            EVENTS: {"blocks": points.blocks[part], "lane": points.lane[part]},
-        }
-        for dataset_id, own in columns.items():
-            schema = run.contracts[dataset_id].words_schema
-            tables[dataset_id].append(pa.table(key | own).cast(schema))
+def _columns(run: Run, code: str, rows: Records, points: Points) -> dict[str, dict[str, Any]]:
+    """Return the columns of both datasets for the sites of one country."""
+    merchant, order = rows["merchant_id"], rows["site_order"]
+    key: dict[str, Any] = {"merchant_id": merchant, "legal_country_iso": code, "site_order": order}
+    offsets = {
+        "tile_id": rows["tile_id"],
+        "delta_lat_deg": points.d_lat,
+        "delta_lon_deg": points.d_lon,
+        "manifest_fingerprint": run.identity.manifest_fingerprint,
+    }
+    return {
+        "s6_site_jitter": {**key, **offsets},
+        EVENTS: {**key, "blocks": points.blocks, "lane": points.lane},
+    }
 
 
 def _part_totals(path: Path) -> tuple[int, int, int]:
@@ -214,4 +196,4 @@ def _foreign_rows(run: Run) -> int:
 
 
 def _lane_sums(counters: Mapping[str, dict[str, Any]]) -> list[int]:
-    return [sum(own["lanes"][lane] for own in counters.values()) for lane in range(3)]
+    return [sum(country["lanes"][lane] for country in counters.values()) for lane in range(3)]

@@ -1,7 +1,8 @@
-"""S6 on one country: rounds of attempts over the sites still open, lane by lane."""
+"""Rounds of attempts of S6 over the sites of one country that have no point yet, lane by lane."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,13 +23,13 @@ TILE, CLIP, SURFACE = 0, 1, 2
 
 @dataclass
 class Points:
-    """The sites of a country on their way to a point.
+    """The sites of a country and their points.
 
     Attributes:
-        merchant: uint64 [n]; order: int64 [n]; tile: int64 [n], index among `tiles`.
-        d_lon, d_lat: float64 [n], offset from the tile's centroid, degrees.
-        blocks: uint16 [n], attempts; lane: uint8 [n].
-        interior: bool [t], tiles that lie properly inside the country.
+        merchant: uint64[n]; order: int64[n]; tile: int64[n], index among `tiles`.
+        interior: bool[t], tiles that lie properly inside the country.
+        d_lon, d_lat: float64[n], offset from the tile's centroid, degrees.
+        blocks: uint16[n], attempts; lane: uint8[n].
     """
 
     merchant: UInt64s
@@ -67,19 +68,16 @@ def place_sites(
     """
     count = len(sites[0])
     interior = country.interior(tiles.west, tiles.south, tiles.east, tiles.north)
-    points = Points(
-        *sites,
-        tiles,
-        interior,
-        np.zeros(count),
-        np.zeros(count),
-        np.zeros(count, np.uint16),
-        np.zeros(count, np.uint8),
-    )
-    left = np.arange(count)
-    whole = lambda u, at: in_tile(u, tiles.at(points.tile[at]))  # noqa: E731 - the lane's law
-    attempts = range(1, policy.max_attempts_tile + 1)
-    left = _rounds(seed, code, country, points, left, attempts, whole, TILE)
+    d_lon, d_lat, blocks = np.zeros(count), np.zeros(count), np.zeros(count, np.uint16)
+    lane = np.zeros(count, np.uint8)
+    points = Points(*sites, tiles, interior, d_lon, d_lat, blocks, lane)
+    draw = functools.partial(_rounds, seed, code, country, points)
+    last = policy.max_attempts_tile + policy.max_attempts_clip
+
+    def whole(u: tuple[Floats, Floats], at: Ints) -> tuple[Floats, Floats]:
+        return in_tile(u, tiles.at(points.tile[at]))
+
+    left = draw(np.arange(count), range(1, policy.max_attempts_tile + 1), whole, TILE)
     if not len(left):
         return points
     used = distinct(points.tile[left])
@@ -90,9 +88,7 @@ def place_sites(
         tile = points.tile[at]
         return in_box(u, box.at(np.searchsorted(used, tile)), tiles.at(tile))
 
-    last = policy.max_attempts_tile + policy.max_attempts_clip
-    attempts = range(policy.max_attempts_tile + 1, last + 1)
-    left = _rounds(seed, code, country, points, left, attempts, clipped, CLIP)
+    left = draw(left, range(policy.max_attempts_tile + 1, last + 1), clipped, CLIP)
     if len(left):
         _on_surface(code, country, points, left, used, clips, tile_ids, last)
     return points
@@ -118,7 +114,7 @@ def _rounds(
     law: Callable[[tuple[Floats, Floats], Ints], tuple[Floats, Floats]],
     lane: int,
 ) -> Ints:
-    """Run the attempts of one lane over all sites still open; return those that stay open."""
+    """Run the attempts of one lane over all sites without a point; return those that remain."""
     for attempt in attempts:
         if not len(left):
             break
@@ -179,5 +175,9 @@ def _on_surface(
 
 
 def _exhausted(code: str, tile_id: int, why: str) -> Segment1BError:
-    what = f"{code}, tile {tile_id}: {why}"
-    return Segment1BError("E613_RESAMPLE_EXHAUSTED", what, country_iso=code, tile_id=tile_id)
+    return Segment1BError(
+        "E613_RESAMPLE_EXHAUSTED",
+        f"{code}, tile {tile_id}: {why}",
+        country_iso=code,
+        tile_id=tile_id,
+    )

@@ -1,4 +1,4 @@
-"""S7, synthesis: join S5, S6 and the grid into one checked coordinate per site, without draws."""
+"""S7, join: one checked coordinate per site from S5, S6 and the grid, without draws."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segment1b.errors import Segment1BError, redo
+from segment1b.errors import Segment1BError, pair_error, redo
 from segment1b.laws.jitter import Tiles, inside_tile, point
 from segment1b.states.by_country import (
     BOUNDS,
     CountryShard,
     country_shards,
+    country_tables,
     read_bounds,
     stage_by_country,
+    stage_pieces,
     staged_rows,
 )
 from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
 from segment1b.states.seal import sealed_inputs
 from segment1b.storage.arrays import distinct
 from segment1b.storage.durable import read_json
-from segment1b.storage.gather import write_piece
 from segment1b.storage.ingress import ingress_groups
-from segment1b.storage.parts import GROUP_ROWS, constant
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import Records
 from segment1b.storage.split import COUNTRY, read_split, split_by_country
-from segment1b.storage.versions import versions
 
 _S5 = ["merchant_id", "site_order", "tile_id"]
 _S6 = [*_S5, "delta_lat_deg", "delta_lon_deg"]
@@ -42,7 +41,7 @@ _TESTED = ("known", "inside", "covered", "missed")
 
 
 class S7Synthesis(State):
-    """The law of place.md, section 4: merge by key, add, test again, cover the catalogue."""
+    """Merge by key, add, test again, cover the catalogue; see docs/spec/s7-join.md#law."""
 
     id = "s7"
 
@@ -58,15 +57,10 @@ class S7Synthesis(State):
         s5, s6, catalogue = (future.result() for future in staged)
         for code in sorted(set(s5) | set(s6)):
             if s5.get(code, 0) != s6.get(code, 0):
-                fault = (
-                    "E701_ROW_MISSING" if s6.get(code, 0) < s5.get(code, 0) else ("E702_ROW_EXTRA")
-                )
-                raise Segment1BError(
-                    fault,
-                    f"{code}: S5 has {s5.get(code, 0)} sites, S6 {s6.get(code, 0)}",
-                    redo("s5"),
-                    country_iso=code,
-                )
+                extra = s6.get(code, 0) > s5.get(code, 0)
+                fault = "E702_ROW_EXTRA" if extra else "E701_ROW_MISSING"
+                problem = f"{code}: S5 has {s5.get(code, 0)} sites, S6 {s6.get(code, 0)}"
+                raise Segment1BError(fault, problem, redo("s5"), country_iso=code)
         excluded = set(_excluded(reader))
         for code in sorted(set(s5) | (set(catalogue) - excluded)):
             if s5.get(code, 0) == catalogue.get(code, 0):
@@ -75,7 +69,6 @@ class S7Synthesis(State):
                 "E708_1A_COVERAGE_FAIL",
                 f"{code}: {catalogue.get(code, 0)} outlets in the catalogue, {s5.get(code, 0)} "
                 f"sites; excluded by policy are {sorted(excluded)}",
-                redo("s3"),
                 country_iso=code,
             )
         return country_shards(reader, s5, "tile_bounds")
@@ -96,7 +89,15 @@ class S7Synthesis(State):
             known = np.isfinite(tiles.west)
             inside = inside_tile(lon, lat, tiles)
             _check_inside(code, rows, inside)
-            tables += _tables(run, code, rows, lon, lat)
+            columns = {
+                "merchant_id": rows["merchant_id"],
+                "legal_country_iso": code,
+                "site_order": rows["site_order"],
+                "tile_id": rows["tile_id"],
+                "lon_deg": lon,
+                "lat_deg": lat,
+            }
+            tables += country_tables(run, "s7_site_synthesis", columns, len(rows))
             counters[code] = {
                 "sites": len(rows),
                 "tiles": len(used[code]),
@@ -105,30 +106,24 @@ class S7Synthesis(State):
                 "covered": covered,
                 "missed": missed,
             }
-        path = run.staged("s7_site_synthesis", shard.number)
-        dataset = run.contracts["s7_site_synthesis"]
-        staged = {dataset.id: write_piece(path, dataset, tables, len(shard.countries))}
-        rows_made = sum(table.num_rows for table in tables)
-        return ShardResult(rows_made, counters, reader.bytes_read, staged)
+        return stage_pieces(run, reader, shard, counters, {"s7_site_synthesis": tables})
 
     def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
         """Return the parity, coverage and containment counts."""
         reader = run.reader(self)
-        counters = {code: own for r in results for code, own in r.counters.items()}
+        counters = {code: country for r in results for code, country in r.counters.items()}
         sites = sum(result.rows for result in results)
         outlets = read_json(reader.file("s3_run_report"))["source_rows_total"]
         excluded = _excluded(reader)
-        kept = outlets - sum(own["sites"] for own in excluded.values())
+        kept = outlets - sum(country["sites"] for country in excluded.values())
         check_conserved("outlets of the catalogue", sites, kept, "s3")
         for dataset_id in ("s5_site_tile_assignment", "s6_site_jitter"):
             expected = reader.partition(dataset_id).report["rows_emitted"]
             check_conserved(f"sites of {dataset_id}", sites, expected, dataset_id[:2])
-        total = {name: sum(own[name] for own in counters.values()) for name in _TESTED}
+        total = {name: sum(country[name] for country in counters.values()) for name in _TESTED}
         receipt = read_json(reader.file("s0_gate_receipt_1B"))
         body: dict[str, Any] = {
-            **run.identity.tokens,
-            "run_id": run.identity.run_id,
-            "versions": versions(),
+            **run.heading,
             "rows_emitted": sites,
             "sites_total_s5": reader.partition("s5_site_tile_assignment").receipt.rows,
             "sites_total_s6": reader.partition("s6_site_jitter").receipt.rows,
@@ -144,8 +139,8 @@ class S7Synthesis(State):
             "excluded_by_policy": excluded,
             "flag_sha256_hex": receipt["flag_sha256_hex"],
             "by_country": {
-                code: {name: own[name] for name in ("sites", "tiles", "inside")}
-                for code, own in sorted(counters.items())
+                code: {name: country[name] for name in ("sites", "tiles", "inside")}
+                for code, country in sorted(counters.items())
             },
         }
         return Report(body)
@@ -190,20 +185,12 @@ def _check_same(code: str, s5: Records, s6: Records) -> None:
         for name in names:
             same &= s5[name] == s6[name]
         if not same.all():
-            raise _site_error(
-                fault,
-                code,
-                s5[~same][0],
-                f"S5 and S6 differ in {', '.join(names)}",
-                redo("s5"),
-            )
+            problem = f"S5 and S6 differ in {', '.join(names)}"
+            raise _site_error(fault, code, s5[~same][0], problem, redo("s5"))
 
 
 def _coverage(run: Run, code: str, rows: Records) -> tuple[int, int]:
-    """Return how many sites are outlets of the catalogue, and how many outlets have no site.
-
-    Sites that are not exactly the catalogue's are refused, whatever order its files have.
-    """
+    """Return how many sites are outlets and how many outlets have no site, or raise E708."""
     dataset = run.contracts["outlet_catalogue"]
     folder = run.staging / "outlet_catalogue.split"
     outlets = read_split(folder, code, dataset, _KEY, len(rows))
@@ -213,55 +200,19 @@ def _coverage(run: Run, code: str, rows: Records) -> tuple[int, int]:
         same &= outlets[name] == rows[name]
     covered = int(np.count_nonzero(same))
     if covered != len(rows):
-        raise Segment1BError(
-            "E708_1A_COVERAGE_FAIL",
-            f"{code}: the {len(rows)} sites are not the outlets of the catalogue",
-            redo("s3"),
-            country_iso=code,
-        )
+        problem = f"{code}: the {len(rows)} sites are not the outlets of the catalogue"
+        raise Segment1BError("E708_1A_COVERAGE_FAIL", problem, country_iso=code)
     return covered, len(outlets) - covered
 
 
 def _check_inside(code: str, rows: Records, inside: npt.NDArray[np.bool_]) -> None:
     if not inside.all():
-        raise _site_error(
-            "E707_POINT_OUTSIDE_PIXEL",
-            code,
-            rows[~inside][0],
-            f"the point lies outside its tile; {int((~inside).sum())} such sites",
-            f"s6_site_jitter was changed: {redo('s6')}",
-        )
+        problem = f"the point is outside its tile; {int((~inside).sum())} such sites"
+        hint = f"s6_site_jitter was changed: {redo('s6')}"
+        raise _site_error("E707_POINT_OUTSIDE_PIXEL", code, rows[~inside][0], problem, hint)
 
 
-def _site_error(code: str, iso: str, row: Any, what: str, hint: str) -> Segment1BError:
-    merchant, order = int(row["merchant_id"]), int(row["site_order"])
-    return Segment1BError(
-        code,
-        f"merchant {merchant} in {iso}, site {order}: {what}",
-        hint,
-        merchant_id=merchant,
-        country_iso=iso,
-        site_order=order,
-    )
-
-
-def _tables(
-    run: Run, code: str, rows: Records, lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]
-) -> list[pa.Table]:
-    schema = run.contracts["s7_site_synthesis"].words_schema
-    found = []
-    for at in range(0, len(rows), GROUP_ROWS):
-        part = slice(at, at + GROUP_ROWS)
-        found.append(
-            pa.table(
-                {
-                    "merchant_id": rows["merchant_id"][part].copy(),
-                    "legal_country_iso": constant(code, len(rows[part])),
-                    "site_order": rows["site_order"][part].copy(),
-                    "tile_id": rows["tile_id"][part].copy(),
-                    "lon_deg": lon[part],
-                    "lat_deg": lat[part],
-                }
-            ).cast(schema)
-        )
-    return found
+def _site_error(code: str, iso: str, row: Any, reason: str, hint: str) -> Segment1BError:
+    order = int(row["site_order"])
+    problem = f", site {order}: {reason}"
+    return pair_error(code, row["merchant_id"], iso, problem, hint, site_order=order)

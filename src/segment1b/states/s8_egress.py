@@ -1,4 +1,4 @@
-"""S8, egress: publish the coordinates as the segment's final, order-free dataset."""
+"""S8, site_locations: publishes the coordinates as the final, order-free dataset."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from segment1b.storage.durable import read_json
 from segment1b.storage.gather import write_piece
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import key_words
-from segment1b.storage.versions import versions
 
 _COLUMNS = ["merchant_id", "legal_country_iso", "site_order", "lon_deg", "lat_deg"]
 _KEY = _COLUMNS[:3]
@@ -29,7 +28,7 @@ _RANKS = re.compile(r"rank|(?<!site_)order|priority|position|precedence", re.IGN
 
 
 class S8Egress(State):
-    """place.md, section 5: bit-equal to S7; parameter_hash leaves the path, but is checked."""
+    """Bit-equal to S7, without parameter_hash in the path: docs/spec/s8-site-locations.md#law."""
 
     id = "s8"
 
@@ -38,17 +37,11 @@ class S8Egress(State):
         sealed_inputs(run, reader, self.stale_input)
         dataset = run.contracts["site_locations"]
         if "parameter_hash" in dataset.tokens:
-            raise Segment1BError(
-                "E809_PARTITION_SHIFT_VIOLATION",
-                f"the dictionary keys {dataset.id} by parameter_hash",
-                "the fingerprint covers it: take it out of the path",
-            )
+            problem = f"the path of {dataset.id} in the dictionary has parameter_hash"
+            raise Segment1BError("E809_PARTITION_SHIFT_VIOLATION", problem)
         if not dataset.final_in_layer:
-            raise Segment1BError(
-                "E811_FINAL_FLAG_MISMATCH",
-                f"the dictionary does not call {dataset.id} final_in_layer",
-                "set final_in_layer: true",
-            )
+            problem = f"{dataset.id} is not final_in_layer in the dictionary"
+            raise Segment1BError("E811_FINAL_FLAG_MISMATCH", problem)
         return range(len(reader.partition("s7_site_synthesis").paths))
 
     def work(self, run: Run, shard: int) -> ShardResult:
@@ -81,16 +74,14 @@ class S8Egress(State):
         synthesis = run.reader(self).partition("s7_site_synthesis")
         s7 = synthesis.receipt.rows
         check_conserved("rows of s7_site_synthesis", rows, s7, "s7")
-        for code, own in synthesis.report["by_country"].items():
-            what = f"sites of s7_site_synthesis in {code}"
-            check_conserved(what, by_country[code], own["sites"], "s7")
+        for code, country in synthesis.report["by_country"].items():
+            name = f"sites of s7_site_synthesis in {code}"
+            check_conserved(name, by_country[code], country["sites"], "s7")
         parts = sorted(run.parts("site_locations").iterdir())
         columns = {name for path in parts for name in pq.read_schema(path).names}
         return Report(
             {
-                **run.identity.tokens,
-                "run_id": run.identity.run_id,
-                "versions": versions(),
+                **run.heading,
                 "parameter_hash_consumed": run.identity.parameter_hash,
                 "rows_emitted": rows,
                 "rows_s7": s7,
@@ -133,12 +124,7 @@ def _is_unfit(text: str, column: Column) -> bool:
 
 
 def _unsorted_rows(table: pa.Table, last: list[Any]) -> tuple[int, list[Any]]:
-    """Count rows whose key is not above that of the row before; return the last key too.
-
-    Args:
-        table: rows with the site key.
-        last: the key before the first row; empty when there is none.
-    """
+    """Count rows whose key is not above the one before (`last`, if any); return the last key."""
     if not len(table):
         return 0, last
     keys = [key_words(table.column(name)) for name in _KEY]

@@ -1,4 +1,7 @@
-"""The validation bundle of 1B: its files, their index, and the flag over them."""
+"""The validation bundle of 1B: files, index and flag.
+
+Source: docs/spec/s9-proof.md#bundle
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S9, proof and gate: recheck everything independently, then write the flag that opens S8."""
+"""S9, proof: rechecks S1 to S8 independently, then writes the flag that opens S8."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ from segment1b.storage.publisher import publish_folder
 from segment1b.storage.reader import Reader
 from segment1b.storage.root import root_at
 from segment1b.storage.split import read_split
-from segment1b.storage.versions import versions
 
 _POINTS = ["tile_id", "lon_deg", "lat_deg"]
 BUNDLE = "validation_bundle_1B"
@@ -39,7 +38,7 @@ _REALISM = "realism"
 
 
 class S9Validation(State):
-    """The checks of place.md, section 6; a bundle that fails goes aside and carries no flag.
+    """The checks of docs/spec/s9-proof.md#checks; a bundle that fails is put aside without a flag.
 
     S1 and S2 are proven once for a world: their tile proof is stored and holds for the same files
     and program. S3 and S5 to S8 are examined at every run, S4 too unless S5's points prove it.
@@ -85,9 +84,7 @@ class S9Validation(State):
         flag = write_flag(folder)
         proof = {} if tiles.proof is None else {tile_proof.DATASET: canonical_json(tiles.proof)}
         body = {
-            **run.identity.tokens,
-            "run_id": run.identity.run_id,
-            "versions": versions(),
+            **run.heading,
             "verdict": verdict_of(verdicts),
             "failures_by_code": {v.code: v.failures for v in failed},
             "proved_at_utc": utc_now(),
@@ -132,8 +129,8 @@ def _realism(run: Run, reader: Reader) -> dict[str, Any]:
     countries = reader.partition("s7_site_synthesis").report["by_country"]
     folder, dataset = run.staging / "s7_site_synthesis.split", run.contracts["s7_site_synthesis"]
     sites = {}
-    for code, own in sorted(countries.items()):
-        rows = read_split(folder, code, dataset, _POINTS, own["sites"])
+    for code, country in sorted(countries.items()):
+        rows = read_split(folder, code, dataset, _POINTS, country["sites"])
         sites[code] = (rows["lon_deg"].copy(), rows["lat_deg"].copy(), rows["tile_id"].copy())
     shapes = read_countries(reader.whole_file("world_countries"))
     spans = {code: shapes[code].bounds[3] - shapes[code].bounds[1] for code in sites}
@@ -143,7 +140,7 @@ def _realism(run: Run, reader: Reader) -> dict[str, Any]:
 
 
 def _put_aside(run: Run, folder: Path) -> Path:
-    """Move a failed bundle, flagless, to its own place: no failure may hold the write-once one."""
+    """Move a failed bundle aside, without flag: no failure may hold the write-once place."""
     dataset, attempt = run.contracts["validation_failed_1B"], 1
     while root_at(run.root).sizes(dataset.locate({**run.places, "attempt": attempt})) is not None:
         attempt += 1
@@ -156,8 +153,8 @@ def _failure(failed: list[Acceptance], where: Path) -> Segment1BError:
     listed = ", ".join(f"{v.check} {v.code} ({v.failures})" for v in failed)
     return Segment1BError(
         failed[0].code,
-        f"the planet does not pass: {listed}; the bundle lies in {where}",
-        "read s9_summary.json there; nothing opens site_locations until all checks pass",
+        f"checks failed: {listed}; the bundle is in {where}",
+        "read s9_summary.json there; site_locations stays closed until all checks pass",
         path=str(where),
         examples=failed[0].examples[:3],
     )
