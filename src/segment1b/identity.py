@@ -66,7 +66,7 @@ class Identity:
 
     @property
     def run_id(self) -> str:
-        """Return the run id: 32 hex digits derived from the three tokens (place.md, section 0)."""
+        """Return the run id: 32 hex digits over the tokens (docs/spec/identity.md#run-id)."""
         text = b"segment1b.run.1\0" + struct.pack("<Q", self.seed)
         text += bytes.fromhex(self.manifest_fingerprint) + bytes.fromhex(self.parameter_hash)
         return sha256_hex(text)[:32]

@@ -297,7 +297,7 @@ def test_one_pair_of_four_sites_worked_by_hand(law: str, offset: int, expected: 
 def quality() -> dict[str, dict[str, Any]]:
     """Give each law's quality figures on 40,000 Pareto tiles and 400 merchants' short lists.
 
-    The table of allocation.md, section 3, at a smaller size.
+    The table of docs/spec/s4-allocation.md#quality, at a smaller size.
     """
     rng = np.random.default_rng(20251)
     side, dp = 200, 12

@@ -17,7 +17,7 @@ def whole(*values: int) -> np.ndarray:
 
 
 def test_worked_example_equal_remainders_go_to_the_lower_id() -> None:
-    """allocation.md §2: weights 700 and 300, n = 5."""
+    """docs/spec/s4-allocation.md#worked-numbers: weights 700 and 300, n = 5."""
     solved = largest_remainder(whole(700, 300), 5, 1000)
     assert solved.floors.tolist() == [3, 1]
     assert solved.remainders.tolist() == [500, 500]

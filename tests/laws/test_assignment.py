@@ -47,7 +47,7 @@ WORKED = {101: {7001: 2, 7002: 1, 7005: 2}}
 
 
 def test_worked_pair_of_the_design() -> None:
-    """place.md §2: seed 42, pair (101, GB)."""
+    """docs/spec/s5-assignment.md#worked-numbers: seed 42, pair (101, GB)."""
     own = sites(WORKED)
     assert own.tile.tolist() == [7001, 7001, 7002, 7005, 7005]
     assert own.order.tolist() == [1, 2, 3, 4, 5]

@@ -37,12 +37,12 @@ def site(merchant: int = 101, order: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 
 WORKED = tiles(-0.25, 51.50, -0.20, 51.55, -0.225, 51.525)
-#: The date line of place.md §3, in thirds of a minute of arc.
+#: The date line of docs/spec/s6-points.md#worked-numbers, in thirds of a minute of arc.
 ACROSS = tiles(179.99875, 10.0, -179.99291667, 10.01, -179.99708333, 10.005)
 
 
 def test_worked_first_attempt_of_the_design() -> None:
-    """place.md §3: seed 42, site (101, GB, 1)."""
+    """docs/spec/s6-points.md#worked-numbers: seed 42, site (101, GB, 1)."""
     u = draws(42, "GB", 1, *site())
     assert np.round(np.concatenate(u), 7).tolist() == [0.7919405, 0.7547908]
     d_lon, d_lat = in_tile(u, WORKED)

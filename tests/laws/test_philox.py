@@ -11,13 +11,13 @@ GB = 18242
 
 
 def test_known_answer_of_the_zero_counter() -> None:
-    """place.md §1."""
+    """docs/spec/random-numbers.md#worked-numbers."""
     words = [int(w[0]) for w in philox4x64((0, 0, 0, 0), (0, 0))]
     assert words == [0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B]
 
 
 def test_worked_keys_and_words_of_seed_42() -> None:
-    """place.md §1: keys of S5 and S6, and the words of site (101, GB, 1)."""
+    """docs/spec/random-numbers.md#worked-numbers: keys and words of site (101, GB, 1)."""
     assert key_of("site_tile_assign", 42) == S5_KEY
     assert key_of("in_cell_jitter", 42) == S6_KEY
     assert country_word("GB") == GB
@@ -27,7 +27,7 @@ def test_worked_keys_and_words_of_seed_42() -> None:
 
 
 def test_worked_uniforms_of_seed_42() -> None:
-    """place.md §2 and §3: the five sites' u, and two attempts of site 1."""
+    """docs/spec/s6-points.md#worked-numbers: two attempts of site 1; and S5's five sites."""
     words = philox4x64((1, np.arange(1, 6), 101, GB), S5_KEY)[0]
     assert np.round(u01(words), 4).tolist() == [0.8183, 0.2554, 0.1963, 0.9607, 0.1001]
     w0, w1, _, _ = philox4x64((np.array([1, 2]), 1, 101, GB), S6_KEY)
@@ -83,7 +83,7 @@ def test_numbers_and_arrays_of_one_value_give_the_same_words() -> None:
 
 
 def test_an_offset_is_word_0_of_its_own_stream() -> None:
-    """allocation.md §4: label alloc_offset, counter (1, 0, merchant_id, country)."""
+    """docs/spec/s4-allocation.md#offset-of-a-pair: counter (1, 0, merchant_id, country)."""
     merchants = np.array([1, 101, (1 << 63) - 1], np.uint64)
     key = np.array(key_of("alloc_offset", 42), np.uint64)
     stock = [

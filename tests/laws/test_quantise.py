@@ -20,7 +20,7 @@ from segment1b.laws.quantise import quantise
 def test_worked_numbers_of_the_design(
     masses: list[int], dp: int, weights: list[int], shortfall: int
 ) -> None:
-    """prepare.md §4: uniform, uniform with a unit over, areas, and equal areas at dp 0."""
+    """docs/spec/s2-weights.md#worked-numbers: uniform, a unit over, areas, equal areas at dp 0."""
     got, units = quantise(np.array(masses, np.int64), 10**dp)
     assert got.tolist() == weights
     assert units == shortfall

@@ -91,7 +91,7 @@ def test_rasters_hold_everybody(degrees: str) -> None:
 
 
 def test_places_lie_in_their_own_country() -> None:
-    """98.1 % of all places do (reference-data.md); of every twentieth, 97.5 to 98.7 %."""
+    """98.1 % (docs/spec/reference-surfaces.md#countries); of a twentieth, 97.5 to 98.7 %."""
     places = pq.read_table(PLACES)[::20]
     code = np.array(places["country_iso"].to_pylist())
     lon, lat = places["lon_deg"].to_numpy(), places["lat_deg"].to_numpy()

@@ -1,7 +1,7 @@
 """Acceptance by S9: the checks of S1 to S8, gathered under A901 to A918.
 
 Nothing is proved here a second time: each acceptance check names the checks of the states that
-it is made of (criteria.py; place.md, section 6).
+it is made of (criteria.py; docs/spec/s9-proof.md#checks).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How tables are cut into files and row groups (prepare.md, section 3; architecture.md, Part)."""
+"""How tables are cut into files and row groups (docs/spec/publishing.md#files-of-a-table)."""
 
 from __future__ import annotations
 

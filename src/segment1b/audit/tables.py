@@ -16,7 +16,7 @@ from segment1b.contracts import Column, Dataset
 
 # site_order numbers the sites of a pair; it is part of the key and ranks no country.
 _RANKS = re.compile(r"rank|order|priority|position|precedence", re.IGNORECASE)
-# Budgets of bytes, time, memory and files (prepare.md, section 0).
+# Budgets of bytes, time, memory and files (docs/spec/receipts.md#budgets).
 _BUDGETS = {"s1": "E009_PERF_BUDGET", "s2": "E109_PERF_BUDGET"}
 _READ_FACTOR = 1.25
 _TIME_FACTOR, _TIME_ALLOWANCE = 1.75, 300.0

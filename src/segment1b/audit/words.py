@@ -1,4 +1,4 @@
-"""Random words replayed with numpy's own Philox, and the uniforms made of them (place.md §1)."""
+"""Random words replayed with numpy's Philox, and uniforms (docs/spec/random-numbers.md#philox)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that the published sites of a data root have passed, by reading alone (place.md §6)."""
+"""Checks that published sites have passed, by reading (docs/spec/s9-proof.md#reading-gate)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Recomputes the random words of a site and the points they give, with numpy's own Philox.
 
-It shares no arithmetic with the states, so a match is a second derivation. Source: place.md §1-§3.
+It shares no arithmetic with the states, so a match is a second derivation. Source:
+docs/spec/random-numbers.md#counter-of-a-draw.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Exports the random events of S5 or S6 as JSON lines, rejected attempts included.
 
-Source: place.md §1 "Event logs" and §3.
+Source: docs/spec/random-numbers.md#event-logs.
 """
 
 from __future__ import annotations

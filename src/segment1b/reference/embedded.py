@@ -1,6 +1,7 @@
 """The embedded world: reference surfaces and sample outlets that ship as package data.
 
-Source: reference-data.md. `MANIFEST.json` beside the files gives digests, licences and inputs.
+Source: docs/spec/reference-surfaces.md#embedded-files. `MANIFEST.json` beside the files gives
+digests, licences and inputs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 -- makes: unknown_tiles, outside_sites
 -- needs: s7_site_synthesis, used_tile_bounds
--- What the tests of place.md, section 4, find: tiles without bounds, and sites outside their tile.
+-- Tiles without bounds, and sites outside their tile (docs/spec/s7-join.md#law).
 CREATE OR REPLACE TABLE unknown_tiles AS
 SELECT s.legal_country_iso, s.tile_id, s.n
 FROM (

@@ -82,7 +82,7 @@ def check_bounds(case: Case) -> Iterator[Row]:
 
 
 def _figures(case: Case) -> dict[str, Any]:
-    """Return the figures of place.md, section 6, without rounding."""
+    """Return the figures of docs/spec/s9-proof.md#realism, without rounding."""
     if "realism" in case.memo:
         return dict(case.memo["realism"])
     rows = list(case.session.rows(_COUNTRIES))
