@@ -241,10 +241,11 @@ def _mismatch(path: Path, what: str) -> Segment1BError:
 
 def _check_receipts(snapshot: Snapshot, egress: Mapping[str, Any]) -> list[str]:
     """Hash the files of everything in the root that a run report has a receipt of."""
-    checked = []
-    for dataset in receipted(snapshot.contracts):
-        path, sizes = snapshot.path(dataset.id), root_at(snapshot.root).sizes
-        if not path.exists() and sizes(dataset.locate(snapshot.tokens)) is None:
+    checked, datasets = [], receipted(snapshot.contracts)
+    snapshot.fetch(dataset.id for dataset in datasets)
+    for dataset in datasets:
+        path = snapshot.path(dataset.id)
+        if not path.exists():
             if snapshot.path(report_id(dataset)).exists():
                 raise _no_receipt(path, dataset, "is absent, and its run report is here")
             continue  # A root that was handed over may hold the sites and their bundle alone.

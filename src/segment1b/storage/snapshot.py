@@ -100,6 +100,8 @@ class Snapshot:
         """
         dataset = self.contracts[dataset_id]
         report, file = self.path(report_id(dataset)), self.path(dataset_id)
+        if report.exists() and not file.exists():
+            self.fetch([dataset_id])
         if not report.exists() or not file.exists():
             return None
         try:
