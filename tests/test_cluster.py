@@ -240,6 +240,7 @@ def watched(world: Path, root: Path, machines: Machines, state: str, call: Any) 
         settings=STABLE,
         engine=machines.ready(),
         workers=3,
+        to_state="s8",
     )
     return run_pipeline(settings, Watching(state, call))
 
