@@ -39,9 +39,8 @@ def test_a_hint_is_that_of_the_code_unless_another_is_given() -> None:
     assert str(Segment1BError("E_LOCKED", "x", "")) == "E_LOCKED: x"
 
 
-@pytest.mark.parametrize("code", [*HINTS, *EXIT_CODES])
-def test_hints_and_exit_codes_are_those_of_codes_of_the_table(code: str) -> None:
-    assert code in CODES
+def test_hints_and_exit_codes_are_those_of_codes_of_the_table() -> None:
+    assert {*HINTS, *EXIT_CODES} <= CODES.keys()
 
 
 @pytest.mark.parametrize(

@@ -12,31 +12,25 @@ import pytest
 from typer.testing import CliRunner
 
 import segment1b.audit.s0.checks
-from segment1b import contracts
 from segment1b.audit.printed import sql_of
 from segment1b.audit.published import Published
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
-from spoil import World
+from spoil import KNOWN, PLAN, World
+from sql_spoils import SPOILS
 
-from . import test_place_queries as later
-from . import test_queries as earlier
-
-CASES = [
-    (name, *spoils[0]) for name, spoils in {**earlier.SPOILS, **later.SPOILS}.items() if spoils
-]
+Copy = Callable[[str], World]
+CASES = [(name, *spoils[0]) for name, spoils in SPOILS.items()]
 
 
 @pytest.fixture(scope="module")
-def printed(
-    published: Callable[[str], World], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, str]:
+def printed(published: Copy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Give the text of every SQL check, printed before any of them is run."""
     world, folder, texts = published("permuted"), tmp_path_factory.mktemp("sql"), {}
-    files = Published(world.root, contracts.load(), world.tokens)
+    root = Published(world.root, KNOWN, world.tokens)
     for name, *_ in CASES:
         state, check = name[:2], re.sub(r"/\d\d_", " ", name)
-        texts[name] = sql_of(files, [state], check, folder)
+        texts[name] = sql_of(root, [state], check, folder)
     return texts
 
 
@@ -73,25 +67,23 @@ def test_the_printed_sql_of_a_check_finds_what_was_spoiled(
 
 
 def test_a_spoiled_file_is_found_by_the_sql_as_the_command_prints_it(
-    world: Callable[[str], World], monkeypatch: pytest.MonkeyPatch
+    world: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoiled = world("permuted")
     monkeypatch.chdir(spoiled.root)
-    spoiled.edit("s4_alloc_plan", lambda rows: rows.pop(3))
+    spoiled.edit(PLAN, lambda rows: rows.pop(3))
     result = CliRunner().invoke(app, ["validate", "--data-root", ".", "--print-sql", "s5 quotas"])
     assert result.exit_code == 0, result.output
     assert len(run(result.stdout)) == 1
 
 
-def test_a_check_in_python_names_its_module(
-    published: Callable[[str], World], tmp_path: Path
-) -> None:
+def test_a_check_in_python_names_its_module(published: Copy, tmp_path: Path) -> None:
     world = published("permuted")
-    files = Published(world.root, contracts.load(), world.tokens)
-    text = sql_of(files, ["s0"], "sealed_ids", tmp_path)
+    root = Published(world.root, KNOWN, world.tokens)
+    text = sql_of(root, ["s0"], "sealed_ids", tmp_path)
     assert segment1b.audit.s0.checks.__name__ in text
     assert run(text + "SELECT 1 WHERE false") == []
-    assert "segment1b.audit.tables" in sql_of(files, ["s4"], "s4 tokens", tmp_path)
+    assert "segment1b.audit.tables" in sql_of(root, ["s4"], "s4 tokens", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -99,21 +91,21 @@ def test_a_check_in_python_names_its_module(
     [("quotes", "quotas"), ("s5 quotes", "s5 quotas"), ("sorted", "s3 sorted, s4 sorted")],
 )
 def test_an_unknown_or_ambiguous_name_is_a_usage_error_that_names_close_ones(
-    name: str, hint: str, published: Callable[[str], World], tmp_path: Path
+    name: str, hint: str, published: Copy, tmp_path: Path
 ) -> None:
     world = published("permuted")
-    files = Published(world.root, contracts.load(), world.tokens)
+    root = Published(world.root, KNOWN, world.tokens)
     with pytest.raises(Segment1BError) as error:
-        sql_of(files, [f"s{n}" for n in range(10)], name, tmp_path)
+        sql_of(root, [f"s{n}" for n in range(10)], name, tmp_path)
     assert error.value.code == "E_USAGE"
     assert hint in str(error.value.hint)
 
 
 def test_a_check_whose_input_is_absent_has_the_code_of_that_input(
-    world: Callable[[str], World], tmp_path: Path
+    world: Copy, tmp_path: Path
 ) -> None:
     spoiled = world("permuted")
     spoiled.part("s3_requirements").unlink()
     with pytest.raises(Segment1BError) as error:
-        sql_of(Published(spoiled.root, contracts.load(), spoiled.tokens), ["s4"], "sums", tmp_path)
+        sql_of(Published(spoiled.root, KNOWN, spoiled.tokens), ["s4"], "sums", tmp_path)
     assert error.value.code == "E401_NO_S3_REQUIREMENTS"
