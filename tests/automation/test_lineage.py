@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import signal
 import socket
 import threading
 import time
@@ -27,6 +25,7 @@ from segment1b.errors import Segment1BError
 from segment1b.nightly.lineage import child_job, dataset_name, night_job
 from segment1b.nightly.plan import LineagePlan
 from segment1b.nightly.transport import outbox
+from shapes import files_end_at
 
 Json = dict[str, Any]
 EVENT, RECEIPT = (f"schemas.automation.yaml#/lineage/{n}" for n in ("run_event", "receipt_facet"))
@@ -351,26 +350,13 @@ def test_only_a_regular_file_takes_events(kind: str, tmp_path: Path) -> None:
     assert (box.sent, box.unsent) == (0, 1)
 
 
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size, as on a disk that becomes full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, ignored)
-
-
 @pytest.mark.parametrize("room", [8, 12])
 def test_an_event_that_does_not_fit_on_the_disk_leaves_no_part(room: int, tmp_path: Path) -> None:
     path = tmp_path / "l.jsonl"
     outbox(LineagePlan(to=str(path))).send({"a": 1})
     assert path.read_text() == '{"a":1}\n'
     box = outbox(LineagePlan(to=str(path)))
-    with file_size_limit(room):
+    with files_end_at(room):
         box.send({"b": 2})
     assert (box.sent, box.unsent) == (0, 1)
     assert path.read_text() == '{"a":1}\n'

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import resource
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from segment1b.read import export as exports
 from segment1b.read import geoparquet
 from segment1b.read.export import FORMATS, export
 from segment1b.storage import site_tables as rows
+from shapes import files_end_at
 
 KEY = ["merchant_id", "legal_country_iso", "site_order"]
 WINDOW = (4.0, 52.0, 6.0, 53.0)
@@ -278,17 +277,6 @@ def test_a_failure_on_the_way_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         export(root, KNOWN, PLACES, fmt, tmp_path / "out")
     assert sorted(tmp_path.iterdir()) == before
-
-
-@contextmanager
-def files_end_at(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

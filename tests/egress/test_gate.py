@@ -19,6 +19,7 @@ from egress.conftest import IDENTITY, KNOWN, PLACES, SITES, MakeRoot, lay_sites,
 from segment1b.errors import Segment1BError
 from segment1b.read.gate import find_places, verify_bundle
 from segment1b.storage.receipts import Receipt, take_receipt
+from shapes import flip
 
 EGRESS = SITES.locate(PLACES)
 BUNDLE = KNOWN["validation_bundle_1B"].locate(PLACES)
@@ -130,10 +131,7 @@ def _index_twice(root: Path) -> None:
 
 
 def _site_byte(root: Path) -> None:
-    part = root / EGRESS / "part-00001.parquet"
-    data = bytearray(part.read_bytes())
-    data[len(data) // 2] ^= 1
-    part.write_bytes(data)
+    flip(root / EGRESS / "part-00001.parquet")
 
 
 def _site_file_missing(root: Path) -> None:

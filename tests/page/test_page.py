@@ -159,6 +159,7 @@ def test_the_browser_refuses_what_a_script_asks_of_the_network(
     assert asked == []
 
 
+@pytest.mark.slow
 def test_near_by_density_turns_into_points(report: Path, visit: Visit) -> None:
     page = visit(report)
     settle(page)
@@ -233,7 +234,7 @@ def test_every_question_has_a_chart_and_one_sentence(report: Path, visit: Visit)
     assert page.locator("tr.bad").count() == 0
 
 
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("width", [390, pytest.param(1440, marks=pytest.mark.slow)])
 def test_nothing_is_wider_than_the_screen(report: Path, visit: Visit, width: int) -> None:
     page = visit(report, width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -244,6 +245,7 @@ def test_nothing_is_wider_than_the_screen(report: Path, visit: Visit, width: int
     assert like(picture, (0x6B, 0x1D, 0x00), 30) < 0.02 * picture.shape[0] * picture.shape[1]
 
 
+@pytest.mark.slow
 def test_dark_mode_follows_the_system_and_the_button(report: Path, visit: Visit) -> None:
     page = visit(report, color_scheme="dark")
     settle(page)

@@ -122,6 +122,7 @@ def test_a_run_that_ended_early_has_a_page_too(
     assert "Not published: S5, S6, S7, S8, S9." in page.inner_text("main")
 
 
+@pytest.mark.slow
 def test_two_runs_stand_side_by_side(world: RunResult, tmp_path: Path, visit: Visit) -> None:
     out, other = tmp_path / "two.html", tmp_path / "other"
     shutil.copytree(world.root, other, symlinks=True)

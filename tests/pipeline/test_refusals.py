@@ -13,6 +13,7 @@ from pyarrow.parquet import read_table
 import worlds
 from segment1b.errors import Segment1BError
 from segment1b.read.replay import replay
+from shapes import flip
 from spoil import (
     ASSIGN_LOG,
     ASSIGNED,
@@ -307,10 +308,7 @@ def test_event_rows_that_were_removed_or_doubled_are_refused_when_read(
 
 def test_a_flipped_bit_of_an_event_is_refused_by_verify(world: Copy) -> None:
     spoiled = world("stable")
-    part = spoiled.part(JITTER_LOG)
-    data = bytearray(part.read_bytes())
-    data[len(data) // 3] ^= 1
-    part.write_bytes(data)
+    flip(spoiled.part(JITTER_LOG))
     assert spoiled.refused("s6", verify=True).code == "E410_NONDETERMINISTIC_OUTPUT"
 
 

@@ -3,104 +3,78 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-import worlds
-from segment1b import contracts
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity
 from segment1b.read import gate
 from segment1b.states import STATES
 from segment1b.storage import durable
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = worlds.lay_small_world(tmp_path_factory.mktemp("reread") / "root", degrees=1.0)
-    worlds.run(root, outlets=worlds.outlet_list(root.parent / "list.csv"), to_state="s9")
-    return root
+from shapes import flip
+from spoil import ASSIGNED, BOUNDS, JOINED, KNOWN, LOCATED, NEEDS, PLAN, WEIGHTS, World
 
 
 @pytest.fixture
-def root(published: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(published, tmp_path / "root"))
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def forget(root: Path, *states: str) -> None:
-    for state in states:
-        for report in root.glob(f"control/**/{state}_run_report.json"):
-            report.unlink()
+def spoiled(world: Callable[[str], World]) -> World:
+    return world("permuted")
 
 
 @pytest.mark.parametrize(
-    ("state", "dataset"),
+    ("state", "dataset_id"),
     [
-        ("s4", "s3_requirements"),
-        ("s4", "tile_weights"),
-        ("s5", "s4_alloc_plan"),
-        ("s6", "s5_site_tile_assignment"),
-        ("s7", "tile_bounds"),
-        ("s8", "s7_site_synthesis"),
+        ("s4", NEEDS),
+        ("s4", WEIGHTS),
+        ("s5", PLAN),
+        ("s6", ASSIGNED),
+        ("s7", BOUNDS),
+        ("s8", JOINED),
     ],
 )
-def test_a_flipped_bit_in_what_a_state_reads_stops_it(root: Path, state: str, dataset: str) -> None:
-    flip(next(root.glob(f"data/layer1/1B/{dataset}/**/part-00000.parquet")))
-    forget(root, state)
+def test_a_flipped_bit_in_what_a_state_reads_stops_it(
+    spoiled: World, state: str, dataset_id: str
+) -> None:
+    flip(spoiled.part(dataset_id))
+    spoiled.path(f"{state}_run_report").unlink()
     with pytest.raises(Segment1BError) as caught:
-        worlds.run(root, to_state=state)
-    assert caught.value.scope["dataset"] == dataset
+        spoiled.run("s0", state)
+    assert caught.value.scope["dataset"] == dataset_id
     assert "do not hash to its receipt" in caught.value.message
-    assert not list(root.glob(f"control/**/{state}_run_report.json"))
+    assert not spoiled.path(f"{state}_run_report").exists()
 
 
-def test_a_log_that_is_gone_is_written_again_and_a_changed_one_is_refused(root: Path) -> None:
-    log = next(root.glob("logs/rng/trace/**/in_cell_jitter.jsonl"))
+def test_a_log_that_is_gone_is_written_again_and_a_changed_one_is_refused(spoiled: World) -> None:
+    log = spoiled.path("rng_trace_in_cell_jitter")
     data = log.read_bytes()
     log.unlink()
-    again = worlds.run(root, to_state="s9")
+    again = spoiled.run("s0")
     assert [o.state for o in again.outcomes if not o.reused] == ["s0", "s6"]
     assert log.read_bytes() == data
     flip(log)
     with pytest.raises(Segment1BError, match="do not hash"):
-        worlds.run(root, to_state="s9", verify=True)
+        spoiled.run("s0", verify=True)
 
 
 @pytest.mark.parametrize("state", list(STATES)[1:])
-def test_a_report_that_does_not_fit_its_schema_is_made_again(root: Path, state: str) -> None:
-    path = next(root.glob(f"control/**/{state}_run_report.json"))
-    report = durable.read_json(path)
-    del report["resources"]
-    durable.replace_json(path, report, path.parent)
-    again = worlds.run(root, to_state="s9")
+def test_a_report_that_does_not_fit_its_schema_is_made_again(spoiled: World, state: str) -> None:
+    spoiled.rewrite(f"{state}_run_report", lambda report: report.pop("resources") and None)
+    again = spoiled.run("s0")
     assert state in [o.state for o in again.outcomes if not o.reused]
-    assert "resources" in durable.read_json(path)
+    assert "resources" in durable.read_json(spoiled.path(f"{state}_run_report"))
 
 
-def test_a_run_to_s8_hashes_the_sites_that_it_reuses(root: Path) -> None:
-    flip(next(root.glob("data/layer1/1B/site_locations/**/part-00000.parquet")))
+def test_a_run_to_s8_hashes_the_sites_that_it_reuses(spoiled: World) -> None:
+    flip(spoiled.part(LOCATED))
     with pytest.raises(Segment1BError, match="do not hash"):
-        worlds.run(root, to_state="s8")
+        spoiled.run("s0", "s8")
 
 
-@pytest.mark.parametrize("dataset", ["s5_site_tile_assignment", "rng_trace_in_cell_jitter"])
+@pytest.mark.parametrize("dataset_id", [ASSIGNED, "rng_trace_in_cell_jitter"])
 def test_data_that_is_gone_while_its_report_is_there_does_not_pass_the_gate(
-    root: Path, dataset: str
+    spoiled: World, dataset_id: str
 ) -> None:
-    known = contracts.load()
-    identity = Identity(**worlds.run(root, to_state="s9").identity)
-    assert dataset in gate.verify_bundle(root, known, identity.places)["receipts"]
-    path = root / known[dataset].locate(identity.places)
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+    assert dataset_id in gate.verify_bundle(spoiled.root, KNOWN, spoiled.tokens)["receipts"]
+    path = spoiled.path(dataset_id)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(Segment1BError, match="is absent, and its run report is here"):
-        gate.verify_bundle(root, known, identity.places)
+        gate.verify_bundle(spoiled.root, KNOWN, spoiled.tokens)

@@ -35,6 +35,7 @@ from segment1b.errors import Segment1BError
 from segment1b.states.s0_gate import S0Gate
 from segment1b.storage.reader import Reader
 from segment1b.storage.root import open_root
+from shapes import flip
 
 
 def folder_for(name: str) -> Spoil:
@@ -98,12 +99,6 @@ def candidates(bundle: Path) -> Path:
 
 def outlets(bundle: Path) -> Path:
     return bundle.parents[1] / f"outlet_catalogue/seed={SEED}/fingerprint={F}"
-
-
-def flip(part: Path) -> None:
-    data = bytearray(part.read_bytes())
-    data[len(data) // 2] ^= 1
-    part.write_bytes(data)
 
 
 def copy_to(part: Path, name: str) -> None:

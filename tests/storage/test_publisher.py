@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +22,7 @@ from segment1b.storage.publisher import (
     publish_report,
 )
 from segment1b.storage.receipts import take_receipt
-from shapes import tree
+from shapes import files_end_at, tree
 
 ONE = [requirements((1, "NO", 2), (1, "SE", 1), (2, "NO", 5))]
 OTHER = [requirements((1, "NO", 2), (1, "SE", 1), (2, "NO", 6))]
@@ -248,16 +247,9 @@ def test_a_report_on_a_full_disk_leaves_the_old_one(tmp_path: Path) -> None:
     before = path.read_bytes()
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-    try:
-        with pytest.raises(Segment1BError) as caught:
-            publish_report(
-                tmp_path, KNOWN, KNOWN["s3_run_report"], TOKENS, s3_report(receipt), scratch
-            )
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert caught.value.code == "E_STORAGE_FULL"
+    entry = KNOWN["s3_run_report"]
+    with files_end_at(100), pytest.raises(Segment1BError, match=r"^E_STORAGE_FULL:"):
+        publish_report(tmp_path, KNOWN, entry, TOKENS, s3_report(receipt), scratch)
     assert path.read_bytes() == before
     assert not list(scratch.iterdir())
 

@@ -15,7 +15,7 @@ from published import KNOWN, S3, TOKENS, commit, publish, requirements
 from segment1b.errors import Segment1BError
 from segment1b.storage.reader import Reader, matching_groups
 from segment1b.storage.snapshot import Partition, Snapshot
-from shapes import dataset, write_files
+from shapes import dataset, flip, write_files
 
 FILES = [
     [requirements((1, "NO", 2), (1, "SE", 1)), requirements((2, "AD", 5), (3, "NO", 1))],
@@ -130,9 +130,7 @@ def test_files_that_are_not_those_of_the_receipt_are_refused(
 def test_a_byte_flipped_in_place_is_found_when_the_bytes_are_verified(tmp_path: Path) -> None:
     part = laid(tmp_path) / "part-00000.parquet"
     assert Snapshot(tmp_path, KNOWN, TOKENS).partition(S3.id, verify=True) is not None
-    data = bytearray(part.read_bytes())
-    data[len(data) // 2] ^= 1
-    part.write_bytes(data)
+    flip(part)
     assert Snapshot(tmp_path, KNOWN, TOKENS).partition(S3.id) is not None
     error = refused(lambda: Snapshot(tmp_path, KNOWN, TOKENS).partition(S3.id, verify=True))
     assert error.code == "E313_NONDETERMINISTIC_OUTPUT"

@@ -47,39 +47,47 @@ def test_what_was_published_is_accepted(name: str, published: Copy) -> None:
 CHANGES: list[tuple[str, Change, dict[str, str]]] = [
     (LOCATED, drop, {"A901": "E901_ROW_MISSING", "A915": "E916_COVERAGE_1A"}),
     (
-        *(LOCATED, put("lat_deg", 89.0)),
+        LOCATED,
+        put("lat_deg", 89.0),
         {"A913": "E914_DRAW_REPLAY_MISMATCH", "A914": "E915_POINT_OUTSIDE_COUNTRY"},
     ),
     (JOINED, repeat, {"A901": "E903_DUP_KEY"}),
     (ASSIGNED, repeat, {"A901": "E903_DUP_KEY"}),
     (
-        *(LOCATED, lambda rows: rows.append(rows[-1] | {"site_order": 9999})),
+        LOCATED,
+        lambda rows: rows.append(rows[-1] | {"site_order": 9999}),
         {"A901": "E902_ROW_EXTRA"},
     ),
     (
-        *("s8_run_report", lambda report: report["by_country"].update(PT=1)),
+        "s8_run_report",
+        lambda report: report["by_country"].update(PT=1),
         {"A905": "E907_RNG_BUDGET_OR_COUNTERS"},
     ),
     (
-        *("s3_run_report", lambda report: report.update(merchants_total=1)),
+        "s3_run_report",
+        lambda report: report.update(merchants_total=1),
         {"A917": "E918_UPSTREAM_NOT_PROVEN"},
     ),
     (
-        *(JITTERED, add("merchant_id")),
+        JITTERED,
+        add("merchant_id"),
         {"A901": "E901_ROW_MISSING", "A905": "E907_RNG_BUDGET_OR_COUNTERS"},
     ),
     (JITTERED, put("delta_lat_deg", math.nan), {"A902": "E904_EGRESS_SCHEMA_VIOLATION"}),
     (
-        *(JITTERED, lambda rows: rows.reverse()),
+        JITTERED,
+        lambda rows: rows.reverse(),
         {"A901": "E906_WRITER_SORT_VIOLATION", "A904": "E906_WRITER_SORT_VIOLATION"},
     ),
     (ASSIGN_LOG, put("word", 0), {"A913": "E914_DRAW_REPLAY_MISMATCH"}),
     (
-        *(JITTER_LOG, add("blocks")),
+        JITTER_LOG,
+        add("blocks"),
         {"A905": "E907_RNG_BUDGET_OR_COUNTERS", "A913": "E914_DRAW_REPLAY_MISMATCH"},
     ),
     (
-        *(ASSIGNED, put("tile_id", 1)),
+        ASSIGNED,
+        put("tile_id", 1),
         {"A902": "E904_EGRESS_SCHEMA_VIOLATION", "A913": "E914_DRAW_REPLAY_MISMATCH"},
     ),
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import typer
@@ -14,18 +13,11 @@ from segment1b.cli import tables
 from segment1b.cli.app import app as typer_app
 from segment1b.errors import Segment1BError
 from segment1b.read.gate import receipted, verify_bundle
+from shapes import flip
 from spoil import KNOWN, World
 
 Copy = Callable[[str], World]
 RECEIPTED = [dataset.id for dataset in receipted(KNOWN)]
-
-
-def flip(path: Path) -> None:
-    """Flip a bit in the middle of a file, or of the last file of a folder."""
-    file = max(path.iterdir()) if path.is_dir() else path
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
 
 
 def test_verify_bundle_names_everything_that_has_a_receipt(published: Copy) -> None:

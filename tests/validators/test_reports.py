@@ -18,12 +18,29 @@ def raised(field: str) -> Change:
     return lambda report: report.update({field: report[field] + 1})
 
 
+def within(key: str, **fields: Any) -> Change:
+    """Change fields of an object in the report."""
+    return lambda report: report[key].update(fields)
+
+
+def in_portugal(**fields: Any) -> Change:
+    return lambda report: report["by_country"]["PT"].update(fields)
+
+
 def another_read(dataset_id: str) -> Change:
     return lambda report: report["input_digests"].update({dataset_id: ZEROS})
 
 
 def another_hash(report: dict[str, Any]) -> None:
     report["parameter_hash"] = "ab" * 32
+
+
+def another_hash_consumed(report: dict[str, Any]) -> None:
+    report["parameter_hash_consumed"] = ZEROS
+
+
+def another_histogram(report: dict[str, Any]) -> None:
+    report["rng"]["attempt_histogram"]["3"] = 9
 
 
 #: The state, the change of its report, the code of a check that fails, what its rows name.
@@ -52,41 +69,31 @@ REPORTS: list[tuple[str, Change, str, str]] = [
     ("s6", raised("interior_tiles"), "E515_RUN_REPORT_MISSING_FIELDS", ""),
     ("s6", raised("border_tiles"), "E515_RUN_REPORT_MISSING_FIELDS", ""),
     ("s6", lambda r: r["by_country"].pop("PT"), "E515_RUN_REPORT_MISSING_FIELDS", "PT"),
-    (
-        *("s6", lambda r: r["by_country"]["PT"].update(attempts=1)),
-        *("E515_RUN_REPORT_MISSING_FIELDS", "PT"),
-    ),
-    ("s6", lambda r: r["rng"].update(events_total=1), "E610_RNG_BUDGET_OR_COUNTERS", ""),
-    ("s6", lambda r: r["rng"].update(draws_total="1"), "E610_RNG_BUDGET_OR_COUNTERS", ""),
-    ("s6", lambda r: r["rng"].update(lanes=[1, 2, 3]), "E610_RNG_BUDGET_OR_COUNTERS", ""),
-    (
-        *("s6", lambda r: r["rng"]["attempt_histogram"].update({"3": 9})),
-        *("E610_RNG_BUDGET_OR_COUNTERS", ""),
-    ),
+    ("s6", in_portugal(attempts=1), "E515_RUN_REPORT_MISSING_FIELDS", "PT"),
+    ("s6", within("rng", events_total=1), "E610_RNG_BUDGET_OR_COUNTERS", ""),
+    ("s6", within("rng", draws_total="1"), "E610_RNG_BUDGET_OR_COUNTERS", ""),
+    ("s6", within("rng", lanes=[1, 2, 3]), "E610_RNG_BUDGET_OR_COUNTERS", ""),
+    ("s6", another_histogram, "E610_RNG_BUDGET_OR_COUNTERS", ""),
     ("s6", another_read("tile_bounds"), "E508_TOKEN_MISMATCH", "tile_bounds"),
     ("s7", raised("sites_total_s5"), "E515_RUN_REPORT_MISSING_FIELDS", ""),
     ("s7", raised("sites_total_s6"), "E515_RUN_REPORT_MISSING_FIELDS", ""),
     ("s7", raised("sites_total_s7"), "E515_RUN_REPORT_MISSING_FIELDS", ""),
     ("s7", raised("coverage_1a_ok_count"), "E515_RUN_REPORT_MISSING_FIELDS", ""),
     ("s7", lambda r: r["by_country"].pop("PT"), "E515_RUN_REPORT_MISSING_FIELDS", "PT"),
-    (
-        *("s7", lambda r: r["by_country"]["PT"].update(inside=1)),
-        *("E515_RUN_REPORT_MISSING_FIELDS", "PT"),
-    ),
+    ("s7", in_portugal(inside=1), "E515_RUN_REPORT_MISSING_FIELDS", "PT"),
     ("s7", raised("fk_tile_ok_count"), "E515_RUN_REPORT_MISSING_FIELDS", ""),
     ("s7", raised("inside_pixel_ok_count"), "E515_RUN_REPORT_MISSING_FIELDS", ""),
     ("s7", lambda r: r.update(flag_sha256_hex=ZEROS), "E705_PARTITION_OR_IDENTITY", ""),
     ("s7", lambda r: r.update(excluded_by_policy={}), "E708_1A_COVERAGE_FAIL", ""),
-    (
-        *("s8", lambda r: r.update(parameter_hash_consumed=ZEROS)),
-        *("E809_PARTITION_SHIFT_VIOLATION", ""),
-    ),
+    ("s8", another_hash_consumed, "E809_PARTITION_SHIFT_VIOLATION", ""),
     ("s8", raised("rows_s7"), "E515_RUN_REPORT_MISSING_FIELDS", ""),
-    ("s8", lambda r: r["by_country"].update(PT=1), "E515_RUN_REPORT_MISSING_FIELDS", "PT"),
+    ("s8", within("by_country", PT=1), "E515_RUN_REPORT_MISSING_FIELDS", "PT"),
     ("s8", lambda r: r.update(seed=7), "E805_PARTITION_OR_IDENTITY", "seed"),
     (
-        *("s8", lambda r: r["determinism_receipt"].update(partition_path="data/elsewhere")),
-        *("E812_RESOLUTION_DISCIPLINE", ""),
+        "s8",
+        within("determinism_receipt", partition_path="data/x"),
+        "E812_RESOLUTION_DISCIPLINE",
+        "",
     ),
 ]
 

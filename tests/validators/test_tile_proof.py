@@ -16,6 +16,7 @@ from segment1b.audit.published import Published
 from segment1b.cli.app import app
 from segment1b.contracts import program
 from segment1b.errors import Segment1BError
+from shapes import flip
 from spoil import KNOWN, World, move_site, move_unit
 
 Copy = Callable[[str], World]
@@ -107,9 +108,7 @@ def test_a_proof_of_anything_else_does_not_hold(change: Callable[..., Any], worl
 @pytest.mark.parametrize("name", ["tile_index", "tile_bounds", "tile_weights"])
 def test_a_proof_does_not_hold_for_files_with_another_byte(name: str, world: Copy) -> None:
     spoiled = world("stable")
-    data = bytearray(spoiled.part(name).read_bytes())
-    data[len(data) // 2] ^= 1
-    spoiled.part(name).write_bytes(data)
+    flip(spoiled.part(name))
     assert not is_stored(spoiled)
 
 
