@@ -52,7 +52,16 @@ def guarded(name: str) -> Callable[..., Any]:
     return call
 
 
-@pytest.mark.parametrize("law", ["largest_remainder", "stable", "systematic", "balanced"])
+@pytest.mark.parametrize(
+    "law",
+    [
+        "stable",
+        *(
+            pytest.param(law, marks=pytest.mark.slow)
+            for law in ("largest_remainder", "systematic", "balanced")
+        ),
+    ],
+)
 def test_every_command_tells_merchants_apart_whose_ids_are_one_float(
     law: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

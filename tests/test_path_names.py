@@ -43,6 +43,8 @@ NAMES = {
     "ünï-东": "u",
     CRAFTED: "x",
 }
+QUICK: list[Any] = ["wx*", CRAFTED]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name not in QUICK]
 KNOWN: Contracts = contracts.load()
 Json = dict[str, Any]
 
@@ -82,7 +84,7 @@ def _copy(source: Path, tmp_path: Path, name: str) -> Path:
     return Path(shutil.copytree(source, tmp_path / "roots" / name))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", QUICK + SLOW)
 def test_page_validate_export_diff_and_s9_read_the_root_that_is_named(
     world: RunResult, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +117,7 @@ def _embedded(page: Path) -> tuple[Json, Json]:
     return found["map"], {name: found["charts"][name] for name in ("conservation", "prior")}
 
 
-@pytest.mark.parametrize("name", ["wx*", "it's", CRAFTED])
+@pytest.mark.parametrize("name", [*QUICK, pytest.param("it's", marks=pytest.mark.slow)])
 def test_scenarios_are_compared_in_the_folder_that_is_named(
     world: RunResult,
     compared: tuple[Path, Json],

@@ -105,6 +105,7 @@ def test_a_section_replaces_its_own_and_no_other(tmp_path: Path) -> None:
     assert text.startswith("# What was measured last\n")
 
 
+@pytest.mark.slow
 def test_all_methods_and_ours_are_measured_on_the_same_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,7 +135,7 @@ def test_a_sample_of_full_disks_and_limits_is_survived(
     bench: Bench, made: Counter[str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    sample = disks(bench, 6, 4)[2:-1:3]
+    sample = disks(bench, 6, 4)[3:8:4]
     sample.append(Limited("ulimit -n=14", limits={"RLIMIT_NOFILE": 14}))
     sample.append(Limited("TMPDIR and HOME files", environment=homeless(tmp_path / "file")))
     survive_all(bench, made, sample)

@@ -77,6 +77,7 @@ def test_a_country_is_zoomed_to_and_its_outlets_are_points(report: Path, visit: 
     assert (tiles[..., 1] - tiles[..., 0] > 25).mean() > 0.02, "tiles in green"
 
 
+@pytest.mark.slow
 def test_a_merchant_is_found_and_everything_comes_back(report: Path, visit: Visit) -> None:
     page = visit(report)
     page.fill("#merchant", "259")
@@ -89,6 +90,7 @@ def test_a_merchant_is_found_and_everything_comes_back(report: Path, visit: Visi
     assert shown(page).startswith("59,701 outlets")
 
 
+@pytest.mark.slow
 def test_no_button_of_the_toolbar_asks_the_network(report: Path, visit: Visit) -> None:
     page = visit(report)  # fails at its end when anything was requested
     settle(page)
@@ -234,7 +236,8 @@ def test_every_question_has_a_chart_and_one_sentence(report: Path, visit: Visit)
     assert page.locator("tr.bad").count() == 0
 
 
-@pytest.mark.parametrize("width", [390, pytest.param(1440, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1440, 390])
 def test_nothing_is_wider_than_the_screen(report: Path, visit: Visit, width: int) -> None:
     page = visit(report, width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -256,6 +259,7 @@ def test_dark_mode_follows_the_system_and_the_button(report: Path, visit: Visit)
     assert pixels(page, "#map-0").mean() > 150
 
 
+@pytest.mark.slow
 def test_the_keyboard_reaches_every_control(report: Path, visit: Visit) -> None:
     page = visit(report)
     reached = []

@@ -122,7 +122,11 @@ def test_the_order_in_which_shards_are_worked_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("zone", "locale"), [("Pacific/Kiritimati", "de_DE.UTF-8"), ("America/St_Johns", "C")]
+    ("zone", "locale"),
+    [
+        ("Pacific/Kiritimati", "de_DE.UTF-8"),
+        pytest.param("America/St_Johns", "C", marks=pytest.mark.slow),
+    ],
 )
 def test_time_zone_and_locale_change_no_byte(
     surfaces: Path, outlets: Path, first: RunResult, tmp_path: Path, zone: str, locale: str

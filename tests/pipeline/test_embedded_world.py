@@ -42,6 +42,7 @@ def test_every_pair_receives_exactly_its_sites(result: RunResult) -> None:
     assert np.array_equal(np.bincount(at, sites, len(n)), n[order])
 
 
+@pytest.mark.slow
 def test_stable_keeps_every_tile_of_every_pair_within_three_sites_of_its_quota(
     result: RunResult,
 ) -> None:
