@@ -19,7 +19,7 @@ CONFIG = os.environ.get("SEGMENT1B_CONFIG", "config/runs/segment1b_nightly.yaml"
 
 with DAG(
     dag_id="segment1b_nightly",
-    description="Merchants' outlets on the planet, checked by their validators.",
+    description="A coordinate for every outlet, checked by the validators.",
     schedule="15 2 * * *",
     start_date=datetime(2026, 1, 1),
     catchup=False,

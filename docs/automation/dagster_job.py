@@ -39,7 +39,7 @@ def nightly(context: OpExecutionContext) -> None:
 
 @job
 def segment1b_nightly() -> None:
-    """Merchants' outlets on the planet, checked by their validators."""
+    """A coordinate for every outlet, checked by the validators."""
     nightly()
 
 

@@ -124,22 +124,22 @@ def error_codes() -> Iterator[str]:
         "| code | meaning | concerns | exit code of a run | runbooks |",
         "|---|---|---|---:|---|",
     )
-    told = _runbooks()
+    runbooks = _runbooks()
     for code, (scope, meaning) in CODES.items():
-        where = ", ".join(f"[{name}](runbooks/{file})" for name, file in told.get(code, ()))
+        where = ", ".join(f"[{name}](runbooks/{file})" for name, file in runbooks.get(code, ()))
         left = Segment1BError(code, "").exit_code
         yield f"| `{code}` | {meaning} | {SCOPES[scope]} | {left} | {where} |"
 
 
 def _runbooks() -> dict[str, list[tuple[str, str]]]:
     """Return the runbooks that list a code: short name and file."""
-    told: dict[str, list[tuple[str, str]]] = {}
+    runbooks: dict[str, list[tuple[str, str]]] = {}
     for path in sorted((DOCS / "runbooks").glob("*.md")):
         state = path.stem.partition("_")[0]
         name = state.upper() if re.fullmatch(r"s\d", state) else path.stem
         for code in dict.fromkeys(_LISTED.findall(path.read_text(encoding="utf-8"))):
-            told.setdefault(code, []).append((name, path.name))
-    return told
+            runbooks.setdefault(code, []).append((name, path.name))
+    return runbooks
 
 
 def api() -> Iterator[str]:

@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 # Degrees a grid may be too wide: more than rounding of a step, less than any cell.
 _WIDTH_SLACK = 1e-6
-# Share of a cell within which an edge stands on the date line: a step written with few digits
+# Share of a cell within which an edge is on the date line: a step written with few digits
 # leaves 180.0000000001, and that is no date-line cell.
 _EDGE_SLACK = 1e-6
 

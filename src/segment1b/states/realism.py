@@ -62,32 +62,18 @@ def measure(
 def breaches(figures: Mapping[str, Any], policy: RealismPolicy) -> list[dict[str, Any]]:
     """Return the figures that lie outside the policy's bounds; null bounds nothing."""
     worst = max(country["tile_load_error_max"] for country in figures["by_country"].values())
-    bounds = (
-        ("country_gini", figures["country_gini"], None, policy.max_country_gini),
-        (
-            "top_1_percent_share",
-            figures["top_1_percent_share"],
-            None,
-            policy.max_top_one_percent_share,
-        ),
-        (
-            "countries_with_sites_share",
-            figures["countries_with_sites_share"],
-            policy.min_countries_with_sites_share,
-            None,
-        ),
-        (
-            "southern_share",
-            figures["southern_share"],
-            policy.min_southern_share,
-            policy.max_southern_share,
-        ),
-        ("tile_load_error_max", worst, None, policy.max_tile_load_error),
-    )
+    bounds = {
+        "country_gini": (None, policy.max_country_gini),
+        "top_1_percent_share": (None, policy.max_top_one_percent_share),
+        "countries_with_sites_share": (policy.min_countries_with_sites_share, None),
+        "southern_share": (policy.min_southern_share, policy.max_southern_share),
+        "tile_load_error_max": (None, policy.max_tile_load_error),
+    }
+    values = {**figures, "tile_load_error_max": worst}
     return [
-        {"figure": name, "found": value, "minimum": low, "maximum": high}
-        for name, value, low, high in bounds
-        if (low is not None and value < low) or (high is not None and value > high)
+        {"figure": name, "found": values[name], "minimum": low, "maximum": high}
+        for name, (low, high) in bounds.items()
+        if (low is not None and values[name] < low) or (high is not None and values[name] > high)
     ]
 
 

@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from segment1b.contracts import Contracts
 from segment1b.contracts.program import VERSION
 from segment1b.identity import Identity, canonical_json
@@ -36,23 +38,20 @@ def write_audit(root: Path, contracts: Contracts, identity: Identity, scratch: P
 
 def trace(identity: Identity, label: str, parts: Sequence[tuple[int, int, int]]) -> bytes:
     """Return a JSON line per part of an event log, cumulative; parts: (events, blocks, draws)."""
-    lines, total = [], [0, 0, 0]
+    lines, total = [], np.zeros(3, np.int64)
     for number, part in enumerate(parts or [(0, 0, 0)]):
-        total = [before + more for before, more in zip(total, part, strict=True)]
-        lines.append(
-            canonical_json(
-                {
-                    "run_id": identity.run_id,
-                    "seed": identity.seed,
-                    "module": MODULES[label],
-                    "substream_label": label,
-                    "part": number,
-                    "events_total": total[0],
-                    "blocks_total": str(total[1]),
-                    "draws_total": str(total[2]),
-                }
-            )
-        )
+        total += part
+        line = {
+            "run_id": identity.run_id,
+            "seed": identity.seed,
+            "module": MODULES[label],
+            "substream_label": label,
+            "part": number,
+            "events_total": int(total[0]),
+            "blocks_total": str(total[1]),
+            "draws_total": str(total[2]),
+        }
+        lines.append(canonical_json(line))
     return b"".join(lines)
 
 
