@@ -17,7 +17,7 @@ import worlds
 from segment1b import contracts
 from segment1b.audit import CheckResult, validate
 from segment1b.audit.proofs import prove_table
-from segment1b.audit.published import declared_columns
+from segment1b.audit.published_files import declared_columns
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.pipeline.outcome import RunResult

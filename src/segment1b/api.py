@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from segment1b.audit import CheckResult
-    from segment1b.audit.published import Published
+    from segment1b.audit.published_files import Published
     from segment1b.config import RunSettings
     from segment1b.pipeline.execution import Progress
     from segment1b.pipeline.outcome import RunResult
@@ -160,7 +160,7 @@ def validate(
         One result for each check, in a fixed order; `result.ok` is its conclusion.
     """
     from segment1b.audit import validate_published
-    from segment1b.audit.published import Published
+    from segment1b.audit.published_files import Published
     from segment1b.pipeline.decide import find_identity
 
     folder = find_root(root)

@@ -14,7 +14,7 @@ from shapely.affinity import translate
 import worlds
 from segment1b import contracts
 from segment1b.audit import validate
-from segment1b.audit.areas import Area
+from segment1b.audit.country_areas import Area
 from segment1b.audit.s1.polygons import Country, read_countries
 from segment1b.geo.countries import unite, valid_pieces
 from segment1b.identity import Identity

@@ -9,7 +9,7 @@ import pytest
 import shapely
 from pyarrow.parquet import read_table
 
-from segment1b.audit.areas import Area
+from segment1b.audit.country_areas import Area
 from segment1b.audit.s1.polygons import read_countries
 from spoil import ASSIGN_LOG, JITTER_LOG, JITTERED, KNOWN, Change, Rows, World
 

@@ -9,7 +9,7 @@ import pytest
 import shapely
 from shapely import MultiPolygon, Polygon
 
-from segment1b.audit.areas import Area
+from segment1b.audit.country_areas import Area
 from segment1b.audit.s1.polygons import Country
 from segment1b.audit.words import country_word, key_of, uniforms, words
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import segment1b.audit.s0.checks
 from segment1b.audit.printed import sql_of
-from segment1b.audit.published import Published
+from segment1b.audit.published_files import Published
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
 from spoil import KNOWN, PLAN, World

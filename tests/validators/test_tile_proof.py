@@ -12,7 +12,7 @@ import pytest
 
 import segment1b
 from segment1b.audit import tile_proof
-from segment1b.audit.published import Published
+from segment1b.audit.published_files import Published
 from segment1b.cli.app import app
 from segment1b.contracts import program
 from segment1b.errors import Segment1BError

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from segment1b.audit.case import Case
-from segment1b.audit.published import Published
+from segment1b.audit.published_files import Published
 from segment1b.audit.session import Session
 from segment1b.audit.tiles import BOUNDS, keep_used, rows_of, used_tiles
 from spoil import KNOWN, World

@@ -13,7 +13,7 @@ from typing import Any
 
 from segment1b.audit.case import Case
 from segment1b.audit.plans import PLANS
-from segment1b.audit.published import Published
+from segment1b.audit.published_files import Published
 from segment1b.audit.results import CheckResult
 from segment1b.audit.runner import prepare_state, run_state
 from segment1b.audit.session import Session

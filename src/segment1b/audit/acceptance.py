@@ -24,7 +24,7 @@ from segment1b.audit.criteria import (
     whole_states,
 )
 from segment1b.audit.plans import PLANS
-from segment1b.audit.published import Published, UnusableError
+from segment1b.audit.published_files import Published, UnusableError
 from segment1b.audit.results import SHOWN_ROWS, CheckResult
 from segment1b.audit.runner import run_state
 from segment1b.audit.s6.checks import check_locations_inside

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segment1b.audit.grid import Grid
-from segment1b.audit.published import Published
+from segment1b.audit.published_files import Published
 from segment1b.audit.queries import FOLDER, Script, read_script
 from segment1b.audit.results import Found, Row, Rule
 from segment1b.audit.session import Session

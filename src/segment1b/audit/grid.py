@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from segment1b.audit.published import Published, UnusableError
+from segment1b.audit.published_files import Published, UnusableError
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
 from segment1b.storage.rasters import open_raster

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from segment1b.audit.case import Case, Check, Preparation, StateChecks
 from segment1b.audit.plans import PLANS
-from segment1b.audit.published import Published
+from segment1b.audit.published_files import Published
 from segment1b.audit.queries import Script, checks_of
 from segment1b.audit.runner import prepare_state
 from segment1b.audit.session import Session

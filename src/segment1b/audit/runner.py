@@ -19,7 +19,7 @@ from segment1b.audit.case import (
     StateChecks,
 )
 from segment1b.audit.grid import read_grid
-from segment1b.audit.published import Published, UnusableError, is_log
+from segment1b.audit.published_files import Published, UnusableError, is_log
 from segment1b.audit.queries import broken_off, checks_of, run_check
 from segment1b.audit.results import CheckResult, RefusedError, Rule
 from segment1b.audit.session import Session

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segment1b.audit.grid import Grid
-from segment1b.audit.published import Published
+from segment1b.audit.published_files import Published
 from segment1b.contracts import Dataset
 from segment1b.storage.sql import parquet_table, text_literal
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from segment1b.audit.case import BYTES_OF, ISO, RECEIPT, Case, Check, Checks, StateChecks
 from segment1b.audit.proofs import prove_bytes
-from segment1b.audit.published import Published, UnusableError, declared_columns
+from segment1b.audit.published_files import Published, UnusableError, declared_columns
 from segment1b.audit.results import Found, Row, Rule, differences, fields_differ
 from segment1b.audit.shapes import cut_differences
 from segment1b.contracts import Column, Dataset

@@ -11,7 +11,7 @@ import hashlib
 from typing import Any
 
 from segment1b.audit.case import COUNTRIES, ISO, POLICY, RASTER
-from segment1b.audit.published import Published, UnusableError
+from segment1b.audit.published_files import Published, UnusableError
 from segment1b.contracts import program
 from segment1b.contracts.texts import read_regular
 

@@ -48,7 +48,7 @@ def _print_sql(
 ) -> None:
     """Print the SQL of one check; tables that Python makes are saved to segment1b-sql/."""
     from segment1b.audit.printed import sql_of
-    from segment1b.audit.published import Published
+    from segment1b.audit.published_files import Published
 
     root, known, identity = which.find(data_root)
     published = Published(root, known, identity.tokens, bundle)

@@ -16,7 +16,7 @@ from segment1b.audit.acceptance import (
     examined_states,
     prove_tiles,
 )
-from segment1b.audit.published import Published
+from segment1b.audit.published_files import Published
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.identity import canonical_json

@@ -12,7 +12,7 @@ from typing import Any
 
 from segment1b.audit.case import POLICY, RECEIPT, Case, Checks, state_checks
 from segment1b.audit.proofs import prove_bytes
-from segment1b.audit.published import UnusableError
+from segment1b.audit.published_files import UnusableError
 from segment1b.audit.results import Found, RefusedError, Row, differences, fields_differ
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.texts import MAX_JSON_BYTES, parse_json, read_bounded, read_regular

@@ -23,7 +23,7 @@ from segment1b.audit.case import (
 )
 from segment1b.audit.results import Row
 from segment1b.audit.s4 import curve_laws
-from segment1b.audit.s4.quality import check_quality
+from segment1b.audit.s4.load_errors import check_quality
 from segment1b.audit.tables import iso_version_differs
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.storage.durable import regular_file

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from segment1b.audit.areas import area_of
 from segment1b.audit.case import (
     COUNTRIES,
     POLICY,
@@ -17,6 +16,7 @@ from segment1b.audit.case import (
     script_preparation,
     state_checks,
 )
+from segment1b.audit.country_areas import area_of
 from segment1b.audit.logs import (
     JITTER,
     add_dictionary_check,
@@ -25,7 +25,7 @@ from segment1b.audit.logs import (
     totals,
 )
 from segment1b.audit.results import Found, Row, differences, fields_differ
-from segment1b.audit.s6.replay import check_replay, make_jitter_policy
+from segment1b.audit.s6.redraw import check_replay, make_jitter_policy
 from segment1b.audit.strides import COUNTRY, by_country, site_key
 from segment1b.audit.tiles import BOUNDS, keep_used
 

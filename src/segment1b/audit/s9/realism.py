@@ -12,7 +12,7 @@ from shapely import MultiPolygon
 from segment1b.audit.case import Case
 from segment1b.audit.results import Row
 from segment1b.audit.s1.checks import countries
-from segment1b.audit.s4.quality import country_figures, is_close
+from segment1b.audit.s4.load_errors import country_figures, is_close
 from segment1b.audit.strides import COUNTRY, by_country
 from segment1b.audit.words import words
 from segment1b.contracts.texts import MAX_JSON_BYTES, parse_json, read_bounded

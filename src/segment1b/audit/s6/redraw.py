@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segment1b.audit.areas import Area, Meeting, area_of
 from segment1b.audit.case import Case
+from segment1b.audit.country_areas import Area, Meeting, area_of
 from segment1b.audit.logs import JITTER
 from segment1b.audit.results import Found, Row
 from segment1b.audit.strides import COUNTRY, Arrays, by_country, portions, site_key
