@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from segment1b.contracts.locations import CRITERIA, read_yaml
+from segment1b.contracts.program import contracts_root
+
 STATES = ("s5", "s6", "s7", "s8")
-_LOGS = {"s5": "rng_event_site_tile_assign", "s6": "rng_event_in_cell_jitter"}
-_TABLES = {
-    "s5": "s5_site_tile_assignment",
-    "s6": "s6_site_jitter",
-    "s7": "s7_site_synthesis",
-    "s8": "site_locations",
-}
-_MISSING, _EXTRA = "E901_ROW_MISSING", "E902_ROW_EXTRA"
-_DUPLICATE, _UNSORTED = "E903_DUP_KEY", "E906_WRITER_SORT_VIOLATION"
 _UPSTREAM = "E918_UPSTREAM_NOT_PROVEN"
 
 
@@ -31,7 +26,7 @@ class Criterion:
     """
 
     code: str
-    checks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    checks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     codes: Mapping[str, str] = field(default_factory=dict)
     whole: tuple[str, ...] = ()
     detail: str = ""
@@ -47,102 +42,13 @@ class Criterion:
         return self.detail or f"{len(self.names)} checks passed"
 
 
-def _every(check: str) -> dict[str, tuple[str, ...]]:
-    """Return a check of each table of S5 to S8, event logs included."""
-    return {
-        state: tuple(
-            f"{check}_{table}" for table in (_TABLES[state], _LOGS.get(state)) if table is not None
-        )
-        for state in STATES
-    }
-
-
-def _joined(*some: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    return {state: tuple(name for one in some for name in one.get(state, ())) for state in STATES}
-
-
-_KEYS = ("rows_missing", "rows_extra", "unique", "sorted")
-_CRITERIA: Mapping[str, Criterion] = {
-    "A901": Criterion(
-        _MISSING,
-        {"s5": ("unique", "sorted", "sums"), "s6": _KEYS, "s7": _KEYS, "s8": _KEYS},
-        {
-            "sums": _MISSING,
-            "rows_missing": _MISSING,
-            "rows_extra": _EXTRA,
-            "unique": _DUPLICATE,
-            "sorted": _UNSORTED,
-        },
-    ),
-    "A902": Criterion(
-        "E904_EGRESS_SCHEMA_VIOLATION",
-        _joined(
-            _every("columns"),
-            _every("values"),
-            {
-                "s5": ("country_codes", "tiles_of_the_country"),
-                "s6": ("tiles_known", "in_tile", "country_codes", "dictionary"),
-                "s7": ("tiles_known", "in_tile", "dictionary"),
-                "s8": ("dictionary",),
-            },
-        ),
-    ),
-    "A903": Criterion(
-        "E905_PARTITION_OR_IDENTITY",
-        _joined(
-            dict.fromkeys(STATES, ("tokens", "input_digests")),
-            _every("receipt"),
-            _every("stray_files"),
-            {"s6": ("fingerprint", "log_path"), "s7": ("gate_flag",), "s8": ("resolution",)},
-        ),
-    ),
-    "A904": Criterion(
-        _UNSORTED,
-        _joined(
-            dict.fromkeys(STATES, ("sorted",)),
-            _every("file_cut"),
-            {"s5": ("sorted_log",), "s6": ("sorted_log",)},
-        ),
-    ),
-    "A905": Criterion(
-        "E907_RNG_BUDGET_OR_COUNTERS",
-        {
-            "s5": ("events", "unique_log", "trace", "trace_receipt", "audit", "report_totals"),
-            "s6": (
-                *("events", "unique_log", "attempts", "trace", "trace_receipt", "accounting"),
-                "report_by_country",
-            ),
-            "s7": ("report_totals", "report_by_country"),
-            "s8": ("report_totals", "report_by_country"),
-        },
-    ),
-    "A911": Criterion(
-        "E911_FINALITY_OR_ORDER_LEAK",
-        _joined(dict.fromkeys(STATES, ("ranking",)), {"s8": ("final",)}),
-    ),
-    "A912": Criterion(
-        "E912_IDENTITY_COHERENCE",
-        {"s7": ("tokens",), "s8": ("tokens", "partition_shift", "resolution")},
-    ),
-    "A913": Criterion(
-        "E914_DRAW_REPLAY_MISMATCH",
-        {
-            "s5": ("words", "permutation", "own_points", "quotas"),
-            "s6": ("replay",),
-            "s7": ("coordinates",),
-            "s8": ("coordinates",),
-        },
-    ),
-    "A914": Criterion("E915_POINT_OUTSIDE_COUNTRY", {"s8": ("locations_inside",)}),
-    "A915": Criterion(
-        "E916_COVERAGE_1A",
-        {
-            "s7": ("coverage_missing", "coverage_extra", "excluded_as_s3"),
-            "s8": ("rows_missing", "rows_extra"),
-        },
-    ),
-}
 REALISM = Criterion("E917_REALISM_BOUND", detail="every figure is within the policy's bounds")
+
+
+@functools.cache
+def _declared() -> dict[str, Criterion]:
+    entries = read_yaml(contracts_root() / CRITERIA, "E_DICTIONARY_RESOLUTION_FAILED")
+    return {name: Criterion(**entry) for name, entry in entries.items()}
 
 
 def whole_states(law: str) -> tuple[str, ...]:
@@ -157,12 +63,11 @@ def criteria(law: str) -> dict[str, Criterion]:
     """Return the criteria that are made of checks, by id, under an allocation law."""
     whole = whole_states(law)
     listed = " and ".join(state.upper() for state in whole)
+    tiles = "every check of S1 and S2 passed on these files"
     return {
-        **_CRITERIA,
+        **_declared(),
         "A917": Criterion(_UPSTREAM, whole=whole, detail=f"every check of {listed} passed"),
-        "A918": Criterion(
-            _UPSTREAM, whole=("s1", "s2"), detail="every check of S1 and S2 passed on these files"
-        ),
+        "A918": Criterion(_UPSTREAM, whole=("s1", "s2"), detail=tiles),
     }
 
 
@@ -182,7 +87,7 @@ def proves(law: str) -> dict[str, str]:
 
 def wanted(state: str) -> set[str]:
     """Return the names of a state's checks that the criteria are made of."""
-    return {name for one in _CRITERIA.values() for name in one.checks.get(state, ())}
+    return {name for one in _declared().values() for name in one.checks.get(state, ())}
 
 
 def failure_code(criterion: Criterion, failed: Sequence[str]) -> str:

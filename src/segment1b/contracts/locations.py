@@ -13,6 +13,7 @@ from segment1b.errors import Segment1BError
 
 DICTIONARY = "dataset_dictionary/l1/seg_1B/layer1.1B.yaml"
 STATES = "dataset_dictionary/l1/seg_1B/states.1B.yaml"
+CRITERIA = "dataset_dictionary/l1/seg_1B/acceptance.1B.yaml"
 SCHEMAS = "schemas/layer1"
 POLICIES = "policies/l1/seg_1B"
 
