@@ -121,7 +121,7 @@ class StateChecks:
     Attributes:
         id: s0 to s9.
         contract: what the state reads and writes, and the codes of its faults.
-        absent: for each dataset that is looked into, the code when it is not there.
+        absent: the code for each dataset that is opened, where it is absent.
         preparations, checks: in the order in which they are run.
     """
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segment1b.audit.case import Case, Checks
+from segment1b.audit.proofs import prove_bytes
 from segment1b.audit.results import Row, differences, fields_differ
 from segment1b.contracts.texts import read_regular
 
@@ -66,16 +67,10 @@ def add_log_checks(checks: Checks, stream: Stream) -> None:
     @checks.add("trace_receipt", stream.code, stream.trace, stream.report)
     def trace_receipt(case: Case) -> Iterator[Row]:
         """The trace has the bytes of the receipt that the run report carries."""
-        published = case.published
-        data = read_regular(published.path(stream.trace))
-        folder, _, name = published.dataset(stream.trace).locate(published.tokens).rpartition("/")
-        digest = hashlib.sha256(data).hexdigest()
-        expected = {
-            "partition_path": folder,
-            "files": [{"path": name, "bytes": len(data), "sha256_hex": digest}],
-            "rows": data.count(b"\n"),
-            **dict.fromkeys(("sha256_hex", "content_sha256_hex"), digest),
-        }
+        path, dataset = case.published.path(stream.trace), case.published.dataset(stream.trace)
+        folder = dataset.locate(case.published.tokens).rpartition("/")[0]
+        rows = read_regular(path).count(b"\n")
+        expected = prove_bytes(path.parent, [path]).receipt(folder, rows)
         return differences(case.report(stream.report)["trace_receipt"], expected)
 
 

@@ -44,9 +44,17 @@ class Proof:
         """Return the number of rows of all files."""
         return sum(sum(file.rows) for file in self.files)
 
-    def as_json(self) -> list[dict[str, Any]]:
-        """Return the files as a receipt lists them."""
-        return [{"path": f.name, "bytes": f.size, "sha256_hex": f.sha256} for f in self.files]
+    def receipt(self, path: str, rows: int, content: str | None = None) -> dict[str, Any]:
+        """Return the receipt of the files under a partition path."""
+        return {
+            "partition_path": path,
+            "rows": rows,
+            "files": [
+                {"path": f.name, "bytes": f.size, "sha256_hex": f.sha256} for f in self.files
+            ],
+            "sha256_hex": self.composite,
+            "content_sha256_hex": content or self.composite,
+        }
 
     @property
     def size(self) -> int:

@@ -126,7 +126,7 @@ def _filled(template: str, state: str, stem: str, values: Mapping[str, str]) -> 
 def run_check(session: Session, script: Script) -> CheckResult:
     """Run one check; a query that breaks off is an offence whose row gives the reason.
 
-    Rows that stand side by side are compared many times as fast as a join finds partners for them.
+    Rows in the same order are compared much faster than a join finds partners for them.
     """
     try:
         if script.settled and all(session.same(*pair) for pair in script.settled):

@@ -141,7 +141,7 @@ def _open_dataset(plan: StateChecks, case: Case, dataset_id: str) -> CheckResult
         PREFIX + dataset_id,
         plan.absent[dataset_id],
         "R",
-        f"{dataset_id} is there and can be read to its last value",
+        f"{dataset_id} is present and can be read to its last value",
     )
     try:
         _open(case, dataset_id)
@@ -181,7 +181,7 @@ def _open_table(case: Case, dataset: Dataset) -> None:
             case.session.scan(dataset)
     except duckdb.Error as error:
         raise_machine_fault(error, path)
-        # A column that is not there fails the binder, a value that does not fit the conversion.
+        # A column that is absent fails the binder, a value that does not fit the conversion.
         other = isinstance(error, (duckdb.BinderException, duckdb.ConversionException))
         reason = str(error).strip().splitlines()[0]
         raise UnusableError(dataset.id, "schema" if other else "damaged", reason, path) from None

@@ -14,7 +14,7 @@ ROWS_OF_A_GROUP = 131_072
 
 
 def cut_differences(dataset: Dataset, proof: Proof, session: Session) -> Iterator[Row]:
-    """Yield where a table's files or row groups are not cut as its dictionary entry asks."""
+    """Yield where a table's files or row groups are not cut as its dictionary entry declares."""
     if dataset.cut == "tiles":
         yield from _countries_differ(dataset, session)
         expected = _tile_groups(dataset, session)

@@ -191,7 +191,7 @@ def _values(dataset: Dataset, case: Case) -> Iterator[Row]:
 def _wrong(dataset: Dataset, column: Column, case: Case) -> str:
     name, wrong = column.name, [f"{column.name} IS NULL"]
     if column.pattern:
-        # Few words stand in millions of rows: rows are searched only where a word is wrong.
+        # Millions of rows hold few words: rows are searched only where a word is wrong.
         words = case.session.rows(f"SELECT DISTINCT {name} AS word FROM {dataset.id}")  # noqa: S608
         if not all(row["word"] and re.fullmatch(column.pattern, row["word"]) for row in words):
             wrong.append(f"NOT regexp_full_match({name}, '{column.pattern}')")

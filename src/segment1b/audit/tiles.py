@@ -36,7 +36,7 @@ _SITES = (
 
 @dataclass(frozen=True)
 class _Group:
-    """A row group: its file, its place there, and the least and largest country of its rows."""
+    """A row group: its file and number, and the least and largest country of its rows."""
 
     path: Path
     footer: pq.FileMetaData

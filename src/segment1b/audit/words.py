@@ -51,14 +51,14 @@ def words(
     # Plain numbers are taken over faster than arrays, and given faster than arrays of four.
     inner: dict[str, Any] = {"counter": (0, 0, 0, 0), "key": key.tolist()}
     state |= {"state": inner, "buffer": (0, 0, 0, 0)}
-    draw, asked = generator.random_raw, [()] * taken
+    draw, each_block = generator.random_raw, [()] * taken
     for start in range(0, len(found), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         counters = (values[part].tolist() for values in (before, site_order, merchant_id, country))
         drawn: list[int] = []
         for inner["counter"] in zip(*counters, strict=True):
             generator.state = state
-            drawn.extend(starmap(draw, asked))
+            drawn.extend(starmap(draw, each_block))
         found[part] = np.array(drawn, np.uint64).reshape(-1, taken)
     return found
 

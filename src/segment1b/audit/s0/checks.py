@@ -73,7 +73,7 @@ def _index_faults(
     for names in (paths, artifacts):
         counts = Counter(names)
         yield from (("stands twice", name) for name in sorted(counts) if counts[name] > 1)
-    there = set()
+    present = set()
     for one in bundle.rglob("*"):
         name = one.relative_to(bundle).as_posix()
         if one.is_symlink():
@@ -83,15 +83,15 @@ def _index_faults(
         elif not one.is_file():
             yield "is not a regular file", name
         else:
-            there.add(name)
-    yield from (("is not indexed", name) for name in sorted(there - set(paths)))
-    yield from (("is indexed but absent", name) for name in sorted(set(paths) - there))
+            present.add(name)
+    yield from (("is not indexed", name) for name in sorted(present - set(paths)))
+    yield from (("is indexed but absent", name) for name in sorted(set(paths) - present))
     yield from (("belongs to the minimum", name) for name in sorted(set(_MINIMUM) - set(paths)))
 
 
 @CHECKS.add("bundle_index", "E_INDEX_INVALID")
 def _index(case: Case) -> Iterator[Row]:
-    """The bundle is there, and its index names all its files by plain paths."""
+    """The bundle is present, and its index names all its files by plain paths."""
     indexed(case)
     return iter(())
 
@@ -102,10 +102,10 @@ def _flag(case: Case) -> Iterator[Row]:
     path = _folder(case) / FLAG
     if not path.is_file():
         raise RefusedError("E_PASS_MISSING", {"path": str(path)})
-    said = re.fullmatch(rb"sha256_hex = ([0-9a-f]{64})\n?", read_regular(path))
-    if said is None:
+    written = re.fullmatch(rb"sha256_hex = ([0-9a-f]{64})\n?", read_regular(path))
+    if written is None:
         raise RefusedError("E_FLAG_FORMAT_INVALID", {"path": str(path)})
-    flag = said.group(1).decode()
+    flag = written.group(1).decode()
     digest = hashlib.sha256()
     for name in indexed(case):
         digest.update(read_regular(_folder(case) / name))
@@ -135,14 +135,14 @@ def _tokens(case: Case) -> Iterator[Row]:
 def _egress(case: Case) -> Iterator[Row]:
     """The outlet files are exactly those whose digests the bundle vouches for."""
     path = _folder(case) / "egress_checksums.json"
-    said = _read_object(path)
+    checksums = _read_object(path)
     problems = case.published.contracts.schemas.problems(
-        "schemas.ingress.layer1.yaml#/validation/egress_checksums", said
+        "schemas.ingress.layer1.yaml#/validation/egress_checksums", checksums
     )
     if problems:
         raise RefusedError("E_EGRESS_CHECKSUM_MISMATCH", {"path": str(path), "reason": problems[0]})
     tokens = {t: str(case.published.tokens[t]) for t in ("seed", "manifest_fingerprint")}
-    faults = list(differences({t: str(said[t]) for t in tokens}, tokens, path=str(path)))
+    faults = list(differences({t: str(checksums[t]) for t in tokens}, tokens, path=str(path)))
     if faults:
         raise RefusedError("E_PATH_EMBED_MISMATCH", *faults)
     try:
@@ -151,17 +151,18 @@ def _egress(case: Case) -> Iterator[Row]:
         raise RefusedError("E_PARTITION_MISPLACED", error.row()) from None
     prefix = case.published.dataset("outlet_catalogue").locate(case.published.tokens) + "/"
     listed = {
-        f["path"].removeprefix(prefix): (f["size_bytes"], f["sha256_hex"]) for f in said["files"]
+        f["path"].removeprefix(prefix): (f["size_bytes"], f["sha256_hex"])
+        for f in checksums["files"]
     }
     found = {file.name: (file.size, file.sha256) for file in proof.files}
     for name in sorted(set(listed) | set(found)):
         if listed.get(name) != found.get(name):
             yield {"path": name, "found": found.get(name), "expected": listed.get(name)}
-    if said["composite_sha256_hex"] != proof.composite:
+    if checksums["composite_sha256_hex"] != proof.composite:
         yield {
             "path": "all files joined",
             "found": proof.composite,
-            "expected": said["composite_sha256_hex"],
+            "expected": checksums["composite_sha256_hex"],
         }
 
 
@@ -249,13 +250,8 @@ def _receipt_bytes(case: Case) -> Iterator[Row]:
     """The gate receipt is, byte for byte, the one its run report has committed."""
     path = case.published.path(RECEIPT)
     proof = prove_bytes(path.parent, [path])
-    found = {
-        "partition_path": path.parent.relative_to(case.published.root).as_posix(),
-        "rows": 1,
-        "files": proof.as_json(),
-        "sha256_hex": proof.composite,
-        "content_sha256_hex": case.published.digest_today(RECEIPT),
-    }
+    relative = path.parent.relative_to(case.published.root).as_posix()
+    found = proof.receipt(relative, 1, case.published.digest_today(RECEIPT))
     yield from differences(found, case.report(_REPORT)["determinism_receipt"], path=str(path))
     for name in sorted(other.name for other in path.parent.iterdir() if other != path):
         yield {"path": name, "reason": "a stray file"}

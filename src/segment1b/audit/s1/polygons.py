@@ -112,7 +112,7 @@ def _country(code: str, blobs: list[bytes | None]) -> Country:
         return Country(code, empty, "has no area")
     whole = MultiPolygon(unwrapped)
     if not whole.is_valid:
-        # Parts that overlap or share a border become one before anything is asked of it.
+        # Parts that overlap or share a border are merged first.
         merged = shapely.union_all(unwrapped)
         whole = MultiPolygon(shapely.get_parts(merged).tolist())
     return Country(code, whole)
@@ -150,7 +150,7 @@ def _unwrap(part: Polygon) -> list[Polygon]:
 def _continuous(ring: Floats) -> _Ring:
     """Return a ring without jumps, started where it leaves the pole, if it comes to one.
 
-    What joins its end to its start there is a seam, along which longitude means nothing.
+    The line from its end to its start is a seam, along which longitude means nothing.
     """
     points = ring[:-1]
     polar = np.abs(points[:, 1]) == _POLE

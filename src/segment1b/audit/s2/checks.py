@@ -46,13 +46,13 @@ def make_cell_masses(case: Case) -> None:
                 people[np.isnan(people) if np.isnan(gap) else people == gap] = 0.0
             mass = np.rint(people * 1e6)
             bad = np.flatnonzero(~((people >= 0) & (mass <= _LARGEST)))
-            there = np.flatnonzero((mass > 0) & (mass <= _LARGEST))
+            full = np.flatnonzero((mass > 0) & (mass <= _LARGEST))
             first = top * source.width
             session.append(
                 "cell_masses",
                 {
-                    "tile_id": (there + first).astype(np.uint64),
-                    "mass": mass[there].astype(np.int64),
+                    "tile_id": (full + first).astype(np.uint64),
+                    "mass": mass[full].astype(np.int64),
                 },
             )
             session.append(

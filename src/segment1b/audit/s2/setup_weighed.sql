@@ -9,7 +9,7 @@ SELECT
         WHEN 'uniform' THEN 1
         WHEN 'area_m2' THEN CAST(1000 * i.pixel_area_m2 AS BIGINT)
         ELSE coalesce(c.mass, 0)
-    END::HUGEINT AS asked,
+    END::HUGEINT AS by_basis,
     CAST(1000 * i.pixel_area_m2 AS BIGINT)::HUGEINT AS area
 FROM tile_index AS i
 CROSS JOIN run
@@ -17,16 +17,16 @@ LEFT JOIN cell_masses AS c ON c.tile_id = i.tile_id;
 
 CREATE OR REPLACE TABLE weighed AS
 WITH totals AS (
-    SELECT country_iso, sum(asked) AS asked_total, sum(area) AS area_total
+    SELECT country_iso, sum(by_basis) AS basis_total, sum(area) AS area_total
     FROM masses
     GROUP BY country_iso
 ),
 chosen AS (
     SELECT
         m.country_iso, m.tile_id,
-        CASE WHEN t.asked_total = 0 THEN m.area ELSE m.asked END AS mass,
-        CASE WHEN t.asked_total = 0 THEN t.area_total ELSE t.asked_total END AS total,
-        t.asked_total = 0 AS fallback
+        CASE WHEN t.basis_total = 0 THEN m.area ELSE m.by_basis END AS mass,
+        CASE WHEN t.basis_total = 0 THEN t.area_total ELSE t.basis_total END AS total,
+        t.basis_total = 0 AS fallback
     FROM masses AS m
     JOIN totals AS t USING (country_iso)
 ),

@@ -76,10 +76,10 @@ def _summaries(case: Case) -> Iterator[Row]:
             yield {"merchant_id": merchant, **pair}
 
 
-def _side_file(case: Case, said: dict[str, Any]) -> list[dict[str, Any]]:
+def _side_file(case: Case, summaries: dict[str, Any]) -> list[dict[str, Any]]:
     path = case.published.path("s4_merchant_summaries")
-    if said["path"] != path.relative_to(case.published.root).as_posix():
-        raise ValueError(f"merchant_summaries lie at {path}, the report says {said['path']}")
+    if summaries["path"] != path.relative_to(case.published.root).as_posix():
+        raise ValueError(f"merchant_summaries are at {path}, the report says {summaries['path']}")
     try:
         table = pq.read_table(regular_file(path))
     except (pa.ArrowException, OSError) as error:

@@ -163,7 +163,7 @@ def _points_of(case: Case, code: str, tiles: Arrays, pairs: str) -> Iterator[Arr
 
 
 def _by_offset(query: str) -> Callable[[Case, str, Arrays], Iterator[Arrays]]:
-    """Return what gives the points of a country's pairs by a law that asks for a pair alone."""
+    """Return the function that gives the points of pairs by a law that looks at a pair alone."""
 
     def points(case: Case, code: str, pairs: Arrays) -> Iterator[Arrays]:
         seed = int(case.published.tokens["seed"])

@@ -1,7 +1,7 @@
 -- makes: plan_differences
 -- needs: s4_alloc_plan, s3_requirements, tile_weights, expected_plan, solved, parameter_policy_1B
 -- Where the plan of a required pair is not the expected one, and whether all that is different in
--- the pair stands at the cut: only tiles whose remainder is the cut's, each with or without one
+-- the pair is at the cut: only tiles whose remainder is the cut's, each with or without one
 -- more site. Such a pair was rounded right but for the tie rule.
 CREATE OR REPLACE TABLE plan_differences AS
 WITH different AS (

@@ -1,4 +1,4 @@
-"""S5: which site stands in which tile, against the plan, the words and the declared match."""
+"""S5: the tile of each site, against the plan, the words and the declared match."""
 
 from __future__ import annotations
 

@@ -60,26 +60,26 @@ def _folder(case: Case) -> Path:
 
 def _unlike(case: Case, name: str, expected: dict[str, Any]) -> Iterator[Row]:
     """Yield what one of the bundle's files says otherwise, objects in it field by field."""
-    said = read(case, name)
-    if not isinstance(said, dict):
+    value = read(case, name)
+    if not isinstance(value, dict):
         yield {"path": name, "reason": "is no JSON object"}
         return
-    inner = {key for key, own in expected.items() if type(own) is type(said.get(key)) is dict}
-    own, wanted = ({k: v for k, v in one.items() if k not in inner} for one in (said, expected))
-    yield from differences(own, wanted, path=name)
+    inner = {key for key, own in expected.items() if type(own) is type(value.get(key)) is dict}
+    plain = ({k: v for k, v in some.items() if k not in inner} for some in (value, expected))
+    yield from differences(*plain, path=name)
     for key in sorted(inner):
-        yield from differences(said[key], expected[key], path=name, within=key)
+        yield from differences(value[key], expected[key], path=name, within=key)
 
 
 @CHECKS.add("files", _CONTENTS, BUNDLE)
 def _files(case: Case) -> Iterator[Row]:
     """The bundle has all files of its design."""
-    there = set(_there(case))
-    for name in sorted({*FILES, FLAG} - there):
+    present = set(_bundle_files(case))
+    for name in sorted({*FILES, FLAG} - present):
         yield {"path": name, "reason": "is absent"}
-    for name in sorted(there - {*FILES, FLAG}):
+    for name in sorted(present - {*FILES, FLAG}):
         yield {"path": name, "reason": "is no file of the bundle"}
-    for name in sorted(set(FILES) & there):
+    for name in sorted(set(FILES) & present):
         try:
             read(case, name)
         except ValueError as error:
@@ -95,10 +95,10 @@ def _index(case: Case) -> Iterator[Row]:
         yield from ({"path": "index.json", "reason": problem} for problem in problems)
         return
     paths = Counter(entry["path"] for entry in index)
-    there = {*_there(case)} - {FLAG}
-    for path in sorted({*paths, *there}):
-        if paths[path] != int(path in there):
-            yield {"path": path, "found": paths[path], "expected": int(path in there)}
+    present = {*_bundle_files(case)} - {FLAG}
+    for path in sorted({*paths, *present}):
+        if paths[path] != int(path in present):
+            yield {"path": path, "found": paths[path], "expected": int(path in present)}
         if (_folder(case) / path).is_symlink():
             yield {"path": path, "reason": "is a symbolic link"}
         if not path.isascii() or path.startswith("/") or ".." in path.split("/"):
@@ -117,7 +117,7 @@ def _flag(case: Case) -> Iterator[Row]:
     written = _FLAG.fullmatch(read_regular(_folder(case) / FLAG))
     whole = hashlib.sha256()
     # An index may name anything: only what lies in the bundle is opened, and once.
-    data = {name: read_regular(path) for name, path in _there(case).items()}
+    data = {name: read_regular(path) for name, path in _bundle_files(case).items()}
     for name in sorted(entry["path"] for entry in read(case, "index.json")):
         whole.update(data.get(name, b""))
     found = {
@@ -136,7 +136,7 @@ def _manifest(case: Case) -> Iterator[Row]:
         "datasets": {name: published.dataset(name).locate(published.tokens) for name in _DATASETS},
         "files": {
             path.name: hashlib.sha256(read_regular(path)).hexdigest()
-            for path in _there(case).values()
+            for path in _bundle_files(case).values()
             if path.name not in {*_UNNAMED, FLAG}
         },
     }
@@ -190,7 +190,7 @@ def _verdict(case: Case) -> Iterator[Row]:
     yield from _unlike(case, "s9_summary.json", summary)
 
 
-def _there(case: Case) -> dict[str, Path]:
+def _bundle_files(case: Case) -> dict[str, Path]:
     """Return the files of the bundle by relative path."""
     paths = case.published.files(BUNDLE)
     return {path.relative_to(_folder(case)).as_posix(): path for path in paths}
@@ -247,13 +247,7 @@ def _report(case: Case) -> Iterator[Row]:
     report, proof = case.report(_REPORT), case.published.proof(BUNDLE)
     path = case.published.dataset(BUNDLE).locate(case.published.tokens)
     found = report["determinism_receipt"] | {"bundle_path": report["bundle_path"].rstrip("/")}
-    expected = {
-        "bundle_path": path,
-        "partition_path": path,
-        "rows": len(proof.files),
-        "files": proof.as_json(),
-        **dict.fromkeys(("sha256_hex", "content_sha256_hex"), proof.composite),
-    }
+    expected = {"bundle_path": path, **proof.receipt(path, len(proof.files))}
     return differences(found, expected)
 
 
