@@ -34,7 +34,7 @@ from segment1b.errors import Segment1BError
 from segment1b.geo.grid import Grid
 from segment1b.identity import Identity
 from segment1b.pipeline.engines import in_order, opened
-from segment1b.pipeline.execution import run_pipeline
+from segment1b.pipeline.execution import Event, run_pipeline
 from segment1b.pipeline.outcome import RunResult
 from segment1b.states import STATES
 from segment1b.states.by_country import CountryShard
@@ -215,18 +215,15 @@ def test_a_shard_travels_as_ids_and_not_as_arrays(
         assert len(pickle.dumps(shard)) < LARGEST_PICKLE
 
 
-class Watching(worlds.Silent):
+class Watching:
     """Calls something once, when a state begins its work."""
 
     def __init__(self, state: str, call: Any) -> None:
-        self.state, self.planned = state, ""
+        self.state = state
         self.thread = threading.Thread(target=call, daemon=True)
 
-    def plan(self, state: str) -> None:
-        self.planned = state
-
-    def begin(self, _shards: int) -> None:
-        if self.planned == self.state:
+    def __call__(self, event: Event) -> None:
+        if (event.kind, event.state) == ("begin", self.state):
             self.thread.start()
 
 

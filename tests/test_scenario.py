@@ -12,7 +12,7 @@ import yaml
 import segment1b
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
-from segment1b.pipeline.execution import Progress
+from segment1b.pipeline.execution import Event
 from segment1b.pipeline.outcome import PlanOutcome, RunResult
 from worlds import lay_small_world, outlet_list
 
@@ -116,14 +116,10 @@ def test_relative_paths_of_a_file_start_at_the_working_directory(
 
 
 def test_progress_hears_of_every_state(asked: dict[str, Any]) -> None:
-    class Heard(Progress):
-        ends: list[tuple[str, str]] = []  # noqa: RUF012 - one test's own class
-
-        def end(self, state: str, outcome: str) -> None:
-            self.ends.append((state, outcome))
-
-    ran = segment1b.run(asked, Heard())
-    assert [state for state, _ in Heard.ends] == [one.state for one in ran.outcomes]
+    events: list[Event] = []
+    ran = segment1b.run(asked, events.append)
+    ends = [event.state for event in events if event.kind in ("published", "reused")]
+    assert ends == [one.state for one in ran.outcomes]
 
 
 @pytest.mark.parametrize(

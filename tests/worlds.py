@@ -14,7 +14,6 @@ from rasterio.transform import from_origin
 
 from segment1b import contracts
 from segment1b.config import RunSettings
-from segment1b.pipeline.execution import Progress as Silent
 from segment1b.pipeline.execution import run_pipeline
 from segment1b.pipeline.outcome import RunResult
 from segment1b.reference import embedded
@@ -75,7 +74,7 @@ def outlet_list(path: Path, countries: tuple[str, ...] = COUNTRIES, merchants: i
 def run(root: Path, **settings: object) -> RunResult:
     """Run the pipeline silently on a root, to S4 unless another state is named."""
     settings.setdefault("to_state", "s4")
-    return run_pipeline(RunSettings(data_root=root, **settings), Silent())  # type: ignore[arg-type]
+    return run_pipeline(RunSettings(data_root=root, **settings))  # type: ignore[arg-type]
 
 
 def run_list(root: Path, outlets: Path, engine: str) -> None:

@@ -83,7 +83,8 @@ def run(
     Args:
         config: the options of `segment1b run` by name, with underscores; or the path of a YAML
             file of such a mapping, in which relative paths start at the working directory.
-        progress: callbacks for the progress of the run.
+        progress: called with every event of the run; its kind is plan, begin, advance, published
+            or reused.
 
     Returns:
         The outcome of each state: `result.s4.alloc_plan_path`, `result.s9.report`, ...
@@ -93,13 +94,13 @@ def run(
             that stopped the run; what was published before is kept.
     """
     from segment1b.config import RunSettings, run_settings
-    from segment1b.pipeline.execution import run_pipeline
+    from segment1b.pipeline.execution import run_pipeline, silent
 
     if isinstance(config, Mapping):
         config = run_settings(config, "scenario")
     elif not isinstance(config, RunSettings):
         config = run_settings(read_yaml(Path(config), "E_USAGE"), str(config))
-    return run_pipeline(config, progress)
+    return run_pipeline(config, progress or silent)
 
 
 class PassedSnapshot(Snapshot):

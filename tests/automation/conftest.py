@@ -11,7 +11,8 @@ import pytest
 
 from segment1b.nightly.night import LOG, run_night
 from segment1b.nightly.plan import load_night
-from worlds import Silent, lay_small_world, outlet_list
+from segment1b.pipeline.execution import silent
+from worlds import lay_small_world, outlet_list
 
 COUNTRIES = ("NL", "PT", "VA")
 Json = dict[str, Any]
@@ -65,7 +66,7 @@ def plan(name: str, root: str, **keys: Any) -> Json:
 
 
 def night(path: Path, *only: str) -> Json:
-    return run_night(path, load_night(path), only, Silent())
+    return run_night(path, load_night(path), only, silent)
 
 
 def events(path: Path) -> list[Json]:

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from segment1b.cli.terminal import indented, json_line
 from segment1b.errors import visible
-from segment1b.pipeline.execution import Progress
+from segment1b.pipeline.execution import Event, Progress
 
 LOG = logging.getLogger("segment1b")
 
@@ -64,74 +64,57 @@ class Terminal(Console):
         return super().render_str(visible(text), **options)
 
 
-class LogProgress(Progress):
+class LogProgress:
     """Progress as log lines, for files and programs."""
 
-    def plan(self, state: str) -> None:
-        """Start the state's clock."""
-        self._state, self._start, self._rows = state, time.perf_counter(), 0
-
-    def begin(self, shards: int) -> None:
-        """Log the start of a state's work."""
-        LOG.info(
-            "%s starts, %d shards",
-            self._state,
-            shards,
-            extra={"fields": {"state": self._state, "event": "start", "shards": shards}},
-        )
-
-    def advance(self, rows: int) -> None:
-        """Count the rows of a shard."""
-        self._rows += rows
-
-    def end(self, state: str, outcome: str) -> None:
-        """Log the end of a state."""
-        fields: dict[str, Any] = {"state": state, "event": outcome}
-        if outcome == "reused":
-            LOG.info("%s reused: published, inputs unchanged", state, extra={"fields": fields})
-            return
-        seconds = time.perf_counter() - self._start
-        fields |= {"rows": self._rows, "seconds": round(seconds, 3)}
-        LOG.info(
-            "%s published, %s rows in %.1f s",
-            state,
-            f"{self._rows:,}",
-            seconds,
-            extra={"fields": fields},
-        )
+    def __call__(self, event: Event) -> None:
+        """Log the start and the end of a state, and count its rows."""
+        fields: dict[str, Any] = {"state": event.state, "event": event.kind}
+        if event.kind == "plan":
+            self._start, self._rows = time.perf_counter(), 0
+        elif event.kind == "begin":
+            fields |= {"event": "start", "shards": event.count}
+            _log("%s starts, %d shards", event.state, event.count, fields=fields)
+        elif event.kind == "advance":
+            self._rows += event.count
+        elif event.kind == "reused":
+            _log("%s reused: published, inputs unchanged", event.state, fields=fields)
+        else:
+            seconds = time.perf_counter() - self._start
+            fields |= {"rows": self._rows, "seconds": round(seconds, 3)}
+            rows = f"{self._rows:,}"
+            _log("%s published, %s rows in %.1f s", event.state, rows, seconds, fields=fields)
 
 
-class BarProgress(Progress):
+def _log(text: str, *values: object, fields: dict[str, Any]) -> None:
+    LOG.info(text, *values, extra={"fields": fields})
+
+
+class BarProgress:
     """Progress bars with rows, rate and remaining time, for a terminal."""
 
     def __init__(self, bars: Bars) -> None:
-        self.bars = bars
-        self._task: TaskID | None = None
-        self._rows = 0
+        self._bars = bars
+        self._task = TaskID(0)
 
-    def plan(self, state: str) -> None:
-        """Show a bar without length until the number of shards is known."""
-        self._start, self._rows = time.perf_counter(), 0
-        self._task = self.bars.add_task(state, total=None, note="planning")
-
-    def begin(self, shards: int) -> None:
-        """Set the length of the bar: the number of shards."""
-        assert self._task is not None
-        self.bars.update(self._task, total=max(1, shards), note="")
-
-    def advance(self, rows: int) -> None:
-        """Move the bar by one shard."""
-        self._rows += rows
-        rate = self._rows / max(time.perf_counter() - self._start, 1e-9)
-        assert self._task is not None
-        self.bars.update(self._task, advance=1, note=f"{self._rows:,} rows, {rate:,.0f} rows/s")
-
-    def end(self, state: str, outcome: str) -> None:
-        """Fill the bar, or show that the state is reused."""
-        if outcome == "reused" or self._task is None:
-            self.bars.add_task(state, total=1, completed=1, note="reused: inputs unchanged")
+    def __call__(self, event: Event) -> None:
+        """Show the bar of a state, its length as soon as it is known, and move it."""
+        if event.kind == "plan":
+            self._start, self._rows = time.perf_counter(), 0
+            self._task = self._bars.add_task(event.state, total=None, note="planning")
+        elif event.kind == "begin":
+            self._bars.update(self._task, total=max(1, event.count), note="")
+        elif event.kind == "advance":
+            self._rows += event.count
+            rate = self._rows / max(time.perf_counter() - self._start, 1e-9)
+            note = f"{self._rows:,} rows, {rate:,.0f} rows/s"
+            self._bars.update(self._task, advance=1, note=note)
+        elif event.kind == "reused":
+            note = "reused: inputs unchanged"
+            self._bars.add_task(event.state, total=1, completed=1, note=note)
         else:
-            self.bars.update(self._task, completed=self.bars.tasks[self._task].total or 1)
+            total = self._bars.tasks[self._task].total
+            self._bars.update(self._task, completed=total or 1)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from segment1b.contracts.faults import coded, keep_traceback
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.nightly.plan import RunPlan
-from segment1b.pipeline.execution import Progress, run_pipeline
+from segment1b.pipeline.execution import Event, Progress, run_pipeline
 from segment1b.storage.durable import read_object
 from segment1b.storage.failures import utc_now
 from segment1b.storage.root import open_root
@@ -85,7 +85,7 @@ class StateRecord:
 
 
 @dataclass
-class RunRecord(Progress):
+class RunRecord:
     """The execution of one run, recorded as it goes on.
 
     Attributes:
@@ -107,24 +107,13 @@ class RunRecord(Progress):
     checks: list[CheckResult] = field(default_factory=list)
     error: Segment1BError | None = None
 
-    def plan(self, state: str) -> None:
-        """Record that a state begins."""
-        self._begin(state)
-        self.display.plan(state)
-
-    def begin(self, shards: int) -> None:
-        """Show the number of shards."""
-        self.display.begin(shards)
-
-    def advance(self, rows: int) -> None:
-        """Show that a shard is done."""
-        self.display.advance(rows)
-
-    def end(self, state: str, outcome: str) -> None:
-        """Record that a state has ended; one that is reused never began."""
-        record = self._begin(state)
-        record.ended_utc, record.outcome = utc_now(), outcome
-        self.display.end(state, outcome)
+    def __call__(self, event: Event) -> None:
+        """Record when a state begins and ends; one that is reused never began."""
+        if event.kind in ("plan", "published", "reused"):
+            record = self._begin(event.state)
+            if event.kind != "plan":
+                record.ended_utc, record.outcome = utc_now(), event.kind
+        self.display(event)
 
     def _begin(self, state: str) -> StateRecord:
         if state not in self.states:

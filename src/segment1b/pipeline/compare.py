@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from segment1b.config import RunSettings, run_settings
 from segment1b.contracts.locations import nearest, read_yaml
 from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
-from segment1b.pipeline.execution import Progress, run_pipeline
+from segment1b.pipeline.execution import Event, Progress, run_pipeline, silent
 from segment1b.pipeline.outcome import RunResult
 from segment1b.reference.installing import SURFACES
 from segment1b.states.realism import nearest_km
@@ -45,7 +46,7 @@ def compare(
     files: Sequence[Path],
     common: RunSettings,
     data_root: Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Run scenarios over the same outlets and measure what sets them apart.
 
@@ -55,7 +56,7 @@ def compare(
         common: outlets, engine and workers of all of them.
         data_root: each scenario gets the data root of its name below this folder; they are
             temporary when it is None.
-        progress: whom to tell how far the runs are.
+        progress: called with every event of the runs.
 
     Returns:
         `outlets` (manifest_fingerprint) and `scenarios`, in order: `figures` of each.
@@ -63,7 +64,6 @@ def compare(
     Raises:
         Segment1BError: E_USAGE for files that cannot be compared, else as `run_pipeline`.
     """
-    progress = progress or Progress()
     scenarios = read_scenarios(files)
     if data_root is not None and url_of(data_root) is not None:
         what = f"{data_root} is no folder"
@@ -73,11 +73,12 @@ def compare(
         scratch, first = Path(name), None
         for one in scenarios:
             root = (data_root or scratch) / one.name
-            named = Named(one.name, progress)
+            named = functools.partial(_named, one.name, progress)
             result = run_pipeline(_over(one.settings, common, root, LAST_STATE), named)
             first = first or result
             _check_outlets(scenarios[0].name, first, one.name, result)
-            grown, named = scratch / "grown" / one.name, Named(f"{one.name} grown", progress)
+            grown = scratch / "grown" / one.name
+            named = functools.partial(_named, f"{one.name} grown", progress)
             row = figures(result) | {"moved": moved(first, result)}
             row["moved_by_growth"] = moved(result, _grow(result, common, grown, named))
             kept = None if data_root is None else str(result.root)
@@ -116,27 +117,9 @@ def _read(file: Path) -> Scenario:
     return Scenario(name, run_settings(values, str(file)))
 
 
-class Named(Progress):
-    """Prefixes states with the name of their scenario."""
-
-    def __init__(self, name: str, progress: Progress) -> None:
-        self._name, self._progress = name, progress
-
-    def plan(self, state: str) -> None:
-        """Note that a state starts."""
-        self._progress.plan(f"{self._name} {state}")
-
-    def begin(self, shards: int) -> None:
-        """Note the number of shards."""
-        self._progress.begin(shards)
-
-    def advance(self, rows: int) -> None:
-        """Note that a shard is done."""
-        self._progress.advance(rows)
-
-    def end(self, state: str, outcome: str) -> None:
-        """Note that a state is published or reused."""
-        self._progress.end(f"{self._name} {state}", outcome)
+def _named(name: str, progress: Progress, event: Event) -> None:
+    """Pass an event on, its state prefixed by the name of a scenario."""
+    progress(replace(event, state=f"{name} {event.state}"))
 
 
 def _over(own: RunSettings, common: RunSettings, root: Path, last: str) -> RunSettings:
@@ -157,7 +140,7 @@ def _check_outlets(first: str, was: RunResult, name: str, now: RunResult) -> Non
         raise Segment1BError("E_USAGE", what, "compare scenarios over one outlet list")
 
 
-def _grow(result: RunResult, common: RunSettings, root: Path, told: Progress) -> RunResult:
+def _grow(result: RunResult, common: RunSettings, root: Path, progress: Progress) -> RunResult:
     """Plan and assign again where every merchant has one outlet more in each of its countries."""
     root.mkdir(parents=True)
     outlets, policy = root.with_suffix(".csv"), root.with_suffix(".yaml")
@@ -180,7 +163,7 @@ def _grow(result: RunResult, common: RunSettings, root: Path, told: Progress) ->
             "to_state": LAST_OF_GROWTH,
         }
     )
-    return run_pipeline(asked, told)
+    return run_pipeline(asked, progress)
 
 
 def figures(result: RunResult) -> dict[str, Any]:

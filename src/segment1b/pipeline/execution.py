@@ -7,11 +7,11 @@ import functools
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -46,30 +46,37 @@ from segment1b.storage.staging import staging
 LOG = logging.getLogger("segment1b")
 
 
-class Progress:
-    """Progress callbacks of a run; these ignore every event."""
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """One step of the progress of a run.
 
-    def plan(self, state: str) -> None:
-        """Note that a state starts to divide its work into shards."""
+    Attributes:
+        kind: plan (a state starts to divide its work), begin (the work starts), advance (one more
+            shard is done), published or reused (the state has ended).
+        state: s0 to s9.
+        count: of shards when the work begins, of rows when it advances.
+    """
 
-    def begin(self, shards: int) -> None:
-        """Note that the work starts, with that many shards."""
-
-    def advance(self, rows: int) -> None:
-        """Note that one more shard is done."""
-
-    def end(self, state: str, outcome: str) -> None:
-        """Note that a state is published or reused."""
+    kind: Literal["plan", "begin", "advance", "published", "reused"]
+    state: str
+    count: int = 0
 
 
-def run_pipeline(settings: RunSettings, progress: Progress | None = None) -> RunResult:
+#: Called with every event of a run.
+Progress: TypeAlias = Callable[[Event], None]
+
+
+def silent(_event: Event) -> None:
+    """Ignore the progress of a run."""
+
+
+def run_pipeline(settings: RunSettings, progress: Progress = silent) -> RunResult:
     """Run the states that the settings ask for; what is published and current is reused.
 
     Raises:
         Segment1BError: whatever stops the run; it is recorded under control/failures/ and nothing
             of the failed state is published.
     """
-    progress = progress or Progress()
     chosen = _chosen_states(settings)
     load_policy(settings.policy_files, settings.settings)  # a bad policy makes no data root
     root = open_root(settings.data_root)
@@ -111,14 +118,14 @@ def run_state(
         if state.id == "s9":
             check_summary(run.snapshot.path("validation_bundle_1B"))
         run.staging.rmdir()
-        progress.end(state.id, "reused")
+        progress(Event("reused", state.id))
         return _outcome(state, run, cache.report_path, cache.report, reused=True)
     if cache.report and state.id != "s0":
         LOG.info("%s runs again: %s", state.id, cache.why)
     verify_inputs(state, run, verified)
     path, body = _work_and_publish(state, run, workers, inputs, pool, progress)
     verified.update(state.writes)
-    progress.end(state.id, "published")
+    progress(Event("published", state.id))
     return _outcome(state, run, path, body, reused=False)
 
 
@@ -135,17 +142,17 @@ def _work_and_publish(
     # What earlier states have freed goes back to the system: each state's peak is its own.
     pa.default_memory_pool().release_unused()
     with Meter() as meter:
-        progress.plan(state.id)
+        progress(Event("plan", state.id))
         reader = run.reader(state)
         reader.fetch(state.reads)
         shards = state.shards(run, reader)
         add_bytes(read, reader.bytes_read)
-        progress.begin(len(shards))
+        progress(Event("begin", state.id, len(shards)))
         results = []
         for result in in_order(pool, functools.partial(_work, state.id, run), shards, workers):
             add_bytes(read, result.bytes_read)
             results.append(result)
-            progress.advance(result.rows)
+            progress(Event("advance", state.id, result.rows))
         rows = Counter[str]()
         for result in results:
             rows.update(result.staged)
