@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -159,7 +160,7 @@ def discard(
         if not as_json:
             tables.print_items(items)
             tables.print_total(items, "to remove")
-        return yes or tables.confirmed()
+        return yes or _confirmed()
 
     removed = discard(asked, agree)
     listed = [{"path": path, "bytes": size} for path, size in removed.items()]
@@ -184,3 +185,15 @@ def clean(
     listed = [{"path": str(one.path), "bytes": one.size} for one in left]
     result = {"dry_run": dry_run, "leftovers": listed, "bytes": sum(one.size for one in left)}
     show(result, lambda _: tables.print_leftovers(root, left, dry_run=dry_run), as_json=as_json)
+
+
+def _confirmed() -> bool:
+    """Ask on the terminal whether to remove; E_USAGE without one."""
+    if not sys.stdin.isatty():
+        raise Segment1BError(
+            "E_USAGE", "there is no terminal to confirm on", "give --yes to remove without asking"
+        )
+    try:
+        return typer.confirm("Remove all of this?", err=True)
+    except typer.Abort:
+        return False

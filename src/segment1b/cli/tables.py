@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
 from segment1b.cli.console import Terminal
-from segment1b.errors import Segment1BError, visible
+from segment1b.errors import visible
 from segment1b.storage.root import root_at
 
 if TYPE_CHECKING:
@@ -176,18 +174,6 @@ def print_total(items: Mapping[str, int], what: str) -> None:
     total = f"{sum(items.values()):>15,} bytes {what}" if items else f"nothing {what}"
     # A question that follows must not overtake the list.
     print(total, flush=True)
-
-
-def confirmed() -> bool:
-    """Ask on the terminal whether to remove; E_USAGE without one."""
-    if not sys.stdin.isatty():
-        raise Segment1BError(
-            "E_USAGE", "there is no terminal to confirm on", "give --yes to remove without asking"
-        )
-    try:
-        return typer.confirm("Remove all of this?", err=True)
-    except typer.Abort:
-        return False
 
 
 def print_leftovers(root: Path, left: Sequence[Leftover], *, dry_run: bool) -> None:
