@@ -174,7 +174,7 @@ def test_no_command_prints_or_keeps_the_credentials_of_a_url(
 
 def test_what_a_store_says_is_repeated_without_secrets() -> None:
     error = OSError("Error performing PUT https://KEY:SECRET@host/a?sig=SECRET in 3 ms")
-    assert objects._said(error) == "Error performing PUT https://host/a in 3 ms"
+    assert objects._reason(error) == "Error performing PUT https://host/a in 3 ms"
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
