@@ -63,9 +63,8 @@ def _find(
         names = {*known, *(one.split()[1] for one in known)}
         raise Segment1BError("E_USAGE", f"there is no check '{name}'", nearest(wanted, names))
     if len(hits) > 1:
-        raise Segment1BError(
-            "E_USAGE", f"several states have a check '{name}'", f"name one: {', '.join(hits)}"
-        )
+        what = f"several states have a check '{name}'"
+        raise Segment1BError("E_USAGE", what, f"name one: {', '.join(hits)}")
     return known[hits[0]]
 
 

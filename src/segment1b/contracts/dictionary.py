@@ -120,32 +120,23 @@ class Contracts:
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(step) for step in first["loc"])
-            raise Segment1BError(
-                _FAILED,
-                f"{place}: {field}: {first['msg']}",
-                "every dataset needs path, licence and retention_days",
-                dataset=name,
-            ) from None
+            what = f"{place}: {field}: {first['msg']}"
+            hint = "every dataset needs path, licence and retention_days"
+            raise Segment1BError(_FAILED, what, hint, dataset=name) from None
         refuse_unknown(dataset.codes, _FAULTS, _FAILED, f"{place}, codes")
         wrong = [token for token in dataset.tokens if token not in TOKENS]
         wrong += re.findall("[{}]", _TOKEN.sub("", dataset.path))
         if wrong or dataset.path.startswith("/") or ".." in dataset.path:
-            raise Segment1BError(
-                _FAILED,
-                f"{place}: path {dataset.path} is not usable",
-                f"tokens are {', '.join(TOKENS)}",
-                dataset=name,
-            )
+            what = f"{place}: path {dataset.path} is not usable"
+            raise Segment1BError(_FAILED, what, f"tokens are {', '.join(TOKENS)}", dataset=name)
         return dataset.model_copy(update={"columns": self.schemas.columns(dataset.schema_ref)})
 
     def __getitem__(self, dataset_id: str) -> Dataset:
         """Return an entry; an unknown id is E_DICTIONARY_RESOLUTION_FAILED."""
         if dataset_id not in self._datasets:
+            what = f"{self.path} has no dataset {dataset_id}"
             raise Segment1BError(
-                _FAILED,
-                f"{self.path} has no dataset {dataset_id}",
-                nearest(dataset_id, self._datasets),
-                dataset=dataset_id,
+                _FAILED, what, nearest(dataset_id, self._datasets), dataset=dataset_id
             )
         return self._datasets[dataset_id]
 

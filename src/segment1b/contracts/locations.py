@@ -9,7 +9,7 @@ from typing import Any
 
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.texts import MAX_YAML_BYTES, parse_yaml, read_bounded
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, file_error
 
 DICTIONARY = "dataset_dictionary/l1/seg_1B/layer1.1B.yaml"
 STATES = "dataset_dictionary/l1/seg_1B/states.1B.yaml"
@@ -28,12 +28,8 @@ def read_yaml(path: Path, code: str) -> dict[str, Any]:
         raise Segment1BError(code, error.message, error.hint, path=str(path)) from None
     except (OSError, ValueError) as error:
         raise_machine_fault(error, path)
-        raise Segment1BError(
-            code,
-            f"{path} is not readable YAML: {error}",
-            "correct the file; docs/contracts.md lists what YAML files may hold",
-            path=str(path),
-        ) from None
+        hint = "correct the file; docs/contracts.md lists what YAML files may hold"
+        raise file_error(code, path, f"is not readable YAML: {error}", hint) from None
     if not isinstance(value, dict):
         raise Segment1BError(code, f"{path} holds no mapping", "start it with 'key: value' lines")
     return value
@@ -46,9 +42,8 @@ def refuse_unknown(
     names = set(known)
     for key in keys:
         if key not in names:
-            raise Segment1BError(
-                code, f"{place}: unknown key '{key}'", nearest(key, names), **scope
-            )
+            what = f"{place}: unknown key '{key}'"
+            raise Segment1BError(code, what, nearest(key, names), **scope)
 
 
 def nearest(word: object, known: Iterable[str]) -> str:

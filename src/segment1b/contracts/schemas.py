@@ -69,11 +69,9 @@ class Schemas:
         for step in filter(None, anchor.split("/")):
             if not isinstance(node, dict) or step not in node:
                 known = node if isinstance(node, dict) else {}
+                what = f"{ref} leads nowhere at '{step}'"
                 raise Segment1BError(
-                    "E_SCHEMA_RESOLUTION_FAILED",
-                    f"{ref} leads nowhere at '{step}'",
-                    nearest(step, known),
-                    schema_ref=ref,
+                    "E_SCHEMA_RESOLUTION_FAILED", what, nearest(step, known), schema_ref=ref
                 )
             node = node[step]
         if not isinstance(node, dict) or "kind" not in node:
@@ -91,9 +89,8 @@ class Schemas:
         for name, spec in self._node(ref).get("columns", {}).items():
             unknown = set(spec) - _COLUMN_KEYS
             if unknown or spec.get("type") not in ARROW_TYPES:
-                raise Segment1BError(
-                    "E_SCHEMA_RESOLUTION_FAILED", f"{ref} column {name}: {spec} is not understood"
-                )
+                what = f"{ref} column {name}: {spec} is not understood"
+                raise Segment1BError("E_SCHEMA_RESOLUTION_FAILED", what)
             columns.append(Column(name=name, **spec))
         return tuple(columns)
 

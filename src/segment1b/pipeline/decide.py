@@ -16,7 +16,7 @@ from segment1b import contracts
 from segment1b.config import Policy, RunSettings, load_policy, parameter_document, parameter_hash
 from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, file_error, unreadable
 from segment1b.identity import Identity, canonical_json
 from segment1b.outlets.bundle import check_issue, imported
 from segment1b.outlets.importing import Pairs, read_outlets
@@ -203,11 +203,7 @@ def _bundle(root: Path, known: Contracts, settings: RunSettings) -> Path | None:
             "choose one with --manifest-fingerprint",
         )
     if not there:
-        raise Segment1BError(
-            "E_BUNDLE_MISSING",
-            f"{root} holds no validation bundle",
-            "bring 1A's bundle, or an outlet list with --outlets FILE",
-        )
+        raise Segment1BError("E_BUNDLE_MISSING", f"{root} holds no validation bundle")
     return there[0]
 
 
@@ -253,27 +249,18 @@ def find_identity(
         receipt = read_object(path)
         named = known["s0_gate_receipt_1B"].locate(receipt)
         if named != path.relative_to(data_root).as_posix():
-            raise Segment1BError(
-                "E_PATH_EMBED_MISMATCH",
-                f"{path} belongs at {named}: its tokens are not those of its path",
-                "restore the receipt from where the data came from",
-                path=str(path),
-            )
+            what = f"belongs at {named}: its tokens are not those of its path"
+            hint = "restore the receipt from where the data came from"
+            raise file_error("E_PATH_EMBED_MISMATCH", path, what, hint)
         if all(receipt.get(name) == value for name, value in wanted.items()):
             found.append({name: receipt[name] for name in TOKENS})
     if not found:
-        raise Segment1BError(
-            "E301_NO_PASS_FLAG",
-            f"{root_at(data_root)} holds no S0 receipt" + (f" with {wanted}" if wanted else ""),
-            "run 'segment1b run' first",
-        )
+        what = f"{root_at(data_root)} holds no S0 receipt" + (f" with {wanted}" if wanted else "")
+        raise Segment1BError("E301_NO_PASS_FLAG", what)
     if len(found) > 1:
         listed = ", ".join(str(one["manifest_fingerprint"]) for one in found)
-        raise Segment1BError(
-            "E_USAGE",
-            f"{root_at(data_root)} holds several fingerprints: {listed}",
-            "choose one with --manifest-fingerprint",
-        )
+        what = f"{root_at(data_root)} holds several fingerprints: {listed}"
+        raise Segment1BError("E_USAGE", what, "choose one with --manifest-fingerprint")
     return known, Identity(**found[0])
 
 
@@ -290,12 +277,8 @@ def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any])
     try:
         policy = Policy.model_validate_json(canonical_json(read_json(path)["policy"]))
     except (FileNotFoundError, KeyError, TypeError, ValidationError) as error:
-        raise Segment1BError(
-            "E_INPUT_UNREADABLE",
-            f"{path} names no policy: {type(error).__name__}",
-            "restore it from where the data came from, or run again",
-            path=str(path),
-        ) from None
+        hint = "restore it from where the data came from, or run again"
+        raise unreadable(path, f"names no policy: {type(error).__name__}", hint) from None
     absent = missing(root, known)
     surfaces = dict.fromkeys(absent, "") | surface_digests(root, known, absent)
     elsewhere = os.path.abspath(dictionary) if dictionary else None

@@ -63,11 +63,8 @@ def discard(request: Request, agree: Callable[[Mapping[str, int]], bool]) -> dic
             datasets of this parameter hash; as `find_identity`. Nothing is removed then.
     """
     if request.from_state not in STATES:
-        raise Segment1BError(
-            "E_USAGE",
-            f"there is no state '{request.from_state}'",
-            f"states are {', '.join(STATES)}",
-        )
+        what = f"there is no state '{request.from_state}'"
+        raise Segment1BError("E_USAGE", what, f"states are {', '.join(STATES)}")
     # A damaged dataset must not prevent its own removal.
     root = find_root(request.data_root, folders=False)
     known, identity = find_identity(root, request.dictionary, request.given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from segment1b.config import RunSettings, load_policy, parameter_document
-from segment1b.errors import Segment1BError
+from segment1b.errors import file_error
 from segment1b.identity import check_seed
 from segment1b.outlets.bundle import issue
 from segment1b.outlets.catalogue import pairs_of
@@ -98,12 +98,8 @@ def _lay_if_empty(root: Path, settings: RunSettings, scratch: Path) -> None:
         return
     absent = missing(root, known)
     if absent and is_imported(root, known):
-        raise Segment1BError(
-            "E_REFERENCE_SURFACE_MISSING",
-            f"{root} has imported surfaces, but no {', '.join(absent)}",
-            "import them too, or lay the embedded ones with 'segment1b reference fill'",
-            path=str(root),
-        )
+        what = f"has imported surfaces, but no {', '.join(absent)}"
+        raise file_error("E_REFERENCE_SURFACE_MISSING", root, what)
     there = [d for d in SURFACES if d not in absent]
     # The raster is laid last: a run that was killed while laying leaves the first few.
     if there == list(SURFACES[: len(there)]) and len(there) < len(SURFACES):

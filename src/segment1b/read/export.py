@@ -17,7 +17,7 @@ import pyarrow.csv
 from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.locations import nearest
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, file_error
 from segment1b.read.gate import EGRESS, prove_sites
 from segment1b.read.geoparquet import features, write_geoparquet
 from segment1b.storage import site_tables as rows
@@ -94,24 +94,17 @@ def export(
             fresh, _Job(paths, wanted, contracts[EGRESS].arrow_schema, folder, about)
         )
         if not count and not wanted.everything:
-            raise Segment1BError(
-                "E_USAGE",
-                "no site has one of these countries and merchants",
-                "see site_locations for what this root has",
-            )
+            what = "no site has one of these countries and merchants"
+            raise Segment1BError("E_USAGE", what, "see site_locations for what this root has")
     return count
 
 
 def check_new(out: Path) -> None:
     """Refuse a file that exists, or whose folder does not."""
     if os.path.lexists(out):
-        raise Segment1BError(
-            "E_USAGE", f"{out} exists already", "remove it, or give another --out", path=str(out)
-        )
+        raise file_error("E_USAGE", out, "exists already", "remove it, or give another --out")
     if not out.parent.is_dir():
-        raise Segment1BError(
-            "E_USAGE", f"{out.parent} is no folder", "make it first", path=str(out.parent)
-        )
+        raise file_error("E_USAGE", out.parent, "is no folder", "make it first")
 
 
 @contextmanager
@@ -190,12 +183,8 @@ def _write_flatgeobuf(path: Path, job: _Job) -> int:
             raise stopped[0] from None
         raise_machine_fault(error, path)
         # GDAL's errors carry no number; once the folder is there, it is room that is missing.
-        raise Segment1BError(
-            "E_STORAGE_FULL",
-            f"{path.name} could not be written whole: {error}",
-            "free some space and run again",
-            path=str(path),
-        ) from None
+        what = f"{path.name} could not be written whole: {error}"
+        raise Segment1BError("E_STORAGE_FULL", what, path=str(path)) from None
     os.rename(target, path)
     return count
 

@@ -14,7 +14,7 @@ from duckdb import DuckDBPyConnection as Database
 
 from segment1b.contracts import Contracts
 from segment1b.contracts.locations import nearest
-from segment1b.errors import Segment1BError, redo
+from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
 from segment1b.read.export import check_new, new_file
 from segment1b.read.redraw import BOUNDS, Jitter, Site, Tile, country_word, u01
@@ -98,12 +98,8 @@ def _attempts(database: Database, reader: Reader, seed: int) -> _Events:
         if blocks is None or tile_id is None:
             raise _other_sites(reader, log, data)
         if degrees[2] is None:
-            raise Segment1BError(
-                "E606_FK_TILE_INDEX",
-                f"tile {tile_id} has no row in tile_bounds",
-                redo("s1"),
-                tile_id=tile_id,
-            )
+            what = f"tile {tile_id} has no row in tile_bounds"
+            raise Segment1BError("E606_FK_TILE_INDEX", what, tile_id=tile_id)
         site, published = (merchant, country, order), tuple(degrees[:2])
         for attempt in jitter.attempts(site, Tile(*degrees[2:]), blocks):
             accepted = attempt.number == blocks and lane != _SURFACE
@@ -144,12 +140,9 @@ def _event(site: Site, attempt: int) -> dict[str, Any]:
 
 
 def _other_sites(reader: Reader, log: str, data: str) -> Segment1BError:
-    return Segment1BError(
-        _MISSING[log],
-        f"{log} and {data} are not about the same sites",
-        f"restore both, or {reader.dataset(log).redo}",
-        dataset=log,
-    )
+    what = f"{log} and {data} are not about the same sites"
+    hint = f"restore both, or {reader.dataset(log).redo}"
+    return Segment1BError(_MISSING[log], what, hint, dataset=log)
 
 
 def _differs(site: Site, drawn: tuple[float, float], published: object) -> Segment1BError:

@@ -42,12 +42,9 @@ class Reader:
     def dataset(self, dataset_id: str) -> Dataset:
         """Return a declared dataset's entry; anything else is the state's disallowed code."""
         if dataset_id not in self.allowed:
-            raise Segment1BError(
-                self.disallowed_code,
-                f"{dataset_id} is not among the declared inputs {', '.join(self.allowed)}",
-                "declare it in the state's contract and seal it",
-                dataset=dataset_id,
-            )
+            what = f"{dataset_id} is not among the declared inputs {', '.join(self.allowed)}"
+            hint = "declare it in the state's contract and seal it"
+            raise Segment1BError(self.disallowed_code, what, hint, dataset=dataset_id)
         return self.snapshot.contracts[dataset_id]
 
     def fetch(self, dataset_ids: Iterable[str]) -> None:
@@ -86,12 +83,8 @@ class Reader:
         contracts = self.snapshot.contracts
         entry = contracts[str(dataset.receipt_in)]
         if problems := contracts.schemas.problems(entry.schema_ref, found.report):
-            raise Segment1BError(
-                "E_INPUT_UNREADABLE",
-                f"{entry.id} does not fit its schema: {'; '.join(problems[:3])}",
-                dataset.redo,
-                dataset=entry.id,
-            )
+            what = f"{entry.id} does not fit its schema: {'; '.join(problems[:3])}"
+            raise Segment1BError("E_INPUT_UNREADABLE", what, dataset.redo, dataset=entry.id)
         for surface, digest in found.report["input_digests"].items():
             if self.surfaces.get(surface, digest) != digest:
                 raise Segment1BError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.contracts import Contracts, Dataset
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, unreadable
 from segment1b.identity import Identity
 from segment1b.storage.durable import read_json
 from segment1b.storage.receipts import Receipt, hash_files
@@ -79,12 +79,8 @@ class Snapshot:
             receipt = Receipt.from_json(report[dataset.receipt_field])
             report["input_digests"].items()
         except (KeyError, TypeError, AttributeError):
-            raise Segment1BError(
-                "E_INPUT_UNREADABLE",
-                f"{report_path} carries no receipt or no input digests",
-                dataset.redo,
-                path=str(report_path),
-            ) from None
+            what = "carries no receipt or no input digests"
+            raise unreadable(report_path, what, dataset.redo) from None
         if verify and not folder.is_dir():
             self.fetch([dataset_id])
         if sizes != {name: size for name, size, _ in receipt.files}:
@@ -124,10 +120,6 @@ def report_id(dataset: Dataset) -> str:
 
 
 def _not_reproduced(dataset: Dataset, path: Path, why: str) -> Segment1BError:
-    return Segment1BError(
-        dataset.code("receipt"),
-        f"{dataset.id} in {path}: {why}",
-        f"somebody changed published data: restore it, or {dataset.redo}",
-        dataset=dataset.id,
-        path=str(path),
-    )
+    what = f"{dataset.id} in {path}: {why}"
+    hint = f"somebody changed published data: restore it, or {dataset.redo}"
+    return Segment1BError(dataset.code("receipt"), what, hint, dataset=dataset.id, path=str(path))
