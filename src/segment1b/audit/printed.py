@@ -93,6 +93,6 @@ def _statements(
             done.update(script.makes)
             yield from _statements(session, script.text, makers, folder, done)
         else:
-            source = parquet_table([session.save(name, folder)])
+            source = parquet_table([session.copy_out(name, folder)])
             yield f"CREATE OR REPLACE TABLE {name} AS FROM {source};"
     yield text

@@ -171,7 +171,7 @@ class Session:
         self.statements[name] = f"CREATE OR REPLACE VIEW {_name(name)} AS {query}"
         self.connection.execute(self.statements[name])
 
-    def save(self, name: str, folder: Path) -> Path:
+    def copy_out(self, name: str, folder: Path) -> Path:
         """Write a table to a Parquet file in a folder; return the file."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.parquet"
