@@ -30,7 +30,7 @@ from segment1b.contracts.faults import coded, coded_faults, raise_machine_fault
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
-from segment1b.outlets import bundle
+from segment1b.outlets import publishing
 from segment1b.outlets.readers import open_source
 from segment1b.reference.check import read_places
 from segment1b.reference.codes import read_code_list
@@ -225,16 +225,16 @@ def test_a_fault_of_the_machine_is_no_verdict_of_a_check(code: str) -> None:
 def test_a_bundle_that_cannot_be_read_for_lack_of_files_is_not_taken_for_a_foreign_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert bundle.imported(tmp_path) is None
+    assert publishing.imported(tmp_path) is None
     (tmp_path / "MANIFEST.json").write_text("not JSON")
-    assert bundle.imported(tmp_path) is None
+    assert publishing.imported(tmp_path) is None
 
     def refuse(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(bundle, "read_json", refuse)
+    monkeypatch.setattr(publishing, "read_json", refuse)
     with pytest.raises(Segment1BError, match=r"^E_RESOURCES_EXHAUSTED:"):
-        bundle.imported(tmp_path)
+        publishing.imported(tmp_path)
 
 
 def test_a_yaml_file_that_cannot_be_read_for_lack_of_files_is_not_called_invalid(

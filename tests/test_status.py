@@ -21,7 +21,7 @@ from segment1b.identity import Identity
 from segment1b.pipeline.decide import binding_refusal, surface_digests
 from segment1b.pipeline.outcome import RunResult
 from segment1b.pipeline.status import status
-from segment1b.reference.installing import lay_embedded
+from segment1b.reference.installing import install_embedded
 from segment1b.states.protocol import Run
 from segment1b.storage.root import open_root
 from segment1b.storage.staging import staging
@@ -214,7 +214,7 @@ def test_a_surface_that_is_gone_is_a_reason(root: Path) -> None:
 def test_what_the_embedded_world_lacks_is_laid_again_and_refuses_nothing(tmp_path: Path) -> None:
     known = load()
     with staging(open_root(tmp_path)) as scratch:
-        lay_embedded(tmp_path, known, 0.1, scratch)
+        install_embedded(tmp_path, known, 0.1, scratch)
     policy, then = load_policy(), surface_digests(tmp_path, known)
     identity = Identity(42, "1" * 64, parameter_hash(policy, then))
     bound = tmp_path / known["parameter_policy_1B"].locate(identity.places)

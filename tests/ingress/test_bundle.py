@@ -15,9 +15,9 @@ from segment1b import contracts
 from segment1b.config import load_policy
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity, canonical_json
-from segment1b.outlets.bundle import imported, issue
 from segment1b.outlets.catalogue import pairs_of
-from segment1b.outlets.importing import Pairs
+from segment1b.outlets.pairs import Pairs
+from segment1b.outlets.publishing import imported, issue
 from segment1b.states.protocol import Run
 from segment1b.states.s0_gate import S0Gate, bundle_files, check_outlet_digests
 from segment1b.storage.parts import FILE_ROWS

@@ -19,10 +19,10 @@ from benchmarks import outlets as benchmark
 from benchmarks.scales import SCALES
 
 from segment1b.errors import Segment1BError
-from segment1b.outlets import importing as outlets
 from segment1b.outlets import lists
+from segment1b.outlets import pairs as outlets
 from segment1b.outlets import readers as sources
-from segment1b.outlets.importing import read_outlets
+from segment1b.outlets.pairs import read_outlets
 
 HEAD = "merchant_id,country_iso,n_outlets\n"
 ISO = {"DE", "NO", "US"}
@@ -31,7 +31,7 @@ _READ = """
 import re, sys
 from pathlib import Path
 from segment1b.errors import Segment1BError
-from segment1b.outlets.importing import read_outlets
+from segment1b.outlets.pairs import read_outlets
 try:
     print(len(read_outlets(Path(sys.argv[1]), {"DE", "NO", "US"}).n_sites), "pairs")
 except Segment1BError as error:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segment1b.errors import Segment1BError
-from segment1b.outlets.importing import MAX_MERCHANT, Pairs, _codes, _known, _whole, cell_fault
-from segment1b.outlets.importing import read_outlets as read
+from segment1b.outlets.pairs import MAX_MERCHANT, Pairs, _codes, _known, _whole, cell_fault
+from segment1b.outlets.pairs import read_outlets as read
 from segment1b.outlets.readers import _CSV_BLOCK
 
 ISO = {"DE", "FR", "GB", "NO", "US"}

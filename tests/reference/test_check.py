@@ -22,7 +22,7 @@ from segment1b.reference import embedded
 from segment1b.reference.check import Bounds, check, read_places
 from segment1b.reference.files import write_shapes
 from segment1b.reference.importing import Request, import_countries, import_population, import_zones
-from segment1b.reference.installing import lay_embedded
+from segment1b.reference.installing import install_embedded
 from segment1b.storage import working_copy
 
 KNOWN = contracts.load()
@@ -33,7 +33,7 @@ PLACES = Path(__file__).parents[1] / "data" / "populated_places.parquet"
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("world")
     (root / "scratch").mkdir()
-    lay_embedded(root, KNOWN, 0.1, root / "scratch")
+    install_embedded(root, KNOWN, 0.1, root / "scratch")
     return root
 
 

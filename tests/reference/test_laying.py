@@ -15,7 +15,7 @@ from segment1b.errors import Segment1BError
 from segment1b.reference import embedded
 from segment1b.reference import installing as laying
 from segment1b.reference.importing import Request, import_population
-from segment1b.reference.installing import RASTER, lay_embedded
+from segment1b.reference.installing import RASTER, install_embedded
 from segment1b.storage.durable import fsync_file
 from segment1b.storage.root import open_root
 from segment1b.storage.staging import staging
@@ -36,7 +36,7 @@ def raster(root: Path) -> Path:
 
 def lay(root: Path, grid: float) -> None:
     with staging(root) as scratch:
-        lay_embedded(root, KNOWN, grid, scratch)
+        install_embedded(root, KNOWN, grid, scratch)
 
 
 def bring_in(root: Path) -> None:

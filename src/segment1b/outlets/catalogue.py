@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import file_error
-from segment1b.outlets.importing import (
+from segment1b.outlets.pairs import (
     MAX_OUTLETS,
     Int64s,
     Pairs,

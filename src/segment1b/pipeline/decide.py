@@ -18,8 +18,8 @@ from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError, file_error, unreadable
 from segment1b.identity import Identity, canonical_json
-from segment1b.outlets.bundle import check_issue, imported
-from segment1b.outlets.importing import Pairs, read_outlets
+from segment1b.outlets.pairs import Pairs, read_outlets
+from segment1b.outlets.publishing import check_issue, imported
 from segment1b.reference import embedded
 from segment1b.reference.installing import (
     SURFACES,

@@ -7,16 +7,16 @@ from pathlib import Path
 from segment1b.config import RunSettings, load_policy, parameter_document
 from segment1b.errors import file_error
 from segment1b.identity import check_seed
-from segment1b.outlets.bundle import issue
 from segment1b.outlets.catalogue import pairs_of
-from segment1b.outlets.importing import Pairs
+from segment1b.outlets.pairs import Pairs
+from segment1b.outlets.publishing import issue
 from segment1b.pipeline.decide import BOUND, Decision, contracts_of, decide, first, named_outlets
 from segment1b.reference.installing import (
     SURFACES,
+    install_at_resolution,
+    install_embedded,
+    install_missing,
     is_imported,
-    lay_at_resolution,
-    lay_embedded,
-    lay_missing,
     missing,
 )
 from segment1b.states.protocol import Run
@@ -31,7 +31,7 @@ def lay_and_decide(root: Path, settings: RunSettings, scratch: Path) -> Decision
     """Lay the embedded world into an empty root, and decide."""
     # The list is read first: one with bad rows leaves the root without surfaces too.
     given = named_outlets(root, settings)
-    _lay_if_empty(root, settings, scratch)
+    _install_if_empty(root, settings, scratch)
     return decide(root, settings, given, scratch)
 
 
@@ -75,25 +75,25 @@ def import_outlets(settings: RunSettings) -> tuple[Run, Pairs]:
 def build_reference(
     data_root: Path, resolution_arcsec: int, dictionary: Path | None
 ) -> dict[str, Path]:
-    """Lay the embedded surfaces into a root at another resolution; return their paths."""
+    """Install the embedded surfaces in a root at another resolution; return their paths."""
     root = open_root(data_root)
     with staging(root) as scratch:
-        return lay_at_resolution(root, contracts_of(dictionary), resolution_arcsec, scratch)
+        return install_at_resolution(root, contracts_of(dictionary), resolution_arcsec, scratch)
 
 
 def fill_reference(
     data_root: Path, resolution_arcsec: int, dictionary: Path | None
 ) -> dict[str, Path]:
-    """Lay the embedded surfaces that a root lacks; return their paths."""
+    """Install the embedded surfaces that a root lacks; return their paths."""
     root = open_root(data_root)
     with staging(root) as scratch:
-        return lay_missing(root, contracts_of(dictionary), resolution_arcsec, scratch)
+        return install_missing(root, contracts_of(dictionary), resolution_arcsec, scratch)
 
 
-def _lay_if_empty(root: Path, settings: RunSettings, scratch: Path) -> None:
+def _install_if_empty(root: Path, settings: RunSettings, scratch: Path) -> None:
     known = contracts_of(settings.dictionary)
     asked = load_policy(settings.policy_files, settings.settings)
-    # Somebody who names a parameter hash brings the surfaces it was made with.
+    # A given parameter hash belongs to other surfaces, which the user provides.
     if settings.parameter_hash is not None:
         return
     absent = missing(root, known)
@@ -101,6 +101,6 @@ def _lay_if_empty(root: Path, settings: RunSettings, scratch: Path) -> None:
         what = f"has imported surfaces, but no {', '.join(absent)}"
         raise file_error("E_REFERENCE_SURFACE_MISSING", root, what)
     there = [d for d in SURFACES if d not in absent]
-    # The raster is laid last: a run that was killed while laying leaves the first few.
+    # The raster is installed last: a run that was killed leaves only some of the first surfaces.
     if there == list(SURFACES[: len(there)]) and len(there) < len(SURFACES):
-        lay_embedded(root, known, first(asked.prep.grid, DEFAULT_GRID), scratch)
+        install_embedded(root, known, first(asked.prep.grid, DEFAULT_GRID), scratch)

@@ -40,7 +40,9 @@ def provenance_path(surface: Path) -> Path:
     return surface.with_name(f"{surface.stem}.provenance.json")
 
 
-def lay_embedded(root: Path, contracts: Contracts, grid: float, scratch: Path) -> dict[str, Path]:
+def install_embedded(
+    root: Path, contracts: Contracts, grid: float, scratch: Path
+) -> dict[str, Path]:
     """Install the embedded world with the raster of that grid (degrees per cell).
 
     Raises:
@@ -57,7 +59,7 @@ def lay_embedded(root: Path, contracts: Contracts, grid: float, scratch: Path) -
     return _install(root, contracts, lambda path: shutil.copyfile(raster, path), scratch, SURFACES)
 
 
-def lay_at_resolution(
+def install_at_resolution(
     root: Path, contracts: Contracts, resolution_arcsec: int, scratch: Path
 ) -> dict[str, Path]:
     """Install the embedded world with its prior at another resolution (see `resample`)."""
@@ -65,7 +67,7 @@ def lay_at_resolution(
     return _install(root, contracts, make_raster, scratch, SURFACES)
 
 
-def lay_missing(
+def install_missing(
     root: Path, contracts: Contracts, resolution_arcsec: int, scratch: Path
 ) -> dict[str, Path]:
     """Install the embedded surfaces that a root lacks, beside imported ones; return their paths."""

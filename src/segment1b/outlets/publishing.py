@@ -12,7 +12,7 @@ from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import Identity, canonical_json
 from segment1b.outlets.catalogue import write_catalogue
-from segment1b.outlets.importing import Pairs
+from segment1b.outlets.pairs import Pairs
 from segment1b.storage.arrays import distinct
 from segment1b.storage.bundles import FLAG, flag_line, joined_digest
 from segment1b.storage.durable import (
