@@ -16,7 +16,7 @@ from shapely import MultiPolygon, Polygon
 from segment1b.contracts.faults import coded_read_errors, raise_machine_fault
 from segment1b.contracts.locations import nearest
 from segment1b.contracts.texts import parse_json
-from segment1b.errors import file_error
+from segment1b.errors import file_error, schema_invalid, unreadable
 from segment1b.geo.antimeridian import cut
 from segment1b.storage.durable import regular_file
 from segment1b.storage.geometries import read_columns, shapes_of_wkb
@@ -74,12 +74,12 @@ def _check_columns(path: Path, schema: pa.Schema) -> None:
     ):
         if name not in schema.names:
             hint = nearest(name, schema.names)
-            raise file_error("E_INPUT_SCHEMA_INVALID", path, f"has no column {name}", hint)
+            raise schema_invalid(path, f"has no column {name}", hint)
         kind = schema.field(name).type
         if not fits(kind):
             problem = f": column {name} is {kind}, not {expected}"
             hint = "write country_iso as strings and geom as WKB"
-            raise file_error("E_INPUT_SCHEMA_INVALID", path, problem, hint)
+            raise schema_invalid(path, problem, hint)
 
 
 def _holds_text(kind: pa.DataType) -> bool:
@@ -128,7 +128,7 @@ def _geometries(path: Path, codes: list[str], column: pa.ChunkedArray) -> npt.ND
         row, reason = _first_bad(blobs)
     problem = f", row {row + 1}: geom of {codes[row]} holds bytes that are no WKB: {reason}"
     hint, code = "write geometries as ISO WKB", codes[row]
-    raise file_error("E_INPUT_UNREADABLE", path, problem, hint, country_iso=code, row=row + 1)
+    raise unreadable(path, problem, hint, country_iso=code, row=row + 1)
 
 
 def _first_bad(blobs: npt.NDArray[np.object_]) -> tuple[int, str]:

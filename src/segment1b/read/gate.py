@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 
 from segment1b import contracts as contract_files
 from segment1b.contracts import Contracts, Dataset
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import Identity
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, RULES, check_summary, open_bundle
 from segment1b.storage.durable import coded_os_errors, read_json, read_object
@@ -79,12 +79,9 @@ def find_places(
     root_at(root).fetch([pattern])
     folders = [path for path in sorted(root.glob(pattern)) if path.is_dir()]
     if not folders:
-        raise Segment1BError(
-            "E908_BUNDLE_CONTENTS_MISSING",
-            f"{root / pattern} is absent: no sites in this root have passed",
-            "run all states, S9 included, or ask whoever made the data for its bundle",
-            path=str(root / pattern),
-        )
+        what = "is absent: no sites in this root have passed"
+        hint = "run all states, S9 included, or ask whoever made the data for its bundle"
+        raise file_error("E908_BUNDLE_CONTENTS_MISSING", root / pattern, what, hint)
     if len(folders) > 1:
         raise Segment1BError(
             "E_USAGE",
@@ -155,11 +152,8 @@ def _polars_scan() -> Any:
     try:
         import polars
     except ImportError:
-        raise Segment1BError(
-            "E_USAGE",
-            "polars is not installed",
-            "install it (pip install polars), or ask for as_='arrow'",
-        ) from None
+        hint = "install it (pip install polars), or ask for as_='arrow'"
+        raise Segment1BError("E_USAGE", "polars is not installed", hint) from None
     return polars.scan_parquet
 
 
@@ -172,12 +166,9 @@ def bundle_tokens(folder: Path) -> dict[str, Any]:
         tokens["seed"] = int(tokens["seed"])
     missing = {name for name, value in tokens.items() if value is None}
     if missing:
-        raise Segment1BError(
-            "E908_BUNDLE_CONTENTS_MISSING",
-            f"{folder} does not name its {', '.join(sorted(missing))}",
-            "the bundle was not written by S9",
-            path=str(folder),
-        )
+        what = f"does not name its {', '.join(sorted(missing))}"
+        hint = "the bundle was not written by S9"
+        raise file_error("E908_BUNDLE_CONTENTS_MISSING", folder, what, hint)
     return tokens
 
 
@@ -186,12 +177,9 @@ def _checked_tokens(folder: Path, wanted: Mapping[str, object]) -> dict[str, Any
     tokens = bundle_tokens(folder)
     for name, value in tokens.items():
         if wanted.get(name, value) != value:
-            raise Segment1BError(
-                "E_PATH_EMBED_MISMATCH",
-                f"{folder} is about {name} {value}, asked for is {wanted[name]}",
-                f"give --{name.replace('_', '-')} as the bundle names it",
-                path=str(folder),
-            )
+            what = f"is about {name} {value}, asked for is {wanted[name]}"
+            hint = f"give --{name.replace('_', '-')} as the bundle names it"
+            raise file_error("E_PATH_EMBED_MISMATCH", folder, what, hint)
     return tokens
 
 
@@ -231,12 +219,8 @@ def _check_egress(snapshot: Snapshot, bundle: Path) -> dict[str, Any]:
 
 
 def _mismatch(path: Path, what: str) -> Segment1BError:
-    return Segment1BError(
-        "E_EGRESS_CHECKSUM_MISMATCH",
-        what,
-        "do not use this data: restore it and its bundle from their source",
-        path=str(path),
-    )
+    hint = "do not use this data: restore it and its bundle from their source"
+    return Segment1BError("E_EGRESS_CHECKSUM_MISMATCH", what, hint, path=str(path))
 
 
 def _check_receipts(snapshot: Snapshot, egress: Mapping[str, Any]) -> list[str]:
@@ -272,10 +256,8 @@ def _receipt_of(snapshot: Snapshot, dataset: Dataset) -> Receipt | None:
 
 
 def _no_receipt(path: Path, dataset: Dataset, what: str) -> Segment1BError:
+    problem = f"{dataset.id} in {path} {what}"
+    hint = f"restore the reports under control/ from their source, or {dataset.redo}"
     return Segment1BError(
-        dataset.code("receipt"),
-        f"{dataset.id} in {path} {what}",
-        f"restore the reports under control/ from their source, or {dataset.redo}",
-        dataset=dataset.id,
-        path=str(path),
+        dataset.code("receipt"), problem, hint, dataset=dataset.id, path=str(path)
     )

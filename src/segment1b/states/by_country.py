@@ -195,12 +195,9 @@ def check_index(
         listed[iso] += int(np.count_nonzero(ids[np.searchsorted(ids, near)] == near))
     for iso, tiles in used.items():
         if listed[iso] != len(tiles):
-            raise Segment1BError(
-                code,
-                f"{iso}: {len(tiles) - listed[iso]} used tiles are not in tile_index",
-                f"tile_weights and tile_index belong to different runs: {redo('s1')}",
-                country_iso=iso,
-            )
+            what = f"{iso}: {len(tiles) - listed[iso]} used tiles are not in tile_index"
+            hint = f"tile_weights and tile_index belong to different runs: {redo('s1')}"
+            raise Segment1BError(code, what, hint, country_iso=iso)
     return listed
 
 

@@ -128,12 +128,9 @@ def choose_runs(run: Run, code: str, shape: MultiPolygon, grid: Grid) -> tuple[s
     center = center_runs(shape, grid)
     if not center.count and policy.on_empty_country != "any_overlap":
         if policy.on_empty_country == "abort":
-            raise Segment1BError(
-                "E103_ZERO_COUNTRY",
-                f"{code}: no cell has its centre in the country",
-                "set prep.on_empty_country to any_overlap or omit",
-                country_iso=code,
-            )
+            what = f"{code}: no cell has its centre in the country"
+            hint = "set prep.on_empty_country to any_overlap or omit"
+            raise Segment1BError("E103_ZERO_COUNTRY", what, hint, country_iso=code)
         return "center", center
     if center.count and not policy.widen_below:
         return "center", center
@@ -215,11 +212,9 @@ def _axes(grid: Grid) -> _Axes:
 def _check_grid(run: Run, grid: Grid) -> None:
     size = run.policy.prep.grid
     if size is not None and abs(grid.a - size) > 1e-9 * size:
-        raise Segment1BError(
-            "E002_RASTER_MISMATCH",
-            f"the policy wants a grid of {size} degree, the raster in {run.root} has {grid.a}",
-            "use another --data-root for another grid",
-        )
+        what = f"the policy wants a grid of {size} degree, the raster in {run.root} has {grid.a}"
+        hint = "use another --data-root for another grid"
+        raise Segment1BError("E002_RASTER_MISMATCH", what, hint)
 
 
 def _country_counters(shape: MultiPolygon, grid: Grid, runs: Runs) -> dict[str, Any]:

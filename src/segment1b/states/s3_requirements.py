@@ -287,11 +287,8 @@ def _whole(column: pa.Array | pa.ChunkedArray) -> Int64s:
 def _check_merchants(merchant: npt.NDArray[np.uint64]) -> None:
     bad = (merchant < 1) | (merchant > _MAX_MERCHANT)
     if bad.any():
-        raise Segment1BError(
-            "E305_SCHEMA_INVALID",
-            f"merchant_id {merchant[bad][0]} is not in 1..2^63-1; {int(bad.sum())} such rows",
-            merchant_id=int(merchant[bad][0]),
-        )
+        what = f"merchant_id {merchant[bad][0]} is not in 1..2^63-1; {int(bad.sum())} such rows"
+        raise Segment1BError("E305_SCHEMA_INVALID", what, merchant_id=int(merchant[bad][0]))
 
 
 def _check_codes(
@@ -311,9 +308,7 @@ def _check_weights(reader: Reader, sites: dict[str, int]) -> None:
     missing = {code: count for code, count in sorted(sites.items()) if code not in weighted}
     if missing:
         listed = ", ".join(f"{code} ({count} outlets)" for code, count in missing.items())
+        what = f"tile_weights has no tile for {listed}"
         raise Segment1BError(
-            "E303_MISSING_WEIGHTS",
-            f"tile_weights has no tile for {listed}",
-            country_iso=next(iter(missing)),
-            countries=missing,
+            "E303_MISSING_WEIGHTS", what, country_iso=next(iter(missing)), countries=missing
         )

@@ -175,9 +175,5 @@ def _on_surface(
 
 
 def _exhausted(code: str, tile_id: int, why: str) -> Segment1BError:
-    return Segment1BError(
-        "E613_RESAMPLE_EXHAUSTED",
-        f"{code}, tile {tile_id}: {why}",
-        country_iso=code,
-        tile_id=tile_id,
-    )
+    what = f"{code}, tile {tile_id}: {why}"
+    return Segment1BError("E613_RESAMPLE_EXHAUSTED", what, country_iso=code, tile_id=tile_id)

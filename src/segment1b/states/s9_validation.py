@@ -151,10 +151,8 @@ def _put_aside(run: Run, folder: Path) -> Path:
 
 def _failure(failed: list[Acceptance], where: Path) -> Segment1BError:
     listed = ", ".join(f"{v.check} {v.code} ({v.failures})" for v in failed)
+    what = f"checks failed: {listed}; the bundle is in {where}"
+    hint = "read s9_summary.json there; site_locations stays closed until all checks pass"
     return Segment1BError(
-        failed[0].code,
-        f"checks failed: {listed}; the bundle is in {where}",
-        "read s9_summary.json there; site_locations stays closed until all checks pass",
-        path=str(where),
-        examples=failed[0].examples[:3],
+        failed[0].code, what, hint, path=str(where), examples=failed[0].examples[:3]
     )
