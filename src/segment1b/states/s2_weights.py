@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segment1b.errors import Segment1BError
-from segment1b.geo.population import PopulationRaster, close_population, open_population
+from segment1b.geo.population import close_population, open_population
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.laws.quantise import quantise
 from segment1b.states.protocol import (
@@ -42,14 +42,13 @@ class S2Weights(State):
         problem = "countries of tile_index are not in the ISO table: {}"
         require_countries(counts, iso_codes(reader), "E102_FK_MISMATCH", problem)
         _check_resolution(run, counts)
-        shards: list[list[TileFile]] = []
+        shards: list[tuple[TileFile, ...]] = []
         for file in cut_tiles(counts):
             _, start, _ = file.stretches[0]
-            if start:
-                shards[-1].append(file)
-            else:
-                shards.append([file])
-        return [tuple(shard) for shard in shards]
+            # A file that begins within a country belongs to the shard of the file before it.
+            files = shards.pop() if start else ()
+            shards.append((*files, file))
+        return shards
 
     def work(self, run: Run, shard: tuple[TileFile, ...]) -> ShardResult:
         """Weigh the countries of one shard and stage its files."""
@@ -57,9 +56,8 @@ class S2Weights(State):
         index = reader.partition("tile_index")
         weights: dict[str, Masses] = {}
         counters: dict[str, dict[str, Any]] = {}
-        raster = _raster(run, reader)
         for code in dict.fromkeys(s[0] for file in shard for s in file.stretches):
-            weights[code], counters[code] = weigh(run, reader, index, shard, code, raster)
+            weights[code], counters[code] = weigh(run, reader, index, shard, code)
         rows = 0
         for file in shard:
             tables = weight_tables(run, reader, index, file, weights, counters)
@@ -99,34 +97,25 @@ class S2Weights(State):
 
 
 def weigh(
-    run: Run,
-    reader: Reader,
-    index: Partition,
-    files: Sequence[TileFile],
-    code: str,
-    raster: PopulationRaster | None,
+    run: Run, reader: Reader, index: Partition, files: Sequence[TileFile], code: str
 ) -> tuple[Masses, dict[str, Any]]:
     """Return a country's weights (int64, tile order, sum K) and its counters."""
     policy = run.policy.prep
     basis: str = policy.basis
     numbers = [file.number for file in files]
-    mass = masses(reader, index, numbers, code, basis, raster)
+    mass = masses(reader, index, numbers, code, basis)
     total, fallback = int(mass.sum()), False
     if total == 0:
         basis, fallback = "area_m2", True
         # Antarctica, the largest country, has no people: two arrays of it at once are too many.
         del mass
-        mass = masses(reader, index, numbers, code, basis, raster)
+        mass = masses(reader, index, numbers, code, basis)
         total = int(mass.sum())
     try:
         weights, residue = quantise(mass, 10**policy.dp)
     except (ValueError, OverflowError) as error:
-        raise Segment1BError(
-            "E105_NORMALIZATION",
-            f"{code}: {error}",
-            "lower prep.dp or scale the raster down",
-            country_iso=code,
-        ) from None
+        problem, hint = f"{code}: {error}", "lower prep.dp or scale the raster down"
+        raise Segment1BError("E105_NORMALIZATION", problem, hint, country_iso=code) from None
     return weights, {
         "basis": basis,
         "tiles": len(weights),
@@ -138,14 +127,7 @@ def weigh(
     }
 
 
-def masses(
-    reader: Reader,
-    index: Partition,
-    files: Sequence[int],
-    code: str,
-    basis: str,
-    raster: PopulationRaster | None,
-) -> Masses:
+def masses(reader: Reader, index: Partition, files: Sequence[int], code: str, basis: str) -> Masses:
     """Return a country's integer masses: uniform 1, area in 1e-3 m2, population in 1e-6 people."""
     columns = {
         "uniform": ["tile_id"],
@@ -162,7 +144,7 @@ def masses(
         if basis == "area_m2":
             group[:] = np.rint(arrays[0] * MASS_SCALE[basis])
         elif basis == "population":
-            assert raster is not None
+            raster = open_population(reader.file("population_raster_2025"))
             group[:], read = raster.masses(code, *arrays)
             reader.bytes_read["population_raster_2025"] += read
     return filled
@@ -191,12 +173,6 @@ def weight_tables(
             }
         ).cast(schema)
         at[code] += count
-
-
-def _raster(run: Run, reader: Reader) -> PopulationRaster | None:
-    if run.policy.prep.basis != "population":
-        return None
-    return open_population(reader.file("population_raster_2025"))
 
 
 def _check_resolution(run: Run, counts: dict[str, int]) -> None:

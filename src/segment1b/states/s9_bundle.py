@@ -73,12 +73,7 @@ def write_bundle(
     }
     write_file(folder / "MANIFEST.json", canonical_json(manifest))
     index = [
-        {
-            "artifact_id": name.partition(".")[0],
-            "kind": kind,
-            "path": name,
-            "mime": "application/json",
-        }
+        {"artifact_id": Path(name).stem, "kind": kind, "path": name, "mime": "application/json"}
         for name, kind in sorted(_KINDS.items())
     ]
     write_file(folder / "index.json", canonical_json(index))
