@@ -27,8 +27,8 @@ from segment1b.evidence import bundle as bundles
 from segment1b.evidence import proof, records
 from segment1b.evidence.bundle import write_evidence
 from segment1b.evidence.proof import Published
+from segment1b.evidence.verification import verify_evidence
 from segment1b.pipeline.decide import find_identity
-from segment1b.read.evidence import verify_evidence
 from segment1b.storage.checksums import write_sums
 
 KNOWN = contracts.load()

@@ -95,14 +95,14 @@ def verify_bundle(
     """Check flag, summary and checksums of a data root or bundle; hash what receipts name."""
     from segment1b import contracts
     from segment1b.cli import tables
-    from segment1b.read import evidence as bundles
+    from segment1b.evidence import verification
     from segment1b.read import gate
     from segment1b.storage.root import find_root
 
     root = find_root(folder)
     known = contracts.load(str(which.dictionary) if which.dictionary else None)
-    if bundles.is_evidence(root):
-        show(bundles.verify_evidence(root, known), tables.print_evidence, as_json=as_json)
+    if verification.is_evidence(root):
+        show(verification.verify_evidence(root, known), tables.print_evidence, as_json=as_json)
     else:
         places = gate.find_places(root, known, which.tokens)
         show(gate.verify_bundle(root, known, places), tables.print_proof, as_json=as_json)

@@ -16,11 +16,7 @@ from segment1b.errors import Segment1BError
 from segment1b.evidence import prose, records
 from segment1b.evidence.proof import Published, prove
 from segment1b.evidence.sample import COUNTRY, Sampled, write_sample
-from segment1b.identity import sha256_hex
-from segment1b.page.page import write_page
-from segment1b.read import explanation, gate
-from segment1b.read import replay as replaying
-from segment1b.read.evidence import (
+from segment1b.evidence.verification import (
     BUNDLE,
     CHECKS,
     DETERMINISM,
@@ -29,6 +25,10 @@ from segment1b.read.evidence import (
     is_evidence,
     verify_evidence,
 )
+from segment1b.identity import sha256_hex
+from segment1b.page.page import write_page
+from segment1b.read import explanation, gate
+from segment1b.read import replay as replaying
 from segment1b.storage.checksums import SUMS, write_sums
 from segment1b.storage.durable import (
     coded_os_errors,
