@@ -1,4 +1,4 @@
-"""What the page reads: reports, the verdict, and tables by way of a database."""
+"""Reads the reports, the verdict and the tables of one run for the page."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class World(Snapshot):
     Attributes:
         policy: the policy in force; empty when the root names none.
         reports: run reports by state, of the states that have one.
-        unproven: why the locations are not proven; empty when the flag opens them.
+        unproven: why the locations are not proven; empty when they are.
         checks: the acceptance checks of S9 by name; empty without a bundle.
-        realism: S9's figures of how the planet looks; empty without a bundle.
-        failed: where below the root the bundle lies when it is one that S9 put aside as failed.
+        realism: the realism figures of S9; empty without a bundle.
+        failed: path below the root of the bundle that failed; empty when S9 passed.
     """
 
     policy: dict[str, Any]
@@ -60,7 +60,7 @@ def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
         proven_paths(root, contracts, identity.places)
         unproven = ""
     except Segment1BError as error:
-        # The same world elsewhere gives the same page.
+        # The page must not depend on where the root is.
         unproven = f"{error.code}: {error.message}".replace(f"{root}/", "")
     bundle, failed = _bundle(snapshot)
     policy = snapshot.path("parameter_policy_1B")
@@ -78,7 +78,7 @@ def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
 
 
 def _bundle(snapshot: Snapshot) -> tuple[Path, str]:
-    """Return where S9's bundle lies, and the same below the root when it was put aside."""
+    """Return the path of S9's bundle, and its path below the root when it failed."""
     bundle = snapshot.path("validation_bundle_1B")
     if (bundle / "s9_summary.json").exists():
         return bundle, ""
@@ -89,7 +89,7 @@ def _bundle(snapshot: Snapshot) -> tuple[Path, str]:
     for path in snapshot.root.glob(dataset.locate(attempts.tokens)):
         manifest = _in_bundle(path / "MANIFEST.json")
         number = int(path.name.partition("=")[2])
-        # Runs with other parameters put theirs into the same folder.
+        # Runs with other parameters share the folder.
         same = all(manifest.get(name) == value for name, value in snapshot.identity.tokens.items())
         if same and number > latest[0]:
             latest = (number, path, path.relative_to(snapshot.root).as_posix())
