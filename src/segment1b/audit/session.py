@@ -16,7 +16,7 @@ import pyarrow as pa
 from segment1b.audit.grid import Grid
 from segment1b.audit.published_files import Published
 from segment1b.contracts import Dataset
-from segment1b.storage.sql import parquet_table, text_literal
+from segment1b.storage.sql import parquet_copy, parquet_table, text_literal
 
 _TYPES = {
     "string": "VARCHAR",
@@ -175,7 +175,7 @@ class Session:
         """Write a table to a Parquet file in a folder; return the file."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.parquet"
-        self.connection.execute(f"COPY {_name(name)} TO {text_literal(str(path))}")
+        self.connection.execute(parquet_copy(_name(name), path))
         return path
 
     def table(self, name: str, columns: Mapping[str, Any]) -> None:

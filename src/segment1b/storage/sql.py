@@ -60,6 +60,11 @@ def parquet_table(paths: Iterable[Path], *options: str) -> str:
     return f"read_parquet([{names}], {', '.join(('hive_partitioning = false', *options))})"
 
 
+def parquet_copy(table: str, path: Path) -> str:
+    """Return the statement that writes a table, given as SQL, to a Parquet file."""
+    return f"COPY {table} TO {text_literal(str(path))}"
+
+
 def _without_wildcards(path: str) -> str:
     if _GLOB.search(path) is None:
         return path
