@@ -102,34 +102,29 @@ def _indexed(contracts: Contracts, folder: Path, rules: BundleRules) -> list[str
     problems = contracts.schemas.problems(INDEX_SCHEMA, index)
     if problems:
         raise rules.error(rules.index_invalid, path, f"does not fit its schema: {problems[0]}")
+
+    def wrong(what: str, code: str = rules.index_invalid) -> Segment1BError:
+        return rules.error(code, path, f"is wrong: {what}")
+
     paths = [entry["path"] for entry in index]
-    for one in paths:
-        if not is_plain(one):
-            raise rules.error(
-                rules.index_invalid,
-                path,
-                f"is wrong: path '{one[:_SHOWN_CHARACTERS]}' is not a plain relative path",
-            )
+    for name in paths:
+        if not is_plain(name):
+            raise wrong(f"path '{name[:_SHOWN_CHARACTERS]}' is not a plain relative path")
     for field in ("path", "artifact_id"):
         counts = Counter(entry[field] for entry in index)
         if len(counts) < len(index):
             twice = min(value for value, count in counts.items() if count > 1)
-            raise rules.error(
-                rules.index_invalid, path, f"is wrong: {field} '{twice}' stands twice"
-            )
-    there = files_below(
-        folder,
-        lambda file, what: rules.error(rules.index_invalid, path, f"is wrong: {file} {what}"),
-    ) - {FLAG}
-    for code, what, lost in (
-        (rules.index_invalid, "not in the index", there - set(paths)),
-        (rules.contents_missing, "indexed but absent", set(paths) - there),
+            raise wrong(f"{field} '{twice}' stands twice")
+    present = files_below(folder, lambda file, what: wrong(f"{file} {what}")) - {FLAG}
+    for code, what, names in (
+        (rules.index_invalid, "not in the index", present - set(paths)),
+        (rules.contents_missing, "indexed but absent", set(paths) - present),
         (rules.contents_missing, "missing from the bundle's minimum", rules.minimum - set(paths)),
     ):
-        if lost:
-            shown = [name[:_SHOWN_CHARACTERS] for name in sorted(lost)[:_SHOWN]]
-            shown += [f"and {len(lost) - _SHOWN:,} more"] * (len(lost) > _SHOWN)
-            raise rules.error(code, path, f"is wrong: {what}: {', '.join(shown)}")
+        if names:
+            shown = [name[:_SHOWN_CHARACTERS] for name in sorted(names)[:_SHOWN]]
+            shown += [f"and {len(names) - _SHOWN:,} more"] * (len(names) > _SHOWN)
+            raise wrong(f"{what}: {', '.join(shown)}", code)
     return sorted(paths)
 
 
