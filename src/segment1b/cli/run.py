@@ -190,9 +190,8 @@ def clean(
 def _confirmed() -> bool:
     """Ask on the terminal whether to remove; E_USAGE without one."""
     if not sys.stdin.isatty():
-        raise Segment1BError(
-            "E_USAGE", "there is no terminal to confirm on", "give --yes to remove without asking"
-        )
+        what = "there is no terminal to confirm on"
+        raise Segment1BError("E_USAGE", what, "give --yes to remove without asking")
     try:
         return typer.confirm("Remove all of this?", err=True)
     except typer.Abort:

@@ -178,11 +178,8 @@ def weight_tables(
 def _check_resolution(run: Run, counts: dict[str, int]) -> None:
     policy = run.policy.prep
     if not counts:
-        raise Segment1BError(
-            "E103_ZERO_COUNTRY",
-            "tile_index has no country",
-            "check world_countries and the raster's extent",
-        )
+        hint = "check world_countries and the raster's extent"
+        raise Segment1BError("E103_ZERO_COUNTRY", "tile_index has no country", hint)
     largest = max(counts, key=lambda code: (counts[code], code))
     if 10**policy.dp < policy.min_units_per_tile * counts[largest]:
         raise Segment1BError(
