@@ -37,6 +37,11 @@ def partitions_with_report(root: Path) -> int:
     return whole
 
 
+def run_reports(root: Path) -> int:
+    """Count the states that have published."""
+    return sum(1 for _ in (root / "control").glob("**/s?_run_report.json"))
+
+
 @pytest.mark.parametrize("kills", [15, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_run_killed_at_random_moments_ends_with_the_digests_of_an_undisturbed_one(
     tmp_path: Path, kills: int
@@ -52,10 +57,14 @@ def test_a_run_killed_at_random_moments_ends_with_the_digests_of_an_undisturbed_
     chance = random.Random(1)
     root, finished, seen = tmp_path / "root-0", 0, set()
     shutil.copytree(world, root)
-    for _ in range(kills):
+    for kill in range(kills):
         child = context.Process(target=worlds.run_list, args=(root, outlets, "threads"))
+        there = run_reports(root)
         child.start()
-        child.join(chance.uniform(0.02, longest))
+        # Every second kill waits for one more state, so that the kills fall into many.
+        while kill % 2 and child.is_alive() and run_reports(root) == there:
+            time.sleep(0.002)
+        child.join(chance.uniform(0.0, 0.05) if kill % 2 else chance.uniform(0.02, longest))
         child.kill()
         child.join()
         seen.add(partitions_with_report(root))
