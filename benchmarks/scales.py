@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mark:
-    """What a stretch of states may take on two cores: seconds and bytes (performance.md)."""
+    """What a stretch of states may take on two cores: seconds and bytes."""
 
     first: str
     last: str

@@ -306,7 +306,7 @@ def test_the_lock_of_a_living_run_is_kept_however_old_it_is(tmp_path: Path) -> N
 def test_the_sweep_of_a_root_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert sweep_staging(tmp_path / "empty") == []
-    with pytest.raises(Segment1BError, match="absent is no folder") as caught:
+    with pytest.raises(Segment1BError, match="absent is not a directory") as caught:
         leftovers(tmp_path / "absent")
     assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 

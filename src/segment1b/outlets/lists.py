@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ class Survey(NamedTuple):
     misfits: list[tuple[int, str]]
 
 
-class Source:
+class Source(ABC):
     """A file with named columns."""
 
     #: What rows are counted in: `line` or `row`.
@@ -51,13 +52,13 @@ class Source:
             what = f"has {len(self.names):,} columns; the limit is {MAX_COLUMNS:,}"
             raise too_large(path, what, "keep merchant_id, country_iso and n_outlets")
 
+    @abstractmethod
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Yield columns under their stripped names: text, or whole numbers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def survey(self, wanted: Collection[int]) -> Survey:
         """Read the file again for the places of rows, counted from 0 without those skipped."""
-        raise NotImplementedError
 
     def positions(self, columns: list[str]) -> list[int]:
         """Return the positions of columns; E_OUTLETS_INVALID if one is missing or repeated."""

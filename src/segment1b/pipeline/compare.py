@@ -66,7 +66,7 @@ def compare(
     """
     scenarios = read_scenarios(files)
     if data_root is not None and url_of(data_root) is not None:
-        what = f"{data_root} is no folder"
+        what = f"{data_root} is not a directory"
         raise Segment1BError("E_USAGE", what, "compare in a folder of this machine")
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="segment1b-compare-") as name:

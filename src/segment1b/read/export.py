@@ -104,7 +104,7 @@ def check_new(out: Path) -> None:
     if os.path.lexists(out):
         raise file_error("E_USAGE", out, "exists already", "remove it, or give another --out")
     if not out.parent.is_dir():
-        raise file_error("E_USAGE", out.parent, "is no folder", "make it first")
+        raise file_error("E_USAGE", out.parent, "is not a directory", "create it first")
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def sweep_staging(root: Path) -> list[Leftover]:
 def _dead(root: Path) -> Iterator[Path]:
     """Yield the folders and locks of runs that have ended, each held meanwhile, and old files."""
     if not root.is_dir():
-        raise file_error("E_DATA_ROOT_UNUSABLE", root, "is no folder")
+        raise file_error("E_DATA_ROOT_UNUSABLE", root, "is not a directory")
     area = root / STAGING
     refuse_link(area)
     there = sorted(area.iterdir()) if area.is_dir() else []

@@ -78,7 +78,7 @@ def _files(case: Case) -> Iterator[Row]:
     for name in sorted({*FILES, FLAG} - present):
         yield {"path": name, "reason": "is absent"}
     for name in sorted(present - {*FILES, FLAG}):
-        yield {"path": name, "reason": "is no file of the bundle"}
+        yield {"path": name, "reason": "is not a file of the bundle"}
     for name in sorted(set(FILES) & present):
         try:
             read(case, name)
