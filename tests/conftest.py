@@ -13,12 +13,10 @@ import worlds
 from segment1b.errors import CODES
 from spoil import World, publish
 
-TESTED = pytest.StashKey[set[str]]()
-
 
 @pytest.hookimpl(tryfirst=True)  # before tests are deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test that has a parameter `code`, and collect the codes of all markers."""
+    """Mark each test that has a parameter `code`; every code has a test, every marker a code."""
     for item in items:
         code = item.callspec.params.get("code") if hasattr(item, "callspec") else None
         if code in CODES:
@@ -26,15 +24,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     tested = {code for item in items for mark in item.iter_markers("code") for code in mark.args}
     if unknown := tested - CODES.keys():
         raise pytest.UsageError(f"tests are marked with unknown codes: {sorted(unknown)}")
-    config.stash[TESTED] = tested
-
-
-@pytest.fixture
-def tested_codes(pytestconfig: pytest.Config) -> set[str]:
-    """Return the codes of all tests, also of those that are not run."""
-    if pytestconfig.args != pytestconfig.getini("testpaths"):
-        pytest.skip("a part of the tests was collected")
-    return pytestconfig.stash[TESTED]
+    whole = config.args == config.getini("testpaths")
+    if whole and (untested := CODES.keys() - tested):
+        raise pytest.UsageError(f"no test is marked with these codes: {sorted(untested)}")
 
 
 @pytest.fixture(scope="session")
