@@ -24,7 +24,11 @@ from typing import Any, TypeVar
 
 from segment1b.config import LOCAL_ENGINES
 from segment1b.errors import Segment1BError
-from segment1b.pipeline.interrupts import blocked_interrupts, die_of_interrupts
+from segment1b.pipeline.interrupts import (
+    blocked_interrupts,
+    deferred_interrupts,
+    die_of_interrupts,
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,6 +49,15 @@ class SerialExecutor(Executor):
         except Exception as error:  # noqa: BLE001 - a future carries whatever was raised
             future.set_exception(error)
         return future
+
+
+class _Processes(ProcessPoolExecutor):
+    """A process pool that an interrupt cannot leave with a worker it does not know."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Submit the call, which may start a worker."""
+        with deferred_interrupts():
+            return super().submit(fn, *args, **kwargs)
 
 
 def _process_died(error: Exception) -> Segment1BError | None:
@@ -113,7 +126,7 @@ def _local(engine: str, workers: int) -> Executor:
     if "forkserver" in methods:
         with blocked_interrupts():
             forkserver.ensure_running()
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    return _Processes(workers, mp_context=context, initializer=_start_worker)
 
 
 def _start_worker() -> None:
