@@ -109,7 +109,7 @@ def laid(small: Path) -> Path:
 def desk(laid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in a folder with the lists and data roots that the documents name."""
     folder = Path(shutil.copytree(laid, tmp_path / "desk"))
-    monkeypatch.setattr(proof, "REPEATS", (("serial", 1),))  # tested whole in tests/review
+    monkeypatch.setattr(proof, "REPEATS", (("serial", 1),))  # tested whole in tests/evidence
     monkeypatch.chdir(folder)
     return folder
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from egress.conftest import MakeRoot
+from read.conftest import MakeRoot
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
 

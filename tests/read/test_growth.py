@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from egress.conftest import KNOWN, PLACES, SITES, MakeRoot, sites
+from read.conftest import KNOWN, PLACES, SITES, MakeRoot, sites
 from segment1b.errors import Segment1BError
 from segment1b.read import diff as growth
 from segment1b.read.diff import diff, lines

@@ -18,7 +18,7 @@ import pyogrio
 import pytest
 import shapely
 
-from egress.conftest import KNOWN, PLACES, SITES, MakeRoot, sites
+from read.conftest import KNOWN, PLACES, SITES, MakeRoot, sites
 from segment1b.errors import Segment1BError
 from segment1b.read import curve_order as hilbert
 from segment1b.read import export as exports

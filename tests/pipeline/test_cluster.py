@@ -43,7 +43,7 @@ from segment1b.storage import parts
 from segment1b.storage.parts import TileFile
 from segment1b.storage.snapshot import Snapshot
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 STABLE = ("allocation.law=stable",)
 LARGEST_PICKLE = 64_000
 #: Tile files of so few rows cut even a small world into many shards.

@@ -21,7 +21,7 @@ from segment1b.errors import Segment1BError
 from segment1b.pipeline.engines import AHEAD, Pool, SerialExecutor, in_order, opened
 
 HERE = Path()
-#: Those without an extra package; tests/test_cluster.py has the others.
+#: Those without an extra package; test_cluster.py has the others.
 ENGINES = ("serial", "threads", "processes")
 
 

@@ -21,7 +21,7 @@ from segment1b.pipeline import compare as comparison
 from segment1b.states.realism import nearest_km, neighbours
 from worlds import lay_small_world, outlet_list, run
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 NAMES = ("largest_remainder", "stable", "without_nl")
 
 

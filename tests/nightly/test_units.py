@@ -14,7 +14,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from automation.conftest import Write, night, plan
+from nightly.conftest import Write, night, plan
 from segment1b.cli.app import app
 from segment1b.nightly.plan import LineagePlan, Night, RunPlan, load_night
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from automation.conftest import Write, events, night, plan
+from nightly.conftest import Write, events, night, plan
 from segment1b import contracts
 from segment1b.contracts.locations import SCHEMAS
 from segment1b.contracts.program import contracts_root

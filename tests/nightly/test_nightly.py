@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from automation.conftest import Write, files, night, plan
+from nightly.conftest import Write, files, night, plan
 from segment1b import contracts
 from segment1b.__main__ import main
 from segment1b.audit import validate

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 import segment1b
-from egress.conftest import IDENTITY, KNOWN, PLACES, SITES, MakeRoot, lay_sites, sites, write_flag
+from read.conftest import IDENTITY, KNOWN, PLACES, SITES, MakeRoot, lay_sites, sites, write_flag
 from segment1b.errors import Segment1BError
 from segment1b.read.gate import find_places, verify_bundle
 from segment1b.storage.receipts import Receipt, take_receipt

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from automation.conftest import Write, plan
+from nightly.conftest import Write, plan
 
 REPOSITORY = Path(__file__).parents[2]
 UNITS = REPOSITORY / "docs" / "automation"
