@@ -136,7 +136,7 @@ def test_an_engine_is_what_its_name_says() -> None:
     assert set(kinds) == set(ENGINES)
     for engine in ENGINES:
         with opened(engine, 2, HERE) as pool:
-            assert type(pool.executor) is kinds[engine]
+            assert isinstance(pool.executor, kinds[engine])
 
 
 def test_serial_work_is_done_at_once_in_the_caller_s_thread() -> None:
