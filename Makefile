@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.installed
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHROMIUM := /usr/bin/chromium
 STRACE := /usr/bin/strace
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
@@ -10,7 +12,7 @@ SCALE ?= small
 
 .PHONY: demo test test-all lint docs bench shards peers lock clean
 
-demo: $(STAMP)
+demo: $(RUNTIME)
 	$(BIN)/segment1b run
 	$(BIN)/segment1b page --out segment1b-data/report.html --replace
 
@@ -39,11 +41,15 @@ shards: $(STAMP)
 peers: $(STAMP)
 	$(BIN)/python -m benchmarks.peers
 
-$(STAMP): requirements.lock pyproject.toml
+$(RUNTIME): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	touch $@
+
+$(STAMP): $(RUNTIME) requirements-dev.lock
+	$(INSTALL) --require-hashes -r requirements-dev.lock
 	touch $@
 
 # The tests look at pages in a real browser.
@@ -57,9 +63,11 @@ $(STRACE):
 	$(SUDO) apt-get install -y -qq strace
 
 # Needs uv; run it after changing dependencies in pyproject.toml.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --upgrade --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) --upgrade --extra dev pyproject.toml -o requirements-dev.lock
+	sed '/--hash/d; s/ \\$$//' requirements-dev.lock | \
+		$(LOCK) --constraints - --extra build pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
