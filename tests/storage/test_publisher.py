@@ -18,10 +18,10 @@ from segment1b.storage.publisher import (
     check_document,
     create_bytes,
     publish_document,
-    publish_file,
     publish_report,
 )
 from segment1b.storage.receipts import take_receipt
+from segment1b.storage.root import root_at
 from shapes import files_end_at, tree
 
 ONE = [requirements((1, "NO", 2), (1, "SE", 1), (2, "NO", 5))]
@@ -257,8 +257,8 @@ def test_a_report_on_a_full_disk_leaves_the_old_one(tmp_path: Path) -> None:
 def test_a_side_file_is_replaced_with_its_report(tmp_path: Path) -> None:
     side = KNOWN["s4_merchant_summaries"]
     path = tmp_path / side.locate(TOKENS)
-    publish_file(tmp_path, side, TOKENS, b"one", tmp_path)
-    publish_file(tmp_path, side, TOKENS, b"two", tmp_path)
+    root_at(tmp_path).replace(side.locate(TOKENS), b"one", tmp_path)
+    root_at(tmp_path).replace(side.locate(TOKENS), b"two", tmp_path)
     assert path.read_bytes() == b"two"
 
 

@@ -22,7 +22,7 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.storage.locks import identity_lock
 from segment1b.storage.root import open_root
-from segment1b.storage.staging import Leftover, leftovers, staging, sweep_staging
+from segment1b.storage.staging import Leftover, staging, sweep_staging
 from shapes import without_privilege
 
 IDENTITY = Identity(42, "1" * 64, "2" * 64)
@@ -221,7 +221,7 @@ def test_the_sweep_removes_what_killed_runs_have_staged(tmp_path: Path) -> None:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert (Path(theirs) / "piece").exists()
         left = [Leftover(Path(theirs), len("half"))]
-        assert leftovers(root) == left
+        assert sweep_staging(root, dry_run=True) == left
         assert (Path(theirs) / "piece").exists()
         assert sweep_staging(root) == left
     assert list((root / ".staging").iterdir()) == []
@@ -272,7 +272,7 @@ def test_what_only_looks_leaves_no_lock_behind(tmp_path: Path) -> None:
     root = open_root(tmp_path)
     (root / ".staging/left/deep").mkdir(parents=True)
     (root / ".staging/left/deep/piece").write_bytes(bytes(7))
-    assert leftovers(root) == [Leftover(root / ".staging/left", 7)]
+    assert sweep_staging(root, dry_run=True) == [Leftover(root / ".staging/left", 7)]
     assert [path.name for path in (root / ".staging").iterdir()] == ["left"]
     sweep_staging(root)
     assert list((root / ".staging").iterdir()) == []
@@ -288,7 +288,7 @@ def test_a_file_without_a_run_is_swept_when_nobody_has_touched_it_for_long(
     assert sweep_staging(root) == []
     hours_ago = time.time() - 2 * 3600
     os.utime(file, (hours_ago, hours_ago))
-    assert leftovers(root) == [Leftover(file, 1)]
+    assert sweep_staging(root, dry_run=True) == [Leftover(file, 1)]
     assert sweep_staging(root) == [Leftover(file, 1)]
     assert not file.exists()
 
@@ -307,7 +307,7 @@ def test_the_sweep_of_a_root_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert sweep_staging(tmp_path / "empty") == []
     with pytest.raises(Segment1BError, match="absent is not a directory") as caught:
-        leftovers(tmp_path / "absent")
+        sweep_staging(tmp_path / "absent")
     assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 
 
@@ -316,7 +316,7 @@ def test_a_staging_area_that_is_a_link_is_refused_and_left_alone(tmp_path: Path)
     (precious / "photos").mkdir(parents=True)
     root.mkdir()
     (root / ".staging").symlink_to(precious)
-    for opened in (open_root, sweep_staging, leftovers):
+    for opened in (open_root, sweep_staging):
         with pytest.raises(Segment1BError, match=r"^E_DATA_ROOT_UNUSABLE:"):
             opened(root)
     assert (precious / "photos").is_dir()

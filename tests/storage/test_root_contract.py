@@ -11,8 +11,9 @@ import pytest
 
 from published import KNOWN, S3, TOKENS, commit, publish, requirements, stage
 from segment1b.errors import Segment1BError
+from segment1b.storage.folder_root import FolderRoot as Root
 from segment1b.storage.publisher import create_bytes, publish_folder, publish_once
-from segment1b.storage.root import Root, find_root, open_root, root_at
+from segment1b.storage.root import find_root, open_root, root_at
 from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.staging import Leftover
 

@@ -19,7 +19,6 @@ from segment1b.storage import store_root
 from segment1b.storage import working_copy as copies
 from segment1b.storage.publisher import (
     publish_document,
-    publish_file,
     publish_once,
     publish_report,
 )
@@ -382,7 +381,7 @@ def test_reports_and_side_files_are_replaced(tmp_path: Path, store: Path) -> Non
     report(root, receipt, rows_emitted=3)
     side = KNOWN["s4_merchant_summaries"]
     for data in (b"one", b"two"):
-        publish_file(root, side, TOKENS, data, root / ".staging")
+        root_at(root).replace(side.locate(TOKENS), data, root / ".staging")
     assert (store / side.locate(TOKENS)).read_bytes() == b"two"
     name = KNOWN["s3_run_report"].locate(TOKENS)
     assert (store / name).read_bytes() == (root / name).read_bytes()

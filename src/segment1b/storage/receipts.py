@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 from segment1b.contracts import Column, Dataset
 from segment1b.contracts.faults import coded
 from segment1b.contracts.texts import open_regular, parse_json
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, unreadable
 from segment1b.identity import canonical_json
 
 _BLOCK = 1 << 20
@@ -153,32 +154,22 @@ def _shape(schema: pa.Schema) -> str:
     )
 
 
-class coded_parquet_errors:  # noqa: N801 - reads as a statement
+@contextmanager
+def coded_parquet_errors(path: Path) -> Iterator[None]:
     """Turn Arrow's complaints about a damaged file into E_INPUT_UNREADABLE.
 
     A refusal of the operating system and a lack of memory have their own codes; that a file is
     absent passes through.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, (pa.ArrowException, OSError)) or isinstance(
-            error, FileNotFoundError
-        ):
-            return
-        fault = coded(error, self.path)
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        fault = coded(error, path)
         if fault.code in ("E_INPUT_UNREADABLE", "E_INTERNAL"):
-            fault = Segment1BError(
-                "E_INPUT_UNREADABLE",
-                f"{self.path} is not a whole Parquet file: {error}",
-                "restore the file from its source",
-                path=str(self.path),
-            )
+            what, hint = f"is not a whole Parquet file: {error}", "restore the file from its source"
+            fault = unreadable(path, what, hint)
         raise fault from None
 
 
@@ -236,12 +227,16 @@ def _column_digest(paths: Sequence[Path], dataset: Dataset, column: Column) -> b
     return digest.digest()
 
 
-def value_bytes(array: pa.Array) -> bytes | memoryview:
-    """Return an array's values as the content digest sees them."""
+def _encoded(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return an array in one piece, strings as a dictionary."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
-    if pa.types.is_string(array.type):
-        array = array.dictionary_encode()
+    return array.dictionary_encode() if pa.types.is_string(array.type) else array
+
+
+def value_bytes(array: pa.Array) -> bytes | memoryview:
+    """Return an array's values as the content digest sees them."""
+    array = _encoded(array)
     if pa.types.is_dictionary(array.type):
         return _string_bytes(array)
     if pa.types.is_boolean(array.type):
@@ -301,15 +296,10 @@ def key_words(array: pa.Array) -> npt.NDArray[Any]:
 
     Two-letter country codes become 256*A + B (uint16); numbers stay as they are.
     """
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    if pa.types.is_string(array.type):
-        array = array.dictionary_encode()
+    array = _encoded(array)
     if pa.types.is_dictionary(array.type):
-        words = np.array(
-            [int.from_bytes(text.encode()[:2], "big") for text in array.dictionary.to_pylist()],
-            np.uint16,
-        )
+        codes = [int.from_bytes(text.encode()[:2], "big") for text in array.dictionary.to_pylist()]
+        words = np.array(codes, np.uint16)
         return np.asarray(words[array.indices.to_numpy(zero_copy_only=False)])
     return np.asarray(array.to_numpy(zero_copy_only=False))
 

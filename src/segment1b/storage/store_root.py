@@ -59,10 +59,14 @@ def working_copy(url: str, cache: Path | None = None, *, folders: bool = True) -
 
 
 @dataclass(frozen=True)
-class StoreRoot:
-    """An object store as data root, by way of its working copy; the methods are `root.Root`'s."""
+class StoreRoot(FolderRoot):
+    """An object store as data root, by way of its working copy.
 
-    folder: Path
+    Raises:
+        Segment1BError: as `FolderRoot`; E_STORE_UNAVAILABLE, E_STORE_DENIED, E_STORE_MISSING,
+            E_STORE_DAMAGED.
+    """
+
     store: Objects
 
     @property
@@ -81,7 +85,7 @@ class StoreRoot:
     def sizes(self, path: str) -> dict[str, int] | None:
         """Return bytes by name: of the copy's files, or of the receipt before they are brought."""
         commit = None if (self.folder / path).is_dir() else commit_of(self.folder, path)
-        return commit.sizes if commit else FolderRoot(self.folder).sizes(path)
+        return commit.sizes if commit else super().sizes(path)
 
     def published(self, pattern: str) -> dict[str, int]:
         """Return bytes by path of what the store has."""
@@ -131,7 +135,7 @@ class StoreRoot:
                 copy.note(path, there, "")
                 copy.bring([path])
                 return False
-        return FolderRoot(self.folder).create(path, made, is_committed=is_committed)
+        return super().create(path, made, is_committed=is_committed)
 
     def replace(self, path: str, data: bytes, scratch: Path) -> None:
         """Put a file over whatever is there, then write it into the copy."""
@@ -151,7 +155,7 @@ class StoreRoot:
                 self._delete_below(f"{path}/{commit.upload}")
             for gone in (path, commit_path(path)):
                 copy.forget(gone)
-                FolderRoot(self.folder).remove(gone, scratch)
+                super().remove(gone, scratch)
             copy.uploads.pop(path, None)
 
     def clean(self, older_than: timedelta, *, dry_run: bool) -> list[Leftover]:
@@ -159,7 +163,7 @@ class StoreRoot:
 
         An upload whose newest object is younger stays: its writer may be alive.
         """
-        found = FolderRoot(self.folder).clean(older_than, dry_run=dry_run)
+        found = super().clean(older_than, dry_run=dry_run)
         youngest = datetime.now(UTC) - older_than
         for prefix, objects in sorted(_uploads(self.store.list()).items()):
             folder, _, upload = prefix.rpartition("/")
