@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from published import raises
 from segment1b.errors import Segment1BError
 from segment1b.storage.durable import (
     coded_os_errors,
@@ -57,9 +58,8 @@ def test_a_full_disk_is_named_and_the_old_file_stays(
     target = tmp_path / "a.json"
     replace_json(target, {"a": 1}, tmp_path)
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(Segment1BError, match="No space left") as caught:
+    with raises("E_STORAGE_FULL", "No space left"):
         replace_json(target, {"a": 2}, tmp_path)
-    assert caught.value.code == "E_STORAGE_FULL"
     assert read_json(target) == {"a": 1}
     assert list(tmp_path.iterdir()) == [target]
 
@@ -94,33 +94,29 @@ def test_a_file_has_the_mode_that_the_umask_gives(umask: int, mode: int, tmp_pat
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     for inside in (tmp_path / "taken", tmp_path / "taken/a", tmp_path / "taken/a/b"):
-        with pytest.raises(Segment1BError, match="taken") as caught:
+        with raises("E_DATA_ROOT_UNUSABLE", "taken"):
             make_folder(inside)
-        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
     assert (tmp_path / "taken").read_text() == "a file"
 
 
 def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "report.json").mkdir()
-    with pytest.raises(Segment1BError, match=r"report\.json") as caught:
+    with raises("E_DATA_ROOT_UNUSABLE", r"report\.json"):
         replace_bytes(tmp_path / "report.json", b"x", tmp_path)
-    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 
 
 def test_a_folder_without_write_permission_is_refused() -> None:
     with tempfile.TemporaryDirectory() as base:
         Path(base).chmod(0o555)
-        with without_privilege(), pytest.raises(Segment1BError) as caught:
+        with without_privilege(), raises("E_DATA_ROOT_UNUSABLE"):
             make_folder(Path(base) / "a/b")
-        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 
 
 def test_a_folder_that_may_not_be_entered_is_refused() -> None:
     with tempfile.TemporaryDirectory() as base:
         Path(base).chmod(0o400)
-        with without_privilege(), pytest.raises(Segment1BError) as caught:
+        with without_privilege(), raises("E_DATA_ROOT_UNUSABLE"):
             make_folder(Path(base) / "a/b")
-        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 
 
 def test_folders_are_made_once(tmp_path: Path) -> None:
@@ -132,17 +128,15 @@ def test_folders_are_made_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_no_space_and_no_quota_are_one_error(tmp_path: Path, number: int) -> None:
-    with pytest.raises(Segment1BError) as caught, coded_os_errors(tmp_path):
+    with raises("E_STORAGE_FULL") as caught, coded_os_errors(tmp_path):
         raise OSError(number, os.strerror(number))
-    assert caught.value.code == "E_STORAGE_FULL"
     assert str(tmp_path) in caught.value.message
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR])
 def test_a_place_that_cannot_be_written_is_one_error(tmp_path: Path, number: int) -> None:
-    with pytest.raises(Segment1BError) as caught, coded_os_errors(tmp_path):
+    with raises("E_DATA_ROOT_UNUSABLE"), coded_os_errors(tmp_path):
         raise OSError(number, os.strerror(number))
-    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 
 
 def test_an_error_that_carries_no_number_passes_through(tmp_path: Path) -> None:
@@ -155,9 +149,8 @@ def test_an_error_that_carries_no_number_passes_through(tmp_path: Path) -> None:
 )
 def test_what_is_no_json_is_refused_by_name(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "a.json").write_bytes(text)
-    with pytest.raises(Segment1BError, match=r"a\.json is not JSON") as caught:
+    with raises("E_INPUT_UNREADABLE", r"a\.json is not JSON"):
         read_json(tmp_path / "a.json")
-    assert caught.value.code == "E_INPUT_UNREADABLE"
 
 
 def test_a_regular_file_is_accepted_by_its_name_or_a_link(tmp_path: Path) -> None:
@@ -179,5 +172,5 @@ def test_what_is_not_a_regular_file_is_refused_without_opening_it(tmp_path: Path
         Path("/dev/zero"),
         Path("/vsicurl/http://127.0.0.1:1/a.tif"),
     ):
-        with pytest.raises(Segment1BError, match=r"^E_INPUT_UNREADABLE:"):
+        with raises("E_INPUT_UNREADABLE"):
             regular_file(path)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from published import KNOWN
+from published import KNOWN, raises
 from segment1b.errors import Segment1BError
 from segment1b.storage.ingress import ingress_groups, ingress_table, iso_codes
 from segment1b.storage.reader import Reader
@@ -223,6 +223,5 @@ def test_iso_codes_are_distinct_in_ascii_order_and_never_null(tmp_path: Path) ->
 
 
 def test_an_absent_iso_table_is_refused_with_its_path(tmp_path: Path) -> None:
-    with pytest.raises(Segment1BError, match="iso3166_canonical_2024 is absent") as caught:
+    with raises("E_REFERENCE_SURFACE_MISSING", "iso3166_canonical_2024 is absent"):
         iso_codes(a_reader(tmp_path))
-    assert caught.value.code == "E_REFERENCE_SURFACE_MISSING"

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from published import raises
 from segment1b.contracts import Column, Dataset, load
-from segment1b.errors import Segment1BError
 from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS, constant, cut_tiles, groups, part_name
 from segment1b.storage.parts import write_part as write
 
@@ -250,9 +250,8 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "set").mkdir()
     monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(int=7))
     (tmp_path / f"set-{uuid.UUID(int=7).hex}.unfinished").symlink_to("/dev/full")
-    with pytest.raises(Segment1BError, match=r"a\.parquet") as caught:
+    with raises("E_STORAGE_FULL", r"a\.parquet"):
         write(tmp_path / "set/a.parquet", dataset, [filled(dataset, 9)])
-    assert caught.value.code == "E_STORAGE_FULL"
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
@@ -295,9 +294,8 @@ def test_a_part_that_cannot_be_finished_leaves_the_one_that_is_there(tmp_path: P
 def test_a_part_in_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     dataset = load()["s4_alloc_plan"]
     (tmp_path / "taken").touch()
-    with pytest.raises(Segment1BError, match="taken") as caught:
+    with raises("E_DATA_ROOT_UNUSABLE", "taken"):
         write(tmp_path / "taken/a.parquet", dataset, [filled(dataset, 9)])
-    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 
 
 def test_a_constant_column_holds_one_value_in_all_rows() -> None:

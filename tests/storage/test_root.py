@@ -18,7 +18,7 @@ import pytest
 from filelock import FileLock
 
 import segment1b
-from segment1b.errors import Segment1BError
+from published import raises
 from segment1b.identity import Identity
 from segment1b.storage.locks import identity_lock
 from segment1b.storage.root import open_root
@@ -90,18 +90,16 @@ def test_a_relative_root_becomes_absolute(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_root_that_is_a_file_or_lies_in_one_is_refused(tmp_path: Path, inside: str) -> None:
     taken = tmp_path / "taken"
     taken.write_text("mine")
-    with pytest.raises(Segment1BError, match="taken") as caught:
+    with raises("E_DATA_ROOT_UNUSABLE", "taken"):
         open_root(taken / inside)
-    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
     assert taken.read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", [".staging", ".locks"])
 def test_a_root_whose_own_folders_are_taken_by_files_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
-    with pytest.raises(Segment1BError, match=name) as caught:
+    with raises("E_DATA_ROOT_UNUSABLE", name):
         open_root(tmp_path)
-    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 
 
 @pytest.mark.parametrize("below", ["", "new"])
@@ -109,9 +107,8 @@ def test_a_root_whose_own_folders_are_taken_by_files_is_refused(tmp_path: Path, 
 def test_a_root_that_cannot_be_written_is_refused(mode: int, below: str) -> None:
     with tempfile.TemporaryDirectory() as base:
         Path(base).chmod(mode)
-        with without_privilege(), pytest.raises(Segment1BError, match=base) as caught:
+        with without_privilege(), raises("E_DATA_ROOT_UNUSABLE", base):
             open_root(Path(base) / below)
-        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
         Path(base).chmod(0o755)
 
 
@@ -120,21 +117,19 @@ def test_a_root_that_has_become_read_only_is_refused() -> None:
         root = open_root(Path(base))
         for folder in (root, root / ".staging", root / ".locks"):
             folder.chmod(0o555)
-        with without_privilege(), pytest.raises(Segment1BError) as caught:
+        with without_privilege(), raises("E_DATA_ROOT_UNUSABLE"):
             open_root(root)
-        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 
 
 def test_a_second_run_of_an_identity_is_told_who_is_at_work(tmp_path: Path) -> None:
     root = open_root(tmp_path)
     with (
         process(HOLD, root) as (pid, line),
-        pytest.raises(Segment1BError) as caught,
+        raises("E_LOCKED") as caught,
         identity_lock(root, IDENTITY, 0),
     ):
         pass
     assert line == "held"
-    assert caught.value.code == "E_LOCKED"
     assert f"host {socket.gethostname()}, pid {pid}, since 20" in caught.value.message
 
 
@@ -161,9 +156,8 @@ def test_a_second_run_waits_no_longer_than_told(tmp_path: Path) -> None:
     root = open_root(tmp_path)
     with process(HOLD, root):
         start = time.monotonic()
-        with pytest.raises(Segment1BError) as caught, identity_lock(root, IDENTITY, 0.3):
+        with raises("E_LOCKED"), identity_lock(root, IDENTITY, 0.3):
             pass
-    assert caught.value.code == "E_LOCKED"
     assert 0.3 <= time.monotonic() - start < 20
 
 
@@ -306,9 +300,8 @@ def test_the_lock_of_a_living_run_is_kept_however_old_it_is(tmp_path: Path) -> N
 def test_the_sweep_of_a_root_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert sweep_staging(tmp_path / "empty") == []
-    with pytest.raises(Segment1BError, match="absent is not a directory") as caught:
+    with raises("E_DATA_ROOT_UNUSABLE", "absent is not a directory"):
         sweep_staging(tmp_path / "absent")
-    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 
 
 def test_a_staging_area_that_is_a_link_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -317,6 +310,6 @@ def test_a_staging_area_that_is_a_link_is_refused_and_left_alone(tmp_path: Path)
     root.mkdir()
     (root / ".staging").symlink_to(precious)
     for opened in (open_root, sweep_staging):
-        with pytest.raises(Segment1BError, match=r"^E_DATA_ROOT_UNUSABLE:"):
+        with raises("E_DATA_ROOT_UNUSABLE"):
             opened(root)
     assert (precious / "photos").is_dir()
