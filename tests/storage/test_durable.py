@@ -23,24 +23,16 @@ from segment1b.storage.durable import (
 from shapes import without_privilege
 
 
-def test_a_file_is_written_with_its_folders_and_leaves_nothing_in_scratch(tmp_path: Path) -> None:
+def test_a_file_is_written_with_its_folders_and_replaced_for_new_readers(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     target = tmp_path / "a/b/c.bin"
-    replace_bytes(target, b"\0one", scratch)
-    assert target.read_bytes() == b"\0one"
-    replace_bytes(target, b"two", scratch)
-    assert target.read_bytes() == b"two"
-    assert list(scratch.iterdir()) == []
-
-
-def test_whoever_has_the_old_file_open_reads_it_whole(tmp_path: Path) -> None:
-    target = tmp_path / "a.bin"
-    replace_bytes(target, b"old" * 1000, tmp_path)
+    replace_bytes(target, b"\0old" * 1000, scratch)
     with target.open("rb") as old:
-        replace_bytes(target, b"new", tmp_path)
-        assert old.read() == b"old" * 1000
+        replace_bytes(target, b"new", scratch)
+        assert old.read() == b"\0old" * 1000
     assert target.read_bytes() == b"new"
+    assert list(scratch.iterdir()) == []
 
 
 def test_json_is_written_in_its_canonical_form(tmp_path: Path) -> None:
@@ -105,16 +97,10 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
         replace_bytes(tmp_path / "report.json", b"x", tmp_path)
 
 
-def test_a_folder_without_write_permission_is_refused() -> None:
+@pytest.mark.parametrize("mode", [0o555, 0o400])
+def test_a_folder_that_may_not_be_written_or_entered_is_refused(mode: int) -> None:
     with tempfile.TemporaryDirectory() as base:
-        Path(base).chmod(0o555)
-        with without_privilege(), raises("E_DATA_ROOT_UNUSABLE"):
-            make_folder(Path(base) / "a/b")
-
-
-def test_a_folder_that_may_not_be_entered_is_refused() -> None:
-    with tempfile.TemporaryDirectory() as base:
-        Path(base).chmod(0o400)
+        Path(base).chmod(mode)
         with without_privilege(), raises("E_DATA_ROOT_UNUSABLE"):
             make_folder(Path(base) / "a/b")
 
@@ -126,16 +112,20 @@ def test_folders_are_made_once(tmp_path: Path) -> None:
     assert (tmp_path / "a/b/file").exists()
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_no_space_and_no_quota_are_one_error(tmp_path: Path, number: int) -> None:
-    with raises("E_STORAGE_FULL") as caught, coded_os_errors(tmp_path):
-        raise OSError(number, os.strerror(number))
-    assert str(tmp_path) in caught.value.message
-
-
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR])
-def test_a_place_that_cannot_be_written_is_one_error(tmp_path: Path, number: int) -> None:
-    with raises("E_DATA_ROOT_UNUSABLE"), coded_os_errors(tmp_path):
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [
+        *(("E_STORAGE_FULL", number) for number in (errno.ENOSPC, errno.EDQUOT)),
+        *(
+            ("E_DATA_ROOT_UNUSABLE", number)
+            for number in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR)
+        ),
+    ],
+)
+def test_an_error_of_the_system_has_a_code_and_a_place(
+    tmp_path: Path, code: str, number: int
+) -> None:
+    with raises(code, str(tmp_path)), coded_os_errors(tmp_path):
         raise OSError(number, os.strerror(number))
 
 
