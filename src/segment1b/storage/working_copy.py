@@ -119,24 +119,20 @@ class WorkingCopy:
                 shutil.rmtree(left)
         plain = _plain(self.store.list())
         self.objects = {path: (one.size, one.e_tag) for path, one in plain.items()}
-        stale = [
-            path
-            for path, one in plain.items()
-            if self.held.get(path) != one.e_tag or not _has_size(self.folder / path, one.size)
-        ]
-        at_once = [p for p in stale if plain[p].size <= _SMALL or p.startswith("control/")]
-        for path in stale:
-            self.held.pop(path, None)
-        for path in set(stale) - set(at_once):
-            (self.folder / path).unlink(missing_ok=True)
-        self.bring(at_once)
+        self.held = {
+            path: version
+            for path, version in self.held.items()
+            if path in plain
+            and version == plain[path].e_tag
+            and _has_size(self.folder / path, plain[path].size)
+        }
+        stale = [path for path in plain if path not in self.held]
+        self.bring([p for p in stale if plain[p].size <= _SMALL or p.startswith("control/")])
         commits = self.commits()
         self.uploads = {
-            folder: upload
-            for folder, upload in self.uploads.items()
-            if folder in commits
-            and commits[folder].upload == upload
-            and _is_whole(self.folder / folder, commits[folder])
+            folder: commit.upload
+            for folder, commit in commits.items()
+            if self.uploads.get(folder) == commit.upload and _is_whole(self.folder / folder, commit)
         }
         self._drop()
         for folder, commit in commits.items() if folders else ():
@@ -215,7 +211,7 @@ class WorkingCopy:
         for_all(bring, commit.receipt.files)
 
     def _drop(self) -> None:
-        """Remove files of the copy that the store does not have, and folders left empty."""
+        """Remove files that are not what the store has, and folders left empty."""
         kept = tuple(f"{folder}/" for folder in self.uploads)
         for base, _, files in os.walk(self.folder, topdown=False):
             at = Path(base).relative_to(self.folder).as_posix()
@@ -223,7 +219,7 @@ class WorkingCopy:
                 continue
             for name in files:
                 path = name if at == "." else f"{at}/{name}"
-                if path not in self.objects and not path.startswith(kept):
+                if path not in self.held and not path.startswith(kept):
                     (self.folder / path).unlink()
             if at != "." and not any(Path(base).iterdir()):
                 Path(base).rmdir()
