@@ -13,7 +13,7 @@ import pytest
 
 from published import KNOWN, raises
 from segment1b.errors import Segment1BError
-from segment1b.storage.ingress import ingress_groups, ingress_table, iso_codes
+from segment1b.storage.ingress import ingress_groups, iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.snapshot import Snapshot
 from shapes import dataset
@@ -196,29 +196,21 @@ def test_row_groups_that_cannot_match_are_neither_read_nor_counted(tmp_path: Pat
     assert mine.bytes_read[OF.id] == chunk.total_compressed_size > 0
 
 
-def iso_table(root: Path, column: Any, **options: Any) -> Path:
-    path = root / KNOWN["iso3166_canonical_2024"].locate({})
+@pytest.mark.parametrize(
+    ("column", "codes"),
+    [
+        (pa.array(["SE", "NO", None, "SE", "AD"]).dictionary_encode(), ["AD", "NO", "SE"]),
+        (pa.array([], pa.string()), []),
+    ],
+    ids=["three", "none"],
+)
+def test_iso_codes_of_all_row_groups_are_distinct_in_ascii_order_and_never_null(
+    tmp_path: Path, column: Any, codes: list[str]
+) -> None:
+    path = tmp_path / KNOWN["iso3166_canonical_2024"].locate({})
     path.parent.mkdir(parents=True)
-    pq.write_table(pa.table({"country_iso": column}), path, **options)
-    return path
-
-
-def test_a_whole_table_is_read_over_its_row_groups(tmp_path: Path) -> None:
-    iso_table(tmp_path, pa.array(["SE", "NO", "AD"]), row_group_size=1)
-    table = ingress_table(a_reader(tmp_path), "iso3166_canonical_2024", ["country_iso"])
-    assert table.to_pydict() == {"country_iso": ["SE", "NO", "AD"]}
-
-
-def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
-    iso_table(tmp_path, pa.array([], pa.string()))
-    table = ingress_table(a_reader(tmp_path), "iso3166_canonical_2024", ["country_iso"])
-    assert table.to_pydict() == {"country_iso": []}
-    assert iso_codes(a_reader(tmp_path)) == []
-
-
-def test_iso_codes_are_distinct_in_ascii_order_and_never_null(tmp_path: Path) -> None:
-    iso_table(tmp_path, pa.array(["SE", "NO", None, "SE", "AD"]).dictionary_encode())
-    assert iso_codes(a_reader(tmp_path)) == ["AD", "NO", "SE"]
+    pq.write_table(pa.table({"country_iso": column}), path, row_group_size=1)
+    assert iso_codes(a_reader(tmp_path)) == codes
 
 
 def test_an_absent_iso_table_is_refused_with_its_path(tmp_path: Path) -> None:

@@ -52,20 +52,11 @@ def ingress_groups(
             )
 
 
-def ingress_table(reader: Reader, dataset_id: str, names: list[str]) -> pa.Table:
-    """Return a whole one-file dataset with the named columns in their declared types."""
-    path = reader.file(dataset_id)
-    dataset = reader.dataset(dataset_id)
-    tables = list(ingress_groups(reader, dataset, path, names))
-    if not tables:
-        return dataset.arrow_schema.empty_table().select(names)
-    return pa.concat_tables(tables)
-
-
 def iso_codes(reader: Reader) -> list[str]:
     """Return the country codes of the ISO table in ASCII order."""
-    column = ingress_table(reader, "iso3166_canonical_2024", ["country_iso"]).column(0)
-    return sorted(set(column.drop_null().to_pylist()))
+    dataset = reader.dataset("iso3166_canonical_2024")
+    tables = ingress_groups(reader, dataset, reader.file(dataset.id), ["country_iso"])
+    return sorted({code for table in tables for code in table.column(0).drop_null().to_pylist()})
 
 
 def _fits(found: pa.DataType, column: Column) -> bool:

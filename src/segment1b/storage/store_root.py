@@ -38,16 +38,12 @@ _IN_MEMORY = 64 << 20
 _TRIES = 5
 
 
-def default_cache() -> Path:
-    """Return where working copies lie: SEGMENT1B_CACHE, or the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("SEGMENT1B_CACHE") or Path(base) / "segment1b")
-
-
 def working_copy(url: str, cache: Path | None = None, *, folders: bool = True) -> Path:
     """Return the folder that copies the data root at a URL, in line with it; see `find_root`."""
     store = Objects(url)
-    folder = Path(os.path.abspath(cache or default_cache())) / sha256_hex(url.encode())[:32]
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = cache or Path(os.environ.get("SEGMENT1B_CACHE") or Path(base) / "segment1b")
+    folder = Path(os.path.abspath(cache)) / sha256_hex(url.encode())[:32]
     for name in OWN_FOLDERS:
         make_folder(folder / name)
     with coded_os_errors(folder):
@@ -123,16 +119,16 @@ class StoreRoot(FolderRoot):
         """Put a file unless there is one, then rename it into the copy."""
         size = made.stat().st_size
         with locked(self.folder, self.store) as copy:
+            version: str | None = None
             if size <= _IN_MEMORY:
                 held, version = self._create(path, made.read_bytes())
-                copy.note(path, len(held), version or "")
-                if version is None:
-                    replace_bytes(self.folder / path, held, self.folder / STAGING)
-                    return False
+                size = len(held)
             elif (there := self.store.size(path)) is None:
-                copy.note(path, size, self.store.upload(path, made))
+                version = self.store.upload(path, made)
             else:
-                copy.note(path, there, "")
+                size = there
+            copy.note(path, size, version or "")
+            if version is None:
                 copy.bring([path])
                 return False
         return super().create(path, made, is_committed=is_committed)
