@@ -63,7 +63,7 @@ def publish_folder(
         what = f"holds content {content}, this run made {receipt.content_sha256_hex}"
         hint = "published data is never changed: use another data root or identity"
         hint += f"; if it is not wanted, {dataset.redo}"
-        raise _differs(dataset, relative, f"{own.location}/{relative} {what}", hint)
+        raise dataset.error("differs", f"{own.location}/{relative} {what}", hint, path=relative)
     return held
 
 
@@ -106,10 +106,10 @@ def publish_document(
     ]
     if fields:
         published, ours = (_short(document.get(fields[0])) for document in (there, value))
-        what = f"has another {fields[0]}: {published} is published, this run has {ours}"
+        what = f"{relative} has another {fields[0]}: {published} is published, this run has {ours}"
         hint = "one identity has one content: use another data root, or the policy and surfaces "
         hint += "that were sealed"
-        raise _differs(dataset, relative, f"{relative} {what}", hint, field=fields[0])
+        raise dataset.error("differs", what, hint, path=relative, field=fields[0])
     return document_receipt(relative, path.read_bytes(), dataset.volatile), True
 
 
@@ -132,7 +132,7 @@ def publish_once(
     if not ours and path.read_bytes() != data:
         what = f"{relative} holds other bytes than this run made"
         hint = f"a log is written once: use another data root, or {dataset.redo}"
-        raise _differs(dataset, relative, what, hint)
+        raise dataset.error("differs", what, hint, path=relative)
     files, whole = hash_files(path.parent, [path.name])
     return Receipt(relative.rpartition("/")[0], data.count(b"\n"), files, whole, whole)
 
@@ -157,13 +157,7 @@ def check_document(contracts: Contracts, dataset: Dataset, value: Any) -> None:
     problems = contracts.schemas.problems(dataset.schema_ref, value)
     if problems:
         what = f"{dataset.id} does not fit its schema: " + "; ".join(problems[:3])
-        hint = f"see {dataset.schema_ref}"
-        raise Segment1BError(dataset.code("schema"), what, hint, dataset=dataset.id)
-
-
-def _differs(dataset: Dataset, path: str, what: str, hint: str, **scope: Any) -> Segment1BError:
-    code = dataset.code("differs")
-    return Segment1BError(code, what, hint, dataset=dataset.id, path=path, **scope)
+        raise dataset.error("schema", what, f"see {dataset.schema_ref}")
 
 
 def _short(value: Any) -> str:

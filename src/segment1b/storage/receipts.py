@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from segment1b.contracts import Column, Dataset
 from segment1b.contracts.faults import coded
 from segment1b.contracts.texts import open_regular, parse_json
-from segment1b.errors import Segment1BError, unreadable
+from segment1b.errors import unreadable
 from segment1b.identity import canonical_json
 
 _BLOCK = 1 << 20
@@ -137,14 +137,10 @@ def _checked_rows(path: Path, dataset: Dataset) -> int:
     extras = sorted(found - set(declared.names))
     fault = "extras" if extras else "schema"
     if extras or not schema.remove_metadata().equals(declared):
-        raise Segment1BError(
-            dataset.code(fault),
-            f"{path.name} of {dataset.id} has columns "
-            f"[{_shape(schema)}], declared are [{_shape(declared)}]",
-            f"the file was not written by this dataset's state: {dataset.redo}",
-            dataset=dataset.id,
-            path=path.name,
-        )
+        shapes = f"[{_shape(schema)}], declared are [{_shape(declared)}]"
+        what = f"{path.name} of {dataset.id} has columns {shapes}"
+        hint = f"the file was not written by this dataset's state: {dataset.redo}"
+        raise dataset.error(fault, what, hint, path=path.name)
     return int(rows)
 
 
@@ -272,9 +268,7 @@ def check_values(array: pa.Array, dataset: Dataset, column: Column) -> None:
     if fault:
         what = f"{dataset.id}.{column.name} holds {fault}"
         hint = "the schema in contracts/schemas says what it may hold"
-        raise Segment1BError(
-            dataset.code("schema"), what, hint, dataset=dataset.id, column=column.name
-        )
+        raise dataset.error("schema", what, hint, column=column.name)
 
 
 def _range_fault(array: pa.Array, column: Column) -> str | None:
@@ -324,16 +318,10 @@ def _check_order(paths: Sequence[Path], dataset: Dataset) -> None:
         if not rising.all():
             at = int(np.flatnonzero(~rising)[0])
             fault = "duplicate" if equal[at] else "unsorted"
-            at_fault = at + (last is None)
-            place = {name: table.column(name)[at_fault].as_py() for name in dataset.key}
-            raise Segment1BError(
-                dataset.code(fault),
-                f"{dataset.id}: key {place} is "
-                f"{'there twice' if equal[at] else 'out of order'} in row {row + at_fault + 1}",
-                dataset.redo,
-                dataset=dataset.id,
-                row=row + at_fault + 1,
-                **place,
-            )
+            problem = "there twice" if equal[at] else "out of order"
+            at += last is None
+            place = {name: table.column(name)[at].as_py() for name in dataset.key}
+            what = f"{dataset.id}: key {place} is {problem} in row {row + at + 1}"
+            raise dataset.error(fault, what, dataset.redo, row=row + at + 1, **place)
         row += table.num_rows
         last = [key[-1] for key in keys]

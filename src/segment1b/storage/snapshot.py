@@ -120,6 +120,5 @@ def report_id(dataset: Dataset) -> str:
 
 
 def _not_reproduced(dataset: Dataset, path: Path, why: str) -> Segment1BError:
-    what = f"{dataset.id} in {path}: {why}"
     hint = f"somebody changed published data: restore it, or {dataset.redo}"
-    return Segment1BError(dataset.code("receipt"), what, hint, dataset=dataset.id, path=str(path))
+    return dataset.error("receipt", f"{dataset.id} in {path}: {why}", hint, path=str(path))
