@@ -315,7 +315,7 @@ def test_a_crash_between_store_and_copy_heals(
 
     root = machine("a")
     with monkeypatch.context() as patch:
-        patch.setattr(copies, "swap", crash)
+        patch.setattr(copies.WorkingCopy, "take", crash)
         with pytest.raises(KeyboardInterrupt):
             publish(root, ONE)
     assert not (root / TARGET).exists()
@@ -376,7 +376,7 @@ def test_uncommitted_uploads_are_removed_when_they_are_old(
     assert objects(store) == before
 
     # The command does the same.
-    shutil.copytree(store / named, store / left[1])
+    shutil.copytree(store / named, store / left[1], dirs_exist_ok=True)
     monkeypatch.setenv("SEGMENT1B_CACHE", str(store.with_name("cache")))
     words = ["clean", "--data-root", store.as_uri(), "--json", "--older-than-hours"]
     for more, listed, stays in (

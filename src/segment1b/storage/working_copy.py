@@ -27,11 +27,11 @@ from segment1b import contracts
 from segment1b.contracts.texts import parse_json
 from segment1b.storage.durable import (
     coded_os_errors,
-    fsync_folder,
     make_folder,
     read_json,
     replace_json,
 )
+from segment1b.storage.folder_root import FolderRoot
 from segment1b.storage.objects import COMMITS, Entry, Objects, damaged
 from segment1b.storage.receipts import Receipt
 from segment1b.storage.staging import LOCKS, STAGING
@@ -174,7 +174,8 @@ class WorkingCopy:
             if staged is None:
                 staged = stage / "fresh"
                 self._download(commit, staged)
-            swap(self.folder / folder, staged, stage / "old")
+            held = FolderRoot(self.folder)
+            held.publish(staged, commit.receipt, lambda _: None, is_committed=False, replace=True)
         self.uploads[folder] = commit.upload
 
     def bring(self, paths: Sequence[str]) -> None:
@@ -249,26 +250,11 @@ def locked(folder: Path, store: Objects) -> Iterator[WorkingCopy]:
             replace_json(path, index, folder / STAGING)
 
 
-def swap(target: Path, fresh: Path, old: Path) -> None:
-    """Put a fresh folder where a folder of the copy lies, if one does."""
-    fsync_folder(fresh)
-    make_folder(target.parent)
-    if target.is_dir():
-        os.rename(target, old)
-    os.rename(fresh, target)
-    fsync_folder(target.parent)
-
-
 def for_all(step: Callable[[Any], object], items: Iterable[Any]) -> None:
     """Do a step for all items, some at once; the first failure is raised and stops the rest."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        waiting = [pool.submit(step, item) for item in items]
-        try:
-            for one in waiting:
-                one.result()
-        finally:
-            for one in waiting:
-                one.cancel()
+        for _ in pool.map(step, items):
+            pass
 
 
 def _plain(there: Sequence[Entry]) -> dict[str, Entry]:
