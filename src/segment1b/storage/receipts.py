@@ -39,6 +39,11 @@ class Receipt:
     sha256_hex: str
     content_sha256_hex: str
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each file by path."""
+        return {name: size for name, size, _ in self.files}
+
     def as_json(self) -> dict[str, Any]:
         """Return the receipt in the form that run reports carry."""
         return {
@@ -53,13 +58,8 @@ class Receipt:
     def from_json(cls, value: dict[str, Any]) -> Receipt:
         """Return the receipt that a run report carries."""
         files = tuple((f["path"], f["bytes"], f["sha256_hex"]) for f in value["files"])
-        return cls(
-            value["partition_path"],
-            value["rows"],
-            files,
-            value["sha256_hex"],
-            value["content_sha256_hex"],
-        )
+        names = ("partition_path", "rows", "sha256_hex", "content_sha256_hex")
+        return cls(files=files, **{name: value[name] for name in names})
 
 
 def hash_files(folder: Path, names: Sequence[str]) -> tuple[tuple[tuple[str, int, str], ...], str]:

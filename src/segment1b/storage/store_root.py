@@ -81,14 +81,14 @@ class StoreRoot(FolderRoot):
     def sizes(self, path: str) -> dict[str, int] | None:
         """Return bytes by name: of the copy's files, or of the receipt before they are brought."""
         commit = None if (self.folder / path).is_dir() else commit_of(self.folder, path)
-        return commit.sizes if commit else super().sizes(path)
+        return commit.receipt.sizes if commit else super().sizes(path)
 
     def published(self, pattern: str) -> dict[str, int]:
         """Return bytes by path of what the store has."""
         with locked(self.folder, self.store) as copy:
             sizes = {path: size for path, (size, _) in copy.objects.items()}
             commits = copy.commits()
-        sizes |= {folder: sum(commit.sizes.values()) for folder, commit in commits.items()}
+        sizes |= {folder: sum(commit.receipt.sizes.values()) for folder, commit in commits.items()}
         return {path: size for path, size in sizes.items() if fnmatchcase(path, pattern)}
 
     def publish(
@@ -182,9 +182,9 @@ class StoreRoot(FolderRoot):
         folder = receipt.partition_path
         mine = Commit(receipt, f"{UPLOAD}{uuid.uuid4().hex}")
         prefix = f"{folder}/{mine.upload}"
-        for_all(lambda name: self.store.upload(f"{prefix}/{name}", staged / name), mine.sizes)
+        for_all(lambda name: self.store.upload(f"{prefix}/{name}", staged / name), receipt.sizes)
         listed = self.store.list(f"{prefix}/")
-        if {one.path.removeprefix(f"{prefix}/"): one.size for one in listed} != mine.sizes:
+        if {one.path.removeprefix(f"{prefix}/"): one.size for one in listed} != receipt.sizes:
             raise damaged(self.store.url, prefix, "does not have the files that were uploaded")
         data, path = canonical_json(mine.as_json()), commit_path(folder)
         if replaced is not None:

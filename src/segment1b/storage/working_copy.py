@@ -51,11 +51,6 @@ class Commit:
     receipt: Receipt
     upload: str
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Return the bytes of each file by name."""
-        return {name: size for name, size, _ in self.receipt.files}
-
     def as_json(self) -> dict[str, Any]:
         """Return the commit as the store has it."""
         return {**self.receipt.as_json(), "upload": self.upload}
@@ -66,7 +61,7 @@ class Commit:
         try:
             value = parse_json(data)
             commit = cls(Receipt.from_json(value), str(value["upload"]))
-            names = [commit.receipt.partition_path, commit.upload, *commit.sizes]
+            names = [commit.receipt.partition_path, commit.upload, *commit.receipt.sizes]
         except (ValueError, KeyError, TypeError, AttributeError):
             raise damaged(url, path, "is no receipt") from None
         # What it names becomes a path on this machine.
@@ -136,7 +131,7 @@ class WorkingCopy:
         }
         self._drop()
         for folder, commit in commits.items() if folders else ():
-            if folder not in self.uploads and sum(commit.sizes.values()) <= _SMALL:
+            if folder not in self.uploads and sum(commit.receipt.sizes.values()) <= _SMALL:
                 self.take(commit)
 
     def commits(self) -> dict[str, Commit]:
@@ -286,7 +281,7 @@ def _has_size(path: Path, size: int) -> bool:
 
 
 def _is_whole(folder: Path, commit: Commit) -> bool:
-    return all(_has_size(folder / name, size) for name, size in commit.sizes.items())
+    return all(_has_size(folder / name, size) for name, size in commit.receipt.sizes.items())
 
 
 def _matches(path: str, patterns: Sequence[str]) -> bool:
