@@ -83,15 +83,14 @@ def test_a_file_has_the_mode_that_the_umask_gives(umask: int, mode: int, tmp_pat
     assert (tmp_path / "a").stat().st_mode & 0o777 == mode
 
 
-def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_and_a_folder_in_place_of_a_file_are_refused(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "taken").write_text("a file")
     for inside in (tmp_path / "taken", tmp_path / "taken/a", tmp_path / "taken/a/b"):
         with raises("E_DATA_ROOT_UNUSABLE", "taken"):
             make_folder(inside)
     assert (tmp_path / "taken").read_text() == "a file"
-
-
-def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "report.json").mkdir()
     with raises("E_DATA_ROOT_UNUSABLE", r"report\.json"):
         replace_bytes(tmp_path / "report.json", b"x", tmp_path)
@@ -143,24 +142,24 @@ def test_what_is_no_json_is_refused_by_name(tmp_path: Path, text: bytes) -> None
         read_json(tmp_path / "a.json")
 
 
-def test_a_regular_file_is_accepted_by_its_name_or_a_link(tmp_path: Path) -> None:
+def test_a_regular_file_is_accepted_by_name_or_link_and_nothing_else_is_opened(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "a").touch()
     (tmp_path / "b").symlink_to("a")
-    assert regular_file(tmp_path / "a") == tmp_path / "a"
-    assert regular_file(tmp_path / "b") == tmp_path / "b"
-
-
-def test_what_is_not_a_regular_file_is_refused_without_opening_it(tmp_path: Path) -> None:
+    for path in (tmp_path / "a", tmp_path / "b"):
+        assert regular_file(path) == path
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "broken").symlink_to("absent")
-    for path in (
-        tmp_path,
-        tmp_path / "absent",
-        tmp_path / "broken",
-        tmp_path / "fifo",
-        tmp_path / "a\0b",
-        Path("/dev/zero"),
-        Path("/vsicurl/http://127.0.0.1:1/a.tif"),
-    ):
+    names = (
+        "",
+        "absent",
+        "broken",
+        "fifo",
+        "a\0b",
+        "/dev/zero",
+        "/vsicurl/http://127.0.0.1:1/a.tif",
+    )
+    for path in (tmp_path / name for name in names):
         with raises("E_INPUT_UNREADABLE"):
             regular_file(path)
