@@ -38,12 +38,16 @@ _IN_MEMORY = 64 << 20
 _TRIES = 5
 
 
+def default_cache() -> Path:
+    """Return where working copies lie: SEGMENT1B_CACHE, or the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("SEGMENT1B_CACHE") or Path(base) / "segment1b")
+
+
 def working_copy(url: str, cache: Path | None = None, *, folders: bool = True) -> Path:
     """Return the folder that copies the data root at a URL, in line with it; see `find_root`."""
     store = Objects(url)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = cache or Path(os.environ.get("SEGMENT1B_CACHE") or Path(base) / "segment1b")
-    folder = Path(os.path.abspath(cache)) / sha256_hex(url.encode())[:32]
+    folder = Path(os.path.abspath(cache or default_cache())) / sha256_hex(url.encode())[:32]
     for name in OWN_FOLDERS:
         make_folder(folder / name)
     with coded_os_errors(folder):
