@@ -38,7 +38,7 @@ def publish_folder(
 
     The staged files must hold `rows` rows, where a number is given. The partition that is there
     already stays when its content is the same; `is_committed` and `replace` are as for
-    `Root.publish`.
+    `FolderRoot.publish`.
 
     Raises:
         Segment1BError: as `take_receipt`; the dataset's `differs` code, and nothing is changed.
@@ -70,7 +70,7 @@ def publish_folder(
 def create_bytes(
     root: Path, path: str, data: bytes, scratch: Path, *, is_committed: bool = True
 ) -> bool:
-    """Publish a file that is written once, as `Root.create` does, from its bytes."""
+    """Publish a file that is written once, as `FolderRoot.create` does, from its bytes."""
     made = scratch / f".{uuid.uuid4().hex}.tmp"
     try:
         write_file(made, data)

@@ -299,29 +299,23 @@ def key_words(array: pa.Array) -> npt.NDArray[Any]:
 
 
 def _check_order(paths: Sequence[Path], dataset: Dataset) -> None:
-    last: list[Any] | None = None
-    row = 0
+    tail, row = None, 0
     for table in column_batches(paths, dataset.key):
-        keys = [key_words(table.column(name)) for name in dataset.key]
-        if not len(keys[0]):
+        if not table.num_rows:
             continue
-        if last is not None:
-            keys = [
-                np.concatenate(([end], key)).astype(key.dtype)
-                for end, key in zip(last, keys, strict=True)
-            ]
-        equal = np.ones(len(keys[0]) - 1, bool)
-        rising = np.zeros(len(keys[0]) - 1, bool)
-        for key in keys:
+        if tail is not None:
+            table = pa.concat_tables([tail, table])
+        equal = np.ones(table.num_rows - 1, bool)
+        rising = np.zeros(table.num_rows - 1, bool)
+        for key in (key_words(table.column(name)) for name in dataset.key):
             rising |= equal & (key[1:] > key[:-1])
             equal &= key[1:] == key[:-1]
         if not rising.all():
             at = int(np.flatnonzero(~rising)[0])
             fault = "duplicate" if equal[at] else "unsorted"
             problem = "there twice" if equal[at] else "out of order"
-            at += last is None
-            place = {name: table.column(name)[at].as_py() for name in dataset.key}
-            what = f"{dataset.id}: key {place} is {problem} in row {row + at + 1}"
-            raise dataset.error(fault, what, dataset.redo, row=row + at + 1, **place)
-        row += table.num_rows
-        last = [key[-1] for key in keys]
+            place = {name: table.column(name)[at + 1].as_py() for name in dataset.key}
+            what = f"{dataset.id}: key {place} is {problem} in row {row + at + 2}"
+            raise dataset.error(fault, what, dataset.redo, row=row + at + 2, **place)
+        row += table.num_rows - 1
+        tail = table.slice(table.num_rows - 1)
