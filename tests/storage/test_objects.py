@@ -200,6 +200,8 @@ def test_a_file_goes_up_and_comes_down_in_chunks(store: Objects, tmp_path: Path)
     size, digest = store.download("large", tmp_path / "down")
     assert (size, digest) == (len(data), hashlib.sha256(data).hexdigest())
     assert (tmp_path / "down").read_bytes() == data
+    with raises("E_STORE_DAMAGED"):
+        store.download("absent", tmp_path / "down")
 
 
 def test_of_writers_at_once_one_creates(store: Objects) -> None:
@@ -207,11 +209,6 @@ def test_of_writers_at_once_one_creates(store: Objects) -> None:
         made = list(pool.map(lambda n: store.create("once", str(n).encode()), range(16)))
     (winner,) = [number for number, version in enumerate(made) if version is not None]
     assert store.read("once") == str(winner).encode()
-
-
-def test_what_is_absent_cannot_be_downloaded(store: Objects, tmp_path: Path) -> None:
-    with raises("E_STORE_DAMAGED"):
-        store.download("absent", tmp_path / "down")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,17 +70,16 @@ def test_what_is_absent_is_refused_by_the_code_for_it_with_its_path(tmp_path: Pa
         reader(tmp_path).file("world_countries")
 
 
-def test_a_partition_without_a_report_is_unfinished(tmp_path: Path) -> None:
-    publish(tmp_path, *FILES)
-    assert Snapshot(tmp_path, KNOWN, TOKENS).partition(S3.id) is None
+def test_a_partition_needs_its_report_and_a_report_its_partition(tmp_path: Path) -> None:
+    snapshot = Snapshot(tmp_path, KNOWN, TOKENS)
+    receipt = publish(tmp_path, *FILES)
+    assert snapshot.partition(S3.id) is None
     with raises("E401_NO_S3_REQUIREMENTS"):
         reader(tmp_path).partition("s3_requirements")
-
-
-def test_a_report_without_its_partition_commits_nothing(tmp_path: Path) -> None:
-    folder = laid(tmp_path)
-    folder.rename(tmp_path / "gone")
-    assert Snapshot(tmp_path, KNOWN, TOKENS).partition(S3.id) is None
+    commit(tmp_path, receipt)
+    assert snapshot.partition(S3.id) is not None
+    (tmp_path / S3.locate(TOKENS)).rename(tmp_path / "gone")
+    assert snapshot.partition(S3.id) is None
 
 
 def test_a_committed_partition_is_found_at_its_own_identity_alone(tmp_path: Path) -> None:
@@ -91,28 +91,20 @@ def test_a_committed_partition_is_found_at_its_own_identity_alone(tmp_path: Path
     assert Snapshot(tmp_path, KNOWN, TOKENS | {"seed": 43}).partition(S3.id) is None
 
 
-def append_byte(folder: Path) -> None:
-    with (folder / "part-00000.parquet").open("ab") as handle:
-        handle.write(b"x")
-
-
-def remove_part(folder: Path) -> None:
-    (folder / "part-00001.parquet").unlink()
-
-
-def add_part(folder: Path) -> None:
-    (folder / "part-00002.parquet").write_bytes((folder / "part-00001.parquet").read_bytes())
-
-
-def rename_part(folder: Path) -> None:
-    (folder / "part-00001.parquet").rename(folder / "part-00009.parquet")
-
-
-@pytest.mark.parametrize("hurt", [append_byte, remove_part, add_part, rename_part])
+@pytest.mark.parametrize(
+    "hurt",
+    [
+        lambda first, _: first.write_bytes(first.read_bytes() + b"x"),
+        lambda _, second: second.unlink(),
+        lambda _, second: shutil.copy(second, second.with_name("part-00002.parquet")),
+        lambda _, second: second.rename(second.with_name("part-00009.parquet")),
+    ],
+    ids=["longer", "fewer", "more", "renamed"],
+)
 def test_files_that_are_not_those_of_the_receipt_are_refused(
-    tmp_path: Path, hurt: Callable[[Path], None]
+    tmp_path: Path, hurt: Callable[[Path, Path], object]
 ) -> None:
-    hurt(laid(tmp_path))
+    hurt(*sorted(laid(tmp_path).iterdir()))
     with raises("E313_NONDETERMINISTIC_OUTPUT"):
         reader(tmp_path).partition("s3_requirements")
 
