@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from segment1b.contracts import Contracts, Dataset, load
 from segment1b.contracts.program import program
+from segment1b.errors import Segment1BError
 from segment1b.storage.parts import part_name, write_part
 from segment1b.storage.publisher import publish_folder, publish_report
 from segment1b.storage.receipts import Receipt
@@ -31,9 +33,21 @@ RESOURCES = {
 }
 
 
+def raises(code: str, text: str = "") -> pytest.RaisesExc[Segment1BError]:
+    """Expect an error with that code, and with a text that matches."""
+    return pytest.raises(Segment1BError, match=rf"(?s)^{code}: .*{text}")
+
+
 def requirements(*rows: tuple[int, str, int]) -> pa.Table:
     columns = zip(*rows, strict=True) if rows else [[], [], []]
     return pa.table([list(column) for column in columns], schema=S3.arrow_schema)
+
+
+#: Two versions of the one part of a partition, and where it is published.
+ONE = [requirements((1, "NO", 2), (1, "SE", 1), (2, "NO", 5))]
+OTHER = [requirements((1, "NO", 2), (1, "SE", 1), (2, "NO", 6))]
+TARGET = S3.locate(TOKENS)
+IMMUTABLE = "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"
 
 
 def stage(folder: Path, dataset: Dataset, files: Sequence[Sequence[pa.Table]]) -> Path:

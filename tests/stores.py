@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
 import subprocess
@@ -14,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from segment1b.storage.objects import Objects
 
 BUCKET = "bucket"
 #: What a command needs to reach the server, beside AWS_ENDPOINT_URL.
@@ -34,6 +38,9 @@ class Answer(NamedTuple):
     def body(self) -> bytes:
         """Return the XML in which S3 names an error."""
         return f"<Error><Code>{self.code}</Code><Message>by test</Message></Error>".encode()
+
+
+Judge = Callable[[str, str], Answer | None]
 
 
 @contextmanager
@@ -79,7 +86,7 @@ class Proxy:
     """
 
     def __init__(self, endpoint: str) -> None:
-        self.judge: Callable[[str, str], Answer | None] = lambda _method, _path: None
+        self.judge: Judge = self.pass_on
         self.seen: list[tuple[str, str]] = []
         self._behind = urlsplit(endpoint).netloc
         proxy = self
@@ -128,10 +135,87 @@ class Proxy:
         )
         self._thread.start()
 
+    @staticmethod
+    def pass_on(_method: str, _path: str) -> Answer | None:
+        """Pass every request on to the store."""
+        return None
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def puts_from(number: int) -> Callable[[str, str], bool]:
+    """Return a function that is true of the put with that number and all later ones."""
+    puts = itertools.count(1)
+    return lambda method, _path: method == "PUT" and next(puts) >= number
+
+
+def kill_at(
+    writer: Callable[[], subprocess.Popen[str]], proxy: Proxy, is_last: Callable[[str, str], bool]
+) -> bool:
+    """Kill a writer during a request; return False for one that ends well without it."""
+    arrived, killed = threading.Event(), threading.Event()
+
+    def hold(method: str, path: str) -> Answer | None:
+        if not is_last(method, path):
+            return None
+        arrived.set()
+        killed.wait(timeout=60)
+        return Answer(500, "InternalError")
+
+    proxy.judge = hold
+    process = writer()
+    while process.poll() is None and not arrived.wait(timeout=0.05):
+        pass
+    if arrived.is_set():
+        process.kill()
+    err = process.communicate(timeout=120)[1]
+    killed.set()
+    proxy.judge = Proxy.pass_on
+    assert arrived.is_set() or process.returncode == 0, err
+    return arrived.is_set()
+
+
+def failing_from(place: str, answer: Answer) -> tuple[Judge, threading.Event]:
+    """Return a judge that answers nothing else once a place is put, and whether it was."""
+    gone = threading.Event()
+
+    def judge(method: str, path: str) -> Answer | None:
+        if method == "PUT" and place in path and "1A/validation" not in path:
+            gone.set()
+        return answer if gone.is_set() else None
+
+    return judge, gone
+
+
+def uploads(store: Objects) -> list[str]:
+    """Return the upload prefixes that the store holds."""
+    return sorted({e.path.rpartition("/")[0] for e in store.list() if "/upload=" in e.path})
+
+
+def check_whole(store: Objects) -> set[str]:
+    """Check that every receipt has its files, and every report its receipts; return folders."""
+    there = {entry.path: entry.size for entry in store.list()}
+    folders = {}
+    for path in there:
+        if path.startswith("control/commits/"):
+            commit = json.loads(store.read(path) or b"")
+            folder = commit["partition_path"]
+            folders[folder] = commit["content_sha256_hex"]
+            for file in commit["files"]:
+                assert there[f"{folder}/{commit['upload']}/{file['path']}"] == file["bytes"]
+    for path in there:
+        if path.endswith("_run_report.json") and "/s0_" not in path:
+            report = json.loads(store.read(path) or b"")
+            for name, receipt in report.items():
+                # Logs are files: they need no receipt of their own.
+                if name.endswith("_receipt") and receipt["partition_path"] in folders:
+                    held = folders[receipt["partition_path"]]
+                    assert held == receipt["content_sha256_hex"]
+            assert report["determinism_receipt"]["partition_path"] in folders
+    return set(folders)
 
 
 def environment(endpoint: str, cache: Path) -> dict[str, str]:

@@ -14,11 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segment1b import contracts
+from published import KNOWN, raises
 from segment1b.audit import validate
 from segment1b.config import RunSettings
-from segment1b.contracts import Contracts
-from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.page.page import write_page
 from segment1b.pipeline import compare as comparison
@@ -45,7 +43,6 @@ NAMES = {
 }
 QUICK: list[Any] = ["wx*", CRAFTED]
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name not in QUICK]
-KNOWN: Contracts = contracts.load()
 Json = dict[str, Any]
 
 
@@ -169,7 +166,7 @@ def test_a_wildcard_and_a_backslash_are_refused(tmp_path: Path) -> None:
     # DuckDB would take the first for the second.
     path = _file(tmp_path / "a\\b*" / "part.parquet")
     _file(tmp_path / "a" / "b*" / "part.parquet")
-    with pytest.raises(Segment1BError, match="E_DATA_ROOT_UNUSABLE"):
+    with raises("E_DATA_ROOT_UNUSABLE"):
         parquet_table([path])
 
 

@@ -301,7 +301,7 @@ def _store_tile_proof(published: Published, results: Sequence[CheckResult]) -> N
     """Store the tile proof if S1 and S2 passed; log a warning where the root cannot be written."""
     from segment1b.audit import tile_proof
     from segment1b.storage.durable import make_folder
-    from segment1b.storage.publisher import publish_file
+    from segment1b.storage.root import root_at
     from segment1b.storage.staging import STAGING, staging
 
     states = {result.state for result in results}
@@ -313,6 +313,6 @@ def _store_tile_proof(published: Published, results: Sequence[CheckResult]) -> N
         make_folder(root / STAGING)
         with staging(root) as scratch:
             proof = canonical_json(tile_proof.document(published))
-            publish_file(root, dataset, published.tokens, proof, scratch)
+            root_at(root).replace(dataset.locate(published.tokens), proof, scratch)
     except (Segment1BError, OSError) as error:
         LOG.warning("the tile proof is not stored, S9 will run these checks again: %s", error)

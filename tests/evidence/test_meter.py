@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from published import KNOWN, commit, publish, requirements
-from segment1b.storage.meter import Meter, add_bytes, read_baseline
+from segment1b.storage.meter import Meter, read_baseline
 
 LONG_ENOUGH = 0.25
 
@@ -166,10 +166,3 @@ def test_a_baseline_of_nothing_is_zero(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert read_baseline([]) == 0
     assert read_baseline([tmp_path / "empty"]) == 0
-
-
-def test_bytes_of_shards_add_up() -> None:
-    total: Counter[str] = Counter()
-    add_bytes(total, {"a": 1, "b": 2})
-    add_bytes(total, {"b": 3})
-    assert total == {"a": 1, "b": 5}

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from segment1b.states import STATES, s3_requirements, s7_synthesis
-from segment1b.storage import durable, records, split
+from segment1b.storage import durable, records
 from segment1b.storage.reader import Reader
 from shapes import tree
 from spoil import PLAN, World
@@ -104,12 +104,12 @@ def test_a_disk_that_is_full_for_a_moment_publishes_no_plan(
     plan = tree(spoiled.path(PLAN))
     spoiled.remove("s4")
     full = iter([Path("/dev/full")])
-    plain = split.write_records
+    plain = records.write_records
 
     def momentarily_full(path: Path, rows: Any, *, append: bool = False) -> int:
         return plain(next(full, path), rows, append=append)
 
-    monkeypatch.setattr(split, "write_records", momentarily_full)
+    monkeypatch.setattr(records, "write_records", momentarily_full)
     assert spoiled.refused("s4").code == "E_STORAGE_FULL"
     assert not spoiled.path(PLAN).exists()
     spoiled.run("s4", "s4")

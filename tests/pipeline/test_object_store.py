@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
 import json
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import segment1b
-from segment1b import contracts
+from published import IMMUTABLE, publish, raises, requirements
+from segment1b.cli.app import app
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
 from segment1b.pipeline.decide import find_identity
+from segment1b.pipeline.prepare import import_outlets
 from segment1b.pipeline.status import status
 from segment1b.storage import objects, working_copy
 from segment1b.storage.objects import Objects
 from segment1b.storage.root import find_root, root_at
 from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.staging import Leftover
-from stores import BUCKET, CREDENTIALS, Answer, Proxy, environment, s3_server
+from stores import (
+    BUCKET,
+    Answer,
+    Proxy,
+    check_whole,
+    environment,
+    failing_from,
+    kill_at,
+    puts_from,
+    s3_server,
+    uploads,
+)
 from stores import segment1b as command
 from worlds import digests, lay_small_world, outlet_list, run
 
-KNOWN = contracts.load()
 STATES = [f"s{number}" for number in range(10)]
 S4_COMMIT = "control/commits/data/layer1/1B/s4_alloc_plan"
-TESTS = Path(__file__).parents[1]
 
 
 class World:
@@ -62,10 +76,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def proxy(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
     """Stand between this test and the server."""
     one = Proxy(world.server)
-    for name, value in CREDENTIALS.items():
+    for name, value in environment(one.endpoint, tmp_path / "cache").items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", one.endpoint)
-    monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / "cache"))
     yield one
     one.close()
 
@@ -99,37 +111,9 @@ def published(url: str, cache: Path) -> dict[str, str]:
     return digests(result)
 
 
-def check_whole(store: Objects) -> set[str]:
-    """Check that every receipt has its files, and every report its receipts; return folders."""
-    there = {entry.path: entry.size for entry in store.list()}
-    folders = {}
-    for path in there:
-        if path.startswith("control/commits/"):
-            commit = json.loads(store.read(path) or b"")
-            folder = commit["partition_path"]
-            folders[folder] = commit["content_sha256_hex"]
-            for file in commit["files"]:
-                assert there[f"{folder}/{commit['upload']}/{file['path']}"] == file["bytes"]
-    for path in there:
-        if path.endswith("_run_report.json") and "/s0_" not in path:
-            report = json.loads(store.read(path) or b"")
-            for name, receipt in report.items():
-                # Logs are files: they need no receipt of their own.
-                if name.endswith("_receipt") and receipt["partition_path"] in folders:
-                    held = folders[receipt["partition_path"]]
-                    assert held == receipt["content_sha256_hex"]
-            assert report["determinism_receipt"]["partition_path"] in folders
-    return set(folders)
-
-
 def cleaned(folder: Path) -> list[Leftover]:
     """Return the uploads that no receipt names, removed whatever their age."""
     return root_at(folder).clean(timedelta(seconds=-60), dry_run=False)
-
-
-def uploads(store: Objects) -> list[str]:
-    """Return the upload prefixes that the store holds."""
-    return sorted({e.path.rpartition("/")[0] for e in store.list() if "/upload=" in e.path})
 
 
 def test_a_run_into_a_store_is_read_and_checked_by_another_machine(
@@ -153,7 +137,7 @@ def test_a_run_into_a_store_is_read_and_checked_by_another_machine(
 
 
 @pytest.mark.slow
-def test_every_reader_brings_what_it_needs(
+def test_every_reader_brings_what_it_needs_and_names_what_is_truncated(
     world: World, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(Path(url), outlets=world.outlets, to_state="s9")
@@ -161,8 +145,6 @@ def test_every_reader_brings_what_it_needs(
     monkeypatch.chdir(tmp_path)
     pair = segment1b.read_site_locations(world.root).head(1).to_pylist()[0]
     one = ["--merchant", str(pair["merchant_id"]), "--country", pair["legal_country_iso"]]
-    from segment1b.cli.app import app
-
     for number, words in enumerate(
         [
             *(["validate" + ("" if s is None else f"-{s}")] for s in (None, *STATES)),
@@ -183,6 +165,12 @@ def test_every_reader_brings_what_it_needs(
     # Nothing but the sites, their proof and small documents came.
     brought = {path.parent.parent.parent.name for path in (tmp_path / "reader").rglob("part-*")}
     assert brought == {"site_locations"}
+    # One that is truncated is named.
+    store = Objects(url)
+    (part,) = [e.path for e in store.list() if "/site_locations/upload=" in e.path]
+    store.replace(part, (store.read(part) or b"")[:-100])
+    with raises("E_STORE_DAMAGED", r"site_locations.*part-00000\.parquet"):
+        segment1b.read_site_locations(url, cache=tmp_path / "damaged")
 
 
 @pytest.mark.slow
@@ -216,48 +204,17 @@ def test_two_runs_of_one_identity_at_once_both_end_well(
     assert published(url, tmp_path / "third") == world.digests
 
 
-RACE = """
-import sys
-from pathlib import Path
-from published import publish, requirements
-from segment1b.errors import Segment1BError
-from segment1b.storage.root import find_root
-root = find_root(sys.argv[1], Path(sys.argv[2]))
-sys.stdout.write("ready\\n"); sys.stdout.flush()
-sys.stdin.readline()
-try:
-    print(publish(root, [requirements((1, "NO", int(sys.argv[3])))]).content_sha256_hex)
-except Segment1BError as error:
-    print(error.code)
-"""
+def publish_sites(root: Path, sites: int) -> str:
+    """Publish a partition of one pair with so many sites; return its content or the code."""
+    try:
+        return publish(root, [requirements((1, "NO", sites))]).content_sha256_hex
+    except Segment1BError as error:
+        return error.code
 
 
-def race(url: str, proxy: Proxy, tmp_path: Path, sites: tuple[int, int]) -> list[str]:
-    """Let two processes publish one partition at once, with so many sites; return their words."""
-    own = []
-    for number, n in enumerate(sites):
-        cache = tmp_path / f"{url.rpartition('/')[2]}-{number}"
-        one = subprocess.Popen(
-            [sys.executable, "-c", RACE, url, str(cache), str(n)],
-            env={**environment(proxy.endpoint, cache), "PYTHONPATH": str(TESTS)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        own.append(one)
-    for one in own:
-        assert one.stdout is not None
-        assert one.stdout.readline() == "ready\n"
-    for one in own:
-        assert one.stdin is not None
-        one.stdin.write("go\n")
-        one.stdin.flush()
-    return [one.communicate(timeout=60)[0].strip() for one in own]
-
-
-@pytest.mark.slow
+@pytest.mark.parametrize("sites", [(2, 2), (2, 3)])
 def test_of_two_writers_at_once_one_commits_and_other_content_is_refused(
-    proxy: Proxy, world: World, tmp_path: Path
+    proxy: Proxy, tmp_path: Path, sites: tuple[int, int]
 ) -> None:
     # Both have looked, and found nothing committed, before either commits.
     gate = threading.Barrier(2)
@@ -267,40 +224,24 @@ def test_of_two_writers_at_once_one_commits_and_other_content_is_refused(
             gate.wait(timeout=60)
         return None
 
+    url = f"s3://{BUCKET}/race-{sites[1]}"
+    roots = [find_root(url, tmp_path / name) for name in "ab"]
     proxy.judge = meet
-    for sites in ((2, 2), (2, 3)):
-        url = f"s3://{BUCKET}/race-{sites[1]}"
-        said = race(url, proxy, tmp_path, sites)
-        assert len(uploads(Objects(url))) == 1
-        commits = [e.path for e in Objects(url).list() if e.path.startswith("control/commits/")]
-        (commit,) = (json.loads(Objects(url).read(path) or b"") for path in commits)
-        if sites[0] == sites[1]:
-            assert said == [commit["content_sha256_hex"]] * 2
-        else:
-            refused = "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"
-            assert sorted(said) == sorted([commit["content_sha256_hex"], refused])
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(publish_sites, roots, sites))
+    store = Objects(url)
+    assert len(uploads(store)) == 1
+    (path,) = (e.path for e in store.list() if e.path.startswith("control/commits/"))
+    content = json.loads(store.read(path) or b"")["content_sha256_hex"]
+    assert sorted(found) == sorted([content, content if sites[0] == sites[1] else IMMUTABLE])
 
 
 @pytest.mark.slow
 def test_a_writer_that_is_killed_between_parts_and_receipt_leaves_nothing_visible(
     world: World, url: str, proxy: Proxy, tmp_path: Path
 ) -> None:
-    arrived, killed = threading.Event(), threading.Event()
-
-    def hold(method: str, path: str) -> Answer | None:
-        if method == "PUT" and S4_COMMIT in path:
-            arrived.set()
-            killed.wait(timeout=60)
-            return Answer(503, "SlowDown")
-        return None
-
-    proxy.judge = hold
-    writer = start(url, world, proxy, tmp_path / "writer")
-    assert arrived.wait(timeout=120)
-    writer.kill()
-    writer.communicate()
-    killed.set()
-    proxy.judge = lambda _method, _path: None
+    writer = functools.partial(start, url, world, proxy, tmp_path / "writer")
+    assert kill_at(writer, proxy, lambda method, path: method == "PUT" and S4_COMMIT in path)
 
     store = Objects(url)
     left = [prefix for prefix in uploads(store) if "/s4_alloc_plan/" in prefix]
@@ -322,44 +263,15 @@ def test_a_writer_that_is_killed_between_parts_and_receipt_leaves_nothing_visibl
 def test_however_often_a_writer_is_killed_the_next_run_goes_on(
     world: World, url: str, proxy: Proxy, tmp_path: Path
 ) -> None:
-    store, deaths = Objects(url), 0
-    while True:
-        # A bundle alone is ten puts; each run gets somewhat further than that, and dies.
-        left, arrived, over = [11 + deaths % 4], threading.Event(), threading.Event()
-
-        def hold(
-            method: str,
-            path: str,
-            left: list[int] = left,
-            arrived: threading.Event = arrived,
-            over: threading.Event = over,
-        ) -> Answer | None:
-            if method == "PUT":
-                left[0] -= 1
-                if left[0] <= 0:
-                    arrived.set()
-                    over.wait(timeout=60)
-                    return Answer(500, "InternalError")
-            return None
-
-        proxy.judge = hold
+    for deaths in range(30):
         # Every other writer is a machine that has seen nothing.
-        writer = start(url, world, proxy, tmp_path / ("same" if deaths % 2 else f"new-{deaths}"))
-        while writer.poll() is None and not arrived.wait(timeout=0.05):
-            pass
-        if not arrived.is_set():
-            proxy.judge = lambda _method, _path: None
-            err = writer.communicate()[1]
-            assert writer.returncode == 0, err
+        cache = tmp_path / ("same" if deaths % 2 else f"new-{deaths}")
+        writer = functools.partial(start, url, world, proxy, cache)
+        # A bundle alone is ten puts; each run gets somewhat further than that, and dies.
+        if not kill_at(writer, proxy, puts_from(11 + deaths % 4)):
             break
-        writer.kill()
-        writer.communicate()
-        over.set()
-        proxy.judge = lambda _method, _path: None
-        check_whole(store)
-        deaths += 1
-        assert deaths < 30
-    assert deaths > 3
+        check_whole(Objects(url))
+    assert 3 < deaths < 29
     assert published(url, tmp_path / "last") == world.digests
 
 
@@ -368,13 +280,8 @@ def test_however_often_a_writer_is_killed_the_next_run_goes_on(
 def test_a_store_that_fails_now_and_then_costs_time_alone(
     world: World, url: str, proxy: Proxy, tmp_path: Path, answer: Answer
 ) -> None:
-    count = [0]
-
-    def stumble(_method: str, _path: str) -> Answer | None:
-        count[0] += 1
-        return answer if count[0] % 4 == 0 else None
-
-    proxy.judge = stumble
+    requests = itertools.count(1)
+    proxy.judge = lambda _method, _path: None if next(requests) % 4 else answer
     assert digests(run(Path(url), outlets=world.outlets, to_state="s9")) == world.digests
     assert published(url, tmp_path / "reader") == world.digests
     check_whole(Objects(url))
@@ -404,23 +311,19 @@ def test_a_store_that_fails_for_good_leaves_nothing_half_published(
     monkeypatch.setattr(objects, "_RETRIES", 2)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # Opens the store anew.
     # From some put of a run on, the store answers nothing else.
-    places = ["outlet_catalogue", "s0_gate_receipt.json", S4_COMMIT, "s6_run_report", "_passed"]
-    for place in places:
-        gone = threading.Event()
-
-        def refuse(
-            method: str, path: str, place: str = place, gone: threading.Event = gone
-        ) -> Answer | None:
-            if method == "PUT" and place in path and "1A/validation" not in path:
-                gone.set()
-            return answer if gone.is_set() else None
-
-        proxy.judge = refuse
+    for place in (
+        "outlet_catalogue",
+        "s0_gate_receipt.json",
+        S4_COMMIT,
+        "s6_run_report",
+        "_passed",
+    ):
+        proxy.judge, gone = failing_from(place, answer)
         with pytest.raises(Segment1BError) as caught:
             run(Path(url), outlets=world.outlets, to_state="s9")
         assert gone.is_set()
         assert caught.value.code == code
-        proxy.judge = lambda _method, _path: None
+        proxy.judge = Proxy.pass_on
         check_whole(Objects(url))
     assert digests(run(Path(url), outlets=world.outlets, to_state="s9")) == world.digests
     assert published(url, tmp_path / "reader") == world.digests
@@ -443,9 +346,6 @@ def test_credentials_that_expired_are_one_line_on_the_terminal(
 def test_an_unsealed_bundle_is_issued_again_for_another_policy(
     world: World, url: str, tmp_path: Path
 ) -> None:
-    from segment1b.config import RunSettings
-    from segment1b.pipeline.prepare import import_outlets
-
     import_outlets(RunSettings(data_root=Path(url), outlets=world.outlets))
     law = ("allocation.law=stable",)
     there = run(Path(url), outlets=world.outlets, settings=law)
@@ -456,21 +356,6 @@ def test_an_unsealed_bundle_is_issued_again_for_another_policy(
     held = json.loads((bundle / "MANIFEST.json").read_text())["parameter_hash"]
     assert held == there.identity["parameter_hash"]
     assert cleaned(folder) == []
-
-
-@pytest.mark.slow
-def test_a_truncated_part_is_named_by_whoever_reads_it(
-    world: World, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(Path(url), outlets=world.outlets, to_state="s9")
-    store = Objects(url)
-    (part,) = [
-        e.path for e in store.list() if "/site_locations/" in e.path and "/upload=" in e.path
-    ]
-    store.replace(part, (store.read(part) or b"")[:-100])
-    with pytest.raises(Segment1BError, match=r"site_locations.*part-00000\.parquet") as caught:
-        segment1b.read_site_locations(url, cache=tmp_path / "reader")
-    assert caught.value.code == "E_STORE_DAMAGED"
 
 
 @pytest.mark.slow

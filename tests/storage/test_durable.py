@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from published import raises
 from segment1b.errors import Segment1BError
 from segment1b.storage.durable import (
     coded_os_errors,
@@ -22,24 +23,16 @@ from segment1b.storage.durable import (
 from shapes import without_privilege
 
 
-def test_a_file_is_written_with_its_folders_and_leaves_nothing_in_scratch(tmp_path: Path) -> None:
+def test_a_file_is_written_with_its_folders_and_replaced_for_new_readers(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     target = tmp_path / "a/b/c.bin"
-    replace_bytes(target, b"\0one", scratch)
-    assert target.read_bytes() == b"\0one"
-    replace_bytes(target, b"two", scratch)
-    assert target.read_bytes() == b"two"
-    assert list(scratch.iterdir()) == []
-
-
-def test_whoever_has_the_old_file_open_reads_it_whole(tmp_path: Path) -> None:
-    target = tmp_path / "a.bin"
-    replace_bytes(target, b"old" * 1000, tmp_path)
+    replace_bytes(target, b"\0old" * 1000, scratch)
     with target.open("rb") as old:
-        replace_bytes(target, b"new", tmp_path)
-        assert old.read() == b"old" * 1000
+        replace_bytes(target, b"new", scratch)
+        assert old.read() == b"\0old" * 1000
     assert target.read_bytes() == b"new"
+    assert list(scratch.iterdir()) == []
 
 
 def test_json_is_written_in_its_canonical_form(tmp_path: Path) -> None:
@@ -57,9 +50,8 @@ def test_a_full_disk_is_named_and_the_old_file_stays(
     target = tmp_path / "a.json"
     replace_json(target, {"a": 1}, tmp_path)
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(Segment1BError, match="No space left") as caught:
+    with raises("E_STORAGE_FULL", "No space left"):
         replace_json(target, {"a": 2}, tmp_path)
-    assert caught.value.code == "E_STORAGE_FULL"
     assert read_json(target) == {"a": 1}
     assert list(tmp_path.iterdir()) == [target]
 
@@ -91,36 +83,25 @@ def test_a_file_has_the_mode_that_the_umask_gives(umask: int, mode: int, tmp_pat
     assert (tmp_path / "a").stat().st_mode & 0o777 == mode
 
 
-def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_and_a_folder_in_place_of_a_file_are_refused(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "taken").write_text("a file")
     for inside in (tmp_path / "taken", tmp_path / "taken/a", tmp_path / "taken/a/b"):
-        with pytest.raises(Segment1BError, match="taken") as caught:
+        with raises("E_DATA_ROOT_UNUSABLE", "taken"):
             make_folder(inside)
-        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
     assert (tmp_path / "taken").read_text() == "a file"
-
-
-def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "report.json").mkdir()
-    with pytest.raises(Segment1BError, match=r"report\.json") as caught:
+    with raises("E_DATA_ROOT_UNUSABLE", r"report\.json"):
         replace_bytes(tmp_path / "report.json", b"x", tmp_path)
-    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 
 
-def test_a_folder_without_write_permission_is_refused() -> None:
+@pytest.mark.parametrize("mode", [0o555, 0o400])
+def test_a_folder_that_may_not_be_written_or_entered_is_refused(mode: int) -> None:
     with tempfile.TemporaryDirectory() as base:
-        Path(base).chmod(0o555)
-        with without_privilege(), pytest.raises(Segment1BError) as caught:
+        Path(base).chmod(mode)
+        with without_privilege(), raises("E_DATA_ROOT_UNUSABLE"):
             make_folder(Path(base) / "a/b")
-        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
-
-
-def test_a_folder_that_may_not_be_entered_is_refused() -> None:
-    with tempfile.TemporaryDirectory() as base:
-        Path(base).chmod(0o400)
-        with without_privilege(), pytest.raises(Segment1BError) as caught:
-            make_folder(Path(base) / "a/b")
-        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 
 
 def test_folders_are_made_once(tmp_path: Path) -> None:
@@ -130,19 +111,21 @@ def test_folders_are_made_once(tmp_path: Path) -> None:
     assert (tmp_path / "a/b/file").exists()
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_no_space_and_no_quota_are_one_error(tmp_path: Path, number: int) -> None:
-    with pytest.raises(Segment1BError) as caught, coded_os_errors(tmp_path):
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [
+        *(("E_STORAGE_FULL", number) for number in (errno.ENOSPC, errno.EDQUOT)),
+        *(
+            ("E_DATA_ROOT_UNUSABLE", number)
+            for number in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR)
+        ),
+    ],
+)
+def test_an_error_of_the_system_has_a_code_and_a_place(
+    tmp_path: Path, code: str, number: int
+) -> None:
+    with raises(code, str(tmp_path)), coded_os_errors(tmp_path):
         raise OSError(number, os.strerror(number))
-    assert caught.value.code == "E_STORAGE_FULL"
-    assert str(tmp_path) in caught.value.message
-
-
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR])
-def test_a_place_that_cannot_be_written_is_one_error(tmp_path: Path, number: int) -> None:
-    with pytest.raises(Segment1BError) as caught, coded_os_errors(tmp_path):
-        raise OSError(number, os.strerror(number))
-    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
 
 
 def test_an_error_that_carries_no_number_passes_through(tmp_path: Path) -> None:
@@ -155,29 +138,28 @@ def test_an_error_that_carries_no_number_passes_through(tmp_path: Path) -> None:
 )
 def test_what_is_no_json_is_refused_by_name(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "a.json").write_bytes(text)
-    with pytest.raises(Segment1BError, match=r"a\.json is not JSON") as caught:
+    with raises("E_INPUT_UNREADABLE", r"a\.json is not JSON"):
         read_json(tmp_path / "a.json")
-    assert caught.value.code == "E_INPUT_UNREADABLE"
 
 
-def test_a_regular_file_is_accepted_by_its_name_or_a_link(tmp_path: Path) -> None:
+def test_a_regular_file_is_accepted_by_name_or_link_and_nothing_else_is_opened(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "a").touch()
     (tmp_path / "b").symlink_to("a")
-    assert regular_file(tmp_path / "a") == tmp_path / "a"
-    assert regular_file(tmp_path / "b") == tmp_path / "b"
-
-
-def test_what_is_not_a_regular_file_is_refused_without_opening_it(tmp_path: Path) -> None:
+    for path in (tmp_path / "a", tmp_path / "b"):
+        assert regular_file(path) == path
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "broken").symlink_to("absent")
-    for path in (
-        tmp_path,
-        tmp_path / "absent",
-        tmp_path / "broken",
-        tmp_path / "fifo",
-        tmp_path / "a\0b",
-        Path("/dev/zero"),
-        Path("/vsicurl/http://127.0.0.1:1/a.tif"),
-    ):
-        with pytest.raises(Segment1BError, match=r"^E_INPUT_UNREADABLE:"):
+    names = (
+        "",
+        "absent",
+        "broken",
+        "fifo",
+        "a\0b",
+        "/dev/zero",
+        "/vsicurl/http://127.0.0.1:1/a.tif",
+    )
+    for path in (tmp_path / name for name in names):
+        with raises("E_INPUT_UNREADABLE"):
             regular_file(path)

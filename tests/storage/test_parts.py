@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from published import raises
 from segment1b.contracts import Column, Dataset, load
-from segment1b.errors import Segment1BError
 from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS, constant, cut_tiles, groups, part_name
 from segment1b.storage.parts import write_part as write
 
@@ -71,41 +70,18 @@ def test_part_names_sort_as_their_numbers() -> None:
 
 @LAW
 @given(counts())
-def test_the_cut_is_that_of_a_plain_loop(tiles: dict[str, int]) -> None:
-    files = cut_tiles(tiles)
-    assert [list(file.stretches) for file in files] == naive_cut(tiles)
-    assert [file.number for file in files] == list(range(len(files)))
-
-
-@LAW
-@given(counts())
-def test_every_tile_is_in_one_file_in_order_and_no_file_passes_its_size(
+def test_the_cut_is_that_of_a_plain_loop_with_every_tile_once_and_in_order(
     tiles: dict[str, int],
 ) -> None:
     files = cut_tiles(tiles)
+    assert [list(file.stretches) for file in files] == naive_cut(tiles)
+    assert [file.number for file in files] == list(range(len(files)))
+    assert all(0 < file.rows <= MILLION for file in files)
     held: dict[str, int] = {}
     for country, start, stop in (s for file in files for s in file.stretches):
         assert start == held.get(country, 0)
         held[country] = stop
-    assert held == {country: count for country, count in tiles.items() if count}
-    assert list(held) == [country for country in tiles if tiles[country]]
-    assert all(0 < file.rows <= MILLION for file in files)
-    assert sum(file.rows for file in files) == sum(tiles.values())
-
-
-@LAW
-@given(counts())
-def test_larger_countries_have_files_of_their_own_and_no_packed_file_could_take_the_next(
-    tiles: dict[str, int],
-) -> None:
-    files = cut_tiles(tiles)
-    large = {country for country, count in tiles.items() if count > MILLION}
-    for file in files:
-        countries = {country for country, _, _ in file.stretches}
-        assert not countries & large or len(countries) == 1
-    for file, after in itertools.pairwise(files):
-        if file.stretches[0][0] not in large:
-            assert file.rows + tiles[after.stretches[0][0]] > MILLION
+    assert list(held.items()) == [pair for pair in tiles.items() if pair[1]]
 
 
 @pytest.mark.parametrize(
@@ -168,14 +144,14 @@ def filled(dataset: Dataset, rows: int) -> pa.Table:
     )
 
 
-PACKED = [dataset.id for dataset in load() if dataset.encodings]
+PACKED = {dataset.id: dataset for dataset in load() if dataset.encodings}
+PLAN = PACKED["s4_alloc_plan"]
 
 
-@pytest.mark.parametrize("dataset_id", PACKED)
+@pytest.mark.parametrize("dataset", PACKED.values(), ids=PACKED)
 def test_a_part_has_the_encodings_that_the_dictionary_names(
-    tmp_path: Path, dataset_id: str
+    tmp_path: Path, dataset: Dataset
 ) -> None:
-    dataset = load()[dataset_id]
     assert write(tmp_path / "a.parquet", dataset, [filled(dataset, 9)]) == 9
     group = pq.read_metadata(tmp_path / "a.parquet").row_group(0)
     for at, column in enumerate(dataset.columns):
@@ -187,50 +163,33 @@ def test_a_part_has_the_encodings_that_the_dictionary_names(
 
 
 def test_the_datasets_that_states_publish_all_name_their_encodings() -> None:
-    assert set(PACKED) >= {
-        "tile_index",
-        "tile_bounds",
-        "tile_weights",
-        "s3_requirements",
-        "s4_alloc_plan",
-    }
+    tiles = {"tile_index", "tile_bounds", "tile_weights"}
+    assert PACKED.keys() >= tiles | {"s3_requirements", "s4_alloc_plan"}
 
 
-def test_a_part_carries_nothing_of_the_library_s_own_schema(tmp_path: Path) -> None:
-    dataset = load()["s4_alloc_plan"]
-    write(tmp_path / "a.parquet", dataset, [filled(dataset, 9)])
-    assert pq.read_metadata(tmp_path / "a.parquet").metadata is None
-
-
-def test_a_part_has_a_row_group_for_each_table_and_reads_back(tmp_path: Path) -> None:
-    dataset = load()["s4_alloc_plan"]
-    tables = [filled(dataset, 3), filled(dataset, 1), filled(dataset, 5)]
-    assert write(tmp_path / "a.parquet", dataset, iter(tables)) == 9
+def test_a_part_has_a_row_group_for_each_table_with_statistics_and_reads_back(
+    tmp_path: Path,
+) -> None:
+    tables = [filled(PLAN, 3), filled(PLAN, 1), filled(PLAN, 5)]
+    assert write(tmp_path / "a.parquet", PLAN, iter(tables)) == 9
     with pq.ParquetFile(tmp_path / "a.parquet") as file:
-        assert file.schema_arrow.equals(dataset.arrow_schema)
+        assert file.schema_arrow.equals(PLAN.arrow_schema)
+        assert file.metadata.metadata is None, "nothing of the library's own schema"
         assert file.num_row_groups == 3
         assert [file.read_row_group(number) for number in range(3)] == tables
-
-
-def test_row_groups_carry_statistics_of_every_key_column(tmp_path: Path) -> None:
-    dataset = load()["s4_alloc_plan"]
-    write(tmp_path / "a.parquet", dataset, [filled(dataset, 3)])
-    group = pq.read_metadata(tmp_path / "a.parquet").row_group(0)
-    found = [group.column(at).statistics for at in range(4)]
+        found = [file.metadata.row_group(0).column(at).statistics for at in range(4)]
     assert [(s.min, s.max) for s in found] == [(0, 2), ("NO", "NO"), (0, 2), (0, 2)]
 
 
 def test_a_part_without_rows_is_a_file_that_says_so(tmp_path: Path) -> None:
-    dataset = load()["s3_requirements"]
-    assert write(tmp_path / "a.parquet", dataset, [dataset.arrow_schema.empty_table()]) == 0
+    assert write(tmp_path / "a.parquet", PLAN, [PLAN.arrow_schema.empty_table()]) == 0
     assert pq.read_table(tmp_path / "a.parquet").num_rows == 0
 
 
-@pytest.mark.parametrize("dataset_id", PACKED)
+@pytest.mark.parametrize("dataset", PACKED.values(), ids=PACKED)
 def test_the_same_rows_have_the_same_bytes_however_they_lie_in_memory(
-    tmp_path: Path, dataset_id: str
+    tmp_path: Path, dataset: Dataset
 ) -> None:
-    dataset = load()[dataset_id]
     rows = filled(dataset, 3000)
     held = [
         rows,
@@ -246,58 +205,54 @@ def test_the_same_rows_have_the_same_bytes_however_they_lie_in_memory(
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = load()["s4_alloc_plan"]
     (tmp_path / "set").mkdir()
     monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(int=7))
     (tmp_path / f"set-{uuid.UUID(int=7).hex}.unfinished").symlink_to("/dev/full")
-    with pytest.raises(Segment1BError, match=r"a\.parquet") as caught:
-        write(tmp_path / "set/a.parquet", dataset, [filled(dataset, 9)])
-    assert caught.value.code == "E_STORAGE_FULL"
+    with raises("E_STORAGE_FULL", r"a\.parquet"):
+        write(tmp_path / "set/a.parquet", PLAN, [filled(PLAN, 9)])
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
 def test_two_workers_may_write_the_same_part_at_once(tmp_path: Path) -> None:
-    dataset, path = load()["s4_alloc_plan"], tmp_path / "set/a.parquet"
+    path = tmp_path / "set/a.parquet"
     path.parent.mkdir()
-    table = filled(dataset, 9)
+    table = filled(PLAN, 9)
     seen = []
 
     def slowly() -> Iterator[pa.Table]:
         yield table
         # The other one starts later, ends earlier, and what it wrote stays readable.
         assert not path.exists()
-        write(path, dataset, [table, table])
+        write(path, PLAN, [table, table])
         seen.append(path.read_bytes())
         yield table
 
-    write(path, dataset, slowly())
+    write(path, PLAN, slowly())
     assert seen == [path.read_bytes()]
     assert pq.read_table(path).num_rows == 18
     assert [file.name for file in tmp_path.rglob("*")] == ["set", "a.parquet"]
 
 
 def test_a_part_that_cannot_be_finished_leaves_the_one_that_is_there(tmp_path: Path) -> None:
-    dataset, path = load()["s4_alloc_plan"], tmp_path / "set/a.parquet"
+    path = tmp_path / "set/a.parquet"
     path.parent.mkdir()
-    write(path, dataset, [filled(dataset, 9)])
+    write(path, PLAN, [filled(PLAN, 9)])
     whole = path.read_bytes()
 
     def broken() -> Iterator[pa.Table]:
-        yield filled(dataset, 5)
+        yield filled(PLAN, 5)
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        write(path, dataset, broken())
+        write(path, PLAN, broken())
     assert path.read_bytes() == whole
     assert [file.name for file in tmp_path.rglob("*")] == ["set", "a.parquet"]
 
 
 def test_a_part_in_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
-    dataset = load()["s4_alloc_plan"]
     (tmp_path / "taken").touch()
-    with pytest.raises(Segment1BError, match="taken") as caught:
-        write(tmp_path / "taken/a.parquet", dataset, [filled(dataset, 9)])
-    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+    with raises("E_DATA_ROOT_UNUSABLE", "taken"):
+        write(tmp_path / "taken/a.parquet", PLAN, [filled(PLAN, 9)])
 
 
 def test_a_constant_column_holds_one_value_in_all_rows() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from published import raises
 from segment1b.contracts import Column, load
 from segment1b.errors import Segment1BError
 from segment1b.storage.receipts import (
@@ -66,31 +67,25 @@ def test_an_extra_column_is_refused_by_the_code_for_extras(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "schema",
+    "rows",
     [
-        schema_with("merchant_id", type=pa.int64()),
-        schema_with("country_iso", type=pa.large_string()),
-        schema_with("area", type=pa.float32()),
-        schema_with("area", null=True),
+        strict(*GOOD, schema=schema_with("merchant_id", type=pa.int64())),
+        strict(*GOOD, schema=schema_with("country_iso", type=pa.large_string())),
+        strict(*GOOD, schema=schema_with("area", type=pa.float32())),
+        strict(*GOOD, schema=schema_with("area", null=True)),
+        strict(*GOOD).drop_columns(["area"]),
+        strict(*GOOD).select(["country_iso", "merchant_id", "area"]),
     ],
 )
-def test_another_type_or_a_nullable_column_is_refused(tmp_path: Path, schema: pa.Schema) -> None:
-    assert fault(tmp_path, strict(*GOOD, schema=schema)).code == SCHEMA
-
-
-def test_a_missing_or_misplaced_column_is_refused(tmp_path: Path) -> None:
-    missing = strict(*GOOD).drop_columns(["area"])
-    assert fault(tmp_path, missing).code == SCHEMA
-    turned = strict(*GOOD).select(["country_iso", "merchant_id", "area"])
-    assert fault(tmp_path, turned).code == SCHEMA
+def test_a_column_that_is_not_as_declared_is_refused(tmp_path: Path, rows: pa.Table) -> None:
+    assert fault(tmp_path, rows).code == SCHEMA
 
 
 def test_a_null_is_refused(tmp_path: Path) -> None:
     rows = strict([1, 1], ["NO", "SE"], [0.5, None], schema=schema_with("area", null=True))
     assert fault(tmp_path, rows).code == SCHEMA
-    with pytest.raises(Segment1BError, match="2 nulls") as caught:
+    with raises(SCHEMA, "2 nulls"):
         check_values(pa.array([1, None, None], pa.uint64()), STRICT, STRICT.columns[0])
-    assert caught.value.code == SCHEMA
 
 
 @pytest.mark.parametrize(
@@ -117,51 +112,42 @@ def test_a_value_that_the_schema_does_not_allow_is_refused_in_any_file(
     assert says in error.message
 
 
-UNSORTED_KEYS = [
-    ([[(1, "SE"), (1, "NO")]], 2),
-    ([[(2, "NO"), (1, "SE")]], 2),
-    ([[(1, "NO"), (2, "NO")], [(1, "SE")]], 3),
-    ([[(1, "NO")], [(2, "NO"), (1, "SE"), (3, "NO")]], 3),
-    ([[(2**62 + 1, "NO"), (2**62, "NO")]], 2),
-    ([[(1, "NO")], [], [(1, "AA")]], 2),
-]
-DUPLICATE_KEYS = [
-    ([[(1, "NO"), (1, "NO")]], 2),
-    ([[(1, "NO"), (1, "SE")], [(1, "SE"), (2, "NO")]], 3),
-    ([[(1, "NO")], [(1, "SE")], [(1, "SE")]], 3),
-    ([[(1, "NO")], [], [(1, "NO")]], 2),
-    ([[(2**63 - 1, "NO"), (2**63 - 1, "NO")]], 2),
-]
+def parts(files: Sequence[Sequence[tuple[int, str]]]) -> list[pa.Table]:
+    """Return files of rows with these keys."""
+    return [strict([m for m, _ in keys], [c for _, c in keys], [1.0] * len(keys)) for keys in files]
 
 
 @pytest.mark.parametrize(
-    ("files", "row", "code"),
-    [(*one, UNSORTED) for one in UNSORTED_KEYS] + [(*one, DUPLICATE) for one in DUPLICATE_KEYS],
+    ("code", "row", "files"),
+    [
+        (UNSORTED, 2, [[(1, "SE"), (1, "NO")]]),
+        (UNSORTED, 2, [[(2, "NO"), (1, "SE")]]),
+        (UNSORTED, 3, [[(1, "NO"), (2, "NO")], [(1, "SE")]]),
+        (UNSORTED, 3, [[(1, "NO")], [(2, "NO"), (1, "SE"), (3, "NO")]]),
+        (UNSORTED, 2, [[(2**62 + 1, "NO"), (2**62, "NO")]]),
+        (UNSORTED, 2, [[(1, "NO")], [], [(1, "AA")]]),
+        (DUPLICATE, 2, [[(1, "NO"), (1, "NO")]]),
+        (DUPLICATE, 3, [[(1, "NO"), (1, "SE")], [(1, "SE"), (2, "NO")]]),
+        (DUPLICATE, 3, [[(1, "NO")], [(1, "SE")], [(1, "SE")]]),
+        (DUPLICATE, 2, [[(1, "NO")], [], [(1, "NO")]]),
+        (DUPLICATE, 2, [[(2**63 - 1, "NO"), (2**63 - 1, "NO")]]),
+    ],
 )
 @pytest.mark.parametrize("group", [1, 100])
 def test_keys_out_of_order_or_there_twice_are_refused_with_their_row(
     tmp_path: Path, files: list[list[tuple[int, str]]], row: int, code: str, group: int
 ) -> None:
-    folder = tmp_path / "p"
-    parts = [
-        strict([m for m, _ in keys], [c for _, c in keys], [1.0] * len(keys)) for keys in files
-    ]
-    write_files(folder, parts, row_group_size=group)
-    with pytest.raises(Segment1BError) as caught:
+    folder = write_files(tmp_path / "p", parts(files), row_group_size=group)
+    with raises(code) as caught:
         take_receipt(folder, STRICT, "data/p", 2)
     merchant, country = [key for keys in files for key in keys][row - 1]
-    assert caught.value.code == code
-    assert caught.value.scope["row"] == row
-    assert (caught.value.scope["merchant_id"], caught.value.scope["country_iso"]) == (
-        merchant,
-        country,
-    )
+    place = {"row": row, "merchant_id": merchant, "country_iso": country}
+    assert place.items() <= caught.value.scope.items()
 
 
 def test_keys_that_rise_over_every_border_are_accepted(tmp_path: Path) -> None:
     keys = [[(1, "NO")], [], [(1, "SE"), (2, "AA")], [(2, "AB"), (2**63 - 1, "AA")]]
-    parts = [strict([m for m, _ in k], [c for _, c in k], [1.0] * len(k)) for k in keys]
-    folder = write_files(tmp_path / "p", parts, row_group_size=1)
+    folder = write_files(tmp_path / "p", parts(keys), row_group_size=1)
     assert take_receipt(folder, STRICT, "d", 1).rows == 5
 
 
@@ -174,28 +160,25 @@ def test_key_words_keep_the_order_of_the_country_codes() -> None:
     assert key_words(ids).tolist() == [2**64 - 1, 0]
 
 
-def damaged(whole: bytes) -> list[bytes]:
-    """Return ways in which the bytes of a Parquet file can be hurt."""
-    return [
-        b"",
-        b"PAR1",
-        b"no Parquet at all",
-        whole[:-1],
-        whole[: len(whole) // 2],
-        whole[4:],
-        whole[:4] + b"\xff" * 200 + whole[204:],
-    ]
-
-
-@pytest.mark.parametrize("which", range(7))
-def test_a_damaged_file_is_named(tmp_path: Path, which: int) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda _: b"PAR1",
+        lambda _: b"no Parquet at all",
+        lambda whole: whole[:-1],
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: whole[4:],
+        lambda whole: whole[:4] + b"\xff" * 200 + whole[204:],
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     rows = strict(range(1, 1001), ["NO"] * 1000, np.linspace(0.1, 9, 1000))
     folder = write_files(tmp_path / "p", [rows.slice(0, 500), rows.slice(500)], compression="zstd")
     path = folder / "part-00001.parquet"
-    path.write_bytes(damaged(path.read_bytes())[which])
-    with pytest.raises(Segment1BError, match=r"part-00001\.parquet") as caught:
+    path.write_bytes(damage(path.read_bytes()))
+    with raises("E_INPUT_UNREADABLE", r"part-00001\.parquet"):
         take_receipt(folder, STRICT, "data/p", 2)
-    assert caught.value.code == "E_INPUT_UNREADABLE"
 
 
 @pytest.mark.parametrize("words", [True, False])
@@ -205,17 +188,15 @@ def test_a_string_that_is_no_text_is_a_damaged_file(tmp_path: Path, words: bool)
         [pa.array([1, 2], pa.uint64()), bad, pa.array([1.0, 1.0])], schema=STRICT.arrow_schema
     )
     folder = write_files(tmp_path / "p", [rows], use_dictionary=words)
-    with pytest.raises(Segment1BError, match="UTF8") as caught:
+    with raises("E_INPUT_UNREADABLE", "UTF8"):
         take_receipt(folder, STRICT, "data/p", 2)
-    assert caught.value.code == "E_INPUT_UNREADABLE"
 
 
 def test_a_stray_file_in_a_partition_is_refused(tmp_path: Path) -> None:
     folder = write_files(tmp_path / "p", [strict(*GOOD)])
     (folder / "_SUCCESS").touch()
-    with pytest.raises(Segment1BError, match="_SUCCESS") as caught:
+    with raises("E_INPUT_UNREADABLE", "_SUCCESS"):
         take_receipt(folder, STRICT, "data/p", 1)
-    assert caught.value.code == "E_INPUT_UNREADABLE"
 
 
 @pytest.mark.parametrize(
@@ -233,9 +214,8 @@ def test_a_nullable_copy_of_a_published_dataset_has_that_dataset_s_code(
     known = load()[dataset_id]
     nullable = pa.schema([field.with_nullable(True) for field in known.arrow_schema])
     folder = write_files(tmp_path / "p", [nullable.empty_table()])
-    with pytest.raises(Segment1BError) as caught:
+    with raises(code):
         take_receipt(folder, known, "data/p", 1)
-    assert caught.value.code == code
 
 
 def test_a_column_without_limits_takes_every_number() -> None:

@@ -7,29 +7,43 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from published import KNOWN, S3, TOKENS, commit, publish, requirements, stage
+from published import (
+    IMMUTABLE,
+    KNOWN,
+    ONE,
+    OTHER,
+    S3,
+    TARGET,
+    TOKENS,
+    commit,
+    publish,
+    raises,
+    requirements,
+    stage,
+)
 from segment1b.errors import Segment1BError
+from segment1b.storage.folder_root import FolderRoot
 from segment1b.storage.publisher import create_bytes, publish_folder, publish_once
-from segment1b.storage.root import Root, find_root, open_root, root_at
+from segment1b.storage.root import find_root, open_root, root_at
 from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.staging import Leftover
+from shapes import tree
 
-ONE = [requirements((1, "NO", 2), (1, "SE", 1), (2, "NO", 5))]
-OTHER = [requirements((1, "NO", 2), (1, "SE", 1), (2, "NO", 6))]
-TARGET = S3.locate(TOKENS)
-PART = f"{TARGET}/part-00000.parquet"
+Files = dict[str, tuple[int, int, bytes]]
 
 
 class Place:
     """A data root that several machines open; of a folder they all see the same files."""
 
     def __init__(self, kind: str, base: Path) -> None:
-        self.location = str(base / "root") if kind == "folder" else f"file://{base / 'store'}"
+        self.files = base / kind
+        self.location = str(self.files) if kind == "folder" else f"file://{self.files}"
         self.base = base
 
-    def root(self, machine: str = "a") -> Root:
+    def root(self, machine: str = "a") -> FolderRoot:
         """Return the root as a machine sees it now."""
         if self.location.startswith("file:"):
             return root_at(find_root(self.location, self.base / machine))
@@ -41,13 +55,17 @@ class Place:
         file.write_bytes(data)
         return file
 
+    def held(self) -> Files:
+        """Return the published files."""
+        return {n: file for n, file in tree(self.files).items() if not n.startswith(".")}
+
 
 @pytest.fixture(params=["folder", "store"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(request.param, tmp_path)
 
 
-def scratch(root: Root) -> Path:
+def scratch(root: FolderRoot) -> Path:
     """Return a folder on the root's filesystem."""
     return root.folder / ".staging"
 
@@ -79,19 +97,28 @@ def test_what_is_absent_has_no_sizes_and_is_not_published(place: Place) -> None:
 
 
 @pytest.mark.parametrize("machine", ["a", "b"])
-def test_the_same_content_is_published_once(place: Place, machine: str) -> None:
+@pytest.mark.parametrize("is_committed", [True, False])
+@pytest.mark.parametrize(
+    "files", [[ONE], [[ONE[0].slice(0, 1)], [ONE[0].slice(1)]]], ids=["same cut", "other cut"]
+)
+def test_the_same_content_is_published_once(
+    place: Place, machine: str, is_committed: bool, files: list[list[pa.Table]]
+) -> None:
     first = publish(place.root().folder, ONE)
-    root = place.root(machine)
-    before = (root.folder / PART).stat().st_mtime_ns
-    assert publish(root.folder, [ONE[0].slice(0, 1)], [ONE[0].slice(1)]) == first
-    assert (root.folder / PART).stat().st_mtime_ns == before
+    before = place.held()
+    assert publish(place.root(machine).folder, *files, is_committed=is_committed) == first
+    assert place.held() == before
 
 
-def test_other_committed_content_is_refused_and_stays(place: Place) -> None:
+def test_other_committed_content_is_refused_with_both_digests_and_stays(place: Place) -> None:
     first = publish(place.root().folder, ONE)
-    with pytest.raises(Segment1BError, match=first.content_sha256_hex) as caught:
+    commit(place.root().folder, first)
+    other = publish(place.base / "elsewhere", OTHER).content_sha256_hex
+    before = place.held()
+    with raises(IMMUTABLE, f"{first.content_sha256_hex}.*{other}") as caught:
         publish(place.root("b").folder, OTHER, is_committed=True)
-    assert caught.value.code == "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"
+    assert caught.value.scope["path"] == TARGET
+    assert place.held() == before
     for machine in "ab":
         assert publish(place.root(machine).folder, ONE) == first
 
@@ -121,7 +148,7 @@ def test_of_racing_writers_of_a_folder_one_publishes(place: Place) -> None:
     ]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(write, range(4)))
-    assert found.count("E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL") == 3
+    assert found.count(IMMUTABLE) == 3
     (content,) = {one for one in found if not one.startswith("E_")}
     again = publish(place.root("9").folder, [requirements((1, "NO", found.index(content) + 1))])
     assert again.content_sha256_hex == content
@@ -137,37 +164,40 @@ def test_a_file_is_created_once(place: Place) -> None:
 
 
 def test_of_racing_writers_of_a_file_one_creates_it(place: Place) -> None:
-    start = threading.Barrier(4)
+    start = threading.Barrier(8)
 
     def write(number: int) -> bool:
         start.wait()
         own = roots[number]
         return create_bytes(own, "logs/a.json", b"%d" % number * 9, own / ".staging")
 
-    roots = [place.root(str(number)).folder for number in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(write, range(4)))
+    roots = [place.root(str(number)).folder for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(write, range(8)))
     assert sum(made) == 1
     for machine in ("0", "9"):
-        data = (place.root(machine).folder / "logs/a.json").read_bytes()
-        assert data == b"%d" % made.index(True) * 9
+        root = place.root(machine)
+        assert (root.folder / "logs/a.json").read_bytes() == b"%d" % made.index(True) * 9
+        assert list(scratch(root).iterdir()) == []
 
 
 def test_a_committed_log_with_other_bytes_is_refused_and_stays(place: Place) -> None:
     log, places = KNOWN["rng_trace_site_tile_assign"], {**TOKENS, "run_id": "4" * 32}
-    root = place.root()
-    first = publish_once(root.folder, log, places, b"{}\n", scratch(root))
-    assert publish_once(root.folder, log, places, b"{}\n", scratch(root)) == first
-    root = place.root("b")
+    roots = [place.root(machine) for machine in "abc"]
+    first, again = (
+        publish_once(root.folder, log, places, b"{}\n", scratch(root)) for root in roots[:2]
+    )
+    assert again == first
     with pytest.raises(Segment1BError):
-        publish_once(root.folder, log, places, b"{ }\n", scratch(root))
-    assert (place.root("c").folder / log.locate(places)).read_bytes() == b"{}\n"
+        publish_once(roots[2].folder, log, places, b"{ }\n", scratch(roots[2]))
+    assert place.held()[log.locate(places)][2] == b"{}\n"
 
 
 def test_a_file_is_replaced_for_every_machine(place: Place) -> None:
     for data in (b"first", b"second"):
         root = place.root()
         root.replace("control/report.json", data, scratch(root))
+        assert place.held()["control/report.json"][2] == data
         for machine in "ab":
             own = place.root(machine).folder
             assert (own / "control/report.json").read_bytes() == data
@@ -206,6 +236,9 @@ def test_cleaning_removes_what_dead_runs_have_staged(place: Place) -> None:
 def test_a_failure_while_a_folder_is_published_leaves_nothing(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
     root = place.root()
     with monkeypatch.context() as patch:
         patch.setattr("os.rename", failing)
@@ -216,8 +249,3 @@ def test_a_failure_while_a_folder_is_published_leaves_nothing(
         assert place.root(machine).sizes(TARGET) is None
     publish(place.root("b").folder, ONE)
     assert place.root("a").sizes(TARGET) is not None
-
-
-def failing(*_: object, **__: object) -> None:
-    """Fail as a disk or a network does."""
-    raise OSError(5, "Input/output error")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from segment1b.errors import Segment1BError
+from published import raises
 from segment1b.storage.scratch import REPLACED, replace_file, scratch_beside
 from shapes import without_privilege
 
@@ -102,7 +102,7 @@ def test_a_failure_at_the_beginning_leaves_nothing(
         plain(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "mkdir", full)
-    with pytest.raises(Segment1BError, match=r"^E_STORAGE_FULL:"):
+    with raises("E_STORAGE_FULL"):
         replace_file(tmp_path / "out", b"whole")
     assert names(tmp_path) == []
 
@@ -140,8 +140,7 @@ def test_a_folder_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
     folder = Path("/tmp") / f"unwritable-{os.getpid()}"  # noqa: S108 - any user may enter it
     folder.mkdir(mode=0o555)
     try:
-        with without_privilege(), pytest.raises(Segment1BError) as caught:
+        with without_privilege(), raises("E_DATA_ROOT_UNUSABLE"):
             replace_file(folder / "out", b"")
     finally:
         folder.rmdir()
-    assert caught.value.code == "E_DATA_ROOT_UNUSABLE"

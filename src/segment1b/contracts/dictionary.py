@@ -97,6 +97,10 @@ class Dataset(BaseModel):
             or default.get(fault, "E_INPUT_SCHEMA_INVALID")
         )
 
+    def error(self, fault: str, what: str, hint: str, **scope: Any) -> Segment1BError:
+        """Return the error with the code for a fault; its scope names this dataset."""
+        return Segment1BError(self.code(fault), what, hint, dataset=self.id, **scope)
+
 
 class Contracts:
     """A dictionary and the schemas its entries refer to."""

@@ -31,16 +31,15 @@ from segment1b.storage.bundles import check_summary
 from segment1b.storage.failures import record_failure
 from segment1b.storage.gather import gather
 from segment1b.storage.locks import identity_lock
-from segment1b.storage.meter import Meter, add_bytes, read_baseline
+from segment1b.storage.meter import Meter, read_baseline
 from segment1b.storage.parts import FILE_ROWS
 from segment1b.storage.publisher import (
     publish_document,
-    publish_file,
     publish_folder,
     publish_once,
     publish_report,
 )
-from segment1b.storage.root import open_root
+from segment1b.storage.root import open_root, root_at
 from segment1b.storage.staging import staging
 
 LOG = logging.getLogger("segment1b")
@@ -146,11 +145,11 @@ def _work_and_publish(
         reader = run.reader(state)
         reader.fetch(state.reads)
         shards = state.shards(run, reader)
-        add_bytes(read, reader.bytes_read)
+        read.update(reader.bytes_read)
         progress(Event("begin", state.id, len(shards)))
         results = []
         for result in in_order(pool, functools.partial(_work, state.id, run), shards, workers):
-            add_bytes(read, result.bytes_read)
+            read.update(result.bytes_read)
             results.append(result)
             progress(Event("advance", state.id, result.rows))
         rows = Counter[str]()
@@ -158,7 +157,7 @@ def _work_and_publish(
             rows.update(result.staged)
         _gather(state, run, len(results))
         report = state.report(run, results)
-        add_bytes(read, report.bytes_read)
+        read.update(report.bytes_read)
         body = dict(report.body)
         body |= _publish(state, run, report, rows)
     body.setdefault("input_digests", inputs)
@@ -168,7 +167,8 @@ def _work_and_publish(
         **report.resources,
     }
     for dataset_id, data in report.side_files.items():
-        publish_file(run.root, run.contracts[dataset_id], run.places, data, run.staging)
+        side_file = run.contracts[dataset_id].locate(run.places)
+        root_at(run.root).replace(side_file, data, run.staging)
     path = publish_report(
         run.root,
         run.contracts,

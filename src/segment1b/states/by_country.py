@@ -16,8 +16,7 @@ from segment1b.storage.gather import write_piece
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import GROUP_ROWS, constant, cut_tiles
 from segment1b.storage.reader import Reader
-from segment1b.storage.records import Records
-from segment1b.storage.split import COUNTRY, read_split, split_by_country
+from segment1b.storage.records import COUNTRY, Records, read_split, split_by_country
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]

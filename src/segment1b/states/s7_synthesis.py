@@ -29,8 +29,7 @@ from segment1b.storage.arrays import distinct
 from segment1b.storage.durable import read_json
 from segment1b.storage.ingress import ingress_groups
 from segment1b.storage.reader import Reader
-from segment1b.storage.records import Records
-from segment1b.storage.split import COUNTRY, read_split, split_by_country
+from segment1b.storage.records import COUNTRY, Records, read_split, split_by_country
 
 _S5 = ["merchant_id", "site_order", "tile_id"]
 _S6 = [*_S5, "delta_lat_deg", "delta_lon_deg"]

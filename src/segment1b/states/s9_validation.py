@@ -29,8 +29,8 @@ from segment1b.storage.durable import read_json
 from segment1b.storage.failures import utc_now
 from segment1b.storage.publisher import publish_folder
 from segment1b.storage.reader import Reader
+from segment1b.storage.records import read_split
 from segment1b.storage.root import root_at
-from segment1b.storage.split import read_split
 
 _POINTS = ["tile_id", "lon_deg", "lat_deg"]
 BUNDLE = "validation_bundle_1B"

@@ -7,7 +7,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +103,21 @@ def replace_bytes(path: Path, data: bytes, scratch: Path) -> None:
     temporary = scratch / f".{uuid.uuid4().hex}.tmp"
     with coded_os_errors(path):
         temporary.touch(exist_ok=False)
-        try:
+        with renamed_when_whole(temporary, path):
             write_file(temporary, data)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
         fsync_folder(path.parent)
+
+
+@contextmanager
+def renamed_when_whole(unfinished: Path, path: Path) -> Iterator[None]:
+    """Rename a file to `path` after the block, or remove it when the block fails."""
+    try:
+        yield
+        os.replace(unfinished, path)
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
 
 
 def replace_json(path: Path, value: Any, scratch: Path) -> None:

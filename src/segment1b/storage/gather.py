@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -73,7 +72,7 @@ def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path, threads: int 
 
 
 class _Piece:
-    """One piece: its merchants and where the rows of each begin."""
+    """One piece: its merchants, where the rows of each begin, and the end."""
 
     def __init__(self, path: Path, dataset: Dataset) -> None:
         self.path = path
@@ -83,20 +82,16 @@ class _Piece:
         column = np.concatenate(found) if found else np.empty(0, np.uint64)
         first = np.ones(len(column), bool)
         first[1:] = column[1:] != column[:-1]
-        self.starts = np.flatnonzero(first)
-        self.merchants, self.rows = column[self.starts], len(column)
+        self.starts = np.append(np.flatnonzero(first), len(column))
+        self.merchants = column[self.starts[:-1]]
         with pq.ParquetFile(path) as file:
             sizes = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
         self.edges = np.cumsum([0, *sizes])
 
-    def counts(self) -> npt.NDArray[np.int64]:
-        """Return the number of rows of each merchant."""
-        return np.diff(np.append(self.starts, self.rows))
-
     def read(self, low: int, high: int) -> pa.Table:
         """Return the rows of merchants low <= m < high."""
         ends = np.searchsorted(self.merchants, np.array([low, high], np.uint64))
-        start, stop = (int(np.append(self.starts, self.rows)[e]) for e in ends)
+        start, stop = self.starts[ends].tolist()
         first = int(np.searchsorted(self.edges, start, "right")) - 1
         last = int(np.searchsorted(self.edges, stop, "left"))
         with open_words(self.path, self.words) as file:
@@ -108,10 +103,10 @@ class _Piece:
 
 def _ranges(pieces: Sequence[_Piece]) -> Iterator[tuple[int, int]]:
     """Yield ranges [low, high) of merchants that hold about _RANGE_ROWS rows each."""
-    if not any(piece.rows for piece in pieces):
+    merchants = np.concatenate([np.empty(0, np.uint64), *(piece.merchants for piece in pieces)])
+    if not len(merchants):
         return
-    merchants = np.concatenate([piece.merchants for piece in pieces])
-    counts = np.concatenate([piece.counts() for piece in pieces])
+    counts = np.concatenate([np.diff(piece.starts) for piece in pieces])
     order = np.argsort(merchants, kind="stable")
     merchants, running = merchants[order], np.cumsum(counts[order])
     low = int(merchants[0])

@@ -24,6 +24,10 @@ MAX_BYTES: Final = 2 << 30
 #: Collections inside collections. GEOS recurses, and a deep file would end the process.
 MAX_DEPTH: Final = 32
 
+#: The types in which Arrow has text, and bytes.
+TEXT: Final = (pa.string(), pa.large_string(), pa.string_view())
+BYTES: Final = (pa.binary(), pa.large_binary(), pa.binary_view())
+
 # Arrow copies the dictionary so far with each batch: few batches, of many rows.
 _BATCH: Final = 1 << 14
 _SRID: Final = 0x2000_0000
@@ -42,7 +46,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
         types = {name: _plain_type(path, schema, name) for name in columns}
         _check_chunks(path, file.metadata, columns)
     # A value that thousands of rows share is in a dictionary once.
-    long = [name for name, kind in types.items() if _is_long(kind)]
+    long = [name for name, kind in types.items() if kind in TEXT + BYTES]
     batches, size = [], 0
     with pq.ParquetFile(path, pre_buffer=False, read_dictionary=long) as file:
         for batch in file.iter_batches(_BATCH, columns=list(columns)):
@@ -67,12 +71,6 @@ def _plain_type(path: Path, schema: pa.Schema, name: str) -> pa.DataType:
         hint = "write keys as text or whole numbers, and geometries as WKB"
         raise schema_invalid(path, f": column {name} {what}", hint)
     return kind
-
-
-def _is_long(kind: pa.DataType) -> bool:
-    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    more = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
-    return any(test(kind) for test in (*tests, *more))
 
 
 def _check_chunks(path: Path, footer: pq.FileMetaData, columns: Sequence[str]) -> None:

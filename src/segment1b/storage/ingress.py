@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 
 from segment1b.contracts import Column, Dataset
 from segment1b.contracts.locations import nearest
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, schema_invalid
 from segment1b.storage.durable import regular_file
+from segment1b.storage.geometries import BYTES, TEXT
 from segment1b.storage.reader import Reader, matching_groups
 from segment1b.storage.receipts import checked_text, coded_parquet_errors
 
@@ -39,9 +40,8 @@ def ingress_groups(
         for column in wanted:
             if present.names.count(column.name) != 1:
                 many = "several columns" if column.name in present.names else "no column"
-                raise _schema_error(
-                    dataset, path, f"has {many} {column.name}", nearest(column.name, present.names)
-                )
+                what, hint = f"{many} {column.name}", nearest(column.name, present.names)
+                raise _schema_error(dataset, path, f"has {what}", hint)
             if not _fits(present.field(column.name).type, column):
                 raise _type_error(dataset, path, present.field(column.name).type, column)
         for group, size in matching_groups(file, names, where or {}):
@@ -52,34 +52,21 @@ def ingress_groups(
             )
 
 
-def ingress_table(reader: Reader, dataset_id: str, names: list[str]) -> pa.Table:
-    """Return a whole one-file dataset with the named columns in their declared types."""
-    path = reader.file(dataset_id)
-    dataset = reader.dataset(dataset_id)
-    tables = list(ingress_groups(reader, dataset, path, names))
-    if not tables:
-        return dataset.arrow_schema.empty_table().select(names)
-    return pa.concat_tables(tables)
-
-
 def iso_codes(reader: Reader) -> list[str]:
     """Return the country codes of the ISO table in ASCII order."""
-    column = ingress_table(reader, "iso3166_canonical_2024", ["country_iso"]).column(0)
-    return sorted(set(column.drop_null().to_pylist()))
+    dataset = reader.dataset("iso3166_canonical_2024")
+    tables = ingress_groups(reader, dataset, reader.file(dataset.id), ["country_iso"])
+    return sorted({code for table in tables for code in table.column(0).drop_null().to_pylist()})
 
 
 def _fits(found: pa.DataType, column: Column) -> bool:
     if pa.types.is_dictionary(found):
         found = found.value_type
-    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    raw = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
-    accepted = {
-        "string": text,
-        "binary": raw,
-        "bool": (pa.types.is_boolean,),
-        "float64": (pa.types.is_floating, pa.types.is_integer),
-    }.get(column.type, (pa.types.is_integer,))
-    return any(one(found) for one in accepted)
+    accepted = {"string": TEXT, "binary": BYTES, "bool": (pa.bool_(),)}.get(column.type)
+    if accepted is not None:
+        return found in accepted
+    is_float = column.type == "float64" and pa.types.is_floating(found)
+    return bool(is_float or pa.types.is_integer(found))
 
 
 def _conform(array: pa.ChunkedArray, column: Column, dataset: Dataset, path: Path) -> pa.Array:
@@ -92,16 +79,9 @@ def _conform(array: pa.ChunkedArray, column: Column, dataset: Dataset, path: Pat
 
 
 def _type_error(dataset: Dataset, path: Path, found: pa.DataType, column: Column) -> Segment1BError:
-    return _schema_error(
-        dataset,
-        path,
-        f"column {column.name} is {found}, declared is {column.type}, or a value does not fit",
-        "write it in the declared type",
-    )
+    what = f"column {column.name} is {found}, declared is {column.type}, or a value does not fit"
+    return _schema_error(dataset, path, what, "write it in the declared type")
 
 
 def _schema_error(dataset: Dataset, path: Path, what: str, hint: str) -> Segment1BError:
-    problem = f"{dataset.id}, file {path}: {what}"
-    return Segment1BError(
-        "E_INPUT_SCHEMA_INVALID", problem, hint, dataset=dataset.id, path=str(path)
-    )
+    return schema_invalid(path, f", {dataset.id}: {what}", hint, dataset=dataset.id)

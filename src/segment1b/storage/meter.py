@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -98,9 +97,3 @@ def read_baseline(paths: list[Path]) -> float:
             while count < _BASELINE_BYTES and (block := handle.read(1 << 20)):
                 count += len(block)
     return count / max(time.perf_counter() - start, 1e-9)
-
-
-def add_bytes(total: Counter[str], more: Mapping[str, int]) -> None:
-    """Add the byte counts of a shard to those of its state."""
-    for name, count in more.items():
-        total[name] += count

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segment1b.contracts import Dataset
-from segment1b.storage.durable import coded_os_errors, fsync_file
+from segment1b.storage.durable import coded_os_errors, fsync_file, renamed_when_whole
 
 FILE_ROWS = 1_048_576
 GROUP_ROWS = 131_072
@@ -83,7 +81,9 @@ def write_part(
     schema, rows = dataset.words_schema, 0
     dictionary = [name for name, how in dataset.encodings.items() if how == "DICTIONARY"]
     others = {name: how for name, how in dataset.encodings.items() if how != "DICTIONARY"}
-    with coded_os_errors(path), _whole(path) as unfinished:
+    # In the folder itself, what a dead worker leaves behind would be published with the parts.
+    unfinished = path.parent.with_name(f"{path.parent.name}-{uuid.uuid4().hex}.unfinished")
+    with coded_os_errors(path), renamed_when_whole(unfinished, path):
         with pq.ParquetWriter(
             unfinished,
             schema,
@@ -101,20 +101,6 @@ def write_part(
         if not passing:
             fsync_file(unfinished)
     return rows
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Give a name to write to, beside the folder of `path`; what is whole is renamed to `path`."""
-    # In the folder itself, what a dead worker leaves behind would be published with the parts.
-    unfinished = path.parent.with_name(f"{path.parent.name}-{uuid.uuid4().hex}.unfinished")
-    try:
-        yield unfinished
-        os.replace(unfinished, path)
-    except BaseException:
-        with suppress(OSError):
-            unfinished.unlink()
-        raise
 
 
 def _tight(table: pa.Table) -> pa.Table:

@@ -38,7 +38,7 @@ def publish_folder(
 
     The staged files must hold `rows` rows, where a number is given. The partition that is there
     already stays when its content is the same; `is_committed` and `replace` are as for
-    `Root.publish`.
+    `FolderRoot.publish`.
 
     Raises:
         Segment1BError: as `take_receipt`; the dataset's `differs` code, and nothing is changed.
@@ -60,22 +60,17 @@ def publish_folder(
     held = own.publish(staged, receipt, read, is_committed=is_committed, replace=replace)
     if held is None or held.content_sha256_hex != receipt.content_sha256_hex:
         content = held.content_sha256_hex if held else "that cannot be read"
-        raise Segment1BError(
-            dataset.code("differs"),
-            f"{own.location}/{relative} holds content {content}, this run made "
-            f"{receipt.content_sha256_hex}",
-            "published data is never changed: use another data root or identity; if it is not "
-            f"wanted, {dataset.redo}",
-            dataset=dataset.id,
-            path=relative,
-        )
+        what = f"holds content {content}, this run made {receipt.content_sha256_hex}"
+        hint = "published data is never changed: use another data root or identity"
+        hint += f"; if it is not wanted, {dataset.redo}"
+        raise dataset.error("differs", f"{own.location}/{relative} {what}", hint, path=relative)
     return held
 
 
 def create_bytes(
     root: Path, path: str, data: bytes, scratch: Path, *, is_committed: bool = True
 ) -> bool:
-    """Publish a file that is written once, as `Root.create` does, from its bytes."""
+    """Publish a file that is written once, as `FolderRoot.create` does, from its bytes."""
     made = scratch / f".{uuid.uuid4().hex}.tmp"
     try:
         write_file(made, data)
@@ -110,17 +105,11 @@ def publish_document(
         if name not in dataset.volatile and there.get(name) != value.get(name)
     ]
     if fields:
-        raise Segment1BError(
-            dataset.code("differs"),
-            f"{relative} has another {fields[0]}: "
-            f"{_short(there.get(fields[0]))} is published, this run has "
-            f"{_short(value.get(fields[0]))}",
-            "one identity has one content: use another data root, or the policy and surfaces "
-            "that were sealed",
-            dataset=dataset.id,
-            path=relative,
-            field=fields[0],
-        )
+        published, ours = (_short(document.get(fields[0])) for document in (there, value))
+        what = f"{relative} has another {fields[0]}: {published} is published, this run has {ours}"
+        hint = "one identity has one content: use another data root, or the policy and surfaces "
+        hint += "that were sealed"
+        raise dataset.error("differs", what, hint, path=relative, field=fields[0])
     return document_receipt(relative, path.read_bytes(), dataset.volatile), True
 
 
@@ -143,16 +132,9 @@ def publish_once(
     if not ours and path.read_bytes() != data:
         what = f"{relative} holds other bytes than this run made"
         hint = f"a log is written once: use another data root, or {dataset.redo}"
-        raise Segment1BError(dataset.code("differs"), what, hint, dataset=dataset.id, path=relative)
+        raise dataset.error("differs", what, hint, path=relative)
     files, whole = hash_files(path.parent, [path.name])
     return Receipt(relative.rpartition("/")[0], data.count(b"\n"), files, whole, whole)
-
-
-def publish_file(
-    root: Path, dataset: Dataset, tokens: Mapping[str, object], data: bytes, scratch: Path
-) -> None:
-    """Publish a side file of a run report (replaced on every run, like the report)."""
-    root_at(root).replace(dataset.locate(tokens), data, scratch)
 
 
 def publish_report(
@@ -175,8 +157,7 @@ def check_document(contracts: Contracts, dataset: Dataset, value: Any) -> None:
     problems = contracts.schemas.problems(dataset.schema_ref, value)
     if problems:
         what = f"{dataset.id} does not fit its schema: " + "; ".join(problems[:3])
-        hint = f"see {dataset.schema_ref}"
-        raise Segment1BError(dataset.code("schema"), what, hint, dataset=dataset.id)
+        raise dataset.error("schema", what, f"see {dataset.schema_ref}")
 
 
 def _short(value: Any) -> str:

@@ -13,7 +13,7 @@ from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from segment1b.contracts.faults import raise_machine_fault
-from segment1b.errors import Segment1BError, schema_invalid, unreadable
+from segment1b.errors import schema_invalid, too_large, unreadable
 from segment1b.storage.durable import regular_file
 
 #: Rows or columns: one arc-second around the globe. States keep arrays of this length.
@@ -98,10 +98,7 @@ def _check_header(path: Path, source: Any) -> None:
     }
     for what, (value, limit) in limits.items():
         if value > limit:
-            raise Segment1BError(
-                "E_INPUT_TOO_LARGE",
-                f"{path} declares {value} {what}, more than the limit of {limit}",
-                "write it with larger cells or other tiles, for example with gdalwarp -tr or "
-                "gdal_translate -co TILED=YES",
-                path=str(path),
-            )
+            problem = f"declares {value} {what}, more than the limit of {limit}"
+            tools = "gdalwarp -tr or gdal_translate -co TILED=YES"
+            hint = f"write it with larger cells or other tiles, for example with {tools}"
+            raise too_large(path, problem, hint)

@@ -73,13 +73,10 @@ class Reader:
             raise self._absent(dataset, "is absent or has no run report")
         for token, value in self.snapshot.tokens.items():
             if found.report.get(token, value) != value:
-                raise Segment1BError(
-                    self.stale_code,
-                    f"{dataset_id}: its run report is about {token} {found.report[token]}, the "
-                    f"run has {value}",
-                    f"the partition was brought from another run: {dataset.redo}",
-                    dataset=dataset_id,
-                )
+                problem = f"is about {token} {found.report[token]}, the run has {value}"
+                what = f"{dataset_id}: its run report {problem}"
+                hint = f"the partition was brought from another run: {dataset.redo}"
+                raise Segment1BError(self.stale_code, what, hint, dataset=dataset_id)
         contracts = self.snapshot.contracts
         entry = contracts[str(dataset.receipt_in)]
         if problems := contracts.schemas.problems(entry.schema_ref, found.report):
@@ -87,14 +84,11 @@ class Reader:
             raise Segment1BError("E_INPUT_UNREADABLE", what, dataset.redo, dataset=entry.id)
         for surface, digest in found.report["input_digests"].items():
             if self.surfaces.get(surface, digest) != digest:
-                raise Segment1BError(
-                    self.stale_code,
-                    f"{dataset_id} was made from {surface} {digest}, "
-                    f"in force is {self.surfaces[surface]}",
-                    "run its state again under the parameter_hash of today's surfaces",
-                    dataset=dataset_id,
-                    surface=surface,
-                )
+                ours = self.surfaces[surface]
+                what = f"{dataset_id} was made from {surface} {digest}, in force is {ours}"
+                hint = "run its state again under the parameter_hash of today's surfaces"
+                scope = {"dataset": dataset_id, "surface": surface}
+                raise Segment1BError(self.stale_code, what, hint, **scope)
         return found
 
     def row_groups(
@@ -109,10 +103,9 @@ class Reader:
         `where` gives (low, high) per column: groups whose statistics lie outside are skipped.
         `files` are the numbers of the only part files to open.
         """
-        names = [name for name, _, _ in partition.receipt.files]
-        wanted = names if files is None else [names[number] for number in files]
+        numbers = range(len(partition.paths)) if files is None else files
         strings = [c.name for c in partition.dataset.columns if c.type == "string"]
-        for path in (partition.folder / name for name in wanted):
+        for path in (partition.paths[number] for number in numbers):
             with coded_parquet_errors(path), open_words(path, strings) as file:
                 for group, size in matching_groups(file, columns, where or {}):
                     self.bytes_read[partition.dataset.id] += size
@@ -120,14 +113,11 @@ class Reader:
 
     def _absent(self, dataset: Dataset, why: str) -> Segment1BError:
         code = self.missing.get(dataset.id, "E_REFERENCE_SURFACE_MISSING")
-        return Segment1BError(
-            code,
-            f"{dataset.id} {why}: {self.snapshot.path(dataset.id)}",
-            f"run {dataset.owner} first"
-            if dataset.owner.startswith("S")
-            else "lay it there, or let 'segment1b reference build' lay the embedded world",
-            dataset=dataset.id,
-        )
+        hint = "lay it there, or let 'segment1b reference build' lay the embedded world"
+        if dataset.owner.startswith("S"):
+            hint = f"run {dataset.owner} first"
+        what = f"{dataset.id} {why}: {self.snapshot.path(dataset.id)}"
+        return Segment1BError(code, what, hint, dataset=dataset.id)
 
 
 def matching_groups(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 from segment1b.contracts import Column, Dataset
 from segment1b.contracts.faults import coded
 from segment1b.contracts.texts import open_regular, parse_json
-from segment1b.errors import Segment1BError
+from segment1b.errors import unreadable
 from segment1b.identity import canonical_json
 
 _BLOCK = 1 << 20
@@ -38,6 +39,11 @@ class Receipt:
     sha256_hex: str
     content_sha256_hex: str
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each file by path."""
+        return {name: size for name, size, _ in self.files}
+
     def as_json(self) -> dict[str, Any]:
         """Return the receipt in the form that run reports carry."""
         return {
@@ -52,13 +58,8 @@ class Receipt:
     def from_json(cls, value: dict[str, Any]) -> Receipt:
         """Return the receipt that a run report carries."""
         files = tuple((f["path"], f["bytes"], f["sha256_hex"]) for f in value["files"])
-        return cls(
-            value["partition_path"],
-            value["rows"],
-            files,
-            value["sha256_hex"],
-            value["content_sha256_hex"],
-        )
+        names = ("partition_path", "rows", "sha256_hex", "content_sha256_hex")
+        return cls(files=files, **{name: value[name] for name in names})
 
 
 def hash_files(folder: Path, names: Sequence[str]) -> tuple[tuple[tuple[str, int, str], ...], str]:
@@ -136,14 +137,10 @@ def _checked_rows(path: Path, dataset: Dataset) -> int:
     extras = sorted(found - set(declared.names))
     fault = "extras" if extras else "schema"
     if extras or not schema.remove_metadata().equals(declared):
-        raise Segment1BError(
-            dataset.code(fault),
-            f"{path.name} of {dataset.id} has columns "
-            f"[{_shape(schema)}], declared are [{_shape(declared)}]",
-            f"the file was not written by this dataset's state: {dataset.redo}",
-            dataset=dataset.id,
-            path=path.name,
-        )
+        shapes = f"[{_shape(schema)}], declared are [{_shape(declared)}]"
+        what = f"{path.name} of {dataset.id} has columns {shapes}"
+        hint = f"the file was not written by this dataset's state: {dataset.redo}"
+        raise dataset.error(fault, what, hint, path=path.name)
     return int(rows)
 
 
@@ -153,32 +150,22 @@ def _shape(schema: pa.Schema) -> str:
     )
 
 
-class coded_parquet_errors:  # noqa: N801 - reads as a statement
+@contextmanager
+def coded_parquet_errors(path: Path) -> Iterator[None]:
     """Turn Arrow's complaints about a damaged file into E_INPUT_UNREADABLE.
 
     A refusal of the operating system and a lack of memory have their own codes; that a file is
     absent passes through.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, (pa.ArrowException, OSError)) or isinstance(
-            error, FileNotFoundError
-        ):
-            return
-        fault = coded(error, self.path)
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        fault = coded(error, path)
         if fault.code in ("E_INPUT_UNREADABLE", "E_INTERNAL"):
-            fault = Segment1BError(
-                "E_INPUT_UNREADABLE",
-                f"{self.path} is not a whole Parquet file: {error}",
-                "restore the file from its source",
-                path=str(self.path),
-            )
+            what, hint = f"is not a whole Parquet file: {error}", "restore the file from its source"
+            fault = unreadable(path, what, hint)
         raise fault from None
 
 
@@ -236,12 +223,16 @@ def _column_digest(paths: Sequence[Path], dataset: Dataset, column: Column) -> b
     return digest.digest()
 
 
-def value_bytes(array: pa.Array) -> bytes | memoryview:
-    """Return an array's values as the content digest sees them."""
+def _encoded(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return an array in one piece, strings as a dictionary."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
-    if pa.types.is_string(array.type):
-        array = array.dictionary_encode()
+    return array.dictionary_encode() if pa.types.is_string(array.type) else array
+
+
+def value_bytes(array: pa.Array) -> bytes | memoryview:
+    """Return an array's values as the content digest sees them."""
+    array = _encoded(array)
     if pa.types.is_dictionary(array.type):
         return _string_bytes(array)
     if pa.types.is_boolean(array.type):
@@ -277,9 +268,7 @@ def check_values(array: pa.Array, dataset: Dataset, column: Column) -> None:
     if fault:
         what = f"{dataset.id}.{column.name} holds {fault}"
         hint = "the schema in contracts/schemas says what it may hold"
-        raise Segment1BError(
-            dataset.code("schema"), what, hint, dataset=dataset.id, column=column.name
-        )
+        raise dataset.error("schema", what, hint, column=column.name)
 
 
 def _range_fault(array: pa.Array, column: Column) -> str | None:
@@ -301,49 +290,32 @@ def key_words(array: pa.Array) -> npt.NDArray[Any]:
 
     Two-letter country codes become 256*A + B (uint16); numbers stay as they are.
     """
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    if pa.types.is_string(array.type):
-        array = array.dictionary_encode()
+    array = _encoded(array)
     if pa.types.is_dictionary(array.type):
-        words = np.array(
-            [int.from_bytes(text.encode()[:2], "big") for text in array.dictionary.to_pylist()],
-            np.uint16,
-        )
+        codes = [int.from_bytes(text.encode()[:2], "big") for text in array.dictionary.to_pylist()]
+        words = np.array(codes, np.uint16)
         return np.asarray(words[array.indices.to_numpy(zero_copy_only=False)])
     return np.asarray(array.to_numpy(zero_copy_only=False))
 
 
 def _check_order(paths: Sequence[Path], dataset: Dataset) -> None:
-    last: list[Any] | None = None
-    row = 0
+    tail, row = None, 0
     for table in column_batches(paths, dataset.key):
-        keys = [key_words(table.column(name)) for name in dataset.key]
-        if not len(keys[0]):
+        if not table.num_rows:
             continue
-        if last is not None:
-            keys = [
-                np.concatenate(([end], key)).astype(key.dtype)
-                for end, key in zip(last, keys, strict=True)
-            ]
-        equal = np.ones(len(keys[0]) - 1, bool)
-        rising = np.zeros(len(keys[0]) - 1, bool)
-        for key in keys:
+        if tail is not None:
+            table = pa.concat_tables([tail, table])
+        equal = np.ones(table.num_rows - 1, bool)
+        rising = np.zeros(table.num_rows - 1, bool)
+        for key in (key_words(table.column(name)) for name in dataset.key):
             rising |= equal & (key[1:] > key[:-1])
             equal &= key[1:] == key[:-1]
         if not rising.all():
             at = int(np.flatnonzero(~rising)[0])
             fault = "duplicate" if equal[at] else "unsorted"
-            at_fault = at + (last is None)
-            place = {name: table.column(name)[at_fault].as_py() for name in dataset.key}
-            raise Segment1BError(
-                dataset.code(fault),
-                f"{dataset.id}: key {place} is "
-                f"{'there twice' if equal[at] else 'out of order'} in row {row + at_fault + 1}",
-                dataset.redo,
-                dataset=dataset.id,
-                row=row + at_fault + 1,
-                **place,
-            )
-        row += table.num_rows
-        last = [key[-1] for key in keys]
+            problem = "there twice" if equal[at] else "out of order"
+            place = {name: table.column(name)[at + 1].as_py() for name in dataset.key}
+            what = f"{dataset.id}: key {place} is {problem} in row {row + at + 2}"
+            raise dataset.error(fault, what, dataset.redo, row=row + at + 2, **place)
+        row += table.num_rows - 1
+        tail = table.slice(table.num_rows - 1)

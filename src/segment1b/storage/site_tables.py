@@ -41,25 +41,27 @@ class Wanted:
     @property
     def everything(self) -> bool:
         """Return whether nothing is filtered away."""
-        return not self.countries and not self.merchants
+        return not self._values
+
+    @property
+    def _values(self) -> dict[str, pa.Array]:
+        """Return the wanted values of each column that is filtered."""
+        columns = {
+            "legal_country_iso": pa.array(self.countries, pa.string()),
+            "merchant_id": pa.array(self.merchants, pa.uint64()),
+        }
+        return {name: values for name, values in columns.items() if len(values)}
 
     @property
     def ranges(self) -> dict[str, tuple[Any, Any]]:
         """Return per column the least and greatest wanted value, for row group statistics."""
-        columns: dict[str, tuple[Any, ...]] = {
-            "legal_country_iso": self.countries,
-            "merchant_id": self.merchants,
-        }
-        return {name: (min(values), max(values)) for name, values in columns.items() if values}
+        ends = {name: pc.min_max(values).as_py() for name, values in self._values.items()}
+        return {name: (end["min"], end["max"]) for name, end in ends.items()}
 
     def pick(self, table: pa.Table) -> pa.Table:
         """Return the wanted rows of a table."""
-        if self.countries:
-            codes = pa.array(self.countries, pa.string())
-            table = table.filter(pc.is_in(table.column("legal_country_iso"), codes))
-        if self.merchants:
-            ids = pa.array(self.merchants, pa.uint64())
-            table = table.filter(pc.is_in(table.column("merchant_id"), ids))
+        for name, values in self._values.items():
+            table = table.filter(pc.is_in(table.column(name), values))
         return table
 
 

@@ -27,7 +27,7 @@ class Partition:
     @property
     def paths(self) -> list[Path]:
         """Return the part files in writer order."""
-        return [self.folder / name for name, _, _ in self.receipt.files]
+        return [self.folder / name for name in self.receipt.sizes]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Snapshot:
             raise unreadable(report_path, what, dataset.redo) from None
         if verify and not folder.is_dir():
             self.fetch([dataset_id])
-        if sizes != {name: size for name, size, _ in receipt.files}:
+        if sizes != receipt.sizes:
             raise _not_reproduced(dataset, folder, "its files are not those of its receipt")
         if verify and hash_files(folder, list(sizes))[0] != receipt.files:
             raise _not_reproduced(dataset, folder, "its bytes do not hash to its receipt")
@@ -120,6 +120,5 @@ def report_id(dataset: Dataset) -> str:
 
 
 def _not_reproduced(dataset: Dataset, path: Path, why: str) -> Segment1BError:
-    what = f"{dataset.id} in {path}: {why}"
     hint = f"somebody changed published data: restore it, or {dataset.redo}"
-    return Segment1BError(dataset.code("receipt"), what, hint, dataset=dataset.id, path=str(path))
+    return dataset.error("receipt", f"{dataset.id} in {path}: {why}", hint, path=str(path))

@@ -26,19 +26,17 @@ def open_database(threads: int = 2) -> Iterator[duckdb.DuckDBPyConnection]:
         Segment1BError: the code of an error that the database raises.
     """
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    settings = {
-        "threads": str(threads),
-        "memory_limit": text_literal(f"{min(_MEMORY_BYTES, physical // 2)}B"),
-        "TimeZone": "'UTC'",
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-    }
     with tempfile.TemporaryDirectory(prefix="segment1b-query-") as folder:
-        settings["temp_directory"] = text_literal(folder)
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "threads": threads,
+            "memory_limit": f"{min(_MEMORY_BYTES, physical // 2)}B",
+            "temp_directory": folder,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
         try:
-            with duckdb.connect() as database:
-                for name, value in settings.items():
-                    database.execute(f"SET {name} = {value}")
+            with duckdb.connect(config=settings) as database:
+                database.execute("SET TimeZone = 'UTC'")
                 yield database
         except duckdb.Error as error:
             raise coded(error) from error

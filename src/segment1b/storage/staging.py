@@ -52,30 +52,33 @@ class Leftover:
     size: int
 
 
-def leftovers(root: Path) -> list[Leftover]:
-    """Return what dead runs have left in the staging area of a data root, removing nothing.
+def sweep_staging(root: Path, *, dry_run: bool = False) -> list[Leftover]:
+    """Remove what dead runs have left in a staging area, or only look; return what it was.
 
-    A root that cannot be written is E_DATA_ROOT_UNUSABLE: a run's lock tells whether it lives.
+    What cannot be removed stays for the next sweep. A root that cannot be written is
+    E_DATA_ROOT_UNUSABLE: a run's lock tells whether it lives.
     """
-    return [_leftover(path) for path in _dead(root)]
-
-
-def sweep_staging(root: Path) -> list[Leftover]:
-    """Remove what `leftovers` returns; return what was removed.
-
-    What cannot be removed stays for the next sweep.
-    """
-    removed = []
+    swept = []
     for path in _dead(root):
-        found = _leftover(path)
+        left = Leftover(path, size_below(path))
         with suppress(OSError):
-            if path.is_dir():
-                shutil.rmtree(path)
-                _lock_of(path).unlink(missing_ok=True)
-            else:
-                path.unlink(missing_ok=True)
-            removed.append(found)
-    return removed
+            if not dry_run:
+                _remove(path)
+            swept.append(left)
+    return swept
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+        path = _lock_of(path)
+    path.unlink(missing_ok=True)
+
+
+def size_below(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder."""
+    files = (file for file in (path, *path.rglob("*")) if file.is_file())
+    return sum(file.stat().st_size for file in files)
 
 
 def _dead(root: Path) -> Iterator[Path]:
@@ -134,8 +137,3 @@ def _age(file: Path) -> float:
         return time.time() - file.stat().st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-def _leftover(path: Path) -> Leftover:
-    files = [file for file in (path, *path.rglob("*")) if file.is_file()]
-    return Leftover(path, sum(file.stat().st_size for file in files))

@@ -59,10 +59,14 @@ def working_copy(url: str, cache: Path | None = None, *, folders: bool = True) -
 
 
 @dataclass(frozen=True)
-class StoreRoot:
-    """An object store as data root, by way of its working copy; the methods are `root.Root`'s."""
+class StoreRoot(FolderRoot):
+    """An object store as data root, by way of its working copy.
 
-    folder: Path
+    Raises:
+        Segment1BError: as `FolderRoot`; E_STORE_UNAVAILABLE, E_STORE_DENIED, E_STORE_MISSING,
+            E_STORE_DAMAGED.
+    """
+
     store: Objects
 
     @property
@@ -81,14 +85,14 @@ class StoreRoot:
     def sizes(self, path: str) -> dict[str, int] | None:
         """Return bytes by name: of the copy's files, or of the receipt before they are brought."""
         commit = None if (self.folder / path).is_dir() else commit_of(self.folder, path)
-        return commit.sizes if commit else FolderRoot(self.folder).sizes(path)
+        return commit.receipt.sizes if commit else super().sizes(path)
 
     def published(self, pattern: str) -> dict[str, int]:
         """Return bytes by path of what the store has."""
         with locked(self.folder, self.store) as copy:
             sizes = {path: size for path, (size, _) in copy.objects.items()}
             commits = copy.commits()
-        sizes |= {folder: sum(commit.sizes.values()) for folder, commit in commits.items()}
+        sizes |= {folder: sum(commit.receipt.sizes.values()) for folder, commit in commits.items()}
         return {path: size for path, size in sizes.items() if fnmatchcase(path, pattern)}
 
     def publish(
@@ -119,19 +123,19 @@ class StoreRoot:
         """Put a file unless there is one, then rename it into the copy."""
         size = made.stat().st_size
         with locked(self.folder, self.store) as copy:
+            version: str | None = None
             if size <= _IN_MEMORY:
                 held, version = self._create(path, made.read_bytes())
-                copy.note(path, len(held), version or "")
-                if version is None:
-                    replace_bytes(self.folder / path, held, self.folder / STAGING)
-                    return False
+                size = len(held)
             elif (there := self.store.size(path)) is None:
-                copy.note(path, size, self.store.upload(path, made))
+                version = self.store.upload(path, made)
             else:
-                copy.note(path, there, "")
+                size = there
+            copy.note(path, size, version or "")
+            if version is None:
                 copy.bring([path])
                 return False
-        return FolderRoot(self.folder).create(path, made, is_committed=is_committed)
+        return super().create(path, made, is_committed=is_committed)
 
     def replace(self, path: str, data: bytes, scratch: Path) -> None:
         """Put a file over whatever is there, then write it into the copy."""
@@ -151,7 +155,7 @@ class StoreRoot:
                 self._delete_below(f"{path}/{commit.upload}")
             for gone in (path, commit_path(path)):
                 copy.forget(gone)
-                FolderRoot(self.folder).remove(gone, scratch)
+                super().remove(gone, scratch)
             copy.uploads.pop(path, None)
 
     def clean(self, older_than: timedelta, *, dry_run: bool) -> list[Leftover]:
@@ -159,7 +163,7 @@ class StoreRoot:
 
         An upload whose newest object is younger stays: its writer may be alive.
         """
-        found = FolderRoot(self.folder).clean(older_than, dry_run=dry_run)
+        found = super().clean(older_than, dry_run=dry_run)
         youngest = datetime.now(UTC) - older_than
         for prefix, objects in sorted(_uploads(self.store.list()).items()):
             folder, _, upload = prefix.rpartition("/")
@@ -182,9 +186,9 @@ class StoreRoot:
         folder = receipt.partition_path
         mine = Commit(receipt, f"{UPLOAD}{uuid.uuid4().hex}")
         prefix = f"{folder}/{mine.upload}"
-        for_all(lambda name: self.store.upload(f"{prefix}/{name}", staged / name), mine.sizes)
+        for_all(lambda name: self.store.upload(f"{prefix}/{name}", staged / name), receipt.sizes)
         listed = self.store.list(f"{prefix}/")
-        if {one.path.removeprefix(f"{prefix}/"): one.size for one in listed} != mine.sizes:
+        if {one.path.removeprefix(f"{prefix}/"): one.size for one in listed} != receipt.sizes:
             raise damaged(self.store.url, prefix, "does not have the files that were uploaded")
         data, path = canonical_json(mine.as_json()), commit_path(folder)
         if replaced is not None:

@@ -27,11 +27,11 @@ from segment1b import contracts
 from segment1b.contracts.texts import parse_json
 from segment1b.storage.durable import (
     coded_os_errors,
-    fsync_folder,
     make_folder,
     read_json,
     replace_json,
 )
+from segment1b.storage.folder_root import FolderRoot
 from segment1b.storage.objects import COMMITS, Entry, Objects, damaged
 from segment1b.storage.receipts import Receipt
 from segment1b.storage.staging import LOCKS, STAGING
@@ -51,11 +51,6 @@ class Commit:
     receipt: Receipt
     upload: str
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Return the bytes of each file by name."""
-        return {name: size for name, size, _ in self.receipt.files}
-
     def as_json(self) -> dict[str, Any]:
         """Return the commit as the store has it."""
         return {**self.receipt.as_json(), "upload": self.upload}
@@ -66,7 +61,7 @@ class Commit:
         try:
             value = parse_json(data)
             commit = cls(Receipt.from_json(value), str(value["upload"]))
-            names = [commit.receipt.partition_path, commit.upload, *commit.sizes]
+            names = [commit.receipt.partition_path, commit.upload, *commit.receipt.sizes]
         except (ValueError, KeyError, TypeError, AttributeError):
             raise damaged(url, path, "is no receipt") from None
         # What it names becomes a path on this machine.
@@ -119,28 +114,24 @@ class WorkingCopy:
                 shutil.rmtree(left)
         plain = _plain(self.store.list())
         self.objects = {path: (one.size, one.e_tag) for path, one in plain.items()}
-        stale = [
-            path
-            for path, one in plain.items()
-            if self.held.get(path) != one.e_tag or not _has_size(self.folder / path, one.size)
-        ]
-        at_once = [p for p in stale if plain[p].size <= _SMALL or p.startswith("control/")]
-        for path in stale:
-            self.held.pop(path, None)
-        for path in set(stale) - set(at_once):
-            (self.folder / path).unlink(missing_ok=True)
-        self.bring(at_once)
+        self.held = {
+            path: version
+            for path, version in self.held.items()
+            if path in plain
+            and version == plain[path].e_tag
+            and _has_size(self.folder / path, plain[path].size)
+        }
+        stale = [path for path in plain if path not in self.held]
+        self.bring([p for p in stale if plain[p].size <= _SMALL or p.startswith("control/")])
         commits = self.commits()
         self.uploads = {
-            folder: upload
-            for folder, upload in self.uploads.items()
-            if folder in commits
-            and commits[folder].upload == upload
-            and _is_whole(self.folder / folder, commits[folder])
+            folder: commit.upload
+            for folder, commit in commits.items()
+            if self.uploads.get(folder) == commit.upload and _is_whole(self.folder / folder, commit)
         }
         self._drop()
         for folder, commit in commits.items() if folders else ():
-            if folder not in self.uploads and sum(commit.sizes.values()) <= _SMALL:
+            if folder not in self.uploads and sum(commit.receipt.sizes.values()) <= _SMALL:
                 self.take(commit)
 
     def commits(self) -> dict[str, Commit]:
@@ -178,7 +169,8 @@ class WorkingCopy:
             if staged is None:
                 staged = stage / "fresh"
                 self._download(commit, staged)
-            swap(self.folder / folder, staged, stage / "old")
+            held = FolderRoot(self.folder)
+            held.publish(staged, commit.receipt, lambda _: None, is_committed=False, replace=True)
         self.uploads[folder] = commit.upload
 
     def bring(self, paths: Sequence[str]) -> None:
@@ -215,7 +207,7 @@ class WorkingCopy:
         for_all(bring, commit.receipt.files)
 
     def _drop(self) -> None:
-        """Remove files of the copy that the store does not have, and folders left empty."""
+        """Remove files that are not what the store has, and folders left empty."""
         kept = tuple(f"{folder}/" for folder in self.uploads)
         for base, _, files in os.walk(self.folder, topdown=False):
             at = Path(base).relative_to(self.folder).as_posix()
@@ -223,7 +215,7 @@ class WorkingCopy:
                 continue
             for name in files:
                 path = name if at == "." else f"{at}/{name}"
-                if path not in self.objects and not path.startswith(kept):
+                if path not in self.held and not path.startswith(kept):
                     (self.folder / path).unlink()
             if at != "." and not any(Path(base).iterdir()):
                 Path(base).rmdir()
@@ -253,26 +245,11 @@ def locked(folder: Path, store: Objects) -> Iterator[WorkingCopy]:
             replace_json(path, index, folder / STAGING)
 
 
-def swap(target: Path, fresh: Path, old: Path) -> None:
-    """Put a fresh folder where a folder of the copy lies, if one does."""
-    fsync_folder(fresh)
-    make_folder(target.parent)
-    if target.is_dir():
-        os.rename(target, old)
-    os.rename(fresh, target)
-    fsync_folder(target.parent)
-
-
 def for_all(step: Callable[[Any], object], items: Iterable[Any]) -> None:
     """Do a step for all items, some at once; the first failure is raised and stops the rest."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        waiting = [pool.submit(step, item) for item in items]
-        try:
-            for one in waiting:
-                one.result()
-        finally:
-            for one in waiting:
-                one.cancel()
+        for _ in pool.map(step, items):
+            pass
 
 
 def _plain(there: Sequence[Entry]) -> dict[str, Entry]:
@@ -304,7 +281,7 @@ def _has_size(path: Path, size: int) -> bool:
 
 
 def _is_whole(folder: Path, commit: Commit) -> bool:
-    return all(_has_size(folder / name, size) for name, size in commit.sizes.items())
+    return all(_has_size(folder / name, size) for name, size in commit.receipt.sizes.items())
 
 
 def _matches(path: str, patterns: Sequence[str]) -> bool:
