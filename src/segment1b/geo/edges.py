@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,14 +42,8 @@ class Edges(NamedTuple):
 
     def at(self, index: Ints | Bools) -> Edges:
         """Return the edges of an index or mask."""
-        return Edges(
-            self.x1[index],
-            self.y1[index],
-            self.x2[index],
-            self.y2[index],
-            self.owner[index],
-            self.hole[index],
-        )
+        columns: list[Any] = [column[index] for column in self]
+        return Edges(*columns)
 
     def reversed(self) -> Edges:
         """Return the same edges run the other way."""
