@@ -159,17 +159,6 @@ def test_a_draw_depends_on_seed_site_key_and_attempt_alone(
         assert [float(v[at]) for v in u] == [((int(w) >> 12) + 0.5) * 2.0**-52 for w in raw]
 
 
-def test_seed_country_attempt_and_order_each_change_the_draw() -> None:
-    found = {
-        tuple(float(v[0]) for v in draws(seed, country, attempt, *site(101, order)))
-        for seed in (42, 43)
-        for country in ("GB", "GA")
-        for attempt in (1, 2)
-        for order in (1, 2)
-    }
-    assert len(found) == 16
-
-
 def test_tiles_are_picked_by_index() -> None:
     both = Tiles(*(np.concatenate(pair) for pair in zip(WORKED, ACROSS, strict=True)))
     assert both.at(np.array([1, 0, 1])).west.tolist() == [179.99875, -0.25, 179.99875]

@@ -16,6 +16,7 @@ import shapely
 from shapely import MultiPolygon
 
 from segment1b.geo.grid import Grid
+from segment1b.laws.curves import ranges
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -94,9 +95,7 @@ def shifts(shape: MultiPolygon, grid: Grid) -> list[float]:
 def spread(first: Ints, last: Ints) -> tuple[Ints, Ints]:
     """Return (index, value) for every whole value in first[i]..last[i], ascending."""
     length = np.maximum(last - first + 1, 0)
-    index = np.repeat(np.arange(len(first)), length)
-    value = np.arange(len(index)) + np.repeat(first - (np.cumsum(length) - length), length)
-    return index, value
+    return np.repeat(np.arange(len(first)), length), ranges(first, length)
 
 
 def crossings(edges: Edges, lat: Floats, shift: float, lines: Lines, step: float) -> Crossings:

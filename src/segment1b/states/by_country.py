@@ -68,10 +68,9 @@ class Job:
 
     def rows(self, dataset_id: str, columns: Sequence[str]) -> dict[str, Records]:
         """Return the staged rows of each country as records, in the dataset's order."""
-        folder, dataset = self.run.staging / f"{dataset_id}.split", self.run.contracts[dataset_id]
+        counts = zip(self.shard.countries, self.shard.rows, strict=True)
         return {
-            code: read_split(folder, code, dataset, list(columns), rows)
-            for code, rows in zip(self.shard.countries, self.shard.rows, strict=True)
+            code: staged_rows(self.run, dataset_id, columns, code, rows) for code, rows in counts
         }
 
     def weights(self) -> dict[str, Weights]:
@@ -101,13 +100,15 @@ class Job:
     def tiles(
         self, dataset_id: str, columns: Sequence[str], used: Mapping[str, UInt64s], fault: str
     ) -> dict[str, Records]:
-        """Return `listed` and float64 columns of used tiles by country, in the order of `used`.
+        """Return `tile_id`, `listed` and float64 columns of used tiles by country.
 
         A tile that its country does not have in the dataset is refused with the code `fault`.
         """
-        types = [*((name, np.float64) for name in columns), ("listed", np.bool_)]
-        record = np.dtype(types, align=True)
+        floats = [(name, np.float64) for name in columns]
+        record = np.dtype([("tile_id", np.uint64), *floats, ("listed", np.bool_)], align=True)
         rows = {code: np.zeros(len(ids), record) for code, ids in used.items()}
+        for code, ids in used.items():
+            rows[code]["tile_id"] = ids
         for code, table in self._groups(dataset_id, ["tile_id", *columns]):
             ids = table.column("tile_id").to_numpy()
             low, high = np.searchsorted(used[code], [ids[0], ids[-1] + np.uint64(1)])
@@ -179,7 +180,7 @@ class CountryState(State):
         """Apply the law to a shard's countries; stage a piece of each dataset."""
         job = Job(run, reader, shard)
         solved: Iterable[dict[str, Any]] = self.law(job, job.rows(self.source, self.columns))
-        if len(self.writes) > 1:
+        if len(self.writes) > 1:  # each dataset is written from the same columns
             solved = list(solved)
         staged = {}
         for dataset_id in self.writes:
@@ -241,3 +242,11 @@ def stage_by_country(
     owner, expected = partition.dataset.owner.lower(), partition.receipt.rows
     check_conserved(f"rows of {dataset_id}", sum(rows.values()), expected, owner)
     return rows
+
+
+def staged_rows(
+    run: Run, dataset_id: str, columns: Sequence[str], code: str, count: int
+) -> Records:
+    """Return the `count` rows of a country that were staged, in the dataset's order."""
+    folder = run.staging / f"{dataset_id}.split"
+    return read_split(folder, code, run.contracts[dataset_id], list(columns), count)

@@ -17,7 +17,7 @@ from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.geo.placement import Clip, Country
 from segment1b.laws.jitter import LABEL, Tiles, draws, in_box, in_tile, inside_tile, point
-from segment1b.states.by_country import BOUNDS, CountryState, Int64s, Job, UInt64s
+from segment1b.states.by_country import BOUNDS, CountryState, Int64s, Job
 from segment1b.states.protocol import Countries, Report, Run, check_conserved, check_known, total
 from segment1b.states.rng_logs import event_totals, trace
 from segment1b.storage.arrays import distinct
@@ -49,7 +49,7 @@ class S6Jitter(CountryState):
         used = {code: distinct(sites["tile_id"]) for code, sites in rows.items()}
         bounds = job.tiles("tile_bounds", BOUNDS, used, self.unlisted)
         for code, sites in rows.items():
-            points = Points(job.run, code, shapes[code], sites, used[code], bounds[code])
+            points = Points(job.run, code, shapes[code], sites, bounds[code])
             points.place()
             job.counters[code] = {"used": used[code], **points.counters()}
             yield {
@@ -133,22 +133,16 @@ class Points:
     """
 
     def __init__(
-        self,
-        run: Run,
-        code: str,
-        shape: MultiPolygon,
-        rows: Records,
-        tile_ids: UInt64s,
-        bounds: Records,
+        self, run: Run, code: str, shape: MultiPolygon, rows: Records, tiles: Records
     ) -> None:
-        self._run, self._code, self._tile_ids = run, code, tile_ids
+        self._run, self._code, self._tile_ids = run, code, tiles["tile_id"].copy()
         # A copy of the shape for these points alone: threads must not share one.
         self._country = Country(shape)
         self._merchant, self._order = rows["merchant_id"].copy(), rows["site_order"].copy()
-        self._tiles = Tiles(*(bounds[name].copy() for name in BOUNDS))
-        self._tile = np.searchsorted(tile_ids, rows["tile_id"])
-        sides = self._tiles.west, self._tiles.south, self._tiles.east, self._tiles.north
-        self._interior = self._country.interior(*sides)
+        self._tiles = Tiles(*(tiles[name].copy() for name in BOUNDS))
+        self._tile = np.searchsorted(self._tile_ids, rows["tile_id"])
+        south, north, west, east, _, _ = self._tiles
+        self._interior = self._country.interior(west, south, east, north)
         count = len(rows)
         self.d_lon, self.d_lat = np.zeros(count), np.zeros(count)
         self.blocks, self.lane = np.zeros(count, np.uint16), np.zeros(count, np.uint8)

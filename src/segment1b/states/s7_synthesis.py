@@ -18,6 +18,7 @@ from segment1b.states.by_country import (
     Job,
     country_shards,
     stage_by_country,
+    staged_rows,
 )
 from segment1b.states.protocol import (
     Countries,
@@ -32,7 +33,7 @@ from segment1b.storage.durable import read_json
 from segment1b.storage.ingress import ingress_groups
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import Records
-from segment1b.storage.split import COUNTRY, read_split, split_by_country
+from segment1b.storage.split import COUNTRY, split_by_country
 
 _KEY = ["merchant_id", "site_order"]
 _S5 = "s5_site_tile_assignment"
@@ -178,9 +179,7 @@ def _check_same(code: str, s5: Records, s6: Records) -> None:
 
 def _coverage(run: Run, code: str, rows: Records) -> tuple[int, int]:
     """Return how many sites are outlets and how many outlets have no site, or raise E708."""
-    dataset = run.contracts["outlet_catalogue"]
-    folder = run.staging / "outlet_catalogue.split"
-    outlets = read_split(folder, code, dataset, _KEY, len(rows))
+    outlets = staged_rows(run, "outlet_catalogue", _KEY, code, len(rows))
     outlets = outlets[np.lexsort((outlets["site_order"], outlets["merchant_id"]))]
     same = np.ones(len(rows), bool)
     for name in _KEY:

@@ -14,7 +14,7 @@ from segment1b.audit.published_files import Published
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.identity import canonical_json, sha256_hex
-from segment1b.states.by_country import stage_by_country
+from segment1b.states.by_country import stage_by_country, staged_rows
 from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.states.quality import breaches, measure
 from segment1b.storage.bundles import FLAG, flag_line
@@ -24,7 +24,6 @@ from segment1b.storage.publisher import publish_folder
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import file_names, hash_files
 from segment1b.storage.root import root_at
-from segment1b.storage.split import read_split
 
 _POINTS = ["tile_id", "lon_deg", "lat_deg"]
 BUNDLE = "validation_bundle_1B"
@@ -126,10 +125,9 @@ def _within_bounds(broken: list[dict[str, Any]]) -> Acceptance:
 
 def _realism(run: Run, reader: Reader) -> dict[str, Any]:
     countries = reader.partition("s7_site_synthesis").report["by_country"]
-    folder, dataset = run.staging / "s7_site_synthesis.split", run.contracts["s7_site_synthesis"]
     sites = {}
     for code, country in sorted(countries.items()):
-        rows = read_split(folder, code, dataset, _POINTS, country["sites"])
+        rows = staged_rows(run, "s7_site_synthesis", _POINTS, code, country["sites"])
         sites[code] = (rows["lon_deg"].copy(), rows["lat_deg"].copy(), rows["tile_id"].copy())
     shapes = read_countries(reader.whole_file("world_countries"))
     spans = {code: shapes[code].bounds[3] - shapes[code].bounds[1] for code in sites}
