@@ -53,8 +53,9 @@ def a_run(root: Path, seed: int = SEED, f: str = F, p: str = P, **more: Any) -> 
 def gate(run: Run) -> Report:
     """Go through the gate as the pipeline does."""
     state = S0Gate()
-    shards = state.shards(run, run.reader(state))
-    return state.report(run, [state.work(run, shard) for shard in shards])
+    reader = run.reader(state)
+    results = [state.work(run, reader, shard) for shard in state.shards(run, reader)]
+    return state.report(run, reader, sum(result.rows for result in results), [])
 
 
 def refused(run: Run) -> Segment1BError:

@@ -9,6 +9,7 @@ from typing import Any
 
 from segment1b.states import STATES
 from segment1b.states.protocol import Run, ShardResult, State
+from segment1b.storage.reader import Reader
 
 MARKS, STATE = "SEGMENT1B_TEST_MARKS", "SEGMENT1B_TEST_SLOW_STATE"
 
@@ -21,11 +22,11 @@ def dask_setup(_worker: Any) -> None:
 def _slow_down(state: State, marks: Path) -> None:
     plain = state.work
 
-    def work(run: Run, shard: Any) -> ShardResult:
+    def work(run: Run, reader: Reader, shard: Any) -> ShardResult:
         mark = marks / str(os.getpid())
         mark.touch()
         time.sleep(0.3)
-        result = plain(run, shard)
+        result = plain(run, reader, shard)
         mark.unlink()
         return result
 

@@ -24,7 +24,6 @@ API = {
     "Laws": [
         f"segment1b.laws.{name}"
         for name in (
-            "quantise",
             "apportionment",
             "curves",
             "assignment",

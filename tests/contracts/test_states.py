@@ -28,8 +28,9 @@ def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 def test_a_state_and_its_validator_have_what_the_contracts_declare(state: str) -> None:
     made, plan, entry = STATES[state], PLANS[state], RAW[state]
     assert [list(made.reads), list(made.writes)] == [entry["reads"], entry["writes"]]
-    assert [made.disallowed_read, made.stale_input] == [entry["disallowed"], entry["stale"]]
-    assert dict(made.missing_input) == entry["missing"]
+    assert made.contract.disallowed == entry["disallowed"]
+    assert made.contract.stale == entry["stale"]
+    assert dict(made.contract.missing) == entry["missing"]
     assert list(plan.absent) == entry["audit"]["opens"]
     assert plan.absent[plan.report] == entry["audit"]["report"]
 

@@ -13,14 +13,13 @@ from segment1b.errors import Segment1BError
 from segment1b.geo.areas import cell_area_m2
 from segment1b.geo.grid import Grid
 from segment1b.identity import Identity
-from segment1b.laws.apportionment import largest_remainder
+from segment1b.laws.apportionment import largest_remainder, quantise
 from segment1b.laws.assignment import permuted, sites_of, words
 from segment1b.laws.curves import hilbert_index
 from segment1b.laws.jitter import Tiles, draws, in_tile, point
 from segment1b.laws.philox import alloc_offsets, key_of, philox4x64, u01
 from segment1b.laws.points import balanced_points, stable_points, systematic_points
-from segment1b.laws.quantise import quantise
-from segment1b.states.realism import gini
+from segment1b.states.quality import gini
 from segment1b.states.s3_requirements import Outlets, count_pairs
 from segment1b.states.s8_egress import _RANKS
 from segment1b.storage.bundles import flag_line, joined_digest

@@ -125,12 +125,6 @@ def test_a_ring_that_winds_is_closed_over_its_pole(
     assert same(cut(Polygon(ring)), (-180, south, 180, north))
 
 
-def test_a_hole_that_winds_leaves_a_belt() -> None:
-    lons = (-170, -90, 0, 90, 170)
-    belt = cut(Polygon(around(60, *lons), [around(80, *lons)]))
-    assert same(belt, (-180, 60, 180, 80))
-
-
 @pytest.mark.parametrize("west", [-5.0, 40.0, 175.0, -178.0])
 def test_a_cap_keeps_its_hole_wherever_it_was_drawn_from(west: float) -> None:
     east = west + 10 if west + 10 <= 180 else west - 350

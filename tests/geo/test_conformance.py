@@ -16,10 +16,8 @@ from rasterio.features import rasterize
 from shapely import MultiPolygon, Polygon
 
 from segment1b.geo.countries import read_countries
-from segment1b.geo.coverage import bounding_cells, hole_cells
 from segment1b.geo.grid import Grid
-from segment1b.geo.overlap import overlap_runs
-from segment1b.geo.scanline import Runs, center_runs
+from segment1b.geo.scanline import Runs, bounding_cells, center_runs, hole_cells, overlap_runs
 
 Mask = npt.NDArray[np.bool_]
 TENTH = Grid(-180.0, 90.0, 0.1, 0.1, 1800, 3600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -174,22 +175,18 @@ def test_metadata_that_describe_nothing_are_unreadable(path: Path, text: bytes) 
     assert error.code == "E_INPUT_UNREADABLE"
 
 
-def test_a_truncated_file_is_unreadable(path: Path) -> None:
-    written(path, table([("AA", SQUARE)]))
-    path.write_bytes(path.read_bytes()[:-20])
-    assert refusal(path).code == "E_INPUT_UNREADABLE"
-
-
-def test_a_file_with_a_damaged_page_is_unreadable(path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-20],
+        lambda data: data[:4] + bytes(36) + data[40:],
+        lambda _: b'{"type": "FeatureCollection", "features": []}',
+    ],
+    ids=["truncated", "a damaged page", "no parquet"],
+)
+def test_a_damaged_file_is_unreadable(path: Path, damage: Callable[[bytes], bytes]) -> None:
     pq.write_table(table([("AA", SQUARE)]), path, compression="none", use_dictionary=False)
-    whole = bytearray(path.read_bytes())
-    whole[4:40] = bytes(36)
-    path.write_bytes(whole)
-    assert refusal(path).code == "E_INPUT_UNREADABLE"
-
-
-def test_a_file_that_is_no_parquet_is_unreadable(path: Path) -> None:
-    path.write_text('{"type": "FeatureCollection", "features": []}')
+    path.write_bytes(damage(path.read_bytes()))
     assert refusal(path).code == "E_INPUT_UNREADABLE"
 
 

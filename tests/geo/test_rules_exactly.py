@@ -11,10 +11,8 @@ from shapely import MultiPolygon, Polygon
 
 from geo.naive import cells, center_cells, overlap_cells
 from segment1b.geo.antimeridian import cut
-from segment1b.geo.coverage import bounding_cells, hole_cells
 from segment1b.geo.grid import Grid
-from segment1b.geo.overlap import overlap_runs
-from segment1b.geo.scanline import center_runs
+from segment1b.geo.scanline import bounding_cells, center_runs, hole_cells, overlap_runs
 
 NROWS, NCOLS = 4, 5
 

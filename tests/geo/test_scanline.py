@@ -1,8 +1,9 @@
-"""Rule `center` on drawings: which cells a country holds when their centres lie on its border."""
+"""Both rules on drawings: centres on borders, interiors that meet; and the counts of cells."""
 
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,12 +12,22 @@ from shapely import MultiPolygon, Polygon, box
 from geo.naive import cells, drawn, shape, unit_grid
 from segment1b.geo.antimeridian import cut
 from segment1b.geo.grid import Grid
-from segment1b.geo.scanline import Runs, center_runs, union
+from segment1b.geo.scanline import (
+    Runs,
+    bounding_cells,
+    center_runs,
+    hole_cells,
+    overlap_runs,
+    union,
+)
+
+Rule = Callable[[MultiPolygon, Grid], Runs]
+RULES = (center_runs, overlap_runs)
 
 
-def picture(country: MultiPolygon, nrows: int, ncols: int) -> list[str]:
+def picture(rule: Rule, country: MultiPolygon, nrows: int, ncols: int) -> list[str]:
     grid = unit_grid(nrows, ncols)
-    return drawn(center_runs(country, grid), grid)
+    return drawn(rule(country, grid), grid)
 
 
 def runs(*triples: tuple[int, int, int]) -> Runs:
@@ -27,10 +38,14 @@ def hollow(shell: Polygon, *holes: Polygon) -> Polygon:
     return Polygon(shell.exterior, [hole.exterior for hole in holes])
 
 
+def beside(value: float, towards: float) -> float:
+    return float(np.nextafter(value, towards))
+
+
 TILT = 2.0**-40  # of a shallow edge
 LAND = hollow(box(0, 0, 5, 3), box(0.75, 0.75, 4.5, 2.25))
-#: A country and the cells it holds, from the north: `#` is in.
-DRAWINGS: dict[str, tuple[MultiPolygon, str]] = {
+#: A country and the cells whose centre it holds, from the north: `#` is in.
+CENTRES: dict[str, tuple[MultiPolygon, str]] = {
     "a box along cell borders": (shape(box(1, 1, 4, 3)), "..... .###. .###. ....."),
     "centres on every side of a shell are in": (
         shape(box(0.5, 0.5, 3.5, 2.5)),
@@ -117,54 +132,159 @@ DRAWINGS: dict[str, tuple[MultiPolygon, str]] = {
 }
 
 
-@pytest.mark.parametrize(("country", "drawing"), DRAWINGS.values(), ids=list(DRAWINGS))
-def test_a_country_holds_the_centres_in_it_or_on_its_shell(
-    country: MultiPolygon, drawing: str
+#: A country and the cells that its interior meets: a touch, however long, is out.
+INTERIORS: dict[str, tuple[MultiPolygon, str]] = {
+    "a box along cell borders": (shape(box(1, 1, 4, 3)), "..... .###. .###. ....."),
+    "a hair over a border takes the next column": (
+        shape(box(1, 1, beside(4, 5), 3)),
+        "...... .####. .####. ......",
+    ),
+    "a hair short of a border takes no more": (
+        shape(box(1, 1, beside(4, 3), 3)),
+        "...... .###.. .###.. ......",
+    ),
+    "a hair over a border takes the next row": (
+        shape(box(1, 1, 4, beside(3, 4))),
+        ".###. .###. .###. .....",
+    ),
+    "smaller than a cell": (shape(box(1.6, 0.6, 1.9, 0.9)), ".#."),
+    "a sliver without a centre takes all its cells": (
+        shape([(0.1, 0.1), (4.9, 0.1), (4.9, 0.2)]),
+        "..... #####",
+    ),
+    "a vertex on a corner takes the cells it points into": (
+        shape([(2, 2), (1, 0), (3, 0)]),
+        ".... .... .##. .##.",
+    ),
+    "a diagonal through corners takes the cells on it": (
+        shape([(0, 0), (4, 4), (4, 0)]),
+        "...# ..## .### ####",
+    ),
+    "a steep edge from corner to corner": (
+        shape([(1, 0), (2, 3), (4, 3), (4, 0)]),
+        ".### .### .###",
+    ),
+    "a steep edge through a corner": (
+        shape([(1, 0), (3, 4), (4, 4), (4, 0)]),
+        "..## ..## .### .###",
+    ),
+    "a shallow edge takes the row above where it has risen": (
+        shape([(0, 0), (6, 0), (6, 1 + 3 * TILT), (0, 1 - 3 * TILT)]),
+        "...### ######",
+    ),
+    "a shallow edge that rises just before a border": (
+        shape([(0, 0), (6, 0), (6, 1 + 3 * TILT), (0, 1 - 2.9 * TILT)]),
+        "..#### ######",
+    ),
+    "a hole along cell borders takes its cells out": (
+        shape(hollow(box(0, 0, 4, 4), box(1, 1, 3, 3))),
+        "#### #..# #..# ####",
+    ),
+    "a hole within a cell leaves it in": (
+        shape(hollow(box(0, 0, 3, 3), box(1.1, 1.1, 1.9, 1.9))),
+        "### ### ###",
+    ),
+    "a hole a hair smaller than its cell leaves it in": (
+        shape(hollow(box(0, 0, 3, 3), box(1, 1, beside(2, 1), 2))),
+        "### ### ###",
+    ),
+    "larger than the grid": (shape([(-9, -9), (30, -9), (-9, 30)]), "### ###"),
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "country", "drawing"),
+    [
+        *(pytest.param(center_runs, *case, id=f"center, {n}") for n, case in CENTRES.items()),
+        *(pytest.param(overlap_runs, *case, id=f"overlap, {n}") for n, case in INTERIORS.items()),
+    ],
+)
+def test_a_country_takes_the_cells_of_the_drawing(
+    rule: Rule, country: MultiPolygon, drawing: str
 ) -> None:
     rows = drawing.split()
-    assert picture(country, len(rows), len(rows[0])) == rows
+    assert picture(rule, country, len(rows), len(rows[0])) == rows
 
 
-def test_a_polygon_outside_the_grid_holds_nothing() -> None:
-    grid = unit_grid(3, 3)
-    for bounds in ((5, 0, 9, 3), (-9, 0, -5, 3), (0, 5, 3, 9), (0, -9, 3, -5)):
-        assert center_runs(shape(box(*bounds)), grid).count == 0
-    assert center_runs(MultiPolygon(), grid).count == 0
+@pytest.mark.parametrize("rule", RULES)
+def test_a_polygon_outside_or_beside_the_grid_takes_nothing(rule: Rule) -> None:
+    for bounds in ((3, 0, 9, 3), (-9, 0, 0, 3), (0, 3, 3, 9), (0, -9, 3, 0), (20, 20, 30, 30)):
+        assert picture(rule, shape(box(*bounds)), 3, 3) == ["...", "...", "..."]
+    assert picture(rule, MultiPolygon(), 1, 1) == ["."]
 
 
-def test_two_countries_that_share_a_border_both_hold_the_centres_on_it() -> None:
-    grid = unit_grid(3, 4)
-    border = [(1, 0), (2, 1.5), (1.5, 2.5), (2, 3)]
-    west = center_runs(shape([(0, 0), *border, (0, 3)]), grid)
-    east = center_runs(shape([*border, (4, 3), (4, 0)]), grid)
-    assert drawn(west, grid) == ["##..", "##..", "#..."]
-    assert drawn(east, grid) == [".###", "..##", ".###"]
+@pytest.mark.parametrize(
+    ("rule", "border", "west", "east"),
+    [
+        (center_runs, [(1, 0), (2, 1.5), (1.5, 2.5), (2, 3)], "##.. ##.. #...", ".### ..## .###"),
+        (overlap_runs, [(1, 0), (2, 1), (2, 2), (2.5, 3)], "###. ##.. ##..", "..## ..## .###"),
+    ],
+)
+def test_two_countries_share_the_cells_of_their_border(
+    rule: Rule, border: list[tuple[float, float]], west: str, east: str
+) -> None:
+    """Their centres on it, or the cells it runs through."""
+    assert picture(rule, shape([(0, 0), *border, (0, 3)]), 3, 4) == west.split()
+    assert picture(rule, shape([*border, (4, 3), (4, 0)]), 3, 4) == east.split()
 
 
 def test_the_order_and_direction_of_points_do_not_matter() -> None:
     ring = [(0.5, 0.5), (4.5, 1.5), (2.5, 3.5), (1.25, 1.75)]
-    expected = picture(shape(ring), 4, 5)
+    expected = picture(center_runs, shape(ring), 4, 5)
     for turned in (ring[::-1], ring[2:] + ring[:2]):
-        assert picture(shape(turned), 4, 5) == expected
+        assert picture(center_runs, shape(turned), 4, 5) == expected
+
+
+def test_a_cell_that_holds_its_centre_on_a_shell_is_always_taken() -> None:
+    country = shape(box(0.5, 0.5, 3.5, 2.5))
+    grid = unit_grid(4, 5)
+    assert cells(center_runs(country, grid)) <= cells(overlap_runs(country, grid))
 
 
 ACROSS = Polygon([(120, 0), (-120, 0), (-120, 45), (120, 45)])
+PAST_THE_DATE_LINE = Polygon([(170, 0), (-130, 0), (-130, 45), (170, 45)])
 
 
 @pytest.mark.parametrize(
-    ("country", "grid", "drawing"),
+    ("rule", "country", "grid", "drawing"),
     [
-        (shape(box(-2, 0, 2, 1)), Grid(-3.0, 1.0, 1.0, 1.0, 1, 6), ".####."),
-        (ACROSS, Grid(-180.0, 45.0, 45.0, 45.0, 1, 8), "#......#"),
-        (ACROSS, Grid(0.0, 45.0, 45.0, 45.0, 1, 8), "...##..."),
-        (shape(box(-45, 0, 90, 45)), Grid(0.0, 45.0, 45.0, 45.0, 1, 8), "##.....#"),
+        (center_runs, shape(box(-2, 0, 2, 1)), Grid(-3.0, 1.0, 1.0, 1.0, 1, 6), ".####."),
+        (center_runs, ACROSS, Grid(-180.0, 45.0, 45.0, 45.0, 1, 8), "#......#"),
+        (center_runs, ACROSS, Grid(0.0, 45.0, 45.0, 45.0, 1, 8), "...##..."),
+        (center_runs, shape(box(-45, 0, 90, 45)), Grid(0.0, 45.0, 45.0, 45.0, 1, 8), "##.....#"),
+        (overlap_runs, PAST_THE_DATE_LINE, Grid(-180.0, 45.0, 45.0, 45.0, 1, 8), "##.....#"),
     ],
-    ids=["0 from west", "180 from -180", "180 from 0", "0 from 0"],
 )
 def test_a_polygon_across_longitude_0_or_180_is_not_torn(
-    country: Polygon | MultiPolygon, grid: Grid, drawing: str
+    rule: Rule, country: Polygon | MultiPolygon, grid: Grid, drawing: str
 ) -> None:
-    assert drawn(center_runs(cut(country), grid), grid) == [drawing]
+    assert drawn(rule(cut(country), grid), grid) == [drawing]
+
+
+def test_a_cell_across_the_date_line_is_met_from_both_sides() -> None:
+    grid = Grid(-180.05, 0.1, 0.1, 0.1, 1, 3600)
+    for bounds in ((179.97, 0, 180, 0.1), (-180, 0, -179.97, 0.1)):
+        assert cells(overlap_runs(shape(box(*bounds)), grid)) == {(0, 0)}
+
+
+@pytest.mark.parametrize("step", [0.1, 1 / 120, 0.0083333333])
+def test_land_that_ends_at_the_date_line_does_not_touch_the_other_side(step: float) -> None:
+    ncols = round(180 / step)
+    grid = Grid(0.0, step, step, step, 1, 2 * ncols)
+    east = overlap_runs(shape(box(-180, 0, -180 + 2.5 * step, step)), grid)
+    west = overlap_runs(shape(box(180 - 2.5 * step, 0, 180, step)), grid)
+    # Only a step written with too few digits moves the date line into a cell.
+    first = ncols if abs(step * ncols - 180) < 1e-6 * step else ncols - 1
+    assert min(col for _, col in cells(east)) >= first
+    assert max(col for _, col in cells(west)) <= ncols
+
+
+@pytest.mark.parametrize("x0", [-180.00000000001, -179.99999999999])
+def test_a_grid_a_hair_off_the_date_line_takes_no_column_at_its_other_end(x0: float) -> None:
+    grid = Grid(x0, 0.1, 0.1, 0.1, 1, 3600)
+    assert cells(overlap_runs(shape(box(-180, 0, -179.95, 0.1)), grid)) == {(0, 0)}
+    west = cells(overlap_runs(shape(box(179.95, 0, 180, 0.1)), grid))
+    assert west == {(0, 3599)}
 
 
 def test_a_centre_on_the_date_line_belongs_to_either_side() -> None:
@@ -235,3 +355,54 @@ def test_runs_are_sorted_disjoint_and_do_not_touch(ncols: int) -> None:
     key = got.row * (ncols + 1)
     assert (got.start < got.stop).all()
     assert ((key + got.stop)[:-1] < (key + got.start)[1:]).all()
+
+
+GRID = unit_grid(7, 7)
+LAKE = hollow(box(0, 0, 7, 7), box(1, 1, 6, 6))
+ISLAND = box(2, 2, 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("country", "lost"),
+    [
+        (shape(LAKE), 25),
+        (shape(LAKE, ISLAND), 16),
+        (shape(ISLAND), 0),
+        # Centres on the shore are lost to the lake.
+        (shape(hollow(box(0, 0, 7, 7), box(1.5, 1.5, 3.5, 3.5))), 9),
+    ],
+)
+def test_cells_of_a_lake_are_lost_and_those_of_its_island_are_not(
+    country: MultiPolygon, lost: int
+) -> None:
+    assert hole_cells(country, GRID, center_runs(country, GRID)) == lost
+
+
+def test_cells_that_any_overlap_includes_are_not_lost() -> None:
+    country = shape(hollow(box(0, 0, 7, 7), box(1.4, 1.4, 3.6, 3.6)))
+    included = overlap_runs(country, GRID)
+    assert included.count == 48
+    assert hole_cells(country, GRID, included) == 1
+    assert hole_cells(country, GRID, center_runs(country, GRID)) == 9
+
+
+def test_the_bounding_rectangle_holds_at_least_what_is_included_or_lost() -> None:
+    country = shape(LAKE)
+    included = center_runs(country, GRID)
+    assert bounding_cells(country, GRID) == 49
+    assert included.count + hole_cells(country, GRID, included) == 49
+
+
+@pytest.mark.parametrize(
+    ("bounds", "count"),
+    [((0.2, 0.2, 0.8, 0.8), 1), ((0.5, 0.5, 2.5, 1.5), 6), ((-9, -9, 9, 9), 49), ((8, 8, 9, 9), 0)],
+)
+def test_cells_of_a_bounding_rectangle(bounds: tuple[float, ...], count: int) -> None:
+    assert bounding_cells(shape(box(*bounds)), GRID) == count
+
+
+def test_the_bounding_rectangle_is_clipped_to_the_grid_and_wrapped() -> None:
+    grid = Grid(0.0, 90.0, 90.0, 90.0, 2, 4)
+    assert bounding_cells(shape(box(-45, 10, 45, 80)), grid) == 2
+    assert bounding_cells(shape(box(-180, -80, 180, 80)), grid) == 8
+    assert bounding_cells(MultiPolygon(), grid) == 0

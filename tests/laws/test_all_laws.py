@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segment1b.errors import Segment1BError
+from segment1b.laws.apportionment import quantise
 from segment1b.laws.philox import alloc_offsets
-from segment1b.laws.quantise import quantise
-from segment1b.states import s4_laws
+from segment1b.states import s4_alloc_plan
 from segment1b.states.quality import country_quality
 
 LAWS = ("largest_remainder", "systematic", "stable", "balanced")
@@ -57,7 +57,7 @@ def countries(draw: st.DrawFn) -> Country:
     return Country(nrows, ncols, dp, ids, weights, dict(sorted(n.items())), seed)
 
 
-def plans(law: str, country: Country) -> list[s4_laws.Plan]:
+def plans(law: str, country: Country) -> list[s4_alloc_plan.Plan]:
     run: Any = SimpleNamespace(
         policy=SimpleNamespace(
             prep=SimpleNamespace(dp=country.dp), allocation=SimpleNamespace(law=law)
@@ -66,7 +66,7 @@ def plans(law: str, country: Country) -> list[s4_laws.Plan]:
     )
     pairs = np.array(list(country.n), np.uint64), np.array(list(country.n.values()), np.int64)
     grid, tiles = (country.nrows, country.ncols), (country.ids, country.weights)
-    return list(s4_laws.allocate(run, CODE, grid, pairs, tiles))
+    return list(s4_alloc_plan.allocate(run, CODE, grid, pairs, tiles))
 
 
 def solve(law: str, country: Country) -> Plan:
@@ -185,7 +185,7 @@ def test_stretches_of_any_length_give_the_same_rows(
     law: str, country: Country, at_once: int
 ) -> None:
     whole = solve(law, country)
-    with mock.patch.object(s4_laws, "_CHUNK_SITES", at_once):
+    with mock.patch.object(s4_alloc_plan, "_CHUNK_SITES", at_once):
         assert solve(law, country) == whole
         if len(country.n) > 1 and sum(country.n.values()) > at_once and law != LAWS[0]:
             assert len(plans(law, country)) > 1
@@ -286,7 +286,9 @@ def test_a_country_of_four_tiles_worked_by_hand(law: str, expected: Plan) -> Non
     ],
 )
 def test_one_pair_of_four_sites_worked_by_hand(law: str, offset: int, expected: Plan) -> None:
-    with mock.patch.object(s4_laws, "alloc_offsets", return_value=np.array([offset], np.uint64)):
+    with mock.patch.object(
+        s4_alloc_plan, "alloc_offsets", return_value=np.array([offset], np.uint64)
+    ):
         assert solve(law, SQUARE._replace(n={5: 4})) == expected
 
 

@@ -1,7 +1,13 @@
-"""Largest remainder: worked numbers, traps and refusals."""
+"""Largest remainder and quantisation: worked numbers, plain definitions, limits and refusals."""
+
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
 
 from segment1b.laws.apportionment import (
     cut_largest,
@@ -9,24 +15,16 @@ from segment1b.laws.apportionment import (
     heaviest,
     largest_remainder,
     largest_remainder_by_n,
+    quantise,
 )
+from segment1b.laws.division import muldiv
+
+FULL = settings(max_examples=2000, deadline=None, derandomize=True)
+SOME = settings(max_examples=500, deadline=None, derandomize=True)
 
 
 def whole(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
-
-
-def test_worked_example_equal_remainders_go_to_the_lower_id() -> None:
-    """docs/spec/s4-allocation.md#worked-numbers: weights 700 and 300, n = 5."""
-    solved = largest_remainder(whole(700, 300), 5, 1000)
-    assert solved.floors.tolist() == [3, 1]
-    assert solved.remainders.tolist() == [500, 500]
-    assert (solved.shortfall, solved.ties_broken) == (1, 1)
-    assert solved.counts.tolist() == [4, 1]
-    (shares,) = largest_remainder_by_n(whole(700, 300), whole(5), 1000)
-    assert shares.positions.tolist() == [0, 1]
-    assert shares.counts.tolist() == [4, 1]
-    assert shares[3:] == (1, 1)
 
 
 def test_ties_at_the_cut_go_by_id_over_many_blocks() -> None:
@@ -35,22 +33,6 @@ def test_ties_at_the_cut_go_by_id_over_many_blocks() -> None:
     solved = largest_remainder(np.full(t, 1, np.int64), n, t)
     assert np.flatnonzero(solved.counts).tolist() == list(range(n))
     assert (solved.shortfall, solved.ties_broken) == (n, n)
-
-
-def test_everything_above_the_cut_wins_and_only_the_cut_is_tied() -> None:
-    """One tile above the cut, two of three at the cut: two units were decided by the tie."""
-    weights = whole(20, 40, 20, 20)
-    solved = largest_remainder(weights, 3, 100)
-    assert solved.remainders.tolist() == [60, 20, 60, 60]
-    assert solved.counts.tolist() == [1, 1, 1, 0]
-    assert solved.ties_broken == 2
-
-
-def test_no_tie_is_counted_when_all_equal_remainders_win() -> None:
-    """The rule decides nothing when there is enough for all."""
-    solved = largest_remainder(whole(350, 350, 300), 2, 1000)
-    assert solved.counts.tolist() == [1, 1, 0]
-    assert solved.ties_broken == 0
 
 
 def test_a_tie_with_a_tile_behind_the_heaviest_is_counted() -> None:
@@ -63,16 +45,6 @@ def test_a_tie_with_a_tile_behind_the_heaviest_is_counted() -> None:
     assert (part.counts.tolist(), part.ties_broken) == ([1], 1)
     part = largest_remainder(weights[1:2], 1, 1000, beyond=299)
     assert (part.counts.tolist(), part.ties_broken) == ([1], 0)
-
-
-def test_products_beyond_2_to_the_63_do_not_wrap() -> None:
-    """dp = 15 and a million sites: n*w passes 2^63; wrapped sums would agree with themselves."""
-    K, n = 10**15, 10**6
-    weights = whole(K - 3, 1, 1, 1)
-    solved = largest_remainder(weights, n, K)
-    assert solved.floors.tolist() == [n * (K - 3) // K, 0, 0, 0]
-    assert solved.remainders.tolist() == [n * (K - 3) % K, n, n, n]
-    assert solved.counts.tolist() == [n, 0, 0, 0]
 
 
 def test_the_n_heaviest_by_weight_then_position() -> None:
@@ -104,42 +76,211 @@ def test_the_cut_of_a_long_array_is_that_of_a_sorted_list(bits: int) -> None:
         assert cut.left == ranked[k:].count(ranked[k - 1])
 
 
+def test_masses_become_the_remainders() -> None:
+    """The masses' own memory serves twice."""
+    masses = np.array([3, 1, 3], np.int64)
+    quantise(masses, 100)
+    assert masses.tolist() == [300 % 7, 100 % 7, 300 % 7]
+
+
+def test_memory_is_one_array_beside_the_masses() -> None:
+    """The weights; a mask of bytes comes and goes."""
+    masses = np.random.default_rng(0).integers(0, 1 << 40, 1 << 20)
+    quantise(masses.copy(), 10**12)
+    tracemalloc.start()
+    quantise(masses, 10**12)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.6 * masses.nbytes
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        # Site counts out of order.
+        (lambda: largest_remainder_by_n(whole(10), whole(2, 2), 10), ValueError, "ascending"),
+        (lambda: largest_remainder_by_n(whole(10), whole(0), 10), ValueError, "ascending"),
+        # Weights that cannot be of this country.
+        (lambda: largest_remainder(whole(6, 5), 1, 10), ValueError, "more than K"),
+        (lambda: largest_remainder(whole(-1, 11), 1, 10), ValueError, "negative"),
+        (lambda: largest_remainder(whole(1, 0), 5, 10), ValueError, "wrong weights"),
+        (lambda: largest_remainder(whole(1, 0), 2, 10), ValueError, "wrong weights"),
+        (lambda: largest_remainder(whole(), 5, 10), ValueError, "wrong weights"),
+        (lambda: give_largest(whole(0), whole(1), -1), ValueError, "wrong weights"),
+        # No sites, more of them than the exact path can hold, or a cut of nothing.
+        (lambda: largest_remainder(whole(10), 0, 10), ValueError, "at least one site"),
+        (lambda: largest_remainder(whole(10), 1 << 51, 10), OverflowError, "2\\^51"),
+        (lambda: cut_largest(whole(1, 2), 3), ValueError, "cannot take"),
+        (lambda: heaviest(whole(1, 2), -1), ValueError, "cannot take"),
+        # The bounds under which quantisation is exact; mass 0 calls for the state's fallback.
+        (lambda: quantise(whole(1 << 61, 1 << 61), 10), OverflowError, "2\\^62"),
+        (lambda: quantise(whole(1), 10**15 + 1), OverflowError, "10\\^15"),
+        (lambda: quantise(whole(0, 0), 1), ValueError, "sum to 0"),
+        (lambda: quantise(whole(), 1), ValueError, "sum to 0"),
+        (lambda: quantise(whole(2, -1), 10), ValueError, "negative"),
+        (lambda: quantise(whole(1), 0), ValueError, "at least one unit"),
+    ],
+)
+def test_what_cannot_be_apportioned_exactly_is_refused(
+    call: Callable[[], object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
 def test_no_site_counts_give_no_shares() -> None:
     """A country nobody has sites in."""
-    assert list(largest_remainder_by_n(whole(1, 9), whole(), 10)) == []
+    assert largest_remainder_by_n(whole(1, 9), whole(), 10) == []
 
 
-def test_solving_begins_only_when_asked_but_refuses_at_once() -> None:
-    """A bad request fails where it is made, not where the first answer is taken."""
-    with pytest.raises(ValueError, match="ascending"):
-        largest_remainder_by_n(whole(10), whole(2, 2), 10)
-    with pytest.raises(ValueError, match="ascending"):
-        largest_remainder_by_n(whole(10), whole(0), 10)
+def naive(weights: list[int], n: int, K: int) -> tuple[list[int], int, int]:
+    """Hamilton's method word for word: counts, shortfall, units decided by the tie rule."""
+    counts = [n * w // K for w in weights]
+    remainders = [n * w % K for w in weights]
+    shortfall = n - sum(counts)
+    order = sorted(range(len(weights)), key=lambda i: (-remainders[i], i))
+    given_one, not_given = order[:shortfall], order[shortfall:]
+    for i in given_one:
+        counts[i] += 1
+    left = {remainders[i] for i in not_given}
+    return counts, shortfall, sum(remainders[i] in left for i in given_one)
 
 
-def test_weights_that_cannot_be_of_this_country_are_refused() -> None:
-    """Above K, negative, or too little weight to carry the sites."""
-    with pytest.raises(ValueError, match="more than K"):
-        largest_remainder(whole(6, 5), 1, 10)
-    with pytest.raises(ValueError, match="negative"):
-        largest_remainder(whole(-1, 11), 1, 10)
-    with pytest.raises(ValueError, match="wrong weights"):
-        largest_remainder(whole(1, 0), 5, 10)
-    with pytest.raises(ValueError, match="wrong weights"):
-        largest_remainder(whole(1, 0), 2, 10)
-    with pytest.raises(ValueError, match="wrong weights"):
-        largest_remainder(whole(), 5, 10)
-    with pytest.raises(ValueError, match="wrong weights"):
-        give_largest(whole(0), whole(1), -1)
+@st.composite
+def countries(draw: st.DrawFn) -> tuple[list[int], int]:
+    """Weights that sum to K = 10^dp: free, tied a lot, or all equal; zeros often."""
+    K = 10 ** draw(st.integers(0, 15))
+    kind = draw(st.sampled_from(["free", "tied", "equal"]))
+    if kind == "free":
+        cuts = sorted(draw(st.lists(st.integers(0, K), max_size=15)))
+        return [b - a for a, b in zip([0, *cuts], [*cuts, K], strict=True)], K
+    if kind == "tied":
+        masses = draw(st.lists(st.integers(0, 3), min_size=1, max_size=40))
+        assume(any(masses))
+    else:
+        masses = [1] * draw(st.integers(1, 60))
+    return naive(masses, K, sum(masses))[0], K
 
 
-def test_impossible_requests_are_refused() -> None:
-    """No sites, more sites than the exact path can hold, or a cut of nothing."""
-    with pytest.raises(ValueError, match="at least one site"):
-        largest_remainder(whole(10), 0, 10)
-    with pytest.raises(OverflowError, match="2\\^51"):
-        largest_remainder(whole(10), 1 << 51, 10)
-    with pytest.raises(ValueError, match="cannot take"):
-        cut_largest(whole(1, 2), 3)
-    with pytest.raises(ValueError, match="cannot take"):
-        heaviest(whole(1, 2), -1)
+#: Small n decide by ties, large n by the exactness of the products.
+SITES = st.one_of(st.integers(1, 70), st.integers(1, 10**9), st.integers(0, 9).map(lambda e: 10**e))
+
+
+@FULL
+@given(countries(), SITES)
+def test_largest_remainder_is_the_plain_definition(country: tuple[list[int], int], n: int) -> None:
+    """Counts, floors, remainders, shortfall and ties, tile for tile."""
+    weights, K = country
+    solved = largest_remainder(np.array(weights, np.int64), n, K)
+    counts, shortfall, ties = naive(weights, n, K)
+    assert solved.counts.tolist() == counts
+    assert solved.floors.tolist() == [n * w // K for w in weights]
+    assert solved.remainders.tolist() == [n * w % K for w in weights]
+    assert (solved.shortfall, solved.ties_broken) == (shortfall, ties)
+    assert sum(counts) == n
+
+
+@FULL
+@given(countries(), st.sets(SITES, min_size=1, max_size=6))
+def test_by_n_on_the_heaviest_is_the_plain_definition_on_all_tiles(
+    country: tuple[list[int], int], ns: set[int]
+) -> None:
+    """Facts 1 and 2: each distinct n once, on its n heaviest tiles, changes nothing."""
+    weights, K = country
+    wanted = np.array(sorted(ns), np.int64)
+    shares = largest_remainder_by_n(np.array(weights, np.int64), wanted, K)
+    assert [share.n for share in shares] == wanted.tolist()
+    for share in shares:
+        counts, shortfall, ties = naive(weights, share.n, K)
+        won = [i for i, count in enumerate(counts) if count]
+        assert share.positions.tolist() == won
+        assert share.counts.tolist() == [counts[i] for i in won]
+        assert (share.shortfall, share.ties_broken) == (shortfall, ties)
+        assert share.positions.dtype == share.counts.dtype == np.int64
+
+
+@SOME
+@given(countries(), st.integers(1, 70))
+def test_only_the_n_heaviest_tiles_can_win(country: tuple[list[int], int], n: int) -> None:
+    """Fact 2: tiles with a floor are a prefix of that order; behind it r is n*w itself."""
+    weights, K = country
+    counts, _, _ = naive(weights, n, K)
+    order = sorted(range(len(weights)), key=lambda i: (-weights[i], i))
+    assert {i for i, count in enumerate(counts) if count} <= set(order[:n])
+    with_floor = [n * weights[i] >= K for i in order]
+    assert with_floor == sorted(with_floor, reverse=True)
+    assert sum(with_floor) <= n
+    assert heaviest(np.array(weights, np.int64), n).tolist() == sorted(order[:n])
+
+
+@SOME
+@given(countries(), st.integers(1, 30), st.data())
+def test_tiles_lighter_than_the_nth_heaviest_need_not_be_read(
+    country: tuple[list[int], int], n: int, data: st.DataObject
+) -> None:
+    """Fact 3: any part that holds the others gives the same sites and the same tie count."""
+    weights = np.array(country[0], np.int64)
+    lightest = int(weights[heaviest(weights, n)].min())
+    needed = set(np.flatnonzero(weights >= lightest).tolist())
+    also = data.draw(st.sets(st.integers(0, len(weights) - 1)))
+    read = np.array(sorted(needed | also), np.int64)
+    (whole,) = largest_remainder_by_n(weights, np.array([n], np.int64), country[1])
+    (part,) = largest_remainder_by_n(weights[read], np.array([n], np.int64), country[1])
+    assert read[part.positions].tolist() == whole.positions.tolist()
+    assert part.counts.tolist() == whole.counts.tolist()
+    assert part[3:] == whole[3:]
+
+
+MASSES = st.one_of(
+    st.lists(st.integers(0, 5), min_size=1, max_size=50),
+    st.lists(st.integers(0, 1 << 56), min_size=1, max_size=50),
+)
+
+
+#: M = 2^62 - 1, for K = 10^15.
+LARGEST = [(1 << 62) // 2 - 1, (1 << 62) // 3, (1 << 62) - (1 << 62) // 2 - (1 << 62) // 3 - 7, 7]
+
+
+@FULL
+@given(MASSES, st.integers(0, 15))
+@example(LARGEST, 15)
+def test_quantise_is_the_plain_definition(masses: list[int], dp: int) -> None:
+    """Weights and shortfall, tile for tile; they sum to K. The masses become the remainders."""
+    assume(any(masses))
+    given_masses, K, M = np.array(masses, np.int64), 10**dp, sum(masses)
+    weights, shortfall = quantise(given_masses, K)
+    want, units, _ = naive(masses, K, M)
+    assert weights.tolist() == want
+    assert shortfall == units
+    assert int(weights.sum()) == K
+    assert given_masses.tolist() == [mass * K % M for mass in masses]
+
+
+@SOME
+@given(MASSES, st.integers(0, 15))
+def test_quantise_keeps_the_order_of_masses(masses: list[int], dp: int) -> None:
+    """Heavier never weighs less; equal masses differ by at most 1, the lower id first."""
+    assume(any(masses))
+    weights = quantise(np.array(masses, np.int64), 10**dp)[0].tolist()
+    ranked = sorted(range(len(masses)), key=lambda i: (masses[i], -i))
+    along = [weights[i] for i in ranked]
+    assert along == sorted(along)
+    for mass, times in Counter(masses).items():
+        if times > 1:
+            same = [w for w, m in zip(weights, masses, strict=True) if m == mass]
+            assert same[0] - same[-1] in (0, 1)
+
+
+@FULL
+@given(
+    st.integers(1, (1 << 62) - 1),
+    st.integers(0, (1 << 63) - 1),
+    st.lists(st.tuples(st.integers(0, (1 << 51) - 1), st.integers(-3, 3)), min_size=1, max_size=8),
+)
+def test_muldiv_is_python_division(m: int, b: int, near: list[tuple[int, int]]) -> None:
+    """Operands chosen so that a*b lies beside a multiple of m, where float64 errs."""
+    a = [q * m // b + step if b else abs(step) for q, step in near]
+    a = [x for x in a if 0 <= x < 1 << 63 and x * b // m < 1 << 51]
+    assume(a)
+    q, r = muldiv(np.array(a, np.int64), b, m)
+    assert list(zip(q.tolist(), r.tolist(), strict=True)) == [divmod(x * b, m) for x in a]

@@ -29,20 +29,6 @@ def test_values_beside_an_exact_multiple_fall_on_the_right_side(near: int) -> No
     assert not r.any()
 
 
-def test_random_operands_at_every_scale_equal_python_integers() -> None:
-    """From one bit to all bits in each operand, over more than one block."""
-    rng = np.random.default_rng(11)
-    for bits_m in range(1, 62, 4):
-        m = int(rng.integers(1 << (bits_m - 1), 1 << bits_m))
-        for bits_b in range(1, 63, 6):
-            b = int(rng.integers(1 << (bits_b - 1), 1 << bits_b))
-            top = min(((1 << 51) * m - 1) // b, (1 << 63) - 1)
-            a = rng.integers(0, top, 50, endpoint=True)
-            q, r = muldiv(a, b, m)
-            pairs = list(zip(q.tolist(), r.tolist(), strict=True))
-            assert pairs == exact(a.tolist(), b, m)
-
-
 def test_an_empty_array_divides_into_empty_arrays() -> None:
     """No tiles, no quotients."""
     q, r = muldiv(np.empty(0, np.int64), 3, 7)

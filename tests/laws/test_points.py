@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -59,15 +60,12 @@ def test_stable_points_stay_evenly_spread() -> None:
             assert ahead.max() - behind.min() < 4
 
 
-def test_stable_points_refuse_what_they_cannot_place() -> None:
-    """Counts below 0, a line without length, offsets without counts."""
-    with pytest.raises(ValueError, match="negative"):
-        stable_points(ids(1), np.array([-1], np.int64), 10)
-    with pytest.raises(ValueError, match="K = 0"):
-        stable_points(ids(1), np.array([1], np.int64), 0)
-    with pytest.raises(ValueError, match="2 offsets for 1"):
-        stable_points(ids(1, 2), np.array([1], np.int64), 10)
-    assert stable_points(ids(), np.empty(0, np.int64), 10).tolist() == []
+@SOME
+@given(PAIRS, st.one_of(LENGTHS, st.just((1 << 63) - 1)))
+def test_stable_points_are_their_definition(pairs: list[tuple[int, int]], K: int) -> None:
+    assert stable_points(*arrays(pairs), K).tolist() == [
+        ((u + j * GOLDEN) % 2**64) * K >> 64 for u, n in pairs for j in range(1, n + 1)
+    ]
 
 
 @SOME
@@ -85,14 +83,6 @@ def test_systematic_points_are_exact_over_several_blocks_and_where_128_bits_woul
     assert points[2:][at].tolist() == [(j * 2**64 + U) * K // (n * 2**64) for j in at]
     assert (n * 2**64 * K).bit_length() > 128
     assert set(np.diff(points[2:]).tolist()) == {K // n, K // n + 1}
-
-
-def test_systematic_points_of_five_sites_worked_by_hand() -> None:
-    """K = 1000, n = 5: 200 apart, beginning at U/2^64 of 200."""
-    five = np.array([5], np.int64)
-    assert systematic_points(ids(0), five, 1000).tolist() == [0, 200, 400, 600, 800]
-    assert systematic_points(ids(1 << 63), five, 1000).tolist() == [100, 300, 500, 700, 900]
-    assert systematic_points(ids((1 << 64) - 1), five, 1000).tolist() == [199, 399, 599, 799, 999]
 
 
 @SOME
@@ -168,25 +158,34 @@ def test_three_pairs_dealt_by_hand() -> None:
     assert balanced_points(0, 4, 4, 1000).tolist() == [125, 375, 625, 875]
 
 
-def test_points_refuse_what_they_cannot_place_exactly() -> None:
-    big = np.array([1 << 31], np.int64)
-    with pytest.raises(OverflowError, match="below 2\\^31"):
-        systematic_points(ids(1), big, 10)
-    with pytest.raises(OverflowError, match="below 2\\^31"):
-        deal(ids(1, 1), big // 2 * np.ones(2, np.int64), 10)
-    with pytest.raises(OverflowError, match="below 2\\^31"):
-        balanced_points(0, 1, 1 << 31, 10)
-    with pytest.raises(OverflowError, match="2\\^62"):
-        systematic_points(ids(1), np.array([1], np.int64), 1 << 62)
-    with pytest.raises(OverflowError, match="2\\^62"):
-        balanced_points(0, 1, 1, 1 << 62)
-    with pytest.raises(ValueError, match="no length"):
-        systematic_points(ids(1), np.array([1], np.int64), 0)
-    with pytest.raises(ValueError, match="points 2 to 4"):
-        balanced_points(2, 4, 3, 10)
-    with pytest.raises(ValueError, match="2 offsets for 1"):
-        systematic_points(ids(1, 2), np.array([1], np.int64), 10)
-    with pytest.raises(ValueError, match="negative"):
-        deal(ids(1), np.array([-1], np.int64), 10)
-    assert systematic_points(ids(), np.empty(0, np.int64), 10).tolist() == []
-    assert list(deal(ids(), np.empty(0, np.int64), 10)) == []
+ONE, NONE = np.array([1], np.int64), np.empty(0, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: stable_points(ids(1), -ONE, 10), ValueError, "negative"),
+        (lambda: stable_points(ids(1), ONE, 0), ValueError, "K = 0"),
+        (lambda: stable_points(ids(1, 2), ONE, 10), ValueError, "2 offsets for 1"),
+        (lambda: systematic_points(ids(1), ONE << 31, 10), OverflowError, "below 2\\^31"),
+        (lambda: systematic_points(ids(1), ONE, 1 << 62), OverflowError, "2\\^62"),
+        (lambda: systematic_points(ids(1), ONE, 0), ValueError, "no length"),
+        (lambda: systematic_points(ids(1, 2), ONE, 10), ValueError, "2 offsets for 1"),
+        (lambda: balanced_points(0, 1, 1 << 31, 10), OverflowError, "below 2\\^31"),
+        (lambda: balanced_points(0, 1, 1, 1 << 62), OverflowError, "2\\^62"),
+        (lambda: balanced_points(2, 4, 3, 10), ValueError, "points 2 to 4"),
+        (lambda: deal(ids(1, 1), np.repeat(ONE << 30, 2), 10), OverflowError, "below 2\\^31"),
+        (lambda: deal(ids(1), -ONE, 10), ValueError, "negative"),
+    ],
+)
+def test_points_refuse_what_they_cannot_place_exactly(
+    call: Callable[[], object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_no_pairs_have_no_points() -> None:
+    assert stable_points(ids(), NONE, 10).tolist() == []
+    assert systematic_points(ids(), NONE, 10).tolist() == []
+    assert list(deal(ids(), NONE, 10)) == []

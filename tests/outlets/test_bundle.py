@@ -67,9 +67,10 @@ def gate(root: Path, pairs: Pairs = SMALL, seed: int = 42, policy: str = P) -> i
     state = S0Gate()
     run = Run(root, Identity(seed, pairs.fingerprint, policy), load_policy(), {}, root)
     bundle_files(run)
-    files = check_outlet_digests(run, run.reader(state))
-    assert run.reader(state).file("s3_candidate_set").is_dir()
-    return sum(state.work(run, name).rows for name, _, _ in files)
+    reader = run.reader(state)
+    files = check_outlet_digests(run, reader)
+    assert reader.file("s3_candidate_set").is_dir()
+    return sum(state.work(run, reader, name).rows for name, _, _ in files)
 
 
 def refused(code: str, *args: Any) -> Segment1BError:

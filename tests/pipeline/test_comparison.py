@@ -18,7 +18,7 @@ from segment1b.cli.app import app
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
 from segment1b.pipeline import compare as comparison
-from segment1b.states.realism import nearest_km, neighbours
+from segment1b.states.quality import nearest_km, neighbours
 from worlds import lay_small_world, outlet_list, run
 
 REPOSITORY = Path(__file__).parents[2]

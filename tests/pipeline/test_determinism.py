@@ -113,7 +113,7 @@ def test_the_order_in_which_shards_are_worked_changes_nothing(
         def backwards(run: Any, reader: Any, state: Any = state, plain: Any = plain) -> Any:
             shards = plain(run, reader)
             for shard in reversed(shards):
-                state.work(run, shard)
+                state.work(run, reader, shard)
             return shards
 
         monkeypatch.setattr(state, "shards", backwards)

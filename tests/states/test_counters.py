@@ -80,13 +80,16 @@ def test_rows_that_the_schema_does_not_allow_are_counted() -> None:
 
 
 def test_rows_out_of_key_order_are_counted_within_and_between_row_groups() -> None:
+    def unsorted(table: pa.Table, last: list[Any]) -> tuple[int, list[Any]]:
+        return s8_egress._unsorted_rows(table, SITES, last)
+
     first = egress(*((m, c, j, 0.0, 0.0) for m, c, j in ((1, "NL", 1), (1, "NL", 2), (2, "AT", 1))))
-    count, last = s8_egress._unsorted_rows(first, [])
+    count, last = unsorted(first, [])
     assert count == 0
-    assert s8_egress._unsorted_rows(egress((2, "AT", 2, 0.0, 0.0)), last)[0] == 0
+    assert unsorted(egress((2, "AT", 2, 0.0, 0.0)), last)[0] == 0
     for key in ((2, "AT", 1), (1, "ZA", 9), (2, "AD", 5)):
-        assert s8_egress._unsorted_rows(egress((*key, 0.0, 0.0)), last)[0] == 1
-    assert s8_egress._unsorted_rows(first.take([2, 1, 0]), [])[0] == 2
+        assert unsorted(egress((*key, 0.0, 0.0)), last)[0] == 1
+    assert unsorted(first.take([2, 1, 0]), [])[0] == 2
 
 
 def test_sites_with_the_key_of_another_are_counted() -> None:

@@ -169,7 +169,7 @@ LATER: list[tuple[Spoil, str, str]] = [
         (
             flagged("egress_checksums.json", lambda v, new=new: v.update(new)),
             "E_PATH_EMBED_MISMATCH",
-            f"names {token} {value}",
+            f"egress_checksums.json has {token} {value}",
         )
         for token, value in (("seed", 43), ("manifest_fingerprint", "3" * 64))
         for new in [{token: value}]

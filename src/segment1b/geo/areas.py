@@ -26,11 +26,8 @@ _PI: Final = 0x3_243F6A8885A308D313198A2E0370
 
 
 def as_array(shapes: Iterable[BaseGeometry]) -> Shapes:
-    """Return an object array of shapes; numpy alone would take collections apart."""
-    listed = list(shapes)
-    array = np.empty(len(listed), object)
-    array[:] = listed
-    return array
+    """Return an object array of shapes."""
+    return np.array(list(shapes), object)
 
 
 def equal_area(shapes: Iterable[BaseGeometry]) -> Shapes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import shapely
 from shapely import MultiPolygon
 
 from segment1b.geo.grid import Grid
+from segment1b.laws.curves import ranges
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -42,14 +43,8 @@ class Edges(NamedTuple):
 
     def at(self, index: Ints | Bools) -> Edges:
         """Return the edges of an index or mask."""
-        return Edges(
-            self.x1[index],
-            self.y1[index],
-            self.x2[index],
-            self.y2[index],
-            self.owner[index],
-            self.hole[index],
-        )
+        columns: list[Any] = [column[index] for column in self]
+        return Edges(*columns)
 
     def reversed(self) -> Edges:
         """Return the same edges run the other way."""
@@ -100,9 +95,7 @@ def shifts(shape: MultiPolygon, grid: Grid) -> list[float]:
 def spread(first: Ints, last: Ints) -> tuple[Ints, Ints]:
     """Return (index, value) for every whole value in first[i]..last[i], ascending."""
     length = np.maximum(last - first + 1, 0)
-    index = np.repeat(np.arange(len(first)), length)
-    value = np.arange(len(index)) + np.repeat(first - (np.cumsum(length) - length), length)
-    return index, value
+    return np.repeat(np.arange(len(first)), length), ranges(first, length)
 
 
 def crossings(edges: Edges, lat: Floats, shift: float, lines: Lines, step: float) -> Crossings:

@@ -93,7 +93,10 @@ class Country:
         for left, right, turn in spans:
             met = shapely.intersection(self._shape, shapely.box(left, south, right, north))
             moved = shapely.transform(met, lambda xy, turn=turn: xy + np.array([turn, 0.0]))
-            parts += [p for p in shapely.get_parts(_flat(moved)) if p.geom_type == "Polygon"]
+            # Polygons of a collection may be in a part of it.
+            parts += [
+                p for p in shapely.get_parts(shapely.get_parts(moved)) if p.geom_type == "Polygon"
+            ]
         parts = [part for part in parts if part.area > 0]
         if not parts:
             return None
@@ -122,9 +125,3 @@ def _touched(x1: Floats, y1: Floats, x2: Floats, y2: Floats, shape: tuple[int, i
     last = np.floor(np.clip(np.maximum(a, b) + _MARGIN, -1, across - 1)).astype(np.int64)
     which, col = spread(first, last)
     return np.unique(row[which] * across + col)
-
-
-def _flat(geometry: shapely.Geometry) -> shapely.Geometry:
-    """Return a collection's parts one level up, so that its polygons are its parts."""
-    parts = shapely.get_parts(shapely.get_parts(geometry))
-    return shapely.GeometryCollection(list(parts))

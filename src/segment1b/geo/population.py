@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.errors import RasterBlockError, RasterioIOError
-from rasterio.windows import Window
 
 from segment1b.contracts.faults import coded_read_errors
 from segment1b.errors import Segment1BError
@@ -119,18 +118,12 @@ class PopulationRaster:
                 coded_read_errors(self.path, (RasterioIOError,)),
                 rasterio.Env(GDAL_CACHEMAX=_GDAL_KEEPS_BYTES),
             ):
-                block = self._source.read(1, window=self._window(i, j))
+                block = self._source.read(1, window=self._source.block_window(1, i, j))
             self._blocks[i, j] = block
             self._kept += block.nbytes
             while self._kept > _KEPT_BYTES and len(self._blocks) > 1:
                 self._kept -= self._blocks.popitem(last=False)[1].nbytes
             return block, self._size(i, j)
-
-    def _window(self, i: int, j: int) -> Window:
-        height, width = self._source.block_shapes[0]
-        bottom = min((i + 1) * height, self._source.height)
-        right = min((j + 1) * width, self._source.width)
-        return Window.from_slices((i * height, bottom), (j * width, right))
 
     def _size(self, i: int, j: int) -> int:
         try:

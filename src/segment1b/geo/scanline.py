@@ -3,6 +3,8 @@
 For every edge the raster rows whose centre line it crosses, the column of each crossing, one sort
 by (row, column), a running sum of signed crossings: where it is positive, the country is. The
 cost grows with the border, not with the area.
+
+Source: docs/spec/s1-tiles.md#inclusion-rules
 """
 
 from __future__ import annotations
@@ -14,7 +16,16 @@ import numpy as np
 import numpy.typing as npt
 from shapely import MultiPolygon
 
-from segment1b.geo.edges import Bools, Edges, Ints, crossings, edges_of, shifts, spread
+from segment1b.geo.edges import (
+    NEAR_DEG,
+    Bools,
+    Edges,
+    Ints,
+    crossings,
+    edges_of,
+    shifts,
+    spread,
+)
 from segment1b.geo.grid import Grid
 
 
@@ -76,7 +87,7 @@ def union(runs: Sequence[Runs], ncols: int) -> Runs:
 def center_runs(shape: MultiPolygon, grid: Grid) -> Runs:
     """Return the cells whose centre is in valid polygons that are cut at the date line.
 
-    A shell's border is in, a hole's border is out. Source: docs/spec/s1-tiles.md#inclusion-rules
+    A shell's border is in, a hole's border is out.
     """
     edges = edges_of(shape)
     return union([closed_runs(edges, s, grid) for s in shifts(shape, grid)], grid.ncols)
@@ -84,7 +95,7 @@ def center_runs(shape: MultiPolygon, grid: Grid) -> Runs:
 
 def closed_runs(edges: Edges, shift: float, grid: Grid) -> Runs:
     """Return the cells whose centre whole rings wind around, moved by `shift` degrees."""
-    edge, row = _rows(edges, grid)
+    edge, row = _rows(edges, grid, bands=False)
     passed, lat = edges.at(edge), grid.centre_lat(row)
     column = crossings(passed, lat, shift, grid.plain_lon, grid.a)
     # Half-open, so that a vertex on a centre line counts once; this drops horizontal edges.
@@ -110,15 +121,19 @@ def closed_runs(edges: Edges, shift: float, grid: Grid) -> Runs:
     )
 
 
-def _rows(edges: Edges, grid: Grid) -> tuple[Ints, Ints]:
-    """Return (edge, row) for every row whose centre line an edge meets, ends included."""
+def _rows(edges: Edges, grid: Grid, *, bands: bool) -> tuple[Ints, Ints]:
+    """Return (edge, row) for every row whose open band, or closed centre line, an edge meets."""
     low, high = np.minimum(edges.y1, edges.y2), np.maximum(edges.y1, edges.y2)
     # Rounded outwards by more than an error of the division; the comparison below is exact.
-    first = np.ceil((grid.y0 - high) / grid.b - 0.5 - 1e-3).astype(np.int64)
-    last = np.floor((grid.y0 - low) / grid.b - 0.5 + 1e-3).astype(np.int64)
+    up, down = (1.0, 0.0) if bands else (0.5, 0.5)
+    first = np.ceil((grid.y0 - high) / grid.b - up - 1e-3).astype(np.int64)
+    last = np.floor((grid.y0 - low) / grid.b - down + 1e-3).astype(np.int64)
     edge, row = spread(np.maximum(first, 0), np.minimum(last, grid.nrows - 1))
-    lat = grid.centre_lat(row)
-    met = (low[edge] <= lat) & (lat <= high[edge])
+    if bands:
+        met = (high[edge] > grid.plain_north(row + 1)) & (low[edge] < grid.plain_north(row))
+    else:
+        lat = grid.centre_lat(row)
+        met = (low[edge] <= lat) & (lat <= high[edge])
     return edge[met], row[met]
 
 
@@ -135,3 +150,68 @@ def _border_cells(cell: Ints, edge: Edges) -> tuple[Ints, Bools]:
     cells = cell[group]
     first = np.flatnonzero(np.diff(cells, prepend=-1))
     return cells[first], np.logical_or.reduceat(kept, first)
+
+
+def overlap_runs(shape: MultiPolygon, grid: Grid) -> Runs:
+    """Return the cells whose interior meets that of valid polygons cut at the date line.
+
+    DE-9IM T********, by topology, never by area. Such a cell is either crossed by the border in
+    its open interior, or its centre is inside: an open cell that no edge enters is wholly inside
+    or wholly outside.
+    """
+    edges = edges_of(shape)
+    runs = []
+    for shift in shifts(shape, grid):
+        runs += [closed_runs(edges, shift, grid), _entered(edges, shift, grid)]
+    return union(runs, grid.ncols)
+
+
+def _entered(edges: Edges, shift: float, grid: Grid) -> Runs:
+    """Return the cells whose open interior an edge enters."""
+    edge, row = _rows(edges, grid, bands=True)
+    within = edges.at(edge)
+    x1, y1, x2, y2 = within[:4]
+    # The edge passes through its open row from one end to the other. Between two ends of different
+    # longitude the open cells it meets are those that meet the stretch, ends included or not; if it
+    # is vertical, the same rule gives no cell on a border and one cell elsewhere.
+    level = y1 == y2
+    south = np.maximum(np.minimum(y1, y2), grid.plain_north(row + 1))
+    north = np.minimum(np.maximum(y1, y2), grid.plain_north(row))
+    a = crossings(within, np.where(level, y1, south), shift, grid.plain_edge, grid.a)
+    b = crossings(within.reversed(), np.where(level, y1, north), shift, grid.plain_edge, grid.a)
+    eastward = (x1 <= x2) == (y1 <= y2)
+    first = np.where(eastward, a.line - ~a.on, b.line - ~b.on)
+    stop = np.where(eastward, b.line, a.line)
+    first, stop = np.clip(first, 0, grid.ncols), np.clip(stop, 0, grid.ncols)
+    some = first < stop
+    base = row[some] * (grid.ncols + 1)
+    key = np.concatenate([base + first[some], base + stop[some]])
+    return runs_from_events(key, np.repeat([1, -1], len(base)), grid.ncols)
+
+
+def bounding_cells(shape: MultiPolygon, grid: Grid) -> int:
+    """Return how many cells of the grid the closed bounding rectangle of a shape touches."""
+    turns = shifts(shape, grid)
+    if not turns:
+        return 0
+    west, south, east, north = shape.bounds
+    first = np.floor((grid.y0 - north - NEAR_DEG) / grid.b)
+    last = np.floor((grid.y0 - south + NEAR_DEG) / grid.b)
+    rows = np.clip(last, -1, grid.nrows - 1) - np.clip(first, 0, grid.nrows) + 1
+    moved = np.array(turns)
+    left = np.floor((west + moved - NEAR_DEG - grid.x0) / grid.a)
+    right = np.floor((east + moved + NEAR_DEG - grid.x0) / grid.a) + 1
+    key = np.clip(np.concatenate([left, right]), 0, grid.ncols).astype(np.int64)
+    cols = runs_from_events(key, np.repeat([1, -1], len(turns)), grid.ncols).count
+    return int(max(rows, 0)) * cols
+
+
+def hole_cells(shape: MultiPolygon, grid: Grid, included: Runs) -> int:
+    """Count cells whose centre is in a closed hole of the shape and that are not included."""
+    edges = edges_of(shape)
+    if not edges.hole.any():
+        return 0
+    # Run the other way, a hole is a shell.
+    rings = edges.at(edges.hole).reversed()._replace(hole=np.zeros(int(edges.hole.sum()), bool))
+    holes = [closed_runs(rings, shift, grid) for shift in shifts(shape, grid)]
+    return union([*holes, included], grid.ncols).count - included.count

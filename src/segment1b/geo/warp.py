@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import shlex
 from pathlib import Path
-from typing import NamedTuple
 
 from rasterio import Affine
 from rasterio.crs import CRS
@@ -26,22 +25,6 @@ _SIZES = [n for n in range(1, _ARC_SECONDS + 1) if _ARC_SECONDS % n == 0]
 _WORLD = (-180.0, -90.0, 180.0, 90.0)
 
 
-class Target(NamedTuple):
-    """A grid: cells per degree, and edges in whole cells from the zero meridian and equator."""
-
-    per_degree: int
-    west: int
-    south: int
-    east: int
-    north: int
-
-    def options(self) -> str:
-        """Return -te and -tr, in decimal degrees that read back as these numbers."""
-        edges = " ".join(_number(edge / self.per_degree) for edge in self[1:])
-        step = _number(1 / self.per_degree)
-        return f"-te {edges} -tr {step} {step}"
-
-
 def warp_line(path: Path, band: int = 1) -> str:
     """Return the command for a raster that cannot be used as it is, from its header alone."""
     with open_raster(path) as source:
@@ -54,7 +37,7 @@ def warp_line(path: Path, band: int = 1) -> str:
         words.append("-s_srs '<its CRS>'")
     words += [
         "-t_srs EPSG:4326",
-        _target(crs, size, transform).options(),
+        _grid_options(crs, size, transform),
         "-r sum -et 0 -ot Float64 -co TILED=YES -co COMPRESS=DEFLATE -co BIGTIFF=IF_SAFER",
         shlex.quote(str(path)),
         shlex.quote(str(path.with_name(f"{path.stem}_wgs84.tif"))),
@@ -62,8 +45,11 @@ def warp_line(path: Path, band: int = 1) -> str:
     return " ".join(words)
 
 
-def _target(crs: CRS | None, size: tuple[int, int], transform: Affine) -> Target:
-    """Return the grid nearest to a raster's own cells that covers it."""
+def _grid_options(crs: CRS | None, size: tuple[int, int], transform: Affine) -> str:
+    """Return -te and -tr of the grid nearest to a raster's own cells that covers it.
+
+    Edges are whole cells from the zero meridian and equator, in degrees that read back as these.
+    """
     step, bounds = 30 / _ARC_SECONDS, _WORLD
     if crs and transform.determinant:
         corners = [transform * corner for corner in ((0, 0), (size[0], 0), (0, size[1]), size)]
@@ -82,7 +68,9 @@ def _target(crs: CRS | None, size: tuple[int, int], transform: Affine) -> Target
     # A thousandth of a cell beyond an edge is rounding, and no further row or column.
     west, south = (math.floor(edge + 1e-3) for edge in low)
     east, north = (math.ceil(edge - 1e-3) for edge in high)
-    return Target(per_degree, west, south, east, north)
+    edges = " ".join(_number(edge / per_degree) for edge in (west, south, east, north))
+    step_text = _number(1 / per_degree)
+    return f"-te {edges} -tr {step_text} {step_text}"
 
 
 def _step(

@@ -1,20 +1,21 @@
-"""Largest-remainder apportionment (Hamilton's method) of whole sites to tiles.
+"""Largest-remainder apportionment (Hamilton's method): sites to tiles, masses to weights.
 
 Source: docs/spec/s4-allocation.md#largest-remainder
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from segment1b.laws.division import BLOCK, Int64s, checked_sum, muldiv
 
 #: Bits of a value counted in one pass of the search for a threshold.
 _DIGIT: Final = 16
+_UNITS_LIMIT: Final = 10**15
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,12 @@ class Cut(NamedTuple):
     kept: int
     left: int
 
+    def mask(self, values: Int64s) -> npt.NDArray[np.bool_]:
+        """Return which of the values are among the k largest, bool[t]."""
+        taken: npt.NDArray[np.bool_] = values > self.threshold
+        taken[: self.end] |= values[: self.end] == self.threshold
+        return taken
+
 
 def cut_largest(values: Int64s, k: int) -> Cut:
     """Select the k largest of int64[t] values >= 0, equal ones in ascending position, in O(t)."""
@@ -76,8 +83,7 @@ def give_largest(counts: Int64s, remainders: Int64s, k: int) -> Cut | None:
     cut = cut_largest(remainders, k) if 0 < k <= len(counts) else None
     if cut is None or cut.threshold == 0:
         raise ValueError(f"{k} units to give, too few tiles with a remainder: wrong weights")
-    counts += remainders > cut.threshold
-    counts[: cut.end] += remainders[: cut.end] == cut.threshold
+    counts += cut.mask(remainders)
     return cut
 
 
@@ -102,6 +108,39 @@ def largest_remainder(weights: Int64s, n: int, K: int, beyond: int | None = None
     return _apportion(weights, n, K, beyond)
 
 
+def quantise(masses: Int64s, K: int) -> tuple[Int64s, int]:
+    """Turn the masses of one country's tiles into weights that sum to K, by largest remainder.
+
+    Beside the masses, whose memory takes the remainders, it needs one int64 array of length t: the
+    largest country has 87 million tiles.
+
+    Args:
+        masses: int64[t], integer mass of each tile (micro-persons, 1/1000 m2, or 1), >= 0, tiles
+            in ascending tile_id; their sum M in 1..2^62-1. Overwritten with the remainders.
+        K: units to hand out, 10^dp, 1 <= K <= 10^15.
+
+    Returns:
+        int64[t] weights in units of 1/K, and the shortfall S.
+
+    Raises:
+        ValueError: a negative mass, M = 0, or K < 1.
+        OverflowError: M >= 2^62 or K > 10^15.
+
+    Source: docs/spec/s2-weights.md#law
+    """
+    if K < 1:
+        raise ValueError(f"K = {K}: there must be at least one unit")
+    if K > _UNITS_LIMIT:
+        raise OverflowError(f"K = {K} passes 10^15, the limit of the exact path")
+    total = checked_sum(masses, "tile masses")
+    if total == 0:
+        raise ValueError("tile masses sum to 0: nothing to weigh by")
+    weights, remainders = muldiv(masses, K, total, masses)
+    shortfall = K - int(weights.sum())
+    give_largest(weights, remainders, shortfall)
+    return weights, shortfall
+
+
 def heaviest(weights: Int64s, n: int) -> Int64s:
     """Return positions int64[min(n, t)] of the n heaviest tiles, equal ones by position; O(t)."""
     if n < 0:
@@ -110,13 +149,11 @@ def heaviest(weights: Int64s, n: int) -> Int64s:
         return np.arange(len(weights), dtype=np.int64)
     if n == 0:
         return np.empty(0, np.int64)
-    cut = cut_largest(weights, n)
-    taken = weights > cut.threshold
-    taken[: cut.end] |= weights[: cut.end] == cut.threshold
+    taken = cut_largest(weights, n).mask(weights)
     return np.flatnonzero(taken).astype(np.int64, copy=False)
 
 
-def largest_remainder_by_n(weights: Int64s, ns: Int64s, K: int) -> Iterator[Shares]:
+def largest_remainder_by_n(weights: Int64s, ns: Int64s, K: int) -> list[Shares]:
     """Apportion each of several `n`, touching only the n heaviest tiles for each.
 
     Equal to `largest_remainder` on all tiles. The max(ns)+1 heaviest tiles are sorted once; each n
@@ -129,32 +166,31 @@ def largest_remainder_by_n(weights: Int64s, ns: Int64s, K: int) -> Iterator[Shar
         K: sum of the weights of the whole country, 1 <= K < 2^62.
 
     Returns:
-        One `Shares` per n, in the order of `ns`, computed lazily.
+        One `Shares` per n, in the order of `ns`.
 
     Raises:
         ValueError: `ns` not ascending or below 1, or as for `largest_remainder`.
         OverflowError: n or K is beyond the exact path.
     """
-    if len(ns) and (int(ns[0]) < 1 or bool((np.diff(ns) < 1).any())):
+    if not len(ns):
+        return []
+    if int(ns[0]) < 1 or bool((np.diff(ns) < 1).any()):
         raise ValueError("site counts must be distinct, ascending and at least 1")
     _check_total(weights, K)
-    return _solve_each(weights, ns, K)
-
-
-def _solve_each(weights: Int64s, ns: Int64s, K: int) -> Iterator[Shares]:
-    if not len(ns):
-        return
     ranked = heaviest(weights, int(ns[-1]) + 1)
     # The sort is stable, so equal weights keep the ascending order of their positions.
     ranked = ranked[np.argsort(-weights[ranked], kind="stable")]
     # A tile without weight has remainder 0 for every n and can neither win nor tie.
     ranked = ranked[: int(np.count_nonzero(weights[ranked]))]
+    shares = []
     for n in ns.tolist():
         positions = np.sort(ranked[:n])
         beyond = int(weights[ranked[n]]) if n < len(ranked) else None
         solved = _apportion(weights[positions], n, K, beyond)
         won = np.flatnonzero(solved.counts)
-        yield Shares(n, positions[won], solved.counts[won], solved.shortfall, solved.ties_broken)
+        ties = solved.ties_broken
+        shares.append(Shares(n, positions[won], solved.counts[won], solved.shortfall, ties))
+    return shares
 
 
 def _apportion(weights: Int64s, n: int, K: int, beyond: int | None) -> Apportionment:

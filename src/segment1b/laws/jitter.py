@@ -6,6 +6,7 @@ Source: docs/spec/s6-points.md#law-of-an-attempt
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -34,19 +35,6 @@ class Tiles(NamedTuple):
         return Tiles(*(column[index] for column in self))
 
 
-class Boxes(NamedTuple):
-    """Rectangles to draw in, float64 [t], degrees; longitudes unwrapped to the centroid's side."""
-
-    west: Floats
-    east: Floats
-    south: Floats
-    north: Floats
-
-    def at(self, index: npt.NDArray[np.int64]) -> Boxes:
-        """Return the rectangles of these indices."""
-        return Boxes(*(column[index] for column in self))
-
-
 def draws(
     seed: int, country: str, attempt: int, merchant: UInt64s, order: npt.NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
@@ -63,10 +51,14 @@ def in_tile(u: tuple[Floats, Floats], tiles: Tiles) -> tuple[Floats, Floats]:
     return (u[0] - 0.5) * width, (u[1] - 0.5) * (tiles.north - tiles.south)
 
 
-def in_box(u: tuple[Floats, Floats], box: Boxes, tiles: Tiles) -> tuple[Floats, Floats]:
-    """Return (d_lon, d_lat) from the centroid for a point in an envelope (lane 1)."""
-    lon = (box.west + u[0] * (box.east - box.west)) - tiles.lon
-    return lon, (box.south + u[1] * (box.north - box.south)) - tiles.lat
+def in_box(u: tuple[Floats, Floats], box: Iterable[Floats], tiles: Tiles) -> tuple[Floats, Floats]:
+    """Return (d_lon, d_lat) from the centroid for a point in an envelope (lane 1).
+
+    `box` is west, east, south and north in degrees; longitudes unwrapped to the centroid's side.
+    """
+    west, east, south, north = box
+    lon = (west + u[0] * (east - west)) - tiles.lon
+    return lon, (south + u[1] * (north - south)) - tiles.lat
 
 
 def point(d_lon: Floats, d_lat: Floats, tiles: Tiles) -> tuple[Floats, Floats]:

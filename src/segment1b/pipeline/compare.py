@@ -23,7 +23,7 @@ from segment1b.errors import Segment1BError
 from segment1b.pipeline.execution import Event, Progress, run_pipeline, silent
 from segment1b.pipeline.outcome import RunResult
 from segment1b.reference.installing import SURFACES
-from segment1b.states.realism import nearest_km
+from segment1b.states.quality import nearest_km
 from segment1b.storage.durable import write_file
 from segment1b.storage.site_tables import Wanted, coordinates, site_tables
 from segment1b.storage.sql import parquet_table

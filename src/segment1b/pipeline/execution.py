@@ -147,19 +147,18 @@ def _work_and_publish(
         shards = state.shards(run, reader)
         read.update(reader.bytes_read)
         progress(Event("begin", state.id, len(shards)))
-        results = []
-        for result in in_order(pool, functools.partial(_work, state.id, run), shards, workers):
-            read.update(result.bytes_read)
-            results.append(result)
+        rows, counters, staged = 0, [], Counter[str]()
+        work = functools.partial(_work, state.id, run)
+        for result, bytes_read in in_order(pool, work, shards, workers):
+            read.update(bytes_read)
+            staged.update(result.staged)
+            counters.append(result.counters)
+            rows += result.rows
             progress(Event("advance", state.id, result.rows))
-        rows = Counter[str]()
-        for result in results:
-            rows.update(result.staged)
-        _gather(state, run, len(results))
-        report = state.report(run, results)
-        read.update(report.bytes_read)
+        _gather(state, run, len(shards))
+        report = state.report(run, run.reader(state), rows, counters)
         body = dict(report.body)
-        body |= _publish(state, run, report, rows)
+        body |= _publish(state, run, report, staged)
     body.setdefault("input_digests", inputs)
     body["program"] = program()
     body["resources"] = {
@@ -182,10 +181,11 @@ def _work_and_publish(
     return path, body
 
 
-def _work(state_id: str, run: Run, shard: Any) -> ShardResult:
+def _work(state_id: str, run: Run, shard: Any) -> tuple[ShardResult, Counter[str]]:
     # Coded by the worker: not every exception is whole after pickle.
     with coded_faults():
-        return STATES[state_id].work(run, shard)
+        reader = run.reader(STATES[state_id])
+        return STATES[state_id].work(run, reader, shard), reader.bytes_read
 
 
 def _gather(state: State, run: Run, pieces: int) -> None:

@@ -28,8 +28,7 @@ from segment1b.geo.areas import area_km2, as_array
 from segment1b.geo.countries import read_countries
 from segment1b.geo.edges import shifts
 from segment1b.geo.grid import Grid, read_grid
-from segment1b.geo.overlap import overlap_runs
-from segment1b.geo.scanline import Runs, center_runs, union
+from segment1b.geo.scanline import Runs, center_runs, overlap_runs, union
 from segment1b.reference import embedded
 from segment1b.reference.codes import read_codes
 from segment1b.reference.installing import (

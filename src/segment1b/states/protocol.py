@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from segment1b import contracts
 from segment1b.config import Policy
-from segment1b.contracts import Contracts
-from segment1b.errors import Segment1BError, redo
+from segment1b.contracts import Contracts, StateContract
+from segment1b.errors import Segment1BError, file_error, redo
 from segment1b.identity import Identity
-from segment1b.storage.parts import part_name
+from segment1b.storage.durable import read_json
+from segment1b.storage.parts import constant, groups, part_name
+from segment1b.storage.publisher import check_document
 from segment1b.storage.reader import Reader
+from segment1b.storage.receipts import file_names
 from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.versions import versions
+
+#: Counters by country.
+Countries = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -76,10 +84,10 @@ class Run:
         return Reader(
             self.snapshot,
             state.reads,
-            state.disallowed_read,
-            state.missing_input,
+            state.contract.disallowed,
+            state.contract.missing,
             self.surfaces,
-            state.stale_input,
+            state.contract.stale,
         )
 
     def staged(self, dataset_id: str, number: int) -> Path:
@@ -92,6 +100,30 @@ class Run:
         """Return the staged folder that is published as a dataset cut by rows."""
         return self.staging / f"{dataset_id}.parts"
 
+    def part_files(self, dataset_id: str) -> list[Path]:
+        """Return the staged files that are published as a dataset cut by rows, in order."""
+        return sorted(self.parts(dataset_id).iterdir())
+
+    def tables(self, dataset_id: str, columns: Mapping[str, Any]) -> Iterator[pa.Table]:
+        """Yield rows of a dataset by row groups, from arrays [n] and texts that all rows share.
+
+        `columns` may hold more than the dataset has; where it lacks one there are no rows.
+        """
+        dataset = self.contracts[dataset_id]
+        names = [column.name for column in dataset.columns]
+        if not columns.keys() >= set(names):
+            return
+        count = max(len(columns[name]) for name in names if not isinstance(columns[name], str))
+        for low, high in groups(0, count):
+            yield pa.table(
+                {
+                    name: constant(columns[name], high - low)
+                    if isinstance(columns[name], str)
+                    else np.ascontiguousarray(columns[name][low:high])
+                    for name in names
+                }
+            ).cast(dataset.words_schema)
+
 
 @dataclass(frozen=True)
 class ShardResult:
@@ -100,13 +132,11 @@ class ShardResult:
     Attributes:
         rows: rows of the state's own dataset.
         counters: figures for the state's report, picklable.
-        bytes_read: bytes read by dataset id.
         staged: rows written by dataset id; what is published has the sum of them.
     """
 
     rows: int
     counters: Any = None
-    bytes_read: Mapping[str, int] = field(default_factory=Counter)
     staged: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -119,7 +149,6 @@ class Report:
         documents: write-once JSON documents by dataset id.
         side_files: bytes of side files by dataset id, replaced with the report.
         logs: bytes of write-once files by dataset id.
-        bytes_read: bytes read for the report by dataset id.
         resources: figures for the report's resources block, beside those of the meter.
     """
 
@@ -127,7 +156,6 @@ class Report:
     documents: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     side_files: Mapping[str, bytes] = field(default_factory=dict)
     logs: Mapping[str, bytes] = field(default_factory=dict)
-    bytes_read: Mapping[str, int] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -139,37 +167,72 @@ class State(ABC):
         reads: dataset ids; the reader refuses any other.
         writes: dataset ids; tables are cut by row count (workers stage sorted pieces, which the
             pipeline gathers) or by tiles (workers stage the final parts).
-        disallowed_read, stale_input, missing_input: the state's codes for what its reader refuses.
+        contract: what the contracts declare of the state, with its codes for unusable inputs.
         meters: short names of inputs in the resources block, where the design gives them.
     """
 
     id: str
     reads: tuple[str, ...]
     writes: tuple[str, ...]
-    disallowed_read: str
-    stale_input: str
-    missing_input: Mapping[str, str]
+    contract: StateContract
     meters: Mapping[str, str] = {}
 
     def __init_subclass__(cls) -> None:
-        declared = contracts.load_states()[cls.id]
-        cls.reads, cls.writes, cls.missing_input = declared.reads, declared.writes, declared.missing
-        cls.disallowed_read, cls.stale_input = declared.disallowed, declared.stale
+        if hasattr(cls, "id"):
+            cls.contract = contracts.load_states()[cls.id]
+            cls.reads, cls.writes = cls.contract.reads, cls.contract.writes
 
     @abstractmethod
     def shards(self, run: Run, reader: Reader) -> Sequence[Any]:
         """Return the pieces of work, in canonical order; checks all that needs no work."""
 
     @abstractmethod
-    def work(self, run: Run, shard: Any) -> ShardResult:
+    def work(self, run: Run, reader: Reader, shard: Any) -> ShardResult:
         """Do one piece: read, apply the law, stage."""
 
     @abstractmethod
-    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
-        """Return the run report's body."""
+    def report(self, run: Run, reader: Reader, rows: int, counters: Sequence[Any]) -> Report:
+        """Return the run report's body, from the rows of all shards and the counters of each."""
+
+    def sealed_inputs(self, run: Run, reader: Reader) -> dict[str, dict[str, Any]]:
+        """Return the sealed inputs by id, once the receipt fits its schema and names this run.
+
+        Raises:
+            Segment1BError: E301_NO_PASS_FLAG, E_RECEIPT_SCHEMA_INVALID, or the state's code
+                `stale` for tokens or digests that differ.
+        """
+        dataset = reader.dataset("s0_gate_receipt_1B")
+        path = reader.file("s0_gate_receipt_1B")
+        try:
+            receipt = read_json(path)
+        except Segment1BError as error:
+            code = "E_RECEIPT_SCHEMA_INVALID"
+            raise Segment1BError(code, error.message, error.hint, path=str(path)) from None
+        check_document(run.contracts, dataset, receipt)
+        for token, value in run.tokens.items():
+            if receipt[token] != value:
+                problem = f"seals {token} {receipt[token]}, the run has {value}"
+                hint = "run S0 for this identity in another data root"
+                raise file_error(self.contract.stale, path, problem, hint)
+        sealed = {entry["id"]: entry for entry in receipt["sealed_inputs"]}
+        for surface, digest in run.surfaces.items():
+            self.check_sealed(sealed, surface, digest, path)
+        return sealed
+
+    def check_sealed(
+        self, sealed: dict[str, dict[str, Any]], dataset_id: str, digest: str, path: Path
+    ) -> None:
+        """Refuse an input that S0 did not seal (E311) or that has changed since (`stale`)."""
+        if dataset_id not in sealed:
+            problem = f"{path} does not seal {dataset_id}"
+            raise Segment1BError("E311_DISALLOWED_READ", problem, dataset=dataset_id)
+        if sealed[dataset_id]["sha256_hex"] != digest:
+            what = f"{dataset_id} hashes to {digest}, sealed was {sealed[dataset_id]['sha256_hex']}"
+            hint = "restore the sealed input, or start again in another data root"
+            raise Segment1BError(self.contract.stale, what, hint, dataset=dataset_id)
 
 
-def require_countries(
+def check_known(
     countries: Iterable[str], known: Iterable[str], code: str, problem: str, hint: str | None = None
 ) -> None:
     """Raise `code` when some countries are not known; {} in the problem names them all."""
@@ -191,3 +254,14 @@ def check_conserved(name: str, count: int, expected: int, source: str = "") -> N
             "nothing was published: run again"
             + (f"; if it repeats, {source.upper()} is wrong: {redo(source)}" if source else ""),
         )
+
+
+def catalogue_files(reader: Reader) -> list[Path]:
+    """Return the files of the outlet catalogue in ASCII order."""
+    folder = reader.file("outlet_catalogue")
+    return [folder / name for name in file_names(folder)]
+
+
+def total(countries: Mapping[str, Mapping[str, Any]], name: str) -> int:
+    """Return the sum of one counter over all countries."""
+    return sum(country[name] for country in countries.values())

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from segment1b.contracts import Contracts
 from segment1b.contracts.program import VERSION
-from segment1b.identity import Identity, canonical_json
+from segment1b.identity import canonical_json
+from segment1b.states.protocol import Run
 from segment1b.storage.failures import utc_now
 from segment1b.storage.publisher import create_bytes
 
@@ -20,10 +22,11 @@ _TRACKED_AS = "src/segment1b/states/rng_logs.py"
 MODULES = {"site_tile_assign": "1B.S5.assigner", "in_cell_jitter": "1B.S6.jitter"}
 
 
-def write_audit(root: Path, contracts: Contracts, identity: Identity, scratch: Path) -> Path:
+def write_audit(run: Run) -> Path:
     """Write the audit row of a run unless it is there: the only log with a clock."""
-    relative = contracts["rng_audit_log"].locate(identity.places)
-    if not (root / relative).exists():
+    identity = run.identity
+    relative = run.contracts["rng_audit_log"].locate(identity.places)
+    if not (run.root / relative).exists():
         row = {
             "ts_utc": utc_now(),
             "run_id": identity.run_id,
@@ -32,27 +35,42 @@ def write_audit(root: Path, contracts: Contracts, identity: Identity, scratch: P
             "build_commit": _build_commit(),
             "platform": f"{platform.system()} {platform.machine()}",
         }
-        create_bytes(root, relative, canonical_json(row), scratch)
-    return root / relative
+        create_bytes(run.root, relative, canonical_json(row), run.staging)
+    return run.root / relative
 
 
-def trace(identity: Identity, label: str, parts: Sequence[tuple[int, int, int]]) -> bytes:
-    """Return a JSON line per part of an event log, cumulative; parts: (events, blocks, draws)."""
-    lines, total = [], np.zeros(3, np.int64)
-    for number, part in enumerate(parts or [(0, 0, 0)]):
-        total += part
-        line = {
-            "run_id": identity.run_id,
-            "seed": identity.seed,
+def event_totals(run: Run, label: str) -> list[int]:
+    """Return the events of each part of an event log: its `blocks`, or one a row."""
+    totals = []
+    for path in run.part_files(f"rng_event_{label}"):
+        with pq.ParquetFile(path) as file:
+            if "blocks" in file.schema_arrow.names:
+                totals.append(pc.sum(file.read(["blocks"]).column(0)).as_py() or 0)
+            else:
+                totals.append(file.metadata.num_rows)
+    return totals
+
+
+def trace(run: Run, label: str, events: Sequence[int], draws: int = 1) -> dict[str, bytes]:
+    """Return the trace log by dataset id: a JSON line per part of the event log, cumulative.
+
+    `events` are those of each part; an event is a block, of which `draws` words are used.
+    """
+    totals = itertools.accumulate(events or [0])
+    lines = [
+        {
+            "run_id": run.identity.run_id,
+            "seed": run.identity.seed,
             "module": MODULES[label],
             "substream_label": label,
             "part": number,
-            "events_total": int(total[0]),
-            "blocks_total": str(total[1]),
-            "draws_total": str(total[2]),
+            "events_total": total,
+            "blocks_total": str(total),
+            "draws_total": str(draws * total),
         }
-        lines.append(canonical_json(line))
-    return b"".join(lines)
+        for number, total in enumerate(totals)
+    ]
+    return {f"rng_trace_{label}": b"".join(map(canonical_json, lines))}
 
 
 def _build_commit() -> str:

@@ -33,13 +33,7 @@ _RULES = BundleRules(
     hint="restore 1A's bundle byte for byte, or import a list with 'segment1b outlets import'",
 )
 _CHECKSUM_KEYS = {"dataset_id", "seed", "manifest_fingerprint", "files", "composite_sha256_hex"}
-_FILES = (
-    "iso3166_canonical_2024",
-    "world_countries",
-    "population_raster_2025",
-    "tz_world_2025a",
-    "parameter_policy_1B",
-)
+_BUNDLE = "validation_bundle_1A"
 
 
 class S0Gate(State):
@@ -50,13 +44,12 @@ class S0Gate(State):
     def shards(self, run: Run, reader: Reader) -> Sequence[str]:
         """Check steps 1 to 6 and the digests of step 7; return the outlet files."""
         bundle_files(run)
-        for dataset_id in _FILES:
+        for dataset_id in self._inputs():
             reader.file(dataset_id)
         return [path for path, _, _ in check_outlet_digests(run, reader)]
 
-    def work(self, run: Run, shard: str) -> ShardResult:
+    def work(self, run: Run, reader: Reader, shard: str) -> ShardResult:
         """Check that every row of one outlet file carries the run's fingerprint and seed."""
-        reader = run.reader(self)
         dataset = reader.dataset("outlet_catalogue")
         path = reader.file("outlet_catalogue") / shard
         expected = {
@@ -75,23 +68,17 @@ class S0Gate(State):
                     hint = "the outlet partition belongs to another run of 1A"
                     raise file_error("E_PATH_EMBED_MISMATCH", path, problem, hint, row=row)
             rows += table.num_rows
-        return ShardResult(rows, None, reader.bytes_read)
+        return ShardResult(rows)
 
-    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
+    def report(self, run: Run, reader: Reader, rows: int, _counters: Sequence[Any]) -> Report:
         """Seal the inputs and return the receipt document."""
-        reader = run.reader(self)
         files, flag = bundle_files(run)
-        rows = sum(result.rows for result in results)
         receipt = {
             **run.tokens,
             "validation_bundle_path": _shown(run, bundle_folder(run)),
             "flag_sha256_hex": flag,
             "verified_at_utc": utc_now(),
-            "sealed_inputs": [
-                sealed_input(run, reader, d)
-                for d in sorted(self.reads)
-                if d != "validation_bundle_1A"
-            ],
+            "sealed_inputs": [sealed_input(run, reader, d) for d in self._inputs()],
             "notes": None,
         }
         body = {
@@ -102,10 +89,14 @@ class S0Gate(State):
         }
         return Report(body, documents={"s0_gate_receipt_1B": receipt})
 
+    def _inputs(self) -> list[str]:
+        """Return what is sealed, by id: all that the state reads but the bundle itself."""
+        return sorted(set(self.reads) - {_BUNDLE})
+
 
 def bundle_folder(run: Run) -> Path:
     """Return the bundle's folder: the one given, or the dictionary's."""
-    return run.bundle or run.root / run.contracts["validation_bundle_1A"].locate(run.places)
+    return run.bundle or run.root / run.contracts[_BUNDLE].locate(run.places)
 
 
 def bundle_files(run: Run) -> tuple[list[str], str]:
@@ -113,20 +104,18 @@ def bundle_files(run: Run) -> tuple[list[str], str]:
     # Nothing but the bundle may be opened before the flag is proven.
     closed = dataclasses.replace(
         run.reader(S0Gate()),
-        allowed=("validation_bundle_1A",),
+        allowed=(_BUNDLE,),
         disallowed_code="E_OUTLET_CATALOGUE_FORBIDDEN_BEFORE_PASS",
     )
-    closed.dataset("validation_bundle_1A")
+    closed.dataset(_BUNDLE)
     folder = bundle_folder(run)
     files, flag = open_bundle(run.contracts, folder, _RULES)
     for token in ("parameter_hash", "manifest_fingerprint"):
         path = folder / f"{token}_resolved.json"
-        _check_token(run, path, token, _object(path).get(token))
+        _check_tokens(run, path, _object(path), (token,))
     manifest = folder / "MANIFEST.json"
     named = _object(manifest)
-    for token in run.tokens:
-        if token in named:
-            _check_token(run, manifest, token, named[token])
+    _check_tokens(run, manifest, named, [token for token in run.tokens if token in named])
     return files, flag
 
 
@@ -135,12 +124,14 @@ def _object(path: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _check_token(run: Run, path: Path, token: str, value: object) -> None:
+def _check_tokens(run: Run, path: Path, document: dict[str, Any], tokens: Sequence[str]) -> None:
     # 1A may write the seed as a string, as in egress_checksums.json.
-    if str(value) != str(run.tokens[token]):
-        problem = f"has {token} {value}, the run has {run.tokens[token]}"
-        hint = f"give --{token.replace('_', '-')} as 1A resolved it"
-        raise file_error("E_PATH_EMBED_MISMATCH", path, problem, hint)
+    for token in tokens:
+        value = document.get(token)
+        if str(value) != str(run.tokens[token]):
+            problem = f"has {token} {value}, the run has {run.tokens[token]}"
+            hint = f"give --{token.replace('_', '-')} as 1A resolved it"
+            raise file_error("E_PATH_EMBED_MISMATCH", path, problem, hint)
 
 
 def check_outlet_digests(run: Run, reader: Reader) -> tuple[tuple[str, int, str], ...]:
@@ -154,11 +145,7 @@ def check_outlet_digests(run: Run, reader: Reader) -> tuple[tuple[str, int, str]
     extra = sorted(set(checksums) - _CHECKSUM_KEYS)
     if extra:
         LOG.warning("%s: no use is made of the keys %s", path, ", ".join(extra)[:200])
-    for token in ("seed", "manifest_fingerprint"):
-        if str(checksums[token]) != str(run.tokens[token]):
-            problem = f"names {token} {checksums[token]}, the run has {run.tokens[token]}"
-            hint = "give the seed and fingerprint that 1A validated"
-            raise file_error("E_PATH_EMBED_MISMATCH", path, problem, hint)
+    _check_tokens(run, path, checksums, ("seed", "manifest_fingerprint"))
     prefix = reader.dataset("outlet_catalogue").locate(run.places) + "/"
     declared = {
         f["path"].removeprefix(prefix): (f["size_bytes"], f["sha256_hex"])

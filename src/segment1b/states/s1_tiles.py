@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from shapely import MultiPolygon
 
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
-from segment1b.geo.coverage import bounding_cells, hole_cells
 from segment1b.geo.grid import Grid, read_grid
-from segment1b.geo.overlap import overlap_runs
-from segment1b.geo.scanline import Runs, center_runs
-from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
+from segment1b.geo.scanline import Runs, bounding_cells, center_runs, hole_cells, overlap_runs
+from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved, total
 from segment1b.storage.durable import make_folder, read_json, replace_json
 from segment1b.storage.ingress import iso_codes
-from segment1b.storage.parts import TileFile, constant, cut_tiles, groups, write_part
+from segment1b.storage.parts import TileFile, cut_tiles, groups, write_part
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import read_records, write_records
 
 _PLAN = "s1_plan.json"
-_RUN = np.dtype([("row", np.int64), ("start", np.int64), ("stop", np.int64)])
-SURFACES = ("iso3166_canonical_2024", "world_countries", "population_raster_2025")
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -77,45 +74,38 @@ class S1Tiles(State):
             for file in files
         ]
 
-    def work(self, run: Run, shard: TileShard) -> ShardResult:
+    def work(self, run: Run, _reader: Reader, shard: TileShard) -> ShardResult:
         """Turn the runs of one file into rows of tile_index and tile_bounds."""
-        index, bounds = [], []
+        tiles = []
         stretches = zip(shard.file.stretches, shard.rules, shard.runs, strict=True)
         for (code, start, stop), rule, count in stretches:
             runs = _staged_runs(run, code, count)
             for low, high in groups(start, stop):
-                rows, cols = runs.expand(low, high)
-                index.append(index_table(shard.grid, code, rule, rows, cols))
-                bounds.append(bounds_table(shard.grid, code, rows, cols))
-        staged = {
-            dataset_id: write_part(
-                run.staged(dataset_id, shard.file.number), run.contracts[dataset_id], tables
+                tiles.append(tile_columns(shard.grid, code, rule, *runs.expand(low, high)))
+        staged = {}
+        for dataset_id in self.writes:
+            tables = itertools.chain.from_iterable(
+                map(functools.partial(run.tables, dataset_id), tiles)
             )
-            for dataset_id, tables in (("tile_index", index), ("tile_bounds", bounds))
-        }
+            path = run.staged(dataset_id, shard.file.number)
+            staged[dataset_id] = write_part(path, run.contracts[dataset_id], tables)
         return ShardResult(shard.file.rows, staged=staged)
 
-    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
+    def report(self, run: Run, _reader: Reader, rows: int, _counters: Sequence[Any]) -> Report:
         """Return the counters of the plan."""
         plan = read_json(run.staging / _PLAN)
-        rule = run.policy.prep.inclusion_rule
-        rows = sum(result.rows for result in results)
-        cells = sum(country["cells_included"] for country in plan["by_country"].values())
-        check_conserved("cells of the plan", rows, cells)
+        rules, rule = plan.pop("rules"), run.policy.prep.inclusion_rule
+        countries = plan["by_country"]
+        check_conserved("cells of the plan", rows, total(countries, "cells_included"))
         return Report(
             {
+                **plan,
                 "parameter_hash": run.identity.parameter_hash,
                 "predicate": rule,
-                "ingress_versions": {d: run.contracts[d].version_tag for d in SURFACES},
-                "grid_dims": plan["grid_dims"],
-                "countries_total": len(plan["by_country"]),
+                "ingress_versions": {d: run.contracts[d].version_tag for d in self.reads[:3]},
+                "countries_total": len(countries),
                 "rows_emitted": rows,
-                "widened_countries": [
-                    c for c, chosen in sorted(plan["rules"].items()) if chosen != rule
-                ],
-                "countries_without_polygon": plan["countries_without_polygon"],
-                "countries_without_tiles": plan["countries_without_tiles"],
-                "by_country": plan["by_country"],
+                "widened_countries": sorted(c for c, chosen in rules.items() if chosen != rule),
             }
         )
 
@@ -140,73 +130,45 @@ def choose_runs(run: Run, code: str, shape: MultiPolygon, grid: Grid) -> tuple[s
     return "center", center
 
 
-def index_table(
+def tile_columns(
     grid: Grid, code: str, rule: str, rows: npt.NDArray[np.uint32], cols: npt.NDArray[np.uint32]
-) -> pa.Table:
-    """Return rows of tile_index for cells of one country."""
-    axes = _axes(grid)
-    return pa.table(
-        {
-            "country_iso": constant(code, len(rows)),
-            "tile_id": grid.tile_id(rows, cols),
-            "raster_row": rows,
-            "raster_col": cols,
-            "centroid_lon": axes.centre_lon[cols],
-            "centroid_lat": axes.centre_lat[rows],
-            "pixel_area_m2": axes.area_m2[rows],
-            "inclusion_rule": constant(rule, len(rows)),
-        }
-    )
-
-
-def bounds_table(
-    grid: Grid, code: str, rows: npt.NDArray[np.uint32], cols: npt.NDArray[np.uint32]
-) -> pa.Table:
-    """Return rows of tile_bounds for cells of one country."""
-    axes = _axes(grid)
-    return pa.table(
-        {
-            "country_iso": constant(code, len(rows)),
-            "tile_id": grid.tile_id(rows, cols),
-            "min_lat_deg": axes.south[rows],
-            "max_lat_deg": axes.north[rows],
-            "min_lon_deg": axes.west[cols],
-            "max_lon_deg": axes.east[cols],
-            "centroid_lat_deg": axes.centre_lat[rows],
-            "centroid_lon_deg": axes.centre_lon[cols],
-        }
-    )
-
-
-class _Axes(NamedTuple):
-    """Values that depend on the raster row or column alone, float64[nrows] or [ncols]."""
-
-    centre_lat: npt.NDArray[np.float64]
-    north: npt.NDArray[np.float64]
-    south: npt.NDArray[np.float64]
-    area_m2: npt.NDArray[np.float64]
-    centre_lon: npt.NDArray[np.float64]
-    west: npt.NDArray[np.float64]
-    east: npt.NDArray[np.float64]
+) -> dict[str, Any]:
+    """Return the columns of tile_index and of tile_bounds for cells of one country."""
+    by_row, by_col = _axes(grid)
+    return {
+        "country_iso": code,
+        "tile_id": grid.tile_id(rows, cols),
+        "raster_row": rows,
+        "raster_col": cols,
+        "inclusion_rule": rule,
+        **{name: values[rows] for name, values in by_row.items()},
+        **{name: values[cols] for name, values in by_col.items()},
+    }
 
 
 @functools.lru_cache(maxsize=2)
-def _axes(grid: Grid) -> _Axes:
+def _axes(grid: Grid) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Return the columns that depend on the raster row and on the raster column alone."""
     rows, cols = np.arange(grid.nrows), np.arange(grid.ncols)
-    areas = grid.area_m2(rows)
+    areas, lat, lon = grid.area_m2(rows), grid.centre_lat(rows), grid.centre_lon(cols)
     if not (areas > 0).all():
         row = int(np.flatnonzero(~(areas > 0))[0])
         problem = f"the cells of raster row {row} have no area"
         raise Segment1BError("E006_AREA_NONPOS", problem, raster_row=row)
-    return _Axes(
-        grid.centre_lat(rows),
-        grid.north(rows),
-        grid.south(rows),
-        areas,
-        grid.centre_lon(cols),
-        grid.west(cols),
-        grid.east(cols),
-    )
+    by_row = {
+        "centroid_lat": lat,
+        "centroid_lat_deg": lat,
+        "min_lat_deg": grid.south(rows),
+        "max_lat_deg": grid.north(rows),
+        "pixel_area_m2": areas,
+    }
+    by_col = {
+        "centroid_lon": lon,
+        "centroid_lon_deg": lon,
+        "min_lon_deg": grid.west(cols),
+        "max_lon_deg": grid.east(cols),
+    }
+    return by_row, by_col
 
 
 def _check_grid(run: Run, grid: Grid) -> None:
@@ -232,15 +194,12 @@ def _country_counters(shape: MultiPolygon, grid: Grid, runs: Runs) -> dict[str, 
 
 def _stage_runs(run: Run, code: str, runs: Runs) -> int:
     """Stage the runs of a country; return how many there are."""
-    records = np.empty(len(runs.row), _RUN)
-    for name in _RUN.names or ():
-        records[name] = getattr(runs, name)
     folder = run.staging / "runs"
     make_folder(folder)
-    write_records(folder / code, records)
-    return len(records)
+    write_records(folder / code, np.concatenate([runs.row, runs.start, runs.stop]))
+    return len(runs.row)
 
 
 def _staged_runs(run: Run, code: str, count: int) -> Runs:
-    records = read_records(run.staging / "runs" / code, _RUN, count)
-    return Runs(records["row"].copy(), records["start"].copy(), records["stop"].copy())
+    records = read_records(run.staging / "runs" / code, np.dtype(np.int64), 3 * count)
+    return Runs(*records.reshape(3, count))

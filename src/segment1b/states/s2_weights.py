@@ -12,17 +12,11 @@ import pyarrow as pa
 from segment1b.errors import Segment1BError
 from segment1b.geo.population import close_population, open_population
 from segment1b.identity import canonical_json, sha256_hex
-from segment1b.laws.quantise import quantise
-from segment1b.states.protocol import (
-    Report,
-    Run,
-    ShardResult,
-    State,
-    check_conserved,
-    require_countries,
-)
+from segment1b.laws.apportionment import quantise
+from segment1b.states.by_country import tile_units
+from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved, check_known
 from segment1b.storage.ingress import iso_codes
-from segment1b.storage.parts import TileFile, constant, cut_tiles, write_part
+from segment1b.storage.parts import TileFile, write_part
 from segment1b.storage.reader import Reader
 from segment1b.storage.snapshot import Partition
 
@@ -40,40 +34,46 @@ class S2Weights(State):
         index = reader.partition("tile_index")
         counts = {c: v["cells_included"] for c, v in index.report["by_country"].items()}
         problem = "countries of tile_index are not in the ISO table: {}"
-        require_countries(counts, iso_codes(reader), "E102_FK_MISMATCH", problem)
+        check_known(counts, iso_codes(reader), "E102_FK_MISMATCH", problem)
         _check_resolution(run, counts)
-        shards: list[tuple[TileFile, ...]] = []
-        for file in cut_tiles(counts):
-            _, start, _ = file.stretches[0]
-            # A file that begins within a country belongs to the shard of the file before it.
-            files = shards.pop() if start else ()
-            shards.append((*files, file))
-        return shards
+        return tile_units(counts)
 
-    def work(self, run: Run, shard: tuple[TileFile, ...]) -> ShardResult:
+    def work(self, run: Run, reader: Reader, shard: tuple[TileFile, ...]) -> ShardResult:
         """Weigh the countries of one shard and stage its files."""
-        reader = run.reader(self)
-        index = reader.partition("tile_index")
+        index, dataset = reader.partition("tile_index"), run.contracts["tile_weights"]
         weights: dict[str, Masses] = {}
         counters: dict[str, dict[str, Any]] = {}
         for code in dict.fromkeys(s[0] for file in shard for s in file.stretches):
             weights[code], counters[code] = weigh(run, reader, index, shard, code)
-        rows = 0
-        for file in shard:
-            tables = weight_tables(run, reader, index, file, weights, counters)
-            rows += write_part(
-                run.staged("tile_weights", file.number), run.contracts["tile_weights"], tables
-            )
-        return ShardResult(rows, counters, reader.bytes_read, {"tile_weights": rows})
 
-    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
+        def tables(file: TileFile) -> Iterator[pa.Table]:
+            """Yield the rows of a file of tile_index, with their weights, by row groups."""
+            at = {code: start for code, start, _ in file.stretches}
+            for table in reader.row_groups(index, ["country_iso", "tile_id"], None, [file.number]):
+                code, count = table.column(0)[0].as_py(), table.num_rows
+                columns = {
+                    "country_iso": code,
+                    "tile_id": table.column(1).to_numpy(),
+                    "weight_fp": weights[code][at[code] : at[code] + count],
+                    "dp": np.full(count, run.policy.prep.dp, np.uint8),
+                    "basis": counters[code]["basis"],
+                }
+                yield from run.tables(dataset.id, columns)
+                at[code] += count
+
+        rows = sum(
+            write_part(run.staged(dataset.id, file.number), dataset, tables(file)) for file in shard
+        )
+        return ShardResult(rows, counters, {dataset.id: rows})
+
+    def report(self, run: Run, reader: Reader, rows: int, counters: Sequence[Any]) -> Report:
         """Return the counters of all countries."""
         close_population()
         policy = run.policy.prep
-        by_country = {code: c for r in results for code, c in sorted(r.counters.items())}
-        rows = sum(result.rows for result in results)
-        index = run.reader(self).partition("tile_index")
-        check_conserved("rows of tile_index", rows, index.receipt.rows, "s1")
+        by_country = {code: c for shard in counters for code, c in sorted(shard.items())}
+        check_conserved(
+            "rows of tile_index", rows, reader.partition("tile_index").receipt.rows, "s1"
+        )
         versions = {d: run.contracts[d].version_tag for d in self.reads[1:3]}
         if policy.basis != "population":
             versions["population_raster_2025"] = None  # type: ignore[assignment]
@@ -148,31 +148,6 @@ def masses(reader: Reader, index: Partition, files: Sequence[int], code: str, ba
             group[:], read = raster.masses(code, *arrays)
             reader.bytes_read["population_raster_2025"] += read
     return filled
-
-
-def weight_tables(
-    run: Run,
-    reader: Reader,
-    index: Partition,
-    file: TileFile,
-    weights: dict[str, Masses],
-    counters: dict[str, dict[str, Any]],
-) -> Iterator[pa.Table]:
-    """Yield the row groups of one file of tile_weights, the rows of tile_index."""
-    schema = run.contracts["tile_weights"].words_schema
-    at = {code: start for code, start, _ in file.stretches}
-    for table in reader.row_groups(index, ["country_iso", "tile_id"], None, [file.number]):
-        code, count = table.column(0)[0].as_py(), table.num_rows
-        yield pa.table(
-            {
-                "country_iso": constant(code, count),
-                "tile_id": table.column("tile_id"),
-                "weight_fp": weights[code][at[code] : at[code] + count],
-                "dp": np.full(count, run.policy.prep.dp, np.uint8),
-                "basis": constant(counters[code]["basis"], count),
-            }
-        ).cast(schema)
-        at[code] += count
 
 
 def _check_resolution(run: Run, counts: dict[str, int]) -> None:

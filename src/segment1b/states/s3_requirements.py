@@ -20,18 +20,18 @@ from segment1b.states.protocol import (
     Run,
     ShardResult,
     State,
+    catalogue_files,
     check_conserved,
-    require_countries,
+    check_known,
+    total,
 )
-from segment1b.states.seal import check_sealed, sealed_inputs
 from segment1b.storage.arrays import distinct
 from segment1b.storage.gather import write_piece
 from segment1b.storage.ingress import ingress_groups, iso_codes
 from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS
 from segment1b.storage.reader import Reader
-from segment1b.storage.receipts import coded_parquet_errors, hash_files, key_words
+from segment1b.storage.receipts import coded_parquet_errors, file_names, hash_files, key_words
 
-_SHARD_ROWS = FILE_ROWS
 _COLUMNS = [
     "merchant_id",
     "legal_country_iso",
@@ -40,8 +40,8 @@ _COLUMNS = [
     "final_country_outlet_count",
 ]
 _MAX_MERCHANT = 2**63 - 1
-_NOT_DENSE = "E314_SITE_ORDER_INTEGRITY"
 Int64s = npt.NDArray[np.int64]
+UInt64s = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -60,55 +60,53 @@ class S3Requirements(State):
 
     def shards(self, run: Run, reader: Reader) -> Sequence[MerchantRange]:
         """Check the seal, then cut the catalogue into ranges of merchants."""
-        sealed = sealed_inputs(run, reader, self.stale_input)
+        sealed = self.sealed_inputs(run, reader)
         folder = reader.file("outlet_catalogue")
-        paths = _files(folder)
-        _, digest = hash_files(folder, [p.relative_to(folder).as_posix() for p in paths])
-        check_sealed(sealed, "outlet_catalogue", digest, self.stale_input, folder)
+        _, digest = hash_files(folder, file_names(folder))
+        self.check_sealed(sealed, "outlet_catalogue", digest, folder)
         reader.partition("tile_weights")
         excluded, problem = run.policy.prep.exclude_countries, "prep.exclude_countries names {}"
-        require_countries(excluded, iso_codes(reader), "E315_POLICY_ISO_UNKNOWN", problem)
-        return merchant_ranges(paths)
+        check_known(excluded, iso_codes(reader), "E315_POLICY_ISO_UNKNOWN", problem)
+        return merchant_ranges(catalogue_files(reader))
 
-    def work(self, run: Run, shard: MerchantRange) -> ShardResult:
+    def work(self, run: Run, reader: Reader, shard: MerchantRange) -> ShardResult:
         """Count the sites of one range of merchants and stage the piece."""
-        reader = run.reader(self)
-        outlets = _read_outlets(run, reader, shard)
+        outlets = _read_outlets(reader, shard)
         pairs, by_country = count_pairs(outlets, run.policy.prep.exclude_countries)
         tables = [pairs.slice(at, GROUP_ROWS) for at in range(0, len(pairs), GROUP_ROWS)]
-        path = run.staged("s3_requirements", shard.number)
-        rows = write_piece(path, run.contracts["s3_requirements"], tables)
+        dataset = run.contracts["s3_requirements"]
+        rows = write_piece(run.staged(dataset.id, shard.number), dataset, tables)
         counters = {
             "source_rows": len(outlets.merchant),
             "by_country": by_country,
             "merchants": len(distinct(pairs.column("merchant_id").to_numpy())),
             "max_n": int(pairs.column("n_sites").to_numpy().max(initial=0)),
         }
-        return ShardResult(rows, counters, reader.bytes_read, {"s3_requirements": rows})
+        return ShardResult(rows, counters, {dataset.id: rows})
 
-    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
+    def report(self, run: Run, reader: Reader, rows: int, counters: Sequence[Any]) -> Report:
         """Check coverage and totals over all ranges; return the counters."""
         totals: dict[str, Counter[str]] = {}
-        for result in results:
-            for code, counts in result.counters["by_country"].items():
+        for shard in counters:
+            for code, counts in shard["by_country"].items():
                 totals.setdefault(code, Counter()).update(counts)
+        kept = total(totals, "sites")
         excluded = set(run.policy.prep.exclude_countries) & set(totals)
         left_out = {code: dict(totals.pop(code)) for code in sorted(excluded)}
-        _check_weights(run.reader(self), {code: counts["sites"] for code, counts in totals.items()})
-        source = sum(result.counters["source_rows"] for result in results)
-        kept = sum(counts["sites"] for counts in (*totals.values(), *left_out.values()))
+        _check_weights(reader, {code: counts["sites"] for code, counts in totals.items()})
+        source = sum(shard["source_rows"] for shard in counters)
         check_conserved("outlets", kept, source)
-        files = _files(run.reader(self).file("outlet_catalogue"))
-        check_conserved("rows of outlet_catalogue", source, sum(map(_footer_rows, files)))
+        expected = sum(map(_footer_rows, catalogue_files(reader)))
+        check_conserved("rows of outlet_catalogue", source, expected)
         return Report(
             {
                 **run.tokens,
-                "rows_emitted": sum(result.rows for result in results),
-                "merchants_total": sum(result.counters["merchants"] for result in results),
+                "rows_emitted": rows,
+                "merchants_total": sum(shard["merchants"] for shard in counters),
                 "countries_total": len(totals),
                 "source_rows_total": source,
                 "excluded_by_policy": left_out,
-                "max_n_sites": max((r.counters["max_n"] for r in results), default=0),
+                "max_n_sites": max((shard["max_n"] for shard in counters), default=0),
                 "ingress_versions": {
                     "iso3166": run.contracts["iso3166_canonical_2024"].version_tag
                 },
@@ -117,7 +115,7 @@ class S3Requirements(State):
 
 
 def merchant_ranges(paths: Sequence[Path]) -> list[MerchantRange]:
-    """Cut merchants into ranges of about _SHARD_ROWS rows, from row-group statistics alone."""
+    """Cut merchants into ranges of about FILE_ROWS rows, from row-group statistics alone."""
     groups: list[tuple[int, int]] = []
     for path in paths:
         with coded_parquet_errors(path), pq.ParquetFile(path) as file:
@@ -131,7 +129,7 @@ def merchant_ranges(paths: Sequence[Path]) -> list[MerchantRange]:
                 groups.append((max(low, 0), info.num_rows))
     edges, rows = [0], 0
     for low, count in sorted(groups):
-        if rows >= _SHARD_ROWS and low > edges[-1]:
+        if rows >= FILE_ROWS and low > edges[-1]:
             edges.append(low)
             rows = 0
         rows += count
@@ -152,16 +150,11 @@ class Outlets(NamedTuple):
         declared: int64, final_country_outlet_count.
     """
 
-    merchant: npt.NDArray[np.uint64]
+    merchant: UInt64s
     country: npt.NDArray[np.uint16]
     order: Int64s
     number: Int64s
     declared: Int64s
-
-    def at(self, index: Int64s | slice) -> Outlets:
-        """Return the rows of an index."""
-        columns: list[Any] = [column[index] for column in self]
-        return Outlets(*columns)
 
 
 def count_pairs(
@@ -173,38 +166,29 @@ def count_pairs(
         (merchant_id, legal_country_iso, n_sites) in key order without the excluded countries, and
         the pairs and sites of every country.
     """
-    rows = outlets.at(_key_order(outlets))
+    index: Any = _key_order(outlets)
+    rows = Outlets(*(column[index] for column in outlets))
     merchant, country = rows.merchant, rows.country
     first = np.ones(len(merchant), bool)
     first[1:] = (merchant[1:] != merchant[:-1]) | (country[1:] != country[:-1])
     starts = np.flatnonzero(first)
     n = np.diff(np.append(starts, len(first)))
     order = np.arange(1, len(first) + 1) - np.repeat(starts, n)
-    for bad, code, rule, values in (
-        (rows.order != order, _NOT_DENSE, "site_order is not dense 1..n", rows.order),
-        (rows.number != order, _NOT_DENSE, "site_id is not site_order in six digits", rows.order),
-        (
-            rows.declared != np.repeat(n, n),
-            "E308_COUNTS_MISMATCH",
-            "final_country_outlet_count is not the number of rows",
-            rows.declared,
-        ),
-    ):
-        if bad.any():
-            raise _pair_error(rows, bad, code, rule, values)
+    rule = "site_order is not dense 1..n"
+    _refuse(rows, rows.order != order, "E314_SITE_ORDER_INTEGRITY", rule, rows.order)
+    rule = "site_id is not site_order in six digits"
+    _refuse(rows, rows.number != order, "E314_SITE_ORDER_INTEGRITY", rule, rows.order)
+    rule = "final_country_outlet_count is not the number of rows"
+    _refuse(rows, rows.declared != np.repeat(n, n), "E308_COUNTS_MISMATCH", rule, rows.declared)
     words, which = np.unique(country[starts], return_inverse=True)
     codes = [_letters(word) for word in words]
-    counts = zip(np.bincount(which).tolist(), np.bincount(which, n).tolist(), strict=True)
-    by_country = {
-        code: {"pairs": pairs, "sites": int(sites)}
-        for code, (pairs, sites) in zip(codes, counts, strict=True)
-    }
+    counts = zip(codes, np.bincount(which).tolist(), np.bincount(which, n).tolist(), strict=True)
+    by_country = {code: {"pairs": pairs, "sites": int(sites)} for code, pairs, sites in counts}
     kept = ~np.isin(codes, list(excluded))[which] if codes else np.empty(0, bool)
-    names = pa.array(codes, pa.string())
     table = pa.table(
         {
             "merchant_id": merchant[starts][kept],
-            "legal_country_iso": names.take(pa.array(which[kept])),
+            "legal_country_iso": pa.array(codes, pa.string()).take(pa.array(which[kept])),
             "n_sites": n[kept],
         }
     )
@@ -221,23 +205,21 @@ def _key_order(outlets: Outlets) -> Int64s | slice:
     return np.lexsort((outlets.order, outlets.country, outlets.merchant))
 
 
-def _pair_error(
+def _refuse(
     rows: Outlets, bad: npt.NDArray[np.bool_], code: str, rule: str, values: Int64s
-) -> Segment1BError:
-    at = int(np.flatnonzero(bad)[0])
-    merchant, iso = rows.merchant[at], _letters(rows.country[at])
-    pairs = {*zip(rows.merchant[bad].tolist(), rows.country[bad].tolist(), strict=True)}
-    problem = f"{rule} (found {values[at]}); {len(pairs)} such pairs"
-    hint = "correct the outlet list and let 1A validate it again"
-    return pair_error(code, merchant, iso, problem, hint)
+) -> None:
+    """Raise `code` when a row is bad; the first one's value is shown."""
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        merchant, iso = rows.merchant[at], _letters(rows.country[at])
+        pairs = {*zip(rows.merchant[bad].tolist(), rows.country[bad].tolist(), strict=True)}
+        problem = f"{rule} (found {values[at]}); {len(pairs)} such pairs"
+        hint = "correct the outlet list and let 1A validate it again"
+        raise pair_error(code, merchant, iso, problem, hint)
 
 
 def _letters(word: np.integer) -> str:
     return int(word).to_bytes(2, "big").decode()
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.as_posix())
 
 
 def _footer_rows(path: Path) -> int:
@@ -245,18 +227,16 @@ def _footer_rows(path: Path) -> int:
         return int(pq.read_metadata(path).num_rows)
 
 
-def _read_outlets(run: Run, reader: Reader, shard: MerchantRange) -> Outlets:
+def _read_outlets(reader: Reader, shard: MerchantRange) -> Outlets:
     dataset = reader.dataset("outlet_catalogue")
     where = {"merchant_id": (shard.low, shard.high - 1)}
     tables = []
-    for path in _files(run.root / dataset.locate(run.places)):
+    for path in catalogue_files(reader):
         for table in ingress_groups(reader, dataset, path, _COLUMNS, where):
             merchant = _filled(table.column("merchant_id"), 0).to_numpy()
             inside = (merchant >= np.uint64(shard.low)) & (merchant <= np.uint64(shard.high - 1))
             tables.append(table if inside.all() else table.filter(pa.array(inside)))
-    table = (
-        pa.concat_tables(tables) if tables else dataset.arrow_schema.empty_table().select(_COLUMNS)
-    )
+    table = pa.concat_tables(tables or [dataset.arrow_schema.empty_table().select(_COLUMNS)])
     merchant = _filled(table.column("merchant_id"), 0).to_numpy()
     _check_merchants(merchant)
     codes = _filled(table.column("legal_country_iso"), "").dictionary_encode()
@@ -284,16 +264,14 @@ def _whole(column: pa.Array | pa.ChunkedArray) -> Int64s:
     return np.asarray(filled.to_numpy(zero_copy_only=False))
 
 
-def _check_merchants(merchant: npt.NDArray[np.uint64]) -> None:
+def _check_merchants(merchant: UInt64s) -> None:
     bad = (merchant < 1) | (merchant > _MAX_MERCHANT)
     if bad.any():
         what = f"merchant_id {merchant[bad][0]} is not in 1..2^63-1; {int(bad.sum())} such rows"
         raise Segment1BError("E305_SCHEMA_INVALID", what, merchant_id=int(merchant[bad][0]))
 
 
-def _check_codes(
-    codes: pa.DictionaryArray, merchant: npt.NDArray[np.uint64], iso: set[str]
-) -> None:
+def _check_codes(codes: pa.DictionaryArray, merchant: UInt64s, iso: set[str]) -> None:
     names = codes.dictionary.to_pylist()
     unknown = sorted(set(names) - iso, key=str)
     if unknown:

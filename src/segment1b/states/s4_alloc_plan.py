@@ -4,103 +4,115 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segment1b.errors import pair_error
-from segment1b.states.by_country import (
-    CountryShard,
-    Int64s,
-    UInt64s,
-    check_countries,
-    check_index,
-    country_shards,
-    country_tables,
-    listed_countries,
-    read_weights,
-    stage_by_country,
-    stage_pieces,
-    staged_rows,
+from segment1b.errors import Segment1BError, pair_error, redo
+from segment1b.laws.apportionment import largest_remainder_by_n
+from segment1b.laws.curves import locate
+from segment1b.laws.philox import alloc_offsets
+from segment1b.laws.points import (
+    balanced_phases,
+    balanced_points,
+    deal,
+    stable_points,
+    systematic_points,
 )
-from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
+from segment1b.states.by_country import CountryState, Int64s, Job, UInt64s, Weights
+from segment1b.states.protocol import Countries, Report, Run, check_conserved, check_known, total
 from segment1b.states.quality import country_quality, overall_collapse
-from segment1b.states.s4_laws import Plan, allocate
-from segment1b.states.seal import sealed_inputs
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
+from segment1b.storage.records import Records
 
 _INLINE_SUMMARIES = 10_000
-_PAIR = ["merchant_id", "n_sites"]
+# Laws whose points depend on the pair alone.
+_POINTS_OF_A_PAIR: Final = {"systematic": systematic_points, "stable": stable_points}
+# Sites that a curve law sorts and locates at one time.
+_CHUNK_SITES = 1 << 22
 
 
-class S4AllocPlan(State):
+class S4AllocPlan(CountryState):
     """Every pair gets exactly the n of s3_requirements; see docs/spec/s4-allocation.md#writes."""
 
     id = "s4"
+    source = "s3_requirements"
+    columns = ("merchant_id", "n_sites")
+    unlisted = "E413_TILE_NOT_IN_INDEX"
     meters: Mapping[str, str] = {
         "s3_requirements": "s3",
         "tile_weights": "weights",
         "tile_index": "index",
     }
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
-        """Stage the pairs by country and return shards of countries in ASCII order."""
-        sealed_inputs(run, reader, self.stale_input)
-        countries = stage_by_country(run, reader, "s3_requirements", _PAIR)
-        check_countries(reader, countries)
-        return country_shards(reader, countries)
+    def check(self, reader: Reader, rows: Mapping[str, int]) -> None:
+        """Refuse countries without code, tiles or weights; all such countries are listed."""
+        for code, known in _known_countries(reader).items():
+            problem = "required countries are missing: {}"
+            check_known(rows, known, code, problem, redo("s1"))
 
-    def work(self, run: Run, shard: CountryShard) -> ShardResult:
-        """Allocate the pairs of a shard's countries by the policy's method and stage one piece."""
-        reader = run.reader(self)
-        tiles = read_weights(run, reader, shard)
-        counters: list[dict[str, Any]] = []
-        used: dict[str, UInt64s] = {}
+    def law(self, job: Job, rows: Mapping[str, Records]) -> Iterator[dict[str, Any]]:
+        """Allocate the pairs of each country by the policy's method."""
+        weights = job.weights()
+        for (code, required), tiles in zip(rows.items(), job.shard.tiles, strict=True):
+            start = time.perf_counter()
+            pairs = required["merchant_id"].copy(), required["n_sites"].copy()
+            ids, weight = weights[code]
+            sites, counters = np.zeros(len(ids), np.int64), Counter(rows=0, shortfall=0, ties=0)
+            for plan in allocate(job.run, code, job.shard.grid, pairs, weights[code]):
+                np.add.at(sites, plan.tile, plan.sites)
+                counters.update(rows=len(plan.pair), shortfall=plan.shortfall, ties=plan.ties)
+                _check_sums(code, *pairs, plan)
+                yield {
+                    "merchant_id": pairs[0][plan.pair],
+                    "legal_country_iso": code,
+                    "tile_id": ids[plan.tile],
+                    "n_sites_tile": plan.sites,
+                }
+            job.counters[code] = {
+                **counters,
+                "quality": country_quality(sites, weight, 10**job.run.policy.prep.dp, tiles),
+                "pairs": len(required),
+                "merchants": pairs[0],
+                "n_sites": pairs[1],
+                "used": ids[sites > 0],
+                "wall_seconds": round(time.perf_counter() - start, 6),
+            }
 
-        def tables() -> Iterator[pa.Table]:
-            staged = staged_rows(run, "s3_requirements", _PAIR, shard)
-            for (code, rows), tiles_total in zip(staged.items(), shard.tiles, strict=True):
-                pairs = rows["merchant_id"].copy(), rows["n_sites"].copy()
-                inputs = (pairs, tiles[code], tiles_total)
-                yield from _country(run, code, shard.grid, *inputs, counters)
-                used[code] = counters[-1].pop("used")
-
-        result = stage_pieces(run, reader, shard, counters, {"s4_alloc_plan": tables()})
-        indexed = check_index(reader, shard, used, "E413_TILE_NOT_IN_INDEX")
-        for country in counters:
-            code = country["country_iso"]
-            country["not_in_index"] = len(used[code]) - indexed[code]
-        return result
-
-    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
-        """Return totals, quality and timings over all countries, in ASCII order."""
-        counters = [country for result in results for country in result.counters]
+    def summary(self, run: Run, reader: Reader, rows: int, countries: Countries) -> Report:
+        """Return totals, quality and timings over all countries."""
         quality = {
-            c["country_iso"]: {"pairs": c["pairs"], "rows": c["rows"], **c["quality"]}
-            for c in counters
+            code: {"pairs": c["pairs"], "rows": c["rows"], **c["quality"]}
+            for code, c in countries.items()
         }
-        merchants, countries, sites = _summaries(counters)
-        planned = sum(q["sites"] for q in quality.values())
-        required = _required(run.reader(self))
-        pairs = sum(country["pairs"] for country in counters)
+        summaries = _merchant_summaries(countries)
+        planned, pairs = total(quality, "sites"), total(countries, "pairs")
+        required = _required(reader)
         check_conserved("pairs of s3_requirements", pairs, required[0], "s3")
         check_conserved("sites of s3_requirements", planned, required[1], "s3")
+        iso, *covered = _known_countries(reader).values()
+        sites = int(summaries["n_sites_total"].sum())
         body: dict[str, Any] = {
             **run.tokens,
             "law": run.policy.allocation.law,
             "dp": run.policy.prep.dp,
-            "rows_emitted": sum(result.rows for result in results),
-            "merchants_total": len(merchants),
-            "pairs_total": sum(c["pairs"] for c in counters),
+            "rows_emitted": rows,
+            "merchants_total": len(summaries["merchant_id"]),
+            "pairs_total": pairs,
             "sites_total": planned,
-            "shortfall_total": sum(c["shortfall"] for c in counters),
-            "ties_broken_total": sum(c["ties"] for c in counters),
-            "alloc_sum_equals_requirements": planned == required[1] == int(sites.sum()),
-            **_violations(run.reader(self), counters),
+            "shortfall_total": total(countries, "shortfall"),
+            "ties_broken_total": total(countries, "ties"),
+            "alloc_sum_equals_requirements": planned == required[1] == sites,
+            "fk_country_violations": len(countries.keys() - iso),
+            "coverage_missing_countries": len(countries.keys() - set.intersection(*covered)),
+            "tile_not_in_index": total(countries, "not_in_index"),
             "ingress_versions": {"iso3166": run.contracts["iso3166_canonical_2024"].version_tag},
             "collapse_index": overall_collapse(quality),
             "quality_by_country": {
@@ -108,60 +120,28 @@ class S4AllocPlan(State):
                 for code, country in quality.items()
             },
             "country_timings": [
-                {name: c[name] for name in ("country_iso", "pairs", "rows", "wall_seconds")}
-                for c in counters
+                {"country_iso": code, **{k: c[k] for k in ("pairs", "rows", "wall_seconds")}}
+                for code, c in countries.items()
             ],
         }
         if not run.merchant_summaries:
             return Report(body)
-        return _with_summaries(run, body, merchants, countries, sites)
+        return _with_summaries(run, body, summaries)
 
 
-def _country(
-    run: Run,
-    code: str,
-    grid: tuple[int, int],
-    pairs: tuple[UInt64s, Int64s],
-    tiles: tuple[UInt64s, Int64s],
-    tiles_total: int,
-    counters: list[dict[str, Any]],
-) -> Iterator[pa.Table]:
-    """Yield the plan of a country's pairs, then append its counters."""
-    start, sites = time.perf_counter(), np.zeros(len(tiles[0]), np.int64)
-    rows = shortfall = ties = 0
-    for plan in allocate(run, code, grid, pairs, tiles):
-        np.add.at(sites, plan.tile, plan.sites)
-        rows += len(plan.pair)
-        shortfall += plan.shortfall
-        ties += plan.ties
-        _check_sums(code, *pairs, plan)
-        columns = {
-            "merchant_id": pairs[0][plan.pair],
-            "legal_country_iso": code,
-            "tile_id": tiles[0][plan.tile],
-            "n_sites_tile": plan.sites,
-        }
-        yield from country_tables(run, "s4_alloc_plan", columns, len(plan.pair))
-    counters.append(
-        {
-            "country_iso": code,
-            "rows": rows,
-            "shortfall": shortfall,
-            "ties": ties,
-            "quality": country_quality(sites, tiles[1], 10**run.policy.prep.dp, tiles_total),
-            "pairs": len(pairs[0]),
-            "merchants": pairs[0],
-            "sites": pairs[1],
-            "used": tiles[0][sites > 0],
-            "wall_seconds": round(time.perf_counter() - start, 6),
-        }
-    )
+def _known_countries(reader: Reader) -> dict[str, set[str]]:
+    """Return the countries that have a code, tiles and weights, by the code for any other."""
+    return {
+        "E302_FK_COUNTRY": set(iso_codes(reader)),
+        "E403_ZERO_TILE_UNIVERSE": set(reader.partition("tile_index").report["by_country"]),
+        "E402_MISSING_TILE_WEIGHTS": set(reader.partition("tile_weights").report["by_country"]),
+    }
 
 
 def _required(reader: Reader) -> tuple[int, int]:
     """Return the pairs and sites that S3's report names."""
     report = reader.partition("s3_requirements").report
-    excluded = sum(country["sites"] for country in report["excluded_by_policy"].values())
+    excluded = total(report["excluded_by_policy"], "sites")
     return report["rows_emitted"], report["source_rows_total"] - excluded
 
 
@@ -177,42 +157,131 @@ def _check_sums(code: str, merchants: UInt64s, n: Int64s, plan: Plan) -> None:
         raise pair_error("E404_ALLOCATION_MISMATCH", merchants[at], code, problem)
 
 
-def _violations(reader: Reader, counters: list[dict[str, Any]]) -> dict[str, int]:
-    """Count countries without code or tiles, and tiles outside the index, over all results."""
-    countries = {country["country_iso"] for country in counters}
-    covered = listed_countries(reader, "tile_index") & listed_countries(reader, "tile_weights")
+def _merchant_summaries(countries: Countries) -> dict[str, Any]:
+    """Return distinct merchants, the number of their countries and pairs, and of their sites."""
+    empty = {"merchants": np.empty(0, np.uint64), "n_sites": np.empty(0, np.int64)}
+    listed = (empty, *countries.values())
+    merchants, n = (np.concatenate([c[name] for c in listed]) for name in empty)
+    distinct, which, pairs = np.unique(merchants, return_inverse=True, return_counts=True)
+    totals = np.zeros(len(distinct), np.int64)
+    np.add.at(totals, which, n)
     return {
-        "fk_country_violations": len(countries - set(iso_codes(reader))),
-        "coverage_missing_countries": len(countries - covered),
-        "tile_not_in_index": sum(country["not_in_index"] for country in counters),
+        "merchant_id": distinct,
+        "countries": pairs,
+        "pairs": pairs,
+        "n_sites_total": totals,
     }
 
 
-def _summaries(counters: list[dict[str, Any]]) -> tuple[UInt64s, Int64s, Int64s]:
-    """Return distinct merchants, the number of their countries and of their sites."""
-    merchants = np.concatenate([c["merchants"] for c in counters] or [np.empty(0, np.uint64)])
-    sites = np.concatenate([c["sites"] for c in counters] or [np.empty(0, np.int64)])
-    distinct, which, countries = np.unique(merchants, return_inverse=True, return_counts=True)
-    totals = np.zeros(len(distinct), np.int64)
-    np.add.at(totals, which, sites)
-    return distinct, countries, totals
-
-
-def _with_summaries(
-    run: Run, body: dict[str, Any], merchants: UInt64s, countries: Int64s, sites: Int64s
-) -> Report:
+def _with_summaries(run: Run, body: dict[str, Any], summaries: dict[str, Any]) -> Report:
     dataset = run.contracts["s4_merchant_summaries"]
-    table = pa.table(
-        {
-            "merchant_id": merchants,
-            "countries": countries,
-            "pairs": countries,
-            "n_sites_total": sites,
-        }
-    ).cast(dataset.arrow_schema)
+    table = pa.table(summaries).cast(dataset.arrow_schema)
     if len(table) <= _INLINE_SUMMARIES:
         return Report({**body, "merchant_summaries": table.to_pylist()})
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     body["merchant_summaries"] = {"path": dataset.locate(run.places), "rows": len(table)}
     return Report(body, side_files={dataset.id: buffer.getvalue()})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of one stretch of pairs.
+
+    Attributes:
+        pair: int64[r], index of the pair among the country's pairs, ascending.
+        tile: int64[r], position of the tile among the country's tiles, ascending within a pair.
+        sites: int64[r], sites of that pair in that tile, at least 1.
+        shortfall: units given after the floors, 0 for the curve methods.
+        ties: units that the tie rule decided.
+    """
+
+    pair: Int64s
+    tile: Int64s
+    sites: Int64s
+    shortfall: int
+    ties: int
+
+
+def allocate(
+    run: Run, code: str, grid: tuple[int, int], pairs: tuple[UInt64s, Int64s], tiles: Weights
+) -> Iterator[Plan]:
+    """Yield the plan of a country's pairs, stretch by stretch, or raise E416_NUMERIC_OVERFLOW.
+
+    Args:
+        run: gives the method, K and the seed.
+        code: the country.
+        grid: rows and columns of the raster.
+        pairs: merchants uint64[p] ascending, and their sites int64[p].
+        tiles: tile ids uint64[t] ascending, and their weights int64[t] that sum to K.
+    """
+    merchants, n = pairs
+    scale, law = 10**run.policy.prep.dp, run.policy.allocation.law
+    located = partial(locate, *tiles, grid[1], grid[0])
+    try:
+        if law == "largest_remainder":
+            yield from _by_largest_remainder(n, tiles[1], scale)
+        elif law == "balanced":
+            tile, ends = _balanced_tiles(n, scale, located), np.cumsum(n)
+            for low, high in _stretches(n):
+                yield _counted(low, n[low:high], tile[ends[low] - n[low] : ends[high - 1]])
+        else:
+            offsets = alloc_offsets(run.identity.seed, merchants, code)
+            for low, high in _stretches(n):
+                points = _POINTS_OF_A_PAIR[law](offsets[low:high], n[low:high], scale)
+                yield _counted(low, n[low:high], located(points))
+    except OverflowError as error:
+        problem = f"{code}: {error}"
+        raise Segment1BError("E416_NUMERIC_OVERFLOW", problem, country_iso=code) from None
+
+
+def _balanced_tiles(n: Int64s, scale: int, located: Callable[[Int64s], Int64s]) -> Int64s:
+    """Return the tile of each site of a country, pair by pair: its one array that long."""
+    total_sites = int(n.sum())
+    tile, first = np.empty(total_sites, np.int64), 0
+    for dealt in deal(balanced_phases(len(n)), n, _CHUNK_SITES):
+        points = balanced_points(first, first + len(dealt), total_sites, scale)
+        tile[dealt] = located(points)
+        first += len(dealt)
+    return tile
+
+
+def _by_largest_remainder(n: Int64s, weights: Int64s, scale: int) -> Iterator[Plan]:
+    # The result depends on (country, n) alone: solve once per distinct n, then replicate.
+    distinct, which, often = np.unique(n, return_inverse=True, return_counts=True)
+    solved = largest_remainder_by_n(weights, distinct, scale)
+    lengths = np.array([len(share.positions) for share in solved], np.int64)
+    starts = np.cumsum(lengths) - lengths
+    tiles = np.concatenate([share.positions for share in solved])
+    counts = np.concatenate([share.counts for share in solved])
+    shortfall = sum(s.shortfall * int(k) for s, k in zip(solved, often, strict=True))
+    ties = sum(s.ties_broken * int(k) for s, k in zip(solved, often, strict=True))
+    for low, high in _stretches(lengths[which]):
+        mine = which[low:high]
+        size = lengths[mine]
+        inside = np.arange(int(size.sum())) - np.repeat(np.cumsum(size) - size, size)
+        at = np.repeat(starts[mine], size) + inside
+        yield Plan(np.repeat(np.arange(low, high), size), tiles[at], counts[at], shortfall, ties)
+        shortfall = ties = 0
+
+
+def _counted(low: int, n: Int64s, tile: Int64s) -> Plan:
+    """Count the sites, listed pair by pair with n each, by pair and tile; low is the first pair."""
+    pair = np.repeat(np.arange(low, low + len(n)), n)
+    order = np.lexsort((tile, pair))
+    tile = tile[order]
+    first = np.ones(len(tile), bool)
+    first[1:] = (tile[1:] != tile[:-1]) | (pair[1:] != pair[:-1])
+    starts = np.flatnonzero(first)
+    return Plan(pair[starts], tile[starts], np.diff(np.append(starts, len(tile))), 0, 0)
+
+
+def _stretches(sizes: Int64s) -> Iterator[tuple[int, int]]:
+    """Cut pairs into stretches of about _CHUNK_SITES rows; a larger pair has its own."""
+    running, low = np.cumsum(sizes), 0
+    while low < len(sizes):
+        before = int(running[low - 1]) if low else 0
+        high = int(np.searchsorted(running, before + _CHUNK_SITES, "right"))
+        high = max(high, low + 1)
+        yield low, high
+        low = high

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from segment1b.errors import Segment1BError, pair_error, redo
 from segment1b.identity import sha256_hex
@@ -16,111 +13,86 @@ from segment1b.laws.assignment import LABEL, Sites, permuted, sites_of, words
 from segment1b.laws.curves import locate
 from segment1b.laws.philox import alloc_offsets
 from segment1b.laws.points import stable_points
-from segment1b.states.by_country import (
-    CountryShard,
-    UInt64s,
-    check_index,
-    country_shards,
-    country_tables,
-    read_weights,
-    stage_by_country,
-    stage_pieces,
-    staged_rows,
-)
-from segment1b.states.protocol import (
-    Report,
-    Run,
-    ShardResult,
-    State,
-    check_conserved,
-    require_countries,
-)
-from segment1b.states.rng_logs import trace, write_audit
-from segment1b.states.seal import sealed_inputs
+from segment1b.states.by_country import CountryShard, CountryState, Job, UInt64s, Weights
+from segment1b.states.protocol import Countries, Report, Run, check_conserved, check_known, total
+from segment1b.states.rng_logs import event_totals, trace, write_audit
 from segment1b.storage.arrays import distinct
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import Records
 
 _RESTORE = f"restore s4_alloc_plan, or {redo('s4')}"
-_PLAN = ["merchant_id", "tile_id", "n_sites_tile"]
-EVENTS, TRACE = "rng_event_site_tile_assign", "rng_trace_site_tile_assign"
 
 
-class S5Assignment(State):
+class S5Assignment(CountryState):
     """Permutation, or each site's own point; see docs/spec/s5-assignment.md#permutation."""
 
     id = "s5"
+    source = "s4_alloc_plan"
+    columns = ("merchant_id", "tile_id", "n_sites_tile")
+    unlisted = "E505_TILE_NOT_IN_INDEX"
 
     def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
-        """Stage the plan by country, write the audit row, return shards of countries."""
-        sealed_inputs(run, reader, self.stale_input)
-        countries = stage_by_country(run, reader, "s4_alloc_plan", _PLAN)
-        if not countries:
+        """Write the audit row before the first draw; return shards of countries."""
+        shards = super().shards(run, reader)
+        write_audit(run)
+        return shards
+
+    def check(self, reader: Reader, rows: Mapping[str, int]) -> None:
+        """Refuse an empty plan and countries without code."""
+        if not rows:
             raise Segment1BError("E501_NO_S4_ALLOC_PLAN", "s4_alloc_plan has no row")
         problem = "countries of s4_alloc_plan are not in the ISO table: {}"
-        require_countries(countries, iso_codes(reader), "E302_FK_COUNTRY", problem, _RESTORE)
-        write_audit(run.root, run.contracts, run.identity, run.staging)
-        return country_shards(reader, countries)
+        check_known(rows, iso_codes(reader), "E302_FK_COUNTRY", problem, _RESTORE)
 
-    def work(self, run: Run, shard: CountryShard) -> ShardResult:
-        """Match the sites of a shard's countries to their tiles; stage assignment and events."""
-        reader = run.reader(self)
-        own_point = match_of(run) == "own_point"
-        tiles = read_weights(run, reader, shard) if own_point else {}
-        tables: dict[str, list[pa.Table]] = {"s5_site_tile_assignment": [], EVENTS: []}
-        used: dict[str, UInt64s] = {}
-        counters = Counter[str]()
-        for code, plan in staged_rows(run, "s4_alloc_plan", _PLAN, shard).items():
+    def law(self, job: Job, rows: Mapping[str, Records]) -> Iterator[dict[str, Any]]:
+        """Match the sites of each country to their tiles."""
+        own_point = match_of(job.run) == "own_point"
+        weights = job.weights() if own_point else {}
+        for code, plan in rows.items():
             sites = _sites(code, plan)
-            used[code] = distinct(sites.tile)
+            columns: dict[str, Any] = {
+                "merchant_id": sites.merchant,
+                "legal_country_iso": code,
+                "site_order": sites.order,
+            }
+            ties = 0
             if own_point:
-                tile = _own_points(run, code, shard.grid, sites, tiles[code])
+                tile = _own_points(job.run, code, job.shard.grid, sites, weights[code])
             else:
-                word = words(run.identity.seed, code, sites)
-                tile, ties = permuted(sites, word)
-                counters["ties"] += ties
-                counters["events"] += len(word)
-                tables[EVENTS] += _tables(run, EVENTS, code, sites, {"word": word})
+                columns["word"] = words(job.run.identity.seed, code, sites)
+                tile, ties = permuted(sites, columns["word"])
             dealt = tile[np.lexsort((tile, sites.pair))]
-            counters["pairs"] += len(sites.quota)
-            counters["mismatches"] += int(np.count_nonzero(dealt != sites.tile))
-            counters["duplicates"] += _repeated_keys(sites)
-            rows = _tables(run, "s5_site_tile_assignment", code, sites, {"tile_id": tile})
-            tables["s5_site_tile_assignment"] += rows
-        indexed = check_index(reader, shard, used, "E505_TILE_NOT_IN_INDEX")
-        counters["not_in_index"] = sum(len(used[code]) - indexed[code] for code in used)
-        return stage_pieces(run, reader, shard, (shard.countries, counters), tables)
+            job.counters[code] = {
+                "used": distinct(sites.tile),
+                "pairs": len(sites.quota),
+                "ties": ties,
+                "mismatches": int(np.count_nonzero(dealt != sites.tile)),
+                "duplicates": _repeated_keys(sites),
+            }
+            yield {**columns, "tile_id": tile}
 
-    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
+    def summary(self, run: Run, reader: Reader, rows: int, countries: Countries) -> Report:
         """Return the counters and the trace of the event log's parts."""
-        rows = sum(result.rows for result in results)
-        total = Counter[str]()
-        for result in results:
-            total.update(result.counters[1])
-        countries = {code for result in results for code in result.counters[0]}
-        plan = run.reader(self).partition("s4_alloc_plan").report
-        check_conserved("pairs of s4_alloc_plan", total["pairs"], plan["pairs_total"], "s4")
+        pairs = total(countries, "pairs")
+        plan = reader.partition("s4_alloc_plan").report
+        check_conserved("pairs of s4_alloc_plan", pairs, plan["pairs_total"], "s4")
         check_conserved("sites of s4_alloc_plan", rows, plan["sites_total"], "s4")
-        parts = []
-        for path in sorted(run.parts(EVENTS).iterdir()):
-            events = pq.read_metadata(path).num_rows
-            parts.append((events, events, events))
-        audit = write_audit(run.root, run.contracts, run.identity, run.staging)
+        events = event_totals(run, LABEL)
         body = {
             **run.heading,
             "match": match_of(run),
             "rows_emitted": rows,
-            "pairs_total": total["pairs"],
-            "rng_events_emitted": total["events"],
-            "ties_broken_total": total["ties"],
-            "quota_mismatches": total["mismatches"],
-            "dup_sites": total["duplicates"],
-            "tile_not_in_index": total["not_in_index"],
-            "fk_country_violations": len(countries - set(iso_codes(run.reader(self)))),
-            "audit_sha256_hex": sha256_hex(audit.read_bytes()),
+            "pairs_total": pairs,
+            "rng_events_emitted": sum(events),
+            "ties_broken_total": total(countries, "ties"),
+            "quota_mismatches": total(countries, "mismatches"),
+            "dup_sites": total(countries, "duplicates"),
+            "tile_not_in_index": total(countries, "not_in_index"),
+            "fk_country_violations": len(countries.keys() - set(iso_codes(reader))),
+            "audit_sha256_hex": sha256_hex(write_audit(run).read_bytes()),
         }
-        return Report(body, logs={TRACE: trace(run.identity, LABEL, parts)})
+        return Report(body, logs=trace(run, LABEL, events))
 
 
 def match_of(run: Run) -> str:
@@ -129,7 +101,7 @@ def match_of(run: Run) -> str:
 
 
 def _sites(code: str, plan: Records) -> Sites:
-    merchant, tile, n = (plan[name].copy() for name in _PLAN)
+    merchant, tile, n = (plan[name].copy() for name in S5Assignment.columns)
     if (n < 1).any():
         at = int(np.flatnonzero(n < 1)[0])
         problem = f"{n[at]} sites in tile {tile[at]}"
@@ -151,17 +123,13 @@ def _repeated_keys(sites: Sites) -> int:
 
 
 def _own_points(
-    run: Run,
-    code: str,
-    grid: tuple[int, int],
-    sites: Sites,
-    tiles: tuple[UInt64s, np.ndarray[Any, np.dtype[np.int64]]],
+    run: Run, code: str, grid: tuple[int, int], sites: Sites, weights: Weights
 ) -> UInt64s:
     """Return the tile of each site's own point, whose counts must be S4's."""
     first = np.cumsum(sites.quota) - sites.quota
     offsets = alloc_offsets(run.identity.seed, sites.merchant[first], code)
     points = stable_points(offsets, sites.quota, 10**run.policy.prep.dp)
-    tile: UInt64s = tiles[0][locate(*tiles, grid[1], grid[0], points)]
+    tile: UInt64s = weights[0][locate(*weights, grid[1], grid[0], points)]
     counted = tile[np.lexsort((tile, sites.pair))]
     wrong = np.flatnonzero(counted != sites.tile)
     if len(wrong):
@@ -176,14 +144,3 @@ def _own_points(
             tile_id=int(sites.tile[at]),
         )
     return tile
-
-
-def _tables(
-    run: Run, dataset_id: str, code: str, sites: Sites, column: Mapping[str, UInt64s]
-) -> Iterator[pa.Table]:
-    key: dict[str, Any] = {
-        "merchant_id": sites.merchant,
-        "legal_country_iso": code,
-        "site_order": sites.order,
-    }
-    return country_tables(run, dataset_id, {**key, **column}, len(sites.pair))

@@ -4,120 +4,99 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import numpy.typing as npt
 import pyarrow.parquet as pq
 from shapely import MultiPolygon
 
+from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
-from segment1b.geo.placement import Country
-from segment1b.laws.jitter import LABEL, Tiles
-from segment1b.states.by_country import (
-    BOUNDS,
-    CountryShard,
-    UInt64s,
-    check_index,
-    country_shards,
-    country_tables,
-    read_bounds,
-    stage_by_country,
-    stage_pieces,
-    staged_rows,
-)
-from segment1b.states.protocol import (
-    Report,
-    Run,
-    ShardResult,
-    State,
-    check_conserved,
-    require_countries,
-)
-from segment1b.states.rng_logs import trace
-from segment1b.states.s6_points import Points, outside, place_sites
-from segment1b.states.seal import sealed_inputs
+from segment1b.geo.placement import Clip, Country
+from segment1b.laws.jitter import LABEL, Tiles, draws, in_box, in_tile, inside_tile, point
+from segment1b.states.by_country import BOUNDS, CountryState, Int64s, Job
+from segment1b.states.protocol import Countries, Report, Run, check_conserved, check_known, total
+from segment1b.states.rng_logs import event_totals, trace
 from segment1b.storage.arrays import distinct
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import Records
 
-_SUMMED = ("not_in_index", "outside_pixel", "outside_country", "interior", "border")
-_SITE = ["merchant_id", "site_order", "tile_id"]
-EVENTS, TRACE = "rng_event_in_cell_jitter", "rng_trace_in_cell_jitter"
+Floats = npt.NDArray[np.float64]
+Pair = tuple[Floats, Floats]
+TILE, CLIP, SURFACE = 0, 1, 2
 
 
-class S6Jitter(State):
+class S6Jitter(CountryState):
     """Rejection in the tile, in its part, then its surface; see docs/spec/s6-points.md#lanes."""
 
     id = "s6"
+    source = "s5_site_tile_assignment"
+    columns = ("merchant_id", "site_order", "tile_id")
+    unlisted = "E606_FK_TILE_INDEX"
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
-        """Stage the sites by country; every country must have a shape."""
-        sealed_inputs(run, reader, self.stale_input)
-        countries = stage_by_country(run, reader, "s5_site_tile_assignment", _SITE)
+    def check(self, reader: Reader, rows: Mapping[str, int]) -> None:
+        """Refuse countries without a shape."""
         shapes = _shapes(reader.whole_file("world_countries"))
         problem, hint = "world_countries has no shape of {}", "restore the sealed world_countries"
-        require_countries(countries, shapes, "E606_FK_TILE_INDEX", problem, hint)
-        return country_shards(reader, countries)
+        check_known(rows, shapes, self.unlisted, problem, hint)
 
-    def work(self, run: Run, shard: CountryShard) -> ShardResult:
-        """Draw the points of a shard's countries; stage offsets and events."""
-        reader = run.reader(self)
-        shapes = _shapes(reader.file("world_countries"))
-        sites = staged_rows(run, "s5_site_tile_assignment", _SITE, shard)
-        used = {code: distinct(rows["tile_id"]) for code, rows in sites.items()}
-        indexed = check_index(reader, shard, used, "E606_FK_TILE_INDEX")
-        bounds = read_bounds(reader, shard, used, "E606_FK_TILE_INDEX")
-        tables: dict[str, list[pa.Table]] = {"s6_site_jitter": [], EVENTS: []}
-        counters = {}
-        for code, rows in sites.items():
-            # A copy of the shape for this call alone: threads must not share one.
-            country = Country(shapes[code])
-            points = _place(run, code, country, rows, used[code], bounds[code])
-            counters[code] = _counters(points, outside(country, points))
-            counters[code]["not_in_index"] = len(used[code]) - indexed[code]
-            for dataset_id, columns in _columns(run, code, rows, points).items():
-                tables[dataset_id] += country_tables(run, dataset_id, columns, len(rows))
-        return stage_pieces(run, reader, shard, counters, tables)
+    def law(self, job: Job, rows: Mapping[str, Records]) -> Iterator[dict[str, Any]]:
+        """Draw the points of each country."""
+        shapes = _shapes(job.reader.file("world_countries"))
+        used = {code: distinct(sites["tile_id"]) for code, sites in rows.items()}
+        bounds = job.tiles("tile_bounds", BOUNDS, used, self.unlisted)
+        for code, sites in rows.items():
+            points = Points(job.run, code, shapes[code], sites, bounds[code])
+            points.place()
+            job.counters[code] = {"used": used[code], **points.counters()}
+            yield {
+                "merchant_id": sites["merchant_id"],
+                "legal_country_iso": code,
+                "site_order": sites["site_order"],
+                "tile_id": sites["tile_id"],
+                "delta_lat_deg": points.d_lat,
+                "delta_lon_deg": points.d_lon,
+                "manifest_fingerprint": job.run.identity.manifest_fingerprint,
+                "blocks": points.blocks,
+                "lane": points.lane,
+            }
 
-    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
+    def summary(self, run: Run, reader: Reader, rows: int, countries: Countries) -> Report:
         """Return the counters by country and the trace of the event log's parts."""
-        counters = {code: country for r in results for code, country in r.counters.items()}
-        parts = [_part_totals(path) for path in sorted(run.parts(EVENTS).iterdir())]
-        events = sum(part[0] for part in parts)
+        events, draws_of_an_event = event_totals(run, LABEL), 2
         histogram: Counter[int] = Counter()
-        for country in counters.values():
+        for country in countries.values():
             histogram.update(country["histogram"])
-        rows = sum(result.rows for result in results)
-        assigned = run.reader(self).partition("s5_site_tile_assignment").report["rows_emitted"]
-        check_conserved("sites of s5_site_tile_assignment", rows, assigned, "s5")
-        total = {name: sum(country[name] for country in counters.values()) for name in _SUMMED}
+        assigned = reader.partition(self.source).report["rows_emitted"]
+        check_conserved(f"sites of {self.source}", rows, assigned, "s5")
+        lanes = np.array([country["lanes"] for country in countries.values()], np.int64)
         body: dict[str, Any] = {
             **run.heading,
             "sites_total": rows,
             "rows_emitted": rows,
             "rng": {
-                "events_total": events,
-                "blocks_total": str(sum(part[1] for part in parts)),
-                "draws_total": str(sum(part[2] for part in parts)),
+                "events_total": sum(events),
+                "blocks_total": str(sum(events)),
+                "draws_total": str(draws_of_an_event * sum(events)),
                 "attempt_histogram": {str(k): histogram[k] for k in sorted(histogram)},
                 "resample_sites": rows - histogram[1],
-                "lanes": _lane_sums(counters),
+                "lanes": lanes.reshape(-1, 3).sum(axis=0).tolist(),
             },
-            "fk_tile_index_failures": total["not_in_index"],
-            "point_outside_pixel": total["outside_pixel"],
-            "point_outside_country": total["outside_country"],
+            "fk_tile_index_failures": total(countries, "not_in_index"),
+            "point_outside_pixel": total(countries, "outside_pixel"),
+            "point_outside_country": total(countries, "outside_country"),
             "path_embed_mismatches": _foreign_rows(run),
-            "interior_tiles": total["interior"],
-            "border_tiles": total["border"],
+            "interior_tiles": total(countries, "interior"),
+            "border_tiles": total(countries, "border"),
             "by_country": {
                 code: {name: country[name] for name in ("sites", "attempts", "lanes")}
-                for code, country in sorted(counters.items())
+                for code, country in countries.items()
             },
         }
-        return Report(body, logs={TRACE: trace(run.identity, LABEL, parts)})
+        return Report(body, logs=trace(run, LABEL, events, draws_of_an_event))
 
 
 def _shapes(path: Path) -> dict[str, MultiPolygon]:
@@ -130,62 +109,12 @@ def _read_shapes(path: Path, _mtime: int, _size: int) -> dict[str, MultiPolygon]
     return read_countries(path)
 
 
-def _place(
-    run: Run, code: str, country: Country, rows: Records, used: UInt64s, bounds: Records
-) -> Points:
-    tiles = Tiles(*(bounds[name].copy() for name in BOUNDS))
-    sites = (
-        rows["merchant_id"].copy(),
-        rows["site_order"].copy(),
-        np.searchsorted(used, rows["tile_id"]),
-    )
-    return place_sites(run.identity.seed, code, country, run.policy.jitter, sites, tiles, used)
-
-
-def _counters(points: Points, outside_of: tuple[int, int]) -> dict[str, Any]:
-    attempts, often = np.unique(points.blocks, return_counts=True)
-    interior = int(np.count_nonzero(points.interior))
-    return {
-        "sites": len(points.blocks),
-        "attempts": int(points.blocks.sum(dtype=np.int64)),
-        "lanes": np.bincount(points.lane, minlength=3).tolist(),
-        "histogram": dict(zip(attempts.tolist(), often.tolist(), strict=True)),
-        "interior": interior,
-        "border": len(points.interior) - interior,
-        "outside_pixel": outside_of[0],
-        "outside_country": outside_of[1],
-    }
-
-
-def _columns(run: Run, code: str, rows: Records, points: Points) -> dict[str, dict[str, Any]]:
-    """Return the columns of both datasets for the sites of one country."""
-    merchant, order = rows["merchant_id"], rows["site_order"]
-    key: dict[str, Any] = {"merchant_id": merchant, "legal_country_iso": code, "site_order": order}
-    offsets = {
-        "tile_id": rows["tile_id"],
-        "delta_lat_deg": points.d_lat,
-        "delta_lon_deg": points.d_lon,
-        "manifest_fingerprint": run.identity.manifest_fingerprint,
-    }
-    return {
-        "s6_site_jitter": {**key, **offsets},
-        EVENTS: {**key, "blocks": points.blocks, "lane": points.lane},
-    }
-
-
-def _part_totals(path: Path) -> tuple[int, int, int]:
-    """Return events, blocks and draws of one part: an event an attempt, a block an event."""
-    blocks = pq.read_table(path, columns=["blocks"]).column(0).to_numpy()
-    total = int(blocks.sum(dtype=np.int64))
-    return total, total, 2 * total
-
-
 def _foreign_rows(run: Run) -> int:
     """Count staged offsets whose manifest_fingerprint is not that of their path."""
     dataset, name = run.contracts["s6_site_jitter"], "manifest_fingerprint"
     token = dict(step.split("=") for step in dataset.partition(run.places))["fingerprint"]
     count = 0
-    for path in run.parts(dataset.id).iterdir():
+    for path in run.part_files(dataset.id):
         column = pq.read_table(path, columns=[name], read_dictionary=[name]).column(0)
         count += sum(
             entry["counts"]
@@ -195,5 +124,114 @@ def _foreign_rows(run: Run) -> int:
     return count
 
 
-def _lane_sums(counters: Mapping[str, dict[str, Any]]) -> list[int]:
-    return [sum(country["lanes"][lane] for country in counters.values()) for lane in range(3)]
+class Points:
+    """The sites of a country and their points, which rounds of attempts fill, lane by lane.
+
+    Attributes:
+        d_lon, d_lat: float64[n], offset from the tile's centroid, degrees.
+        blocks: uint16[n], attempts; lane: uint8[n].
+    """
+
+    def __init__(
+        self, run: Run, code: str, shape: MultiPolygon, rows: Records, tiles: Records
+    ) -> None:
+        self._run, self._code, self._tile_ids = run, code, tiles["tile_id"].copy()
+        # A copy of the shape for these points alone: threads must not share one.
+        self._country = Country(shape)
+        self._merchant, self._order = rows["merchant_id"].copy(), rows["site_order"].copy()
+        self._tiles = Tiles(*(tiles[name].copy() for name in BOUNDS))
+        self._tile = np.searchsorted(self._tile_ids, rows["tile_id"])
+        south, north, west, east, _, _ = self._tiles
+        self._interior = self._country.interior(west, south, east, north)
+        count = len(rows)
+        self.d_lon, self.d_lat = np.zeros(count), np.zeros(count)
+        self.blocks, self.lane = np.zeros(count, np.uint16), np.zeros(count, np.uint8)
+
+    def place(self) -> None:
+        """Give every site a point in the common part of tile and country, or raise E613."""
+        policy = self._run.policy.jitter
+        first, last = policy.max_attempts_tile, policy.max_attempts_tile + policy.max_attempts_clip
+
+        def whole(u: Pair, at: Int64s) -> Pair:
+            return in_tile(u, self._tiles.at(self._tile[at]))
+
+        left = self._attempt(np.arange(len(self._tile)), range(1, first + 1), whole, TILE)
+        if not len(left):
+            return
+        used = distinct(self._tile[left])
+        clips = np.array([self._clip(int(t)) for t in used])
+
+        def clipped(u: Pair, at: Int64s) -> Pair:
+            tile = self._tile[at]
+            clip = clips[np.searchsorted(used, tile)].T
+            return in_box(u, clip[:4], self._tiles.at(tile))
+
+        def on_surface(_u: Pair, at: Int64s) -> Pair:
+            tile = self._tile[at]
+            lon, lat = clips[np.searchsorted(used, tile), 4:].T
+            tiles = self._tiles.at(tile)
+            return lon - tiles.lon, lat - tiles.lat
+
+        left = self._attempt(left, range(first + 1, last + 1), clipped, CLIP)
+        left = self._attempt(left, range(last, last + 1), on_surface, SURFACE)
+        if len(left):
+            raise self._exhausted(self._tile[left[0]], "not even a point on its surface is inside")
+
+    def counters(self) -> dict[str, Any]:
+        """Return the report's counters; each point is tested again, without shortcut."""
+        tiles = self._tiles.at(self._tile)
+        lon, lat = point(self.d_lon, self.d_lat, tiles)
+        attempts, often = np.unique(self.blocks, return_counts=True)
+        interior = int(np.count_nonzero(self._interior))
+        return {
+            "sites": len(self.blocks),
+            "attempts": int(self.blocks.sum(dtype=np.int64)),
+            "lanes": np.bincount(self.lane, minlength=3).tolist(),
+            "histogram": dict(zip(attempts.tolist(), often.tolist(), strict=True)),
+            "interior": interior,
+            "border": len(self._interior) - interior,
+            "outside_pixel": int(np.count_nonzero(~inside_tile(lon, lat, tiles))),
+            "outside_country": int(np.count_nonzero(~self._country.contains(lon, lat))),
+        }
+
+    def _attempt(
+        self, left: Int64s, attempts: range, law: Callable[[Pair, Int64s], Pair], lane: int
+    ) -> Int64s:
+        """Run the attempts of one lane over the sites without a point; return those that remain."""
+        seed = self._run.identity.seed
+        for attempt in attempts:
+            if not len(left):
+                break
+            u = draws(seed, self._code, attempt, self._merchant[left], self._order[left])
+            d_lon, d_lat = law(u, left)
+            good = self._accepted(left, d_lon, d_lat)
+            done = left[good]
+            self.d_lon[done], self.d_lat[done] = d_lon[good], d_lat[good]
+            self.blocks[done], self.lane[done] = attempt, lane
+            left = left[~good]
+        return left
+
+    def _accepted(self, at: Int64s, d_lon: Floats, d_lat: Floats) -> npt.NDArray[np.bool_]:
+        """Return which offsets give a point in the tile (a) and strictly inside the country (b)."""
+        tile = self._tile[at]
+        tiles = self._tiles.at(tile)
+        lon, lat = point(d_lon, d_lat, tiles)
+        good = inside_tile(lon, lat, tiles)
+        # An interior tile needs no (b): all of it lies properly inside. (a) is never skipped.
+        ask = np.flatnonzero(good & ~self._interior[tile])
+        good[ask] = self._country.contains(lon[ask], lat[ask])
+        return good
+
+    def _clip(self, t: int) -> Clip:
+        tiles = self._tiles
+        sides = (tiles.west, tiles.south, tiles.east, tiles.north, tiles.lon)
+        clip = self._country.clip(*(float(side[t]) for side in sides))
+        if clip is None:
+            raise self._exhausted(t, "tile and country have no area in common")
+        return clip
+
+    def _exhausted(self, t: int, why: str) -> Segment1BError:
+        tile_id = int(self._tile_ids[t])
+        what = f"{self._code}, tile {tile_id}: {why}"
+        code = "E613_RESAMPLE_EXHAUSTED"
+        return Segment1BError(code, what, country_iso=self._code, tile_id=tile_id)

@@ -12,17 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from segment1b.contracts import Column, Dataset
+from segment1b.contracts import Dataset
 from segment1b.errors import Segment1BError
 from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
-from segment1b.states.seal import sealed_inputs
 from segment1b.storage.durable import read_json
 from segment1b.storage.gather import write_piece
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import key_words
 
-_COLUMNS = ["merchant_id", "legal_country_iso", "site_order", "lon_deg", "lat_deg"]
-_KEY = _COLUMNS[:3]
 # site_order numbers the sites of a pair; it is part of the key and ranks no country.
 _RANKS = re.compile(r"rank|(?<!site_)order|priority|position|precedence", re.IGNORECASE)
 
@@ -34,7 +31,7 @@ class S8Egress(State):
 
     def shards(self, run: Run, reader: Reader) -> Sequence[int]:
         """Return the numbers of S7's part files."""
-        sealed_inputs(run, reader, self.stale_input)
+        self.sealed_inputs(run, reader)
         dataset = run.contracts["site_locations"]
         if "parameter_hash" in dataset.tokens:
             problem = f"the path of {dataset.id} in the dictionary has parameter_hash"
@@ -44,40 +41,37 @@ class S8Egress(State):
             raise Segment1BError("E811_FINAL_FLAG_MISMATCH", problem)
         return range(len(reader.partition("s7_site_synthesis").paths))
 
-    def work(self, run: Run, shard: int) -> ShardResult:
+    def work(self, run: Run, reader: Reader, shard: int) -> ShardResult:
         """Copy one part without tile_id."""
-        reader = run.reader(self)
         dataset = run.contracts["site_locations"]
         by_country: Counter[str] = Counter()
         tables = []
         invalid = unsorted = 0
         last: list[Any] = []
-        for table in reader.row_groups(
-            reader.partition("s7_site_synthesis"), _COLUMNS, None, [shard]
-        ):
+        synthesis = reader.partition("s7_site_synthesis")
+        for table in reader.row_groups(synthesis, dataset.arrow_schema.names, None, [shard]):
             tables.append(table.cast(dataset.words_schema))
             for entry in table.column("legal_country_iso").value_counts().to_pylist():
                 by_country[entry["values"]] += entry["counts"]
             invalid += _invalid_rows(tables[-1], dataset)
-            count, last = _unsorted_rows(tables[-1], last)
+            count, last = _unsorted_rows(tables[-1], dataset, last)
             unsorted += count
         rows = write_piece(run.staged("site_locations", shard), dataset, tables)
         counters = {"by_country": by_country, "invalid": invalid, "unsorted": unsorted}
-        return ShardResult(rows, counters, reader.bytes_read, {dataset.id: rows})
+        return ShardResult(rows, counters, {dataset.id: rows})
 
-    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
+    def report(self, run: Run, reader: Reader, rows: int, counters: Sequence[Any]) -> Report:
         """Return the parity with S7."""
         by_country: Counter[str] = Counter()
-        for result in results:
-            by_country.update(result.counters["by_country"])
-        rows = sum(result.rows for result in results)
-        synthesis = run.reader(self).partition("s7_site_synthesis")
+        for shard in counters:
+            by_country.update(shard["by_country"])
+        synthesis = reader.partition("s7_site_synthesis")
         s7 = synthesis.receipt.rows
         check_conserved("rows of s7_site_synthesis", rows, s7, "s7")
         for code, country in synthesis.report["by_country"].items():
             name = f"sites of s7_site_synthesis in {code}"
             check_conserved(name, by_country[code], country["sites"], "s7")
-        parts = sorted(run.parts("site_locations").iterdir())
+        parts = run.part_files("site_locations")
         columns = {name for path in parts for name in pq.read_schema(path).names}
         return Report(
             {
@@ -87,9 +81,9 @@ class S8Egress(State):
                 "rows_s7": s7,
                 "rows_s8": rows,
                 "parity_ok": s7 == rows,
-                "schema_fail_count": sum(result.counters["invalid"] for result in results),
-                "path_embed_mismatches": _foreign_tokens(run, run.reader(self)),
-                "writer_sort_violations": sum(result.counters["unsorted"] for result in results),
+                "schema_fail_count": sum(shard["invalid"] for shard in counters),
+                "path_embed_mismatches": _foreign_tokens(run, reader),
+                "writer_sort_violations": sum(shard["unsorted"] for shard in counters),
                 "order_leak_indicators": sum(bool(_RANKS.search(name)) for name in columns),
                 "by_country": dict(sorted(by_country.items())),
             }
@@ -102,12 +96,10 @@ def _invalid_rows(table: pa.Table, dataset: Dataset) -> int:
     for column in dataset.columns:
         values = table.column(column.name).combine_chunks()
         if pa.types.is_dictionary(values.type):
-            unfit = np.array([_is_unfit(text, column) for text in values.dictionary.to_pylist()])
-            invalid |= values.is_null().to_numpy(zero_copy_only=False)
-            codes = values.indices.fill_null(0).to_numpy()
-            invalid |= unfit[codes] if len(unfit) else False
-            continue
-        fits = pc.is_finite(values) if pa.types.is_floating(values.type) else values.is_valid()
+            known = pc.match_substring_regex(values.dictionary, column.pattern or "")
+            fits = known.take(values.indices)
+        else:
+            fits = pc.is_finite(values) if pa.types.is_floating(values.type) else values.is_valid()
         for test, bound in (
             (pc.greater_equal, column.minimum),
             (pc.greater, column.exclusive_minimum),
@@ -119,15 +111,11 @@ def _invalid_rows(table: pa.Table, dataset: Dataset) -> int:
     return int(np.count_nonzero(invalid))
 
 
-def _is_unfit(text: str, column: Column) -> bool:
-    return column.regex is not None and not column.regex.match(text)
-
-
-def _unsorted_rows(table: pa.Table, last: list[Any]) -> tuple[int, list[Any]]:
+def _unsorted_rows(table: pa.Table, dataset: Dataset, last: list[Any]) -> tuple[int, list[Any]]:
     """Count rows whose key is not above the one before (`last`, if any); return the last key."""
     if not len(table):
         return 0, last
-    keys = [key_words(table.column(name)) for name in _KEY]
+    keys = [key_words(table.column(name)) for name in dataset.key]
     previous = [
         np.concatenate(([before], key[:-1])).astype(key.dtype)
         for before, key in zip(last or [key[0] for key in keys], keys, strict=True)

@@ -9,32 +9,32 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segment1b.audit import CheckResult, criteria, tile_proof
-from segment1b.audit.acceptance import (
-    Acceptance,
-    accept,
-    examine,
-    examined_states,
-    prove_tiles,
-)
+from segment1b.audit.acceptance import Acceptance, accept, examine, examined_states, prove_tiles
 from segment1b.audit.published_files import Published
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
-from segment1b.identity import canonical_json
-from segment1b.states.by_country import stage_by_country
+from segment1b.identity import canonical_json, sha256_hex
+from segment1b.states.by_country import stage_by_country, staged_rows
 from segment1b.states.protocol import Report, Run, ShardResult, State
-from segment1b.states.realism import breaches, measure
-from segment1b.states.s9_bundle import verdict_of, write_bundle, write_flag
-from segment1b.states.seal import sealed_inputs
-from segment1b.storage.durable import read_json
+from segment1b.states.quality import breaches, measure
+from segment1b.storage.bundles import FLAG, flag_line
+from segment1b.storage.durable import read_json, write_file
 from segment1b.storage.failures import utc_now
 from segment1b.storage.publisher import publish_folder
 from segment1b.storage.reader import Reader
-from segment1b.storage.records import read_split
+from segment1b.storage.receipts import file_names, hash_files
 from segment1b.storage.root import root_at
 
 _POINTS = ["tile_id", "lon_deg", "lat_deg"]
 BUNDLE = "validation_bundle_1B"
 _REALISM = "realism"
+#: Kinds of the bundle's files in its index, where not a table.
+_KINDS = {
+    "MANIFEST.json": "summary",
+    "s9_summary.json": "summary",
+    "parameter_hash_resolved.json": "text",
+    "manifest_fingerprint_resolved.json": "text",
+}
 
 
 class S9Validation(State):
@@ -52,36 +52,34 @@ class S9Validation(State):
         The tiles are proven before the other shards, each a state or realism, start: the database
         of S1 and S2 is the largest, and its time is reported by itself.
         """
-        sealed_inputs(run, reader, self.stale_input)
+        self.sealed_inputs(run, reader)
         stage_by_country(run, reader, "s7_site_synthesis", _POINTS)
         return (_prove_tiles(run), *examined_states(run.policy.allocation.law), _REALISM)
 
-    def work(self, run: Run, shard: str | Tiles) -> ShardResult:
+    def work(self, run: Run, reader: Reader, shard: str | Tiles) -> ShardResult:
         """Run the checks of one state, or measure realism; hand on what became of the tiles."""
         if isinstance(shard, Tiles):
             return ShardResult(0, shard)
-        reader = run.reader(self)
         if shard == _REALISM:
-            return ShardResult(0, _realism(run, reader), reader.bytes_read)
-        results = examine(shard, run.root, run.contracts, run.identity.tokens)
-        return ShardResult(0, results, reader.bytes_read)
+            return ShardResult(0, _realism(run, reader))
+        return ShardResult(0, examine(shard, run.root, run.contracts, run.identity.tokens))
 
-    def report(self, run: Run, results: Sequence[ShardResult]) -> Report:
+    def report(self, run: Run, reader: Reader, _rows: int, counters: Sequence[Any]) -> Report:
         """Stage the bundle; with failures put it aside and refuse."""
         tiles: Tiles
-        tiles, *states, figures = (result.counters for result in results)
+        tiles, *states, figures = counters
         examined = [*tiles.results, *(check for state in states for check in state)]
         at = (run.root, run.contracts, run.identity.tokens)
         verdicts = accept(*at, examined, tiles_proven=tiles.stored)
         verdicts.append(_within_bounds(breaches(figures, run.policy.realism)))
         folder = run.staging / BUNDLE
         folder.mkdir()
-        reader = run.reader(self)
         write_bundle(folder, run, reader, verdicts, figures)
         failed = [v for v in verdicts if v.failures]
         if failed:
             raise _failure(failed, _put_aside(run, folder))
-        flag = write_flag(folder)
+        flag = hash_files(folder, file_names(folder))[1]
+        write_file(folder / FLAG, flag_line(flag))
         proof = {} if tiles.proof is None else {tile_proof.DATASET: canonical_json(tiles.proof)}
         body = {
             **run.heading,
@@ -127,10 +125,9 @@ def _within_bounds(broken: list[dict[str, Any]]) -> Acceptance:
 
 def _realism(run: Run, reader: Reader) -> dict[str, Any]:
     countries = reader.partition("s7_site_synthesis").report["by_country"]
-    folder, dataset = run.staging / "s7_site_synthesis.split", run.contracts["s7_site_synthesis"]
     sites = {}
     for code, country in sorted(countries.items()):
-        rows = read_split(folder, code, dataset, _POINTS, country["sites"])
+        rows = staged_rows(run, "s7_site_synthesis", _POINTS, code, country["sites"])
         sites[code] = (rows["lon_deg"].copy(), rows["lat_deg"].copy(), rows["tile_id"].copy())
     shapes = read_countries(reader.whole_file("world_countries"))
     spans = {code: shapes[code].bounds[3] - shapes[code].bounds[1] for code in sites}
@@ -156,3 +153,123 @@ def _failure(failed: list[Acceptance], where: Path) -> Segment1BError:
     return Segment1BError(
         failed[0].code, what, hint, path=str(where), examples=failed[0].examples[:3]
     )
+
+
+def write_bundle(
+    folder: Path,
+    run: Run,
+    reader: Reader,
+    verdicts: Sequence[Acceptance],
+    figures: dict[str, Any],
+) -> None:
+    """Write all files of the bundle but the flag; no clock, host or memory is in them.
+
+    Source: docs/spec/s9-proof.md#bundle
+    """
+    identity = run.identity
+    files: dict[str, Any] = {
+        "parameter_hash_resolved.json": {"parameter_hash": identity.parameter_hash},
+        "manifest_fingerprint_resolved.json": {
+            "manifest_fingerprint": identity.manifest_fingerprint,
+            "parameter_hash": identity.parameter_hash,
+        },
+        "rng_accounting.json": _accounting(reader, verdicts),
+        "s9_summary.json": _summary(run, reader, verdicts),
+        "egress_checksums.json": _checksums(run, reader),
+        "realism.json": figures,
+    }
+    written = {name: canonical_json(value) for name, value in files.items()}
+    datasets = {
+        dataset.id: dataset.locate(run.places)
+        for dataset in run.contracts
+        if "S4" <= dataset.owner <= "S8"
+        and (dataset.kind == "table" or dataset.id.startswith("rng_"))
+    }
+    manifest = {
+        **identity.tokens,
+        "run_id": identity.run_id,
+        "datasets": datasets,
+        "files": {name: sha256_hex(data) for name, data in written.items()},
+    }
+    written["MANIFEST.json"] = canonical_json(manifest)
+    index = [
+        {
+            "artifact_id": Path(name).stem,
+            "kind": _KINDS.get(name, "table"),
+            "path": name,
+            "mime": "application/json",
+        }
+        for name in sorted([*written, "index.json"])
+    ]
+    written["index.json"] = canonical_json(index)
+    for name, data in written.items():
+        write_file(folder / name, data)
+
+
+def _accounting(reader: Reader, verdicts: Sequence[Acceptance]) -> dict[str, Any]:
+    s5 = read_json(reader.file("s5_run_report"))
+    s6 = read_json(reader.file("s6_run_report"))
+    events = s5["rng_events_emitted"]
+    mismatches = sum(v.failures for v in verdicts if v.check in ("A905", "A913"))
+    return {
+        "site_tile_assign": {
+            "sites": s5["rows_emitted"],
+            "match": s5["match"],
+            "events": events,
+            "blocks": str(events),
+            "draws": str(events),
+            "trace_sha256_hex": s5["trace_receipt"]["sha256_hex"],
+        },
+        "in_cell_jitter": {
+            "sites": s6["sites_total"],
+            "events": s6["rng"]["events_total"],
+            "blocks": s6["rng"]["blocks_total"],
+            "draws": s6["rng"]["draws_total"],
+            "attempt_histogram": s6["rng"]["attempt_histogram"],
+            "lanes": s6["rng"]["lanes"],
+            "trace_sha256_hex": s6["trace_receipt"]["sha256_hex"],
+        },
+        "mismatches": mismatches,
+    }
+
+
+def verdict_of(verdicts: Sequence[Acceptance]) -> str:
+    """Return FAIL when any acceptance check has failures, else PASS."""
+    return "FAIL" if any(v.failures for v in verdicts) else "PASS"
+
+
+def _summary(run: Run, reader: Reader, verdicts: Sequence[Acceptance]) -> dict[str, Any]:
+    s8 = read_json(reader.file("s8_run_report"))
+    return {
+        "verdict": verdict_of(verdicts),
+        "proves": criteria.proves(run.policy.allocation.law),
+        "tiles": {
+            name: reader.partition(name).receipt.content_sha256_hex for name in tile_proof.TABLES
+        },
+        "checks": {
+            v.check: {
+                "code": v.code,
+                "failures": v.failures,
+                "examples": v.examples[:20],
+                "detail": v.detail,
+            }
+            for v in verdicts
+        },
+        "rows": s8["rows_s8"],
+        "by_country": s8["by_country"],
+    }
+
+
+def _checksums(run: Run, reader: Reader) -> dict[str, Any]:
+    receipt = reader.partition("site_locations").receipt
+    return {
+        "dataset_id": "site_locations",
+        "seed": run.identity.seed,
+        "manifest_fingerprint": run.identity.manifest_fingerprint,
+        "files": [
+            {"path": path, "sha256_hex": digest, "size_bytes": size}
+            for path, size, digest in receipt.files
+        ],
+        "composite_sha256_hex": receipt.sha256_hex,
+        "content_sha256_hex": receipt.content_sha256_hex,
+    }
