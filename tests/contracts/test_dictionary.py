@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from segment1b.contracts import Contracts, load
+from segment1b.contracts import Contracts, Dataset, dictionary, load
 from segment1b.contracts.locations import DICTIONARY, read_yaml
 from segment1b.contracts.program import contracts_root
 from segment1b.errors import Segment1BError
@@ -289,3 +289,19 @@ def test_check_reports_all_disagreements_at_once(tmp_path: Path) -> None:
         "tile_index: key names unknown column country",
         "s4_alloc_plan: no encoding for ['tile_id']",
     ]
+
+
+@pytest.mark.parametrize("dataset", list(load()), ids=lambda dataset: dataset.id)
+def test_a_dataset_names_the_state_that_makes_it(dataset: Dataset) -> None:
+    hint = f"'segment1b discard --from-state {dataset.owner.lower()}'"
+    made = dataset.owner in {f"S{number}" for number in range(10)}
+    assert (hint in dataset.redo) == made
+    place = dataset.path.partition("{")[0]
+    if made and not place.startswith("logs/rng/trace"):
+        assert hint in load().redo(f"{place}x")
+
+
+def test_no_hint_asks_to_remove_a_partition_by_hand() -> None:
+    for path in sorted(Path(dictionary.__file__).parents[1].rglob("*.py")):
+        for words in ("remove the partition", "by hand if", "remove it with its report"):
+            assert words not in " ".join(path.read_text().split()), path

@@ -11,8 +11,7 @@ import yaml
 
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
-from segment1b.nightly.environment import substitute
-from segment1b.nightly.plan import Night, RunPlan, load_night, overridden
+from segment1b.nightly.plan import Night, RunPlan, load_night, overridden, substitute
 
 HEX = "ab" * 32
 

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from segment1b import contracts
 from segment1b.audit import CheckResult, validate
-from segment1b.contracts import Contracts, Dataset
+from segment1b.contracts import Dataset
 from segment1b.contracts.faults import coded, keep_traceback
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity
+from segment1b.identity import TOKENS, Identity
 from segment1b.nightly.plan import RunPlan
 from segment1b.pipeline.execution import Event, Progress, run_pipeline
-from segment1b.storage.durable import read_object
+from segment1b.pipeline.outcome import Outcome
 from segment1b.storage.failures import utc_now
 from segment1b.storage.root import open_root
 from segment1b.storage.scratch import replace_file
 from segment1b.storage.snapshot import Snapshot
 
 LOG = logging.getLogger("segment1b")
-TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
 
 
 @dataclass(frozen=True)
@@ -42,28 +42,21 @@ class StateRecord:
     """The execution of one state.
 
     Attributes:
-        began_utc, ended_utc: RFC 3339; no end while the state works.
-        outcome: failed until the state ends; then published, unchanged or reused.
-        report_path: its run report on disk; None until `read` finds it.
-        rows: of its datasets, or the outlets that S0 has seen.
+        began_utc, ended_utc: RFC 3339; no end while the state works, or where it failed.
+        outcome: what became of it, once it has ended.
         outputs, inputs: datasets that it published, and those that it read.
     """
 
     began_utc: str
     ended_utc: str | None = None
-    outcome: str = "failed"
-    report_path: Path | None = None
-    rows: int = 0
+    outcome: Outcome | None = None
     outputs: tuple[PublishedDataset, ...] = ()
     inputs: tuple[PublishedDataset, ...] = ()
 
-    def read(self, snapshot: Snapshot, state: str) -> None:
-        """Read the run report of a state that has ended; E_INPUT_UNREADABLE for a damaged one."""
-        report_id = f"{state}_run_report"
-        report = read_object(snapshot.path(report_id))
-        if self.outcome == "published" and report.get("no_op"):
-            self.outcome = "unchanged"
-        self.rows = int(report.get("rows_emitted", report.get("outlet_rows", 0)))
+    def locate(self, snapshot: Snapshot) -> None:
+        """Set the outputs and inputs that the run report names."""
+        assert self.outcome is not None
+        report, report_id = self.outcome.report, f"{self.outcome.state}_run_report"
         committed = [d for d in snapshot.contracts if d.receipt_in == report_id]
         receipts = [(dataset, report.get(dataset.receipt_field)) for dataset in committed]
         self.outputs = tuple(
@@ -81,7 +74,6 @@ class StateRecord:
             PublishedDataset(snapshot.contracts[name], snapshot.path(name), None, None, digest)
             for name, digest in sorted(report["input_digests"].items())
         )
-        self.report_path = snapshot.path(report_id)
 
 
 @dataclass
@@ -111,8 +103,8 @@ class RunRecord:
         """Record when a state begins and ends; one that is reused never began."""
         if event.kind in ("plan", "published", "reused"):
             record = self._begin(event.state)
-            if event.kind != "plan":
-                record.ended_utc, record.outcome = utc_now(), event.kind
+            if event.outcome is not None:
+                record.ended_utc, record.outcome = utc_now(), event.outcome
         self.display(event)
 
     def _begin(self, state: str) -> StateRecord:
@@ -121,13 +113,22 @@ class RunRecord:
             self.on_start(state, self.states[state].began_utc)
         return self.states[state]
 
-    def fail(self, error: Segment1BError) -> None:
-        """Record the error that ended the run, and its state; refused inputs end it unbegun."""
-        self.error = error
-        if self.identity is None and "state" in error.scope:
-            self._begin(error.scope["state"])
-        if self.identity is None and all(name in error.scope for name in TOKENS):
-            self.identity = {name: error.scope[name] for name in TOKENS}
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Record an error of the block, and its state; refused inputs end that unbegun."""
+        try:
+            yield
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the other runs go on
+            failure = coded(error)
+            keep_traceback(failure)
+            if self.error is not None:
+                LOG.warning("%s", failure)
+                return
+            self.error = failure
+            if self.identity is None and "state" in failure.scope:
+                self._begin(failure.scope["state"])
+            if self.identity is None and all(name in failure.scope for name in TOKENS):
+                self.identity = {name: failure.scope[name] for name in TOKENS}
 
     @property
     def problem(self) -> str | None:
@@ -151,49 +152,29 @@ class RunRecord:
 
 
 def execute(run: RunPlan, record: RunRecord) -> None:
-    """Run, read what was published, validate; an error ends this and is recorded."""
-    try:
-        result = run_pipeline(run.run_settings(), record)
-        record.root, record.identity = result.root, dict(result.identity)
-        _read_published(run, record)
-        record.checks = _validated(run, record)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the other runs go on
-        failure = coded(error)
-        keep_traceback(failure)
-        known_before = record.identity
-        record.fail(failure)
-        if known_before is None and record.identity is not None:
-            _read_after_failure(run, record)
-
-
-def _read_published(run: RunPlan, record: RunRecord) -> None:
-    """Read the reports of the states that ended, and write the copies that are configured."""
-    assert record.identity is not None
-    places = Identity(**record.identity).places
-    snapshot = Snapshot(record.root, _contracts(run), places)
-    for name, state in record.states.items():
-        if state.ended_utc is None:
-            continue
-        state.read(snapshot, name)
-        copy = run.report_copy(name)
-        if copy is not None and state.report_path is not None:
-            replace_file(copy, state.report_path.read_bytes())
-
-
-def _read_after_failure(run: RunPlan, record: RunRecord) -> None:
-    try:
+    """Run, copy the reports that are wanted, validate; an error ends this and is recorded."""
+    with record.failing():
         record.root = open_root(run.data_root)
-        _read_published(run, record)
-    except Segment1BError as error:
-        LOG.warning("what run %s has published cannot be read: %s", run.name, error)
+        record.identity = dict(run_pipeline(run.run_settings(), record).identity)
+    if record.identity is None:
+        return
+    with record.failing():
+        places = Identity(**record.identity).places
+        snapshot = Snapshot(record.root, contracts.load(run.dictionary), places)
+        for name, state in record.states.items():
+            if state.outcome is not None:
+                state.locate(snapshot)
+                if copy := run.report_copy(name):
+                    replace_file(copy, state.outcome.report_path.read_bytes())
+        if record.error is None:
+            record.checks = _validated(run, record, record.identity)
 
 
-def _validated(run: RunPlan, record: RunRecord) -> list[CheckResult]:
+def _validated(run: RunPlan, record: RunRecord, identity: Mapping[str, Any]) -> list[CheckResult]:
     if not run.checks:
         return []
-    assert record.identity is not None
-    bundle = run.validation_bundle
-    checks = validate(record.root, _contracts(run), record.identity, run.checks, bundle=bundle)
+    known, bundle = contracts.load(run.dictionary), run.validation_bundle
+    checks = validate(record.root, known, identity, run.checks, bundle=bundle)
     for state in run.checks:
         bad = [check.code for check in checks if check.state == state and not check.ok]
         LOG.log(
@@ -204,7 +185,3 @@ def _validated(run: RunPlan, record: RunRecord) -> list[CheckResult]:
             extra={"fields": {"state": state, "event": "validated", "offences": len(bad)}},
         )
     return checks
-
-
-def _contracts(run: RunPlan) -> Contracts:
-    return contracts.load(str(run.dictionary) if run.dictionary else None)

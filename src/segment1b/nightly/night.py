@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from segment1b.contracts.locations import nearest
-from segment1b.errors import Segment1BError
+from segment1b.contracts.locations import refuse_unknown
 from segment1b.nightly.execution import RunRecord, execute
-from segment1b.nightly.lineage import Job, Kind, Lineage, child_job, night_job
+from segment1b.nightly.lineage import Job, child_job, end_event, night_job, start_event
 from segment1b.nightly.plan import Night, RunPlan
 from segment1b.nightly.summary import executed_entry, night_summary, run_entry, write_summary
-from segment1b.nightly.transport import outbox
+from segment1b.nightly.transport import Outbox, outbox
 from segment1b.pipeline.execution import Progress
 from segment1b.storage.durable import make_folder
 from segment1b.storage.failures import utc_now
@@ -63,10 +62,7 @@ def dry_run(config: Path, night: Night, only: Collection[str]) -> Json:
 def check_names(night: Night, only: Collection[str]) -> None:
     """Refuse a name that is not that of a run."""
     names = [run.name for run in night.runs]
-    for name in only:
-        if name not in names:
-            what = f"--only: there is no run '{name}'"
-            raise Segment1BError("E_USAGE", what, nearest(name, names))
+    refuse_unknown(only, names, "E_USAGE", "--only", "there is no run '{}'")
 
 
 @contextmanager
@@ -98,11 +94,10 @@ def logged_as(run: str) -> Iterator[None]:
 
 
 def _night(config: Path, night: Night, only: Collection[str], progress: Progress) -> Json:
-    began, job = utc_now(), night_job()
-    plan = night.openlineage
-    box = outbox(plan) if plan else None
-    lineage = Lineage(box, plan.namespace if plan else "")
-    lineage.send("START", job, began)
+    began, plan = utc_now(), night.openlineage
+    job = night_job(plan.namespace if plan else "")
+    box = outbox(plan) if plan else Outbox(lambda _event: None, "")
+    box.send(start_event(job, began))
     runs: list[Json] = []
     stopped = False
     for run in night.runs:
@@ -110,17 +105,16 @@ def _night(config: Path, night: Night, only: Collection[str], progress: Progress
             runs.append(run_entry(run, "skipped"))
             continue
         with logged_as(run.name):
-            entry = _run(run, child_job(job, run.name), lineage, progress)
+            entry = _run(run, child_job(job, run.name), box, progress)
         runs.append(entry)
         interrupted = entry["error"] is not None and entry["error"]["code"] == "E_INTERRUPTED"
         stopped = interrupted or (night.fail_fast and entry["status"] == "failed")
     ended = utc_now()
     failed = [run["name"] for run in runs if run["status"] == "failed"]
-    error = f"failed: {', '.join(failed)}" if failed else None
-    lineage.send("FAIL" if failed else "COMPLETE", job, ended, error)
+    box.send(end_event(job, ended, f"failed: {', '.join(failed)}" if failed else None))
     times = {"began_utc": began, "ended_utc": ended}
     summary = night_summary(config, night, job.run_id, runs, times)
-    if plan and box:
+    if plan:
         summary["openlineage"] = {"to": box.name, "sent": box.sent, "unsent": box.unsent}
         unused = [f"openlineage: {key} has no effect on a file" for key in plan.unused]
         summary["warnings"] += [*unused, *box.warnings]
@@ -129,26 +123,23 @@ def _night(config: Path, night: Night, only: Collection[str], progress: Progress
     return summary
 
 
-def _run(run: RunPlan, job: Job, lineage: Lineage, progress: Progress) -> Json:
+def _run(run: RunPlan, job: Job, box: Outbox, progress: Progress) -> Json:
     """Execute one run with its validators; return its entry in the summary."""
     began = utc_now()
     LOG.info("run %s starts", run.name, extra={"fields": {"event": "run_start"}})
-    lineage.send("START", job, began)
+    box.send(start_event(job, began))
 
     def state_starts(state: str, at: str) -> None:
-        lineage.send("START", child_job(job, state), at)
+        box.send(start_event(child_job(job, state), at))
 
     record = RunRecord(run.data_root, progress, state_starts)
     execute(run, record)
     ended, problem = utc_now(), record.problem
     for name, state in record.states.items():
-        own = child_job(job, name)
-        if state.ended_utc is None:
-            lineage.send("FAIL", own, ended, problem)
-        else:
-            lineage.send("COMPLETE", own, state.ended_utc, None, state.inputs, state.outputs)
-    kind: Kind = "FAIL" if problem else "COMPLETE"
-    lineage.send(kind, job, ended, problem, record.inputs, record.outputs)
+        failure = problem if state.outcome is None else None
+        at = state.ended_utc or ended
+        box.send(end_event(child_job(job, name), at, failure, state.inputs, state.outputs))
+    box.send(end_event(job, ended, problem, record.inputs, record.outputs))
     LOG.log(
         logging.ERROR if problem else logging.INFO,
         "run %s %s",

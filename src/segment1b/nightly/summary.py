@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from segment1b import contracts
 from segment1b.audit import CheckResult
-from segment1b.contracts.locations import SCHEMAS
-from segment1b.contracts.program import VERSION, contracts_root
-from segment1b.contracts.schemas import Schemas
+from segment1b.contracts.program import VERSION
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
 from segment1b.nightly.execution import RunRecord, StateRecord
@@ -60,16 +59,16 @@ def executed_entry(plan: RunPlan, record: RunRecord, began_utc: str, ended_utc: 
 
 
 def _state(state: StateRecord, copy: Path | None) -> Json:
-    entry: Json = {
-        "outcome": state.outcome,
-        "began_utc": state.began_utc,
-        "ended_utc": state.ended_utc,
-    }
-    if state.report_path is not None:
-        entry["rows"] = state.rows
-        entry["run_report"] = str(state.report_path)
-        entry["run_report_copy"] = None if copy is None else str(copy)
-        entry["datasets"] = {
+    times = {"began_utc": state.began_utc, "ended_utc": state.ended_utc}
+    if state.outcome is None:
+        return {"outcome": "failed", **times}
+    return {
+        "outcome": state.outcome.what,
+        **times,
+        "rows": state.outcome.rows,
+        "run_report": str(state.outcome.report_path),
+        "run_report_copy": None if copy is None else str(copy),
+        "datasets": {
             one.dataset.id: {
                 "path": str(one.path),
                 "rows": one.rows,
@@ -77,8 +76,8 @@ def _state(state: StateRecord, copy: Path | None) -> Json:
                 "content_sha256_hex": one.content_sha256_hex,
             }
             for one in state.outputs
-        }
-    return entry
+        },
+    }
 
 
 def _validator(state: str, checks: Sequence[CheckResult]) -> Json:
@@ -133,7 +132,7 @@ def night_summary(
 
 def check_summary(summary: Json) -> None:
     """Refuse a summary that does not fit its schema as E_INTERNAL: it is a fault of the program."""
-    problems = Schemas(contracts_root() / SCHEMAS).problems(SCHEMA, summary)
+    problems = contracts.load().schemas.problems(SCHEMA, summary)
     if problems:
         what = f"the night's summary does not fit {SCHEMA}: {problems[0]}"
         hint = "report this; the runs themselves are published as their reports say"

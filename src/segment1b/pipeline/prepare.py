@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from segment1b import contracts
 from segment1b.config import RunSettings, load_policy, parameter_document
 from segment1b.errors import file_error
 from segment1b.identity import check_seed
 from segment1b.outlets.catalogue import pairs_of
 from segment1b.outlets.pairs import Pairs
 from segment1b.outlets.publishing import issue
-from segment1b.pipeline.decide import BOUND, Decision, contracts_of, decide, first, named_outlets
+from segment1b.pipeline.decide import BOUND, Decision, decide, first, named_outlets
 from segment1b.reference.installing import (
     SURFACES,
     install_at_resolution,
@@ -78,7 +79,7 @@ def build_reference(
     """Install the embedded surfaces in a root at another resolution; return their paths."""
     root = open_root(data_root)
     with staging(root) as scratch:
-        return install_at_resolution(root, contracts_of(dictionary), resolution_arcsec, scratch)
+        return install_at_resolution(root, contracts.load(dictionary), resolution_arcsec, scratch)
 
 
 def fill_reference(
@@ -87,11 +88,11 @@ def fill_reference(
     """Install the embedded surfaces that a root lacks; return their paths."""
     root = open_root(data_root)
     with staging(root) as scratch:
-        return install_missing(root, contracts_of(dictionary), resolution_arcsec, scratch)
+        return install_missing(root, contracts.load(dictionary), resolution_arcsec, scratch)
 
 
 def _install_if_empty(root: Path, settings: RunSettings, scratch: Path) -> None:
-    known = contracts_of(settings.dictionary)
+    known = contracts.load(settings.dictionary)
     asked = load_policy(settings.policy_files, settings.settings)
     # A given parameter hash belongs to other surfaces, which the user provides.
     if settings.parameter_hash is not None:
