@@ -30,7 +30,7 @@ _invalid = functools.partial(Segment1BError, _INVALID)
 StateName = Literal["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"]
 STATE_NAMES: tuple[str, ...] = get_args(StateName)
 _CONTRACT_FILES = ("prep.yaml", "alloc_plan.yaml", "jitter.yaml", "realism.yaml")
-EMBEDDED_OVERLAY = "embedded_world.yaml"
+_EMBEDDED_OVERLAY = "embedded_world.yaml"
 #: Engines on this machine; any other engine is the address of a Dask scheduler.
 LOCAL_ENGINES = ("serial", "threads", "processes", "dask")
 _SCHEDULER = re.compile(r"(?:tcp|tls)://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
@@ -100,14 +100,6 @@ class Policy(_Section):
     realism: RealismPolicy
 
 
-def contract_policy(names: Iterable[str] = _CONTRACT_FILES) -> dict[str, Any]:
-    """Return the contract's policy files merged into one mapping of sections."""
-    merged: dict[str, Any] = {}
-    for name in names:
-        _overlay(merged, read_yaml(contracts_root() / POLICIES / name, _INVALID), name)
-    return merged
-
-
 def load_policy(
     files: Iterable[Path] = (), settings: Iterable[str] = (), *, embedded: bool = False
 ) -> Policy:
@@ -121,10 +113,9 @@ def load_policy(
     Raises:
         Segment1BError: E_POLICY_INVALID, naming the file or setting and the nearest known key.
     """
-    merged = contract_policy()
-    if embedded:
-        _overlay(merged, contract_policy((EMBEDDED_OVERLAY,)), EMBEDDED_OVERLAY)
-    for file in files:
+    merged: dict[str, Any] = {}
+    names = (*_CONTRACT_FILES, *([_EMBEDDED_OVERLAY] if embedded else []))
+    for file in (*(contracts_root() / POLICIES / name for name in names), *files):
         _overlay(merged, read_yaml(file, _INVALID), str(file))
     for setting in settings:
         _overlay(merged, _setting(setting), f"--set {setting}")

@@ -58,51 +58,10 @@ def refused(root: Path, **settings: Any) -> Segment1BError:
 
 def rewrite_countries(root: Path, change: Callable[[str, Any], Any], **metadata: Any) -> None:
     """Rewrite world_countries with each geometry changed, and other GeoParquet metadata."""
-    path = worlds.place(root, "world_countries")
-    table = pq.read_table(path)
-    codes = table.column("country_iso").to_pylist()
-    shapes = [
-        change(code, shapely.from_wkb(wkb))
-        for code, wkb in zip(codes, table.column("geom").to_pylist(), strict=True)
-    ]
-    out = pa.table(
-        {
-            "country_iso": codes,
-            "geom": pa.array(
-                [None if s is None else shapely.to_wkb(s) for s in shapes], pa.binary()
-            ),
-        }
-    )
-    geo = {
-        "version": "1.1.0",
-        "primary_column": "geom",
-        "columns": {"geom": {"encoding": "WKB", "geometry_types": [], **metadata}},
-    }
-    pq.write_table(out.replace_schema_metadata({"geo": json.dumps(geo)}), path)
-
-
-def test_a_polygon_uncut_at_the_antimeridian_gives_the_tiles_of_the_cut_one(
-    root: Path, outlets: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(root, tmp_path / "cut")
-    ring = [(178.0, -19.0), (-178.0, -19.0), (-178.0, -16.0), (178.0, -16.0)]
-    uncut = shapely.Polygon(ring)
-    cut = shapely.MultiPolygon([shapely.box(178, -19, 180, -16), shapely.box(-180, -19, -178, -16)])
-    rewrite_countries(root, lambda code, old: uncut if code == "FJ" else old)
-    rewrite_countries(tmp_path / "cut", lambda code, old: cut if code == "FJ" else old)
-    assert worlds.digests(worlds.run(root, outlets=outlets)) == worlds.digests(
-        worlds.run(tmp_path / "cut", outlets=outlets)
-    )
-
-
-def test_a_polygon_winding_over_a_pole_covers_it(root: Path, tmp_path: Path) -> None:
-    cap = shapely.Polygon([(lon, -70.0) for lon in (-150, -90, -30, 30, 90, 150)])
-    rewrite_countries(root, lambda code, old: cap if code == "ZA" else old)
-    (tmp_path / "one.csv").write_text("merchant_id,country_iso,n_outlets\n1,ZA,1\n")
-    result = worlds.run(root, outlets=tmp_path / "one.csv", to_state="s1")
-    counters = result.outcomes[-1].report["by_country"]["ZA"]
-    assert counters["cells_included"] == 20 * 360
-    assert counters["tile_id_max"] == 180 * 360 - 1
+    table = pq.read_table(worlds.place(root, "world_countries"))
+    old = zip(*(table[name].to_pylist() for name in ("country_iso", "geom")), strict=True)
+    shapes = {code: change(code, shapely.from_wkb(wkb)) for code, wkb in old}
+    worlds.put_countries(root, shapes, **metadata)
 
 
 def rewrite_raster(root: Path, change: Callable[[Any, dict[str, Any]], Any]) -> None:
@@ -328,12 +287,6 @@ def test_a_data_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(Segment1BError, match=r"^E_DATA_ROOT_UNUSABLE:"):
         worlds.run(tmp_path / "file")
-
-
-@pytest.mark.parametrize(("first", "last"), [("s9", "s4"), ("s3", "s1")])
-def test_states_that_cannot_be_run_are_a_usage_error(root: Path, first: str, last: str) -> None:
-    with pytest.raises(Segment1BError, match=r"^E_USAGE:"):
-        worlds.run(root, from_state=first, to_state=last)
 
 
 def test_skipping_the_gate_without_its_receipt_is_e301(root: Path, outlets: Path) -> None:

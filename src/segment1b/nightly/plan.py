@@ -206,7 +206,6 @@ def _run(
     raw = given = _mapping(given, place)
     if isinstance(raw.get("name"), str):
         place = f"{path}, run '{raw['name']}'"
-    refuse_unknown(raw, _keys(RunPlan), "E_USAGE", place)
     raw = substitute({**defaults, **raw}, environment, place)
     if isinstance(raw.get("policy"), str):
         raw["policy"] = [raw["policy"]]
@@ -216,7 +215,6 @@ def _run(
         raw["validate"] = list(STATE_NAMES[:upto])
     run = _checked(RunPlan, raw, place)
     try:
-        run.run_settings()
         load_policy(run.policy_files, run.overrides)
         Identity(
             run.seed or 0, run.manifest_fingerprint or "0" * 64, run.parameter_hash or "0" * 64
