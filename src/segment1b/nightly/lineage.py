@@ -11,7 +11,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -83,8 +83,8 @@ def end_event(
     job: Job,
     at: str,
     error: str | None,
-    inputs: Sequence[PublishedDataset] = (),
-    outputs: Sequence[PublishedDataset] = (),
+    inputs: Iterable[PublishedDataset] = (),
+    outputs: Iterable[PublishedDataset] = (),
 ) -> Json:
     """Return the event of a job that has ended; `error` is code and message of what failed."""
     event = start_event(job, at)

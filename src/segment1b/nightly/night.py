@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.contracts.locations import refuse_unknown
-from segment1b.nightly.execution import RunRecord, execute
+from segment1b.nightly.execution import PublishedDataset, execute
 from segment1b.nightly.lineage import Job, child_job, end_event, night_job, start_event
 from segment1b.nightly.plan import Night, RunPlan
-from segment1b.nightly.summary import executed_entry, night_summary, run_entry, write_summary
+from segment1b.nightly.summary import night_summary, run_entry, write_summary
 from segment1b.nightly.transport import Outbox, outbox
 from segment1b.pipeline.execution import Progress
 from segment1b.storage.durable import make_folder
@@ -132,14 +132,20 @@ def _run(run: RunPlan, job: Job, box: Outbox, progress: Progress) -> Json:
     def state_starts(state: str, at: str) -> None:
         box.send(start_event(child_job(job, state), at))
 
-    record = RunRecord(run.data_root, progress, state_starts)
-    execute(run, record)
-    ended, problem = utc_now(), record.problem
-    for name, state in record.states.items():
-        failure = problem if state.outcome is None else None
-        at = state.ended_utc or ended
-        box.send(end_event(child_job(job, name), at, failure, state.inputs, state.outputs))
-    box.send(end_event(job, ended, problem, record.inputs, record.outputs))
+    record = execute(run, progress, state_starts)
+    ended, problem = record.entry["ended_utc"], record.problem
+    inputs: dict[str, PublishedDataset] = {}
+    outputs: dict[str, PublishedDataset] = {}
+    for name, state in record.entry["states"].items():
+        own, at = child_job(job, name), state["ended_utc"] or ended
+        failure = problem if state["outcome"] == "failed" else None
+        read, made = record.inputs.get(name, {}), record.outputs.get(name, {})
+        box.send(end_event(own, at, failure, read.values(), made.values()))
+        inputs |= read
+        outputs |= made
+    # What one of its states has made is no input of the run.
+    brought = [one for name, one in inputs.items() if name not in outputs]
+    box.send(end_event(job, ended, problem, brought, outputs.values()))
     LOG.log(
         logging.ERROR if problem else logging.INFO,
         "run %s %s",
@@ -147,7 +153,7 @@ def _run(run: RunPlan, job: Job, box: Outbox, progress: Progress) -> Json:
         f"failed: {problem}" if problem else "passed",
         extra={"fields": {"event": "run_failed" if problem else "run_passed"}},
     )
-    return executed_entry(run, record, began, ended)
+    return record.entry | {"began_utc": began}
 
 
 def _wanted(run: RunPlan, only: Collection[str]) -> bool:

@@ -13,7 +13,6 @@ from segment1b.audit import CheckResult
 from segment1b.contracts.program import VERSION
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
-from segment1b.nightly.execution import RunRecord, StateRecord
 from segment1b.nightly.plan import Night, RunPlan
 from segment1b.storage.scratch import replace_file
 from segment1b.storage.versions import versions
@@ -23,7 +22,7 @@ Json = dict[str, Any]
 
 
 def run_entry(plan: RunPlan, status: str) -> Json:
-    """Return the entry of a run that was not executed."""
+    """Return the entry of a run that is not executed, or not yet."""
     return {
         "name": plan.name,
         "notes": plan.notes,
@@ -41,46 +40,8 @@ def run_entry(plan: RunPlan, status: str) -> Json:
     }
 
 
-def executed_entry(plan: RunPlan, record: RunRecord, began_utc: str, ended_utc: str) -> Json:
-    """Return the entry of a run that was executed."""
-    return run_entry(plan, "failed" if record.problem else "passed") | {
-        "began_utc": began_utc,
-        "ended_utc": ended_utc,
-        "identity": record.identity,
-        "error": None if record.error is None else _error(record.error),
-        "validators": [
-            _validator(state, [check for check in record.checks if check.state == state])
-            for state in dict.fromkeys(check.state for check in record.checks)
-        ],
-        "states": {
-            name: _state(state, plan.report_copy(name)) for name, state in record.states.items()
-        },
-    }
-
-
-def _state(state: StateRecord, copy: Path | None) -> Json:
-    times = {"began_utc": state.began_utc, "ended_utc": state.ended_utc}
-    if state.outcome is None:
-        return {"outcome": "failed", **times}
-    return {
-        "outcome": state.outcome.what,
-        **times,
-        "rows": state.outcome.rows,
-        "run_report": str(state.outcome.report_path),
-        "run_report_copy": None if copy is None else str(copy),
-        "datasets": {
-            one.dataset.id: {
-                "path": str(one.path),
-                "rows": one.rows,
-                "bytes": one.bytes,
-                "content_sha256_hex": one.content_sha256_hex,
-            }
-            for one in state.outputs
-        },
-    }
-
-
-def _validator(state: str, checks: Sequence[CheckResult]) -> Json:
+def validator_entry(state: str, checks: Sequence[CheckResult]) -> Json:
+    """Return the entry of a state's validator."""
     names = ("code", "name", "scope", "proves", "offending", "detail")
     failed = [check for check in checks if not check.ok]
     return {
@@ -91,7 +52,7 @@ def _validator(state: str, checks: Sequence[CheckResult]) -> Json:
     }
 
 
-def _error(error: Segment1BError) -> Json:
+def error_entry(error: Segment1BError) -> Json:
     """Return an error as data; what JSON does not know in its scope becomes text."""
     plain = (str, int, float, bool, type(None))
     scope = {

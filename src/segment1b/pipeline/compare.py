@@ -137,12 +137,8 @@ def _grow(result: RunResult, common: RunSettings, root: Path, progress: Progress
     # The surfaces are only read, so they need not be laid twice.
     top = Path(contracts.load()[SURFACES[0]].locate({})).parts[0]
     (root / top).symlink_to(result.root / top, target_is_directory=True)
-    update: dict[str, Any] = {
-        "data_root": root,
-        "outlets": outlets,
-        "seed": result.identity["seed"],
-    }
-    update |= {"policy_files": (policy,), "to_state": LAST_OF_GROWTH}
+    update: dict[str, Any] = {"data_root": root, "outlets": outlets, "policy_files": (policy,)}
+    update |= {"seed": result.identity["seed"], "to_state": LAST_OF_GROWTH}
     return run_pipeline(common.model_copy(update=update), progress)
 
 

@@ -52,9 +52,6 @@ def blocked_interrupts() -> Iterator[None]:
 
     Otherwise a process that still imports its modules answers Ctrl-C with a traceback.
     """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
     resource_tracker.ensure_running()  # its start, otherwise within the block, unblocks SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
@@ -147,19 +144,16 @@ def _local(engine: str, workers: int) -> Executor:
         return SerialExecutor()
     if engine == "threads":
         return ThreadPoolExecutor(workers, thread_name_prefix="segment1b")
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if "forkserver" in methods:
-        with blocked_interrupts():
-            forkserver.ensure_running()
+    with blocked_interrupts():
+        forkserver.ensure_running()
+    context = multiprocessing.get_context("forkserver")
     return _Processes(workers, mp_context=context, initializer=_start_worker)
 
 
 def _start_worker() -> None:
     # Ctrl-C ends a worker at once and silently; its parent gets it too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     # A worker whose parent was killed would wait for work for ever.
     parent = multiprocessing.parent_process()
 
