@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def put(field: str, value: object) -> Edit:
         # It is not shaped like a dictionary.
         (lambda raw: raw.update({7: 8}), "unknown key '7'"),
         (put(7, 8), "unknown key '7'"),  # type: ignore[arg-type]
-        (lambda raw: raw["datasets"].update({7: dict(s4(raw))}), "dataset 7"),
+        (lambda raw: raw["datasets"].update({7: deepcopy(s4(raw))}), "dataset 7"),
         (lambda raw: raw["datasets"].update(s4_alloc_plan=None), "not a mapping"),
         (lambda raw: raw.update(datasets=["s4_alloc_plan"]), "not a mapping"),
     ],

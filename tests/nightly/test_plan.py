@@ -183,9 +183,8 @@ def test_a_variable_that_is_no_number_is_refused_by_its_key(tmp_path: Path, valu
     "keys", [{"settings": ["prep.dq=1"]}, {"dp": 99}, {"basis": "x"}, {"policy": "absent.yaml"}]
 )
 def test_a_policy_that_cannot_be_used_names_its_run(tmp_path: Path, keys: dict[str, Any]) -> None:
-    with pytest.raises(Segment1BError, match="run 'a': ") as caught:
+    with pytest.raises(Segment1BError, match=r"^E_POLICY_INVALID: .*run 'a': "):
         one(tmp_path, **keys)
-    assert caught.value.code == "E_POLICY_INVALID"
 
 
 def test_variables_are_put_in_everywhere_and_numbers_read_as_such(tmp_path: Path) -> None:

@@ -28,11 +28,7 @@ Json = dict[str, Any]
 def run_night(config: Path, night: Night, only: Collection[str], progress: Progress) -> Json:
     """Execute the runs of a night under its lock; return the summary, and write it if configured.
 
-    Args:
-        config: the night's file, for the summary.
-        night: its content.
-        only: names of the runs to execute; all if empty.
-        progress: shows the progress.
+    `only` names the runs to execute; all if it is empty.
 
     Raises:
         Segment1BError: E_LOCKED while another night runs, E_USAGE for an unknown name in `only`,

@@ -64,15 +64,7 @@ def error_entry(error: Segment1BError) -> Json:
 def night_summary(
     config: Path, night: Night, night_id: str | None, runs: Sequence[Json], times: Mapping[str, str]
 ) -> Json:
-    """Return the whole summary.
-
-    Args:
-        config: the night's file.
-        night: its content.
-        night_id: the id of the night in lineage; None for a dry run.
-        runs: the entries, in the order of the file.
-        times: began_utc and ended_utc.
-    """
+    """Return the summary of the file `config`; a dry run has no `night_id` in lineage."""
     found = {run["status"] for run in runs}
     status = "failed" if "failed" in found else "dry-run" if "dry-run" in found else "passed"
     return {

@@ -78,10 +78,6 @@ class Cluster(Pool):
     def meet(self, shared: Path, dictionary: str | None) -> None:
         """Check that every worker is the same installation and sees the same data root.
 
-        Args:
-            shared: an existing folder under the data root.
-            dictionary: path of another dictionary than the packaged one.
-
         Raises:
             Segment1BError: E_CLUSTER_MISMATCH or E_DATA_ROOT_UNUSABLE.
         """
