@@ -88,7 +88,10 @@ def test_a_broken_second_run_is_named_and_the_others_are_whole(desk: Path, write
 def test_the_summary_tells_outcome_rows_digests_and_reports_of_each_state(
     desk: Path, write: Write
 ) -> None:
-    path = write(plan("a", "one"), plan("b", "one"))
+    path = write(
+        plan("a", "one", s4_run_report="out/deep/s4.json", s0_run_report="s0.json"),
+        plan("b", "one", s4_run_report="s4.json"),
+    )
     first, second = night(path)["runs"]
     assert list(first["states"]) == ["s0", "s1", "s2", "s3", "s4"]
     assert {entry["outcome"] for entry in first["states"].values()} == {"published"}
@@ -106,6 +109,13 @@ def test_the_summary_tells_outcome_rows_digests_and_reports_of_each_state(
             assert one["bytes"] == sum(part.stat().st_size for part in parts)
     for state, entry in second["states"].items():
         assert entry["datasets"] == first["states"][state]["datasets"]
+    # Copies of reports are put also when the state is reused.
+    assert (desk / "s0.json").exists()
+    for run, copy in ((first, "out/deep/s4.json"), (second, "s4.json")):
+        assert run["states"]["s3"]["run_report_copy"] is None
+        entry = run["states"]["s4"]
+        assert entry["run_report_copy"] == copy
+        assert (desk / copy).read_bytes() == Path(entry["run_report"]).read_bytes()
 
 
 def test_a_run_that_fails_midway_tells_what_it_has_published(desk: Path, write: Write) -> None:
@@ -161,19 +171,6 @@ def test_overrides_are_policy_and_change_the_parameter_hash(desk: Path, write: W
         hashes.append(run["identity"]["parameter_hash"])
     assert len(set(hashes)) == 3
     assert hashes[1] == hashes[2] == hashes[3]
-
-
-def test_copies_of_reports_are_put_also_when_the_state_is_reused(desk: Path, write: Write) -> None:
-    path = write(plan("a", "one", s4_run_report="out/deep/s4.json", s0_run_report="s0.json"))
-    for _ in range(2):
-        (run,) = night(path)["runs"]
-        entry = run["states"]["s4"]
-        assert entry["run_report_copy"] == "out/deep/s4.json"
-        copy = desk / "out/deep/s4.json"
-        assert copy.read_bytes() == Path(entry["run_report"]).read_bytes()
-        copy.unlink()
-    assert (desk / "s0.json").exists()
-    assert run["states"]["s3"]["run_report_copy"] is None
 
 
 def test_a_copy_that_cannot_be_put_fails_its_run_alone(desk: Path, write: Write) -> None:
