@@ -16,7 +16,7 @@ from benchmarks.record import keep, machine
 from benchmarks.scales import SCALES, Scale
 from segment1b import contracts
 from segment1b.cli.console import LogProgress
-from segment1b.config import RunSettings, usable_cores
+from segment1b.config import run_settings, usable_cores
 from segment1b.pipeline.execution import run_pipeline
 from segment1b.pipeline.outcome import RunResult
 from segment1b.pipeline.prepare import build_reference
@@ -95,10 +95,8 @@ def run_once(world: World, root: Path, workers: int, to_state: str = STATES[-1])
     if root.exists():
         shutil.rmtree(root)
     shutil.copytree(world.root / "reference", root / "reference")
-    return run_pipeline(
-        RunSettings(data_root=root, outlets=world.outlets, workers=workers, to_state=to_state),
-        LogProgress(),
-    )
+    asked = {"data_root": root, "outlets": world.outlets, "workers": workers, "to_state": to_state}
+    return run_pipeline(run_settings(asked), LogProgress())
 
 
 def state_row(state: str, runs: list[RunResult], folder: Path, workers: int) -> str:

@@ -25,7 +25,7 @@ from benchmarks.peer_scores import digest, largest_error, outside, wrong_pairs
 from benchmarks.record import keep, machine
 from segment1b import contracts
 from segment1b.cli.console import LogProgress
-from segment1b.config import RunSettings
+from segment1b.config import run_settings
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.scanline import center_runs
@@ -216,8 +216,8 @@ def share_world(folder: Path, outlets: Path) -> None:
 
 def run_ours(root: Path, outlets: Path, workers: int, to_state: str) -> RunResult:
     """Run segment1b on a list."""
-    settings = RunSettings(data_root=root, outlets=outlets, workers=workers, to_state=to_state)
-    return run_pipeline(settings, LogProgress())
+    asked = {"data_root": root, "outlets": outlets, "workers": workers, "to_state": to_state}
+    return run_pipeline(run_settings(asked), LogProgress())
 
 
 def ours(job: Job) -> dict[str, Any]:

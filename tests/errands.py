@@ -45,7 +45,8 @@ def say_pid_and_sleep(folder: Path) -> None:
 
 def discard_until_killed(root: Path, from_state: str, removals: int) -> None:
     """Discard, and be killed before the removal after so many."""
-    from segment1b.pipeline.discard import Request, discard
+    from segment1b.config import RunSettings
+    from segment1b.pipeline.discard import discard
 
     rename, done = os.rename, [0]
 
@@ -56,4 +57,4 @@ def discard_until_killed(root: Path, from_state: str, removals: int) -> None:
         rename(source, target)
 
     os.rename = counted  # type: ignore[assignment]
-    discard(Request(root, from_state, {}), lambda _found: True)
+    discard(RunSettings(data_root=root, from_state=from_state), lambda _found: True)  # type: ignore[arg-type]

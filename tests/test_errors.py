@@ -24,15 +24,19 @@ def test_every_code_has_a_scope_and_a_meaning(name: str) -> None:
     assert len(meaning) > 10
 
 
-def test_the_text_has_code_message_and_hint() -> None:
-    assert str(Segment1BError("E_USAGE", "no seed", "give one")) == "E_USAGE: no seed (give one)"
-    assert str(Segment1BError("E_USAGE", "no seed")) == "E_USAGE: no seed"
-
-
-def test_a_hint_is_that_of_the_code_unless_another_is_given() -> None:
-    assert Segment1BError("E_LOCKED", "x").hint == "wait until the other process ends"
-    assert Segment1BError("E_LOCKED", "x", "kill it").hint == "kill it"
-    assert str(Segment1BError("E_LOCKED", "x", "")) == "E_LOCKED: x"
+@pytest.mark.parametrize(
+    ("code", "hint", "text"),
+    [
+        ("E_USAGE", "give one", "E_USAGE: x (give one)"),
+        ("E_USAGE", None, "E_USAGE: x"),
+        ("E_LOCKED", None, "E_LOCKED: x (wait until the other process ends)"),
+        ("E_LOCKED", "", "E_LOCKED: x"),
+    ],
+)
+def test_the_text_has_code_message_and_the_hint_that_is_given_or_that_of_the_code(
+    code: str, hint: str | None, text: str
+) -> None:
+    assert str(Segment1BError(code, "x", hint)) == text
 
 
 def test_hints_and_exit_codes_are_those_of_codes_of_the_table() -> None:

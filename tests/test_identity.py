@@ -41,11 +41,8 @@ def test_the_run_id_is_taken_over_the_three_tokens(seed: int, f: str, p: str) ->
 
 
 def test_tokens_stand_under_the_names_that_paths_use() -> None:
-    assert Identity(42, F, P).tokens == {
-        "seed": 42,
-        "manifest_fingerprint": F,
-        "parameter_hash": P,
-    }
+    tokens = Identity(42, F, P).tokens
+    assert tokens == {"seed": 42, "manifest_fingerprint": F, "parameter_hash": P}
 
 
 @pytest.mark.parametrize("seed", [0, 2**63, 2**64 - 1])
@@ -64,12 +61,9 @@ def test_another_seed_is_refused(seed: Any) -> None:
 
 @pytest.mark.parametrize("bad", ["", "11", "AA" * 32, "1" * 63, "1" * 65, "g" * 64, F + "\n"])
 def test_a_token_that_is_not_64_lower_case_hex_digits_is_refused(bad: str) -> None:
-    with pytest.raises(Segment1BError, match="manifest_fingerprint") as caught:
-        Identity(42, bad, P)
-    assert caught.value.code == "E_USAGE"
-    with pytest.raises(Segment1BError, match="parameter_hash") as caught:
-        Identity(42, F, bad)
-    assert caught.value.code == "E_USAGE"
+    for name, pair in (("manifest_fingerprint", (bad, P)), ("parameter_hash", (F, bad))):
+        with pytest.raises(Segment1BError, match=f"^E_USAGE: {name}"):
+            Identity(42, *pair)
 
 
 def test_canonical_json_has_sorted_keys_no_spaces_utf8_and_a_final_newline() -> None:

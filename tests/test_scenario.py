@@ -132,7 +132,9 @@ def test_progress_hears_of_every_state(asked: dict[str, Any]) -> None:
         ({"seed": -1}, "scenario: seed: ", ""),
         ({"settings": ["dp=6", 7]}, "scenario: settings.1: ", ""),
         ({"engine": "dusk"}, "there is no engine 'dusk'", ""),
-        ({"to_state": "s12"}, "there is no state 's12'", "states are s0"),
+        ({"to_state": "s12"}, "scenario: to_state: Input should be 's0', 's1',", ""),
+        ({"from_state": "s5", "to_state": "s2"}, "no state lies from s5 to s2", "let the first"),
+        ({"to_state": "s0", "skip_s0": True}, "no state lies from s0 to s0", "let the first"),
     ],
 )
 def test_an_unknown_key_or_a_bad_value_is_refused_by_name(

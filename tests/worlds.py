@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import rasterio
+import shapely
 from rasterio.transform import from_origin
 
+import bring
 from segment1b import contracts
 from segment1b.config import RunSettings
 from segment1b.pipeline.execution import run_pipeline
@@ -43,20 +48,19 @@ def lay_small_world(
     k = round(degrees / 0.1)
     rows, cols = people.shape[0] // k, people.shape[1] // k
     coarse = people.reshape(rows, k, cols, k).sum((1, 3)).astype(np.uint32)
-    with rasterio.open(
-        place(root, "population_raster_2025"),
-        "w",
-        driver="GTiff",
-        height=rows,
-        width=cols,
-        count=1,
-        dtype="uint32",
-        crs="EPSG:4326",
-        compress="deflate",
-        transform=from_origin(-180, 90, degrees, degrees),
-    ) as target:
-        target.write(coarse, 1)
+    transform = from_origin(-180, 90, degrees, degrees)
+    bring.raster(place(root, "population_raster_2025"), coarse, transform, compress="deflate")
     return root
+
+
+def put_countries(root: Path, shapes: Mapping[str, Any], **metadata: Any) -> None:
+    """Lay countries of these shapes as GeoParquet; None is an absent geometry."""
+    wkb = [None if shape is None else shapely.to_wkb(shape) for shape in shapes.values()]
+    table = pa.table({"country_iso": list(shapes), "geom": pa.array(wkb, pa.binary())})
+    geom = {"encoding": "WKB", "geometry_types": [], **metadata}
+    geo = {"version": "1.1.0", "primary_column": "geom", "columns": {"geom": geom}}
+    table = table.replace_schema_metadata({"geo": json.dumps(geo)})
+    pq.write_table(table, place(root, "world_countries"))
 
 
 def outlet_list(path: Path, countries: tuple[str, ...] = COUNTRIES, merchants: int = 60) -> Path:

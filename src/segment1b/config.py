@@ -7,22 +7,30 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from segment1b.contracts.locations import POLICIES, nearest, read_yaml, refuse_unknown
+from segment1b.contracts.locations import (
+    POLICIES,
+    first_problem,
+    nearest,
+    read_yaml,
+    refuse_unknown,
+)
 from segment1b.contracts.program import contracts_root
 from segment1b.contracts.texts import parse_yaml
 from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
-from segment1b.identity import canonical_json, sha256_hex
+from segment1b.identity import TOKENS, canonical_json, sha256_hex
 
 _INVALID = "E_POLICY_INVALID"
 _invalid = functools.partial(Segment1BError, _INVALID)
+StateName = Literal["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"]
+STATE_NAMES: tuple[str, ...] = get_args(StateName)
 _CONTRACT_FILES = ("prep.yaml", "alloc_plan.yaml", "jitter.yaml", "realism.yaml")
-EMBEDDED_OVERLAY = "embedded_world.yaml"
+_EMBEDDED_OVERLAY = "embedded_world.yaml"
 #: Engines on this machine; any other engine is the address of a Dask scheduler.
 LOCAL_ENGINES = ("serial", "threads", "processes", "dask")
 _SCHEDULER = re.compile(r"(?:tcp|tls)://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
@@ -92,14 +100,6 @@ class Policy(_Section):
     realism: RealismPolicy
 
 
-def contract_policy(names: Iterable[str] = _CONTRACT_FILES) -> dict[str, Any]:
-    """Return the contract's policy files merged into one mapping of sections."""
-    merged: dict[str, Any] = {}
-    for name in names:
-        _overlay(merged, read_yaml(contracts_root() / POLICIES / name, _INVALID), name)
-    return merged
-
-
 def load_policy(
     files: Iterable[Path] = (), settings: Iterable[str] = (), *, embedded: bool = False
 ) -> Policy:
@@ -113,19 +113,18 @@ def load_policy(
     Raises:
         Segment1BError: E_POLICY_INVALID, naming the file or setting and the nearest known key.
     """
-    merged = contract_policy()
-    if embedded:
-        _overlay(merged, contract_policy((EMBEDDED_OVERLAY,)), EMBEDDED_OVERLAY)
-    for file in files:
+    merged: dict[str, Any] = {}
+    names = (*_CONTRACT_FILES, *([_EMBEDDED_OVERLAY] if embedded else []))
+    for file in (*(contracts_root() / POLICIES / name for name in names), *files):
         _overlay(merged, read_yaml(file, _INVALID), str(file))
     for setting in settings:
         _overlay(merged, _setting(setting), f"--set {setting}")
     try:
         return Policy.model_validate(merged)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(step) for step in first["loc"])
-        raise _invalid(f"{key} = {first['input']!r}: {first['msg']}", key=key) from None
+        key, problem = first_problem(error)
+        value = error.errors()[0]["input"]
+        raise _invalid(f"{key} = {value!r}: {problem}", key=key) from None
 
 
 def usable_cores() -> int:
@@ -157,8 +156,8 @@ def _setting(setting: str) -> dict[str, Any]:
     try:
         value: Any = parse_yaml(text)
     except ValueError as error:
-        key = key.strip()
-        raise _invalid(f"{key} = {text!r}: the value is not YAML: {error}", key=key) from None
+        what = f"{key.strip()} = {text!r}: the value is not YAML: {error}"
+        raise _invalid(what, key=key.strip()) from None
     for step in reversed(path):
         value = {step: value}
     return dict(value)
@@ -173,15 +172,12 @@ def _fields() -> dict[str, set[str]]:
 
 def _overlay(merged: dict[str, Any], layer: Mapping[str, Any], place: str) -> None:
     fields = _fields()
+    refuse_unknown(layer, fields, _INVALID, place, "unknown section '{}'")
     for section, values in layer.items():
-        if section not in fields:
-            raise _invalid(f"{place}: unknown section '{section}'", nearest(section, fields))
         if not isinstance(values, dict):
             raise _invalid(f"{place}: section '{section}' is not a mapping")
-        for key in values:
-            if key not in fields[section]:
-                what = f"{place}: unknown key '{section}.{key}'"
-                raise _invalid(what, nearest(key, fields[section]))
+        what = f"unknown key '{section}.{{}}'"
+        refuse_unknown(values, fields[section], _INVALID, place, what)
         merged.setdefault(section, {}).update(values)
 
 
@@ -202,8 +198,8 @@ class RunSettings(_Section):
     s1_workers: int | None = Field(default=None, ge=1)
     s4_workers: int | None = Field(default=None, ge=1)
     engine: str = "threads"
-    from_state: str = "s0"
-    to_state: str = "s9"
+    from_state: StateName = "s0"
+    to_state: StateName = "s9"
     merchant_summaries: bool = False
     verify: bool = False
     wait_seconds: float = Field(default=0.0, ge=0)
@@ -228,6 +224,26 @@ class RunSettings(_Section):
             "there is no engine '{engine}'; {hint}",
             {"engine": engine, "hint": nearest(engine, kinds)},
         )
+
+    @model_validator(mode="after")
+    def _with_states(self) -> RunSettings:
+        if not self.states:
+            what = f"no state lies from {self.from_state} to {self.to_state}"
+            hint = "let the first state come before the last; without S0 (skip_s0), start at s1"
+            raise Segment1BError("E_USAGE", what, hint)
+        return self
+
+    @property
+    def tokens(self) -> dict[str, Any]:
+        """Return the tokens by name; None for those that the data root decides."""
+        return {name: getattr(self, name) for name in TOKENS}
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Return the states of the run, in order."""
+        first, last = STATE_NAMES.index(self.from_state), STATE_NAMES.index(self.to_state)
+        names = STATE_NAMES[first : last + 1]
+        return tuple(name for name in names if not (name == "s0" and self.skip_s0))
 
     def workers_for(self, state: str, there: int | None = None) -> int:
         """Return the number of workers of a state; by default 1 for S4, else all.
@@ -256,7 +272,6 @@ def run_settings(values: Mapping[str, Any], place: str = "") -> RunSettings:
     try:
         return RunSettings(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(step) for step in first["loc"])
+        name, problem = first_problem(error)
         shown = name if place else name.replace("_", "-")
-        raise Segment1BError("E_USAGE", f"{at}{shown}: {first['msg']}", "see --help") from None
+        raise Segment1BError("E_USAGE", f"{at}{shown}: {problem}", "see --help") from None

@@ -267,7 +267,8 @@ class Segment1BError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions cross process boundaries by pickle, which passes positional arguments alone.
-        return _rebuild, (self.code, self.message, self.hint, self.scope)
+        again = functools.partial(Segment1BError, self.code, self.message, self.hint, **self.scope)
+        return again, ()
 
     @property
     def exit_code(self) -> int:
@@ -298,10 +299,6 @@ def pair_error(
     """Return the error about a pair, or about a site or tile of it."""
     message = f"merchant {merchant} in {country}{problem if problem[0] == ',' else f': {problem}'}"
     scope |= {"merchant_id": int(merchant), "country_iso": country}
-    return Segment1BError(code, message, hint, **scope)
-
-
-def _rebuild(code: str, message: str, hint: str, scope: dict[str, Any]) -> Segment1BError:
     return Segment1BError(code, message, hint, **scope)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from segment1b.errors import Segment1BError
 
+#: The tokens of an identity, by the names that settings, receipts and paths use.
+TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -49,7 +51,7 @@ class Identity:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        for name in ("manifest_fingerprint", "parameter_hash"):
+        for name in TOKENS[1:]:
             if not _HEX64.match(str(getattr(self, name))):
                 what = f"{name} '{getattr(self, name)}' is malformed"
                 raise Segment1BError("E_USAGE", what, "give 64 lower-case hex digits")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from segment1b.contracts import Contracts, load
+from segment1b.contracts import Contracts, Dataset, dictionary, load
 from segment1b.contracts.locations import DICTIONARY, read_yaml
 from segment1b.contracts.program import contracts_root
 from segment1b.errors import Segment1BError
 
 FAILED = "E_DICTIONARY_RESOLUTION_FAILED"
 TOKENS = {"seed": 42, "manifest_fingerprint": "f" * 64, "parameter_hash": "a" * 64}
+PLAN, REPORT = "schemas.1B.yaml#/plan/s4_alloc_plan", "schemas.1B.yaml#/report/s4_run_report"
 Edit = Callable[[dict[str, Any]], object]
 
 
@@ -49,17 +51,12 @@ def test_a_copy_of_the_packaged_dictionary_says_the_same(tmp_path: Path) -> None
     assert list(edited(tmp_path, lambda _: None)) == list(load())
 
 
-@pytest.mark.parametrize(
-    ("dataset_id", "anchor"),
-    [
-        ("s3_requirements", "schemas.1B.yaml#/plan/s3_requirements"),
-        ("s4_alloc_plan", "schemas.1B.yaml#/plan/s4_alloc_plan"),
-        ("s3_run_report", "schemas.1B.yaml#/report/s3_run_report"),
-        ("s4_run_report", "schemas.1B.yaml#/report/s4_run_report"),
-    ],
-)
-def test_the_named_datasets_stand_under_their_anchors(dataset_id: str, anchor: str) -> None:
-    assert load()[dataset_id].schema_ref == anchor
+@pytest.mark.parametrize("name", ["plan/s3_requirements", "plan/s4_alloc_plan"])
+def test_the_named_datasets_stand_under_their_anchors(name: str) -> None:
+    dataset_id = name.partition("/")[2]
+    assert load()[dataset_id].schema_ref == f"schemas.1B.yaml#/{name}"
+    report = f"{dataset_id[:2]}_run_report"
+    assert load()[report].schema_ref == f"schemas.1B.yaml#/report/{report}"
 
 
 def test_every_dataset_that_a_state_publishes_is_committed_by_a_report_of_its_tokens() -> None:
@@ -77,84 +74,52 @@ def test_no_two_datasets_share_a_path() -> None:
     assert len(set(paths)) == len(paths)
 
 
-@pytest.mark.parametrize("field", ["path", "licence", "retention_days", "schema_ref", "kind"])
-def test_a_dataset_without_one_of_its_fields_is_refused(tmp_path: Path, field: str) -> None:
-    error = refused(tmp_path, lambda raw: s4(raw).pop(field))
-    assert error.code == FAILED
-    assert "s4_alloc_plan" in error.message
-    assert field in error.message
+def put(field: str, value: object) -> Edit:
+    return lambda raw: s4(raw).update({field: value})
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("edit", "text"),
     [
-        ("path", ""),
-        ("path", None),
-        ("licence", ""),
-        ("licence", 3),
-        ("retention_days", 0),
-        ("retention_days", "365"),
-        ("retention_days", True),
-        ("kind", "matrix"),
-        ("cut", "merchants"),
-        ("encodings", {"merchant_id": "DELTA_BINARY_PACKT"}),
-        ("key", "merchant_id"),
+        # A field is absent or of another form.
+        *(
+            (lambda raw, field=field: s4(raw).pop(field), f"dataset s4_alloc_plan: {field}")
+            for field in ("path", "licence", "retention_days", "schema_ref", "kind")
+        ),
+        *(
+            (put(field, value), f"dataset s4_alloc_plan: {field}")
+            for field, value in (
+                *(("path", ""), ("path", None), ("licence", ""), ("licence", 3)),
+                *(("retention_days", 0), ("retention_days", "365"), ("retention_days", True)),
+                *(("kind", "matrix"), ("cut", "merchants"), ("key", "merchant_id")),
+                ("encodings", {"merchant_id": "DELTA_BINARY_PACKT"}),
+            )
+        ),
+        # A path leaves the root or has other tokens.
+        *(
+            (put("path", path), path)
+            for path in (
+                *("/data/s4/seed={seed}", "data/../../s4/seed={seed}", "data/s4/seed={sed}"),
+                *("data/s4/{}", "data/s4/{seed", "data/s4/seed={seed!r}"),
+            )
+        ),
+        # An unknown key has a known one near it.
+        (lambda raw: raw.update(dataset={}), "(did you mean 'datasets'?)"),
+        (put("licens", "MIT"), "(did you mean 'licence'?)"),
+        (put("encoding", {}), "(did you mean 'encodings'?)"),
+        (lambda raw: s4(raw)["codes"].update(unsortet="E"), "(did you mean 'unsorted'?)"),
+        # It is not shaped like a dictionary.
+        (lambda raw: raw.update({7: 8}), "unknown key '7'"),
+        (put(7, 8), "unknown key '7'"),  # type: ignore[arg-type]
+        (lambda raw: raw["datasets"].update({7: deepcopy(s4(raw))}), "dataset 7"),
+        (lambda raw: raw["datasets"].update(s4_alloc_plan=None), "not a mapping"),
+        (lambda raw: raw.update(datasets=["s4_alloc_plan"]), "not a mapping"),
     ],
 )
-def test_a_field_of_another_form_is_refused_by_name(
-    tmp_path: Path, field: str, value: object
-) -> None:
-    error = refused(tmp_path, lambda raw: s4(raw).update({field: value}))
-    assert error.code == FAILED
-    assert f"s4_alloc_plan: {field}" in error.message
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/data/s4/seed={seed}",
-        "data/../../s4/seed={seed}",
-        "data/s4/seed={sed}",
-        "data/s4/{}",
-        "data/s4/{seed",
-        "data/s4/seed={seed!r}",
-    ],
-)
-def test_a_path_that_leaves_the_root_or_has_other_tokens_is_refused(
-    tmp_path: Path, path: str
-) -> None:
-    error = refused(tmp_path, lambda raw: s4(raw).update(path=path))
-    assert error.code == FAILED
-    assert path in error.message
-
-
-@pytest.mark.parametrize(
-    ("edit", "known"),
-    [
-        (lambda raw: raw.update(dataset={}), "datasets"),
-        (lambda raw: s4(raw).update(licens="MIT"), "licence"),
-        (lambda raw: s4(raw).update(encoding={}), "encodings"),
-        (lambda raw: s4(raw)["codes"].update(unsortet="E408_UNSORTED"), "unsorted"),
-    ],
-)
-def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path, edit: Edit, known: str) -> None:
+def test_a_wrong_entry_is_refused_by_name(tmp_path: Path, edit: Edit, text: str) -> None:
     error = refused(tmp_path, edit)
     assert error.code == FAILED
-    assert error.hint == f"did you mean '{known}'?"
-
-
-@pytest.mark.parametrize(
-    "edit",
-    [
-        lambda raw: raw.update({7: 8}),
-        lambda raw: s4(raw).update({7: 8}),
-        lambda raw: raw["datasets"].update({7: dict(s4(raw))}),
-        lambda raw: raw["datasets"].update(s4_alloc_plan=None),
-        lambda raw: raw.update(datasets=["s4_alloc_plan"]),
-    ],
-)
-def test_what_is_not_shaped_like_a_dictionary_is_refused(tmp_path: Path, edit: Edit) -> None:
-    assert refused(tmp_path, edit).code == FAILED
+    assert text in str(error)
 
 
 def test_an_absent_dictionary_is_refused_by_name(tmp_path: Path) -> None:
@@ -200,20 +165,11 @@ def test_tokens_come_in_path_order() -> None:
 
 
 def test_a_path_is_its_pattern_with_the_tokens_in_place_and_no_final_slash() -> None:
-    assert load()["s4_alloc_plan"].locate(TOKENS) == (
-        f"data/layer1/1B/s4_alloc_plan/seed=42/fingerprint={'f' * 64}/parameter_hash={'a' * 64}"
-    )
-    assert load()["tile_index"].locate(TOKENS) == (
-        f"data/layer1/1B/tile_index/parameter_hash={'a' * 64}"
-    )
-
-
-def test_a_partition_is_named_by_the_steps_that_carry_tokens() -> None:
-    assert load()["s4_alloc_plan"].partition(TOKENS) == [
-        "seed=42",
-        f"fingerprint={'f' * 64}",
-        f"parameter_hash={'a' * 64}",
-    ]
+    steps = ["seed=42", f"fingerprint={'f' * 64}", f"parameter_hash={'a' * 64}"]
+    plan, index = load()["s4_alloc_plan"], load()["tile_index"]
+    assert plan.locate(TOKENS) == "/".join(["data/layer1/1B/s4_alloc_plan", *steps])
+    assert index.locate(TOKENS) == f"data/layer1/1B/tile_index/{steps[2]}"
+    assert plan.partition(TOKENS) == steps
     assert load()["world_countries"].partition(TOKENS) == []
 
 
@@ -229,8 +185,8 @@ def test_the_arrow_schema_has_the_declared_columns_and_no_nulls() -> None:
 
 
 def test_a_fault_has_the_dataset_s_own_code_or_a_common_one() -> None:
-    s3, index, outlets = (
-        load()[one] for one in ("s3_requirements", "tile_index", "outlet_catalogue")
+    s3, index, outlets = map(
+        load().__getitem__, ("s3_requirements", "tile_index", "outlet_catalogue")
     )
     assert s3.code("extras") == "E305_SCHEMA_EXTRAS"
     assert index.code("extras") == index.code("schema") == "E108_WRITER_HYGIENE"
@@ -243,20 +199,12 @@ def test_a_fault_has_the_dataset_s_own_code_or_a_common_one() -> None:
 @pytest.mark.parametrize(
     ("edit", "finding"),
     [
+        (put("schema_ref", REPORT), "s4_alloc_plan: a table, but its schema is a document"),
         (
-            lambda raw: s4(raw).update(schema_ref="schemas.1B.yaml#/report/s4_run_report"),
-            "s4_alloc_plan: a table, but its schema is a document",
-        ),
-        (
-            lambda raw: raw["datasets"]["s4_run_report"].update(
-                schema_ref="schemas.1B.yaml#/plan/s4_alloc_plan"
-            ),
+            lambda raw: raw["datasets"]["s4_run_report"].update(schema_ref=PLAN),
             "s4_run_report: a document, but its schema is a table",
         ),
-        (
-            lambda raw: s4(raw).update(key=["merchant_id", "tile"]),
-            "s4_alloc_plan: key names unknown column tile",
-        ),
+        (put("key", ["merchant_id", "tile"]), "s4_alloc_plan: key names unknown column tile"),
         (
             lambda raw: s4(raw)["encodings"].update(n_sites="PLAIN"),
             "s4_alloc_plan: encodings names unknown column n_sites",
@@ -266,10 +214,7 @@ def test_a_fault_has_the_dataset_s_own_code_or_a_common_one() -> None:
             "s4_alloc_plan: no encoding for ['tile_id']",
         ),
         (lambda raw: s4(raw).pop("key"), "s4_alloc_plan: no key"),
-        (
-            lambda raw: s4(raw).update(receipt_in="s4_report"),
-            "s4_alloc_plan: receipt_in names unknown s4_report",
-        ),
+        (put("receipt_in", "s4_report"), "s4_alloc_plan: receipt_in names unknown s4_report"),
         (
             lambda raw: s4(raw)["codes"].update(schema="E999_NOTHING"),
             "s4_alloc_plan: unknown code E999_NOTHING",
@@ -289,3 +234,19 @@ def test_check_reports_all_disagreements_at_once(tmp_path: Path) -> None:
         "tile_index: key names unknown column country",
         "s4_alloc_plan: no encoding for ['tile_id']",
     ]
+
+
+@pytest.mark.parametrize("dataset", list(load()), ids=lambda dataset: dataset.id)
+def test_a_dataset_names_the_state_that_makes_it(dataset: Dataset) -> None:
+    hint = f"'segment1b discard --from-state {dataset.owner.lower()}'"
+    made = dataset.owner in {f"S{number}" for number in range(10)}
+    assert (hint in dataset.redo) == made
+    place = dataset.path.partition("{")[0]
+    if made and not place.startswith("logs/rng/trace"):
+        assert hint in load().redo(f"{place}x")
+
+
+def test_no_hint_asks_to_remove_a_partition_by_hand() -> None:
+    for path in sorted(Path(dictionary.__file__).parents[1].rglob("*.py")):
+        for words in ("remove the partition", "by hand if", "remove it with its report"):
+            assert words not in " ".join(path.read_text().split()), path

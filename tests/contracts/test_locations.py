@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segment1b.contracts.locations import (
-    DICTIONARY,
-    POLICIES,
-    SCHEMAS,
-    nearest,
-    read_yaml,
-)
+from segment1b.contracts.locations import DICTIONARY, POLICIES, SCHEMAS, nearest, read_yaml
 from segment1b.contracts.program import contracts_root
 from segment1b.errors import Segment1BError
 
@@ -47,24 +41,19 @@ def test_what_is_no_yaml_mapping_is_refused_by_name(
 ) -> None:
     path = tmp_path / "broken.yaml"
     path.write_bytes(content)
-    with pytest.raises(Segment1BError, match=says) as caught:
+    with pytest.raises(Segment1BError, match=f"^E_POLICY_INVALID: {path} .*{says}"):
         read_yaml(path, "E_POLICY_INVALID")
-    assert caught.value.code == "E_POLICY_INVALID"
-    assert str(path) in caught.value.message
 
 
-def test_an_absent_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None:
-    for path in (tmp_path / "absent.yaml", tmp_path):
-        with pytest.raises(Segment1BError, match=path.name) as caught:
+def test_what_is_no_file_is_refused_by_name_and_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path, says in (
+        (tmp_path / "absent.yaml", "does not exist"),
+        (tmp_path, "is a folder, not a regular file"),
+        (tmp_path / "pipe.yaml", "is a named pipe, not a regular file"),
+    ):
+        with pytest.raises(Segment1BError, match=f"^E_POLICY_INVALID: {path} {says}"):
             read_yaml(path, "E_POLICY_INVALID")
-        assert caught.value.code == "E_POLICY_INVALID"
-
-
-def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "policy.yaml")
-    with pytest.raises(Segment1BError, match="is a named pipe, not a regular file") as caught:
-        read_yaml(tmp_path / "policy.yaml", "E_POLICY_INVALID")
-    assert caught.value.code == "E_POLICY_INVALID"
 
 
 def test_a_hint_names_the_nearest_word_or_all_of_them() -> None:

@@ -69,10 +69,8 @@ def test_a_reference_to_no_schema_is_refused(ref: str) -> None:
 @pytest.mark.parametrize(
     "column",
     [
-        "{type: int128}",
-        "{type: int64, minimun: 1}",
-        "{pattern: a}",
-        "{type: float64, x: 1}",
+        *("{type: int128}", "{type: int64, minimun: 1}", "{pattern: a}", "{type: float64, x: 1}"),
+        *("{type: int64, name: b}", "{type: [int64]}", "int64", "7"),
     ],
 )
 def test_a_column_that_is_not_understood_is_refused(tmp_path: Path, column: str) -> None:

@@ -19,12 +19,9 @@ from nightly.conftest import Write, files, night, plan
 from segment1b import contracts
 from segment1b.__main__ import main
 from segment1b.audit import validate
-from segment1b.contracts.locations import SCHEMAS
-from segment1b.contracts.program import contracts_root
-from segment1b.contracts.schemas import Schemas
 from segment1b.errors import Segment1BError
 from segment1b.nightly import execution
-from segment1b.nightly.summary import SCHEMA, check_summary
+from segment1b.nightly.summary import check_summary
 from segment1b.storage.locks import owned_lock
 
 Json = dict[str, Any]
@@ -91,7 +88,10 @@ def test_a_broken_second_run_is_named_and_the_others_are_whole(desk: Path, write
 def test_the_summary_tells_outcome_rows_digests_and_reports_of_each_state(
     desk: Path, write: Write
 ) -> None:
-    path = write(plan("a", "one"), plan("b", "one"))
+    path = write(
+        plan("a", "one", s4_run_report="out/deep/s4.json", s0_run_report="s0.json"),
+        plan("b", "one", s4_run_report="s4.json"),
+    )
     first, second = night(path)["runs"]
     assert list(first["states"]) == ["s0", "s1", "s2", "s3", "s4"]
     assert {entry["outcome"] for entry in first["states"].values()} == {"published"}
@@ -109,6 +109,13 @@ def test_the_summary_tells_outcome_rows_digests_and_reports_of_each_state(
             assert one["bytes"] == sum(part.stat().st_size for part in parts)
     for state, entry in second["states"].items():
         assert entry["datasets"] == first["states"][state]["datasets"]
+    # Copies of reports are put also when the state is reused.
+    assert (desk / "s0.json").exists()
+    for run, copy in ((first, "out/deep/s4.json"), (second, "s4.json")):
+        assert run["states"]["s3"]["run_report_copy"] is None
+        entry = run["states"]["s4"]
+        assert entry["run_report_copy"] == copy
+        assert (desk / copy).read_bytes() == Path(entry["run_report"]).read_bytes()
 
 
 def test_a_run_that_fails_midway_tells_what_it_has_published(desk: Path, write: Write) -> None:
@@ -141,15 +148,11 @@ def test_an_offence_found_by_a_validator_fails_the_night(desk: Path, write: Writ
     assert {one["code"][:4] for one in s4["offences"]} <= {"E404", "E415", "E406"}
 
 
-def test_fail_fast_leaves_out_the_rest(desk: Path, write: Write) -> None:
+def test_fail_fast_leaves_out_the_rest_and_only_all_others(desk: Path, write: Write) -> None:
     broken = plan("first", "two", outlets="absent.csv")
-    summary = night(write(broken, plan("second", "one"), fail_fast=True))
-    assert [run["status"] for run in summary["runs"]] == ["failed", "skipped"]
+    path = write(broken, plan("second", "one"), plan("third", "two"), fail_fast=True)
+    assert [run["status"] for run in night(path)["runs"]] == ["failed", "skipped", "skipped"]
     assert not (desk / "one" / "data").exists()
-
-
-def test_only_some_runs(desk: Path, write: Write) -> None:
-    path = write(plan("first", "two"), plan("second", "one"), plan("third", "two"))
     summary = night(path, "second")
     assert [run["status"] for run in summary["runs"]] == ["skipped", "passed", "skipped"]
     with pytest.raises(Segment1BError, match="no run 'secnd'") as caught:
@@ -168,19 +171,6 @@ def test_overrides_are_policy_and_change_the_parameter_hash(desk: Path, write: W
         hashes.append(run["identity"]["parameter_hash"])
     assert len(set(hashes)) == 3
     assert hashes[1] == hashes[2] == hashes[3]
-
-
-def test_copies_of_reports_are_put_also_when_the_state_is_reused(desk: Path, write: Write) -> None:
-    path = write(plan("a", "one", s4_run_report="out/deep/s4.json", s0_run_report="s0.json"))
-    for _ in range(2):
-        (run,) = night(path)["runs"]
-        entry = run["states"]["s4"]
-        assert entry["run_report_copy"] == "out/deep/s4.json"
-        copy = desk / "out/deep/s4.json"
-        assert copy.read_bytes() == Path(entry["run_report"]).read_bytes()
-        copy.unlink()
-    assert (desk / "s0.json").exists()
-    assert run["states"]["s3"]["run_report_copy"] is None
 
 
 def test_a_copy_that_cannot_be_put_fails_its_run_alone(desk: Path, write: Write) -> None:
@@ -311,8 +301,7 @@ def test_a_file_with_one_bad_run_runs_nothing(
 
 def test_a_summary_that_does_not_fit_its_schema_is_refused(desk: Path, write: Write) -> None:
     summary = night(write(plan("a", "one", to_state="s0")))
-    schemas = Schemas(contracts_root() / SCHEMAS)
-    assert schemas.problems(SCHEMA, summary) == []
+    check_summary(summary)
     for wrong in ({"status": "fine"}, {"runs": []}, {"began_utc": "now"}, {"extra": 1}):
         with pytest.raises(Segment1BError, match="does not fit"):
             check_summary({**summary, **wrong})

@@ -11,8 +11,7 @@ import yaml
 
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
-from segment1b.nightly.environment import substitute
-from segment1b.nightly.plan import Night, RunPlan, load_night, overridden
+from segment1b.nightly.plan import Night, RunPlan, load_night, overridden, substitute
 
 HEX = "ab" * 32
 
@@ -34,41 +33,27 @@ def test_a_run_takes_everything_that_a_run_from_the_command_line_takes() -> None
 
 
 def test_a_run_becomes_run_settings(tmp_path: Path) -> None:
-    run = one(
-        tmp_path,
-        seed=2**64 - 1,
-        parameter_hash=HEX,
-        manifest_fingerprint=HEX,
-        outlets="o.csv",
-        validation_bundle="b",
-        workers=3,
-        s1_workers=2,
-        s4_workers=1,
-        engine="processes",
-        settings=["allocation.law=stable"],
-        basis="area_m2",
-        dp=9,
-        from_state="s1",
-        to_state="s8",
-        wait_seconds=2.5,
-        notes="any",
-        s4_run_report="r.json",
-    )
+    same: dict[str, Any] = {
+        "seed": 2**64 - 1,
+        "parameter_hash": HEX,
+        "manifest_fingerprint": HEX,
+        "workers": 3,
+        "s1_workers": 2,
+        "s4_workers": 1,
+        "engine": "processes",
+        "from_state": "s1",
+        "to_state": "s8",
+        "wait_seconds": 2.5,
+    }
+    own = {"basis": "area_m2", "dp": 9, "notes": "any", "s4_run_report": "r.json"}
+    paths = {"outlets": "o.csv", "validation_bundle": "b"}
+    run = one(tmp_path, settings=["allocation.law=stable"], **same, **paths, **own)
     assert run.run_settings() == RunSettings(
         data_root=Path("x"),
-        seed=2**64 - 1,
-        parameter_hash=HEX,
-        manifest_fingerprint=HEX,
         outlets=Path("o.csv"),
         validation_bundle=Path("b"),
-        workers=3,
-        s1_workers=2,
-        s4_workers=1,
-        engine="processes",
         settings=("allocation.law=stable", "prep.basis=area_m2", "prep.dp=9"),
-        from_state="s1",
-        to_state="s8",
-        wait_seconds=2.5,
+        **same,
     )
     assert run.report_copy("s4") == Path("r.json")
     assert run.report_copy("s3") is None
@@ -94,49 +79,46 @@ def test_policy_files_are_one_or_several(tmp_path: Path) -> None:
     assert one(tmp_path, policy=[file, file]).policy_files == (Path(file),) * 2
 
 
+RUN = "runs: [{name: a, data_root: x}]"
+
+
 @pytest.mark.parametrize(
     ("text", "said", "hint"),
     [
         ("runs: [{nam: a}]", "run 1: unknown key 'nam'", "'name'"),
-        (
-            "runs: [{name: a, data_root: x, outlet: b}]",
-            "run 'a': unknown key 'outlet'",
-            "'outlets'",
-        ),
+        ("runs: [{name: a, outlet: b}]", "run 'a': unknown key 'outlet'", "'outlets'"),
         ("run: []", "night.yaml: unknown key 'run'", "'runs'"),
-        ("defaults: {valdate: all}\nruns: [{name: a}]", "defaults: unknown key", "'validate'"),
-        ("defaults: {name: b}\nruns: [{name: a}]", "defaults: unknown key 'name'", ""),
-        ("openlineage: {url: x}\nruns: [{name: a, data_root: x}]", "openlineage: unknown", ""),
+        ("defaults: {valdate: all}\n" + RUN, "defaults: unknown key", "'validate'"),
+        ("defaults: {name: b}\n" + RUN, "defaults: unknown key 'name'", ""),
+        ("openlineage: {url: x}\n" + RUN, "openlineage: unknown", ""),
         ("runs: []", "key runs", ""),
         ("runs: [a]", "run 1: not a mapping", ""),
-        ("defaults: 3\nruns: [{name: a}]", "defaults: not a mapping", ""),
+        ("runs: [", "not readable YAML", ""),
+        ("defaults: 3\n" + RUN, "defaults: not a mapping", ""),
+        ("fail_fast: 1\n" + RUN, "night.yaml, key fail_fast", ""),
+        *(
+            (f"openlineage: '{url}'\n" + RUN, "openlineage, key to", "")
+            for url in ("http://u:secret@h/", "http://", "http://h:x")
+        ),
         ("runs: [{name: a}]", "run 'a', key data_root", ""),
         ("runs: [{name: 'a b', data_root: x}]", "run 'a b', key name", ""),
         ("runs: [{name: a, data_root: x}, {name: a, data_root: y}]", "two runs are called 'a'", ""),
         ("runs: [{name: a, data_root: ''}]", "run 'a', key data_root: it is empty", ""),
-        ("runs: [{name: a, data_root: x, seed: true}]", "run 'a', key seed", ""),
-        ("runs: [{name: a, data_root: x, seed: -1}]", "run 'a', key seed", ""),
-        ("runs: [{name: a, data_root: x, workers: 1.5}]", "run 'a', key workers", ""),
-        ("runs: [{name: a, data_root: x, engine: fast}]", "run 'a', key engine", ""),
-        ("runs: [{name: a, data_root: x, validate: [s10]}]", "run 'a', key validate.0", ""),
-        ("runs: [{name: a, data_root: x, validate: some}]", "run 'a', key validate", ""),
-        ("runs: [{name: a, data_root: x, to_state: s11}]", "run 'a', key to_state", ""),
-        (
-            "runs: [{name: a, data_root: x, from_state: s4, to_state: s1}]",
-            "no state lies from s4 to s1",
-            "",
+        *(
+            (f"runs: [{{name: a, data_root: x, {keys}}}]", f"run 'a'{said}", "")
+            for keys, said in {
+                "seed: true": ", key seed",
+                "seed: -1": ", key seed",
+                "workers: 1.5": ", key workers",
+                "engine: fast": ", key engine",
+                "validate: [s10]": ", key validate.0",
+                "validate: some": ", key validate",
+                "to_state: s11": ", key to_state",
+                "from_state: s4, to_state: s1": ": no state lies from s4 to s1",
+                "parameter_hash: AB": ": parameter_hash",
+                "dictionary: no.yaml": ": no.yaml",
+            }.items()
         ),
-        ("runs: [{name: a, data_root: x, parameter_hash: AB}]", "run 'a': parameter_hash", ""),
-        ("runs: [{name: a, data_root: x, dictionary: no.yaml}]", "run 'a': no.yaml", ""),
-        ("fail_fast: 1\nruns: [{name: a, data_root: x}]", "night.yaml, key fail_fast", ""),
-        (
-            "openlineage: 'http://u:secret@h/'\nruns: [{name: a, data_root: x}]",
-            "openlineage, key to",
-            "",
-        ),
-        ("openlineage: 'http://'\nruns: [{name: a, data_root: x}]", "openlineage, key to", ""),
-        ("openlineage: 'http://h:x'\nruns: [{name: a, data_root: x}]", "openlineage, key to", ""),
-        ("runs: [", "not readable YAML", ""),
     ],
 )
 def test_what_cannot_be_used_is_one_error_with_its_place(
@@ -153,10 +135,8 @@ def test_what_cannot_be_used_is_one_error_with_its_place(
 @pytest.mark.parametrize(
     "keys",
     [
-        {"s7_run_report": "r.json", "to_state": "s4"},
-        {"s0_run_report": "r.json", "skip_s0": True},
-        {"s4_workers": 2, "from_state": "s5"},
-        {"s1_workers": 2, "to_state": "s0"},
+        *({"s7_run_report": "r.json", "to_state": "s4"}, {"s4_workers": 2, "from_state": "s5"}),
+        *({"s0_run_report": "r.json", "skip_s0": True}, {"s1_workers": 2, "to_state": "s0"}),
     ],
 )
 def test_a_key_about_a_state_that_is_left_out_is_refused(
@@ -172,6 +152,7 @@ def test_a_key_about_a_state_that_is_left_out_is_refused(
     load(tmp_path, {"defaults": defaults, "runs": [{"name": "a", **rest}]})
 
 
+@pytest.mark.timeout(60)  # Aliases in the defaults of settings once made nine billion strings.
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -198,21 +179,12 @@ def test_a_variable_that_is_no_number_is_refused_by_its_key(tmp_path: Path, valu
         load(tmp_path, "runs: [{name: a, data_root: x, workers: '${N}'}]", N=value)
 
 
-@pytest.mark.timeout(60)  # Aliases once made nine billion strings of this.
-def test_aliases_in_the_defaults_of_settings_do_not_multiply(tmp_path: Path) -> None:
-    lines = ["defaults:", "  settings: &a0 [allocation.law=stable]", "runs:"]
-    lines += [f"- &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 11)]
-    with pytest.raises(Segment1BError, match="aliases"):
-        load(tmp_path, "\n".join(lines))
-
-
 @pytest.mark.parametrize(
     "keys", [{"settings": ["prep.dq=1"]}, {"dp": 99}, {"basis": "x"}, {"policy": "absent.yaml"}]
 )
 def test_a_policy_that_cannot_be_used_names_its_run(tmp_path: Path, keys: dict[str, Any]) -> None:
-    with pytest.raises(Segment1BError, match="run 'a': ") as caught:
+    with pytest.raises(Segment1BError, match=r"^E_POLICY_INVALID: .*run 'a': "):
         one(tmp_path, **keys)
-    assert caught.value.code == "E_POLICY_INVALID"
 
 
 def test_variables_are_put_in_everywhere_and_numbers_read_as_such(tmp_path: Path) -> None:
@@ -250,15 +222,8 @@ def test_an_unset_variable_is_named_with_run_and_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("$$", "$"),
-        ("$${A}", "${A}"),
-        ("$A", "$A"),
-        ("a$", "a$"),
-        ("${A}${A}", "${B}${B}"),
-        ("${E:-d}", "d"),
-        ("${E}", ""),
-        ("${U:-}", ""),
-        ("${U:-a:-b/c d}", "a:-b/c d"),
+        *(("$$", "$"), ("$${A}", "${A}"), ("$A", "$A"), ("a$", "a$"), ("${A}${A}", "${B}${B}")),
+        *(("${E:-d}", "d"), ("${E}", ""), ("${U:-}", ""), ("${U:-a:-b/c d}", "a:-b/c d")),
     ],
 )
 def test_references(text: str, value: str) -> None:

@@ -37,6 +37,9 @@ def outlets(tmp_path: Path) -> Path:
     return worlds.outlet_list(tmp_path / "outlets.csv")
 
 
+Change = Callable[[Path], None]
+
+
 def published(root: Path) -> list[str]:
     """Return the segment's own datasets that are visible under a root."""
     folder = root / "data" / "layer1" / "1B"
@@ -55,93 +58,10 @@ def refused(root: Path, **settings: Any) -> Segment1BError:
 
 def rewrite_countries(root: Path, change: Callable[[str, Any], Any], **metadata: Any) -> None:
     """Rewrite world_countries with each geometry changed, and other GeoParquet metadata."""
-    path = worlds.place(root, "world_countries")
-    table = pq.read_table(path)
-    codes = table.column("country_iso").to_pylist()
-    shapes = [
-        change(code, shapely.from_wkb(wkb))
-        for code, wkb in zip(codes, table.column("geom").to_pylist(), strict=True)
-    ]
-    out = pa.table(
-        {
-            "country_iso": codes,
-            "geom": pa.array(
-                [None if s is None else shapely.to_wkb(s) for s in shapes], pa.binary()
-            ),
-        }
-    )
-    geo = {
-        "version": "1.1.0",
-        "primary_column": "geom",
-        "columns": {"geom": {"encoding": "WKB", "geometry_types": [], **metadata}},
-    }
-    pq.write_table(out.replace_schema_metadata({"geo": json.dumps(geo)}), path)
-
-
-BOWTIE = shapely.Polygon([(5, 50), (7, 52), (7, 50), (5, 52)])
-
-
-@pytest.mark.parametrize(
-    ("what", "shape"),
-    [
-        ("self-intersecting", BOWTIE),
-        ("empty", shapely.Polygon()),
-        ("a line", shapely.LineString([(4, 51), (6, 52)])),
-        ("absent", None),
-    ],
-)
-@pytest.mark.code("E001_GEO_INVALID")
-def test_an_unusable_polygon_is_e001_and_names_its_country_and_row(
-    root: Path, outlets: Path, what: str, shape: Any
-) -> None:
-    rewrite_countries(root, lambda code, old: shape if code == "NL" else old)
-    error = refused(root, outlets=outlets)
-    assert error.code == "E001_GEO_INVALID"
-    assert error.scope["country_iso"] == "NL"
-    assert error.scope["row"] == 4
-    assert "tile_index" not in published(root)
-
-
-def test_polygons_in_another_crs_are_e007(root: Path, outlets: Path) -> None:
-    crs = {"name": "WGS 84 / Pseudo-Mercator", "id": {"authority": "EPSG", "code": 3857}}
-    rewrite_countries(root, lambda _, old: old, crs=crs)
-    error = refused(root, outlets=outlets)
-    assert error.code == "E007_CRS_MISMATCH"
-    assert "Pseudo-Mercator" in error.message
-
-
-def test_a_polygon_with_an_unknown_code_is_e005(root: Path, outlets: Path) -> None:
-    path = worlds.place(root, "world_countries")
-    table = pq.read_table(path)
-    codes = ["XX" if c == "PT" else c for c in table.column("country_iso").to_pylist()]
-    pq.write_table(table.set_column(0, "country_iso", pa.array(codes)), path)
-    error = refused(root, outlets=outlets)
-    assert error.code == "E005_ISO_FK"
-    assert error.scope["country_iso"] == "XX"
-
-
-def test_a_polygon_uncut_at_the_antimeridian_gives_the_tiles_of_the_cut_one(
-    root: Path, outlets: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(root, tmp_path / "cut")
-    ring = [(178.0, -19.0), (-178.0, -19.0), (-178.0, -16.0), (178.0, -16.0)]
-    uncut = shapely.Polygon(ring)
-    cut = shapely.MultiPolygon([shapely.box(178, -19, 180, -16), shapely.box(-180, -19, -178, -16)])
-    rewrite_countries(root, lambda code, old: uncut if code == "FJ" else old)
-    rewrite_countries(tmp_path / "cut", lambda code, old: cut if code == "FJ" else old)
-    assert worlds.digests(worlds.run(root, outlets=outlets)) == worlds.digests(
-        worlds.run(tmp_path / "cut", outlets=outlets)
-    )
-
-
-def test_a_polygon_winding_over_a_pole_covers_it(root: Path, tmp_path: Path) -> None:
-    cap = shapely.Polygon([(lon, -70.0) for lon in (-150, -90, -30, 30, 90, 150)])
-    rewrite_countries(root, lambda code, old: cap if code == "ZA" else old)
-    (tmp_path / "one.csv").write_text("merchant_id,country_iso,n_outlets\n1,ZA,1\n")
-    result = worlds.run(root, outlets=tmp_path / "one.csv", to_state="s1")
-    counters = result.outcomes[-1].report["by_country"]["ZA"]
-    assert counters["cells_included"] == 20 * 360
-    assert counters["tile_id_max"] == 180 * 360 - 1
+    table = pq.read_table(worlds.place(root, "world_countries"))
+    old = zip(*(table[name].to_pylist() for name in ("country_iso", "geom")), strict=True)
+    shapes = {code: change(code, shapely.from_wkb(wkb)) for code, wkb in old}
+    worlds.put_countries(root, shapes, **metadata)
 
 
 def rewrite_raster(root: Path, change: Callable[[Any, dict[str, Any]], Any]) -> None:
@@ -169,40 +89,110 @@ def projected(values: Any, profile: dict[str, Any]) -> Any:
     return values
 
 
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        (turned, "E002_RASTER_MISMATCH"),
-        (south_up, "E002_RASTER_MISMATCH"),
-        (projected, "E007_CRS_MISMATCH"),
-    ],
-)
-def test_a_raster_that_is_not_north_up_in_degrees_is_refused_with_a_gdalwarp_line(
-    root: Path, outlets: Path, change: Any, code: str
-) -> None:
-    rewrite_raster(root, change)
-    error = refused(root, outlets=outlets)
-    assert error.code == code
-    assert "gdalwarp" in error.hint
-    assert "tile_index" not in published(root)
+def raster(change: Callable[[Any, dict[str, Any]], Any]) -> Change:
+    return lambda root: rewrite_raster(root, change)
 
 
-@pytest.mark.parametrize("value", [np.nan, -1.0, np.inf, -np.inf, 1e30])
-def test_impossible_population_is_e105_and_names_country_and_cell(
-    root: Path, outlets: Path, value: float
-) -> None:
+def populated(value: float) -> Change:
+    """Put a value into a cell at 52.5 N, 5.5 E: the Netherlands."""
+
     def put(values: Any, profile: dict[str, Any]) -> Any:
         profile.update(dtype="float64", nodata=None)
         values = values.astype(np.float64)
-        values[37, 185] = value  # 52.5 N, 5.5 E: the Netherlands
+        values[37, 185] = value
         return values
 
-    rewrite_raster(root, put)
-    error = refused(root, outlets=outlets)
-    assert error.code == "E105_NORMALIZATION"
-    assert error.scope["country_iso"] == "NL"
-    assert (error.scope["raster_row"], error.scope["raster_col"]) == (37, 185)
-    assert "tile_weights" not in published(root)
+    return raster(put)
+
+
+def shaped(shape: Any) -> Change:
+    """Give the Netherlands another shape."""
+    return lambda root: rewrite_countries(root, lambda code, old: shape if code == "NL" else old)
+
+
+def in_mercator(root: Path) -> None:
+    crs = {"name": "WGS 84 / Pseudo-Mercator", "id": {"authority": "EPSG", "code": 3857}}
+    rewrite_countries(root, lambda _, old: old, crs=crs)
+
+
+def with_unknown_code(root: Path) -> None:
+    path = worlds.place(root, "world_countries")
+    table = pq.read_table(path)
+    codes = ["XX" if c == "PT" else c for c in table.column("country_iso").to_pylist()]
+    pq.write_table(table.set_column(0, "country_iso", pa.array(codes)), path)
+
+
+def damaged(dataset_id: str, damage: Callable[[bytes], bytes | None]) -> Change:
+    """Replace the bytes of a surface; None removes it."""
+
+    def change(root: Path) -> None:
+        path = worlds.place(root, dataset_id)
+        data = damage(path.read_bytes())
+        path.unlink() if data is None else path.write_bytes(data)
+
+    return change
+
+
+def nothing(_: Path) -> None:
+    """Leave the surfaces as they are."""
+
+
+CELL = {"country_iso": "NL", "raster_row": 37, "raster_col": 185}
+BOWTIE = shapely.Polygon([(5, 50), (7, 52), (7, 50), (5, 52)])
+LINE = shapely.LineString([(4, 51), (6, 52)])
+GRID, INVALID = "E002_RASTER_MISMATCH", "E001_GEO_INVALID"
+READ = ("iso3166_canonical_2024", "world_countries", "population_raster_2025")
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "code", "text", "scope"),
+    [
+        *(
+            (shaped(shape), "", INVALID, "", {"country_iso": "NL", "row": 4})
+            for shape in (BOWTIE, shapely.Polygon(), LINE, None)
+        ),
+        (in_mercator, "", "E007_CRS_MISMATCH", "Pseudo-Mercator", {}),
+        (with_unknown_code, "", "E005_ISO_FK", "", {"country_iso": "XX"}),
+        (raster(turned), "", GRID, "gdalwarp", {}),
+        (raster(south_up), "", GRID, "gdalwarp", {}),
+        (raster(projected), "", "E007_CRS_MISMATCH", "gdalwarp", {}),
+        *(
+            (populated(value), "", "E105_NORMALIZATION", "", CELL)
+            for value in (np.nan, -1.0, np.inf, -np.inf, 1e30)
+        ),
+        (nothing, "dp=3", "E105_NORMALIZATION", "raise prep.dp", {}),
+        (nothing, "exclude_countries=[XQ]", "E315_POLICY_ISO_UNKNOWN", "", {}),
+        (nothing, "grid=0.1", GRID, "", {}),
+        *(
+            (damaged(name, damage), "", "E_INPUT_UNREADABLE", name.partition("_")[0], {})
+            for name in READ
+            for damage in (lambda data: data[: len(data) // 2], lambda _: b"nonsense" * 100)
+        ),
+        *(
+            (damaged(name, lambda _: None), "", "E_REFERENCE_SURFACE_MISSING", name, {})
+            for name in ("world_countries", "tz_world_2025a")
+        ),
+    ],
+)
+def test_a_bad_surface_or_setting_is_one_error_with_its_place(
+    root: Path,
+    outlets: Path,
+    change: Change,
+    settings: str,
+    code: str,
+    text: str,
+    scope: dict[str, Any],
+) -> None:
+    change(root)
+    error = refused(root, outlets=outlets, settings=tuple(filter(None, [settings])))
+    assert error.code == code
+    assert text in str(error)
+    assert scope.items() <= error.scope.items()
+    if code == "E_INPUT_UNREADABLE":
+        assert Path(error.scope["path"]).is_relative_to(root)
+    # S1 raises the codes E0.., S3 those that begin with E3.
+    absent = {"E0": {"tile_index", "tile_weights"}, "E3": {"s3_requirements"}}
+    assert not absent.get(code[:2], {"tile_weights"}) & set(published(root))
 
 
 @pytest.mark.parametrize("nodata", [-99999.0, np.nan])
@@ -236,19 +226,6 @@ def test_a_country_outside_the_raster_has_no_tiles_and_s3_lists_it_with_its_outl
     assert kept.outcomes[-1].report["countries_without_tiles"] == ["FJ", "LS", "ZA"]
 
 
-def test_a_dp_too_small_for_the_tiles_is_e105_before_any_work(root: Path, outlets: Path) -> None:
-    error = refused(root, outlets=outlets, settings=("dp=3",))
-    assert error.code == "E105_NORMALIZATION"
-    assert "raise prep.dp" in error.hint
-    assert "tile_weights" not in published(root)
-
-
-@pytest.mark.code("E315_POLICY_ISO_UNKNOWN")
-def test_the_policy_cannot_exclude_an_unknown_country(root: Path, outlets: Path) -> None:
-    error = refused(root, outlets=outlets, settings=("exclude_countries=[XQ]",))
-    assert error.code == "E315_POLICY_ISO_UNKNOWN"
-
-
 def test_excluded_countries_are_left_out_and_listed_with_pairs_and_sites(
     root: Path, outlets: Path
 ) -> None:
@@ -260,30 +237,6 @@ def test_excluded_countries_are_left_out_and_listed_with_pairs_and_sites(
         assert report["excluded_by_policy"][code] == {"pairs": len(mine), "sites": sum(mine)}
     kept = sum(int(n) for _, c, n in rows if c not in ("NL", "PT"))
     assert result.outcomes[4].report["sites_total"] == kept
-
-
-@pytest.mark.parametrize(
-    "dataset_id", ["iso3166_canonical_2024", "world_countries", "population_raster_2025"]
-)
-@pytest.mark.parametrize("damage", ["truncated", "other bytes"])
-def test_a_damaged_surface_is_named(
-    root: Path, outlets: Path, dataset_id: str, damage: str
-) -> None:
-    path = worlds.place(root, dataset_id)
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2] if damage == "truncated" else b"nonsense" * 100)
-    error = refused(root, outlets=outlets)
-    assert error.code == "E_INPUT_UNREADABLE"
-    assert str(path) in error.message
-    assert "tile_weights" not in published(root)
-
-
-@pytest.mark.parametrize("dataset_id", ["world_countries", "tz_world_2025a"])
-def test_an_absent_surface_is_named(root: Path, outlets: Path, dataset_id: str) -> None:
-    worlds.place(root, dataset_id).unlink()
-    error = refused(root, outlets=outlets)
-    assert error.code == "E_REFERENCE_SURFACE_MISSING"
-    assert dataset_id in error.message
 
 
 @pytest.mark.parametrize("state", ["s1", "s2", "s3"])
@@ -300,25 +253,22 @@ def test_published_parts_that_were_cut_short_are_refused_by_the_next_run(
     assert str(folder) in error.message
 
 
-def test_the_same_hash_with_another_policy_is_refused(root: Path, outlets: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "settings", "text"),
+    [
+        (nothing, ("dp=11",), "policy"),
+        (raster(lambda values, _: values + np.uint32(1)), (), "surfaces"),
+    ],
+)
+def test_the_same_hash_with_another_policy_or_surface_is_refused(
+    root: Path, outlets: Path, change: Change, settings: tuple[str, ...], text: str
+) -> None:
     given = "ab" * 32
     worlds.run(root, outlets=outlets, parameter_hash=given)
-    error = refused(root, outlets=outlets, parameter_hash=given, settings=("dp=11",))
+    change(root)
+    error = refused(root, outlets=outlets, parameter_hash=given, settings=settings)
     assert error.code == "E_PARAMETER_HASH_REUSED"
-    assert "policy" in error.message
-
-
-def test_the_same_hash_with_another_surface_is_refused(root: Path, outlets: Path) -> None:
-    given = "cd" * 32
-    worlds.run(root, outlets=outlets, parameter_hash=given)
-
-    def more(values: Any, profile: dict[str, Any]) -> Any:
-        return values + np.uint32(1)
-
-    rewrite_raster(root, more)
-    error = refused(root, outlets=outlets, parameter_hash=given)
-    assert error.code == "E_PARAMETER_HASH_REUSED"
-    assert "surfaces" in error.message
+    assert text in error.message
 
 
 def test_a_changed_published_plan_is_never_overwritten(root: Path, outlets: Path) -> None:
@@ -338,17 +288,6 @@ def test_a_data_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(Segment1BError, match=r"^E_DATA_ROOT_UNUSABLE:"):
         worlds.run(tmp_path / "file")
-
-
-def test_a_grid_that_is_not_the_roots_is_e002(root: Path, outlets: Path) -> None:
-    error = refused(root, outlets=outlets, settings=("grid=0.1",))
-    assert error.code == "E002_RASTER_MISMATCH"
-
-
-@pytest.mark.parametrize(("first", "last"), [("s9", "s4"), ("s3", "s1")])
-def test_states_that_cannot_be_run_are_a_usage_error(root: Path, first: str, last: str) -> None:
-    with pytest.raises(Segment1BError, match=r"^E_USAGE:"):
-        worlds.run(root, from_state=first, to_state=last)
 
 
 def test_skipping_the_gate_without_its_receipt_is_e301(root: Path, outlets: Path) -> None:

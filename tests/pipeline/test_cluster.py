@@ -79,6 +79,21 @@ def run(world: Path, root: Path, **settings: Any) -> RunResult:
     return worlds.run(root, outlets=outlets, settings=STABLE, to_state="s8", **settings)
 
 
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    folder = tmp_path / "root/.staging/run"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def refused(code: str, match: str, engine: str, shared: Path) -> Segment1BError:
+    """Return the error of an engine that cannot be opened; its code is checked."""
+    with pytest.raises(Segment1BError, match=match) as caught, opened(engine, 2, shared):
+        pass
+    assert caught.value.code == code
+    return caught.value
+
+
 def free_address() -> str:
     """Return an address on loopback at which nobody listens."""
     with socket.socket() as taken:
@@ -106,25 +121,19 @@ def test_a_dask_run_on_the_command_line_gives_the_digests_of_serial_and_clean_ou
 
 @pytest.mark.code("E_CLUSTER_MISMATCH")
 def test_a_local_cluster_keeps_to_loopback_asks_before_it_works_and_ends_with_its_block(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared = tmp_path / "root/.staging/run"
-    shared.mkdir(parents=True)
     me = psutil.Process()
     with opened("dask", 2, shared) as pool:
         pids = set(in_order(pool, errands.say_pid, range(20), 2))
         workers = [psutil.Process(pid) for pid in pids]
         assert me.pid not in pids
-        assert (pool.size, pool.found) == (2, False)
-        assert list(in_order(pool, errands.square_slowly, range(9), 2)) == [
-            number * number for number in range(9)
-        ]
-        with pytest.raises(Segment1BError) as caught:
+        assert (pool.size, pool.existed) == (2, False)
+        squares = list(in_order(pool, errands.square_slowly, range(9), 2))
+        assert squares == [number * number for number in range(9)]
+        with pytest.raises(Segment1BError, match="E404_ALLOCATION_MISMATCH") as caught:
             list(in_order(pool, errands.fail_at_three, range(9), 2))
-        assert (caught.value.code, caught.value.scope["merchant_id"]) == (
-            "E404_ALLOCATION_MISMATCH",
-            3,
-        )
+        assert caught.value.scope["merchant_id"] == 3
         listening = [
             found.laddr.ip
             for process in (me, *me.children(recursive=True))
@@ -132,24 +141,15 @@ def test_a_local_cluster_keeps_to_loopback_asks_before_it_works_and_ends_with_it
             if found.status == psutil.CONN_LISTEN
         ]
         assert set(listening) == {"127.0.0.1"}
-        address = pool.check.__self__._address  # type: ignore[attr-defined]
+        address = pool._address  # type: ignore[attr-defined]
         monkeypatch.setattr("segment1b.pipeline.cluster.VERSION", "0.0.9")
-        with (
-            pytest.raises(Segment1BError, match=r"segment1b 0\.\S+ \(here 0\.0\.9\)") as caught,
-            opened(address, 1, shared),
-        ):
-            pass
-        assert caught.value.code == "E_CLUSTER_MISMATCH"
-        assert caught.value.exit_code == 3
+        other = r"segment1b 0\.\S+ \(here 0\.0\.9\)"
+        assert refused("E_CLUSTER_MISMATCH", other, address, shared).exit_code == 3
         monkeypatch.undo()
         # The same path is another folder for each process that stands elsewhere.
         monkeypatch.chdir(tmp_path)
-        with (
-            pytest.raises(Segment1BError, match="do not see the same /proc/self") as caught,
-            opened(address, 1, Path("/proc/self/cwd/root/.staging/run")),
-        ):
-            pass
-        assert caught.value.code == "E_DATA_ROOT_UNUSABLE"
+        elsewhere = Path("/proc/self/cwd/root/.staging/run")
+        refused("E_DATA_ROOT_UNUSABLE", "do not see the same /proc/self", address, elsewhere)
     assert psutil.wait_procs(workers, timeout=5)[1] == []
 
 
@@ -158,18 +158,10 @@ def test_a_cluster_that_does_not_answer_is_a_coded_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("segment1b.pipeline.cluster.CONNECT_SECONDS", 0.5)
-    address = free_address()
-    with pytest.raises(Segment1BError, match=address) as caught, opened(address, 2, tmp_path):
-        pass
-    assert caught.value.code == "E_CLUSTER_UNREACHABLE"
-    assert "dask scheduler" in caught.value.hint
-    assert caught.value.exit_code == 3
-    secured = address.replace("tcp", "tls")
-    with (
-        pytest.raises(Segment1BError, match=r"distributed\.comm\.tls"),
-        opened(secured, 2, tmp_path),
-    ):
-        pass
+    code, address = "E_CLUSTER_UNREACHABLE", free_address()
+    error = refused(code, address, address, tmp_path)
+    assert ("dask scheduler" in error.hint, error.exit_code) == (True, 3)
+    refused(code, r"distributed\.comm\.tls", address.replace("tcp", "tls"), tmp_path)
 
 
 def test_without_the_extra_the_error_names_it(
@@ -178,12 +170,7 @@ def test_without_the_extra_the_error_names_it(
     monkeypatch.delitem(sys.modules, "segment1b.pipeline.cluster", raising=False)
     monkeypatch.delattr(segment1b, "cluster", raising=False)
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with (
-        pytest.raises(Segment1BError, match=r"segment1b\[dask\]") as caught,
-        opened("dask", 2, tmp_path),
-    ):
-        pass
-    assert caught.value.code == "E_USAGE"
+    refused("E_USAGE", r"segment1b\[dask\]", "dask", tmp_path)
 
 
 def test_a_shard_travels_as_ids_and_not_as_arrays(
@@ -205,41 +192,25 @@ def test_a_shard_travels_as_ids_and_not_as_arrays(
     codes = tuple(chr(65 + k // 26) + chr(65 + k % 26) for k in range(260))
     tiles = TileFile(7, tuple((code, 0, 2**40) for code in codes))
     cells = Grid(-180.0, 90.0, 1 / 120, 1 / 120, 21_600, 43_200)
-    rules = ("any_overlap",) * len(codes)
-    for shard in (
-        TileShard(tiles, rules, (2**20,) * len(codes), cells),
-        CountryShard(
-            7, codes, (2**20,) * len(codes), (2**20,) * len(codes), (7,), (21_600, 43_200)
-        ),
-    ):
-        assert len(pickle.dumps(shard)) < LARGEST_PICKLE
-
-
-class Watching:
-    """Calls something once, when a state begins its work."""
-
-    def __init__(self, state: str, call: Any) -> None:
-        self.state = state
-        self.thread = threading.Thread(target=call, daemon=True)
-
-    def __call__(self, event: Event) -> None:
-        if (event.kind, event.state) == ("begin", self.state):
-            self.thread.start()
+    rules, sizes_of = ("any_overlap",) * len(codes), (2**20,) * len(codes)
+    s1 = TileShard(tiles, rules, sizes_of, cells)
+    s4 = CountryShard(7, codes, sizes_of, sizes_of, (7,), (21_600, 43_200))
+    assert max(len(pickle.dumps(shard)) for shard in (s1, s4)) < LARGEST_PICKLE
 
 
 def watched(world: Path, root: Path, machines: Machines, state: str, call: Any) -> RunResult:
     """Run on a cluster, and call something while a state is at work."""
     if not root.exists():
         shutil.copytree(world / "root", root)
-    settings = RunSettings(
-        data_root=root,
-        outlets=world / "outlets.csv",
-        settings=STABLE,
-        engine=machines.ready(),
-        workers=3,
-        to_state="s8",
-    )
-    return run_pipeline(settings, Watching(state, call))
+    thread = threading.Thread(target=call, daemon=True)
+
+    def progress(event: Event) -> None:
+        if (event.kind, event.state) == ("begin", state):
+            thread.start()
+
+    asked = RunSettings(data_root=root, outlets=world / "outlets.csv", settings=STABLE)
+    update = {"engine": machines.ready(), "workers": 3, "to_state": "s8"}
+    return run_pipeline(asked.model_copy(update=update), progress)
 
 
 def published(root: Path, identity: dict[str, Any]) -> list[str]:
@@ -263,16 +234,9 @@ def test_a_worker_killed_at_work_costs_its_shard_alone(
         for _ in range(3):
             machines.add_worker(state)
         killed: list[int] = []
-
-        def kill() -> None:
-            killed.extend(machines.kill_at_work(1))
-
         again = watched(
-            world,
-            tmp_path / "root",
-            machines,
-            state,
-            kill,
+            *(world, tmp_path / "root", machines, state),
+            lambda: killed.extend(machines.kill_at_work(1)),
         )
         assert len(killed) == 1
         assert [worker.poll() is None for worker in machines.workers].count(False) == 1
@@ -285,12 +249,9 @@ def test_a_worker_killed_at_work_costs_its_shard_alone(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("many_shards")
 def test_when_all_workers_die_the_run_ends_and_the_next_one_goes_on(
-    world: Path,
-    serial: RunResult,
-    tmp_path: Path,
-    many_shards: None,
-    monkeypatch: pytest.MonkeyPatch,
+    world: Path, serial: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("segment1b.pipeline.cluster.EMPTY_SECONDS", 2.0)
     root = tmp_path / "root"
@@ -311,12 +272,9 @@ def test_when_all_workers_die_the_run_ends_and_the_next_one_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("many_shards")
 def test_when_the_scheduler_dies_the_run_ends_with_a_code(
-    world: Path,
-    serial: RunResult,
-    tmp_path: Path,
-    many_shards: None,
-    capfd: pytest.CaptureFixture[str],
+    world: Path, serial: RunResult, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "root"
     with cluster(tmp_path / "cluster") as machines:
@@ -336,11 +294,9 @@ def test_when_the_scheduler_dies_the_run_ends_with_a_code(
 
 @pytest.mark.slow
 def test_a_shard_at_which_every_worker_dies_is_a_coded_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("segment1b.pipeline.cluster.EMPTY_SECONDS", 300.0)
-    shared = tmp_path / "root/.staging/run"
-    shared.mkdir(parents=True)
     with (
         pytest.raises(Segment1BError, match="4 workers died at the same shard") as caught,
         opened("dask", 2, shared) as pool,
@@ -351,11 +307,9 @@ def test_a_shard_at_which_every_worker_dies_is_a_coded_error(
 
 @pytest.mark.slow
 def test_a_scheduler_without_workers_and_a_worker_of_another_version_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("segment1b.pipeline.cluster.FIRST_SECONDS", 1.0)
-    shared = tmp_path / "root/.staging/run"
-    shared.mkdir(parents=True)
     source = Path(segment1b.__file__).parent
     other = tmp_path / "other/segment1b"
     shutil.copytree(source, other, ignore=shutil.ignore_patterns("__pycache__"))
@@ -363,19 +317,10 @@ def test_a_scheduler_without_workers_and_a_worker_of_another_version_are_refused
     program = other / "contracts/program.py"
     program.write_text(re.sub(r'VERSION = ".*"', 'VERSION = "9.9"', program.read_text()))
     with cluster(tmp_path / "cluster") as machines:
-        with (
-            pytest.raises(Segment1BError, match="it has no workers") as caught,
-            opened(machines.address(), 1, shared),
-        ):
-            pass
-        assert caught.value.code == "E_CLUSTER_UNREACHABLE"
+        refused("E_CLUSTER_UNREACHABLE", "it has no workers", machines.address(), shared)
         machines.add_worker(packages=other.parent)
-        with (
-            pytest.raises(Segment1BError, match=r"has segment1b 9\.9 \(here") as caught,
-            opened(machines.ready(), 1, shared),
-        ):
-            pass
-        assert caught.value.code == "E_CLUSTER_MISMATCH"
+        mismatch = r"has segment1b 9\.9 \(here"
+        refused("E_CLUSTER_MISMATCH", mismatch, machines.ready(), shared)
 
 
 @pytest.mark.slow

@@ -200,9 +200,9 @@ def refused(files: list[Path], common: RunSettings | None = None, root: Path | N
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("setings: []", "'setings' is nothing that scenarios of a comparison say; did you mean 's"),
-        ("data_root: x", "'data_root' is nothing that scenarios"),
-        ("to_state: s9", "'to_state' is nothing that scenarios"),
+        ("setings: []", "'setings' is not a key of a scenario that is compared; did you mean 's"),
+        ("data_root: x", "'data_root' is not a key of a scenario"),
+        ("to_state: s9", "'to_state' is not a key of a scenario"),
         ("seed: many", "seed: Input should be a valid integer"),
         ("name: ../up", "name '../up' cannot be a folder's"),
         ("name: 7", "name 7 cannot be a folder's"),
@@ -251,7 +251,7 @@ def test_a_bad_policy_has_its_own_code(tmp_path: Path, files: list[Path]) -> Non
 
 def test_every_law_has_a_scenario_file_named_after_it() -> None:
     shipped = comparison.read_scenarios(sorted((REPOSITORY / "config/scenarios").iterdir()))
-    laws = {one.name: one.settings.settings for one in shipped}
+    laws = {name: settings.settings for name, settings in shipped.items()}
     names = ("balanced", "largest_remainder", "stable", "systematic")
     assert laws == {name: (f"allocation.law={name}",) for name in names}
 

@@ -10,53 +10,37 @@ import pty
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 import errands
-from segment1b import contracts
+import spoil
+from discards import (
+    COUNTRIES,
+    KNOWN,
+    SHARED,
+    STATES,
+    World,
+    check_commits,
+    publish,
+    take_back,
+)
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
 from segment1b.pipeline.decide import find_identity
-from segment1b.pipeline.discard import Request, discard
 from segment1b.storage.locks import identity_lock
-from segment1b.storage.objects import COMMITS, Objects
 from segment1b.storage.publisher import publish_once
-from segment1b.storage.receipts import take_receipt
 from segment1b.storage.staging import STAGING
-from worlds import digests, lay_small_world, outlet_list, run
-
-KNOWN = contracts.load()
-STATES = [f"s{number}" for number in range(10)]
-COUNTRIES = ("NL", "PT")
-SHARED = ("tile_index", "tile_bounds", "tile_weights", "parameter_policy_1B")
-
-
-@dataclass(frozen=True)
-class World:
-    """A root with one list published, its identity's tokens, and the digests."""
-
-    root: Path
-    outlets: Path
-    tokens: Mapping[str, object]
-    digests: dict[str, str]
-
-    def path(self, root: Path, dataset_id: str) -> Path:
-        return root / KNOWN[dataset_id].locate(self.tokens)
+from worlds import digests, outlet_list, run
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = tmp_path_factory.mktemp("discard")
-    root = lay_small_world(folder / "root", degrees=1.0, countries=COUNTRIES)
-    outlets = outlet_list(folder / "my.csv", COUNTRIES, merchants=6)
-    result = run(root, outlets=outlets, to_state="s9")
-    return World(root, outlets, find_identity(root, None, {})[1].places, digests(result))
+    return publish(tmp_path_factory.mktemp("discard"))
 
 
 @pytest.fixture
@@ -65,9 +49,15 @@ def root(world: World, tmp_path: Path) -> Path:
     return Path(shutil.copytree(world.root, tmp_path / "root"))
 
 
-def take_back(root: Path | str, from_state: str, **more: Any) -> dict[str, int]:
-    given = more.pop("given", {})
-    return discard(Request(Path(root), from_state, given, **more), lambda _found: True)
+@contextmanager
+def refused(root: Path, code: str, *parts: str) -> Iterator[None]:
+    """Check that a block is refused with a code and a text with these parts; nothing is removed."""
+    before = files(root)
+    with pytest.raises(Segment1BError) as caught:
+        yield
+    assert caught.value.code == code
+    assert all(part in str(caught.value) for part in parts)
+    assert files(root) == before
 
 
 def files(root: Path) -> set[str]:
@@ -120,21 +110,25 @@ def test_the_flag_is_removed_first_and_each_report_before_what_it_commits(root: 
 def forge_plan(world: World, root: Path) -> None:
     """Publish a plan that lacks a merchant, with a receipt and a report that agree with it."""
     take_back(root, "s5")
-    dataset, folder = KNOWN["s4_alloc_plan"], world.path(root, "s4_alloc_plan")
-    (part,) = folder.iterdir()
-    with pq.ParquetFile(part) as file:
-        plan = file.read()
-    rows = plan.to_pylist()
-    kept = [row for row in rows if row["merchant_id"] != rows[0]["merchant_id"]]
-    assert 0 < len(kept) < len(rows)
-    pq.write_table(type(plan).from_pylist(kept, schema=plan.schema), part)
-    receipt = take_receipt(folder, dataset, dataset.locate(world.tokens), 1)
-    path = world.path(root, "s4_run_report")
-    report = json.loads(path.read_bytes())
-    report["rows_emitted"], report["determinism_receipt"] = receipt.rows, receipt.as_json()
-    report["sites_total"] = sum(row["n_sites_tile"] for row in kept)
-    report["pairs_total"] = len({(row["merchant_id"], row["legal_country_iso"]) for row in kept})
-    path.write_text(json.dumps(report))
+    forged = spoil.World("", root, dict(world.tokens))
+
+    def without_first(rows: spoil.Rows) -> None:
+        first = rows[0]["merchant_id"]
+        rows[:] = [row for row in rows if row["merchant_id"] != first]
+
+    forged.forge(spoil.PLAN, without_first)
+    rows = pq.read_table(forged.part(spoil.PLAN)).to_pylist()
+    totals = {
+        "rows_emitted": len(rows),
+        "sites_total": sum(row["n_sites_tile"] for row in rows),
+        "pairs_total": len({tuple(row[name] for name in spoil.PAIR) for row in rows}),
+    }
+    forged.rewrite("s4_run_report", lambda report: report.update(totals))
+
+
+def called(root: Path, state: str, *words: str) -> list[str]:
+    """Return the words of a command that discards from a state on."""
+    return ["discard", "--from-state", state, "--data-root", str(root), *words]
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
@@ -154,7 +148,7 @@ def test_a_wrong_plan_at_which_every_run_fails_is_discarded_and_made_again(
         with pytest.raises(Segment1BError) as caught:
             run(root, to_state="s9")
         assert "segment1b discard --from-state s" in caught.value.hint
-    done = command("discard", "--from-state", "s4", "--yes", "--data-root", str(root))
+    done = command(*called(root, "s4", "--yes"))
     assert done.returncode == 0, done.stderr
     plan = world.path(root, "s4_alloc_plan").relative_to(root).as_posix()
     assert [line.split()[-1] for line in done.stdout.splitlines()].count(plan) == 1
@@ -177,16 +171,6 @@ def killed(root: Path, from_state: str, removals: int) -> bool:
 
 def places(root: Path) -> set[str]:
     return files(root) | {path.rpartition("/")[0] for path in files(root)}
-
-
-def check_commits(world: World, present: set[str]) -> None:
-    """Check that a report has all that it commits, but S9's, and the flag has all reports."""
-    where = {dataset.id: dataset.locate({**world.tokens, "attempt": 1}) for dataset in KNOWN}
-    for dataset in KNOWN:
-        if dataset.owner != "S9" and dataset.receipt_in and where[dataset.receipt_in] in present:
-            assert where[dataset.id] in present
-    if where["validation_bundle_1B"] in present:
-        assert {where[f"{state}_run_report"] for state in STATES} <= present
 
 
 def test_a_discard_that_is_killed_at_every_removal_is_completed_by_the_next(
@@ -251,46 +235,35 @@ def test_tiles_that_another_receipt_uses_are_not_removed_and_it_is_named(
     two: tuple[Path, str, str], state: str
 ) -> None:
     root, first, second = two
-    before = files(root)
-    with pytest.raises(Segment1BError) as caught:
-        take_back(root, state, given={"manifest_fingerprint": first})
-    assert caught.value.code == "E_DISCARD_REFUSED"
     receipt = KNOWN["s0_gate_receipt_1B"].locate({"manifest_fingerprint": second})
-    assert receipt in caught.value.message
-    assert files(root) == before
+    with refused(root, "E_DISCARD_REFUSED", receipt):
+        take_back(root, state, manifest_fingerprint=first)
     # Its reports alone are reason enough.
     (root / receipt).unlink()
-    with pytest.raises(Segment1BError, match="s3_run_report") as caught:
+    with refused(root, "E_DISCARD_REFUSED", "s3_run_report"):
         take_back(root, state)
-    assert files(root) == before - {receipt}
 
 
-def test_what_is_shared_can_be_kept_and_goes_with_the_last_receipt(
+def test_from_s3_on_nothing_is_shared_and_tiles_can_be_kept_until_the_last_receipt_goes(
     world: World, two: tuple[Path, str, str]
 ) -> None:
     root, first, second = two
-    take_back(root, "s0", given={"manifest_fingerprint": second}, keep_shared=True)
+    others = {path for path in files(root) if second in path}
+    take_back(root, "s3", manifest_fingerprint=first)
+    assert owners(root, world) == {"s0", "s1", "s2"}
+    assert others <= files(root)
+    take_back(root, "s0", manifest_fingerprint=second, keep_shared=True)
     assert all(world.path(root, dataset_id).exists() for dataset_id in SHARED)
     assert not [path for path in files(root) if second in path and "/1A/" not in path]
-    assert owners(root, world) == set(STATES)
-    take_back(root, "s0", given={"manifest_fingerprint": first})
+    assert owners(root, world) == {"s0", "s1", "s2"}
+    take_back(root, "s0", manifest_fingerprint=first)
     assert owners(root, world) == set()
 
 
-def test_from_s3_on_nothing_is_shared(world: World, two: tuple[Path, str, str]) -> None:
-    root, first, second = two
-    others = {path for path in files(root) if second in path}
-    take_back(root, "s3", given={"manifest_fingerprint": first})
-    assert owners(root, world) == {"s0", "s1", "s2"}
-    assert others <= files(root)
-
-
 def test_a_root_in_which_a_run_of_the_identity_works_is_left_alone(root: Path) -> None:
-    before, (_, identity) = files(root), find_identity(root, None, {})
-    with identity_lock(root, identity, 0.0), pytest.raises(Segment1BError) as caught:
+    _, identity = find_identity(root, None, {})
+    with identity_lock(root, identity, 0.0), refused(root, "E_LOCKED"):
         take_back(root, "s4")
-    assert caught.value.code == "E_LOCKED"
-    assert files(root) == before
 
 
 def test_a_receipt_in_the_folder_of_another_identity_removes_nothing(
@@ -301,13 +274,9 @@ def test_a_receipt_in_the_folder_of_another_identity_removes_nothing(
     text = path.read_text()
     assert second in text
     path.write_text(text.replace(second, first))
-    before = files(root)
-    for given in ({}, {"manifest_fingerprint": first}, {"manifest_fingerprint": second}):
-        with pytest.raises(Segment1BError) as caught:
-            take_back(root, "s0", given=given)
-        assert caught.value.code == "E_PATH_EMBED_MISMATCH"
-        assert str(path) in caught.value.message
-    assert files(root) == before
+    for fingerprint in (None, first, second):
+        with refused(root, "E_PATH_EMBED_MISMATCH", str(path)):
+            take_back(root, "s0", manifest_fingerprint=fingerprint)
 
 
 @pytest.mark.parametrize(
@@ -315,20 +284,15 @@ def test_a_receipt_in_the_folder_of_another_identity_removes_nothing(
     [
         ((), "no terminal"),
         (("--json",), "--yes"),
-        (("--yes", "--from-state", "s10"), "s10"),
+        (("--yes", "--from-state", "s10"), "--from-state: Input should be 's0', 's1',"),
     ],
 )
 def test_a_discard_that_nobody_can_confirm_removes_nothing(
     root: Path, words: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = files(root)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
-    words = ("discard", "--from-state", "s4", "--data-root", str(root), *words)
-    with pytest.raises(Segment1BError) as caught:
-        app(words, standalone_mode=False)
-    assert caught.value.code == "E_USAGE"
-    assert said in str(caught.value)
-    assert files(root) == before
+    with refused(root, "E_USAGE", said):
+        app(called(root, "s4", *words), standalone_mode=False)
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 2), (b"\x04", 2), (b"y\n", 0)])
@@ -336,11 +300,7 @@ def test_on_a_terminal_it_asks(root: Path, answer: bytes, code: int) -> None:
     before = files(root)
     ours, theirs = pty.openpty()
     asked = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "segment1b", "discard", "--from-state", "s9"),
-            "--data-root",
-            root,
-        ],
+        [sys.executable, "-m", "segment1b", *called(root, "s9")],
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -357,9 +317,8 @@ def test_on_a_terminal_it_asks(root: Path, answer: bytes, code: int) -> None:
 def test_the_answer_for_machines_lists_what_was_removed(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["discard", "--from-state", "s8", "--yes", "--json", "--data-root", str(root)]
     for expected in (4, 0):
-        assert not app(words, standalone_mode=False)
+        assert not app(called(root, "s8", "--yes", "--json"), standalone_mode=False)
         found = json.loads(capsys.readouterr().out)
         assert len(found["removed"]) == expected
         assert found["bytes"] == sum(item["bytes"] for item in found["removed"])
@@ -371,97 +330,7 @@ def test_a_name_with_control_characters_is_shown_escaped(
 ) -> None:
     attempt = {**world.tokens, "attempt": "\x1b[2J"}
     (root / KNOWN["validation_failed_1B"].locate(attempt)).mkdir(parents=True)
-    app(["discard", "--from-state", "s9", "--yes", "--data-root", str(root)], standalone_mode=False)
+    app(called(root, "s9", "--yes"), standalone_mode=False)
     said = capsys.readouterr().out
     assert "validation_failed" in said
     assert "\x1b" not in said
-
-
-# ---------------------------------------------------------------- object stores
-
-
-@pytest.fixture
-def url(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Publish the world in a store whose objects are files; return its URL."""
-    monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / "cache"))
-    shutil.copytree(world.root / "reference", tmp_path / "store" / "reference")
-    url = f"file://{tmp_path / 'store'}"
-    assert digests(run(Path(url), outlets=world.outlets, to_state="s9")) == world.digests
-    return url
-
-
-def objects(url: str) -> list[str]:
-    return [entry.path for entry in Objects(url).list()]
-
-
-def test_a_discard_in_a_store_that_fails_at_every_deletion_is_completed_by_the_next(
-    world: World, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    delete, failures = Objects.delete, 0
-
-    def one_and_no_more(store: Objects, paths: list[str]) -> None:
-        if deleted:
-            raise RuntimeError("killed")
-        deleted.extend(paths)
-        delete(store, paths)
-
-    monkeypatch.setattr(Objects, "delete", one_and_no_more)
-    while True:
-        deleted: list[str] = []
-        try:
-            take_back(url, "s4")
-            break
-        except RuntimeError:
-            failures += 1
-        there = objects(url)
-        commits = {path.rpartition("/")[0].removeprefix(f"{COMMITS}/") for path in there}
-        assert KNOWN["validation_bundle_1B"].locate(world.tokens) not in commits
-        check_commits(world, {path for path in there if "/upload=" not in path} | commits)
-    assert failures > 16
-    monkeypatch.setattr(Objects, "delete", delete)
-    left = [path for path in objects(url) if any(f"/{word}" in path for word in ("s4_", "site_"))]
-    assert all("/upload=" in path for path in left)
-    assert digests(run(Path(url), to_state="s9")) == world.digests
-
-
-def test_a_damaged_dataset_in_a_store_is_discarded_by_a_machine_that_cannot_read_it(
-    world: World, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (part,) = [path for path in objects(url) if "/s4_alloc_plan/" in path and "/upload=" in path]
-    Objects(url).replace(part, b"short")
-    monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / "another"))
-    with pytest.raises(Segment1BError) as caught:
-        run(Path(url), to_state="s9")
-    assert caught.value.code == "E_STORE_DAMAGED"
-    assert "segment1b discard --from-state s4" in caught.value.hint
-    take_back(url, "s4")
-    assert part not in objects(url)
-    assert digests(run(Path(url), to_state="s9")) == world.digests
-
-
-def test_a_damaged_commit_in_a_store_is_to_be_deleted(world: World, url: str) -> None:
-    (commit,) = [path for path in objects(url) if path.startswith(COMMITS) and "/s7_" in path]
-    Objects(url).replace(commit, b"{}")
-    with pytest.raises(Segment1BError, match="delete it and run again"):
-        run(Path(url), to_state="s9")
-    Objects(url).delete([commit])
-    assert digests(run(Path(url), to_state="s9")) == world.digests
-
-
-# ---------------------------------------------------------------- hints
-
-
-@pytest.mark.parametrize("dataset", list(KNOWN), ids=lambda dataset: dataset.id)
-def test_a_dataset_names_the_state_that_makes_it(dataset: contracts.Dataset) -> None:
-    hint = f"'segment1b discard --from-state {dataset.owner.lower()}'"
-    made = dataset.owner in {state.upper() for state in STATES}
-    assert (hint in dataset.redo) == made
-    place = dataset.path.partition("{")[0]
-    if made and not place.startswith("logs/rng/trace"):
-        assert hint in KNOWN.redo(f"{place}x")
-
-
-def test_no_hint_asks_to_remove_a_partition_by_hand() -> None:
-    for path in sorted(Path(contracts.__file__).parents[1].rglob("*.py")):
-        for words in ("remove the partition", "by hand if", "remove it with its report"):
-            assert words not in " ".join(path.read_text().split()), path

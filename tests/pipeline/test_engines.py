@@ -107,12 +107,13 @@ def test_no_more_items_are_at_work_than_a_state_has_workers_in_a_larger_pool() -
 
 
 def test_who_waits_for_a_pool_that_nobody_works_in_is_told() -> None:
-    def gone() -> None:
-        raise Segment1BError("E_WORKER_DIED", "all workers are gone")
+    class Deserted(Pool):
+        def check(self) -> None:
+            raise Segment1BError("E_WORKER_DIED", "all workers are gone")
 
     with ThreadPoolExecutor(2) as executor:
         never = threading.Event()
-        pool = Pool(executor, 2, check=gone)
+        pool = Deserted(executor, 2)
         for workers in (1, 2):
             with pytest.raises(Segment1BError, match="E_WORKER_DIED"):
                 list(in_order(pool, lambda _: never.wait(), range(9), workers))

@@ -119,9 +119,8 @@ def test_a_fifo_as_a_surface_is_refused(world: Path, reader: str, surface: str) 
     path = worlds.place(world, surface)
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(Segment1BError, match="named pipe") as caught:
+    with pytest.raises(Segment1BError, match=r"^E_INPUT_UNREADABLE: .*named pipe"):
         READERS[reader](world)
-    assert caught.value.code == "E_INPUT_UNREADABLE"
 
 
 def failing(root: Path, result: RunResult) -> dict[str, CheckResult]:

@@ -70,8 +70,11 @@ def did(result: RunResult) -> list[str]:
     return [names[one.what] for one in result.outcomes]
 
 
-def test_a_whole_root_would_be_reused_state_by_state(folder: Path) -> None:
-    found = told(folder / "root")
+@pytest.mark.parametrize("settings", [(), ("allocation.law=largest_remainder",)])
+def test_a_whole_root_would_be_reused_state_by_state(
+    folder: Path, settings: tuple[str, ...]
+) -> None:
+    found = told(folder / "root", settings=settings)
     assert list(found["states"]) == STATES
     assert would(found) == ["check"] + ["reuse"] * 9
     assert not found["refusal"]
@@ -94,19 +97,18 @@ def test_a_working_copy_tells_when_the_store_was_written(
     for path in store.rglob("*_run_report.json"):
         os.utime(path, (1_600_000_000, 1_600_000_000))
     monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / "second"))
-    states = told(Path(store.as_uri()))["states"]
-    assert {states[name]["published_at_utc"] for name in ("s0", "s1", "s2", "s3")} == {
-        "2020-09-13T12:26:40Z"
-    }
+    found = told(Path(store.as_uri()))
+    times = {found["states"][name]["published_at_utc"] for name in ("s0", "s1", "s2", "s3")}
+    assert times == {"2020-09-13T12:26:40Z"}
+    assert would(found) == ["check", *["reuse"] * 3, *["run"] * 6]
 
 
 @pytest.mark.parametrize("settings", [{}, {"settings": ("dp=12",)}, {"outlets": "grown.csv"}])
 def test_nothing_is_written(folder: Path, settings: dict[str, Any]) -> None:
-    given = dict(settings)
-    if "outlets" in given:
-        given["outlets"] = folder / given["outlets"]
+    if "outlets" in settings:
+        settings = {"outlets": folder / settings["outlets"]}
     before = snapshot(folder)
-    told(folder / "root", **given)
+    told(folder / "root", **settings)
     assert snapshot(folder) == before
 
 
@@ -153,32 +155,19 @@ def test_a_state_that_has_to_run_says_why_and_the_run_does_what_was_foreseen(
     change(root)
     found = told(root)
     assert found["states"]["s4"]["why"].startswith(why)
+    if change is another_input:
+        receipt = json.loads(report(root, "s3").read_text())["determinism_receipt"]
+        changed = {"dataset": "s3_requirements", "then": "0" * 64}
+        changed["now"] = receipt["content_sha256_hex"]
+        assert found["states"]["s4"]["changed_inputs"] == [changed]
     assert would(found) == ["check", *["reuse"] * 3, "run", *["depends"] * 5]
     assert did(run(root, to_state="s9")) == ["check", *["reuse"] * 3, "run", *["reuse"] * 5]
-
-
-def test_a_changed_input_is_told_in_full(root: Path) -> None:
-    another_input(root)
-    (changed,) = told(root)["states"]["s4"]["changed_inputs"]
-    now = json.loads(report(root, "s3").read_text())["determinism_receipt"]["content_sha256_hex"]
-    assert changed == {"dataset": "s3_requirements", "then": "0" * 64, "now": now}
-
-
-def test_states_that_never_ran_would_run(folder: Path, tmp_path: Path) -> None:
-    root = lay_small_world(tmp_path / "root", 1.0)
-    run(root, outlets=folder / "my.csv", to_state="s3")
-    assert would(told(root)) == ["check", *["reuse"] * 3, *["run"] * 6]
 
 
 def test_another_list_would_reuse_what_does_not_depend_on_it(folder: Path, root: Path) -> None:
     foreseen = would(told(root, outlets=folder / "grown.csv"))
     assert foreseen == ["run", "reuse", "reuse", *["run"] * 7]
     assert did(run(root, outlets=folder / "grown.csv", to_state="s9")) == foreseen
-
-
-def test_the_policy_that_is_there_is_no_other_policy(folder: Path) -> None:
-    found = told(folder / "root", settings=("allocation.law=largest_remainder",))
-    assert would(found) == ["check"] + ["reuse"] * 9
 
 
 def test_another_policy_would_be_refused_as_the_run_refuses_it(root: Path) -> None:
@@ -247,9 +236,8 @@ def test_damaged_files_stop_a_run_where_they_are(root: Path) -> None:
 def test_a_root_without_the_policy_of_its_hash_is_named(root: Path) -> None:
     policy = load()["parameter_policy_1B"].locate(told(root))
     (root / policy).unlink()
-    with pytest.raises(Segment1BError, match="names no policy") as caught:
+    with pytest.raises(Segment1BError, match=r"^E_INPUT_UNREADABLE: .* names no policy"):
         told(root)
-    assert caught.value.code == "E_INPUT_UNREADABLE"
 
 
 def test_a_root_in_which_nothing_is_published_is_refused(tmp_path: Path) -> None:
@@ -260,9 +248,8 @@ def test_a_root_in_which_nothing_is_published_is_refused(tmp_path: Path) -> None
 
 def test_several_fingerprints_are_chosen_among(folder: Path, root: Path) -> None:
     grown = run(root, outlets=folder / "grown.csv", to_state="s3").identity
-    with pytest.raises(Segment1BError, match="several fingerprints") as caught:
+    with pytest.raises(Segment1BError, match=r"^E_USAGE: .* several fingerprints"):
         told(root)
-    assert caught.value.code == "E_USAGE"
     found = told(root, manifest_fingerprint=grown["manifest_fingerprint"])
     assert would(found) == ["check", *["reuse"] * 3, *["run"] * 6]
 
@@ -299,12 +286,9 @@ def test_clean_removes_what_a_killed_run_has_left(
     assert "1,234 bytes would be freed" in capsys.readouterr().out
     assert left.exists()
     assert not app([*words, "--json"], standalone_mode=False)
+    leftovers = [{"path": str(left), "bytes": 1234}]
     said = json.loads(capsys.readouterr().out)
-    assert said == {
-        "dry_run": False,
-        "leftovers": [{"path": str(left), "bytes": 1234}],
-        "bytes": 1234,
-    }
+    assert said == {"dry_run": False, "leftovers": leftovers, "bytes": 1234}
     assert not left.exists()
     assert snapshot(root / "data") == before
     assert not app(words, standalone_mode=False)

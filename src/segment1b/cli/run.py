@@ -148,12 +148,13 @@ def discard(
 ) -> None:
     """Remove what an identity has published from a state on: the flag first, reports too."""
     from segment1b.cli import tables
-    from segment1b.pipeline.discard import Request, discard
+    from segment1b.config import run_settings
+    from segment1b.pipeline.discard import discard
 
     if as_json and not yes:
         raise Segment1BError("E_USAGE", "--json asks nothing", "give --yes too")
-    asked = Request(
-        data_root, from_state, which.tokens, which.dictionary, wait_seconds, keep_shared
+    asked = run_settings(
+        given(which, data_root=data_root, from_state=from_state, wait_seconds=wait_seconds)
     )
 
     def agree(items: Mapping[str, int]) -> bool:
@@ -162,7 +163,7 @@ def discard(
             tables.print_total(items, "to remove")
         return yes or _confirmed()
 
-    removed = discard(asked, agree)
+    removed = discard(asked, agree, keep_shared=keep_shared)
     listed = [{"path": path, "bytes": size} for path, size in removed.items()]
     result = {"from_state": from_state, "removed": listed, "bytes": sum(removed.values())}
     show(result, lambda _: tables.print_total(removed, "removed"), as_json=as_json)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from segment1b.contracts.locations import DICTIONARY, SCHEMAS, nearest, read_yaml, refuse_unknown
+from segment1b.contracts.locations import (
+    DICTIONARY,
+    SCHEMAS,
+    first_problem,
+    nearest,
+    read_yaml,
+    refuse_unknown,
+)
 from segment1b.contracts.program import contracts_root
 from segment1b.contracts.schemas import Column, Schemas
 from segment1b.contracts.states import load_states
 from segment1b.errors import CODES, Segment1BError, redo
 
-TOKENS = ("seed", "manifest_fingerprint", "parameter_hash", "run_id", "attempt")
+PATH_TOKENS = ("seed", "manifest_fingerprint", "parameter_hash", "run_id", "attempt")
 _TOKEN = re.compile(r"\{(\w+)\}")
 _FAULTS = {"schema", "extras", "duplicate", "unsorted", "receipt", "differs"}
 Encoding = Literal[
@@ -70,15 +77,11 @@ class Dataset(BaseModel):
     @property
     def words_schema(self) -> pa.Schema:
         """Return the schema with strings of few values as dictionaries: what writers hold."""
-        words = pa.dictionary(pa.int32(), pa.string())
-        return pa.schema(
-            [
-                field.with_type(words)
-                if self.encodings.get(field.name) == "DICTIONARY" and pa.types.is_string(field.type)
-                else field
-                for field in self.arrow_schema
-            ]
-        )
+        words, schema = pa.dictionary(pa.int32(), pa.string()), self.arrow_schema
+        for number, field in enumerate(schema):
+            if self.encodings.get(field.name) == "DICTIONARY" and field.type == pa.string():
+                schema = schema.set(number, field.with_type(words))
+        return schema
 
     @property
     def redo(self) -> str:
@@ -89,13 +92,12 @@ class Dataset(BaseModel):
 
     def code(self, fault: str) -> str:
         """Return the error code for a fault of this dataset's own rows (schema, unsorted, ...)."""
-        fallback = {"extras": "schema"}.get(fault, fault)
-        default = {"differs": "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"}
-        return (
-            self.codes.get(fault)
-            or self.codes.get(fallback)
-            or default.get(fault, "E_INPUT_SCHEMA_INVALID")
-        )
+        default = "E_INPUT_SCHEMA_INVALID"
+        if fault == "extras":
+            default = self.code("schema")
+        elif fault == "differs":
+            default = "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"
+        return self.codes.get(fault, default)
 
     def error(self, fault: str, what: str, hint: str, **scope: Any) -> Segment1BError:
         """Return the error with the code for a fault; its scope names this dataset."""
@@ -122,29 +124,28 @@ class Contracts:
         try:
             dataset = Dataset(id=name, **entry)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(step) for step in first["loc"])
-            what = f"{place}: {field}: {first['msg']}"
+            what = f"{place}: {': '.join(first_problem(error))}"
             hint = "every dataset needs path, licence and retention_days"
             raise Segment1BError(_FAILED, what, hint, dataset=name) from None
         refuse_unknown(dataset.codes, _FAULTS, _FAILED, f"{place}, codes")
-        wrong = [token for token in dataset.tokens if token not in TOKENS]
+        wrong = [token for token in dataset.tokens if token not in PATH_TOKENS]
         wrong += re.findall("[{}]", _TOKEN.sub("", dataset.path))
         if wrong or dataset.path.startswith("/") or ".." in dataset.path:
             what = f"{place}: path {dataset.path} is not usable"
-            raise Segment1BError(_FAILED, what, f"tokens are {', '.join(TOKENS)}", dataset=name)
+            raise Segment1BError(
+                _FAILED, what, f"tokens are {', '.join(PATH_TOKENS)}", dataset=name
+            )
         return dataset.model_copy(update={"columns": self.schemas.columns(dataset.schema_ref)})
 
     def __getitem__(self, dataset_id: str) -> Dataset:
         """Return an entry; an unknown id is E_DICTIONARY_RESOLUTION_FAILED."""
         if dataset_id not in self._datasets:
             what = f"{self.path} has no dataset {dataset_id}"
-            raise Segment1BError(
-                _FAILED, what, nearest(dataset_id, self._datasets), dataset=dataset_id
-            )
+            hint = nearest(dataset_id, self._datasets)
+            raise Segment1BError(_FAILED, what, hint, dataset=dataset_id)
         return self._datasets[dataset_id]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Dataset]:
         """Iterate over all entries in file order."""
         return iter(self._datasets.values())
 
@@ -152,47 +153,40 @@ class Contracts:
         """Return the hint for the dataset that a path below a data root belongs to."""
         for dataset in self:
             if path.startswith(dataset.path.partition("{")[0]):
-                return str(dataset.redo)
+                return dataset.redo
         return "restore it from its source"
 
     def check(self) -> list[str]:
         """Return every disagreement between dictionary and schemas, empty when there is none."""
         found = []
         for dataset in self:
-            names = {column.name for column in dataset.columns}
-            kind = self.schemas.kind(dataset.schema_ref)
-            expected = {"table": "table", "document": "document"}.get(dataset.kind, kind)
-            if kind != expected:
-                found.append(f"{dataset.id}: a {dataset.kind}, but its schema is a {kind}")
-            if names:
-                found += [
-                    f"{dataset.id}: {part} names unknown column {column}"
-                    for part, columns in (("key", dataset.key), ("encodings", dataset.encodings))
-                    for column in columns
-                    if column not in names
-                ]
-            if dataset.receipt_in and dataset.receipt_in not in self._datasets:
-                found.append(f"{dataset.id}: receipt_in names unknown {dataset.receipt_in}")
-            if dataset.receipt_in and dataset.kind == "table" and not dataset.key:
-                found.append(f"{dataset.id}: no key")
-            if dataset.receipt_in and dataset.kind == "table" and names - set(dataset.encodings):
-                found.append(
-                    f"{dataset.id}: no encoding for {sorted(names - set(dataset.encodings))}"
-                )
-            found += [
-                f"{dataset.id}: unknown code {code}"
-                for code in dataset.codes.values()
-                if code not in CODES
-            ]
+            found += [f"{dataset.id}: {problem}" for problem in self._disagreements(dataset)]
         for state, own in load_states().items():
             unknown = own.datasets - set(self._datasets)
             found += [f"{state}: unknown dataset {name}" for name in sorted(unknown)]
             found += [f"{state}: unknown code {code}" for code in sorted(own.codes - set(CODES))]
         return found
 
+    def _disagreements(self, dataset: Dataset) -> Iterator[str]:
+        kind, is_table = self.schemas.kind(dataset.schema_ref), dataset.kind == "table"
+        if kind != dataset.kind and (is_table or dataset.kind == "document"):
+            yield f"a {dataset.kind}, but its schema is a {kind}"
+        names = {column.name for column in dataset.columns}
+        for part, columns in (("key", dataset.key), ("encodings", dataset.encodings)):
+            unknown = [column for column in columns if names and column not in names]
+            yield from (f"{part} names unknown column {column}" for column in unknown)
+        if dataset.receipt_in and dataset.receipt_in not in self._datasets:
+            yield f"receipt_in names unknown {dataset.receipt_in}"
+        if dataset.receipt_in and is_table and not dataset.key:
+            yield "no key"
+        if dataset.receipt_in and is_table and (bare := names - set(dataset.encodings)):
+            yield f"no encoding for {sorted(bare)}"
+        unknown = sorted(set(dataset.codes.values()) - set(CODES))
+        yield from (f"unknown code {code}" for code in unknown)
+
 
 @functools.lru_cache(maxsize=8)
-def load(dictionary: str | None = None) -> Contracts:
+def load(dictionary: str | Path | None = None) -> Contracts:
     """Return the contracts: the packaged dictionary, or the one at the path given.
 
     Raises:

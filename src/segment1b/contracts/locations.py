@@ -1,4 +1,4 @@
-"""Where the contract files lie: in the wheel beside this module, in a checkout at its top."""
+"""Contract files: their names, reading YAML, and errors about keys and values with a hint."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.texts import MAX_YAML_BYTES, parse_yaml, read_bounded
@@ -36,14 +38,25 @@ def read_yaml(path: Path, code: str) -> dict[str, Any]:
 
 
 def refuse_unknown(
-    keys: Iterable[object], known: Iterable[str], code: str, place: str, **scope: Any
+    keys: Iterable[object],
+    known: Iterable[str],
+    code: str,
+    place: str,
+    what: str = "unknown key '{}'",
+    **scope: Any,
 ) -> None:
     """Raise an error about the first key that is not known, with the nearest known one."""
     names = set(known)
     for key in keys:
         if key not in names:
-            what = f"{place}: unknown key '{key}'"
-            raise Segment1BError(code, what, nearest(key, names), **scope)
+            scope |= {"key": str(key)}
+            raise Segment1BError(code, f"{place}: {what.format(key)}", nearest(key, names), **scope)
+
+
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """Return the dotted key and the message of the first problem; values are not repeated."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return ".".join(str(step) for step in first["loc"]), first["msg"]
 
 
 def nearest(word: object, known: Iterable[str]) -> str:

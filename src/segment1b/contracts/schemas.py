@@ -27,7 +27,7 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "float64": pa.float64(),
 }
 _NODE_KEYS = {"kind", "columns", "schema", "crs", "bands"}
-_COLUMN_KEYS = {"type", "pattern", "minimum", "maximum", "exclusive_minimum", "unit"}
+_FAILED = "E_SCHEMA_RESOLUTION_FAILED"
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,17 @@ class Schemas:
     def _node(self, ref: str) -> dict[str, Any]:
         file, _, anchor = ref.partition("#/")
         if file not in self._files:
-            self._files[file] = read_yaml(self.folder / file, "E_SCHEMA_RESOLUTION_FAILED")
+            self._files[file] = read_yaml(self.folder / file, _FAILED)
         node: Any = self._files[file]
         for step in filter(None, anchor.split("/")):
             if not isinstance(node, dict) or step not in node:
                 known = node if isinstance(node, dict) else {}
                 what = f"{ref} leads nowhere at '{step}'"
-                raise Segment1BError(
-                    "E_SCHEMA_RESOLUTION_FAILED", what, nearest(step, known), schema_ref=ref
-                )
+                raise Segment1BError(_FAILED, what, nearest(step, known), schema_ref=ref)
             node = node[step]
         if not isinstance(node, dict) or "kind" not in node:
-            raise Segment1BError("E_SCHEMA_RESOLUTION_FAILED", f"{ref} is no schema")
-        refuse_unknown(node, _NODE_KEYS, "E_SCHEMA_RESOLUTION_FAILED", ref, schema_ref=ref)
+            raise Segment1BError(_FAILED, f"{ref} is no schema")
+        refuse_unknown(node, _NODE_KEYS, _FAILED, ref, schema_ref=ref)
         return node
 
     def kind(self, ref: str) -> str:
@@ -87,11 +85,12 @@ class Schemas:
         """Return the columns of a table schema, in order."""
         columns = []
         for name, spec in self._node(ref).get("columns", {}).items():
-            unknown = set(spec) - _COLUMN_KEYS
-            if unknown or spec.get("type") not in ARROW_TYPES:
+            try:
+                columns.append(Column(name, **spec))
+                _ = ARROW_TYPES[spec["type"]]
+            except (KeyError, TypeError):
                 what = f"{ref} column {name}: {spec} is not understood"
-                raise Segment1BError("E_SCHEMA_RESOLUTION_FAILED", what)
-            columns.append(Column(name=name, **spec))
+                raise Segment1BError(_FAILED, what) from None
         return tuple(columns)
 
     def problems(self, ref: str, document: Any) -> list[str]:

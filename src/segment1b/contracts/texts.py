@@ -7,6 +7,7 @@ import math
 import os
 import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -95,10 +96,11 @@ def parse_json(data: bytes) -> Any:
             parse_int=_integer,
             parse_float=_finite,
         )
+        too_deep = data.count(b"[") + data.count(b"{") > MAX_DEPTH < _depth(value)
     except RecursionError:
-        raise _too_deep() from None
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
-        _check_depth(value)
+        too_deep = True
+    if too_deep:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}")
     if _SURROGATE.search(data):
         json.dumps(value, ensure_ascii=False).encode()
     return value
@@ -130,12 +132,15 @@ def _check_regular(path: Path, mode: int) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise ValueError(f"key {_shown(key)} is repeated")
-            seen.add(key)
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {_shown(keys[_repeated(keys)])} is repeated")
     return mapping
+
+
+def _repeated(keys: Iterable[object]) -> int:
+    """Return the place of the first key that occurs a second time."""
+    first: dict[object, int] = {}
+    return next(place for place, key in enumerate(keys) if first.setdefault(key, place) != place)
 
 
 def _refuse_constant(text: str) -> NoReturn:
@@ -145,32 +150,23 @@ def _refuse_constant(text: str) -> NoReturn:
 def _integer(text: str) -> int:
     if len(text) > MAX_DIGITS:
         raise ValueError(f"an integer of {len(text):,} characters; the limit is {MAX_DIGITS}")
-    return int(text)
+    return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
 
 
 def _finite(text: str) -> float:
-    value = float(text)
+    value = math.nan if text[-1].isalpha() else float(text)  # YAML writes .inf and .nan
     if not math.isfinite(value):
         raise ValueError(f"{_shown(text)} is not a finite number")
     return value
 
 
-def _check_depth(value: Any) -> None:
-    level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for node in level
-            for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return
-    raise _too_deep()
-
-
-def _too_deep() -> ValueError:
-    return ValueError(f"nested deeper than {MAX_DEPTH}")
+def _depth(value: Any) -> int:
+    """Return how deep lists and mappings are nested; 0 for a scalar."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return 0
+    return 1 + max(map(_depth, value), default=0)
 
 
 def _shown(text: object) -> str:
@@ -186,30 +182,17 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         """Return a mapping; a repeated key is refused with its line."""
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
-            seen = set()
-            for key_node, _ in node.value:
-                key = self.construct_object(key_node, deep=True)
-                if key in seen:
-                    raise _refused(f"key {_shown(key)} is repeated", key_node)
-                seen.add(key)
+            keys = [self.construct_object(key_node, deep=True) for key_node, _ in node.value]
+            place = _repeated(keys)
+            raise _refused(f"key {_shown(keys[place])} is repeated", node.value[place][0])
         return mapping
 
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """Return a whole number of bounded length."""
-        if len(node.value) > MAX_DIGITS:
-            raise _refused(f"an integer of {len(node.value):,} characters", node)
-        base = {"0o": 8, "0x": 16}.get(node.value[:2], 10)
-        return int(node.value, base)
-
-    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
-        """Return a finite number."""
+    def construct_number(self, node: yaml.ScalarNode) -> float:
+        """Return a whole number of bounded length, or a finite one."""
         try:
-            value = float(node.value)
-        except ValueError:  # .inf and .nan
-            value = math.nan
-        if not math.isfinite(value):
-            raise _refused(f"{_shown(node.value)} is not a finite number", node)
-        return value
+            return (_integer if node.tag == _TAG + "int" else _finite)(node.value)
+        except ValueError as error:
+            raise _refused(str(error), node) from None
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -219,8 +202,8 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver(_TAG + "bool", re.compile(r"(?:true|false)\Z"), list("tf"))
 _Loader.add_implicit_resolver(_TAG + "int", _INT, list("-+0123456789"))
 _Loader.add_implicit_resolver(_TAG + "float", _FLOAT, list("-+.0123456789"))
-_Loader.add_constructor(_TAG + "int", _Loader.construct_yaml_int)
-_Loader.add_constructor(_TAG + "float", _Loader.construct_yaml_float)
+_Loader.add_constructor(_TAG + "int", _Loader.construct_number)
+_Loader.add_constructor(_TAG + "float", _Loader.construct_number)
 
 
 def _check_events(text: str) -> None:

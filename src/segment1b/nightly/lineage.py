@@ -11,14 +11,13 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from segment1b.contracts.program import VERSION
 from segment1b.nightly.execution import PublishedDataset
-from segment1b.nightly.transport import Outbox
 
 _SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _FACETS = "https://openlineage.io/spec/facets"
@@ -26,24 +25,24 @@ _RECEIPT = "urn:segment1b:schemas.automation.yaml#/lineage/receipt_facet"
 _PRODUCER = f"urn:segment1b:{VERSION}"
 _INTEGRATION = {"processingType": "BATCH", "integration": "SEGMENT1B"}
 _NIGHTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:segment1b:nightly")
-Kind = Literal["START", "COMPLETE", "FAIL"]
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One execution of a job: its name, the id of its run, its kind and its parent."""
+    """One execution of a job: its name, the id of its run, its kind, namespace and parent."""
 
     name: str
     run_id: str
     kind: Literal["NIGHT", "RUN", "STATE"]
+    namespace: str
     parent: Job | None = None
 
 
-def night_job() -> Job:
+def night_job(namespace: str = "") -> Job:
     """Return a new night; its id is a UUIDv5 over host, process and start, so it is unique."""
     started = f"{socket.gethostname()}/{os.getpid()}/{time.time_ns()}"
-    return Job("nightly", str(uuid.uuid5(_NIGHTS, started)), "NIGHT")
+    return Job("nightly", str(uuid.uuid5(_NIGHTS, started)), "NIGHT", namespace)
 
 
 def child_job(parent: Job, name: str) -> Job:
@@ -54,62 +53,49 @@ def child_job(parent: Job, name: str) -> Job:
     """
     kind: Literal["RUN", "STATE"] = "RUN" if parent.kind == "NIGHT" else "STATE"
     full = name if parent.kind == "NIGHT" else f"{parent.name}.{name}"
-    return Job(full, str(uuid.uuid5(uuid.UUID(parent.run_id), name)), kind, parent)
+    run_id = str(uuid.uuid5(uuid.UUID(parent.run_id), name))
+    return Job(full, run_id, kind, parent.namespace, parent)
 
 
-class Lineage:
-    """Sends the events of one night; without an outbox nothing is sent."""
-
-    def __init__(self, outbox: Outbox | None, namespace: str) -> None:
-        self._outbox, self._namespace = outbox, namespace
-
-    def send(
-        self,
-        kind: Kind,
-        job: Job,
-        at: str,
-        error: str | None = None,
-        inputs: Sequence[PublishedDataset] = (),
-        outputs: Sequence[PublishedDataset] = (),
-    ) -> None:
-        """Send one event.
-
-        Args:
-            kind: START, COMPLETE or FAIL.
-            job: the job.
-            at: the time, RFC 3339.
-            error: code and message of what failed.
-            inputs, outputs: the datasets read and written, known when a state has ended.
-        """
-        if self._outbox is None:
-            return
-        facets = {"jobType": _facet("2-0-3/JobTypeJobFacet", jobType=job.kind, **_INTEGRATION)}
-        self._outbox.send(
-            {
-                "eventType": kind,
-                "eventTime": at,
-                "run": {"runId": job.run_id, "facets": self._run_facets(job, error)},
-                "job": {"namespace": self._namespace, "name": job.name, "facets": facets},
-                "inputs": [_dataset(one) for one in inputs],
-                "outputs": [{**_dataset(one), "outputFacets": _statistics(one)} for one in outputs],
-                "producer": _PRODUCER,
-                "schemaURL": _SPEC,
-            }
+def start_event(job: Job, at: str) -> Json:
+    """Return the event of a job that starts, at a time in RFC 3339."""
+    jobs = {"jobType": _facet("2-0-3/JobTypeJobFacet", jobType=job.kind, **_INTEGRATION)}
+    runs = {}
+    if job.parent is not None:
+        runs["parent"] = _facet(
+            "1-0-1/ParentRunFacet",
+            run={"runId": job.parent.run_id},
+            job={"namespace": job.namespace, "name": job.parent.name},
         )
+    return {
+        "eventType": "START",
+        "eventTime": at,
+        "run": {"runId": job.run_id, "facets": runs},
+        "job": {"namespace": job.namespace, "name": job.name, "facets": jobs},
+        "inputs": [],
+        "outputs": [],
+        "producer": _PRODUCER,
+        "schemaURL": _SPEC,
+    }
 
-    def _run_facets(self, job: Job, error: str | None) -> Json:
-        facets = {}
-        if job.parent is not None:
-            facets["parent"] = _facet(
-                "1-0-1/ParentRunFacet",
-                run={"runId": job.parent.run_id},
-                job={"namespace": self._namespace, "name": job.parent.name},
-            )
-        if error is not None:
-            facets["errorMessage"] = _facet(
-                "1-0-1/ErrorMessageRunFacet", message=error, programmingLanguage="Python"
-            )
-        return facets
+
+def end_event(
+    job: Job,
+    at: str,
+    error: str | None,
+    inputs: Iterable[PublishedDataset] = (),
+    outputs: Iterable[PublishedDataset] = (),
+) -> Json:
+    """Return the event of a job that has ended; `error` is code and message of what failed."""
+    event = start_event(job, at)
+    event["eventType"] = "COMPLETE" if error is None else "FAIL"
+    event["inputs"] = [_dataset(one) for one in inputs]
+    event["outputs"] = [{**_dataset(one), "outputFacets": _statistics(one)} for one in outputs]
+    if error is not None:
+        event["run"]["facets"]["errorMessage"] = _facet(
+            "1-0-1/ErrorMessageRunFacet", message=error, programmingLanguage="Python"
+        )
+    return event
 
 
 def dataset_name(root: Path, path: str) -> str:

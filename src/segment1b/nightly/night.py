@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from segment1b.contracts.locations import nearest
-from segment1b.errors import Segment1BError
-from segment1b.nightly.execution import RunRecord, execute
-from segment1b.nightly.lineage import Job, Kind, Lineage, child_job, night_job
+from segment1b.contracts.locations import refuse_unknown
+from segment1b.nightly.execution import PublishedDataset, execute
+from segment1b.nightly.lineage import Job, child_job, end_event, night_job, start_event
 from segment1b.nightly.plan import Night, RunPlan
-from segment1b.nightly.summary import executed_entry, night_summary, run_entry, write_summary
-from segment1b.nightly.transport import outbox
+from segment1b.nightly.summary import night_summary, run_entry, write_summary
+from segment1b.nightly.transport import Outbox, outbox
 from segment1b.pipeline.execution import Progress
 from segment1b.storage.durable import make_folder
 from segment1b.storage.failures import utc_now
@@ -29,11 +28,7 @@ Json = dict[str, Any]
 def run_night(config: Path, night: Night, only: Collection[str], progress: Progress) -> Json:
     """Execute the runs of a night under its lock; return the summary, and write it if configured.
 
-    Args:
-        config: the night's file, for the summary.
-        night: its content.
-        only: names of the runs to execute; all if empty.
-        progress: shows the progress.
+    `only` names the runs to execute; all if it is empty.
 
     Raises:
         Segment1BError: E_LOCKED while another night runs, E_USAGE for an unknown name in `only`,
@@ -63,10 +58,7 @@ def dry_run(config: Path, night: Night, only: Collection[str]) -> Json:
 def check_names(night: Night, only: Collection[str]) -> None:
     """Refuse a name that is not that of a run."""
     names = [run.name for run in night.runs]
-    for name in only:
-        if name not in names:
-            what = f"--only: there is no run '{name}'"
-            raise Segment1BError("E_USAGE", what, nearest(name, names))
+    refuse_unknown(only, names, "E_USAGE", "--only", "there is no run '{}'")
 
 
 @contextmanager
@@ -98,11 +90,10 @@ def logged_as(run: str) -> Iterator[None]:
 
 
 def _night(config: Path, night: Night, only: Collection[str], progress: Progress) -> Json:
-    began, job = utc_now(), night_job()
-    plan = night.openlineage
-    box = outbox(plan) if plan else None
-    lineage = Lineage(box, plan.namespace if plan else "")
-    lineage.send("START", job, began)
+    began, plan = utc_now(), night.openlineage
+    job = night_job(plan.namespace if plan else "")
+    box = outbox(plan) if plan else Outbox(lambda _event: None, "")
+    box.send(start_event(job, began))
     runs: list[Json] = []
     stopped = False
     for run in night.runs:
@@ -110,17 +101,16 @@ def _night(config: Path, night: Night, only: Collection[str], progress: Progress
             runs.append(run_entry(run, "skipped"))
             continue
         with logged_as(run.name):
-            entry = _run(run, child_job(job, run.name), lineage, progress)
+            entry = _run(run, child_job(job, run.name), box, progress)
         runs.append(entry)
         interrupted = entry["error"] is not None and entry["error"]["code"] == "E_INTERRUPTED"
         stopped = interrupted or (night.fail_fast and entry["status"] == "failed")
     ended = utc_now()
     failed = [run["name"] for run in runs if run["status"] == "failed"]
-    error = f"failed: {', '.join(failed)}" if failed else None
-    lineage.send("FAIL" if failed else "COMPLETE", job, ended, error)
+    box.send(end_event(job, ended, f"failed: {', '.join(failed)}" if failed else None))
     times = {"began_utc": began, "ended_utc": ended}
     summary = night_summary(config, night, job.run_id, runs, times)
-    if plan and box:
+    if plan:
         summary["openlineage"] = {"to": box.name, "sent": box.sent, "unsent": box.unsent}
         unused = [f"openlineage: {key} has no effect on a file" for key in plan.unused]
         summary["warnings"] += [*unused, *box.warnings]
@@ -129,26 +119,29 @@ def _night(config: Path, night: Night, only: Collection[str], progress: Progress
     return summary
 
 
-def _run(run: RunPlan, job: Job, lineage: Lineage, progress: Progress) -> Json:
+def _run(run: RunPlan, job: Job, box: Outbox, progress: Progress) -> Json:
     """Execute one run with its validators; return its entry in the summary."""
     began = utc_now()
     LOG.info("run %s starts", run.name, extra={"fields": {"event": "run_start"}})
-    lineage.send("START", job, began)
+    box.send(start_event(job, began))
 
     def state_starts(state: str, at: str) -> None:
-        lineage.send("START", child_job(job, state), at)
+        box.send(start_event(child_job(job, state), at))
 
-    record = RunRecord(run.data_root, progress, state_starts)
-    execute(run, record)
-    ended, problem = utc_now(), record.problem
-    for name, state in record.states.items():
-        own = child_job(job, name)
-        if state.ended_utc is None:
-            lineage.send("FAIL", own, ended, problem)
-        else:
-            lineage.send("COMPLETE", own, state.ended_utc, None, state.inputs, state.outputs)
-    kind: Kind = "FAIL" if problem else "COMPLETE"
-    lineage.send(kind, job, ended, problem, record.inputs, record.outputs)
+    record = execute(run, progress, state_starts)
+    ended, problem = record.entry["ended_utc"], record.problem
+    inputs: dict[str, PublishedDataset] = {}
+    outputs: dict[str, PublishedDataset] = {}
+    for name, state in record.entry["states"].items():
+        own, at = child_job(job, name), state["ended_utc"] or ended
+        failure = problem if state["outcome"] == "failed" else None
+        read, made = record.inputs.get(name, {}), record.outputs.get(name, {})
+        box.send(end_event(own, at, failure, read.values(), made.values()))
+        inputs |= read
+        outputs |= made
+    # What one of its states has made is no input of the run.
+    brought = [one for name, one in inputs.items() if name not in outputs]
+    box.send(end_event(job, ended, problem, brought, outputs.values()))
     LOG.log(
         logging.ERROR if problem else logging.INFO,
         "run %s %s",
@@ -156,7 +149,7 @@ def _run(run: RunPlan, job: Job, lineage: Lineage, progress: Progress) -> Json:
         f"failed: {problem}" if problem else "passed",
         extra={"fields": {"event": "run_failed" if problem else "run_passed"}},
     )
-    return executed_entry(run, record, began, ended)
+    return record.entry | {"began_utc": began}
 
 
 def _wanted(run: RunPlan, only: Collection[str]) -> bool:

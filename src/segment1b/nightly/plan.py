@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from segment1b import contracts
-from segment1b.config import RunSettings, load_policy
-from segment1b.contracts.locations import nearest, read_yaml
+from segment1b.config import STATE_NAMES, RunSettings, StateName, load_policy
+from segment1b.contracts.locations import first_problem, nearest, read_yaml, refuse_unknown
 from segment1b.contracts.texts import parse_yaml
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
-from segment1b.nightly.environment import substitute
 
-StateName = Literal["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"]
-STATE_NAMES: tuple[str, ...] = get_args(StateName)
 DEFAULT_LOCK = Path("segment1b-data/nightly.lock")
 Model = TypeVar("Model", bound=BaseModel)
+_usage = functools.partial(Segment1BError, "E_USAGE")
+_REFERENCE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)(:-([^{}]*))?\}|(\{))")
 
 
 class RunPlan(RunSettings):
@@ -47,8 +47,6 @@ class RunPlan(RunSettings):
     policy_files: tuple[Path, ...] = Field(default=(), alias="policy")
     basis: str | None = None
     dp: int | None = None
-    from_state: StateName = "s0"
-    to_state: StateName = "s9"
     checks: tuple[StateName, ...] = Field(default=(), alias="validate")
     s0_run_report: Path | None = None
     s1_run_report: Path | None = None
@@ -60,14 +58,6 @@ class RunPlan(RunSettings):
     s7_run_report: Path | None = None
     s8_run_report: Path | None = None
     s9_run_report: Path | None = None
-
-    @property
-    def states(self) -> tuple[str, ...]:
-        """Return the states that the run covers, in order."""
-        first, last = STATE_NAMES.index(self.from_state), STATE_NAMES.index(self.to_state)
-        return tuple(
-            name for name in STATE_NAMES[first : last + 1] if not (name == "s0" and self.skip_s0)
-        )
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -169,9 +159,9 @@ def load_night(path: Path, environment: Mapping[str, str] = os.environ) -> Night
         Segment1BError: E_USAGE or E_POLICY_INVALID, naming the file, the run and the key.
     """
     raw = read_yaml(path, "E_USAGE")
-    _refuse_unknown(raw, {*Night.model_fields, "defaults"}, str(path))
+    refuse_unknown(raw, {*Night.model_fields, "defaults"}, "E_USAGE", str(path))
     defaults = _mapping(raw.get("defaults", {}), f"{path}, defaults")
-    _refuse_unknown(defaults, set(_keys(RunPlan)) - {"name"}, f"{path}, defaults")
+    refuse_unknown(defaults, set(_keys(RunPlan)) - {"name"}, "E_USAGE", f"{path}, defaults")
     listed = raw.get("runs")
     if not isinstance(listed, list) or not listed:
         raise _usage(f"{path}, key runs: not a list with at least one run", "see docs/automation")
@@ -216,7 +206,6 @@ def _run(
     raw = given = _mapping(given, place)
     if isinstance(raw.get("name"), str):
         place = f"{path}, run '{raw['name']}'"
-    _refuse_unknown(raw, _keys(RunPlan), place)
     raw = substitute({**defaults, **raw}, environment, place)
     if isinstance(raw.get("policy"), str):
         raw["policy"] = [raw["policy"]]
@@ -225,18 +214,12 @@ def _run(
         upto = STATE_NAMES.index(last) + 1 if last in STATE_NAMES else 0
         raw["validate"] = list(STATE_NAMES[:upto])
     run = _checked(RunPlan, raw, place)
-    if not run.states:
-        raise _usage(
-            f"{place}: no state lies from {run.from_state} to {run.to_state}",
-            "let from_state come before to_state",
-        )
     try:
-        run.run_settings()
         load_policy(run.policy_files, run.overrides)
         Identity(
             run.seed or 0, run.manifest_fingerprint or "0" * 64, run.parameter_hash or "0" * 64
         )
-        contracts.load(str(run.dictionary) if run.dictionary else None)
+        contracts.load(run.dictionary)
     except Segment1BError as error:
         code = error.code if error.code == "E_POLICY_INVALID" else "E_USAGE"
         raise Segment1BError(code, f"{place}: {error.message}", error.hint, **error.scope) from None
@@ -253,7 +236,7 @@ def _run(
 
 
 def _checked(model: type[Model], raw: dict[str, Any], place: str) -> Model:
-    _refuse_unknown(raw, _keys(model), place)
+    refuse_unknown(raw, _keys(model), "E_USAGE", place)
     for key, value in raw.items():
         if value == "" and key != "notes":
             raise _usage(f"{place}, key {key}: it is empty", "give a value or leave the key out")
@@ -261,11 +244,9 @@ def _checked(model: type[Model], raw: dict[str, Any], place: str) -> Model:
         # JSON has no paths and tuples: strict validation accepts strings and arrays for them.
         return model.model_validate_json(json.dumps(_numbers(model, raw), default=str))
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        key = ".".join(str(step) for step in first["loc"])
-        raise _usage(
-            f"{place}, key {key}: {first['msg']}", "see docs/automation for what each key takes"
-        ) from None
+        key, problem = first_problem(error)
+        hint = "see docs/automation for what each key takes"
+        raise _usage(f"{place}, key {key}: {problem}", hint) from None
     except Segment1BError as error:
         raise _usage(f"{place}: {error.message}", error.hint) from None
 
@@ -291,11 +272,40 @@ def _mapping(value: Any, place: str) -> dict[str, Any]:
     return value
 
 
-def _refuse_unknown(raw: Mapping[str, Any], known: Collection[str], place: str) -> None:
-    for key in raw:
-        if key not in known:
-            raise _usage(f"{place}: unknown key '{key}'", nearest(key, known), key=str(key))
+def substitute(value: Any, environment: Mapping[str, str], place: str) -> Any:
+    """Return a YAML value with the references in its strings replaced; keys stay as they are.
+
+    `${NAME}` is the variable's value, `${NAME:-default}` the default when the variable is unset
+    or empty, `$$` a dollar; any other dollar stays. Replacements are not searched for references.
+
+    Raises:
+        Segment1BError: E_USAGE, naming the place, for an unset variable or an incomplete `${`.
+    """
+    if isinstance(value, dict):
+        return {
+            key: substitute(item, environment, f"{place}, key {key}") for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [substitute(item, environment, place) for item in value]
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda match: _replacement(match, environment, place), value)
+    return value
 
 
-def _usage(message: str, hint: str, **scope: Any) -> Segment1BError:
-    return Segment1BError("E_USAGE", message, hint, **scope)
+def _replacement(match: re.Match[str], environment: Mapping[str, str], place: str) -> str:
+    dollar, name, has_default, default, broken = match.groups()
+    if dollar:
+        return "$"
+    if broken:
+        what = f"{place}: '${{' without a name and '}}' after it"
+        raise _usage(what, "write ${NAME}, ${NAME:-default}, or $$ for a dollar")
+    if has_default:
+        return environment.get(name) or default
+    if name not in environment:
+        near = nearest(name, environment)
+        # The names of all variables do not help, and may be secret.
+        also = f"; {near}" if near.startswith("did you mean") else ""
+        what = f"{place}: the environment variable {name} is not set"
+        hint = f"set it, or write ${{{name}:-default}}{also}"
+        raise _usage(what, hint, variable=name)
+    return environment[name]

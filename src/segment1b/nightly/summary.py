@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from segment1b import contracts
 from segment1b.audit import CheckResult
-from segment1b.contracts.locations import SCHEMAS
-from segment1b.contracts.program import VERSION, contracts_root
-from segment1b.contracts.schemas import Schemas
+from segment1b.contracts.program import VERSION
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
-from segment1b.nightly.execution import RunRecord, StateRecord
 from segment1b.nightly.plan import Night, RunPlan
 from segment1b.storage.scratch import replace_file
 from segment1b.storage.versions import versions
@@ -24,7 +22,7 @@ Json = dict[str, Any]
 
 
 def run_entry(plan: RunPlan, status: str) -> Json:
-    """Return the entry of a run that was not executed."""
+    """Return the entry of a run that is not executed, or not yet."""
     return {
         "name": plan.name,
         "notes": plan.notes,
@@ -42,46 +40,8 @@ def run_entry(plan: RunPlan, status: str) -> Json:
     }
 
 
-def executed_entry(plan: RunPlan, record: RunRecord, began_utc: str, ended_utc: str) -> Json:
-    """Return the entry of a run that was executed."""
-    return run_entry(plan, "failed" if record.problem else "passed") | {
-        "began_utc": began_utc,
-        "ended_utc": ended_utc,
-        "identity": record.identity,
-        "error": None if record.error is None else _error(record.error),
-        "validators": [
-            _validator(state, [check for check in record.checks if check.state == state])
-            for state in dict.fromkeys(check.state for check in record.checks)
-        ],
-        "states": {
-            name: _state(state, plan.report_copy(name)) for name, state in record.states.items()
-        },
-    }
-
-
-def _state(state: StateRecord, copy: Path | None) -> Json:
-    entry: Json = {
-        "outcome": state.outcome,
-        "began_utc": state.began_utc,
-        "ended_utc": state.ended_utc,
-    }
-    if state.report_path is not None:
-        entry["rows"] = state.rows
-        entry["run_report"] = str(state.report_path)
-        entry["run_report_copy"] = None if copy is None else str(copy)
-        entry["datasets"] = {
-            one.dataset.id: {
-                "path": str(one.path),
-                "rows": one.rows,
-                "bytes": one.bytes,
-                "content_sha256_hex": one.content_sha256_hex,
-            }
-            for one in state.outputs
-        }
-    return entry
-
-
-def _validator(state: str, checks: Sequence[CheckResult]) -> Json:
+def validator_entry(state: str, checks: Sequence[CheckResult]) -> Json:
+    """Return the entry of a state's validator."""
     names = ("code", "name", "scope", "proves", "offending", "detail")
     failed = [check for check in checks if not check.ok]
     return {
@@ -92,7 +52,7 @@ def _validator(state: str, checks: Sequence[CheckResult]) -> Json:
     }
 
 
-def _error(error: Segment1BError) -> Json:
+def error_entry(error: Segment1BError) -> Json:
     """Return an error as data; what JSON does not know in its scope becomes text."""
     plain = (str, int, float, bool, type(None))
     scope = {
@@ -104,15 +64,7 @@ def _error(error: Segment1BError) -> Json:
 def night_summary(
     config: Path, night: Night, night_id: str | None, runs: Sequence[Json], times: Mapping[str, str]
 ) -> Json:
-    """Return the whole summary.
-
-    Args:
-        config: the night's file.
-        night: its content.
-        night_id: the id of the night in lineage; None for a dry run.
-        runs: the entries, in the order of the file.
-        times: began_utc and ended_utc.
-    """
+    """Return the summary of the file `config`; a dry run has no `night_id` in lineage."""
     found = {run["status"] for run in runs}
     status = "failed" if "failed" in found else "dry-run" if "dry-run" in found else "passed"
     return {
@@ -133,7 +85,7 @@ def night_summary(
 
 def check_summary(summary: Json) -> None:
     """Refuse a summary that does not fit its schema as E_INTERNAL: it is a fault of the program."""
-    problems = Schemas(contracts_root() / SCHEMAS).problems(SCHEMA, summary)
+    problems = contracts.load().schemas.problems(SCHEMA, summary)
     if problems:
         what = f"the night's summary does not fit {SCHEMA}: {problems[0]}"
         hint = "report this; the runs themselves are published as their reports say"

@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -133,23 +134,20 @@ def _post(url: str, plan: LineagePlan, body: bytes) -> None:
 
 def _post_in_time(url: str, plan: LineagePlan, body: bytes) -> None:
     """Post once; an endpoint that answers one byte at a time is given up after the time-out."""
-    ended: list[Exception | None] = []
+    answer: Future[None] = Future()
 
     def post() -> None:
         try:
             _post_once(url, plan, body)
-            ended.append(None)
-        except Exception as error:  # noqa: BLE001 - raised below
-            ended.append(error)
+            answer.set_result(None)
+        except Exception as error:  # noqa: BLE001 - the future carries it
+            answer.set_exception(error)
 
     # The time-out of urllib starts anew with every byte.
-    attempt = threading.Thread(target=post, daemon=True)
-    attempt.start()
-    attempt.join(min(plan.timeout_seconds, threading.TIMEOUT_MAX))
-    if not ended:
+    threading.Thread(target=post, daemon=True).start()
+    if not wait([answer], min(plan.timeout_seconds, threading.TIMEOUT_MAX)).done:
         raise TimeoutError("timed out")
-    if ended[0] is not None:
-        raise ended[0]
+    answer.result()
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -18,7 +18,7 @@ from pathlib import Path
 from segment1b import contracts
 from segment1b.contracts.program import VERSION, digest
 from segment1b.errors import Segment1BError
-from segment1b.pipeline.interrupts import blocked_interrupts
+from segment1b.pipeline.engines import Pool, blocked_interrupts
 from segment1b.storage.durable import write_file
 from segment1b.storage.receipts import hash_files
 from segment1b.storage.versions import versions
@@ -41,20 +41,15 @@ EMPTY_SECONDS = 60.0
 _START = "start it ('dask scheduler', 'dask worker'), or use --engine dask on this machine"
 
 
-class Cluster:
-    """A connected cluster, with the executor that sends it work.
+class Cluster(Pool):
+    """A connected cluster; a call runs on some worker, again on another when that worker dies."""
 
-    Attributes:
-        executor: runs each call on some worker, again on another when that worker dies.
-        size: threads of all its workers together.
-    """
-
-    def __init__(self, client: Client, address: str) -> None:
+    def __init__(self, client: Client, address: str, *, existed: bool) -> None:
         self._client, self._address = client, address
         self._empty_since: float | None = None
         # Pure calls of the same arguments would be taken for one call; a shard has its effects.
-        self.executor = client.get_executor(pure=False)
-        self.size = sum(client.nthreads().values())
+        executor, size = client.get_executor(pure=False), sum(client.nthreads().values())
+        super().__init__(executor, size, existed=existed)
 
     def check(self) -> None:
         """Refuse to wait for a cluster that has lost its scheduler or all its workers."""
@@ -83,10 +78,6 @@ class Cluster:
     def meet(self, shared: Path, dictionary: str | None) -> None:
         """Check that every worker is the same installation and sees the same data root.
 
-        Args:
-            shared: an existing folder under the data root.
-            dictionary: path of another dictionary than the packaged one.
-
         Raises:
             Segment1BError: E_CLUSTER_MISMATCH or E_DATA_ROOT_UNUSABLE.
         """
@@ -100,7 +91,7 @@ class Cluster:
             theirs, name = found
             others = [
                 f"{what} {theirs.get(what)} (here {mine.get(what)})"
-                for what in sorted(set(mine) | set(theirs))
+                for what in sorted({**mine, **theirs})
                 if mine.get(what) != theirs.get(what)
             ]
             if others:
@@ -180,7 +171,7 @@ def local_cluster(workers: int) -> Iterator[Cluster]:
         except (OSError, RuntimeError) as error:
             raise _unreachable("dask", f"no start: {error}", "use --engine processes") from None
         try:
-            with _connected(started.scheduler_address, workers) as joined:
+            with _connected(started.scheduler_address, workers, existed=False) as joined:
                 yield joined
         finally:
             # A worker about to be started again cannot be joined, which distributed asserts. What
@@ -202,7 +193,7 @@ def running_cluster(address: str) -> Iterator[Cluster]:
         # What matters of it is said in codes, and stderr may be for machines.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        with _connected(address, 1) as joined:
+        with _connected(address, 1, existed=True) as joined:
             yield joined
     finally:
         for name, level in levels.items():
@@ -210,7 +201,7 @@ def running_cluster(address: str) -> Iterator[Cluster]:
 
 
 @contextmanager
-def _connected(address: str, workers: int) -> Iterator[Cluster]:
+def _connected(address: str, workers: int, *, existed: bool) -> Iterator[Cluster]:
     try:
         with warnings.catch_warnings():
             # Versions are compared by `meet`, which says what to do.
@@ -225,15 +216,11 @@ def _connected(address: str, workers: int) -> Iterator[Cluster]:
             client.wait_for_workers(workers, timeout=FIRST_SECONDS)
         except (TimeoutError, OSError):
             raise _unreachable(address, "it has no workers", "start some: 'dask worker'") from None
-        yield Cluster(client, address)
+        yield Cluster(client, address, existed=existed)
     finally:
-        _leave(client)
-
-
-def _leave(client: Client) -> None:
-    # What is not finished is forgotten; a cluster that went away cannot be told so.
-    with suppress(Exception):
-        client.close(timeout=CONNECT_SECONDS)
+        # What is not finished is forgotten; a cluster that went away cannot be told so.
+        with suppress(Exception):
+            client.close(timeout=CONNECT_SECONDS)
 
 
 def _unreachable(address: str, why: str, hint: str) -> Segment1BError:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 
 from segment1b import contracts
 from segment1b.config import RunSettings, run_settings
-from segment1b.contracts.locations import nearest, read_yaml
+from segment1b.contracts.locations import read_yaml, refuse_unknown
 from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
 from segment1b.pipeline.execution import Event, Progress, run_pipeline, silent
@@ -26,20 +24,12 @@ from segment1b.reference.installing import SURFACES
 from segment1b.states.quality import nearest_km
 from segment1b.storage.durable import write_file
 from segment1b.storage.site_tables import Wanted, coordinates, site_tables
-from segment1b.storage.sql import parquet_table
+from segment1b.storage.sql import open_database, parquet_table
 
 #: What a scenario may say beside its name; the comparison decides the rest.
 FIELDS = ("policy_files", "settings", "outlets", "seed")
 #: Coordinates are needed, the proof is not: S9 says nothing of how scenarios differ.
 LAST_STATE, LAST_OF_GROWTH = "s8", "s5"
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A named policy, as its file has it."""
-
-    name: str
-    settings: RunSettings
 
 
 def compare(
@@ -71,50 +61,48 @@ def compare(
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="segment1b-compare-") as name:
         scratch, first = Path(name), None
-        for one in scenarios:
-            root = (data_root or scratch) / one.name
-            named = functools.partial(_named, one.name, progress)
-            result = run_pipeline(_over(one.settings, common, root, LAST_STATE), named)
+        for scenario, own in scenarios.items():
+            root = (data_root or scratch) / scenario
+            named = functools.partial(_named, scenario, progress)
+            result = run_pipeline(_over(own, common, root), named)
             first = first or result
-            _check_outlets(scenarios[0].name, first, one.name, result)
-            grown = scratch / "grown" / one.name
-            named = functools.partial(_named, f"{one.name} grown", progress)
-            row = figures(result) | {"moved": moved(first, result)}
-            row["moved_by_growth"] = moved(result, _grow(result, common, grown, named))
-            kept = None if data_root is None else str(result.root)
-            rows.append({"name": one.name, "data_root": kept, **row})
+            _check_outlets(next(iter(scenarios)), first, scenario, result)
+            named = functools.partial(_named, f"{scenario} grown", progress)
+            grown = _grow(result, common, scratch / "grown" / scenario, named)
+            rows.append(
+                {
+                    "name": scenario,
+                    "data_root": None if data_root is None else str(result.root),
+                    **figures(result),
+                    "moved": moved(first, result),
+                    "moved_by_growth": moved(result, grown),
+                }
+            )
     return {"outlets": rows[0]["manifest_fingerprint"], "scenarios": rows}
 
 
-def read_scenarios(files: Sequence[Path]) -> list[Scenario]:
-    """Read scenario files.
+def read_scenarios(files: Sequence[Path]) -> dict[str, RunSettings]:
+    """Return the settings of scenario files by the names of the scenarios.
 
     Raises:
         Segment1BError: E_USAGE, naming the file and what is wrong in it.
     """
     if len(files) < 2:
         raise Segment1BError("E_USAGE", "one scenario is no comparison", "name two files or more")
-    found: dict[str, Scenario] = {}
+    found: dict[str, RunSettings] = {}
     for file in files:
-        one = _read(file)
-        if one.name in found:
-            what = f"{file}: there is a scenario '{one.name}' already"
+        values = read_yaml(file, "E_USAGE")
+        name = values.pop("name", file.stem)
+        if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
+            what = f"{file}: name {name!r} cannot be a folder's"
+            raise Segment1BError("E_USAGE", what, "letters, digits, '-' and '_' make one")
+        if name in found:
+            what = f"{file}: there is a scenario '{name}' already"
             raise Segment1BError("E_USAGE", what, "give it a 'name:' of its own")
-        found[one.name] = one
-    return list(found.values())
-
-
-def _read(file: Path) -> Scenario:
-    values = read_yaml(file, "E_USAGE")
-    name = values.pop("name", file.stem)
-    if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
-        what = f"{file}: name {name!r} cannot be a folder's"
-        raise Segment1BError("E_USAGE", what, "letters, digits, '-' and '_' make one")
-    for key in values:
-        if key not in FIELDS:
-            what = f"{file}: '{key}' is nothing that scenarios of a comparison say"
-            raise Segment1BError("E_USAGE", what, nearest(key, ("name", *FIELDS)))
-    return Scenario(name, run_settings(values, str(file)))
+        what = "'{}' is not a key of a scenario that is compared"
+        refuse_unknown(values, ("name", *FIELDS), "E_USAGE", str(file), what)
+        found[name] = run_settings(values, str(file))
+    return found
 
 
 def _named(name: str, progress: Progress, event: Event) -> None:
@@ -122,15 +110,10 @@ def _named(name: str, progress: Progress, event: Event) -> None:
     progress(replace(event, state=f"{name} {event.state}"))
 
 
-def _over(own: RunSettings, common: RunSettings, root: Path, last: str) -> RunSettings:
-    fields = {
-        **common.model_dump(),
-        **{name: getattr(own, name) for name in FIELDS},
-        "outlets": own.outlets or common.outlets,
-        "data_root": root,
-        "to_state": last,
-    }
-    return RunSettings(**fields)
+def _over(own: RunSettings, common: RunSettings, root: Path) -> RunSettings:
+    update = {name: getattr(own, name) for name in FIELDS}
+    update |= {"outlets": own.outlets or common.outlets, "data_root": root}
+    return common.model_copy(update=update | {"to_state": LAST_STATE})
 
 
 def _check_outlets(first: str, was: RunResult, name: str, now: RunResult) -> None:
@@ -144,26 +127,19 @@ def _grow(result: RunResult, common: RunSettings, root: Path, progress: Progress
     """Plan and assign again where every merchant has one outlet more in each of its countries."""
     root.mkdir(parents=True)
     outlets, policy = root.with_suffix(".csv"), root.with_suffix(".yaml")
-    pairs = _query(
-        f"SELECT merchant_id, legal_country_iso, n_sites + 1 FROM {_table(result, 's3')} "  # noqa: S608
-        "ORDER BY ALL"
+    pairs = (
+        "SELECT merchant_id, legal_country_iso AS country_iso, n_sites + 1 AS n_outlets "  # noqa: S608
+        f"FROM {_table(result, 's3')} ORDER BY ALL"
     )
-    with outlets.open("w", newline="") as file:
-        csv.writer(file).writerows([("merchant_id", "country_iso", "n_outlets"), *pairs])
+    with open_database() as database:
+        database.sql(pairs).write_csv(str(outlets))
     write_file(policy, json.dumps(result.policy).encode())
     # The surfaces are only read, so they need not be laid twice.
     top = Path(contracts.load()[SURFACES[0]].locate({})).parts[0]
     (root / top).symlink_to(result.root / top, target_is_directory=True)
-    asked = common.model_copy(
-        update={
-            "data_root": root,
-            "outlets": outlets,
-            "seed": result.identity["seed"],
-            "policy_files": (policy,),
-            "to_state": LAST_OF_GROWTH,
-        }
-    )
-    return run_pipeline(asked, progress)
+    update: dict[str, Any] = {"data_root": root, "outlets": outlets, "policy_files": (policy,)}
+    update |= {"seed": result.identity["seed"], "to_state": LAST_OF_GROWTH}
+    return run_pipeline(common.model_copy(update=update), progress)
 
 
 def figures(result: RunResult) -> dict[str, Any]:
@@ -242,8 +218,7 @@ def _parts(result: RunResult, state: str) -> list[Path]:
 
 
 def _query(sql: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect() as database:
-        database.execute("SET autoinstall_known_extensions = false; SET threads = 2")
+    with open_database() as database:
         return database.execute(sql).fetchall()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,11 @@ from segment1b.config import Policy, RunSettings, load_policy, parameter_documen
 from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError, file_error, unreadable
-from segment1b.identity import Identity, canonical_json
+from segment1b.identity import TOKENS, Identity, canonical_json
 from segment1b.outlets.pairs import Pairs, read_outlets
 from segment1b.outlets.publishing import check_issue, imported
 from segment1b.reference import embedded
-from segment1b.reference.installing import (
-    SURFACES,
-    is_embedded,
-    missing,
-)
+from segment1b.reference.installing import SURFACES, is_embedded, missing
 from segment1b.states.protocol import Run
 from segment1b.storage.durable import read_json, read_object
 from segment1b.storage.ingress import iso_codes
@@ -37,8 +33,12 @@ from segment1b.storage.staging import STAGING
 
 LOG = logging.getLogger("segment1b")
 DEFAULT_SEED = 42
-TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
 BOUND = "parameter_policy_1B"
+#: The files of a validation bundle that name the tokens.
+_TOKEN_FILES = {
+    "seed": "egress_checksums.json",
+    **{name: f"{name}_resolved.json" for name in TOKENS[1:]},
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def decide(root: Path, settings: RunSettings, given: Pairs | None, scratch: Path
         Segment1BError: E_USAGE for what cannot be decided, E_REFERENCE_SURFACE_MISSING,
             E_BUNDLE_MISSING, E_POLICY_INVALID.
     """
-    known = contracts_of(settings.dictionary)
+    known = contracts.load(settings.dictionary)
     surfaces = surface_digests(root, known)
     pairs = given or _sample(root, known, settings, surfaces)
     bundle = None if pairs is not None else _bundle(root, known, settings)
@@ -76,20 +76,14 @@ def decide(root: Path, settings: RunSettings, given: Pairs | None, scratch: Path
     policy = load_policy(
         settings.policy_files, settings.settings, embedded=own and is_embedded(surfaces)
     )
-    said: Mapping[str, Any] = _tokens_of(bundle) if bundle else {}
+    sealed = _tokens_of(bundle) if bundle else {}
+    listed = pairs.fingerprint if pairs else sealed.get("manifest_fingerprint")
+    # A hash that came from 1A with the data is adopted; an imported list has none of its own.
+    adopted = None if own else sealed.get("parameter_hash")
     identity = Identity(
-        seed=first(settings.seed, said.get("seed"), DEFAULT_SEED),
-        manifest_fingerprint=first(
-            settings.manifest_fingerprint,
-            pairs.fingerprint if pairs else None,
-            said.get("manifest_fingerprint"),
-        ),
-        # A hash that came from 1A with the data is adopted; an imported list has none of its own.
-        parameter_hash=first(
-            settings.parameter_hash,
-            None if own else said.get("parameter_hash"),
-            parameter_hash(policy, surfaces),
-        ),
+        first(settings.seed, sealed.get("seed"), DEFAULT_SEED),
+        first(settings.manifest_fingerprint, listed),
+        first(settings.parameter_hash, adopted, parameter_hash(policy, surfaces)),
     )
     run = Run(
         root,
@@ -101,7 +95,7 @@ def decide(root: Path, settings: RunSettings, given: Pairs | None, scratch: Path
         os.path.abspath(settings.dictionary) if settings.dictionary else None,
         settings.merchant_summaries,
     )
-    return Decision(run, pairs, said if own else None)
+    return Decision(run, pairs, sealed if own else None)
 
 
 def foresee(root: Path, settings: RunSettings) -> tuple[Run, str]:
@@ -145,7 +139,7 @@ def binding_refusal(run: Run) -> str:
 
 def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
     """Return the outlet list that is named, or None; fetch what decides about a run."""
-    known = contracts_of(settings.dictionary)
+    known = contracts.load(settings.dictionary)
     Snapshot(root, known, {"manifest_fingerprint": "*"}).fetch([*SURFACES, "validation_bundle_1A"])
     if settings.outlets is None:
         return None
@@ -159,11 +153,8 @@ def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
 def surface_digests(root: Path, known: Contracts, without: Collection[str] = ()) -> dict[str, str]:
     """Return the SHA-256 of each reference surface in the root, by dataset id."""
     reader = Reader(Snapshot(root, known, {}), SURFACES)
-    digests = {}
-    for dataset_id in (name for name in SURFACES if name not in without):
-        path = reader.file(dataset_id)
-        digests[dataset_id] = hash_files(path.parent, [path.name])[1]
-    return digests
+    files = {name: reader.file(name) for name in SURFACES if name not in without}
+    return {name: hash_files(file.parent, [file.name])[1] for name, file in files.items()}
 
 
 def _sample(
@@ -192,38 +183,32 @@ def _bundle(root: Path, known: Contracts, settings: RunSettings) -> Path | None:
     if settings.validation_bundle is not None:
         return settings.validation_bundle
     if settings.manifest_fingerprint is not None:
-        tokens = {"manifest_fingerprint": settings.manifest_fingerprint}
-        return root / known["validation_bundle_1A"].locate(tokens)
-    there = _bundles(root, known)
-    if len(there) > 1:
-        raise Segment1BError(
-            "E_USAGE",
-            f"{root} holds several validation bundles: "
-            + ", ".join(path.name.partition("=")[2] for path in there),
-            "choose one with --manifest-fingerprint",
-        )
-    if not there:
+        return root / known["validation_bundle_1A"].locate(settings.tokens)
+    bundles = _bundles(root, known)
+    if not bundles:
         raise Segment1BError("E_BUNDLE_MISSING", f"{root} holds no validation bundle")
-    return there[0]
+    _refuse_several(root, "validation bundles", [path.name.partition("=")[2] for path in bundles])
+    return bundles[0]
+
+
+def _refuse_several(root: Path, what: str, fingerprints: Sequence[str]) -> None:
+    if len(fingerprints) > 1:
+        problem = f"{root_at(root)} holds several {what}: {', '.join(fingerprints)}"
+        raise Segment1BError("E_USAGE", problem, "choose one with --manifest-fingerprint")
 
 
 def _tokens_of(bundle: Path) -> dict[str, Any]:
     """Return the tokens a bundle names; what is absent or malformed is for the gate to judge."""
     found: dict[str, Any] = {}
-    for name in ("parameter_hash", "manifest_fingerprint"):
-        found[name] = _field(bundle / f"{name}_resolved.json", name)
-    seed = _field(bundle / "egress_checksums.json", "seed")
-    found["seed"] = int(seed) if seed is not None and str(seed).isdecimal() else None
-    return found
-
-
-def _field(path: Path, name: str) -> Any:
-    try:
-        document = read_json(path)
-    except (Segment1BError, OSError) as error:
-        raise_machine_fault(error, path)
-        return None
-    return document.get(name) if isinstance(document, dict) else None
+    for name, file in _TOKEN_FILES.items():
+        try:
+            document = read_json(bundle / file)
+        except (Segment1BError, OSError) as error:
+            raise_machine_fault(error, bundle / file)
+            document = None
+        found[name] = document.get(name) if isinstance(document, dict) else None
+    seed = str(found["seed"])
+    return found | {"seed": int(seed) if seed.isdecimal() else None}
 
 
 def first(*values: Any) -> Any:
@@ -240,7 +225,7 @@ def find_identity(
         Segment1BError: E301_NO_PASS_FLAG when no receipt fits, E_USAGE when several do,
             E_PATH_EMBED_MISMATCH when one lies in the folder of another fingerprint.
     """
-    known = contracts_of(dictionary)
+    known = contracts.load(dictionary)
     pattern = known["s0_gate_receipt_1B"].locate({"manifest_fingerprint": "*"})
     wanted = {name: value for name, value in given.items() if value is not None}
     root_at(data_root).fetch([pattern])
@@ -257,10 +242,7 @@ def find_identity(
     if not found:
         what = f"{root_at(data_root)} holds no S0 receipt" + (f" with {wanted}" if wanted else "")
         raise Segment1BError("E301_NO_PASS_FLAG", what)
-    if len(found) > 1:
-        listed = ", ".join(str(one["manifest_fingerprint"]) for one in found)
-        what = f"{root_at(data_root)} holds several fingerprints: {listed}"
-        raise Segment1BError("E_USAGE", what, "choose one with --manifest-fingerprint")
+    _refuse_several(data_root, "fingerprints", [str(one["manifest_fingerprint"]) for one in found])
     return known, Identity(**found[0])
 
 
@@ -284,8 +266,3 @@ def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any])
     elsewhere = os.path.abspath(dictionary) if dictionary else None
     run = Run(root, identity, policy, surfaces, root / STAGING, None, elsewhere)
     return run, binding_refusal(run)
-
-
-def contracts_of(dictionary: Path | None) -> Contracts:
-    """Return the packaged dictionary and schemas, or those with another dictionary."""
-    return contracts.load(str(dictionary) if dictionary else None)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from segment1b.config import RunSettings
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
@@ -21,28 +20,12 @@ _FLAG = "validation_bundle_1B"
 _RECEIPT = "s0_gate_receipt_1B"
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to discard.
-
-    Attributes:
-        data_root: a folder or the URL of an object store.
-        from_state: s0 to s9; it and the states after it are discarded.
-        given: tokens by name; None is taken from the one S0 receipt that fits.
-        dictionary: another dictionary than the packaged one.
-        wait_seconds: how long to wait for a run of this identity.
-        keep_shared: keep datasets whose path names no token but parameter_hash.
-    """
-
-    data_root: Path
-    from_state: str
-    given: Mapping[str, Any]
-    dictionary: Path | None = None
-    wait_seconds: float = 0.0
-    keep_shared: bool = False
-
-
-def discard(request: Request, agree: Callable[[Mapping[str, int]], bool]) -> dict[str, int]:
+def discard(
+    settings: RunSettings,
+    agree: Callable[[Mapping[str, int]], bool],
+    *,
+    keep_shared: bool = False,
+) -> dict[str, int]:
     """Remove datasets, logs, side files and reports of an identity, the last state's first.
 
     The validation bundle with its flag goes before all else; within a state the run report goes
@@ -50,32 +33,32 @@ def discard(request: Request, agree: Callable[[Mapping[str, int]], bool]) -> dic
     run or discard completes it.
 
     Args:
-        request: what to discard.
+        settings: data_root and dictionary; from_state, the first state that is discarded; tokens,
+            which without a value are taken from the one S0 receipt that fits; wait_seconds for a
+            run of this identity.
         agree: is given the bytes by path of all that would be removed, unless there is nothing,
             and returns whether to remove it; the identity is locked meanwhile.
+        keep_shared: keep datasets whose path names no token but parameter_hash.
 
     Returns:
         The bytes of what was removed, by path relative to the data root, in order of removal.
 
     Raises:
-        Segment1BError: E_USAGE for an unknown state, or when `agree` returns False; E_LOCKED
-            while a run of this identity works; E_DISCARD_REFUSED when another receipt uses
-            datasets of this parameter hash; as `find_identity`. Nothing is removed then.
+        Segment1BError: E_USAGE when `agree` returns False; E_LOCKED while a run of this identity
+            works; E_DISCARD_REFUSED when another receipt uses datasets of this parameter hash; as
+            `find_identity`. Nothing is removed then.
     """
-    if request.from_state not in STATES:
-        what = f"there is no state '{request.from_state}'"
-        raise Segment1BError("E_USAGE", what, f"states are {', '.join(STATES)}")
     # A damaged dataset must not prevent its own removal.
-    root = find_root(request.data_root, folders=False)
-    known, identity = find_identity(root, request.dictionary, request.given)
+    root = find_root(settings.data_root, folders=False)
+    known, identity = find_identity(root, settings.dictionary, settings.tokens)
     open_root(root)
-    with identity_lock(root, identity, request.wait_seconds), staging(root) as scratch:
+    with identity_lock(root, identity, settings.wait_seconds), staging(root) as scratch:
         found: dict[str, int] = {}
         shared: list[str] = []
-        for dataset in _in_order(known, request.from_state):
+        for dataset in _in_order(known, settings.states):
             items = root_at(root).published(dataset.locate({**identity.places, "attempt": "*"}))
             if dataset.tokens == ("parameter_hash",):
-                if request.keep_shared:
+                if keep_shared:
                     continue
                 shared += items
             found |= dict(sorted(items.items()))
@@ -88,12 +71,12 @@ def discard(request: Request, agree: Callable[[Mapping[str, int]], bool]) -> dic
     return found
 
 
-def _in_order(known: Contracts, from_state: str) -> Iterator[Dataset]:
-    """Yield the datasets of all states from one on in the order in which they are removed.
+def _in_order(known: Contracts, states: Sequence[str]) -> Iterator[Dataset]:
+    """Yield the datasets of some states in the order in which they are removed.
 
     The S0 receipt is last: it is what names the identity to a discard that is repeated.
     """
-    for state in reversed(list(STATES)[list(STATES).index(from_state) :]):
+    for state in reversed(states):
         own = [dataset for dataset in known if dataset.owner == state.upper()]
         rank = {_FLAG: 0, f"{state}_run_report": 1}
         yield from sorted(own, key=lambda dataset: rank.get(dataset.id, 2))

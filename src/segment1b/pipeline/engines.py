@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,18 +18,12 @@ from concurrent.futures import (
 )
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
 
 from segment1b.config import LOCAL_ENGINES
 from segment1b.errors import Segment1BError
-from segment1b.pipeline.interrupts import (
-    blocked_interrupts,
-    deferred_interrupts,
-    die_of_interrupts,
-)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,39 +46,68 @@ class SerialExecutor(Executor):
         return future
 
 
+@contextmanager
+def blocked_interrupts() -> Iterator[None]:
+    """Block SIGINT in a block that starts processes, which inherit that.
+
+    Otherwise a process that still imports its modules answers Ctrl-C with a traceback.
+    """
+    resource_tracker.ensure_running()  # its start, otherwise within the block, unblocks SIGINT
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _deferred_interrupts() -> Iterator[None]:
+    """Let Ctrl-C raise after the block: its executor must know every process that it has started.
+
+    One that it does not know is not waited for, and may start when the program has gone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python raises KeyboardInterrupt in the main thread only
+        return
+    received: list[Any] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if received:
+            signal.raise_signal(signal.SIGINT)
+
+
 class _Processes(ProcessPoolExecutor):
     """A process pool that an interrupt cannot leave with a worker it does not know."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Submit the call, which may start a worker."""
-        with deferred_interrupts():
+        with _deferred_interrupts():
             return super().submit(fn, *args, **kwargs)
 
 
-def _process_died(error: Exception) -> Segment1BError | None:
-    if not isinstance(error, BrokenProcessPool):
-        return None
-    return Segment1BError("E_WORKER_DIED", "a worker process ended before its shard was done")
-
-
-@dataclass(frozen=True)
 class Pool:
-    """The workers of a run, whatever they are.
+    """The workers of a run on this machine.
 
     Attributes:
         executor: takes the calls.
         size: how many calls can be at work at once.
-        found: whether the workers were there before the run, so that their number is theirs.
-        check: raises a coded error when nobody is left who could finish a call.
-        coded: turns what the executor itself raised into a coded error; None for what the work
-            raised.
+        existed: whether the workers were there before the run, so that their number is theirs.
     """
 
-    executor: Executor
-    size: int
-    found: bool = False
-    check: Callable[[], None] = lambda: None
-    coded: Callable[[Exception], Segment1BError | None] = _process_died
+    def __init__(self, executor: Executor, size: int, *, existed: bool = False) -> None:
+        self.executor, self.size, self.existed = executor, size, existed
+
+    def check(self) -> None:
+        """Raise a coded error when nobody is left who could finish a call."""
+
+    def coded(self, error: Exception) -> Segment1BError | None:
+        """Return the coded form of what the executor has raised; None for what the work raised."""
+        if not isinstance(error, BrokenProcessPool):
+            return None
+        return Segment1BError("E_WORKER_DIED", "a worker process ended before its shard was done")
 
 
 @contextmanager
@@ -109,8 +133,7 @@ def opened(
         joined = local_cluster(workers) if engine == "dask" else running_cluster(engine)
         with joined as cluster:
             cluster.meet(shared, dictionary)
-            found = engine != "dask"
-            yield Pool(cluster.executor, cluster.size, found, cluster.check, cluster.coded)
+            yield cluster
     else:
         with _local(engine, workers) as executor:
             yield Pool(executor, workers)
@@ -121,16 +144,16 @@ def _local(engine: str, workers: int) -> Executor:
         return SerialExecutor()
     if engine == "threads":
         return ThreadPoolExecutor(workers, thread_name_prefix="segment1b")
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if "forkserver" in methods:
-        with blocked_interrupts():
-            forkserver.ensure_running()
+    with blocked_interrupts():
+        forkserver.ensure_running()
+    context = multiprocessing.get_context("forkserver")
     return _Processes(workers, mp_context=context, initializer=_start_worker)
 
 
 def _start_worker() -> None:
-    die_of_interrupts()
+    # Ctrl-C ends a worker at once and silently; its parent gets it too.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     # A worker whose parent was killed would wait for work for ever.
     parent = multiprocessing.parent_process()
 

@@ -15,12 +15,12 @@ from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 
+from segment1b import contracts
 from segment1b.config import RunSettings, load_policy, usable_cores
-from segment1b.contracts import Contracts, Dataset
+from segment1b.contracts import Dataset
 from segment1b.contracts.faults import coded, coded_faults, keep_traceback
 from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError
-from segment1b.pipeline.decide import contracts_of
 from segment1b.pipeline.engines import Pool, in_order, opened
 from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.pipeline.prepare import lay_and_decide, prepare
@@ -54,11 +54,13 @@ class Event:
             shard is done), published or reused (the state has ended).
         state: s0 to s9.
         count: of shards when the work begins, of rows when it advances.
+        outcome: what became of a state that has ended.
     """
 
     kind: Literal["plan", "begin", "advance", "published", "reused"]
     state: str
     count: int = 0
+    outcome: Outcome | None = None
 
 
 #: Called with every event of a run.
@@ -76,7 +78,7 @@ def run_pipeline(settings: RunSettings, progress: Progress = silent) -> RunResul
         Segment1BError: whatever stops the run; it is recorded under control/failures/ and nothing
             of the failed state is published.
     """
-    chosen = _chosen_states(settings)
+    chosen = [STATES[name] for name in settings.states]
     load_policy(settings.policy_files, settings.settings)  # a bad policy makes no data root
     root = open_root(settings.data_root)
     with staging(root) as scratch:
@@ -105,27 +107,30 @@ def run_state(
     verified: set[str],
 ) -> Outcome:
     """Run one state, or reuse what is there; `verified` is that of `reuse.verify_inputs`."""
-    workers = settings.workers_for(state.id, pool.size if pool.found else None)
+    workers = settings.workers_for(state.id, pool.size if pool.existed else None)
     threads = min(workers, usable_cores())
     run = dataclasses.replace(run, staging=run.staging / state.id, threads=threads)
     run.staging.mkdir()
-    inputs = {} if state.id == "s0" else input_digests(state, run)
+    inputs = input_digests(state, run)
     # Who reads that a run has ended well goes on to read the sites: their bytes are hashed.
     last = state.id == settings.to_state and state.id in ("s8", "s9")
     cache = cache_status(state, run, inputs, verify=settings.verify or last)
-    if not cache.why:
+    reused, report = not cache.why, cache.report
+    if reused:
         if state.id == "s9":
             check_summary(run.snapshot.path("validation_bundle_1B"))
         run.staging.rmdir()
-        progress(Event("reused", state.id))
-        return _outcome(state, run, cache.report_path, cache.report, reused=True)
-    if cache.report and state.id != "s0":
-        LOG.info("%s runs again: %s", state.id, cache.why)
-    verify_inputs(state, run, verified)
-    path, body = _work_and_publish(state, run, workers, inputs, pool, progress)
-    verified.update(state.writes)
-    progress(Event("published", state.id))
-    return _outcome(state, run, path, body, reused=False)
+    else:
+        if cache.report and state.id != "s0":
+            LOG.info("%s runs again: %s", state.id, cache.why)
+        verify_inputs(state, run, verified)
+        report = _work_and_publish(state, run, workers, inputs, pool, progress)
+        verified.update(state.writes)
+    paths = {dataset_id: run.snapshot.path(dataset_id) for dataset_id in state.writes}
+    kind = PlanOutcome if state.id == "s4" else Outcome
+    outcome = kind(state.id, reused, cache.report_path, report, paths)
+    progress(Event("reused" if reused else "published", state.id, outcome=outcome))
+    return outcome
 
 
 def _work_and_publish(
@@ -135,8 +140,8 @@ def _work_and_publish(
     inputs: Mapping[str, str],
     pool: Pool,
     progress: Progress,
-) -> tuple[Path, dict[str, Any]]:
-    """Work, gather, take receipts, publish, report; return the report's path and body."""
+) -> dict[str, Any]:
+    """Work, gather, take receipts, publish, report; return the run report."""
     read = Counter[str]()
     # What earlier states have freed goes back to the system: each state's peak is its own.
     pa.default_memory_pool().release_unused()
@@ -168,17 +173,11 @@ def _work_and_publish(
     for dataset_id, data in report.side_files.items():
         side_file = run.contracts[dataset_id].locate(run.places)
         root_at(run.root).replace(side_file, data, run.staging)
-    path = publish_report(
-        run.root,
-        run.contracts,
-        run.contracts[f"{state.id}_run_report"],
-        run.places,
-        body,
-        run.staging,
-    )
+    entry = run.contracts[f"{state.id}_run_report"]
+    publish_report(run.root, run.contracts, entry, run.places, body, run.staging)
     # A worker that was given up may still write there; the run's own folder goes at its end.
     shutil.rmtree(run.staging, ignore_errors=True)
-    return path, body
+    return body
 
 
 def _work(state_id: str, run: Run, shard: Any) -> tuple[ShardResult, Counter[str]]:
@@ -197,9 +196,12 @@ def _gather(state: State, run: Run, pieces: int) -> None:
         staged = [run.staged(dataset.id, number) for number in range(pieces)]
         gather(staged, dataset, parts, run.threads)
 
-    own = [run.contracts[dataset_id] for dataset_id in state.writes]
     with ThreadPoolExecutor(run.threads) as pool:
-        list(pool.map(gather_one, filter(_is_gathered, own)))
+        list(pool.map(gather_one, filter(_is_gathered, _written(state, run))))
+
+
+def _written(state: State, run: Run) -> list[Dataset]:
+    return [run.contracts[dataset_id] for dataset_id in state.writes]
 
 
 def _publish(state: State, run: Run, report: Report, rows: Mapping[str, int]) -> dict[str, Any]:
@@ -211,7 +213,7 @@ def _publish(state: State, run: Run, report: Report, rows: Mapping[str, int]) ->
         receipts[log.receipt_field] = publish_once(
             run.root, log, run.places, data, run.staging, is_committed=is_committed
         ).as_json()
-    for dataset in (run.contracts[dataset_id] for dataset_id in state.writes):
+    for dataset in _written(state, run):
         if dataset.id in report.documents:
             document = report.documents[dataset.id]
             receipt, receipts["no_op"] = publish_document(
@@ -252,21 +254,6 @@ def _reading(state: State, run: Run, read: Counter[str]) -> tuple[dict[str, int]
     return count, baselines
 
 
-def _chosen_states(settings: RunSettings) -> list[State]:
-    names = list(STATES)
-    for name in (settings.from_state, settings.to_state):
-        if name not in names:
-            what = f"there is no state '{name}'"
-            raise Segment1BError("E_USAGE", what, f"states are {', '.join(names)}")
-    first, last = names.index(settings.from_state), names.index(settings.to_state)
-    if first > last:
-        what = f"{settings.from_state} comes after {settings.to_state}"
-        raise Segment1BError("E_USAGE", what, "swap --from-state and --to-state")
-    return [
-        STATES[name] for name in names[first : last + 1] if not (name == "s0" and settings.skip_s0)
-    ]
-
-
 @contextmanager
 def _recorded(
     root: Path, settings: RunSettings, state: str | None = None, run: Run | None = None
@@ -278,26 +265,13 @@ def _recorded(
         failure = coded(error)
         tokens = run.tokens if run else {}
         with suppress(Exception):  # what failed the run may fail its record too
-            record = record_failure(root, _contracts(settings), failure, state, tokens)
-            keep_traceback(failure, record)
+            try:
+                known = contracts.load(settings.dictionary)
+            except Segment1BError:  # the dictionary itself
+                known = contracts.load()
+            keep_traceback(failure, record_failure(root, known, failure, state, tokens))
         if state:  # whoever catches it learns the state, and where the others are published
             failure.scope = {**tokens, "state": state, **failure.scope}
         if failure is error:
             raise
         raise failure from error
-
-
-def _contracts(settings: RunSettings) -> Contracts:
-    """Return the contracts of a failure's record: the dictionary itself may be what failed."""
-    try:
-        return contracts_of(settings.dictionary)
-    except Segment1BError:
-        return contracts_of(None)
-
-
-def _outcome(
-    state: State, run: Run, path: Path, report: dict[str, Any], *, reused: bool
-) -> Outcome:
-    paths = {dataset_id: run.snapshot.path(dataset_id) for dataset_id in state.writes}
-    kind = PlanOutcome if state.id == "s4" else Outcome
-    return kind(state.id, reused, path, report, paths)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+Kind = TypeVar("Kind", bound="Outcome")
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,17 @@ class PlanOutcome(Outcome):
         return bool(self.report["alloc_sum_equals_requirements"])
 
 
+class _OutcomeOf(Generic[Kind]):
+    """The outcome of the state that the attribute is named after."""
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._state = name
+
+    def __get__(self, result: Any, _owner: type) -> Kind:
+        outcome: Kind = result.state(self._state)
+        return outcome
+
+
 @dataclass(frozen=True)
 class RunResult:
     """What a run did.
@@ -98,6 +111,7 @@ class RunResult:
         identity: seed, manifest_fingerprint and parameter_hash.
         policy: the policies in force.
         outcomes: the states of the run, in order.
+        s0, ..., s9: the outcome of one state (see `state`).
     """
 
     root: Path
@@ -116,54 +130,13 @@ class RunResult:
                 return outcome
         raise KeyError(f"the run had no state {name!r}: {[o.state for o in self.outcomes]}")
 
-    @property
-    def s0(self) -> Outcome:
-        """Return what became of the gate."""
-        return self.state("s0")
-
-    @property
-    def s1(self) -> Outcome:
-        """Return what became of the tile index."""
-        return self.state("s1")
-
-    @property
-    def s2(self) -> Outcome:
-        """Return what became of the tile weights."""
-        return self.state("s2")
-
-    @property
-    def s3(self) -> Outcome:
-        """Return what became of the requirements."""
-        return self.state("s3")
-
-    @property
-    def s4(self) -> PlanOutcome:
-        """Return what became of the allocation plan."""
-        plan = self.state("s4")
-        assert isinstance(plan, PlanOutcome)
-        return plan
-
-    @property
-    def s5(self) -> Outcome:
-        """Return what became of the assignment of sites to tiles."""
-        return self.state("s5")
-
-    @property
-    def s6(self) -> Outcome:
-        """Return what became of the points."""
-        return self.state("s6")
-
-    @property
-    def s7(self) -> Outcome:
-        """Return what became of the synthesis."""
-        return self.state("s7")
-
-    @property
-    def s8(self) -> Outcome:
-        """Return what became of site_locations."""
-        return self.state("s8")
-
-    @property
-    def s9(self) -> Outcome:
-        """Return what became of the proof and its flag."""
-        return self.state("s9")
+    s0 = _OutcomeOf[Outcome]()
+    s1 = _OutcomeOf[Outcome]()
+    s2 = _OutcomeOf[Outcome]()
+    s3 = _OutcomeOf[Outcome]()
+    s4 = _OutcomeOf[PlanOutcome]()
+    s5 = _OutcomeOf[Outcome]()
+    s6 = _OutcomeOf[Outcome]()
+    s7 = _OutcomeOf[Outcome]()
+    s8 = _OutcomeOf[Outcome]()
+    s9 = _OutcomeOf[Outcome]()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from segment1b import contracts
 from segment1b.config import RunSettings, load_policy, parameter_document
 from segment1b.errors import file_error
 from segment1b.identity import check_seed
 from segment1b.outlets.catalogue import pairs_of
 from segment1b.outlets.pairs import Pairs
 from segment1b.outlets.publishing import issue
-from segment1b.pipeline.decide import BOUND, Decision, contracts_of, decide, first, named_outlets
+from segment1b.pipeline.decide import BOUND, Decision, decide, first, named_outlets
 from segment1b.reference.installing import (
     SURFACES,
     install_at_resolution,
@@ -46,15 +47,15 @@ def prepare(decision: Decision) -> None:
 def _issue_bundle(decision: Decision) -> None:
     """Issue the bundle of an imported list for a run, if it has no such bundle yet."""
     run, pairs, sealed = decision.run, decision.pairs, decision.sealed
+    own = run.identity
     if pairs is None:
-        if sealed is None or all(sealed[name] == value for name, value in run.tokens.items()):
+        if sealed is None or sealed == own.tokens:
             return
-        fingerprint = run.identity.manifest_fingerprint
-        if sealed["manifest_fingerprint"] != fingerprint:
+        if sealed["manifest_fingerprint"] != own.manifest_fingerprint:
             return
-        pairs = pairs_of(run.root, run.contracts, check_seed(sealed["seed"]), fingerprint)
-    seed, parameter_hash = run.identity.seed, run.identity.parameter_hash
-    issue(run.root, run.contracts, pairs, seed, parameter_hash, run.staging)
+        seed = check_seed(sealed["seed"])
+        pairs = pairs_of(run.root, run.contracts, seed, own.manifest_fingerprint)
+    issue(run.root, run.contracts, pairs, own.seed, own.parameter_hash, run.staging)
 
 
 def import_outlets(settings: RunSettings) -> tuple[Run, Pairs]:
@@ -78,7 +79,7 @@ def build_reference(
     """Install the embedded surfaces in a root at another resolution; return their paths."""
     root = open_root(data_root)
     with staging(root) as scratch:
-        return install_at_resolution(root, contracts_of(dictionary), resolution_arcsec, scratch)
+        return install_at_resolution(root, contracts.load(dictionary), resolution_arcsec, scratch)
 
 
 def fill_reference(
@@ -87,20 +88,19 @@ def fill_reference(
     """Install the embedded surfaces that a root lacks; return their paths."""
     root = open_root(data_root)
     with staging(root) as scratch:
-        return install_missing(root, contracts_of(dictionary), resolution_arcsec, scratch)
+        return install_missing(root, contracts.load(dictionary), resolution_arcsec, scratch)
 
 
 def _install_if_empty(root: Path, settings: RunSettings, scratch: Path) -> None:
-    known = contracts_of(settings.dictionary)
-    asked = load_policy(settings.policy_files, settings.settings)
     # A given parameter hash belongs to other surfaces, which the user provides.
     if settings.parameter_hash is not None:
         return
+    known = contracts.load(settings.dictionary)
     absent = missing(root, known)
     if absent and is_imported(root, known):
         what = f"has imported surfaces, but no {', '.join(absent)}"
         raise file_error("E_REFERENCE_SURFACE_MISSING", root, what)
-    there = [d for d in SURFACES if d not in absent]
     # The raster is installed last: a run that was killed leaves only some of the first surfaces.
-    if there == list(SURFACES[: len(there)]) and len(there) < len(SURFACES):
-        install_embedded(root, known, first(asked.prep.grid, DEFAULT_GRID), scratch)
+    if absent and absent == list(SURFACES[-len(absent) :]):
+        grid = load_policy(settings.policy_files, settings.settings).prep.grid
+        install_embedded(root, known, first(grid, DEFAULT_GRID), scratch)

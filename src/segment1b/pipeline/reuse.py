@@ -34,33 +34,21 @@ class CacheStatus:
     fault: Segment1BError | None = None
 
 
-@dataclass(frozen=True)
-class Step:
-    """What a run would do with a state.
-
-    `action` is check (the gate), reuse, run, depends (run if its inputs change), stop (with the
-    fault of its cache status) or never (after a stop).
-    """
-
-    state: str
-    cache: CacheStatus
-    action: str
-
-
 def cache_status(state: State, run: Run, inputs: Mapping[str, str], *, verify: bool) -> CacheStatus:
     """Return whether a state can be reused, given the `input_digests` of today.
 
     `verify` hashes published files instead of comparing sizes, and those of `site_locations` for a
     state that reads them.
     """
-    path = report_path(state, run)
-    report = read_json(path) if path.exists() else None
-    if not isinstance(report, dict):
+    path, report = report_path(state, run), run_report(state, run)
+    if not report:
         return CacheStatus(path, {}, "it has no run report")
     if state.id == "s0":
         return CacheStatus(path, report, "the gate is checked at every run")
     then = report.get("input_digests")
-    changed = _changed(then if isinstance(then, dict) else {}, inputs)
+    then = then if isinstance(then, dict) else {}
+    names = [name for name in {**inputs, **then} if then.get(name) != inputs.get(name)]
+    changed = {name: (then.get(name), inputs.get(name)) for name in names}
     why = (
         _first_change(changed)
         or _other_program(report)
@@ -75,17 +63,23 @@ def report_path(state: State, run: Run) -> Path:
     return run.snapshot.path(f"{state.id}_run_report")
 
 
+def run_report(state: State, run: Run) -> dict[str, Any]:
+    """Return the published run report of a state; empty where there is none."""
+    path = report_path(state, run)
+    report = read_json(path) if path.exists() else None
+    return report if isinstance(report, dict) else {}
+
+
 def _other_program(report: dict[str, Any]) -> str:
     """Return that other code than today's wrote a report; empty where it was this one."""
     then, now = report.get("program"), program()
     if then == now:
         return ""
-    made = then if isinstance(then, dict) else {}
-    return (
-        f"it was made by segment1b {made.get('version')}, source "
-        f"{_short(made.get('source_sha256_hex'))}; this is {now['version']}, source "
-        f"{_short(now['source_sha256_hex'])}"
-    )
+    named = [
+        f"{one.get('version')}, source {_short(one.get('source_sha256_hex'))}"
+        for one in (then if isinstance(then, dict) else {}, now)
+    ]
+    return f"it was made by segment1b {'; this is '.join(named)}"
 
 
 def _malformed(state: State, run: Run, report: dict[str, Any]) -> str:
@@ -116,13 +110,6 @@ def verify_inputs(state: State, run: Run, verified: set[str]) -> None:
             verified.add(dataset.id)
 
 
-def _changed(
-    then: Mapping[str, str], now: Mapping[str, str]
-) -> dict[str, tuple[str | None, str | None]]:
-    names = {**now, **then}
-    return {n: (then.get(n), now.get(n)) for n in names if then.get(n) != now.get(n)}
-
-
 def _first_change(changed: Mapping[str, tuple[str | None, str | None]]) -> str:
     if not changed:
         return ""
@@ -136,11 +123,13 @@ def _short(digest: object) -> str:
 
 
 def input_digests(state: State, run: Run) -> dict[str, str]:
-    """Return the digest of each dataset a state reads, as it is today.
+    """Return the digest of each dataset a state reads, as it is today; none for the gate.
 
     Published datasets give the content digest of their receipt, documents that of their content
     without clocks, reference surfaces and foreign folders the SHA-256 over their bytes.
     """
+    if state.id == "s0":
+        return {}
     reader, digests = run.reader(state), {}
     # Receipts tell what has changed; rows are brought when the state has work to do.
     entries = [run.contracts[dataset_id] for dataset_id in state.reads]
@@ -154,51 +143,8 @@ def input_digests(state: State, run: Run) -> dict[str, str]:
         elif dataset.receipt_in:
             digests[dataset_id] = reader.partition(dataset_id).receipt.content_sha256_hex
         else:
-            digests[dataset_id] = _folder_digest(reader.file(dataset_id))
+            folder = reader.file(dataset_id)
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            names = [path.relative_to(folder).as_posix() for path in files]
+            digests[dataset_id] = hash_files(folder, names)[1]
     return digests
-
-
-def plan_of(states: Mapping[str, State], run: Run) -> list[Step]:
-    """Return what a run would do with each state; nothing is written.
-
-    After a state that will run, one that reads what it makes is reused exactly when that one
-    publishes what is there already.
-    """
-    steps: list[Step] = []
-    made: set[str] = set()
-    for name, state in states.items():
-        cache = _status_or_fault(state, run)
-        stopped = bool(steps) and steps[-1].action in ("stop", "never")
-        action = "never" if stopped else _action(state, cache, made)
-        if action in ("run", "depends"):
-            made |= {*state.writes, f"{name}_run_report"}
-        steps.append(Step(name, cache, action))
-    return steps
-
-
-def _status_or_fault(state: State, run: Run) -> CacheStatus:
-    """Return the cache status of a state, with what would stop it as its fault."""
-    path, report = report_path(state, run), {}
-    if not path.exists():
-        return CacheStatus(path, {}, "it has no run report")
-    try:
-        report = dict(read_json(path))
-        inputs = {} if state.id == "s0" else input_digests(state, run)
-        return cache_status(state, run, inputs, verify=False)
-    except Segment1BError as error:
-        return CacheStatus(path, report, f"{error.code}: {error.message}", fault=error)
-
-
-def _action(state: State, cache: CacheStatus, made: set[str]) -> str:
-    if state.id == "s0" and cache.report:
-        return "check"
-    if cache.fault is not None:
-        return "depends" if cache.fault.scope.get("dataset") in made & {*state.reads} else "stop"
-    if cache.why and not (cache.changed and made.issuperset(cache.changed)):
-        return "run"
-    return "depends" if made & {*state.reads} else "reuse"
-
-
-def _folder_digest(path: Path) -> str:
-    names = [p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()]
-    return hash_files(path, names)[1]

@@ -6,10 +6,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from segment1b.config import RunSettings
-from segment1b.pipeline.decide import TOKENS, foresee, published_run
-from segment1b.pipeline.reuse import Step, plan_of
+from segment1b.errors import Segment1BError
+from segment1b.pipeline.decide import foresee, published_run
+from segment1b.pipeline.reuse import (
+    CacheStatus,
+    cache_status,
+    input_digests,
+    report_path,
+    run_report,
+)
 from segment1b.states import STATES
-from segment1b.states.protocol import Run
+from segment1b.states.protocol import Run, State
 from segment1b.storage.root import find_root, root_at
 
 
@@ -35,23 +42,62 @@ def status(settings: RunSettings) -> dict[str, Any]:
     if settings.outlets or settings.policy_files or settings.settings:
         run, refusal = foresee(root, settings)
     else:
-        given = {name: getattr(settings, name) for name in TOKENS}
-        run, refusal = published_run(root, settings.dictionary, given)
+        run, refusal = published_run(root, settings.dictionary, settings.tokens)
     return {
         "data_root": root_at(root).location,
         **run.tokens,
         "law": run.policy.allocation.law,
         "refusal": refusal,
-        "states": {step.state: _entry(step, run, refusal) for step in plan_of(STATES, run)},
+        "states": _states(run, refused=bool(refusal)),
     }
 
 
-def _entry(step: Step, run: Run, refusal: str) -> dict[str, Any]:
-    cache = step.cache
+def _states(run: Run, *, refused: bool) -> dict[str, dict[str, Any]]:
+    """Return by state what is published, and what a run would do.
+
+    After a state that will run, one that reads what it makes is reused exactly when that one
+    publishes what is there already.
+    """
+    entries: dict[str, dict[str, Any]] = {}
+    made: set[str] = set()
+    stopped = False
+    for name, state in STATES.items():
+        cache = _status_or_fault(state, run)
+        action = "never" if stopped else _action(state, cache, made)
+        stopped = action in ("stop", "never")
+        if action in ("run", "depends"):
+            made |= {*state.writes, f"{name}_run_report"}
+        entries[name] = _entry(state, cache, run) | {"would": "refuse" if refused else action}
+        if action == "check":
+            entries[name]["why"] = ""
+    return entries
+
+
+def _status_or_fault(state: State, run: Run) -> CacheStatus:
+    """Return the cache status of a state, with what would stop it as its fault."""
+    report: dict[str, Any] = {}
+    try:
+        report = run_report(state, run)
+        return cache_status(state, run, input_digests(state, run) if report else {}, verify=False)
+    except Segment1BError as error:
+        why = f"{error.code}: {error.message}"
+        return CacheStatus(report_path(state, run), report, why, fault=error)
+
+
+def _action(state: State, cache: CacheStatus, made: set[str]) -> str:
+    """Return check (the gate), reuse, run, depends (run if inputs change) or stop (a fault)."""
+    if state.id == "s0" and cache.report:
+        return "check"
+    if cache.fault is not None:
+        return "depends" if cache.fault.scope.get("dataset") in made & {*state.reads} else "stop"
+    if cache.why and not (cache.changed and made.issuperset(cache.changed)):
+        return "run"
+    return "depends" if made & {*state.reads} else "reuse"
+
+
+def _entry(state: State, cache: CacheStatus, run: Run) -> dict[str, Any]:
     when = cache.report_path.stat().st_mtime if cache.report else None
-    receipts = {
-        d: cache.report.get(run.contracts[d].receipt_field) for d in STATES[step.state].writes
-    }
+    receipts = {d: cache.report.get(run.contracts[d].receipt_field) for d in state.writes}
     return {
         "published_at_utc": None if when is None else f"{datetime.fromtimestamp(when, UTC):%FT%TZ}",
         "content_sha256_hex": {
@@ -59,10 +105,9 @@ def _entry(step: Step, run: Run, refusal: str) -> dict[str, Any]:
             for name, receipt in receipts.items()
             if isinstance(receipt, dict)
         },
-        "why": "" if step.action == "check" else cache.why,
+        "why": cache.why,
         "changed_inputs": [
             {"dataset": name, "then": then, "now": now or None}
             for name, (then, now) in cache.changed.items()
         ],
-        "would": "refuse" if refusal else step.action,
     }
