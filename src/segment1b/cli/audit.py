@@ -34,9 +34,8 @@ def validator(states: Sequence[str]) -> Callable[..., None]:
             return
         console.set_up_logs("text", quiet=True)
         options = {"validation_bundle": validation_bundle, "perf": perf, **vars(which)}
-        results = segment1b.validate(data_root, states, **options)
-        result = tables.check_summary(results)
-        show(result, lambda _: tables.print_checks(results), as_json=as_json)
+        result = tables.check_summary(segment1b.validate(data_root, states, **options))
+        show(result, tables.print_checks, as_json=as_json)
         if not result["ok"]:
             raise typer.Exit(1)
 

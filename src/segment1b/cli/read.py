@@ -80,7 +80,7 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Report which sites were added, removed and moved, by country, with distances."""
-    from segment1b.read.diff import lines
+    from segment1b.cli.tables import print_diff
 
     result = segment1b.diff(
         old,
@@ -89,7 +89,7 @@ def diff(
         new_fingerprint=new_fingerprint,
         dictionary=dictionary,
     )
-    show(result, lambda result: print("\n".join(lines(result))), as_json=as_json)
+    show(result, print_diff, as_json=as_json)
 
 
 def rng_export(

@@ -70,16 +70,12 @@ def import_countries(
 ) -> None:
     """Country polygons: GeoPackage, Shapefile (zipped too), GeoJSON, GeoParquet, FlatGeobuf."""
     from segment1b.reference import importing
-    from segment1b.reference import overlaps as audit
 
     request = _request(source, column, dictionary)
     result = importing.import_countries(
         request, layer=layer, make_valid=make_valid, drop_unknown=drop_unknown
     )
     _show_imported(result, as_json=as_json)
-    if not as_json and result.audit is not None:
-        print()
-        print(audit.audit_text(result.audit), end="")
 
 
 def import_zones(
@@ -180,4 +176,4 @@ def _show_imported(result: Imported, *, as_json: bool) -> None:
 
     audit = {} if result.audit is None else {"audit": result.audit}
     document = {**result.provenance, "path": str(result.path), "no_op": result.no_op, **audit}
-    show(document, lambda _: tables.print_imported(result), as_json=as_json)
+    show(document, tables.print_imported, as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -184,7 +185,17 @@ def clean(
     left = root_at(root).clean(timedelta(hours=older_than_hours), dry_run=dry_run)
     listed = [{"path": str(one.path), "bytes": one.size} for one in left]
     result = {"dry_run": dry_run, "leftovers": listed, "bytes": sum(one.size for one in left)}
-    show(result, lambda _: tables.print_leftovers(root, left, dry_run=dry_run), as_json=as_json)
+    # An upload has a relative path.
+    items = {os.path.relpath(root / one.path, root): one.size for one in left}
+
+    def text(_: object) -> None:
+        if not items:
+            print("no killed run has left anything")
+            return
+        tables.print_items(items)
+        tables.print_total(items, "would be freed" if dry_run else "freed")
+
+    show(result, text, as_json=as_json)
 
 
 def _confirmed() -> bool:
