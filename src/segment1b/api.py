@@ -24,7 +24,7 @@ from segment1b.contracts import Contracts
 from segment1b.contracts.locations import read_yaml
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
-from segment1b.read.gate import find_places, proven_paths, read_site_locations
+from segment1b.read.gate import find_places, open_parts, proven_paths, read_site_locations
 from segment1b.storage.root import find_root
 from segment1b.storage.snapshot import Snapshot
 
@@ -113,11 +113,8 @@ class PassedSnapshot(Snapshot):
         Raises:
             Segment1BError: as `read_site_locations`; every byte is hashed before it is read.
         """
-        import pyarrow.dataset as ds
-
-        paths = [str(path) for path in proven_paths(self.root, self.contracts, self.tokens)]
-        schema = self.contracts["site_locations"].arrow_schema
-        return ds.dataset(paths, schema=schema, format="parquet").to_table()
+        paths = proven_paths(self.root, self.contracts, self.tokens)
+        return open_parts(paths, self.contracts["site_locations"]).to_table()
 
 
 def open(root: str | Path, **which: Unpack[Which]) -> PassedSnapshot:  # noqa: A001 - segment1b.open

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-import pyarrow.dataset as ds
 
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
+from segment1b.read.gate import open_parts
 from segment1b.storage.parts import write_part
 from segment1b.storage.snapshot import Partition, Snapshot
 
@@ -105,9 +105,7 @@ def _about(partition: Partition, wanted: pa.Table, keys: list[str]) -> pa.Table:
 
 
 def _table(partition: Partition, where: pc.Expression | None = None) -> pa.Table:
-    paths = [str(path) for path in partition.paths]
-    schema = partition.dataset.arrow_schema
-    return ds.dataset(paths, schema=schema, format="parquet").to_table(filter=where)
+    return open_parts(partition.paths, partition.dataset).to_table(filter=where)
 
 
 def _partition(root: Path, dataset: Dataset, known: Contracts, identity: Identity) -> Partition:

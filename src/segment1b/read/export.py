@@ -121,7 +121,7 @@ def new_file(out: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _write_geoparquet(path: Path, job: _Job) -> int:
-    return write_geoparquet(path, job.tables, job.folder, job.about)
+    return write_geoparquet(path, job.tables(), job.folder, job.about)
 
 
 def _write_csv(path: Path, job: _Job) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -138,8 +138,12 @@ def read_site_locations(
     paths = proven_paths(folder, known, tokens)
     if scan is not None:
         return scan(paths)
-    schema = known[EGRESS].arrow_schema
-    return ds.dataset([str(path) for path in paths], schema=schema, format="parquet")
+    return open_parts(paths, known[EGRESS])
+
+
+def open_parts(paths: Iterable[Path], dataset: Dataset) -> ds.Dataset:
+    """Return part files as one dataset of the dictionary's schema, to be read lazily."""
+    return ds.dataset([str(path) for path in paths], schema=dataset.arrow_schema, format="parquet")
 
 
 def proven_paths(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> list[Path]:
