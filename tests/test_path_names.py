@@ -100,7 +100,7 @@ def test_page_validate_export_diff_and_s9_read_the_root_that_is_named(
     made = []
     for number, own in enumerate((world.root, root)):
         out = tmp_path / f"{number}.csv"
-        export(own, KNOWN, identity.places, "csv", out)
+        export(own, out, format="csv")
         page = write_page(own, KNOWN, identity, tmp_path / f"{number}.html")
         made.append((out.read_bytes(), _embedded(page)))
     assert made[0] == made[1]

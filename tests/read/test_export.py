@@ -31,7 +31,7 @@ WINDOW = (4.0, 52.0, 6.0, 53.0)
 
 
 def write(root: Path, fmt: str, out: Path, **wanted: Any) -> Path:
-    export(root, KNOWN, PLACES, fmt, out, **wanted)
+    export(root, out, format=fmt, **wanted)
     return out
 
 
@@ -199,7 +199,7 @@ def test_hard_numbers_stay_exact(make_root: MakeRoot, tmp_path: Path, fmt: str) 
 def test_filters(root: Path, table: pa.Table, tmp_path: Path, fmt: str) -> None:
     out = tmp_path / "some"
     merchants = [1003, 1007, 1024]
-    count = export(root, KNOWN, PLACES, fmt, out, ["NL", "AU"], merchants)
+    count = export(root, out, format=fmt, countries=["NL", "AU"], merchants=merchants)
     mask = pc.and_(
         pc.is_in(table.column("legal_country_iso"), pa.array(["NL", "AU"])),
         pc.is_in(table.column("merchant_id"), pa.array(merchants, pa.uint64())),
@@ -211,13 +211,13 @@ def test_filters(root: Path, table: pa.Table, tmp_path: Path, fmt: str) -> None:
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_no_sites_make_an_empty_file(make_root: MakeRoot, tmp_path: Path, fmt: str) -> None:
     root = make_root(sites(10).slice(0, 0), parts=1)
-    assert export(root, KNOWN, PLACES, fmt, tmp_path / "none") == 0
+    assert export(root, tmp_path / "none", format=fmt) == 0
     assert (tmp_path / "none").is_file()
 
 
 def refused(root: Path, fmt: str, out: Path, **wanted: Any) -> str:
     with pytest.raises(Segment1BError) as caught:
-        export(root, KNOWN, PLACES, fmt, out, **wanted)
+        export(root, out, format=fmt, **wanted)
     return caught.value.code
 
 
@@ -263,7 +263,7 @@ def test_a_failure_on_the_way_leaves_nothing(
     monkeypatch.setattr(rows, "site_tables", breaks)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(KeyboardInterrupt):
-        export(root, KNOWN, PLACES, fmt, tmp_path / "out")
+        export(root, tmp_path / "out", format=fmt)
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -301,7 +301,7 @@ def test_no_table_grows_with_the_sites(
 
     monkeypatch.setattr(rows, "site_tables", watched("read", rows.site_tables))
     monkeypatch.setattr(geoparquet, "in_curve_order", watched("sorted", geoparquet.in_curve_order))
-    assert export(root, KNOWN, PLACES, fmt, tmp_path / "out") == 9000
+    assert export(root, tmp_path / "out", format=fmt) == 9000
     assert max(sizes["read"]) <= 64
     # DuckDB passes on its vectors of 2048 rows.
     assert max(sizes["sorted"], default=0) <= 2048

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from read.conftest import KNOWN, PLACES, SITES, MakeRoot, sites
+from read.conftest import IDENTITY, KNOWN, PLACES, SITES, MakeRoot, sites
 from segment1b.cli.tables import print_diff
 from segment1b.errors import Segment1BError
 from segment1b.read import diff as growth
@@ -145,5 +145,6 @@ def test_both_sides_must_be_proven(make_root: MakeRoot, table: pa.Table) -> None
 
 
 def test_old_and_new_may_share_a_root(root: Path) -> None:
-    same = {"manifest_fingerprint": PLACES["manifest_fingerprint"], "seed": None}
-    assert diff(root, root, old=same, new=same)["total"]["kept"] == 1000
+    same = IDENTITY.manifest_fingerprint
+    total = diff(root, root, old_fingerprint=same, new_fingerprint=same)["total"]
+    assert total["kept"] == 1000

@@ -30,6 +30,7 @@ from segment1b.identity import sha256_hex
 from segment1b.page.page import write_page
 from segment1b.read import gate
 from segment1b.read.explanation import explain
+from segment1b.read.gate import Which
 from segment1b.read.replay import replay
 from segment1b.storage.checksums import SUMS, write_sums
 from segment1b.storage.durable import (
@@ -179,10 +180,16 @@ def _checks(published: Published) -> list[dict[str, Any]]:
 
 def _worked(published: Published, merchant: int, country: str) -> dict[str, Any]:
     """Explain a sampled pair and replay its first outlet."""
-    root, given, where = published.root, published.identity.tokens, published.dictionary
+    identity = published.identity
+    which = Which(
+        seed=identity.seed,
+        manifest_fingerprint=identity.manifest_fingerprint,
+        parameter_hash=identity.parameter_hash,
+        dictionary=published.dictionary,
+    )
     return {
-        "worked/explain.json": explain(root, merchant, country, given, where),
-        "worked/replay.json": replay(root, merchant, country, 1, given, where),
+        "worked/explain.json": explain(published.root, merchant, country, **which),
+        "worked/replay.json": replay(published.root, merchant, country, 1, **which),
     }
 
 

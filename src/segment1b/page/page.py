@@ -22,7 +22,7 @@ from segment1b.errors import file_error
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
 from segment1b.identity import Identity
-from segment1b.page import charts, costs, payload
+from segment1b.page import charts, payload
 from segment1b.page.chain import chain_of
 from segment1b.page.outlines import outlines
 from segment1b.page.published import STATES, World, open_tables, read_world
@@ -171,11 +171,11 @@ def _charts(
     if world.realism:
         made.append(charts.neighbours(world.realism))
     if "s6" in reports:
-        made.append(costs.draws(reports["s6"]["rng"]))
+        made.append(charts.draws(reports["s6"]["rng"]))
     if reports:
-        made.append(costs.costs(reports))
+        made.append(charts.costs(reports))
     if "s4" in reports:
-        made.append(costs.country_costs(reports["s4"]["country_timings"]))
+        made.append(charts.country_costs(reports["s4"]["country_timings"]))
     return made
 
 

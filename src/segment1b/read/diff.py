@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segment1b import contracts as contract_files
-from segment1b.read.gate import find_places, proven_paths
+from segment1b.read.gate import locate, proven_paths
 from segment1b.storage.sql import open_database, parquet_table
 
 #: Mean radius of WGS84, (2a + b) / 3, in km.
@@ -51,25 +50,34 @@ _CHANGES = """
 
 
 def diff(
-    old_root: Path,
-    new_root: Path,
+    old: str | Path,
+    new: str | Path,
     *,
-    old: Mapping[str, Any] | None = None,
-    new: Mapping[str, Any] | None = None,
+    old_fingerprint: str | None = None,
+    new_fingerprint: str | None = None,
     dictionary: Path | None = None,
 ) -> dict[str, Any]:
-    """Compare the proven sites of two roots; one is kept when its coordinates are equal in bits.
+    """Count the sites that were added, removed and moved between two roots, by country.
+
+    A site is kept when its coordinates are equal in bits.
+
+    Examples:
+        >>> segment1b.diff("segment1b-data", "segment1b-data")["total"]["moved"]
+        0
 
     Returns:
         `old` and `new` (tokens, rows), `total` and `by_country`, each with kept, added, removed,
-        moved, moved_p50_km (to 0.1 %) and moved_max_km (0.0 where none moved).
+        moved, moved_p50_km (to 0.1 %) and moved_max_km (0.0 where none
+        moved).
+
+    Raises:
+        Segment1BError: as `read_site_locations`, for either root.
     """
-    known = contract_files.load(str(dictionary) if dictionary else None)
-    places = [find_places(old_root, known, old), find_places(new_root, known, new)]
-    tables = [
-        parquet_table(proven_paths(root, known, tokens))
-        for root, tokens in zip((old_root, new_root), places, strict=True)
+    sides = [
+        locate(root, manifest_fingerprint=fingerprint, dictionary=dictionary)
+        for root, fingerprint in ((old, old_fingerprint), (new, new_fingerprint))
     ]
+    tables = [parquet_table(proven_paths(*side)) for side in sides]
     with open_database() as database:
         rows = database.execute(_CHANGES.format(*tables), _SCALE).fetchnumpy()
     codes, starts = np.unique(np.asarray(rows["code"], "U2"), return_index=True)
@@ -80,7 +88,7 @@ def diff(
     return {
         **{
             side: {k: v for k, v in tokens.items() if k != "run_id"} | {"rows": ends[side]}
-            for side, tokens in zip(ends, places, strict=True)
+            for side, (_, _, tokens) in zip(ends, sides, strict=True)
         },
         "total": total,
         "by_country": {

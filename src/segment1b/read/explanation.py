@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from segment1b.laws.points import (
     stable_points,
     systematic_points,
 )
+from segment1b.read.gate import Which
 from segment1b.read.lookup import PublishedPair, open_pair
 from segment1b.read.redraw import pair_offset
 
@@ -32,22 +33,22 @@ _Ids: TypeAlias = npt.NDArray[np.uint64]
 
 
 def explain(
-    data_root: Path,
-    merchant: int,
-    country: str,
-    given: Mapping[str, Any],
-    dictionary: Path | None,
+    root: str | Path, merchant: int, country: str, **which: Unpack[Which]
 ) -> dict[str, Any]:
-    """Return how the sites of a pair came to their tiles.
+    """Explain how the sites of a merchant in a country were allotted to tiles.
+
+    Examples:
+        >>> segment1b.explain("segment1b-data", 259, "DE")["agrees"]
+        True
 
     Returns:
-        merchant_id, country_iso, law, n_sites, K, the numbers of the law, and `tiles`: for each
-        its quota, its sites by the law and those published.
+        Law, number of sites and a row for each tile; `agrees` tells whether the law, applied
+        again, gives the published plan.
 
     Raises:
-        Segment1BError: E_USAGE when the pair has no requirement.
+        Segment1BError: E_USAGE when the merchant has no sites in the country.
     """
-    pair = open_pair(data_root, merchant, country, given, dictionary, _READS)
+    pair = open_pair(root, merchant, country, which, _READS)
     required = pair.rows("s3_requirements", ["n_sites"], **pair.key)["n_sites"]
     if not len(required):
         what = f"merchant {merchant} has no outlets in {country}"

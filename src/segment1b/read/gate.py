@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import pyarrow.dataset as ds
 
@@ -93,15 +93,38 @@ def find_places(
     return Identity(**_checked_tokens(folders[0], wanted)).places
 
 
+class Which(TypedDict, total=False):
+    """Keywords that choose one identity of a data root; the root's only one by default.
+
+    Attributes:
+        seed: unsigned 64-bit number.
+        manifest_fingerprint: which outlets, 64 hexadecimal digits.
+        parameter_hash: which policies and reference surfaces, 64 hexadecimal digits.
+        dictionary: another dataset dictionary than the packaged one.
+    """
+
+    seed: int | None
+    manifest_fingerprint: str | None
+    parameter_hash: str | None
+    dictionary: Path | None
+
+
+def locate(
+    root: str | Path, cache: Path | None = None, **which: Unpack[Which]
+) -> tuple[Path, Contracts, dict[str, int | str]]:
+    """Return a data root, its contracts and the path tokens of the bundle that passed."""
+    dictionary = which.pop("dictionary", None)
+    folder = find_root(root, cache)
+    known = contract_files.load(str(dictionary) if dictionary else None)
+    return folder, known, find_places(folder, known, which)
+
+
 def read_site_locations(
     root: str | Path,
     *,
-    seed: int | None = None,
-    manifest_fingerprint: str | None = None,
-    parameter_hash: str | None = None,
-    dictionary: str | Path | None = None,
     cache: str | Path | None = None,
     as_: Literal["arrow", "polars"] = "arrow",
+    **which: Unpack[Which],
 ) -> ds.Dataset | pl.LazyFrame:
     """Open the published sites of a data root, once they are proven.
 
@@ -109,13 +132,10 @@ def read_site_locations(
 
     Args:
         root: a folder, or the URL of an object store (`s3://bucket/prefix`).
-        seed: of the run; by default that of the root's one bundle, as for the next two.
-        manifest_fingerprint: which outlets.
-        parameter_hash: which policies and surfaces.
-        dictionary: another dataset dictionary than the packaged one.
         cache: directory for the working copy of an object store, instead of SEGMENT1B_CACHE or
             the user's cache directory.
         as_: `arrow` for a pyarrow.dataset.Dataset, `polars` for a polars.LazyFrame.
+        **which: the identity, see `Which`.
 
     Returns:
         The columns merchant_id, legal_country_iso, site_order, lon_deg, lat_deg (degrees, WGS84),
@@ -127,18 +147,9 @@ def read_site_locations(
     if as_ not in ("arrow", "polars"):
         raise Segment1BError("E_USAGE", f"as_ is '{as_}'", "give 'arrow' or 'polars'")
     scan = _polars_scan() if as_ == "polars" else None
-    known = contract_files.load(str(dictionary) if dictionary else None)
-    given = {
-        "seed": seed,
-        "manifest_fingerprint": manifest_fingerprint,
-        "parameter_hash": parameter_hash,
-    }
-    folder = find_root(root, Path(cache) if cache else None)
-    tokens = find_places(folder, known, given)
+    folder, known, tokens = locate(root, Path(cache) if cache else None, **which)
     paths = proven_paths(folder, known, tokens)
-    if scan is not None:
-        return scan(paths)
-    return open_parts(paths, known[EGRESS])
+    return scan(paths) if scan is not None else open_parts(paths, known[EGRESS])
 
 
 def open_parts(paths: Iterable[Path], dataset: Dataset) -> ds.Dataset:

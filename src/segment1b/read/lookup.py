@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from segment1b.identity import Identity
 from segment1b.pipeline.decide import find_identity
-from segment1b.read.gate import open_parts
+from segment1b.read.gate import Which, open_parts
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import coded_parquet_errors
@@ -55,18 +55,13 @@ class PublishedPair:
 
 
 def open_pair(
-    data_root: Path,
-    merchant: int,
-    country: str,
-    given: Mapping[str, Any],
-    dictionary: Path | None,
-    reads: Sequence[str],
+    root: str | Path, merchant: int, country: str, which: Which, reads: Sequence[str]
 ) -> PublishedPair:
     """Return a pair of a published run that may be read from these datasets."""
     Wanted((country,), (merchant,))
-    root = find_root(data_root)
-    known, identity = find_identity(root, dictionary, given)
-    reader = Reader(Snapshot(root, known, identity.places), reads)
+    folder = find_root(root)
+    known, identity = find_identity(folder, which.pop("dictionary", None), which)
+    reader = Reader(Snapshot(folder, known, identity.places), reads)
     reader.fetch(reads)
     policy = read_object(reader.file("parameter_policy_1B"))["policy"]
     return PublishedPair(reader, identity, policy, merchant, country)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from segment1b.errors import Segment1BError, redo
+from segment1b.read.gate import Which
 from segment1b.read.lookup import PublishedPair, open_pair
 from segment1b.read.redraw import BOUNDS, Jitter, Site, Tile, assignment_words, pair_offset
 
@@ -26,24 +27,29 @@ _READS = (
 
 
 def replay(
-    data_root: Path,
-    merchant: int,
-    country: str,
-    site: int,
-    given: Mapping[str, Any],
-    dictionary: Path | None,
+    root: str | Path, merchant: int, country: str, site: int, **which: Unpack[Which]
 ) -> dict[str, Any]:
-    """Return how one outlet came to its coordinate.
+    """Derive the coordinate of one site again, draw by draw.
+
+    Examples:
+        >>> segment1b.replay("segment1b-data", 259, "DE", site=3)["agrees"]
+        True
+
+    Args:
+        root: the data root.
+        merchant: merchant_id.
+        country: two upper-case letters.
+        site: site_order, from 1.
+        **which: the identity, see `Which`.
 
     Returns:
-        The tokens and the key, requirement (n of the pair), quotas (sites by tile), `s5` (match,
-        word and rank, or point), tile_id, `attempts` (words, uniforms, point, verdict), lane,
-        point (lon_deg, lat_deg) as computed here, published (the same), agrees.
+        Tile, attempts with their random words, and the point; `agrees` tells whether it is the
+        published one.
 
     Raises:
         Segment1BError: E_USAGE when there is no such site.
     """
-    pair = open_pair(data_root, merchant, country, given, dictionary, _READS)
+    pair = open_pair(root, merchant, country, which, _READS)
     assignment = _assignment(pair, site)
     s5, tile_id = assignment["s5"], assignment["tile_id"]
     event = _row(pair, "rng_event_in_cell_jitter", ["blocks", "lane"], site)
