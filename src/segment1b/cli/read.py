@@ -120,11 +120,8 @@ def page(
     replace: Annotated[bool, option("Replace an existing file.", "--replace")] = False,
 ) -> None:
     """Write one HTML file that shows a run to a reviewer: map, charts, receipts, checks."""
-    from segment1b.page.page import write_comparison, write_page
+    from segment1b.page.page import write_page
 
     first, *second = [which.find(root) for root in compare or (data_root,)]
-    if second:
-        write_comparison(first, second[0], out, replace=replace)
-    else:
-        write_page(*first, out, replace=replace)
+    write_page(*first, out, other=second[0] if second else None, replace=replace)
     print(f"page  {out}")
