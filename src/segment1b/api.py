@@ -84,8 +84,7 @@ class PassedSnapshot(Snapshot):
         Raises:
             Segment1BError: as `read_site_locations`; every byte is hashed before it is read.
         """
-        paths = proven_paths(self.root, self.contracts, self.tokens)
-        return open_parts(paths, self.contracts["site_locations"]).to_table()
+        return open_parts(proven_paths(self), self.contracts["site_locations"]).to_table()
 
 
 def open(root: str | Path, **which: Unpack[Which]) -> PassedSnapshot:  # noqa: A001 - segment1b.open
@@ -98,7 +97,7 @@ def open(root: str | Path, **which: Unpack[Which]) -> PassedSnapshot:  # noqa: A
     Raises:
         Segment1BError: E908_BUNDLE_CONTENTS_MISSING when none passed; E_USAGE when several did.
     """
-    return PassedSnapshot(*locate(root, **which))
+    return PassedSnapshot(**vars(locate(root, **which)))
 
 
 def validate(

@@ -19,6 +19,7 @@ from read.conftest import IDENTITY, KNOWN, PLACES, SITES, MakeRoot, lay_sites, s
 from segment1b.errors import Segment1BError
 from segment1b.read.gate import find_places, verify_bundle
 from segment1b.storage.receipts import Receipt, take_receipt
+from segment1b.storage.snapshot import Snapshot
 from shapes import flip
 
 EGRESS = SITES.locate(PLACES)
@@ -33,7 +34,7 @@ def code_of(call: Callable[[], Any]) -> str:
 
 
 def test_a_passed_root_is_verified(root: Path) -> None:
-    found = verify_bundle(root, KNOWN, PLACES)
+    found = verify_bundle(Snapshot(root, KNOWN, PLACES))
     assert found["egress"]["files"] == 2
     assert found["bundle_files"] == 8
     assert found["receipts"] == []
@@ -163,21 +164,21 @@ FAULTS: dict[str, list[Fault]] = {
 )
 def test_what_is_not_proven_is_not_read(root: Path, fault: Fault, code: str) -> None:
     fault(root)
-    assert code_of(lambda: verify_bundle(root, KNOWN, PLACES)) == code
+    assert code_of(lambda: verify_bundle(Snapshot(root, KNOWN, PLACES))) == code
     assert code_of(lambda: segment1b.read_site_locations(root)) == code
 
 
 def test_the_flag_may_lack_its_newline(root: Path) -> None:
     flag = root / FLAG
     flag.write_text(flag.read_text().rstrip("\n"))
-    assert verify_bundle(root, KNOWN, PLACES)["bundle_files"] == 8
+    assert verify_bundle(Snapshot(root, KNOWN, PLACES))["bundle_files"] == 8
 
 
 @pytest.mark.parametrize("given", [{"seed": 7}, {"parameter_hash": "3" * 64}])
 def test_other_tokens_are_refused(root: Path, given: dict[str, Any]) -> None:
     code = "E_PATH_EMBED_MISMATCH"
     assert code_of(lambda: segment1b.read_site_locations(root, **given)) == code
-    assert code_of(lambda: verify_bundle(root, KNOWN, PLACES | given)) == code
+    assert code_of(lambda: verify_bundle(Snapshot(root, KNOWN, PLACES | given))) == code
 
 
 def test_another_fingerprint_is_absent(root: Path) -> None:
@@ -207,15 +208,15 @@ def test_receipts_of_the_root_are_checked(make_root: MakeRoot, tmp_path: Path) -
     root = make_root(table)
     receipt = take_receipt(root / EGRESS, SITES, EGRESS, 1)
     _report(root, receipt, "s8_run_report")
-    assert verify_bundle(root, KNOWN, PLACES)["receipts"] == ["site_locations"]
+    assert verify_bundle(Snapshot(root, KNOWN, PLACES))["receipts"] == ["site_locations"]
     other = lay_sites(tmp_path / "other", sites(100, seed=2), identity=IDENTITY)
     foreign = take_receipt(other, SITES, EGRESS, 1)
     path = root / KNOWN["s8_run_report"].locate(PLACES)
     path.write_text(json.dumps({"determinism_receipt": foreign.as_json(), "input_digests": {}}))
-    assert code_of(lambda: verify_bundle(root, KNOWN, PLACES)) == SITES.code("receipt")
+    assert code_of(lambda: verify_bundle(Snapshot(root, KNOWN, PLACES))) == SITES.code("receipt")
 
 
 def test_a_partition_without_report_is_refused(root: Path) -> None:
     dataset = KNOWN["s7_site_synthesis"]
     (root / dataset.locate(PLACES)).mkdir(parents=True)
-    assert code_of(lambda: verify_bundle(root, KNOWN, PLACES)) == dataset.code("receipt")
+    assert code_of(lambda: verify_bundle(Snapshot(root, KNOWN, PLACES))) == dataset.code("receipt")

@@ -97,14 +97,15 @@ def verify_bundle(
     from segment1b.evidence import verification
     from segment1b.read import gate
     from segment1b.storage.root import find_root
+    from segment1b.storage.snapshot import Snapshot
 
     root = find_root(folder)
     known = contracts.load(str(which.dictionary) if which.dictionary else None)
     if verification.is_evidence(root):
         show(verification.verify_evidence(root, known), tables.print_evidence, as_json=as_json)
     else:
-        places = gate.find_places(root, known, which.tokens)
-        show(gate.verify_bundle(root, known, places), tables.print_proof, as_json=as_json)
+        run = Snapshot(root, known, gate.find_places(root, known, which.tokens))
+        show(gate.verify_bundle(run), tables.print_proof, as_json=as_json)
 
 
 def check_contracts(dictionary: Dictionary = None) -> None:

@@ -81,7 +81,7 @@ def write_evidence(
     with scratch_beside(out) as scratch:
         _refuse_occupied(out, replace=replace)
         say("checking the gate")
-        gate.verify_bundle(published.root, published.contracts, published.tokens)
+        gate.verify_bundle(published)
         staged = scratch / "evidence"
         with coded_os_errors(out):
             staged.mkdir()

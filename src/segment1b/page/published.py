@@ -57,7 +57,7 @@ def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
         if path.exists():
             reports[state] = read_object(path)
     try:
-        proven_paths(root, contracts, identity.places)
+        proven_paths(snapshot)
         unproven = ""
     except Segment1BError as error:
         # The page must not depend on where the root is.

@@ -77,7 +77,7 @@ def diff(
         locate(root, manifest_fingerprint=fingerprint, dictionary=dictionary)
         for root, fingerprint in ((old, old_fingerprint), (new, new_fingerprint))
     ]
-    tables = [parquet_table(proven_paths(*side)) for side in sides]
+    tables = [parquet_table(proven_paths(side)) for side in sides]
     with open_database() as database:
         rows = database.execute(_CHANGES.format(*tables), _SCALE).fetchnumpy()
     codes, starts = np.unique(np.asarray(rows["code"], "U2"), return_index=True)
@@ -87,8 +87,8 @@ def diff(
     ends = {"old": both + total["removed"], "new": both + total["added"]}
     return {
         **{
-            side: {k: v for k, v in tokens.items() if k != "run_id"} | {"rows": ends[side]}
-            for side, (_, _, tokens) in zip(ends, sides, strict=True)
+            side: {k: v for k, v in run.tokens.items() if k != "run_id"} | {"rows": ends[side]}
+            for side, run in zip(ends, sides, strict=True)
         },
         "total": total,
         "by_country": {

@@ -91,15 +91,15 @@ def export(
     out = Path(os.path.abspath(out))
     wanted = rows.Wanted(tuple(countries), tuple(merchants))
     check_new(out)
-    folder, known, tokens = locate(root, **which)
-    proof, dataset = prove_sites(folder, known, tokens), known[EGRESS]
+    run = locate(root, **which)
+    proof, dataset = prove_sites(run), run.contracts[EGRESS]
     about = {
         **{name: proof[name] for name in ("seed", "manifest_fingerprint", "parameter_hash")},
         "dataset_id": EGRESS,
         "sha256_hex": proof["egress"]["composite_sha256_hex"],
         "licence": dataset.licence,
     }
-    paths = sorted((folder / dataset.locate(tokens)).iterdir())
+    paths = sorted(run.path(EGRESS).iterdir())
     with new_file(out) as (fresh, scratch):
         job = _Job(paths, wanted, dataset.arrow_schema, scratch, about)
         count = _WRITERS[format](fresh, job)
