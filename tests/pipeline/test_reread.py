@@ -74,10 +74,9 @@ def test_a_run_to_s8_hashes_the_sites_that_it_reuses(spoiled: World) -> None:
 def test_data_that_is_gone_while_its_report_is_there_does_not_pass_the_gate(
     spoiled: World, dataset_id: str
 ) -> None:
-    assert (
-        dataset_id in gate.verify_bundle(Snapshot(spoiled.root, KNOWN, spoiled.tokens))["receipts"]
-    )
+    run = Snapshot(spoiled.root, KNOWN, spoiled.tokens)
+    assert dataset_id in gate.verify_bundle(run)["receipts"]
     path = spoiled.path(dataset_id)
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(Segment1BError, match="is absent, and its run report is here"):
-        gate.verify_bundle(Snapshot(spoiled.root, KNOWN, spoiled.tokens))
+        gate.verify_bundle(run)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ _SKIP = "skip"
 _MARGIN = {"l": 64, "r": 16, "t": 16, "b": 52}
 
 
+Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]]]
+
+
 @dataclass(frozen=True)
 class Chart:
     """A question, the answer as a sentence, a plotly figure as JSON, and a table (header, rows)."""
@@ -30,7 +33,7 @@ class Chart:
     question: str
     sentence: str
     figure: dict[str, Any]
-    table: tuple[Sequence[str], Sequence[Sequence[Any]]] = field(default=((), ()))
+    table: Table = ((), ())
 
 
 def _trace(kind: str, x: Any, y: Any, hover: str = "", **more: Any) -> dict[str, Any]:
@@ -72,6 +75,12 @@ def _figure(
             **layout,
         },
     }
+
+
+def _table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Return the header and the cells of rows, each cell by the format of its column."""
+    cells = [tuple(form.format_map(row) for form in columns.values()) for row in rows]
+    return tuple(columns), cells
 
 
 def conservation(required: npt.NDArray[np.int64], placed: npt.NDArray[np.int64]) -> Chart:
@@ -156,18 +165,15 @@ def collapse(quality: Mapping[str, Mapping[str, Any]], overall: float) -> Chart:
     traces = [points, _reference_line([1, max([2, *sites])], [1, 1], "independent draws")]
     to_zero = {"rangemode": "tozero"}
     made = _figure(traces, "outlets of the country", "collapse index", _LOG, to_zero)
-    rows = [
-        (
-            c,
-            f"{quality[c]['sites']:,}",
-            f"{quality[c]['distinct_tiles']:,}",
-            f"{quality[c]['collapse_index']:.3f}",
-            f"{quality[c]['top_five_share']:.1%}",
-        )
-        for c in codes
-    ]
-    header = ("country", "outlets", "tiles used", "collapse index", "top five tiles")
-    return Chart("collapse", "Did outlets pile up?", sentence, made, (header, rows))
+    columns = {
+        "country": "{code}",
+        "outlets": "{sites:,}",
+        "tiles used": "{distinct_tiles:,}",
+        "collapse index": "{collapse_index:.3f}",
+        "top five tiles": "{top_five_share:.1%}",
+    }
+    table = _table(columns, [{"code": code, **quality[code]} for code in codes])
+    return Chart("collapse", "Did outlets pile up?", sentence, made, table)
 
 
 def _piled(quality: Mapping[str, Mapping[str, Any]], overall: float) -> str:
@@ -303,9 +309,9 @@ def draws(rng: Mapping[str, Any]) -> Chart:
     bars = _trace("bar", names, outlets, "%{x} draws: %{y:,} outlets<extra></extra>")
     # In categories an empty bin keeps its place.
     made = _figure([bars], "draws", "outlets", {"type": "category"}, _LOG)
-    header = ("draws", "outlets")
-    rows = [(a, f"{histogram[a]:,}") for a in sorted(histogram)]
-    return Chart("draws", "How many draws were rejected?", sentence, made, (header, rows))
+    rows = [{"draws": a, "outlets": histogram[a]} for a in sorted(histogram)]
+    table = _table({"draws": "{draws}", "outlets": "{outlets:,}"}, rows)
+    return Chart("draws", "How many draws were rejected?", sentence, made, table)
 
 
 def costs(reports: Mapping[str, Mapping[str, Any]]) -> Chart:
@@ -320,20 +326,18 @@ def costs(reports: Mapping[str, Mapping[str, Any]]) -> Chart:
         if seconds
         else "No state has run."
     )
-    header = ("state", "seconds", "CPU seconds", "peak MB", "workers", "rows")
-    rows = [
-        (
-            s.upper(),
-            f"{seconds[s]:.2f}",
-            f"{used[s]['cpu_seconds_total']:.2f}",
-            f"{memory[s]:,.0f}",
-            used[s]["workers_used"],
-            f"{reports[s].get('rows_emitted', reports[s].get('outlet_rows', 0)):,}",
-        )
-        for s in seconds
-    ]
+    columns = {
+        "state": "{state}",
+        "seconds": "{wall_clock_seconds_total:.2f}",
+        "CPU seconds": "{cpu_seconds_total:.2f}",
+        "peak MB": "{peak:,.0f}",
+        "workers": "{workers_used}",
+        "rows": "{rows:,}",
+    }
+    rows = {s: r.get("rows_emitted", r.get("outlet_rows", 0)) for s, r in reports.items()}
+    states = [{**used[s], "state": s.upper(), "peak": memory[s], "rows": rows[s]} for s in seconds]
     made = _seconds_and_memory(seconds, memory)
-    return Chart("costs", "What did it cost?", sentence, made, (header, rows))
+    return Chart("costs", "What did it cost?", sentence, made, _table(columns, states))
 
 
 def _seconds_and_memory(seconds: Mapping[str, float], memory: Mapping[str, float]) -> Any:
@@ -378,14 +382,6 @@ def country_costs(timings: Sequence[Mapping[str, Any]]) -> Chart:
     codes, spent = ([row[name] for row in top] for name in ("country_iso", "wall_seconds"))
     bars = _trace("bar", codes, spent, "%{x}: %{y:.3f} s<extra></extra>")
     made = _figure([bars], "country", "seconds in S4")
-    header = ("country", "pairs", "rows", "seconds")
-    rows = [
-        (
-            row["country_iso"],
-            f"{row['pairs']:,}",
-            f"{row['rows']:,}",
-            f"{row['wall_seconds']:.4f}",
-        )
-        for row in ranked
-    ]
-    return Chart("countries", "Where did the plan's time go?", sentence, made, (header, rows))
+    columns = {"country": "{country_iso}", "pairs": "{pairs:,}", "rows": "{rows:,}"}
+    table = _table({**columns, "seconds": "{wall_seconds:.4f}"}, ranked)
+    return Chart("countries", "Where did the plan's time go?", sentence, made, table)
