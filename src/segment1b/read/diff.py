@@ -67,8 +67,7 @@ def diff(
 
     Returns:
         `old` and `new` (tokens, rows), `total` and `by_country`, each with kept, added, removed,
-        moved, moved_p50_km (to 0.1 %) and moved_max_km (0.0 where none
-        moved).
+        moved, moved_p50_km (to 0.1 %) and moved_max_km; both are 0.0 where none moved.
 
     Raises:
         Segment1BError: as `read_site_locations`, for either root.
