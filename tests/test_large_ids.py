@@ -17,6 +17,7 @@ from segment1b.page.page import write_page
 from segment1b.read.diff import diff
 from segment1b.read.explanation import explain
 from segment1b.read.export import export
+from segment1b.storage.snapshot import Snapshot
 from worlds import lay_small_world, run
 
 KNOWN = contracts.load()
@@ -89,5 +90,7 @@ def test_every_command_tells_merchants_apart_whose_ids_are_one_float(
     assert one == 1 + 1 + 1
     assert explain(root, LARGEST - 1, "NL")["n_sites"] == one
     if law == "stable":
-        text = write_page(root, KNOWN, identity, tmp_path / "p.html").read_text("utf-8")
+        text = write_page(Snapshot(root, KNOWN, identity.places), tmp_path / "p.html").read_text(
+            "utf-8"
+        )
         assert f"{sites[1]:,} outlets of 12 merchants" in text

@@ -14,6 +14,7 @@ from segment1b import contracts
 from segment1b.identity import Identity
 from segment1b.page.page import write_page
 from segment1b.pipeline.outcome import RunResult
+from segment1b.storage.snapshot import Snapshot
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -32,7 +33,8 @@ ARGUMENTS = [
 def page_of(world: RunResult, out: Path, root: Path | None = None, **more: Any) -> Path:
     """Write the page of a run, or of a copy of its root."""
     identity = Identity(**world.identity)  # type: ignore[arg-type]
-    return write_page(root or world.root, contracts.load(), identity, out, **more)
+    run = Snapshot(root or world.root, contracts.load(), identity.places)
+    return write_page(run, out, **more)
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 
 
 def exported(world: Snapshot, stream: str, out: Path) -> Events:
-    count = rng_export(world.root, KNOWN, world.tokens, stream, out)
+    count = rng_export(world, stream, out)
     events = [json.loads(line) for line in out.read_text().splitlines()]
     assert len(events) == count
     return events
@@ -111,7 +111,7 @@ def test_attempts(world: Snapshot, tmp_path: Path) -> None:
 
 def refused(world: Snapshot, stream: str, out: Path) -> str:
     with pytest.raises(Segment1BError) as caught:
-        rng_export(world.root, KNOWN, world.tokens, stream, out)
+        rng_export(world, stream, out)
     return caught.value.code
 
 

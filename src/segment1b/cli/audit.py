@@ -49,8 +49,8 @@ def _print_sql(
     from segment1b.audit.printed import sql_of
     from segment1b.audit.published_files import Published
 
-    root, known, identity = which.find(data_root)
-    published = Published(root, known, identity.tokens, bundle)
+    run = which.find(data_root)
+    published = Published(run.root, run.contracts, run.identity.tokens, bundle)
     typer.echo(sql_of(published, states, check, Path.cwd() / "segment1b-sql"), nl=False)
 
 
@@ -73,9 +73,9 @@ def evidence(
     from segment1b.evidence.bundle import write_evidence
     from segment1b.evidence.proof import Published
 
-    root, known, identity = which.find(data_root)
+    run = which.find(data_root)
     result = write_evidence(
-        Published(root, known, identity.places, which.dictionary, validation_bundle),
+        Published(**vars(run), dictionary=which.dictionary, bundle=validation_bundle),
         out,
         sample_sites=sample_rows,
         replace=replace,

@@ -103,8 +103,7 @@ def rng_export(
     """Write the random draws of a stream as JSON lines, one per event."""
     from segment1b.read.rng_export import rng_export
 
-    root, known, identity = which.find(data_root)
-    events = rng_export(root, known, identity.places, stream, out)
+    events = rng_export(which.find(data_root), stream, out)
     result = {"events": events, "stream": stream, "out": str(out)}
     show(result, lambda _: print(f"{events:,} events in {out}"), as_json=as_json)
 
@@ -123,5 +122,5 @@ def page(
     from segment1b.page.page import write_page
 
     first, *second = [which.find(root) for root in compare or (data_root,)]
-    write_page(*first, out, other=second[0] if second else None, replace=replace)
+    write_page(first, out, other=second[0] if second else None, replace=replace)
     print(f"page  {out}")

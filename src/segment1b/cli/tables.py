@@ -162,9 +162,7 @@ def print_total(items: Mapping[Any, int], what: str) -> None:
 
 def check_summary(results: Sequence[CheckResult]) -> dict[str, Any]:
     """Return the results of checks as one JSON object."""
-    names = ("state", "name", "code", "scope", "proves", "offending", "rows", "detail")
-    checks = [{name: getattr(result, name) for name in names} for result in results]
-    return {"ok": not any(result.offending for result in results), "checks": checks}
+    return {"ok": all(result.ok for result in results), "checks": [vars(r) for r in results]}
 
 
 def print_checks(summary: Row) -> None:

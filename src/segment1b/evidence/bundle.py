@@ -87,8 +87,7 @@ def write_evidence(
             staged.mkdir()
             _fill(published, staged, sample_sites, say)
             if with_page:
-                page = staged / VOLATILE / "page.html"
-                write_page(published.root, published.contracts, published.identity, page)
+                write_page(published, staged / VOLATILE / "page.html")
             write_sums(staged)
         result = verify_evidence(staged, published.contracts)
         with coded_os_errors(out):
@@ -174,8 +173,7 @@ def _checks(published: Published) -> list[dict[str, Any]]:
             "there is no evidence for such a run; 'segment1b validate' shows the rows",
             state=failed[0].state,
         )
-    fields = ("state", "name", "code", "scope", "proves", "offending", "detail")
-    return [{name: getattr(result, name) for name in fields} for result in results]
+    return [{k: v for k, v in vars(result).items() if k != "rows"} for result in results]
 
 
 def _worked(published: Published, merchant: int, country: str) -> dict[str, Any]:

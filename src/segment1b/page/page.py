@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -16,19 +16,17 @@ import numpy.typing as npt
 from duckdb import DuckDBPyConnection as Database
 from markupsafe import Markup
 
-from segment1b.contracts import Contracts
 from segment1b.contracts.program import VERSION
 from segment1b.errors import file_error
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
-from segment1b.identity import Identity
 from segment1b.page import charts, payload
 from segment1b.page.chain import chain_of
 from segment1b.page.outlines import outlines
 from segment1b.page.published import STATES, World, open_tables, read_world
 from segment1b.storage.scratch import replace_file
+from segment1b.storage.snapshot import Snapshot
 
-Run: TypeAlias = tuple[Path, Contracts, Identity]
 _TABLES = ("s3_requirements", "s4_alloc_plan", "s7_site_synthesis", "tile_weights")
 # Where plotly's map creates its worker's URL, and where it compares that URL's origin.
 _WORKER = re.compile(
@@ -38,13 +36,7 @@ _FOREIGN = re.compile(r"return new URL\((?P<url>\w+),(\w+)\.href\)\.origin!==\2\
 
 
 def write_page(
-    root: Path,
-    known: Contracts,
-    identity: Identity,
-    out: Path,
-    *,
-    other: Run | None = None,
-    replace: bool = False,
+    run: Snapshot, out: Path, *, other: Snapshot | None = None, replace: bool = False
 ) -> Path:
     """Write the page of one run as `out`, or of two side by side; equal roots give equal bytes.
 
@@ -57,8 +49,8 @@ def write_page(
     if not replace and os.path.lexists(out):
         what = "exists already"
         raise file_error("E_USAGE", out, what, "remove it, or give another --out, or --replace")
-    runs = [(root, known, identity), *([other] if other else [])]
-    replace_file(out, render([run_of(read_world(*run)) for run in runs]).encode())
+    runs = [run, other] if other else [run]
+    replace_file(out, render([run_of(read_world(run)) for run in runs]).encode())
     return out
 
 

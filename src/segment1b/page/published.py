@@ -10,9 +10,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection as Database
 
-from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity
 from segment1b.read.gate import proven_paths
 from segment1b.storage.durable import read_object
 from segment1b.storage.snapshot import Snapshot
@@ -48,22 +46,21 @@ class World(Snapshot):
         return partition.paths if partition else []
 
 
-def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
+def read_world(snapshot: Snapshot) -> World:
     """Return what a data root has published at one identity; what is missing is left empty."""
-    snapshot = Snapshot(root, contracts, identity.places)
     reports = {state: read_optional(snapshot.path(f"{state}_run_report")) for state in STATES}
     try:
         proven_paths(snapshot)
         unproven = ""
     except Segment1BError as error:
         # The page must not depend on where the root is.
-        unproven = f"{error.code}: {error.message}".replace(f"{root}/", "")
+        unproven = f"{error.code}: {error.message}".replace(f"{snapshot.root}/", "")
     bundle, failed = _bundle(snapshot)
     policy = read_optional(snapshot.path("parameter_policy_1B"))
     return World(
-        root,
-        contracts,
-        identity.places,
+        snapshot.root,
+        snapshot.contracts,
+        snapshot.tokens,
         policy["policy"] if policy else {},
         {state: report for state, report in reports.items() if report},
         unproven,

@@ -6,13 +6,12 @@ Source: docs/spec/random-numbers.md#event-logs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from duckdb import DuckDBPyConnection as Database
 
-from segment1b.contracts import Contracts
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
@@ -47,9 +46,7 @@ _POINTS: Final = f"""
 _Events: TypeAlias = Iterator[dict[str, Any]]
 
 
-def rng_export(
-    root: Path, contracts: Contracts, tokens: Mapping[str, object], stream: str, out: Path
-) -> int:
+def rng_export(published: Snapshot, stream: str, out: Path) -> int:
     """Write the events of one stream as JSON lines; return how many.
 
     `rng_counter_before` is the counter of the event's block, `rng_counter_after` the next one.
@@ -64,7 +61,7 @@ def rng_export(
     out = Path(os.path.abspath(out))
     check_new(out)
     module, events = _STREAMS[stream]
-    reader = Reader(Snapshot(root, contracts, tokens), _READS, "E510_DISALLOWED_READ", _MISSING)
+    reader = Reader(published, _READS, "E510_DISALLOWED_READ", _MISSING)
     reader.fetch(_READS)
     audit = read_object(reader.file("rng_audit_log"))
     names = ("ts_utc", "run_id", "seed", "parameter_hash", "manifest_fingerprint")
