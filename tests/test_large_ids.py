@@ -14,9 +14,10 @@ from segment1b import contracts
 from segment1b.audit import validate
 from segment1b.identity import Identity
 from segment1b.page.page import write_page
-from segment1b.read import explanation
 from segment1b.read.diff import diff
+from segment1b.read.explanation import explain
 from segment1b.read.export import export
+from segment1b.storage.snapshot import Snapshot
 from worlds import lay_small_world, run
 
 KNOWN = contracts.load()
@@ -84,9 +85,12 @@ def test_every_command_tells_merchants_apart_whose_ids_are_one_float(
     total = diff(*roots)["total"]
     assert (total["added"], total["removed"]) == (sites[1] - sites[0], 0)
     assert total["kept"] + total["moved"] == sites[0]
-    one = export(root, KNOWN, identity.places, "csv", tmp_path / "one.csv", ["NL"], [LARGEST - 1])
+    merchants = [LARGEST - 1]
+    one = export(root, tmp_path / "one.csv", format="csv", countries=["NL"], merchants=merchants)
     assert one == 1 + 1 + 1
-    assert explanation.explain(root, LARGEST - 1, "NL", {}, None)["n_sites"] == one
+    assert explain(root, LARGEST - 1, "NL")["n_sites"] == one
     if law == "stable":
-        text = write_page(root, KNOWN, identity, tmp_path / "p.html").read_text("utf-8")
+        text = write_page(Snapshot(root, KNOWN, identity.places), tmp_path / "p.html").read_text(
+            "utf-8"
+        )
         assert f"{sites[1]:,} outlets of 12 merchants" in text

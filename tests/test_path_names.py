@@ -23,6 +23,7 @@ from segment1b.pipeline import compare as comparison
 from segment1b.pipeline.outcome import RunResult
 from segment1b.read.diff import diff
 from segment1b.read.export import export
+from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.sql import parquet_table
 from worlds import lay_small_world, outlet_list, run
 
@@ -97,8 +98,8 @@ def test_page_validate_export_diff_and_s9_read_the_root_that_is_named(
     made = []
     for number, own in enumerate((world.root, root)):
         out = tmp_path / f"{number}.csv"
-        export(own, KNOWN, identity.places, "csv", out)
-        page = write_page(own, KNOWN, identity, tmp_path / f"{number}.html")
+        export(own, out, format="csv")
+        page = write_page(Snapshot(own, KNOWN, identity.places), tmp_path / f"{number}.html")
         made.append((out.read_bytes(), _embedded(page)))
     assert made[0] == made[1]
     written = {path.name for path in tmp_path.iterdir()}

@@ -19,7 +19,20 @@ SCOPES |= {"S": "a site"}
 _LISTED = re.compile(r"^(?:- |\| )`(E\w+)`", re.MULTILINE)
 #: The public modules and functions, by heading; the text is that of their docstrings.
 API = {
-    "Run and read": ["segment1b.api", "segment1b.read.gate.read_site_locations"],
+    "Run and read": [
+        "segment1b.api",
+        *(
+            f"segment1b.read.{name}"
+            for name in (
+                "gate.Which",
+                "gate.read_site_locations",
+                "export.export",
+                "diff.diff",
+                "explanation.explain",
+                "replay.replay",
+            )
+        ),
+    ],
     "Evidence": ["segment1b.evidence.bundle.write_evidence", "segment1b.evidence.proof.Published"],
     "Laws": [
         f"segment1b.laws.{name}"
@@ -146,7 +159,7 @@ def api() -> Iterator[str]:
     yield from (
         "# Python",
         "",
-        "Made from docstrings when this site was built. The functions of `segment1b.api` are those",
+        "Made from docstrings when this site was built. The functions that run and read are those",
         "of the package: `import segment1b`, then `segment1b.run(...)`.",
     )
     for heading, names in API.items():

@@ -1,5 +1,6 @@
 """Outlet coordinates: on land, inside the country, in proportion to population, reproducible."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from segment1b import errors
@@ -16,17 +17,21 @@ __all__ = [
     "validate",
 ]
 
+_MODULES = {
+    "diff": "read.diff",
+    "explain": "read.explanation",
+    "export": "read.export",
+    "read_site_locations": "read.gate",
+    "replay": "read.replay",
+}
+
 if TYPE_CHECKING:
-    from segment1b.api import (
-        diff,
-        explain,
-        export,
-        open,  # noqa: A004 - segment1b.open
-        read_site_locations,
-        replay,
-        run,
-        validate,
-    )
+    from segment1b.api import open, run, validate  # noqa: A004 - segment1b.open
+    from segment1b.read.diff import diff
+    from segment1b.read.explanation import explain
+    from segment1b.read.export import export
+    from segment1b.read.gate import read_site_locations
+    from segment1b.read.replay import replay
 
     __version__: str
 
@@ -34,9 +39,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     """Import what is used: the name of the package alone must not cost the import of Arrow."""
     if name in __all__:
-        from segment1b import api
-
-        return getattr(api, name)
+        return getattr(import_module(f"segment1b.{_MODULES.get(name, 'api')}"), name)
     if name == "__version__":
         from segment1b.contracts.program import VERSION
 

@@ -1,6 +1,6 @@
-"""The Python interface: run the states, then read, check and explain what they published.
+"""The Python interface: run the states, then open and check what they published.
 
-Every function is also an attribute of the package.
+Every function is also an attribute of the package, with those that read and explain.
 
 Examples:
     >>> import segment1b
@@ -17,14 +17,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from segment1b import contracts
-from segment1b.contracts import Contracts
 from segment1b.contracts.locations import read_yaml
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
-from segment1b.read.gate import find_places, proven_paths, read_site_locations
+from segment1b.read.gate import Which, locate, open_parts, proven_paths
 from segment1b.storage.root import find_root
 from segment1b.storage.snapshot import Snapshot
 
@@ -37,37 +35,10 @@ if TYPE_CHECKING:
     from segment1b.pipeline.execution import Progress
     from segment1b.pipeline.outcome import RunResult
 
-__all__ = [
-    "PassedSnapshot",
-    "Which",
-    "diff",
-    "explain",
-    "export",
-    "open",
-    "read_site_locations",
-    "replay",
-    "run",
-    "validate",
-]
+__all__ = ["PassedSnapshot", "open", "run", "validate"]
 
 LOG = logging.getLogger("segment1b")
 STATES = tuple(f"s{number}" for number in range(10))
-
-
-class Which(TypedDict, total=False):
-    """Keywords that choose one identity of a data root; the root's only one by default.
-
-    Attributes:
-        seed: unsigned 64-bit number.
-        manifest_fingerprint: which outlets, 64 hexadecimal digits.
-        parameter_hash: which policies and reference surfaces, 64 hexadecimal digits.
-        dictionary: another dataset dictionary than the packaged one.
-    """
-
-    seed: int | None
-    manifest_fingerprint: str | None
-    parameter_hash: str | None
-    dictionary: Path | None
 
 
 def run(
@@ -113,11 +84,7 @@ class PassedSnapshot(Snapshot):
         Raises:
             Segment1BError: as `read_site_locations`; every byte is hashed before it is read.
         """
-        import pyarrow.dataset as ds
-
-        paths = [str(path) for path in proven_paths(self.root, self.contracts, self.tokens)]
-        schema = self.contracts["site_locations"].arrow_schema
-        return ds.dataset(paths, schema=schema, format="parquet").to_table()
+        return open_parts(proven_paths(self), self.contracts["site_locations"]).to_table()
 
 
 def open(root: str | Path, **which: Unpack[Which]) -> PassedSnapshot:  # noqa: A001 - segment1b.open
@@ -130,7 +97,7 @@ def open(root: str | Path, **which: Unpack[Which]) -> PassedSnapshot:  # noqa: A
     Raises:
         Segment1BError: E908_BUNDLE_CONTENTS_MISSING when none passed; E_USAGE when several did.
     """
-    return PassedSnapshot(*_located(root, **which))
+    return PassedSnapshot(**vars(locate(root, **which)))
 
 
 def validate(
@@ -171,130 +138,6 @@ def validate(
     results = validate_published(published, states, perf=perf)
     _store_tile_proof(published, results)
     return results
-
-
-def export(
-    root: str | Path,
-    out: str | Path,
-    *,
-    format: str = "geoparquet",  # noqa: A002 - as on the command line
-    countries: Sequence[str] = (),
-    merchants: Sequence[int] = (),
-    **which: Unpack[Which],
-) -> int:
-    """Write the sites that passed into one new file; return their number.
-
-    Examples:
-        >>> segment1b.export("segment1b-data", "nl.csv", format="csv", countries=["NL"]) > 0
-        True
-
-    Args:
-        root: the data root.
-        out: the file, which must not exist; it appears only when it is complete.
-        format: geoparquet, csv, geojsonseq or flatgeobuf.
-        countries: ISO codes to write; all by default.
-        merchants: merchant_ids to write; all by default.
-        **which: the identity, see `Which`.
-
-    Raises:
-        Segment1BError: as `read_site_locations`; E_USAGE for an unknown format, a file that
-            exists, or when no site matches.
-    """
-    from segment1b.read.export import export
-
-    return export(*_located(root, **which), format, Path(out), countries, merchants)
-
-
-def diff(
-    old: str | Path,
-    new: str | Path,
-    *,
-    old_fingerprint: str | None = None,
-    new_fingerprint: str | None = None,
-    dictionary: Path | None = None,
-) -> dict[str, Any]:
-    """Count the sites that were added, removed and moved between two roots, by country.
-
-    Examples:
-        >>> segment1b.diff("segment1b-data", "segment1b-data")["total"]["moved"]
-        0
-
-    Returns:
-        `old` and `new` (tokens, rows), `total` and `by_country`, each with kept, added, removed,
-        moved, moved_p50_km (to 0.1 %) and moved_max_km.
-
-    Raises:
-        Segment1BError: as `read_site_locations`, for either root.
-    """
-    from segment1b.read.diff import diff
-
-    return diff(
-        find_root(old),
-        find_root(new),
-        old={"manifest_fingerprint": old_fingerprint},
-        new={"manifest_fingerprint": new_fingerprint},
-        dictionary=dictionary,
-    )
-
-
-def explain(
-    root: str | Path, merchant: int, country: str, **which: Unpack[Which]
-) -> dict[str, Any]:
-    """Explain how the sites of a merchant in a country were allotted to tiles.
-
-    Examples:
-        >>> segment1b.explain("segment1b-data", 259, "DE")["agrees"]
-        True
-
-    Returns:
-        Law, number of sites and a row for each tile; `agrees` tells whether the law, applied
-        again, gives the published plan.
-
-    Raises:
-        Segment1BError: E_USAGE when the merchant has no sites in the country.
-    """
-    from segment1b.read.explanation import explain
-
-    dictionary = which.pop("dictionary", None)
-    return explain(Path(root), merchant, country, which, dictionary)
-
-
-def replay(
-    root: str | Path, merchant: int, country: str, site: int, **which: Unpack[Which]
-) -> dict[str, Any]:
-    """Derive the coordinate of one site again, draw by draw.
-
-    Examples:
-        >>> segment1b.replay("segment1b-data", 259, "DE", site=3)["agrees"]
-        True
-
-    Args:
-        root: the data root.
-        merchant: merchant_id.
-        country: two upper-case letters.
-        site: site_order, from 1.
-        **which: the identity, see `Which`.
-
-    Returns:
-        Tile, attempts with their random words, and the point; `agrees` tells whether it is the
-        published one.
-
-    Raises:
-        Segment1BError: E_USAGE when there is no such site.
-    """
-    from segment1b.read.replay import replay
-
-    dictionary = which.pop("dictionary", None)
-    return replay(Path(root), merchant, country, site, which, dictionary)
-
-
-def _located(
-    root: str | Path, **which: Unpack[Which]
-) -> tuple[Path, Contracts, Mapping[str, int | str]]:
-    dictionary = which.pop("dictionary", None)
-    folder = find_root(root)
-    known = contracts.load(str(dictionary) if dictionary else None)
-    return folder, known, find_places(folder, known, which)
 
 
 def _store_tile_proof(published: Published, results: Sequence[CheckResult]) -> None:

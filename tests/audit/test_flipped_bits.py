@@ -13,6 +13,7 @@ from segment1b.cli import tables
 from segment1b.cli.app import app as typer_app
 from segment1b.errors import Segment1BError
 from segment1b.read.gate import receipted, verify_bundle
+from segment1b.storage.snapshot import Snapshot
 from shapes import flip
 from spoil import KNOWN, World
 
@@ -22,7 +23,7 @@ RECEIPTED = [dataset.id for dataset in receipted(KNOWN)]
 
 def test_verify_bundle_names_everything_that_has_a_receipt(published: Copy) -> None:
     world = published("stable")
-    assert verify_bundle(world.root, KNOWN, world.tokens)["receipts"] == RECEIPTED
+    assert verify_bundle(Snapshot(world.root, KNOWN, world.tokens))["receipts"] == RECEIPTED
     logs = {"rng_trace_site_tile_assign", "rng_trace_in_cell_jitter"}
     assert {"s0_gate_receipt_1B", "validation_bundle_1B", *logs} < {*RECEIPTED}
 
@@ -32,7 +33,7 @@ def test_verify_bundle_hashes_every_file_that_a_receipt_names(dataset_id: str, w
     spoiled = world("stable")
     flip(spoiled.path(dataset_id))
     with pytest.raises(Segment1BError) as caught:
-        verify_bundle(spoiled.root, KNOWN, spoiled.tokens)
+        verify_bundle(Snapshot(spoiled.root, KNOWN, spoiled.tokens))
     known = {
         "site_locations": "E_EGRESS_CHECKSUM_MISMATCH",
         "validation_bundle_1B": "E910_FLAG_BAD_OR_MISSING",
@@ -52,7 +53,7 @@ def test_a_receipt_that_is_lost_is_found(world: Copy) -> None:
     spoiled = world("stable")
     spoiled.rewrite("s5_run_report", lambda report: report.pop("trace_receipt") and None)
     with pytest.raises(Segment1BError) as caught:
-        verify_bundle(spoiled.root, KNOWN, spoiled.tokens)
+        verify_bundle(Snapshot(spoiled.root, KNOWN, spoiled.tokens))
     assert "rng_trace_site_tile_assign" in caught.value.message
 
 

@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import make_evidence
-import worlds
 from segment1b import contracts
 from segment1b.errors import Segment1BError
 from segment1b.evidence import bundle as bundles
@@ -28,7 +27,6 @@ from segment1b.evidence import proof, records
 from segment1b.evidence.bundle import write_evidence
 from segment1b.evidence.proof import Published
 from segment1b.evidence.verification import verify_evidence
-from segment1b.pipeline.decide import find_identity
 from segment1b.storage.checksums import write_sums
 
 KNOWN = contracts.load()
@@ -48,23 +46,6 @@ def steady(folder: Path) -> dict[str, str]:
 
 def listing(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    """Run a tiny world through S9."""
-    folder = tmp_path_factory.mktemp("evidence")
-    root = worlds.lay_small_world(folder / "root", countries=("FJ", "LS", "VA"))
-    outlets = worlds.outlet_list(folder / "outlets.csv", ("FJ", "LS", "VA"), merchants=20)
-    worlds.run(root, outlets=outlets, to_state="s9")
-    known, identity = find_identity(root, None, {})
-    return Published(root, known, identity.places)
-
-
-@pytest.fixture
-def one_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repeat in this process alone, where a test is about something else."""
-    monkeypatch.setattr(proof, "REPEATS", (("serial", 1),))
 
 
 @pytest.fixture
@@ -171,11 +152,12 @@ Damage = Callable[[Path], object]
 
 
 def rewrite(name: str, change: Callable[[Any], object]) -> Damage:
-    """Change a JSON document, and the sums to fit."""
+    """Change a JSON document, or replace it by the list that is returned, and fit the sums."""
 
     def damage(folder: Path) -> None:
         document = json.loads((folder / name).read_text())
-        change(document)
+        changed = change(document)
+        document = changed if isinstance(changed, list) else document
         (folder / name).write_text(json.dumps(document))
         write_sums(folder)
 
@@ -192,19 +174,9 @@ def sums(change: Callable[[list[str]], list[str]]) -> Damage:
     return damage
 
 
-def a_byte_more(folder: Path) -> None:
-    path = folder / "determinism.md"
-    path.write_bytes(path.read_bytes() + b"\n")
-
-
 def a_link(folder: Path) -> None:
     (folder / "NOTICE.md").unlink()
     (folder / "NOTICE.md").symlink_to(IN_REPOSITORY / "NOTICE.md")
-
-
-def no_manifest(folder: Path) -> None:
-    (folder / "manifest.json").write_text("[]")
-    write_sums(folder)
 
 
 def a_report_less(folder: Path) -> None:
@@ -212,11 +184,14 @@ def a_report_less(folder: Path) -> None:
     write_sums(folder)
 
 
-def other_content(folder: Path) -> None:
-    def change(document: dict[str, Any]) -> None:
-        document["datasets"][3]["content_sha256_hex"][2] = "0" * 64
+def repeated(dataset_id: str, digests: list[str]) -> Damage:
+    """Change the digests of the repeats of a dataset."""
 
-    rewrite("determinism.json", change)(folder)
+    def change(document: dict[str, Any]) -> None:
+        (entry,) = (one for one in document["datasets"] if one["dataset_id"] == dataset_id)
+        entry["content_sha256_hex"][-len(digests) :] = digests
+
+    return rewrite("determinism.json", change)
 
 
 def other_sites(folder: Path) -> None:
@@ -225,40 +200,28 @@ def other_sites(folder: Path) -> None:
         "reports/s8_run_report.json",
         lambda report: report["determinism_receipt"].update(content_sha256_hex="0" * 64),
     )(folder)
-    rewrite(
-        "determinism.json",
-        lambda document: [
-            entry.update(content_sha256_hex=["0" * 64] * 3)
-            for entry in document["datasets"]
-            if entry["dataset_id"] == "site_locations"
-        ],
-    )(folder)
+    repeated("site_locations", ["0" * 64] * 3)(folder)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        a_byte_more,
-        lambda folder: (folder / "samples/note.txt").write_text("mine"),
-        lambda folder: (folder / "policy/parameter_policy.json").unlink(),
-        lambda folder: (folder / "SHA256SUMS").unlink(),
-        a_link,
-        sums(lambda lines: [lines[0], *lines]),
-        sums(lambda lines: [f"{'0' * 64}  ../x", *lines]),
-        rewrite("manifest.json", lambda manifest: manifest.update(seed=43)),
-        no_manifest,
-        rewrite("checks.json", lambda document: document["checks"][7].update(offending=1)),
-        rewrite("checks.json", lambda document: document.update(checks=[])),
-        other_content,
-        a_report_less,
-        other_sites,
-    ],
-    ids=[
-        *("a byte more", "a file more", "a file less", "no sums", "a link", "sums twice"),
-        *("sums that leave", "another seed", "no manifest", "a failed check", "no checks"),
-        *("other content", "a report less", "other sites"),
-    ],
-)
+DAMAGES: dict[str, Damage] = {
+    "a byte more": lambda folder: (folder / "determinism.md").write_text("more"),
+    "a file more": lambda folder: (folder / "samples/note.txt").write_text("mine"),
+    "a file less": lambda folder: (folder / "policy/parameter_policy.json").unlink(),
+    "no sums": lambda folder: (folder / "SHA256SUMS").unlink(),
+    "a link": a_link,
+    "sums twice": sums(lambda lines: [lines[0], *lines]),
+    "sums that leave": sums(lambda lines: [f"{'0' * 64}  ../x", *lines]),
+    "another seed": rewrite("manifest.json", lambda manifest: manifest.update(seed=43)),
+    "no manifest": rewrite("manifest.json", lambda _: []),
+    "a failed check": rewrite("checks.json", lambda doc: doc["checks"][7].update(offending=1)),
+    "no checks": rewrite("checks.json", lambda document: document.update(checks=[])),
+    "other content": repeated("s3_requirements", ["0" * 64]),
+    "a report less": a_report_less,
+    "other sites": other_sites,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.code("E_EVIDENCE_INVALID")
 def test_a_damaged_bundle_is_refused(copy: Path, damage: Damage) -> None:
     verify_evidence(copy, KNOWN)

@@ -9,19 +9,16 @@ import pytest
 from typer.testing import CliRunner
 
 import make_evidence
-import worlds
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
-from segment1b.evidence import proof
+from segment1b.evidence.proof import Published
 
 
-def test_evidence_is_written_and_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proof, "REPEATS", (("serial", 1),))
-    root = worlds.lay_small_world(tmp_path / "root", countries=("LS", "VA"))
-    outlets = worlds.outlet_list(tmp_path / "outlets.csv", ("LS", "VA"), merchants=9)
-    worlds.run(root, outlets=outlets, to_state="s9")
+def test_evidence_is_written_and_verified(
+    world: Published, tmp_path: Path, one_repeat: None
+) -> None:
     out = tmp_path / "new" / "evidence"
-    words = ["evidence", "--out", out, "--data-root", root, "--sample-rows", 9, "--json"]
+    words = ["evidence", "--out", out, "--data-root", world.root, "--sample-rows", 9, "--json"]
     done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)

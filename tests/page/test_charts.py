@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segment1b.page import charts, costs
+from segment1b.page import charts
 
 
 def quality(used: int, expected: float, sites: int = 1000) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def test_only_tiles_with_a_share_of_one_outlet_are_asked() -> None:
 
 
 def test_draws_are_binned_by_doubling_and_an_empty_bin_keeps_its_place() -> None:
-    chart = costs.draws({"attempt_histogram": {"1": 90, "2": 4, "3": 3, "9": 2, "16": 1}})
+    chart = charts.draws({"attempt_histogram": {"1": 90, "2": 4, "3": 3, "9": 2, "16": 1}})
     (bars,) = chart.figure["data"]
     assert list(bars["x"]) == ["1", "2 to 3", "4 to 7", "8 to 15", "16 to 31"]
     assert list(bars["y"]) == [90, 7, 0, 2, 1]
@@ -70,7 +70,7 @@ def test_memory_is_drawn_next_to_the_seconds() -> None:
         state: {"resources": {**spent, "max_worker_rss_bytes": memory * 1_000_000}}
         for state, memory in {"s1": 200, "s2": 750}.items()
     }
-    chart = costs.costs(reports)
+    chart = charts.costs(reports)
     assert chart.sentence.startswith("5.0 seconds in all, at most 750 MB")
     seconds, memory = chart.figure["data"]
     assert list(seconds["y"]) == [2.5, 2.5]

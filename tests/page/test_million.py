@@ -10,9 +10,7 @@ from benchmarks.outlets import write_outlets
 from playwright.sync_api import Page
 
 import segment1b
-from segment1b import contracts
-from segment1b.identity import Identity
-from segment1b.page.page import write_page
+from page.conftest import page_of
 
 
 @pytest.mark.slow
@@ -24,9 +22,7 @@ def test_a_page_of_a_million_outlets_is_at_most_twelve_megabytes_and_counts_all(
     total = write_outlets(listed, 1_000_000)
     assert total > 900_000
     world = segment1b.run({"data_root": tmp_path / "world", "outlets": listed})
-    out = write_page(
-        world.root, contracts.load(), Identity(**world.identity), tmp_path / "report.html"
-    )
+    out = page_of(world, tmp_path / "report.html")
     assert out.stat().st_size <= 12_000_000
     page = visit(out)
     said = page.locator("#shown-0").inner_text()

@@ -15,10 +15,8 @@ import pytest
 from matplotlib.image import imread
 from playwright.sync_api import Browser, Page
 
-from segment1b import contracts
-from segment1b.identity import Identity
+from page.conftest import page_of
 from segment1b.page import payload
-from segment1b.page.page import write_page
 from segment1b.pipeline.outcome import RunResult
 
 Visit = Callable[..., Page]
@@ -188,7 +186,7 @@ def test_the_line_below_the_map_counts_all_outlets_when_some_are_embedded(
 ) -> None:
     monkeypatch.setattr(payload, "SITES_MOST", 10_000)
     out = tmp_path / "sixth.html"
-    write_page(world.root, contracts.load(), Identity(**world.identity), out)
+    page_of(world, out)
     page = visit(out)
     assert shown(page) == (
         "59,701 outlets of 3,000 merchants in 246 countries, drawn as density. "
@@ -211,7 +209,7 @@ def test_the_line_below_the_map_counts_all_outlets_when_some_are_embedded(
     assert len(alone) == 3000
 
     monkeypatch.setattr(payload, "PAIRS_MOST", 100)
-    write_page(world.root, contracts.load(), Identity(**world.identity), out, replace=True)
+    page_of(world, out, replace=True)
     page = visit(out)
     assert shown(page).startswith("59,701 outlets in 246 countries, drawn as density.")
     page.select_option("#country", "NG")

@@ -12,11 +12,9 @@ import pytest
 from playwright.sync_api import Page
 from typer.testing import CliRunner
 
-from segment1b import contracts
+from page.conftest import page_of
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity
-from segment1b.page.page import write_page
 from segment1b.pipeline.outcome import RunResult
 
 Visit = Callable[..., Page]
@@ -25,7 +23,7 @@ MEGABYTE = 1_000_000
 
 def test_the_same_root_gives_the_same_bytes(world: RunResult, report: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.html"
-    write_page(world.root, contracts.load(), Identity(**world.identity), again)
+    page_of(world, again)
     assert again.read_bytes() == report.read_bytes()
     assert report.stat().st_size < 12 * MEGABYTE
 
@@ -35,7 +33,7 @@ def test_a_world_without_a_flag_says_so(world: RunResult, tmp_path: Path, visit:
     shutil.copytree(world.root, root, symlinks=True)
     next(root.glob("data/layer1/1B/validation/*/_passed.flag")).unlink()
     out = tmp_path / "unproven.html"
-    write_page(root, contracts.load(), Identity(**world.identity), out)
+    page_of(world, out, root)
     page = visit(out)
     assert page.locator("[role=alert]").inner_text().startswith("Not proven.")
     assert page.locator(".verdict.pass").count() == 0
@@ -64,7 +62,7 @@ def test_a_refused_run_shows_the_checks_of_the_latest_attempt(
         (aside / f"attempt={attempt}/MANIFEST.json").write_text(json.dumps({**said, "seed": seed}))
     shutil.rmtree(bundle)
     out = tmp_path / "refused.html"
-    write_page(root, contracts.load(), Identity(**world.identity), out)
+    page_of(world, out, root)
     text = out.read_text(encoding="utf-8")
     assert "S9 refused this run." in text
     assert f"{aside.relative_to(root).as_posix()}/attempt=10<" in text
@@ -80,7 +78,7 @@ def test_a_root_without_its_reference_surfaces_has_a_page_without_outlines(
     root, out = tmp_path / "bare", tmp_path / "bare.html"
     shutil.copytree(world.root, root, symlinks=True)
     shutil.rmtree(root / "reference")
-    page = visit(write_page(root, contracts.load(), Identity(**world.identity), out))
+    page = visit(page_of(world, out, root))
     page.select_option("#country", "NG")
     page.check("#tiles")
     page.wait_for_function("document.getElementById('shown-0').textContent.startsWith('3,372')")

@@ -36,7 +36,7 @@ def test_explain_derives_every_pairs_plan(
     plan = rows(result, PLAN)
     law = result.name
     for merchant, country in sorted({(r["merchant_id"], r["legal_country_iso"]) for r in plan})[:9]:
-        found = explain(result.root, merchant, country, result.identity, None)
+        found = explain(result.root, merchant, country, **result.identity)
         assert found["agrees"]
         assert found["law"] == law
         numbers = sorted(k for tile in found["tiles"] for k in tile["numbers"])
@@ -53,6 +53,6 @@ def test_replay_agrees_with_the_published_coordinate(result: World) -> None:
     assert len(sites) > 5
     for row in sites:
         site = row["merchant_id"], row["legal_country_iso"], row["site_order"]
-        found = replay(result.root, *site, result.identity, None)
+        found = replay(result.root, *site, **result.identity)
         assert found["agrees"]
         assert found["s5"]["match"] == "permuted"

@@ -97,7 +97,7 @@ def coordinates(result: RunResult) -> dict[Site, tuple[float, float]]:
 
 
 def replayed(result: RunResult, site: Site) -> dict[str, Any]:
-    return replay(result.root, *site, result.identity, None)
+    return replay(result.root, *site, **result.identity)
 
 
 def prove(result: RunResult, outlets: Path, excluded: tuple[str, ...] = ()) -> pa.Table:

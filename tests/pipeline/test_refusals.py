@@ -265,7 +265,7 @@ def test_event_rows_that_were_removed_or_doubled_are_refused_when_read(
     assert dataset_id in error.message
     if dataset_id == JITTER_LOG:
         with pytest.raises(Segment1BError, match=r"^E410_NONDETERMINISTIC_OUTPUT:"):
-            replay(spoiled.root, 1007, "LS", 1, spoiled.identity, None)
+            replay(spoiled.root, 1007, "LS", 1, **spoiled.identity)
 
 
 def test_a_flipped_bit_of_an_event_is_refused_by_verify(world: Copy) -> None:
@@ -280,4 +280,4 @@ def test_replay_of_a_site_that_does_not_exist_is_a_usage_error(
 ) -> None:
     world = published("stable")
     with pytest.raises(Segment1BError, match=r"^E_USAGE:"):
-        replay(world.root, *site, world.identity, None)
+        replay(world.root, *site, **world.identity)

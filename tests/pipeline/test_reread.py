@@ -11,6 +11,7 @@ from segment1b.errors import Segment1BError
 from segment1b.read import gate
 from segment1b.states import STATES
 from segment1b.storage import durable
+from segment1b.storage.snapshot import Snapshot
 from shapes import flip
 from spoil import ASSIGNED, BOUNDS, JOINED, KNOWN, LOCATED, NEEDS, PLAN, WEIGHTS, World
 
@@ -73,8 +74,9 @@ def test_a_run_to_s8_hashes_the_sites_that_it_reuses(spoiled: World) -> None:
 def test_data_that_is_gone_while_its_report_is_there_does_not_pass_the_gate(
     spoiled: World, dataset_id: str
 ) -> None:
-    assert dataset_id in gate.verify_bundle(spoiled.root, KNOWN, spoiled.tokens)["receipts"]
+    run = Snapshot(spoiled.root, KNOWN, spoiled.tokens)
+    assert dataset_id in gate.verify_bundle(run)["receipts"]
     path = spoiled.path(dataset_id)
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(Segment1BError, match="is absent, and its run report is here"):
-        gate.verify_bundle(spoiled.root, KNOWN, spoiled.tokens)
+        gate.verify_bundle(run)

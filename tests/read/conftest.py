@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from segment1b.contracts import Contracts, load
-from segment1b.identity import Identity
+from segment1b.identity import Identity, sha256_hex
 from segment1b.storage.parts import part_name, write_part
+from segment1b.storage.snapshot import Snapshot
 
 KNOWN: Contracts = load()
 SITES = KNOWN["site_locations"]
@@ -43,6 +44,18 @@ def sites(count: int, seed: int = 1) -> pa.Table:
             "lat_deg": at[:, 1],
         }
     ).cast(SITES.arrow_schema)
+
+
+def rows_of(published: Snapshot, dataset_id: str) -> list[dict[str, Any]]:
+    """Return the rows of a published table."""
+    table = pq.read_table(published.path(dataset_id), partitioning=None)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def site_key(row: Mapping[str, Any]) -> tuple[int, str, int]:
+    """Return the key of a site's row or event."""
+    return row["merchant_id"], row["legal_country_iso"], row["site_order"]
 
 
 def lay_sites(root: Path, table: pa.Table, parts: int = 2, identity: Identity = IDENTITY) -> Path:
@@ -78,14 +91,10 @@ def lay_bundle(root: Path, identity: Identity = IDENTITY) -> Path:
             "seed": identity.seed,
             "manifest_fingerprint": identity.manifest_fingerprint,
             "files": [
-                {
-                    "path": name,
-                    "sha256_hex": hashlib.sha256(data).hexdigest(),
-                    "size_bytes": len(data),
-                }
+                {"path": name, "sha256_hex": sha256_hex(data), "size_bytes": len(data)}
                 for name, data in files
             ],
-            "composite_sha256_hex": hashlib.sha256(b"".join(d for _, d in files)).hexdigest(),
+            "composite_sha256_hex": sha256_hex(b"".join(data for _, data in files)),
         },
     }
     names = sorted([*documents, "index.json"])
@@ -101,7 +110,7 @@ def lay_bundle(root: Path, identity: Identity = IDENTITY) -> Path:
 def write_flag(bundle: Path) -> None:
     """Write the flag over the files that the index names."""
     paths = sorted(entry["path"] for entry in json.loads((bundle / "index.json").read_text()))
-    digest = hashlib.sha256(b"".join((bundle / path).read_bytes() for path in paths)).hexdigest()
+    digest = sha256_hex(b"".join((bundle / path).read_bytes() for path in paths))
     (bundle / "_passed.flag").write_text(f"sha256_hex = {digest}\n")
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from read.conftest import KNOWN, PLACES, SITES, MakeRoot, sites
+from read.conftest import IDENTITY, KNOWN, PLACES, SITES, MakeRoot, sites
+from segment1b.cli.tables import print_diff
 from segment1b.errors import Segment1BError
 from segment1b.read import diff as growth
-from segment1b.read.diff import diff, lines
+from segment1b.read.diff import diff
 
 Rows = list[dict[str, Any]]
 
@@ -35,7 +36,9 @@ def changed(table: pa.Table) -> tuple[Rows, Rows]:
     return before, after + more
 
 
-def test_added_removed_and_moved(make_root: MakeRoot, changed: tuple[Rows, Rows]) -> None:
+def test_added_removed_and_moved(
+    make_root: MakeRoot, changed: tuple[Rows, Rows], capsys: pytest.CaptureFixture[str]
+) -> None:
     before, after = changed
     old = make_root(table_of(before), "old")
     new = make_root(table_of(after), "new", parts=3)
@@ -59,7 +62,8 @@ def test_added_removed_and_moved(make_root: MakeRoot, changed: tuple[Rows, Rows]
     km = 0.1 * np.pi / 180 * growth.EARTH_KM
     assert found["total"]["moved_max_km"] == pytest.approx(km, rel=1e-9)
     assert found["by_country"]["NL"]["moved_p50_km"] == pytest.approx(km, rel=0.001)
-    text = list(lines(found))
+    print_diff(found)
+    text = capsys.readouterr().out.splitlines()
     assert text[-1].startswith("total ")
     assert text[-1].endswith("moved by 11.1 km (median), 11.120 km at most")
     assert diff(new, old)["total"]["added"] == found["total"]["removed"]
@@ -82,7 +86,9 @@ def test_merchants_above_the_whole_numbers_of_a_float_are_told_apart(
         assert changes == {"kept": 160, "added": 0, "removed": 0, "moved": 0, name: 80}
 
 
-def test_equal_roots_have_no_changes(make_root: MakeRoot, table: pa.Table) -> None:
+def test_equal_roots_have_no_changes(
+    make_root: MakeRoot, table: pa.Table, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = diff(make_root(table, "old"), make_root(table, "new", parts=5))
     assert found["total"] == {
         "kept": 1000,
@@ -92,7 +98,8 @@ def test_equal_roots_have_no_changes(make_root: MakeRoot, table: pa.Table) -> No
         "moved_p50_km": 0.0,
         "moved_max_km": 0.0,
     }
-    assert list(lines(found)) == ["total 1,000 kept, 0 added, 0 removed, 0 moved"]
+    print_diff(found)
+    assert capsys.readouterr().out == "total 1,000 kept, 0 added, 0 removed, 0 moved\n"
 
 
 @pytest.mark.parametrize("empty", ["old", "new"])
@@ -138,5 +145,6 @@ def test_both_sides_must_be_proven(make_root: MakeRoot, table: pa.Table) -> None
 
 
 def test_old_and_new_may_share_a_root(root: Path) -> None:
-    same = {"manifest_fingerprint": PLACES["manifest_fingerprint"], "seed": None}
-    assert diff(root, root, old=same, new=same)["total"]["kept"] == 1000
+    same = IDENTITY.manifest_fingerprint
+    total = diff(root, root, old_fingerprint=same, new_fingerprint=same)["total"]
+    assert total["kept"] == 1000

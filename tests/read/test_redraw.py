@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 import worlds
-from segment1b.contracts import load
+from read.conftest import KNOWN, rows_of, site_key
 from segment1b.geo.placement import Clip
 from segment1b.identity import Identity
 from segment1b.laws import jitter as law
@@ -26,7 +24,6 @@ from segment1b.read.redraw import BOUNDS, Jitter, Stream, Tile
 from segment1b.storage.reader import Reader
 from segment1b.storage.snapshot import Snapshot
 
-KNOWN = load()
 SEEDS = st.integers(0, 2**64 - 1)
 MERCHANTS = st.integers(1, 2**63 - 1)
 COUNTRIES = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=2, max_size=2)
@@ -101,52 +98,39 @@ def test_a_point_is_that_of_the_producers_law(
     assert tile.contains(*point) == bool(law.inside_tile(*produced, produced_in)[0])
 
 
-def rows_of(root: Path, places: dict[str, Any], dataset_id: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(
-        root / KNOWN[dataset_id].locate(places), partitioning=None
-    ).to_pylist()
-    return rows
-
-
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Identity]:
-    """Return a small world run to S6 with permuted sites, and its identity."""
+def published(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """Return a small world run to S6 with permuted sites."""
     folder = tmp_path_factory.mktemp("redraw")
     root = worlds.lay_small_world(folder / "root", degrees=1.0)
     outlets = worlds.outlet_list(folder / "outlets.csv", merchants=30)
     law = ("allocation.law=systematic",)
     result = worlds.run(root, outlets=outlets, settings=law, to_state="s6")
-    return root, Identity(**result.identity)  # type: ignore[arg-type]
+    return Snapshot(root, KNOWN, Identity(**result.identity).places)  # type: ignore[arg-type]
 
 
-def test_every_published_word_of_s5_is_redrawn(published: tuple[Path, Identity]) -> None:
-    root, identity = published
+def test_every_published_word_of_s5_is_redrawn(published: Snapshot) -> None:
     logged: dict[tuple[int, str], list[int]] = {}
-    for row in rows_of(root, identity.places, "rng_event_site_tile_assign"):
+    for row in rows_of(published, "rng_event_site_tile_assign"):
         logged.setdefault((row["merchant_id"], row["legal_country_iso"]), []).append(row["word"])
     assert logged
     for (merchant, country), words in logged.items():
-        redrawn = redraw.assignment_words(identity.seed, merchant, country, len(words))
-        assert redrawn == words
+        seed = published.identity.seed
+        assert redraw.assignment_words(seed, merchant, country, len(words)) == words
 
 
-def test_every_published_offset_of_s6_is_redrawn_in_every_lane(
-    published: tuple[Path, Identity],
-) -> None:
-    root, identity = published
+def test_every_published_offset_of_s6_is_redrawn_in_every_lane(published: Snapshot) -> None:
     reads = ("parameter_policy_1B", "world_countries")
-    jitter = Jitter(
-        Reader(Snapshot(root, KNOWN, identity.places), reads, "E510_DISALLOWED_READ"), identity.seed
-    )
+    jitter = Jitter(Reader(published, reads, "E510_DISALLOWED_READ"), published.identity.seed)
     bounds = {
         (row["country_iso"], row["tile_id"]): Tile(*(row[name] for name in BOUNDS))
-        for row in rows_of(root, identity.places, "tile_bounds")
+        for row in rows_of(published, "tile_bounds")
     }
-    events = rows_of(root, identity.places, "rng_event_in_cell_jitter")
+    events = rows_of(published, "rng_event_in_cell_jitter")
     lanes: Counter[int] = Counter()
-    for event, site in zip(events, rows_of(root, identity.places, "s6_site_jitter"), strict=True):
-        key = event["merchant_id"], event["legal_country_iso"], event["site_order"]
-        assert key == (site["merchant_id"], site["legal_country_iso"], site["site_order"])
+    for event, site in zip(events, rows_of(published, "s6_site_jitter"), strict=True):
+        key = site_key(event)
+        assert key == site_key(site)
         tile = bounds[key[1], site["tile_id"]]
         *_, last = jitter.attempts(key, tile, event["blocks"])
         offset = jitter.surface(key[1], tile) if event["lane"] == 2 else last.offset

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from segment1b.cli import audit, automate, outlets, read, reference, run
+from segment1b.cli import audit, read, reference, run
 from segment1b.cli.options import expanded
 
 HELP = "Coordinates of merchants' outlets: on land, in their country, reproducible."
@@ -22,13 +22,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "diff": read.diff,
     "rng-export": read.rng_export,
     "page": read.page,
-    "nightly": automate.nightly,
+    "nightly": run.nightly,
     "evidence": audit.evidence,
     "verify-bundle": audit.verify_bundle,
     "status": run.status,
     "clean": run.clean,
     "discard": run.discard,
-    "outlets import": outlets.import_list,
+    "outlets import": run.import_outlets,
     "contracts check": audit.check_contracts,
     "reference build": reference.build,
     "reference fill": reference.fill,

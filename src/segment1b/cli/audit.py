@@ -34,9 +34,8 @@ def validator(states: Sequence[str]) -> Callable[..., None]:
             return
         console.set_up_logs("text", quiet=True)
         options = {"validation_bundle": validation_bundle, "perf": perf, **vars(which)}
-        results = segment1b.validate(data_root, states, **options)
-        result = tables.check_summary(results)
-        show(result, lambda _: tables.print_checks(results), as_json=as_json)
+        result = tables.check_summary(segment1b.validate(data_root, states, **options))
+        show(result, tables.print_checks, as_json=as_json)
         if not result["ok"]:
             raise typer.Exit(1)
 
@@ -50,8 +49,8 @@ def _print_sql(
     from segment1b.audit.printed import sql_of
     from segment1b.audit.published_files import Published
 
-    root, known, identity = which.find(data_root)
-    published = Published(root, known, identity.tokens, bundle)
+    run = which.find(data_root)
+    published = Published(run.root, run.contracts, run.identity.tokens, bundle)
     typer.echo(sql_of(published, states, check, Path.cwd() / "segment1b-sql"), nl=False)
 
 
@@ -74,9 +73,9 @@ def evidence(
     from segment1b.evidence.bundle import write_evidence
     from segment1b.evidence.proof import Published
 
-    root, known, identity = which.find(data_root)
+    run = which.find(data_root)
     result = write_evidence(
-        Published(root, known, identity.places, which.dictionary, validation_bundle),
+        Published(**vars(run), dictionary=which.dictionary, bundle=validation_bundle),
         out,
         sample_sites=sample_rows,
         replace=replace,
@@ -98,14 +97,15 @@ def verify_bundle(
     from segment1b.evidence import verification
     from segment1b.read import gate
     from segment1b.storage.root import find_root
+    from segment1b.storage.snapshot import Snapshot
 
     root = find_root(folder)
     known = contracts.load(str(which.dictionary) if which.dictionary else None)
     if verification.is_evidence(root):
         show(verification.verify_evidence(root, known), tables.print_evidence, as_json=as_json)
     else:
-        places = gate.find_places(root, known, which.tokens)
-        show(gate.verify_bundle(root, known, places), tables.print_proof, as_json=as_json)
+        run = Snapshot(root, known, gate.find_places(root, known, which.tokens))
+        show(gate.verify_bundle(run), tables.print_proof, as_json=as_json)
 
 
 def check_contracts(dictionary: Dictionary = None) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
-from rich.markup import escape
+from rich.text import Text
 
-from segment1b.cli.tables import COLLAPSE_WARNING, Row, table, wide
+from segment1b.cli.tables import COLLAPSE_WARNING, Row, print_rich, print_table
 
 # How each curve law places a point, and what a pair's points are counted by.
 _CURVE_RULES = {
@@ -30,18 +30,6 @@ _CURVE_RULES = {
         "the Hilbert curve. S5 deals the tiles to the sites.",
         "points k",
     ),
-}
-_TILE = {"tile_id": "{tile_id}", "weight": "{weight:,}", "quota": "{quota:.6f}"}
-_SITES = {"sites": "{sites}", "published": "{published}"}
-_ATTEMPT = {
-    "attempt": "{attempt}",
-    "w0": "{w0:016x}",
-    "w1": "{w1:016x}",
-    "u lon": "{u_lon:.9f}",
-    "u lat": "{u_lat:.9f}",
-    "lon": "{lon_deg:.9f}",
-    "lat": "{lat_deg:.9f}",
-    "verdict": "{verdict}",
 }
 _LANES = ("whole tile", "its part inside the country", "a point on its surface")
 _COMPARED = {
@@ -66,42 +54,50 @@ _TEXT_WIDTH = 100
 
 def print_explanation(result: Row) -> None:
     """Print how the sites of a pair were allotted to tiles, with the rule that decided."""
-    out = wide()
-    out.print(
+    print(
         f"merchant {result['merchant_id']} in {result['country_iso']}: {result['n_sites']} sites "
-        f"over {result['tiles_in_country']:,} tiles, law {escape(str(result['law']))}, "
-        f"K = {result['K']:,}"
+        f"over {result['tiles_in_country']:,} tiles, law {result['law']}, K = {result['K']:,}"
     )
     if result["law"] == "largest_remainder":
-        out.print(
+        print(
             "quota = n*w/K; floor = whole part; remainder = n*w mod K. "
             f"The floors leave {result['shortfall']} sites over; they go to the largest "
             "remainders, equal ones by ascending tile_id."
         )
-        columns = {"floor": "{floor}", "remainder": "{remainder:,}", "one more": "{why}"}
-        rows = [{**row, "why": _one_more(row)} for row in result["tiles"]]
+        print_table([_tile(row, _by_remainder(row)) for row in result["tiles"]])
     else:
         rule, counted_by = _CURVE_RULES[result["law"]]
-        out.print(rule.format_map(result))
-        columns = {counted_by: "{counted}", "points": "{at}"}
-        rows = [
-            {**row, "counted": _first(row["numbers"]), "at": _first(row["points"])}
+        print(rule.format_map(result))
+        points = [
+            {counted_by: _first(row["numbers"]), "points": _first(row["points"])}
             for row in result["tiles"]
         ]
-    out.print(table(_TILE | columns | _SITES, rows))
+        print_table([_tile(*pair) for pair in zip(result["tiles"], points, strict=True)])
     if result.get("cut_remainder") is not None:
-        out.print(
+        print(
             f"The cut lies at remainder {result['cut_remainder']:,}; the tie rule decided "
             f"{result['ties_broken']} of {result['shortfall']} sites."
         )
-    verdict = "agrees with" if result["agrees"] else "[red]differs from[/]"
-    out.print(f"The law, applied again here, {verdict} the published plan.")
+    _print_agreement("The law, applied again here,", result["agrees"], "the published plan.")
 
 
-def _one_more(row: Row) -> str:
+def _tile(row: Row, by_law: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "tile_id": str(row["tile_id"]),
+        "weight": f"{row['weight']:,}",
+        "quota": f"{row['quota']:.6f}",
+        **by_law,
+        "sites": str(row["sites"]),
+        "published": str(row["published"]),
+    }
+
+
+def _by_remainder(row: Row) -> dict[str, str]:
     if row["extra"]:
-        return "tie, lower id" if row["tie"] else "yes"
-    return "no: tie, higher id" if row["tie"] else "no"
+        more = "tie, lower id" if row["tie"] else "yes"
+    else:
+        more = "no: tie, higher id" if row["tie"] else "no"
+    return {"floor": str(row["floor"]), "remainder": f"{row['remainder']:,}", "one more": more}
 
 
 def _first(values: Sequence[int]) -> str:
@@ -109,32 +105,37 @@ def _first(values: Sequence[int]) -> str:
     return shown + (f" and {len(values) - 4} more" if len(values) > 4 else "")
 
 
+def _print_agreement(derived: str, agrees: bool, published: str) -> None:
+    print_rich(derived, "agrees with" if agrees else Text("differs from", "red"), published)
+
+
 def print_replay(result: Row) -> None:
     """Print how one site came to its coordinate, in steps that a pocket calculator can follow."""
-    out = wide()
-    out.print(
-        f"merchant {result['merchant_id']} in {result['country_iso']}, site "
-        f"{result['site_order']} of {result['requirement']}"
-    )
-    s5 = result["s5"]
+    n, s5, point = result["requirement"], result["s5"], result["point"]
+    site = f"site {result['site_order']} of {n}"
+    print(f"merchant {result['merchant_id']} in {result['country_iso']}, {site}")
     if s5["match"] == "own_point":
-        out.print(
-            f"S5 own point: offset {s5['offset']:#018x}, at "
-            f"{s5['fraction_of_the_line']:.12f} of the country's line of weights"
-        )
+        fraction = f"{s5['fraction_of_the_line']:.12f} of the country's line of weights"
+        print(f"S5 own point: offset {s5['offset']:#018x}, at {fraction}")
     else:
-        out.print(
-            f"S5 permuted: word {s5['word']:#018x} has rank {s5['rank']} of "
-            f"{result['requirement']} in the pair"
-        )
-    out.print(f"tile {result['tile_id']} (quota {result['quotas'][result['tile_id']]})")
-    out.print(table(_ATTEMPT, result["attempts"]))
-    out.print(
-        f"drawn in {_LANES[result['lane']]}; point {result['point']['lon_deg']!r}, "
-        f"{result['point']['lat_deg']!r}"
-    )
-    verdict = "agrees with" if result["agrees"] else "[red]differs from[/]"
-    out.print(f"This, computed again here, {verdict} the published coordinate.")
+        rank = f"rank {s5['rank']} of {n} in the pair"
+        print(f"S5 permuted: word {s5['word']:#018x} has {rank}")
+    print(f"tile {result['tile_id']} (quota {result['quotas'][result['tile_id']]})")
+    print_table([_attempt(row) for row in result["attempts"]])
+    lane = _LANES[result["lane"]]
+    print(f"drawn in {lane}; point {point['lon_deg']!r}, {point['lat_deg']!r}")
+    _print_agreement("This, computed again here,", result["agrees"], "the published coordinate.")
+
+
+def _attempt(row: Row) -> dict[str, str]:
+    degrees = {"u lon": "u_lon", "u lat": "u_lat", "lon": "lon_deg", "lat": "lat_deg"}
+    return {
+        "attempt": str(row["attempt"]),
+        "w0": f"{row['w0']:016x}",
+        "w1": f"{row['w1']:016x}",
+        **{name: f"{row[key]:.9f}" for name, key in degrees.items()},
+        "verdict": row["verdict"],
+    }
 
 
 def print_comparison(result: Row) -> None:

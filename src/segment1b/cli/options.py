@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from segment1b.contracts import Contracts
-    from segment1b.identity import Identity
+    from segment1b.storage.snapshot import Snapshot
 
 ROOT = Path("segment1b-data")
 ENGINES = "serial, threads, processes, dask, or a Dask scheduler: tcp://HOST:PORT."
@@ -56,13 +55,15 @@ class Which:
         """Return the tokens by name; None for that of the data root."""
         return {name: value for name, value in vars(self).items() if name != "dictionary"}
 
-    def find(self, data_root: Path) -> tuple[Path, Contracts, Identity]:
-        """Return a data root with its contracts and the identity that was chosen."""
+    def find(self, data_root: Path) -> Snapshot:
+        """Return the identity of a data root that was chosen."""
         from segment1b.pipeline.decide import find_identity
         from segment1b.storage.root import find_root
+        from segment1b.storage.snapshot import Snapshot
 
         root = find_root(data_root)
-        return root, *find_identity(root, self.dictionary, self.tokens)
+        known, identity = find_identity(root, self.dictionary, self.tokens)
+        return Snapshot(root, known, identity.places)
 
 
 def given(*options: object, **more: object) -> dict[str, Any]:

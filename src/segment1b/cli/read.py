@@ -80,7 +80,7 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Report which sites were added, removed and moved, by country, with distances."""
-    from segment1b.read.diff import lines
+    from segment1b.cli.tables import print_diff
 
     result = segment1b.diff(
         old,
@@ -89,7 +89,7 @@ def diff(
         new_fingerprint=new_fingerprint,
         dictionary=dictionary,
     )
-    show(result, lambda result: print("\n".join(lines(result))), as_json=as_json)
+    show(result, print_diff, as_json=as_json)
 
 
 def rng_export(
@@ -103,8 +103,7 @@ def rng_export(
     """Write the random draws of a stream as JSON lines, one per event."""
     from segment1b.read.rng_export import rng_export
 
-    root, known, identity = which.find(data_root)
-    events = rng_export(root, known, identity.places, stream, out)
+    events = rng_export(which.find(data_root), stream, out)
     result = {"events": events, "stream": stream, "out": str(out)}
     show(result, lambda _: print(f"{events:,} events in {out}"), as_json=as_json)
 
@@ -120,11 +119,8 @@ def page(
     replace: Annotated[bool, option("Replace an existing file.", "--replace")] = False,
 ) -> None:
     """Write one HTML file that shows a run to a reviewer: map, charts, receipts, checks."""
-    from segment1b.page.page import write_comparison, write_page
+    from segment1b.page.page import write_page
 
     first, *second = [which.find(root) for root in compare or (data_root,)]
-    if second:
-        write_comparison(first, second[0], out, replace=replace)
-    else:
-        write_page(*first, out, replace=replace)
+    write_page(first, out, other=second[0] if second else None, replace=replace)
     print(f"page  {out}")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from segment1b.cli.options import ROOT, AsJson, DataRoot, Dictionary, option, show
-
-if TYPE_CHECKING:
-    from segment1b.reference.importing import Imported, Request
 
 Columns = Annotated[
     list[str] | None,
@@ -69,17 +66,8 @@ def import_countries(
     as_json: AsJson = False,
 ) -> None:
     """Country polygons: GeoPackage, Shapefile (zipped too), GeoJSON, GeoParquet, FlatGeobuf."""
-    from segment1b.reference import importing
-    from segment1b.reference import overlaps as audit
-
-    request = _request(source, column, dictionary)
-    result = importing.import_countries(
-        request, layer=layer, make_valid=make_valid, drop_unknown=drop_unknown
-    )
-    _show_imported(result, as_json=as_json)
-    if not as_json and result.audit is not None:
-        print()
-        print(audit.audit_text(result.audit), end="")
+    options = {"layer": layer, "make_valid": make_valid, "drop_unknown": drop_unknown}
+    _import("countries", source, column, dictionary, as_json=as_json, **options)
 
 
 def import_zones(
@@ -91,11 +79,8 @@ def import_zones(
     as_json: AsJson = False,
 ) -> None:
     """Time zone polygons, keyed by tzid."""
-    from segment1b.reference import importing
-
-    request = _request(source, column, dictionary)
-    result = importing.import_zones(request, layer=layer, make_valid=make_valid)
-    _show_imported(result, as_json=as_json)
+    options = {"layer": layer, "make_valid": make_valid}
+    _import("zones", source, column, dictionary, as_json=as_json, **options)
 
 
 def import_population(
@@ -108,11 +93,7 @@ def import_population(
     as_json: AsJson = False,
 ) -> None:
     """A raster of people per cell: GeoTIFF or COG, EPSG:4326, north up."""
-    from segment1b.reference import importing
-
-    request = _request(source, None, dictionary)
-    result = importing.import_population(request, band=band, nodata=nodata)
-    _show_imported(result, as_json=as_json)
+    _import("population", source, None, dictionary, as_json=as_json, band=band, nodata=nodata)
 
 
 def import_codes(
@@ -122,10 +103,7 @@ def import_codes(
     as_json: AsJson = False,
 ) -> None:
     """An ISO 3166-1 table: CSV with country_iso, and alpha3, numeric, name, status if known."""
-    from segment1b.reference import importing
-
-    request = _request(source, column, dictionary)
-    _show_imported(importing.import_codes(request), as_json=as_json)
+    _import("codes", source, column, dictionary, as_json=as_json)
 
 
 def check(
@@ -160,9 +138,19 @@ def check(
         raise typer.Exit(1)
 
 
-def _request(source: Source, columns: list[str] | None, dictionary: Path | None) -> Request:
+def _import(
+    kind: str,
+    source: Source,
+    columns: list[str] | None,
+    dictionary: Path | None,
+    *,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Import one surface by its function in `reference.importing`, and print what it published."""
+    from segment1b.cli import tables
     from segment1b.errors import Segment1BError
-    from segment1b.reference.importing import Request
+    from segment1b.reference import importing
 
     named = {}
     for text in columns or ():
@@ -170,14 +158,11 @@ def _request(source: Source, columns: list[str] | None, dictionary: Path | None)
         if not (name and equals and column):
             raise Segment1BError("E_USAGE", f"--column {text}: no NAME=COLUMN", "see --help")
         named[name] = column
-    return Request(
+    request = importing.Request(
         source.file, source.licence, source.attribution, source.data_root, dictionary, named
     )
-
-
-def _show_imported(result: Imported, *, as_json: bool) -> None:
-    from segment1b.cli import tables
-
-    audit = {} if result.audit is None else {"audit": result.audit}
-    document = {**result.provenance, "path": str(result.path), "no_op": result.no_op, **audit}
-    show(document, lambda _: tables.print_imported(result), as_json=as_json)
+    result = getattr(importing, f"import_{kind}")(request, **options)
+    document = {**result.provenance, "path": str(result.path), "no_op": result.no_op}
+    if result.audit is not None:
+        document["audit"] = result.audit
+    show(document, tables.print_imported, as_json=as_json)

@@ -1,7 +1,8 @@
-"""The commands around runs: run the states, compare scenarios, show, clean and discard."""
+"""The commands around runs: import outlets, run, nightly, compare, show, clean and discard."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,6 +81,62 @@ def run(
     with console.progress(log_format, quiet=quiet) as progress:
         result = segment1b.run(asked, progress)
     show(tables.run_summary(result), lambda _: tables.print_run(result), as_json=as_json)
+
+
+def import_outlets(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet.")],
+    data_root: DataRoot = ROOT,
+    seed: Seed = None,
+    dictionary: Dictionary = None,
+    policy_files: PolicyFiles = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import an outlet list: catalogue, validation bundle, fingerprint."""
+    from segment1b.cli.tables import print_fields
+    from segment1b.config import run_settings
+    from segment1b.pipeline.prepare import import_outlets
+
+    policy = {"policy_files": policy_files, "settings": settings}
+    asked = given(data_root=data_root, outlets=file, seed=seed, dictionary=dictionary, **policy)
+    run, pairs = import_outlets(run_settings(asked))
+    summary = {
+        "pairs": len(pairs.n_sites),
+        "outlets": int(pairs.n_sites.sum()),
+        **run.identity.tokens,
+        "ignored_columns": list(pairs.ignored),
+    }
+    show(summary, print_fields, as_json=as_json)
+
+
+def nightly(
+    config: Annotated[Path, option("YAML file of runs.")],
+    dry_run: Annotated[bool, option("Only print what would run.", "--dry-run")] = False,
+    summary: Annotated[Path | None, option("Path of the summary; overrides the file's.")] = None,
+    fail_fast: Annotated[bool, option("Stop after a run that failed.", "--fail-fast")] = False,
+    only: Annotated[list[str] | None, option("Only this run; may be repeated.")] = None,
+    log_format: LogFormat = "text",
+    openlineage: Annotated[
+        str | None, option("File or URL for lineage events; overrides the file's.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Annotated[bool, option("The summary on stdout.", "--json")] = False,
+) -> None:
+    """Execute the runs of a file in order, with their validators."""
+    from segment1b.cli import console, tables
+    from segment1b.nightly import night as nightly
+    from segment1b.nightly import plan
+
+    night = plan.load_night(config)
+    night = plan.overridden(night, fail_fast=fail_fast, summary=summary, openlineage=openlineage)
+    if dry_run:
+        show(nightly.dry_run(config, night, only or ()), tables.print_dry_run, as_json=as_json)
+        return
+    with console.progress(log_format, quiet=quiet) as progress:
+        result = nightly.run_night(config, night, only or (), progress)
+    show(result, tables.print_night, as_json=as_json)
+    if result["status"] == "failed":
+        raise typer.Exit(1)
 
 
 def compare(
@@ -185,7 +242,17 @@ def clean(
     left = root_at(root).clean(timedelta(hours=older_than_hours), dry_run=dry_run)
     listed = [{"path": str(one.path), "bytes": one.size} for one in left]
     result = {"dry_run": dry_run, "leftovers": listed, "bytes": sum(one.size for one in left)}
-    show(result, lambda _: tables.print_leftovers(root, left, dry_run=dry_run), as_json=as_json)
+    # An upload has a relative path.
+    items = {os.path.relpath(root / one.path, root): one.size for one in left}
+
+    def text(_: object) -> None:
+        if not items:
+            print("no killed run has left anything")
+            return
+        tables.print_items(items)
+        tables.print_total(items, "would be freed" if dry_run else "freed")
+
+    show(result, text, as_json=as_json)
 
 
 def _confirmed() -> bool:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from segment1b.cli.console import Terminal
-from segment1b.errors import visible
 from segment1b.storage.root import root_at
 
 if TYPE_CHECKING:
     from segment1b.audit import CheckResult
     from segment1b.pipeline.outcome import Outcome, RunResult
-    from segment1b.reference.importing import Imported
-    from segment1b.storage.staging import Leftover
 
 Row = Mapping[str, Any]
 COLLAPSE_WARNING = 0.5
-_PROOF = ("verdict", "proved_at_utc", "flag_sha256_hex")
 _ACTIONS = {
     "check": "check it",
     "reuse": "reuse it",
@@ -37,28 +33,19 @@ _DIGITS = 12
 _WORST = 10
 
 
-def table(
-    columns: Mapping[str, str],
-    rows: Iterable[Row],
-    *,
-    texts: int = 0,
-    title: str = "",
-) -> Table:
-    """Return a table whose cells are the format of their column, filled with their row.
+def print_rich(*parts: str | Text | Table) -> None:
+    """Print what has colours; codes and figures stay whole, as a narrow terminal may wrap."""
+    Terminal(width=200, soft_wrap=True, highlight=False, markup=False).print(*parts)
 
-    The first `texts` columns are left-aligned. Cells are markup.
-    """
-    made = Table(title=title or None)
-    for number, name in enumerate(columns):
-        made.add_column(name, justify="left" if number < texts else "right", no_wrap=True)
+
+def print_table(rows: Sequence[Row], *, texts: int = 0, title: str = "") -> None:
+    """Print rows of cells by column name; the first `texts` columns are left-aligned."""
+    table = Table(title=title or None)
+    for number, name in enumerate(rows[0] if rows else ()):
+        table.add_column(name, justify="left" if number < texts else "right", no_wrap=True)
     for row in rows:
-        made.add_row(*(form.format_map(row) for form in columns.values()))
-    return made
-
-
-def wide() -> Terminal:
-    """Return a terminal that keeps codes and figures whole: a narrow one may wrap a line."""
-    return Terminal(width=200, soft_wrap=True, highlight=False)
+        table.add_row(*row.values())
+    print_rich(table)
 
 
 def print_fields(fields: Mapping[str, object], width: int = 21) -> None:
@@ -69,6 +56,7 @@ def print_fields(fields: Mapping[str, object], width: int = 21) -> None:
 
 def run_summary(result: RunResult) -> dict[str, Any]:
     """Return the summary of a run as one JSON object."""
+    proof = ("verdict", "proved_at_utc", "flag_sha256_hex")
     return {
         "data_root": root_at(result.root).location,
         **result.identity,
@@ -86,7 +74,7 @@ def run_summary(result: RunResult) -> dict[str, Any]:
             for o in result.outcomes
         },
         "proof": next(
-            ({name: o.report[name] for name in _PROOF} for o in result.outcomes if o.state == "s9"),
+            ({name: o.report[name] for name in proof} for o in result.outcomes if o.state == "s9"),
             None,
         ),
     }
@@ -94,60 +82,56 @@ def run_summary(result: RunResult) -> dict[str, Any]:
 
 def print_run(result: RunResult) -> None:
     """Print a run: a table of states, the path of each dataset, the figures of S4 in full."""
-    out = Terminal(soft_wrap=True, highlight=False, markup=False)
-    columns = {"state": "{state}", "outcome": "{outcome}", "rows": "{rows:,}"}
-    columns |= {"seconds": "{seconds}", "peak MB": "{peak}"}
-    rows = [_run_row(outcome) for outcome in result.outcomes]
-    out.print(table(columns, rows, texts=2, title="Segment 1B"))
-    out.print(f"data root             {root_at(result.root)}")
-    for name, value in result.identity.items():
-        out.print(f"{name:<21} {value}")
+    print_table([_run_row(outcome) for outcome in result.outcomes], texts=2, title="Segment 1B")
+    print_fields({"data root": root_at(result.root), **result.identity})
     for outcome in result.outcomes:
         for path in outcome.datasets:
-            out.print(f"{outcome.state:<21} {path.relative_to(result.root)}")
+            print_fields({outcome.state: path.relative_to(result.root)})
     for outcome in result.outcomes:
-        report = outcome.report
-        if outcome.state == "s4":
-            _print_plan(out, outcome)
-        elif outcome.state == "s8":
-            out.print(f"site locations        {outcome.datasets[0]}")
-        elif outcome.state == "s9":
-            out.print(
-                f"verdict               {report['verdict']}, proved at {report['proved_at_utc']}, "
-                f"flag {report['flag_sha256_hex']}"
+        print_fields(_run_fields(outcome))
+        if outcome.state == "s4" and outcome.report["collapse_index"] < COLLAPSE_WARNING:
+            print_rich(
+                Text(f"Outlets pile up (collapse index below {COLLAPSE_WARNING}):", "yellow"),
+                "the laws 'stable', 'systematic' and 'balanced' avoid it "
+                "(--set allocation.law=stable)",
             )
-            if outcome.reused:
-                out.print(f"{'':<21} reused; the sites and the bundle were hashed, other datasets")
-                out.print(f"{'':<21} compared by size: --verify hashes them too")
 
 
-def _run_row(outcome: Outcome) -> dict[str, Any]:
-    row = {"state": outcome.state, "outcome": outcome.what, "rows": outcome.rows}
-    # The time of an earlier run does not describe this one.
-    if outcome.reused:
-        return {**row, "seconds": "", "peak": ""}
+def _run_row(outcome: Outcome) -> dict[str, str]:
     used = outcome.report["resources"]
-    seconds, peak = used["wall_clock_seconds_total"], used["max_worker_rss_bytes"]
-    return {**row, "seconds": f"{seconds:.2f}", "peak": f"{peak / 1e6:.0f}"}
+    # The time of an earlier run does not describe this one.
+    timed = not outcome.reused
+    return {
+        "state": outcome.state,
+        "outcome": outcome.what,
+        "rows": f"{outcome.rows:,}",
+        "seconds": f"{used['wall_clock_seconds_total']:.2f}" if timed else "",
+        "peak MB": f"{used['max_worker_rss_bytes'] / 1e6:.0f}" if timed else "",
+    }
 
 
-def _print_plan(out: Terminal, outcome: Outcome) -> None:
-    lines = (
-        "law                   {law}, dp {dp}",
-        "sites = requirements  {alloc_sum_equals_requirements} "
-        "({sites_total:,} sites, {pairs_total:,} pairs)",
-        "shortfall, ties       {shortfall_total:,}, {ties_broken_total:,}",
-        "collapse index        {collapse_index:.3f} (1: as spread as independent draws)",
-    )
-    out.print(f"allocation plan       {outcome.datasets[0]}")
-    for line in lines:
-        out.print(line.format_map(outcome.report))
-    if outcome.report["collapse_index"] < COLLAPSE_WARNING:
-        out.print(
-            f"[yellow]Outlets pile up (collapse index below {COLLAPSE_WARNING}):[/] "
-            "the laws 'stable', 'systematic' and 'balanced' avoid it (--set allocation.law=stable)",
-            markup=True,
-        )
+def _run_fields(outcome: Outcome) -> dict[str, object]:
+    """Return the figures of S4, the path of S8's sites and the verdict of S9."""
+    report = outcome.report
+    if outcome.state == "s4":
+        return {
+            "allocation plan": outcome.datasets[0],
+            "law": f"{report['law']}, dp {report['dp']}",
+            "sites = requirements": f"{report['alloc_sum_equals_requirements']} "
+            f"({report['sites_total']:,} sites, {report['pairs_total']:,} pairs)",
+            "shortfall, ties": f"{report['shortfall_total']:,}, {report['ties_broken_total']:,}",
+            "collapse index": f"{report['collapse_index']:.3f} (1: as spread as independent draws)",
+        }
+    if outcome.state == "s8":
+        return {"site locations": outcome.datasets[0]}
+    if outcome.state != "s9":
+        return {}
+    verdict = f"{report['verdict']}, proved at {report['proved_at_utc']}"
+    fields: dict[str, object] = {"verdict": f"{verdict}, flag {report['flag_sha256_hex']}"}
+    if outcome.reused:
+        fields[""] = "reused; the sites and the bundle were hashed, other datasets"
+        fields[" "] = "compared by size: --verify hashes them too"
+    return fields
 
 
 def print_status(result: Row) -> None:
@@ -163,65 +147,48 @@ def print_status(result: Row) -> None:
         print(f"\na run would be refused: {result['refusal']}")
 
 
-def print_items(items: Mapping[str, int]) -> None:
+def print_items(items: Mapping[Any, int]) -> None:
     """Print bytes and path of each item, in order."""
     for path, size in items.items():
-        print(f"{size:>15,} bytes  {visible(path)}")
+        print(f"{size:>15,} bytes  {path}")
 
 
-def print_total(items: Mapping[str, int], what: str) -> None:
+def print_total(items: Mapping[Any, int], what: str) -> None:
     """Print the bytes of all items, and what becomes of them."""
     total = f"{sum(items.values()):>15,} bytes {what}" if items else f"nothing {what}"
     # A question that follows must not overtake the list.
     print(total, flush=True)
 
 
-def print_leftovers(root: Path, left: Sequence[Leftover], *, dry_run: bool) -> None:
-    """Print bytes and path of what killed runs have left, and the bytes of all."""
-    if not left:
-        print("no killed run has left anything")
-        return
-    for one in left:
-        path = one.path.relative_to(root) if one.path.is_absolute() else one.path
-        print(f"{one.size:>15,} bytes  {path}")
-    done = "would be freed" if dry_run else "freed"
-    print(f"{sum(one.size for one in left):>15,} bytes {done}")
-
-
 def check_summary(results: Sequence[CheckResult]) -> dict[str, Any]:
     """Return the results of checks as one JSON object."""
-    names = ("state", "name", "code", "scope", "proves", "offending", "rows", "detail")
-    checks = [{name: getattr(result, name) for name in names} for result in results]
-    return {"ok": not any(result.offending for result in results), "checks": checks}
+    return {"ok": all(result.ok for result in results), "checks": [vars(r) for r in results]}
 
 
-def print_checks(results: Sequence[CheckResult]) -> None:
+def print_checks(summary: Row) -> None:
     """Print one line a check, then the offending rows."""
-    columns = {name: f"{{{name}}}" for name in ("state", "code", "check", "verdict")}
+    checks = summary["checks"]
     rows = [
         {
-            "state": result.state,
-            "code": result.code,
-            "check": escape(result.name),
-            "verdict": f"[red]{_rows(result)}[/]" if result.offending else "pass",
+            "state": check["state"],
+            "code": check["code"],
+            "check": check["name"],
+            "verdict": Text(_rows(check), "red") if check["offending"] else "pass",
         }
-        for result in results
+        for check in checks
     ]
-    out = wide()
-    out.print(table(columns, rows, texts=4, title="Checks"))
-    failed = [result for result in results if result.offending]
-    for result in failed:
-        out.print(
-            f"[bold red]{result.code}[/] {escape(result.name)}, {_rows(result)} "
-            f"{escape(result.detail)}\n  it proves: {escape(result.proves)}"
-        )
-        for row in result.rows:
-            out.print(f"  {escape(str(row))}")
-    out.print(f"{len(results) - len(failed)} of {len(results)} checks pass")
+    print_table(rows, texts=4, title="Checks")
+    failed = [check for check in checks if check["offending"]]
+    for check in failed:
+        code, rest = Text(check["code"], "bold red"), f"{_rows(check)} {check['detail']}"
+        print_rich(code, f"{check['name']}, {rest}\n  it proves: {check['proves']}")
+        for row in check["rows"]:
+            print(f"  {row}")
+    print(f"{len(checks) - len(failed)} of {len(checks)} checks pass")
 
 
-def _rows(result: CheckResult) -> str:
-    return f"{result.offending:,} offending row" + ("s" if result.offending > 1 else "")
+def _rows(check: Row) -> str:
+    return f"{check['offending']:,} offending row" + ("s" if check["offending"] > 1 else "")
 
 
 def print_proof(result: Row) -> None:
@@ -234,11 +201,10 @@ def print_proof(result: Row) -> None:
 
 def print_evidence(result: Row) -> None:
     """Print what an evidence bundle holds, and where one that was written starts."""
+    flag = f"flag {result['flag_sha256_hex']} over {result['bundle_files']} files"
     fields = {
         "evidence holds": f"{result['files']} files as SHA256SUMS has them",
-        "validation bundle": (
-            f"flag {result['flag_sha256_hex']} over {result['bundle_files']} files"
-        ),
+        "validation bundle": flag,
         "checks": f"{result['checks']}, none with offending rows",
         "made again": f"{result['datasets']} datasets and logs, content equal",
     }
@@ -247,20 +213,21 @@ def print_evidence(result: Row) -> None:
     print_fields(fields, 23)
 
 
-def print_imported(result: Imported) -> None:
+def print_imported(document: Row) -> None:
     """Print what an import of a reference surface has published."""
-    document = result.provenance
-    print_fields(
-        {
-            document["dataset"]: f"{result.path}" + (" (there already)" if result.no_op else ""),
-            "sha256": document["receipt"]["sha256_hex"],
-            "licence": f"{document['licence']}; {document['attribution']}",
-            **document["counts"],
-        },
-        25,
-    )
+    from segment1b.reference.overlaps import audit_text
+
+    fields = {
+        document["dataset"]: document["path"] + (" (there already)" if document["no_op"] else ""),
+        "sha256": document["receipt"]["sha256_hex"],
+        "licence": f"{document['licence']}; {document['attribution']}",
+        **document["counts"],
+    }
+    print_fields(fields, 25)
     for note in document.get("notes", ()):
-        print(f"{'note':<25} {note}")
+        print_fields({"note": note}, 25)
+    if "audit" in document:
+        print(f"\n{audit_text(document['audit'])}", end="")
 
 
 def print_surface_check(result: Row) -> None:
@@ -305,62 +272,66 @@ def _listed(names: Sequence[str]) -> str:
     return f"{len(names)}" + (f": {', '.join(names)}" if names else "")
 
 
+def print_diff(result: Row) -> None:
+    """Print a diff: a line for each country with changes, then the total."""
+    for code, country in result["by_country"].items():
+        if any(country[name] for name in ("added", "removed", "moved")):
+            print(f"{code:<5} {_changes(country)}")
+    print(f"total {_changes(result['total'])}")
+
+
+def _changes(row: Row) -> str:
+    text = ", ".join(f"{row[name]:,} {name}" for name in ("kept", "added", "removed", "moved"))
+    if row["moved"]:
+        text += f" by {row['moved_p50_km']:.3g} km (median), {row['moved_max_km']:.3f} km at most"
+    return text
+
+
 def print_night(summary: Row) -> None:
     """Print a nightly summary: a row for each run, then errors, offences and warnings in full."""
-    names = ("run", "status", "states", "outlets", "validators", "seconds")
-    rows = [
-        {
-            "run": escape(run["name"]),
-            "status": run["status"],
-            "states": _states(run),
-            "outlets": _outlets(run),
-            "validators": _validators(run),
-            "seconds": _seconds(run),
-        }
-        for run in summary["runs"]
-    ]
     title = f"Night of {summary['began_utc'][:10]}: {summary['status']}"
-    out = wide()
-    out.print(table({name: f"{{{name}}}" for name in names}, rows, texts=5, title=title))
+    print_table([_night_row(run) for run in summary["runs"]], texts=5, title=title)
     for run in summary["runs"]:
-        _print_problems(out, run)
-    for warning in summary["warnings"]:
-        out.print(f"[yellow]warning:[/] {escape(warning)}")
-
-
-def print_dry_run(summary: Row) -> None:
-    """Print what a night would do, run by run."""
-    out = wide()
-    for run in summary["runs"]:
-        name = escape(run["name"])
-        if run["status"] == "skipped":
-            out.print(f"{name}: left out")
-            continue
-        states = f"{run['asked_states'][0]} to {run['asked_states'][-1]}"
-        out.print(f"{name}: would run {states} in {escape(run['data_root'])}")
-        for setting in run["settings"]:
-            out.print(f"  with {escape(setting)}")
-        if run["asked_validators"]:
-            out.print(f"  then validate {', '.join(run['asked_validators'])}")
-        if run["notes"]:
-            out.print(f"  {escape(run['notes'])}")
-    out.print("nothing was run and nothing was written")
-
-
-def _print_problems(out: Terminal, run: Row) -> None:
-    name = escape(run["name"])
-    if run["error"] is not None:
-        error = run["error"]
-        out.print(f"{name}: [bold red]{error['code']}[/] {escape(error['message'])}")
-        if error["hint"]:
-            out.print(f"  what to do: {escape(error['hint'])}")
-    for validator in run["validators"]:
-        for offence in validator["offences"]:
-            out.print(
-                f"{name}: [bold red]{offence['code']}[/] {validator['state']} {offence['name']}, "
-                f"{offence['offending']:,} offending; 'segment1b validate-{validator['state']} "
-                f"--data-root {escape(run['data_root'])}' shows them"
+        name = f"{run['name']}:"
+        if error := run["error"]:
+            print_rich(name, Text(error["code"], "bold red"), error["message"])
+            if error["hint"]:
+                print(f"  what to do: {error['hint']}")
+        for validator, offence in _offences(run):
+            state = validator["state"]
+            print_rich(
+                name,
+                Text(offence["code"], "bold red"),
+                f"{state} {offence['name']}, {offence['offending']:,} offending; 'segment1b "
+                f"validate-{state} --data-root {run['data_root']}' shows them",
             )
+    for warning in summary["warnings"]:
+        print_rich(Text("warning:", "yellow"), warning)
+
+
+def _offences(run: Row) -> list[tuple[Row, Row]]:
+    return [(one, offence) for one in run["validators"] for offence in one["offences"]]
+
+
+def _night_row(run: Row) -> dict[str, str | Text]:
+    gate = run["states"].get("s0", {})
+    passed, failed = (sum(v[name] for v in run["validators"]) for name in ("passed", "failed"))
+    validators: str | Text = f"{passed} pass" if passed else ""
+    if failed:
+        validators = Text(f"{failed} of {passed + failed} fail", "red")
+    return {
+        "run": run["name"],
+        "status": run["status"],
+        "states": _states(run),
+        "outlets": f"{gate['rows']:,}" if "rows" in gate else "",
+        "validators": validators,
+        "seconds": _seconds(run) if run["began_utc"] else "",
+    }
+
+
+def _seconds(run: Row) -> str:
+    began, ended = (datetime.fromisoformat(run[name]) for name in ("began_utc", "ended_utc"))
+    return f"{(ended - began).total_seconds():.1f}"
 
 
 def _states(run: Row) -> str:
@@ -372,21 +343,18 @@ def _states(run: Row) -> str:
     return ", ".join(groups)
 
 
-def _outlets(run: Row) -> str:
-    gate = run["states"].get("s0", {})
-    return f"{gate['rows']:,}" if "rows" in gate else ""
-
-
-def _validators(run: Row) -> str:
-    passed = sum(one["passed"] for one in run["validators"])
-    failed = sum(one["failed"] for one in run["validators"])
-    if failed:
-        return f"[red]{failed} of {passed + failed} fail[/]"
-    return f"{passed} pass" if passed else ""
-
-
-def _seconds(run: Row) -> str:
-    if run["began_utc"] is None:
-        return ""
-    began, ended = (datetime.fromisoformat(run[name]) for name in ("began_utc", "ended_utc"))
-    return f"{(ended - began).total_seconds():.1f}"
+def print_dry_run(summary: Row) -> None:
+    """Print what a night would do, run by run."""
+    for run in summary["runs"]:
+        if run["status"] == "skipped":
+            print(f"{run['name']}: left out")
+            continue
+        states = f"{run['asked_states'][0]} to {run['asked_states'][-1]}"
+        print(f"{run['name']}: would run {states} in {run['data_root']}")
+        for setting in run["settings"]:
+            print(f"  with {setting}")
+        if run["asked_validators"]:
+            print(f"  then validate {', '.join(run['asked_validators'])}")
+        if run["notes"]:
+            print(f"  {run['notes']}")
+    print("nothing was run and nothing was written")

@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from segment1b.audit import CheckResult, validate
+from segment1b.audit import validate
+from segment1b.contracts.program import VERSION
 from segment1b.errors import Segment1BError
 from segment1b.evidence import prose, records
 from segment1b.evidence.proof import Published, prove
@@ -27,8 +28,10 @@ from segment1b.evidence.verification import (
 )
 from segment1b.identity import sha256_hex
 from segment1b.page.page import write_page
-from segment1b.read import explanation, gate
-from segment1b.read import replay as replaying
+from segment1b.read import gate
+from segment1b.read.explanation import explain
+from segment1b.read.gate import Which
+from segment1b.read.replay import replay
 from segment1b.storage.checksums import SUMS, write_sums
 from segment1b.storage.durable import (
     coded_os_errors,
@@ -78,14 +81,13 @@ def write_evidence(
     with scratch_beside(out) as scratch:
         _refuse_occupied(out, replace=replace)
         say("checking the gate")
-        gate.verify_bundle(published.root, published.contracts, published.tokens)
+        gate.verify_bundle(published)
         staged = scratch / "evidence"
         with coded_os_errors(out):
             staged.mkdir()
             _fill(published, staged, sample_sites, say)
             if with_page:
-                page = staged / VOLATILE / "page.html"
-                write_page(published.root, published.contracts, published.identity, page)
+                write_page(published, staged / VOLATILE / "page.html")
             write_sums(staged)
         result = verify_evidence(staged, published.contracts)
         with coded_os_errors(out):
@@ -124,34 +126,39 @@ def _fill(published: Published, folder: Path, sample_sites: int, say: Say) -> No
     say("making the run again")
     proof = prove(published)
     say("writing")
-    for name in ("samples", "worked", REPORTS, "seal", "policy", "contracts", VOLATILE):
-        (folder / name).mkdir()
-    sampled = write_sample(
-        published.root, published.contracts, published.identity, sample_sites, folder / "samples"
-    )
+    (folder / "samples").mkdir()
+    sampled = write_sample(published, sample_sites, folder / "samples")
+    policy = published.path("parameter_policy_1B").read_bytes()
+    manifest = _manifest(published, policy, sampled, len(checks), proof)
+    documents = {
+        MANIFEST: manifest,
+        CHECKS: {"checks": checks},
+        DETERMINISM: proof,
+        "seal/s0_gate_receipt.json": records.steady_document(published, "s0_gate_receipt_1B"),
+        "contracts/datasets.json": records.datasets(published.contracts),
+        f"{VOLATILE}/machine.json": records.machine(published),
+        **_worked(published, *sampled.shown),
+    }
     for state in records.STATES:
         report = records.steady_report(published, state)
-        _json(folder / REPORTS / f"{state}_run_report.json", report)
-    seal = records.steady_document(published, "s0_gate_receipt_1B")
-    _json(folder / "seal" / "s0_gate_receipt.json", seal)
-    policy = published.path("parameter_policy_1B").read_bytes()
-    write_file(folder / "policy" / "parameter_policy.json", policy)
-    _json(folder / "contracts" / "datasets.json", records.datasets(published.contracts))
+        documents[f"{REPORTS}/{state}_run_report.json"] = report
+    story = _story(folder / "samples", *sampled.shown)
+    surfaces = published.document("parameter_policy_1B")["surfaces"]
+    texts = prose.texts(published.contracts, surfaces, manifest, proof, sampled.pairs, story)
+    files = {
+        "policy/parameter_policy.json": policy,
+        "rederive.py": Path(__file__).with_name("rederive.py").read_bytes(),
+        **{f"{VOLATILE}/{name}": data for name, data in records.originals(published).items()},
+        **{name: _json(value) for name, value in documents.items()},
+        **{name: text.encode() for name, text in texts.items()},
+    }
+    for name, data in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_file(folder / name, data)
     shutil.copytree(published.path("validation_bundle_1B"), folder / BUNDLE)
-    fields = ("state", "name", "code", "scope", "proves", "offending", "detail")
-    results = [{name: getattr(check, name) for name in fields} for check in checks]
-    _json(folder / CHECKS, {"checks": results})
-    _json(folder / DETERMINISM, proof)
-    for name, data in records.originals(published).items():
-        write_file(folder / VOLATILE / name, data)
-    _json(folder / VOLATILE / "machine.json", records.machine(published))
-    _worked(published, sampled, folder / "worked")
-    manifest = _manifest(published, folder, sampled, len(checks), proof)
-    _json(folder / MANIFEST, manifest)
-    _texts(published, folder, sampled, manifest, proof)
 
 
-def _checks(published: Published) -> list[CheckResult]:
+def _checks(published: Published) -> list[dict[str, Any]]:
     """Run all validators; raise the code of the first check with offending rows."""
     tokens = published.identity.tokens
     results = validate(
@@ -166,29 +173,36 @@ def _checks(published: Published) -> list[CheckResult]:
             "there is no evidence for such a run; 'segment1b validate' shows the rows",
             state=failed[0].state,
         )
-    return results
+    return [{k: v for k, v in vars(result).items() if k != "rows"} for result in results]
 
 
-def _worked(published: Published, sampled: Sampled, folder: Path) -> None:
+def _worked(published: Published, merchant: int, country: str) -> dict[str, Any]:
     """Explain a sampled pair and replay its first outlet."""
-    merchant, country = sampled.shown
-    root, given, where = published.root, published.identity.tokens, published.dictionary
-    _json(folder / "explain.json", explanation.explain(root, merchant, country, given, where))
-    _json(folder / "replay.json", replaying.replay(root, merchant, country, 1, given, where))
+    identity = published.identity
+    which = Which(
+        seed=identity.seed,
+        manifest_fingerprint=identity.manifest_fingerprint,
+        parameter_hash=identity.parameter_hash,
+        dictionary=published.dictionary,
+    )
+    return {
+        "worked/explain.json": explain(published.root, merchant, country, **which),
+        "worked/replay.json": replay(published.root, merchant, country, 1, **which),
+    }
 
 
 def _manifest(
-    published: Published, folder: Path, sampled: Sampled, checks: int, proof: dict[str, Any]
+    published: Published, policy: bytes, sampled: Sampled, checks: int, proof: dict[str, Any]
 ) -> dict[str, Any]:
     identity, plan = published.identity, published.document("s4_run_report")
-    policy = sha256_hex((folder / "policy" / "parameter_policy.json").read_bytes())
+    policy_hash = sha256_hex(policy)
     return {
         "bundle": "segment1b evidence 1",
-        "program": records.program(),
+        "program": f"segment1b {VERSION}",
         **identity.tokens,
         "run_id": identity.run_id,
-        "parameter_policy_sha256": policy,
-        "parameter_hash_is_computed": policy == identity.parameter_hash,
+        "parameter_policy_sha256": policy_hash,
+        "parameter_hash_is_computed": policy_hash == identity.parameter_hash,
         "flag_sha256_hex": published.document("s9_run_report")["flag_sha256_hex"],
         "law": plan["law"],
         "counts": {
@@ -208,28 +222,8 @@ def _manifest(
     }
 
 
-def _texts(
-    published: Published,
-    folder: Path,
-    sampled: Sampled,
-    manifest: dict[str, Any],
-    proof: dict[str, Any],
-) -> None:
-    surfaces = published.document("parameter_policy_1B")["surfaces"]
-    shutil.copyfile(Path(__file__).with_name("rederive.py"), folder / "rederive.py")
-    story = _story(folder / "samples", sampled.shown)
-    texts = {
-        "determinism.md": prose.determinism(proof),
-        "NOTICE.md": prose.notices(published.contracts, surfaces),
-        "README.md": prose.readme(manifest, sampled.pairs, story),
-    }
-    for name, text in texts.items():
-        write_file(folder / name, text.encode())
-
-
-def _story(samples: Path, pair: tuple[int, str]) -> list[dict[str, Any]]:
+def _story(samples: Path, merchant: int, country: str) -> dict[str, Any]:
     """Return the rows of a pair's first outlet, from its requirement to its location."""
-    merchant, country = pair
 
     def row(name: str, **key: Any) -> dict[str, Any]:
         rows = pq.read_table(samples / f"{name}.parquet").to_pylist()
@@ -239,17 +233,17 @@ def _story(samples: Path, pair: tuple[int, str]) -> list[dict[str, Any]]:
     first = {**key, "site_order": 1}
     assigned = row("s5_site_tile_assignment", **first)
     tile = assigned["tile_id"]
-    return [
-        row("s3_requirements", **key),
-        row("s4_alloc_plan", **key, tile_id=tile),
-        assigned,
-        row("s6_site_jitter", **first),
-        row("tile_bounds", country_iso=country, tile_id=tile),
-        row("site_locations", **first),
-    ]
+    return {
+        "need": row("s3_requirements", **key),
+        "plan": row("s4_alloc_plan", **key, tile_id=tile),
+        "assigned": assigned,
+        "offset": row("s6_site_jitter", **first),
+        "tile": row("tile_bounds", country_iso=country, tile_id=tile),
+        "location": row("site_locations", **first),
+    }
 
 
-def _json(path: Path, value: Any) -> None:
+def _json(value: Any) -> bytes:
     # Indented, as people read these in an editor.
     text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-    write_file(path, (text + "\n").encode())
+    return f"{text}\n".encode()

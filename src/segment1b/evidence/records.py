@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.contracts import Contracts
-from segment1b.contracts.program import VERSION, contracts_root
+from segment1b.contracts.program import contracts_root
 from segment1b.contracts.texts import read_regular
 from segment1b.identity import sha256_hex
 from segment1b.reference import embedded
@@ -19,6 +19,7 @@ from segment1b.storage.snapshot import Snapshot, receipted, report_id
 from segment1b.storage.versions import versions
 
 STATES = tuple(f"s{number}" for number in range(10))
+_REPORTS = tuple(f"{state}_run_report" for state in STATES)
 _AUDIT = "rng_audit_log"
 # Library versions, and the digest of the audit log, whose row has a clock.
 _MACHINE = ("versions", "audit_sha256_hex")
@@ -26,17 +27,15 @@ _MACHINE = ("versions", "audit_sha256_hex")
 
 def steady_report(published: Snapshot, state: str) -> dict[str, Any]:
     """Return a run report without clocks, library versions and the digests that depend on them."""
-    known, name = published.contracts, f"{state}_run_report"
-    volatile = {*known[name].volatile, *_MACHINE}
-    body = {k: v for k, v in published.document(name).items() if k not in volatile}
-    for dataset in receipted(known):
+    name = f"{state}_run_report"
+    body = {k: v for k, v in steady_document(published, name).items() if k not in _MACHINE}
+    for dataset in receipted(published.contracts):
         if report_id(dataset) == name and dataset.volatile:
             steady = ("partition_path", "rows", "content_sha256_hex")
             receipt = body[dataset.receipt_field]
             body[dataset.receipt_field] = {key: receipt[key] for key in steady}
-    clocked = {_AUDIT, *(f"{state}_run_report" for state in STATES)}
     inputs = body["input_digests"].items()
-    body["input_digests"] = {k: digest for k, digest in inputs if k not in clocked}
+    body["input_digests"] = {k: digest for k, digest in inputs if k not in (_AUDIT, *_REPORTS)}
     return body
 
 
@@ -48,7 +47,7 @@ def steady_document(published: Snapshot, dataset_id: str) -> dict[str, Any]:
 
 def originals(published: Snapshot) -> dict[str, bytes]:
     """Return the reports, the gate's receipt and the audit row as they are in the root, by name."""
-    ids = (*(f"{state}_run_report" for state in STATES), "s0_gate_receipt_1B", _AUDIT)
+    ids = (*_REPORTS, "s0_gate_receipt_1B", _AUDIT)
     paths = {dataset_id: published.path(dataset_id) for dataset_id in ids}
     return {f"{name}{path.suffix}": read_regular(path) for name, path in paths.items()}
 
@@ -99,11 +98,6 @@ def contract_digests(known: Contracts) -> dict[str, str]:
     files = sorted(path for path in root.rglob("*.yaml") if path.is_relative_to(root))
     digests = {path.relative_to(root).as_posix(): sha256_hex(read_regular(path)) for path in files}
     return {**digests, "dictionary in force": sha256_hex(read_regular(known.path))}
-
-
-def program() -> str:
-    """Return the program's name and version."""
-    return f"segment1b {VERSION}"
 
 
 def embedded_surfaces(surfaces: dict[str, str]) -> list[str]:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-import pyarrow.dataset as ds
 
-from segment1b.contracts import Contracts, Dataset
+from segment1b.contracts import Dataset
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
+from segment1b.read.gate import open_parts
 from segment1b.storage.parts import write_part
 from segment1b.storage.snapshot import Partition, Snapshot
 
@@ -33,9 +33,7 @@ class Sampled:
     of_rows: dict[str, int]
 
 
-def write_sample(
-    root: Path, known: Contracts, identity: Identity, sites: int, folder: Path
-) -> Sampled:
+def write_sample(run: Snapshot, sites: int, folder: Path) -> Sampled:
     """Write the sample of every published table to `folder` as Parquet and as CSV.
 
     It has at most `sites` outlets, unless the smallest pair has more.
@@ -43,25 +41,20 @@ def write_sample(
     Raises:
         Segment1BError: the receipt code of a dataset whose files are not those of its receipt.
     """
-    published = [d for d in known if d.kind == "table" and d.receipt_in]
-    partitions = {d.id: _partition(root, d, known, identity) for d in published}
-    pairs = _chosen(_table(partitions["s3_requirements"]), identity, sites)
-    tables = {}
+    published = [d for d in run.contracts if d.kind == "table" and d.receipt_in]
+    partitions = {d.id: _partition(run, d) for d in published}
+    pairs = _chosen(_table(partitions["s3_requirements"]), run.identity, sites)
+    plan = _about(partitions["s4_alloc_plan"], pairs, _PAIR)
+    tiles = plan.select([COUNTRY, "tile_id"]).rename_columns(_TILE).group_by(_TILE).aggregate([])
+    rows = {}
     for dataset in published:
-        if dataset.key[:2] == _PAIR:
-            tables[dataset.id] = _about(partitions[dataset.id], pairs, _PAIR)
-    used = tables["s4_alloc_plan"].select([COUNTRY, "tile_id"]).rename_columns(_TILE)
-    tiles = used.group_by(_TILE).aggregate([])
-    for dataset in published:
-        if dataset.id not in tables:
-            tables[dataset.id] = _about(partitions[dataset.id], tiles, _TILE)
-    for dataset in published:
-        write_part(folder / f"{dataset.id}.parquet", dataset, [tables[dataset.id]])
-        pacsv.write_csv(tables[dataset.id], folder / f"{dataset.id}.csv")
+        wanted = (pairs, _PAIR) if dataset.key[:2] == _PAIR else (tiles, _TILE)
+        table = _about(partitions[dataset.id], *wanted)
+        write_part(folder / f"{dataset.id}.parquet", dataset, [table])
+        pacsv.write_csv(table, folder / f"{dataset.id}.csv")
+        rows[dataset.id] = table.num_rows
     whole = {name: partition.receipt.rows for name, partition in partitions.items()}
-    shown = _readable(pairs, tables["s4_alloc_plan"])
-    rows = {name: table.num_rows for name, table in tables.items()}
-    return Sampled(pairs.num_rows, shown, {d.id: rows[d.id] for d in published}, whole)
+    return Sampled(pairs.num_rows, _readable(pairs, plan), rows, whole)
 
 
 def _chosen(requirements: pa.Table, identity: Identity, sites: int) -> pa.Table:
@@ -105,15 +98,13 @@ def _about(partition: Partition, wanted: pa.Table, keys: list[str]) -> pa.Table:
 
 
 def _table(partition: Partition, where: pc.Expression | None = None) -> pa.Table:
-    paths = [str(path) for path in partition.paths]
-    schema = partition.dataset.arrow_schema
-    return ds.dataset(paths, schema=schema, format="parquet").to_table(filter=where)
+    return open_parts(partition.paths, partition.dataset).to_table(filter=where)
 
 
-def _partition(root: Path, dataset: Dataset, known: Contracts, identity: Identity) -> Partition:
-    partition = Snapshot(root, known, identity.places).partition(dataset.id)
+def _partition(run: Snapshot, dataset: Dataset) -> Partition:
+    partition = run.partition(dataset.id)
     if partition is None:
-        what = f"{root / dataset.locate(identity.places)} is absent or has no run report"
+        what = f"{run.path(dataset.id)} is absent or has no run report"
         hint = "run the states first"
         raise Segment1BError(dataset.code("receipt"), what, hint, dataset=dataset.id)
     return partition

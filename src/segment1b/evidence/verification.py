@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from segment1b.contracts import Contracts, Dataset
+from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.read.gate import bundle_tokens
 from segment1b.storage.bundles import RULES, check_summary, open_bundle
@@ -64,8 +63,11 @@ def _agree(folder: Path, contracts: Contracts, flag: str) -> dict[str, Any]:
         raise invalid(folder / CHECKS, f"has checks that do not pass: {', '.join(failed)}")
     entries = read_json(folder / DETERMINISM)["datasets"]
     digests = {entry["dataset_id"]: entry["content_sha256_hex"] for entry in entries}
-    for dataset, receipt in receipts(folder, contracts):
-        published = receipt["content_sha256_hex"]
+    for dataset in receipted(contracts):
+        path = folder / REPORTS / f"{report_id(dataset)}.json"
+        if not path.is_file():
+            raise invalid(path, "is absent")
+        published = read_json(path)[dataset.receipt_field]["content_sha256_hex"]
         if set(digests.get(dataset.id, ())) != {published}:
             what = f"does not repeat {dataset.id} as its run report has it, {published}"
             raise invalid(folder / DETERMINISM, what)
@@ -73,12 +75,3 @@ def _agree(folder: Path, contracts: Contracts, flag: str) -> dict[str, Any]:
     if digests["site_locations"][0] != sites["content_sha256_hex"]:
         raise invalid(folder / DETERMINISM, "is about other sites than the validation bundle")
     return {**tokens, "checks": len(checks), "datasets": len(digests)}
-
-
-def receipts(folder: Path, contracts: Contracts) -> Iterator[tuple[Dataset, dict[str, Any]]]:
-    """Yield the states' datasets and logs with the receipts in a bundle's run reports."""
-    for dataset in receipted(contracts):
-        path = folder / REPORTS / f"{report_id(dataset)}.json"
-        if not path.is_file():
-            raise invalid(path, "is absent")
-        yield dataset, read_json(path)[dataset.receipt_field]

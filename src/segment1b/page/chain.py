@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from segment1b.contracts.texts import read_regular
-from segment1b.page.published import World
-from segment1b.storage.durable import read_object
+from segment1b.page.published import World, read_optional
 from segment1b.storage.receipts import document_receipt
 
 _WHAT = {
@@ -50,10 +49,9 @@ def chain_of(world: World) -> dict[str, Any]:
 
 def _sealed(world: World) -> dict[str, str]:
     """Return the digests of what S0 sealed, by name; none without its receipt."""
-    path = world.path("s0_gate_receipt_1B")
-    if not path.exists():
-        return {}
-    return {entry["id"]: entry["sha256_hex"] for entry in read_object(path)["sealed_inputs"]}
+    receipt = read_optional(world.path("s0_gate_receipt_1B"))
+    inputs = receipt["sealed_inputs"] if receipt else ()
+    return {entry["id"]: entry["sha256_hex"] for entry in inputs}
 
 
 def _written(world: World, state: str) -> list[dict[str, str]]:

@@ -1,25 +1,28 @@
-"""Charts of outlets: for each question a figure, a sentence and a table from the data."""
+"""Charts of outlets and costs: for each question a figure, a sentence and a table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import plotly.graph_objects as go
 
 #: Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE = "#0072B2", "#E69F00"
-LOG = {"type": "log", "dtick": 1}
+_LOG = {"type": "log", "dtick": 1}
 _SHARE = {"tickformat": ".0%", "range": [0, 1]}
 # Collapse index below which outlets are piled up.
 _PILE = 0.5
 # Independent draws leave about 95 % of the tiles within twice their spread; S4 may not do much
 # worse.
 _WITHIN = 0.9
+_SKIP = "skip"
 _MARGIN = {"l": 64, "r": 16, "t": 16, "b": 52}
+
+
+Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,25 @@ class Chart:
     question: str
     sentence: str
     figure: dict[str, Any]
-    table: tuple[Sequence[str], Sequence[Sequence[Any]]] = field(default=((), ()))
+    table: Table = ((), ())
 
 
-def figure(
+def _trace(kind: str, x: Any, y: Any, hover: str = "", **more: Any) -> dict[str, Any]:
+    """Return a trace of plotly over arrays or lists, blue unless a marker or line is given."""
+    values = {"x": x, "y": y, **more}
+    trace = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
+    if not {"marker", "line"} & more.keys():
+        trace["marker"] = {"color": BLUE}
+    return {"type": kind, "hoverinfo" if hover == _SKIP else "hovertemplate": hover, **trace}
+
+
+def _reference_line(x: Any, y: Any, name: str, dash: str = "dot", **more: Any) -> dict[str, Any]:
+    """Return a thin line that the data is compared with."""
+    line = {"color": ORANGE, "width": 1, "dash": dash}
+    return _trace("scatter", x, y, _SKIP, mode="lines", name=name, line=line, **more)
+
+
+def _figure(
     traces: Sequence[Any],
     x: str,
     y: str,
@@ -42,25 +60,27 @@ def figure(
     **layout: Any,
 ) -> dict[str, Any]:
     """Return a figure with these axis titles; the page sets the colours of ground and text."""
-    made = go.Figure(data=list(traces))
-    made.update_layout(
-        template="none",
-        margin=_MARGIN,
-        height=340,
-        xaxis={"title": {"text": x}, "automargin": True, **(xaxis or {})},
-        yaxis={"title": {"text": y}, "automargin": True, **(yaxis or {})},
-        showlegend=len(traces) > 1,
-        legend={"orientation": "h", "y": 1.1, "x": 0},
-        **layout,
-    )
-    values: dict[str, Any] = made.to_plotly_json()
-    return values
+    axes = {"xaxis": (x, xaxis), "yaxis": (y, yaxis)}
+    return {
+        "data": traces,
+        "layout": {
+            "margin": _MARGIN,
+            "height": 340,
+            "showlegend": len(traces) > 1,
+            "legend": {"orientation": "h", "y": 1.1, "x": 0},
+            **{
+                name: {"title": {"text": title}, "automargin": True, **(axis or {})}
+                for name, (title, axis) in axes.items()
+            },
+            **layout,
+        },
+    }
 
 
-def _reference_line(x: Any, y: Any, name: str, dash: str = "dot", **more: Any) -> go.Scatter:
-    """Return a thin line that the data is compared with."""
-    line = {"color": ORANGE, "width": 1, "dash": dash}
-    return go.Scatter(x=x, y=y, mode="lines", name=name, hoverinfo="skip", line=line, **more)
+def _table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Return the header and the cells of rows, each cell by the format of its column."""
+    cells = [tuple(form.format_map(row) for form in columns.values()) for row in rows]
+    return tuple(columns), cells
 
 
 def conservation(required: npt.NDArray[np.int64], placed: npt.NDArray[np.int64]) -> Chart:
@@ -76,20 +96,18 @@ def conservation(required: npt.NDArray[np.int64], placed: npt.NDArray[np.int64])
     )
     top = max(1, int(max(required.max(initial=1), placed.max(initial=1))))
     diagonal = _reference_line([1, top], [1, top], "equal")
-    pairs = go.Scatter(
-        x=both[0].tolist(),
-        y=both[1].tolist(),
+    size = np.round(6 + 4 * np.log10(often), 1).tolist()
+    pairs = _trace(
+        "scatter",
+        both[0],
+        both[1],
+        "required %{x}, placed %{y}: %{customdata} pairs<extra></extra>",
         mode="markers",
         name="pairs",
-        customdata=often.tolist(),
-        marker={
-            "color": BLUE,
-            "opacity": 0.7,
-            "size": np.round(6 + 4 * np.log10(often), 1).tolist(),
-        },
-        hovertemplate="required %{x}, placed %{y}: %{customdata} pairs<extra></extra>",
+        customdata=often,
+        marker={"color": BLUE, "opacity": 0.7, "size": size},
     )
-    made = figure([diagonal, pairs], "outlets required", "outlets placed", LOG, LOG)
+    made = _figure([diagonal, pairs], "outlets required", "outlets placed", _LOG, _LOG)
     return Chart("conservation", "Did every pair get its outlets?", sentence, made)
 
 
@@ -108,17 +126,20 @@ def evenness(sites: Mapping[str, int], tiled: int, realism: Mapping[str, Any]) -
         f"1: one has all); the largest shares are {names}"
         + (f"; {south:.0%} of outlets are south of the equator." if south is not None else ".")
     )
-    curve = go.Scatter(
-        x=np.round(x, 4).tolist(),
-        y=np.round(y, 5).tolist(),
+    curve = _trace(
+        "scatter",
+        np.round(x, 4),
+        np.round(y, 5),
+        "the smaller %{x:.0%} of countries have %{y:.1%} of outlets<extra></extra>",
         mode="lines",
         name="outlets",
         fill="tozeroy",
         line={"color": BLUE, "width": 2},
-        hovertemplate="the smaller %{x:.0%} of countries have %{y:.1%} of outlets<extra></extra>",
     )
     traces = [curve, _reference_line([0, 1], [0, 1], "all equal")]
-    made = figure(traces, "countries, fewest outlets first", "share of all outlets", _SHARE, _SHARE)
+    made = _figure(
+        traces, "countries, fewest outlets first", "share of all outlets", _SHARE, _SHARE
+    )
     return Chart("evenness", "How even is the world?", sentence, made)
 
 
@@ -126,33 +147,33 @@ def collapse(quality: Mapping[str, Mapping[str, Any]], overall: float) -> Chart:
     """Did outlets pile up? Collapse index of each country against 1."""
     codes = sorted(quality, key=lambda code: (-quality[code]["sites"], code))
     sentence = _piled(quality, overall)
-    points = go.Scatter(
-        x=[quality[c]["sites"] for c in codes],
-        y=[quality[c]["collapse_index"] for c in codes],
+    sites, index, share = (
+        [quality[code][name] for code in codes]
+        for name in ("sites", "collapse_index", "top_five_share")
+    )
+    points = _trace(
+        "scatter",
+        sites,
+        index,
+        "%{text}: %{x:,} outlets, index %{y:.2f}, top five tiles %{customdata:.0%}<extra></extra>",
         text=codes,
-        customdata=[quality[c]["top_five_share"] for c in codes],
+        customdata=share,
         mode="markers",
         marker={"color": BLUE, "size": 7, "opacity": 0.75},
         name="countries",
-        hovertemplate="%{text}: %{x:,} outlets, index %{y:.2f}, "
-        "top five tiles %{customdata:.0%}<extra></extra>",
     )
-    most = max([2, *(quality[c]["sites"] for c in codes)])
-    traces = [points, _reference_line([1, most], [1, 1], "independent draws")]
+    traces = [points, _reference_line([1, max([2, *sites])], [1, 1], "independent draws")]
     to_zero = {"rangemode": "tozero"}
-    made = figure(traces, "outlets of the country", "collapse index", LOG, to_zero)
-    rows = [
-        (
-            c,
-            f"{quality[c]['sites']:,}",
-            f"{quality[c]['distinct_tiles']:,}",
-            f"{quality[c]['collapse_index']:.3f}",
-            f"{quality[c]['top_five_share']:.1%}",
-        )
-        for c in codes
-    ]
-    header = ("country", "outlets", "tiles used", "collapse index", "top five tiles")
-    return Chart("collapse", "Did outlets pile up?", sentence, made, (header, rows))
+    made = _figure(traces, "outlets of the country", "collapse index", _LOG, to_zero)
+    columns = {
+        "country": "{code}",
+        "outlets": "{sites:,}",
+        "tiles used": "{distinct_tiles:,}",
+        "collapse index": "{collapse_index:.3f}",
+        "top five tiles": "{top_five_share:.1%}",
+    }
+    table = _table(columns, [{"code": code, **quality[code]} for code in codes])
+    return Chart("collapse", "Did outlets pile up?", sentence, made, table)
 
 
 def _piled(quality: Mapping[str, Mapping[str, Any]], overall: float) -> str:
@@ -198,26 +219,27 @@ def prior(quota: npt.NDArray[np.float64], sites: npt.NDArray[np.int64]) -> Chart
     spread = 2 * np.sqrt(quota)
     away = np.abs(sites - quota)
     shown = slice(3000)
-    tiles = go.Scatter(
-        x=np.round(quota[shown], 3).tolist(),
-        y=sites[shown].tolist(),
+    tiles = _trace(
+        "scatter",
+        np.round(quota[shown], 3),
+        sites[shown],
+        "share %{x:.2f}, outlets %{y}<extra></extra>",
         mode="markers",
         name="tiles",
         marker={"color": BLUE, "size": 5, "opacity": 0.45},
-        hovertemplate="share %{x:.2f}, outlets %{y}<extra></extra>",
     )
     steps = np.geomspace(1.0, quota.max(initial=2.0), 40)
     lines = [
         _reference_line(
-            np.round(steps, 3).tolist(),
-            np.round(np.maximum(0, steps + side * 2 * np.sqrt(steps)), 3).tolist(),
+            np.round(steps, 3),
+            np.round(np.maximum(0, steps + side * 2 * np.sqrt(steps)), 3),
             "as the prior" if side == 0 else "95 % of independent draws",
             "dot" if side == 0 else "solid",
             showlegend=side < 1,
         )
         for side in (0, -1, 1)
     ]
-    made = figure([tiles, *lines], "share by population (outlets)", "outlets in the tile")
+    made = _figure([tiles, *lines], "share by population (outlets)", "outlets in the tile")
     return Chart(
         "prior", "Do outlets follow the people?", _followed(quota, sites, away <= spread), made
     )
@@ -250,15 +272,116 @@ def neighbours(realism: Mapping[str, Any]) -> Chart:
         if names
         else "S9 has not measured it."
     )
-    bars = go.Bar(
-        x=[km[name] for name in names],
-        y=[labels[name] for name in names],
+    bars = _trace(
+        "bar",
+        [km[name] for name in names],
+        [labels[name] for name in names],
+        _SKIP,
         orientation="h",
-        marker={"color": BLUE},
         text=[f"{km[name]:,.0f} km" for name in names],
         textposition="outside",
-        hoverinfo="skip",
     )
     reach = {"range": [0, 1.2 * max((km[name] for name in names), default=1)]}
-    made = figure([bars], "km to the nearest other outlet of the sample", "", reach)
+    made = _figure([bars], "km to the nearest other outlet of the sample", "", reach)
     return Chart("neighbours", "How far apart are they?", sentence, made)
+
+
+def draws(rng: Mapping[str, Any]) -> Chart:
+    """How many draws were rejected? Attempts until a point lay in its country, in doubling bins."""
+    histogram = {int(k): int(v) for k, v in rng.get("attempt_histogram", {}).items()}
+    total = sum(histogram.values())
+    slowest = max(histogram, default=0)
+    first = histogram.get(1, 0)
+    sentence = (
+        f"{first / total:.1%} of the points lay in their country at the first draw; "
+        f"{total - first:,} needed more, the slowest {slowest}."
+        if total
+        else "No point has been drawn."
+    )
+    bins = []
+    low = 1
+    while low <= slowest:
+        high = 2 * low - 1
+        count = sum(n for attempts, n in histogram.items() if low <= attempts <= high)
+        bins.append((str(low) if low == high else f"{low} to {high}", count))
+        low *= 2
+    names, outlets = ([entry[k] for entry in bins] for k in (0, 1))
+    bars = _trace("bar", names, outlets, "%{x} draws: %{y:,} outlets<extra></extra>")
+    # In categories an empty bin keeps its place.
+    made = _figure([bars], "draws", "outlets", {"type": "category"}, _LOG)
+    rows = [{"draws": a, "outlets": histogram[a]} for a in sorted(histogram)]
+    table = _table({"draws": "{draws}", "outlets": "{outlets:,}"}, rows)
+    return Chart("draws", "How many draws were rejected?", sentence, made, table)
+
+
+def costs(reports: Mapping[str, Mapping[str, Any]]) -> Chart:
+    """What did it cost? Seconds and memory of each state."""
+    used = {state: report["resources"] for state, report in reports.items()}
+    seconds = {s: float(r["wall_clock_seconds_total"]) for s, r in used.items()}
+    memory = {s: int(r["max_worker_rss_bytes"]) / 1e6 for s, r in used.items()}
+    slowest = max(seconds, key=lambda s: seconds[s], default="")
+    sentence = (
+        f"{sum(seconds.values()):.1f} seconds in all, at most {max(memory.values()):,.0f} MB; "
+        f"{slowest.upper()} took longest."
+        if seconds
+        else "No state has run."
+    )
+    columns = {
+        "state": "{state}",
+        "seconds": "{wall_clock_seconds_total:.2f}",
+        "CPU seconds": "{cpu_seconds_total:.2f}",
+        "peak MB": "{peak:,.0f}",
+        "workers": "{workers_used}",
+        "rows": "{rows:,}",
+    }
+    rows = {s: r.get("rows_emitted", r.get("outlet_rows", 0)) for s, r in reports.items()}
+    states = [{**used[s], "state": s.upper(), "peak": memory[s], "rows": rows[s]} for s in seconds]
+    made = _seconds_and_memory(seconds, memory)
+    return Chart("costs", "What did it cost?", sentence, made, _table(columns, states))
+
+
+def _seconds_and_memory(seconds: Mapping[str, float], memory: Mapping[str, float]) -> Any:
+    names = [state.upper() for state in seconds]
+    wall = [round(value, 3) for value in seconds.values()]
+    peak = [round(value) for value in memory.values()]
+    traces = [
+        _trace("bar", names, wall, "%{x}: %{y:.2f} s<extra></extra>", name="seconds"),
+        _trace(
+            "scatter",
+            names,
+            peak,
+            "%{x}: %{y:,} MB<extra></extra>",
+            yaxis="y2",
+            name="peak MB",
+            mode="markers",
+            marker={"color": ORANGE, "size": 10, "symbol": "diamond"},
+        ),
+    ]
+    second = {
+        "title": {"text": "peak MB"},
+        "overlaying": "y",
+        "tickmode": "auto",
+        "side": "right",
+        "rangemode": "tozero",
+        "showgrid": False,
+        "automargin": True,
+    }
+    return _figure(traces, "state", "seconds", yaxis2=second)
+
+
+def country_costs(timings: Sequence[Mapping[str, Any]]) -> Chart:
+    """Which countries took S4's time?"""
+    ranked = sorted(timings, key=lambda row: (-row["wall_seconds"], row["country_iso"]))
+    total = sum(float(row["wall_seconds"]) for row in ranked)
+    top = ranked[:20]
+    share = sum(float(row["wall_seconds"]) for row in top) / total if total else 0.0
+    sentence = (
+        f"The plan took {total:.2f} seconds over {len(ranked)} countries; the {len(top)} slowest "
+        f"took {share:.0%} of it."
+    )
+    codes, spent = ([row[name] for row in top] for name in ("country_iso", "wall_seconds"))
+    bars = _trace("bar", codes, spent, "%{x}: %{y:.3f} s<extra></extra>")
+    made = _figure([bars], "country", "seconds in S4")
+    columns = {"country": "{country_iso}", "pairs": "{pairs:,}", "rows": "{rows:,}"}
+    table = _table({**columns, "seconds": "{wall_seconds:.4f}"}, ranked)
+    return Chart("countries", "Where did the plan's time go?", sentence, made, table)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -16,19 +16,17 @@ import numpy.typing as npt
 from duckdb import DuckDBPyConnection as Database
 from markupsafe import Markup
 
-from segment1b.contracts import Contracts
 from segment1b.contracts.program import VERSION
 from segment1b.errors import file_error
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
-from segment1b.identity import Identity
-from segment1b.page import charts, costs, payload
+from segment1b.page import charts, payload
 from segment1b.page.chain import chain_of
 from segment1b.page.outlines import outlines
 from segment1b.page.published import STATES, World, open_tables, read_world
 from segment1b.storage.scratch import replace_file
+from segment1b.storage.snapshot import Snapshot
 
-Run: TypeAlias = tuple[Path, Contracts, Identity]
 _TABLES = ("s3_requirements", "s4_alloc_plan", "s7_site_synthesis", "tile_weights")
 # Where plotly's map creates its worker's URL, and where it compares that URL's origin.
 _WORKER = re.compile(
@@ -38,9 +36,9 @@ _FOREIGN = re.compile(r"return new URL\((?P<url>\w+),(\w+)\.href\)\.origin!==\2\
 
 
 def write_page(
-    root: Path, known: Contracts, identity: Identity, out: Path, *, replace: bool = False
+    run: Snapshot, out: Path, *, other: Snapshot | None = None, replace: bool = False
 ) -> Path:
-    """Write the page of one run as `out`; the same root gives the same bytes.
+    """Write the page of one run as `out`, or of two side by side; equal roots give equal bytes.
 
     States that are not published yet are left out.
 
@@ -48,19 +46,11 @@ def write_page(
         Segment1BError: E_USAGE when the file exists, unless `replace`; E_DATA_ROOT_UNUSABLE or
             E_STORAGE_FULL for the file.
     """
-    return _write(out, [(root, known, identity)], replace=replace)
-
-
-def write_comparison(first: Run, second: Run, out: Path, *, replace: bool = False) -> Path:
-    """Write the page of two runs side by side; see `write_page`."""
-    return _write(out, [first, second], replace=replace)
-
-
-def _write(out: Path, runs: Sequence[Run], *, replace: bool) -> Path:
     if not replace and os.path.lexists(out):
         what = "exists already"
         raise file_error("E_USAGE", out, what, "remove it, or give another --out, or --replace")
-    replace_file(out, render([run_of(read_world(*run)) for run in runs]).encode())
+    runs = [run, other] if other else [run]
+    replace_file(out, render([run_of(read_world(run)) for run in runs]).encode())
     return out
 
 
@@ -110,8 +100,8 @@ def run_of(world: World) -> dict[str, Any]:
 
 
 def _run_of(world: World, database: Database, views: set[str]) -> dict[str, Any]:
-    s7, s4 = world.reports.get("s7", {}), world.reports.get("s4", {})
-    sites = {code: int(row["sites"]) for code, row in s7.get("by_country", {}).items()}
+    placed = world.reports.get("s7", {}).get("by_country", {})
+    sites = {code: int(row["sites"]) for code, row in placed.items()}
     codes = sorted(set(sites) | set(world.reports.get("s1", {}).get("by_country", {})))
     places = {code: number for number, code in enumerate(codes)}
     polygons, raster = world.path("world_countries"), world.path("population_raster_2025")
@@ -128,12 +118,13 @@ def _run_of(world: World, database: Database, views: set[str]) -> dict[str, Any]
     if heavy and raster.exists():
         scale = 10 ** int(world.policy["prep"]["dp"])
         map_["tiles"] = payload.tiles_of(heavy, read_grid(raster), scale)
+    figures = _figures(world, sites)
     return {
-        "head": _head(world, sites, s4),
+        "head": _head(world, figures),
         "chain": chain_of(world),
         "checks": [{"check": name, **check} for name, check in sorted(world.checks.items())],
         "failed": world.failed,
-        "figures": _figures(world, sites, s4),
+        "figures": figures,
         "charts": _charts(world, database, views, sites, heavy),
         "map": map_,
     }
@@ -171,11 +162,11 @@ def _charts(
     if world.realism:
         made.append(charts.neighbours(world.realism))
     if "s6" in reports:
-        made.append(costs.draws(reports["s6"]["rng"]))
+        made.append(charts.draws(reports["s6"]["rng"]))
     if reports:
-        made.append(costs.costs(reports))
+        made.append(charts.costs(reports))
     if "s4" in reports:
-        made.append(costs.country_costs(reports["s4"]["country_timings"]))
+        made.append(charts.country_costs(reports["s4"]["country_timings"]))
     return made
 
 
@@ -210,29 +201,24 @@ def _followed(
     return np.concatenate(quota), np.concatenate(sites)
 
 
-def _head(world: World, sites: Mapping[str, int], s4: Mapping[str, Any]) -> dict[str, Any]:
-    s9, s3 = world.reports.get("s9", {}), world.reports.get("s3", {})
-    proven = not world.unproven
+def _head(world: World, figures: Mapping[str, float]) -> dict[str, Any]:
     return {
-        "verdict": "proven" if proven else "not proven",
-        "proven": proven,
+        "verdict": "not proven" if world.unproven else "proven",
+        "proven": not world.unproven,
         "why": world.unproven,
-        "flag": s9.get("flag_sha256_hex", ""),
+        "flag": world.reports.get("s9", {}).get("flag_sha256_hex", ""),
         "identity": {name: str(value) for name, value in world.identity.tokens.items()},
         "law": world.policy.get("allocation", {}).get("law", "unknown"),
-        "outlets": sum(sites.values()),
-        "merchants": s3.get("merchants_total", 0),
-        "countries": len(sites),
-        "pairs": s4.get("pairs_total", 0),
-        "collapse": s4.get("collapse_index"),
+        **{name: figures.get(name, 0) for name in ("outlets", "merchants", "countries", "pairs")},
+        "collapse": figures.get("collapse index"),
         "missing": [state.upper() for state in STATES if state not in world.reports],
-        "failures": sum(1 for check in world.checks.values() if check["failures"]),
         "checks": len(world.checks),
     }
 
 
-def _figures(world: World, sites: Mapping[str, int], s4: Mapping[str, Any]) -> dict[str, float]:
+def _figures(world: World, sites: Mapping[str, int]) -> dict[str, float]:
     """Return the key figures by which two runs are compared, without those that are missing."""
+    s4 = world.reports.get("s4", {})
     near = world.realism.get("nearest_neighbour_km", {})
     quality = s4.get("quality_by_country", {}).values()
     usage = [report["resources"] for report in world.reports.values()]

@@ -10,9 +10,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection as Database
 
-from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity
 from segment1b.read.gate import proven_paths
 from segment1b.storage.durable import read_object
 from segment1b.storage.snapshot import Snapshot
@@ -48,31 +46,26 @@ class World(Snapshot):
         return partition.paths if partition else []
 
 
-def read_world(root: Path, contracts: Contracts, identity: Identity) -> World:
+def read_world(snapshot: Snapshot) -> World:
     """Return what a data root has published at one identity; what is missing is left empty."""
-    snapshot = Snapshot(root, contracts, identity.places)
-    reports = {}
-    for state in STATES:
-        path = snapshot.path(f"{state}_run_report")
-        if path.exists():
-            reports[state] = read_object(path)
+    reports = {state: read_optional(snapshot.path(f"{state}_run_report")) for state in STATES}
     try:
-        proven_paths(root, contracts, identity.places)
+        proven_paths(snapshot)
         unproven = ""
     except Segment1BError as error:
         # The page must not depend on where the root is.
-        unproven = f"{error.code}: {error.message}".replace(f"{root}/", "")
+        unproven = f"{error.code}: {error.message}".replace(f"{snapshot.root}/", "")
     bundle, failed = _bundle(snapshot)
-    policy = snapshot.path("parameter_policy_1B")
+    policy = read_optional(snapshot.path("parameter_policy_1B"))
     return World(
-        root,
-        contracts,
-        identity.places,
-        read_object(policy)["policy"] if policy.exists() else {},
-        reports,
+        snapshot.root,
+        snapshot.contracts,
+        snapshot.tokens,
+        policy["policy"] if policy else {},
+        {state: report for state, report in reports.items() if report},
         unproven,
-        _in_bundle(bundle / "s9_summary.json").get("checks", {}),
-        _in_bundle(bundle / "realism.json"),
+        read_optional(bundle / "s9_summary.json").get("checks", {}),
+        read_optional(bundle / "realism.json"),
         failed,
     )
 
@@ -87,7 +80,7 @@ def _bundle(snapshot: Snapshot) -> tuple[Path, str]:
     latest = (0, bundle, "")
     dataset = snapshot.contracts["validation_failed_1B"]
     for path in snapshot.root.glob(dataset.locate(attempts.tokens)):
-        manifest = _in_bundle(path / "MANIFEST.json")
+        manifest = read_optional(path / "MANIFEST.json")
         number = int(path.name.partition("=")[2])
         # Runs with other parameters share the folder.
         same = all(manifest.get(name) == value for name, value in snapshot.identity.tokens.items())
@@ -96,8 +89,9 @@ def _bundle(snapshot: Snapshot) -> tuple[Path, str]:
     return latest[1], latest[2]
 
 
-def _in_bundle(path: Path) -> dict[str, Any]:
-    return dict(read_object(path)) if path.exists() else {}
+def read_optional(path: Path) -> dict[str, Any]:
+    """Return the object of a JSON file; an empty one when there is no file."""
+    return read_object(path) if path.exists() else {}
 
 
 @contextmanager

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from segment1b import contracts as contract_files
-from segment1b.read.gate import find_places, proven_paths
+from segment1b.read.gate import locate, proven_paths
 from segment1b.storage.sql import open_database, parquet_table
 
 #: Mean radius of WGS84, (2a + b) / 3, in km.
@@ -27,6 +24,7 @@ _SCALE = {
     "shortest_km": _SHORTEST_KM,
     "ratio": _RATIO,
 }
+_KINDS = ("kept", "added", "removed", "moved")
 # The sign of zero tells -0.0 from 0.0. Distances are great circles (haversine).
 _CHANGES = """
     WITH pair AS (
@@ -45,95 +43,69 @@ _CHANGES = """
             + cos(lat0) * cos(lat1) * pow(sin((lon1 - lon0) / 2), 2)))) END AS km
         FROM pair
     )
-    SELECT code, change,
-        least($steps - 1, floor(ln(greatest(km / $shortest_km, 1)) / $ratio))::INT AS step,
-        count(*), max(km)
-    FROM distance GROUP BY ALL
+    SELECT code, change, count(*) AS sites, coalesce(max(km), 0) AS km,
+        least($steps - 1, floor(ln(greatest(km / $shortest_km, 1)) / $ratio))::INT AS step
+    FROM distance GROUP BY code, change, step ORDER BY code
 """
 
 
 def diff(
-    old_root: Path,
-    new_root: Path,
+    old: str | Path,
+    new: str | Path,
     *,
-    old: Mapping[str, Any] | None = None,
-    new: Mapping[str, Any] | None = None,
+    old_fingerprint: str | None = None,
+    new_fingerprint: str | None = None,
     dictionary: Path | None = None,
 ) -> dict[str, Any]:
-    """Compare the proven sites of two roots; one is kept when its coordinates are equal in bits.
+    """Count the sites that were added, removed and moved between two roots, by country.
+
+    A site is kept when its coordinates are equal in bits.
+
+    Examples:
+        >>> segment1b.diff("segment1b-data", "segment1b-data")["total"]["moved"]
+        0
 
     Returns:
         `old` and `new` (tokens, rows), `total` and `by_country`, each with kept, added, removed,
-        moved, moved_p50_km (to 0.1 %) and moved_max_km (0.0 where none moved).
+        moved, moved_p50_km (to 0.1 %) and moved_max_km; both are 0.0 where none moved.
+
+    Raises:
+        Segment1BError: as `read_site_locations`, for either root.
     """
-    known = contract_files.load(str(dictionary) if dictionary else None)
-    places = [find_places(old_root, known, old), find_places(new_root, known, new)]
-    tables = [
-        parquet_table(proven_paths(root, known, tokens))
-        for root, tokens in zip((old_root, new_root), places, strict=True)
+    sides = [
+        locate(root, manifest_fingerprint=fingerprint, dictionary=dictionary)
+        for root, fingerprint in ((old, old_fingerprint), (new, new_fingerprint))
     ]
-    by_country: dict[str, _Tally] = {}
+    tables = [parquet_table(proven_paths(side)) for side in sides]
     with open_database() as database:
-        rows = database.execute(_CHANGES.format(*tables), _SCALE)
-        for code, change, step, count, km in iter(rows.fetchone, None):
-            by_country.setdefault(code, _Tally()).add(change, step, count, km)
-    total = _summary(by_country.values())
+        rows = database.execute(_CHANGES.format(*tables), _SCALE).fetchnumpy()
+    codes, starts = np.unique(np.asarray(rows["code"], "U2"), return_index=True)
+    parts = [slice(*ends) for ends in pairwise([*starts, len(rows["code"])])]
+    total = _summary(rows)
     both = total["kept"] + total["moved"]
     ends = {"old": both + total["removed"], "new": both + total["added"]}
     return {
         **{
-            side: {k: v for k, v in tokens.items() if k != "run_id"} | {"rows": ends[side]}
-            for side, tokens in zip(ends, places, strict=True)
+            side: {k: v for k, v in run.tokens.items() if k != "run_id"} | {"rows": ends[side]}
+            for side, run in zip(ends, sides, strict=True)
         },
         "total": total,
-        "by_country": {code: _summary([by_country[code]]) for code in sorted(by_country)},
-    }
-
-
-@dataclass
-class _Tally:
-    """Changes of one country: counts, and the distances of moved sites as a histogram."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    steps: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(_STEPS, np.int64))
-    furthest: float = 0.0
-
-    def add(self, change: str, step: int | None, count: int, km: float | None) -> None:
-        self.counts[change] += count
-        if step is not None and km is not None:
-            self.steps[step] += count
-            self.furthest = max(self.furthest, km)
-
-
-def _summary(tallies: Iterable[_Tally]) -> dict[str, Any]:
-    """Return the figures of some countries together."""
-    tallies = list(tallies)
-    steps = sum((tally.steps for tally in tallies), np.zeros(_STEPS, np.int64))
-    furthest = max((tally.furthest for tally in tallies), default=0.0)
-    median = 0.0
-    if steps.any():
-        step = int(np.searchsorted(np.cumsum(steps), (int(steps.sum()) + 1) // 2))
-        median = min(furthest, float(_SHORTEST_KM * np.exp((step + 0.5) * _RATIO)))
-    return {
-        **{
-            name: sum(tally.counts[name] for tally in tallies)
-            for name in ("kept", "added", "removed", "moved")
+        "by_country": {
+            str(code): _summary({name: column[part] for name, column in rows.items()})
+            for code, part in zip(codes, parts, strict=True)
         },
-        "moved_p50_km": median,
-        "moved_max_km": furthest,
     }
 
 
-def lines(comparison: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a comparison as text: a line for each country with changes, then the total."""
-    for code, country in comparison["by_country"].items():
-        if any(country[name] for name in ("added", "removed", "moved")):
-            yield f"{code:<5} {_line(country)}"
-    yield f"total {_line(comparison['total'])}"
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    text = ", ".join(f"{row[name]:,} {name}" for name in ("kept", "added", "removed", "moved"))
-    if row["moved"]:
-        text += f" by {row['moved_p50_km']:.3g} km (median), {row['moved_max_km']:.3f} km at most"
-    return text
+def _summary(rows: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of some rows of `_CHANGES` together."""
+    change, sites, km = (np.asarray(rows[name]) for name in ("change", "sites", "km"))
+    counts = {name: int(sites[change == name].sum()) for name in _KINDS}
+    furthest, median = float(km.max(initial=0.0)), 0.0
+    if counts["moved"]:
+        step = rows["step"][change == "moved"]
+        order = np.argsort(step)
+        until = np.cumsum(sites[change == "moved"][order])
+        middle = step[order][np.searchsorted(until, (counts["moved"] + 1) // 2)]
+        median = min(furthest, float(_SHORTEST_KM * np.exp((middle + 0.5) * _RATIO)))
+    return {**counts, "moved_p50_km": median, "moved_max_km": furthest}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,9 @@ from segment1b.laws.points import (
     stable_points,
     systematic_points,
 )
-from segment1b.read.lookup import open_published, rows_where
+from segment1b.read.gate import Which
+from segment1b.read.lookup import PublishedPair, open_pair
 from segment1b.read.redraw import pair_offset
-from segment1b.storage.reader import Reader
 
 _READS = ("s3_requirements", "s4_alloc_plan", "tile_weights", "tile_index", "parameter_policy_1B")
 # Sites of a country that are sorted at one time.
@@ -33,46 +33,42 @@ _Ids: TypeAlias = npt.NDArray[np.uint64]
 
 
 def explain(
-    data_root: Path,
-    merchant: int,
-    country: str,
-    given: Mapping[str, Any],
-    dictionary: Path | None,
+    root: str | Path, merchant: int, country: str, **which: Unpack[Which]
 ) -> dict[str, Any]:
-    """Return how the sites of a pair came to their tiles.
+    """Explain how the sites of a merchant in a country were allotted to tiles.
+
+    Examples:
+        >>> segment1b.explain("segment1b-data", 259, "DE")["agrees"]
+        True
 
     Returns:
-        merchant_id, country_iso, law, n_sites, K, the numbers of the law, and `tiles`: for each
-        its quota, its sites by the law and those published.
+        Law, number of sites and a row for each tile; `agrees` tells whether the law, applied
+        again, gives the published plan.
 
     Raises:
-        Segment1BError: E_USAGE when the pair has no requirement.
+        Segment1BError: E_USAGE when the merchant has no sites in the country.
     """
-    reader, identity, policy = open_published(
-        data_root, given, dictionary, _READS, "E409_DISALLOWED_READ"
-    )
-    key = {"merchant_id": merchant, "legal_country_iso": country}
-    required = rows_where(reader, "s3_requirements", ["n_sites"], **key).column("n_sites")
+    pair = open_pair(root, merchant, country, which, _READS)
+    required = pair.rows("s3_requirements", ["n_sites"], **pair.key)["n_sites"]
     if not len(required):
         what = f"merchant {merchant} has no outlets in {country}"
         hint = "see s3_requirements for the pairs of this root; codes are two upper-case letters"
         raise Segment1BError("E_USAGE", what, hint, merchant_id=merchant, country_iso=country)
     columns = ["tile_id", "weight_fp"]
-    tiles = rows_where(reader, "tile_weights", columns, country_iso=country)
-    ids, weights = (tiles.column(name).to_numpy() for name in columns)
+    tiles = pair.rows("tile_weights", columns, country_iso=country)
+    ids, weights = (tiles[name].to_numpy() for name in columns)
     explanation: dict[str, Any] = {
-        **identity.tokens,
+        **pair.identity.tokens,
         "merchant_id": merchant,
         "country_iso": country,
-        "law": policy["allocation"]["law"],
+        "law": pair.policy["allocation"]["law"],
         "n_sites": required[0].as_py(),
-        "K": 10 ** policy["prep"]["dp"],
+        "K": 10 ** pair.policy["prep"]["dp"],
         "tiles_in_country": len(ids),
     }
     by_law = _by_largest_remainder if explanation["law"] == "largest_remainder" else _by_curve
-    explanation |= by_law(reader, explanation, ids, weights)
-    plan = rows_where(reader, "s4_alloc_plan", ["tile_id", "n_sites_tile"], **key).to_pylist()
-    published = {row["tile_id"]: row["n_sites_tile"] for row in plan}
+    explanation |= by_law(pair, explanation, ids, weights)
+    published = pair.plan
     for row in explanation["tiles"]:
         row["published"] = published.pop(row["tile_id"], 0)
     agrees = all(row["sites"] == row["published"] for row in explanation["tiles"])
@@ -80,10 +76,10 @@ def explain(
 
 
 def _by_largest_remainder(
-    _: Reader, pair: Mapping[str, Any], ids: _Ids, weights: _Ints
+    _: PublishedPair, known: Mapping[str, Any], ids: _Ids, weights: _Ints
 ) -> dict[str, Any]:
     """Return floors, remainders and extra sites of the tiles with sites and the runners-up."""
-    n, scale = pair["n_sites"], pair["K"]
+    n, scale = known["n_sites"], known["K"]
     solved = largest_remainder(weights, n, scale)
     extra = solved.counts - solved.floors
     cut = int(solved.remainders[extra > 0].min()) if solved.shortfall else None
@@ -111,11 +107,13 @@ def _by_largest_remainder(
     }
 
 
-def _by_curve(reader: Reader, pair: Mapping[str, Any], ids: _Ids, weights: _Ints) -> dict[str, Any]:
+def _by_curve(
+    pair: PublishedPair, known: Mapping[str, Any], ids: _Ids, weights: _Ints
+) -> dict[str, Any]:
     """Return the pair's points on the line of weights and the tiles that they fall in."""
-    grid = reader.partition("tile_index").report["grid_dims"]
-    points_of = _balanced_points if pair["law"] == "balanced" else _offset_points
-    place, numbers, points = points_of(reader, pair)
+    grid = pair.reader.partition("tile_index").report["grid_dims"]
+    points_of = _balanced_points if known["law"] == "balanced" else _offset_points
+    place, numbers, points = points_of(pair, known)
     at = locate(ids, weights, grid["ncols"], grid["nrows"], points)
     tiles = []
     for t in np.unique(at):
@@ -124,7 +122,7 @@ def _by_curve(reader: Reader, pair: Mapping[str, Any], ids: _Ids, weights: _Ints
             {
                 "tile_id": int(ids[t]),
                 "weight": int(weights[t]),
-                "quota": pair["n_sites"] * int(weights[t]) / pair["K"],
+                "quota": known["n_sites"] * int(weights[t]) / known["K"],
                 "numbers": numbers[mine].tolist(),
                 "points": points[mine].tolist(),
                 "sites": len(mine),
@@ -133,26 +131,28 @@ def _by_curve(reader: Reader, pair: Mapping[str, Any], ids: _Ids, weights: _Ints
     return {**place, "tiles": tiles}
 
 
-def _offset_points(_: Reader, pair: Mapping[str, Any]) -> tuple[dict[str, Any], _Ints, _Ints]:
+def _offset_points(
+    pair: PublishedPair, known: Mapping[str, Any]
+) -> tuple[dict[str, Any], _Ints, _Ints]:
     """Return the offset, the numbers j of the pair's points, and the points."""
-    stable, n = pair["law"] == "stable", pair["n_sites"]
-    offset = pair_offset(pair["seed"], pair["merchant_id"], pair["country_iso"])
+    stable, n = known["law"] == "stable", known["n_sites"]
+    offset = pair_offset(pair.identity.seed, pair.merchant, pair.country)
     points_of = stable_points if stable else systematic_points
-    points = points_of(np.array([offset], np.uint64), np.array([n], np.int64), pair["K"])
+    points = points_of(np.array([offset], np.uint64), np.array([n], np.int64), known["K"])
     return {"offset": offset}, np.arange(n) + int(stable), points
 
 
 def _balanced_points(
-    reader: Reader, pair: Mapping[str, Any]
+    pair: PublishedPair, known: Mapping[str, Any]
 ) -> tuple[dict[str, Any], _Ints, _Ints]:
     """Return the pair's place in its country, the numbers k of its points, and the points."""
     columns = ["merchant_id", "n_sites"]
-    rows = rows_where(reader, "s3_requirements", columns, legal_country_iso=pair["country_iso"])
-    merchants, n = (rows.column(name).to_numpy() for name in columns)
+    rows = pair.rows("s3_requirements", columns, legal_country_iso=pair.country)
+    merchants, n = (rows[name].to_numpy() for name in columns)
     total = int(n.sum())
-    m = int(np.searchsorted(merchants, np.uint64(pair["merchant_id"])))
+    m = int(np.searchsorted(merchants, np.uint64(pair.merchant)))
     phase, first = balanced_phases(len(n)), int(n[:m].sum())
     rank = np.concatenate(list(deal(phase, n, _AT_ONCE)))
     numbers = np.flatnonzero((rank >= first) & (rank < first + n[m]))
-    points = balanced_points(0, total, total, pair["K"])[numbers]
+    points = balanced_points(0, total, total, known["K"])[numbers]
     return {"pair_index": m, "phase": int(phase[m]), "country_sites": total}, numbers, points

@@ -7,18 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError, file_error
-from segment1b.read.gate import EGRESS, prove_sites
+from segment1b.read.gate import EGRESS, Which, locate, prove_sites
 from segment1b.read.geoparquet import features, write_geoparquet
 from segment1b.storage import site_tables as rows
 from segment1b.storage.durable import coded_os_errors, fsync_file, fsync_folder
@@ -60,39 +59,50 @@ class _Job:
 
 
 def export(
-    root: Path,
-    contracts: Contracts,
-    tokens: Mapping[str, object],
-    fmt: str,
-    out: Path,
+    root: str | Path,
+    out: str | Path,
+    *,
+    format: str = "geoparquet",  # noqa: A002 - as on the command line
     countries: Sequence[str] = (),
     merchants: Sequence[int] = (),
+    **which: Unpack[Which],
 ) -> int:
-    """Write the proven sites of one identity to a new file; return how many.
+    """Write the sites that passed into one new file; return their number.
 
-    Without countries or merchants all are written.
+    Examples:
+        >>> segment1b.export("segment1b-data", "nl.csv", format="csv", countries=["NL"]) > 0
+        True
+
+    Args:
+        root: the data root.
+        out: the file, which must not exist; it appears only when it is complete.
+        format: geoparquet, csv, geojsonseq or flatgeobuf.
+        countries: ISO codes to write; all by default.
+        merchants: merchant_ids to write; all by default.
+        **which: the identity, see `Which`.
 
     Raises:
-        Segment1BError: as `prove_sites`; E_USAGE when the file exists, its folder does not, the
-            format is unknown or no site matches; E_DATA_ROOT_UNUSABLE, E_STORAGE_FULL.
+        Segment1BError: as `read_site_locations`; E_USAGE for an unknown format, a file that
+            exists, or when no site matches; E_DATA_ROOT_UNUSABLE, E_STORAGE_FULL.
     """
-    if fmt not in _WRITERS:
-        raise Segment1BError("E_USAGE", f"format '{fmt}' is unknown", nearest(fmt, _WRITERS))
+    if format not in _WRITERS:
+        hint = nearest(format, _WRITERS)
+        raise Segment1BError("E_USAGE", f"format '{format}' is unknown", hint)
     out = Path(os.path.abspath(out))
     wanted = rows.Wanted(tuple(countries), tuple(merchants))
     check_new(out)
-    proof = prove_sites(root, contracts, tokens)
+    run = locate(root, **which)
+    proof, dataset = prove_sites(run), run.contracts[EGRESS]
     about = {
         **{name: proof[name] for name in ("seed", "manifest_fingerprint", "parameter_hash")},
         "dataset_id": EGRESS,
         "sha256_hex": proof["egress"]["composite_sha256_hex"],
-        "licence": contracts[EGRESS].licence,
+        "licence": dataset.licence,
     }
-    paths = sorted((root / contracts[EGRESS].locate(tokens)).iterdir())
-    with new_file(out) as (fresh, folder):
-        count = _WRITERS[fmt](
-            fresh, _Job(paths, wanted, contracts[EGRESS].arrow_schema, folder, about)
-        )
+    paths = sorted(run.path(EGRESS).iterdir())
+    with new_file(out) as (fresh, scratch):
+        job = _Job(paths, wanted, dataset.arrow_schema, scratch, about)
+        count = _WRITERS[format](fresh, job)
         if not count and not wanted.everything:
             what = "no site has one of these countries and merchants"
             raise Segment1BError("E_USAGE", what, "see site_locations for what this root has")
@@ -121,7 +131,7 @@ def new_file(out: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _write_geoparquet(path: Path, job: _Job) -> int:
-    return write_geoparquet(path, job.tables, job.folder, job.about)
+    return write_geoparquet(path, job.tables(), job.folder, job.about)
 
 
 def _write_csv(path: Path, job: _Job) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import pyarrow.dataset as ds
 
@@ -25,7 +25,7 @@ EGRESS = "site_locations"
 BUNDLE = "validation_bundle_1B"
 
 
-def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> dict[str, Any]:
+def verify_bundle(run: Snapshot) -> dict[str, Any]:
     """Check that the sites of one identity passed, and hash every file that a receipt names.
 
     Returns:
@@ -35,12 +35,11 @@ def verify_bundle(root: Path, contracts: Contracts, tokens: Mapping[str, object]
         Segment1BError: as `prove_sites`, or the receipt code of a dataset whose files are not
             those of its run report.
     """
-    proof = prove_sites(root, contracts, tokens)
-    snapshot = Snapshot(root, contracts, tokens)
-    return {**proof, "receipts": _check_receipts(snapshot, proof["egress"])}
+    proof = prove_sites(run)
+    return {**proof, "receipts": _check_receipts(run, proof["egress"])}
 
 
-def prove_sites(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> dict[str, Any]:
+def prove_sites(run: Snapshot) -> dict[str, Any]:
     """Check that the sites of one identity passed and are unchanged; every byte is hashed once.
 
     Returns:
@@ -51,17 +50,16 @@ def prove_sites(root: Path, contracts: Contracts, tokens: Mapping[str, object]) 
         Segment1BError: E908_BUNDLE_CONTENTS_MISSING, E909_INDEX_INVALID,
             E910_FLAG_BAD_OR_MISSING, E_PATH_EMBED_MISMATCH or E_EGRESS_CHECKSUM_MISMATCH.
     """
-    snapshot = Snapshot(root, contracts, tokens)
-    folder = snapshot.path(BUNDLE)
-    snapshot.fetch([BUNDLE, EGRESS])
-    names, flag = open_bundle(contracts, folder, RULES)
+    folder = run.path(BUNDLE)
+    run.fetch([BUNDLE, EGRESS])
+    names, flag = open_bundle(run.contracts, folder, RULES)
     check_summary(folder)
-    _checked_tokens(folder, tokens)
+    _checked_tokens(folder, run.tokens)
     return {
-        **{name: tokens[name] for name in ("seed", "manifest_fingerprint", "parameter_hash")},
+        **run.identity.tokens,
         "flag_sha256_hex": flag,
         "bundle_files": len(names),
-        "egress": _check_egress(snapshot, folder),
+        "egress": _check_egress(run, folder),
     }
 
 
@@ -93,15 +91,36 @@ def find_places(
     return Identity(**_checked_tokens(folders[0], wanted)).places
 
 
+class Which(TypedDict, total=False):
+    """Keywords that choose one identity of a data root; the root's only one by default.
+
+    Attributes:
+        seed: unsigned 64-bit number.
+        manifest_fingerprint: which outlets, 64 hexadecimal digits.
+        parameter_hash: which policies and reference surfaces, 64 hexadecimal digits.
+        dictionary: another dataset dictionary than the packaged one.
+    """
+
+    seed: int | None
+    manifest_fingerprint: str | None
+    parameter_hash: str | None
+    dictionary: Path | None
+
+
+def locate(root: str | Path, cache: Path | None = None, **which: Unpack[Which]) -> Snapshot:
+    """Return the identity of a data root that passed."""
+    dictionary = which.pop("dictionary", None)
+    folder = find_root(root, cache)
+    known = contract_files.load(str(dictionary) if dictionary else None)
+    return Snapshot(folder, known, find_places(folder, known, which))
+
+
 def read_site_locations(
     root: str | Path,
     *,
-    seed: int | None = None,
-    manifest_fingerprint: str | None = None,
-    parameter_hash: str | None = None,
-    dictionary: str | Path | None = None,
     cache: str | Path | None = None,
     as_: Literal["arrow", "polars"] = "arrow",
+    **which: Unpack[Which],
 ) -> ds.Dataset | pl.LazyFrame:
     """Open the published sites of a data root, once they are proven.
 
@@ -109,13 +128,10 @@ def read_site_locations(
 
     Args:
         root: a folder, or the URL of an object store (`s3://bucket/prefix`).
-        seed: of the run; by default that of the root's one bundle, as for the next two.
-        manifest_fingerprint: which outlets.
-        parameter_hash: which policies and surfaces.
-        dictionary: another dataset dictionary than the packaged one.
         cache: directory for the working copy of an object store, instead of SEGMENT1B_CACHE or
             the user's cache directory.
         as_: `arrow` for a pyarrow.dataset.Dataset, `polars` for a polars.LazyFrame.
+        **which: the identity, see `Which`.
 
     Returns:
         The columns merchant_id, legal_country_iso, site_order, lon_deg, lat_deg (degrees, WGS84),
@@ -127,25 +143,20 @@ def read_site_locations(
     if as_ not in ("arrow", "polars"):
         raise Segment1BError("E_USAGE", f"as_ is '{as_}'", "give 'arrow' or 'polars'")
     scan = _polars_scan() if as_ == "polars" else None
-    known = contract_files.load(str(dictionary) if dictionary else None)
-    given = {
-        "seed": seed,
-        "manifest_fingerprint": manifest_fingerprint,
-        "parameter_hash": parameter_hash,
-    }
-    folder = find_root(root, Path(cache) if cache else None)
-    tokens = find_places(folder, known, given)
-    paths = proven_paths(folder, known, tokens)
-    if scan is not None:
-        return scan(paths)
-    schema = known[EGRESS].arrow_schema
-    return ds.dataset([str(path) for path in paths], schema=schema, format="parquet")
+    run = locate(root, Path(cache) if cache else None, **which)
+    paths = proven_paths(run)
+    return scan(paths) if scan is not None else open_parts(paths, run.contracts[EGRESS])
 
 
-def proven_paths(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> list[Path]:
+def open_parts(paths: Iterable[Path], dataset: Dataset) -> ds.Dataset:
+    """Return part files as one dataset of the dictionary's schema, to be read lazily."""
+    return ds.dataset([str(path) for path in paths], schema=dataset.arrow_schema, format="parquet")
+
+
+def proven_paths(run: Snapshot) -> list[Path]:
     """Return the part files of the sites in key order, after `prove_sites`."""
-    prove_sites(root, contracts, tokens)
-    return sorted((root / contracts[EGRESS].locate(tokens)).iterdir())
+    prove_sites(run)
+    return sorted(run.path(EGRESS).iterdir())
 
 
 def _polars_scan() -> Any:
@@ -183,15 +194,15 @@ def _checked_tokens(folder: Path, wanted: Mapping[str, object]) -> dict[str, Any
     return tokens
 
 
-def _check_egress(snapshot: Snapshot, bundle: Path) -> dict[str, Any]:
+def _check_egress(run: Snapshot, bundle: Path) -> dict[str, Any]:
     """Check that the site files are byte for byte those of egress_checksums.json."""
     path = bundle / "egress_checksums.json"
     document = read_json(path)
-    problems = snapshot.contracts.schemas.problems(CHECKSUMS_SCHEMA, document)
+    problems = run.contracts.schemas.problems(CHECKSUMS_SCHEMA, document)
     if problems or document["dataset_id"] != EGRESS:
         raise _mismatch(path, f"{path}: {problems[0] if problems else document['dataset_id']}")
-    folder = snapshot.path(EGRESS)
-    relative = folder.relative_to(snapshot.root).as_posix()
+    folder = run.path(EGRESS)
+    relative = folder.relative_to(run.root).as_posix()
     if not folder.is_dir():
         raise _mismatch(folder, f"{folder} is absent")
     declared = {
@@ -223,18 +234,18 @@ def _mismatch(path: Path, what: str) -> Segment1BError:
     return Segment1BError("E_EGRESS_CHECKSUM_MISMATCH", what, hint, path=str(path))
 
 
-def _check_receipts(snapshot: Snapshot, egress: Mapping[str, Any]) -> list[str]:
+def _check_receipts(run: Snapshot, egress: Mapping[str, Any]) -> list[str]:
     """Hash the files of everything in the root that a run report has a receipt of."""
-    checked, datasets = [], receipted(snapshot.contracts)
-    snapshot.fetch(dataset.id for dataset in datasets)
+    checked, datasets = [], receipted(run.contracts)
+    run.fetch(dataset.id for dataset in datasets)
     for dataset in datasets:
-        path = snapshot.path(dataset.id)
+        path = run.path(dataset.id)
         if not path.exists():
-            if snapshot.path(report_id(dataset)).exists():
+            if run.path(report_id(dataset)).exists():
                 raise _no_receipt(path, dataset, "is absent, and its run report is here")
             continue  # A root that was handed over may hold the sites and their bundle alone.
         with coded_os_errors(path):
-            receipt = _receipt_of(snapshot, dataset)
+            receipt = _receipt_of(run, dataset)
         if receipt is None and dataset.id not in (EGRESS, BUNDLE):
             raise _no_receipt(path, dataset, "has no run report")
         if receipt is None:
@@ -245,14 +256,14 @@ def _check_receipts(snapshot: Snapshot, egress: Mapping[str, Any]) -> list[str]:
     return checked
 
 
-def _receipt_of(snapshot: Snapshot, dataset: Dataset) -> Receipt | None:
+def _receipt_of(run: Snapshot, dataset: Dataset) -> Receipt | None:
     """Return the receipt of what is there, its files hashed; None without a run report."""
     if dataset.receipt_in and dataset.kind in ("table", "folder"):
         # The bytes of the sites have been hashed for the bundle's checksums.
         verify = dataset.id != EGRESS
-        partition = snapshot.partition(dataset.id, verify=verify)
+        partition = run.partition(dataset.id, verify=verify)
         return None if partition is None else partition.receipt
-    return snapshot.file_receipt(dataset.id, verify=True)
+    return run.file_receipt(dataset.id, verify=True)
 
 
 def _no_receipt(path: Path, dataset: Dataset, what: str) -> Segment1BError:

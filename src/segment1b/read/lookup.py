@@ -2,55 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from segment1b.identity import Identity
 from segment1b.pipeline.decide import find_identity
+from segment1b.read.gate import Which, open_parts
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
+from segment1b.storage.receipts import coded_parquet_errors
 from segment1b.storage.root import find_root
+from segment1b.storage.site_tables import Wanted
 from segment1b.storage.snapshot import Snapshot
 
 
-def open_published(
-    data_root: Path,
-    given: Mapping[str, Any],
-    dictionary: Path | None,
-    reads: Sequence[str],
-    disallowed_code: str,
-) -> tuple[Reader, Identity, dict[str, Any]]:
-    """Return a reader of these datasets of a published run, the identity and the policy."""
-    root = find_root(data_root)
-    known, identity = find_identity(root, dictionary, given)
-    reader = Reader(Snapshot(root, known, identity.places), reads, disallowed_code)
-    reader.fetch(reads)
-    return reader, identity, read_object(reader.file("parameter_policy_1B"))["policy"]
+@dataclass(frozen=True)
+class PublishedPair:
+    """One merchant in one country of a published run, and its datasets."""
 
+    reader: Reader
+    identity: Identity
+    policy: dict[str, Any]
+    merchant: int
+    country: str
 
-def rows_where(reader: Reader, dataset_id: str, columns: Sequence[str], **key: Any) -> pa.Table:
-    """Return the rows of a dataset whose key columns have these values."""
-    partition = reader.partition(dataset_id)
-    names = list(dict.fromkeys([*key, *columns]))
-    schema = pa.schema([partition.dataset.arrow_schema.field(name) for name in names])
-    parts = [schema.empty_table()]
-    where = {name: (value, value) for name, value in key.items()}
-    for table in reader.row_groups(partition, names, where):
-        keep = np.ones(table.num_rows, bool)
+    @property
+    def key(self) -> dict[str, Any]:
+        """Return the key columns of the pair."""
+        return {"merchant_id": self.merchant, "legal_country_iso": self.country}
+
+    @property
+    def plan(self) -> dict[int, int]:
+        """Return the planned sites by tile."""
+        columns = ["tile_id", "n_sites_tile"]
+        tiles, n = self.rows("s4_alloc_plan", columns, **self.key).columns
+        return dict(zip(tiles.to_pylist(), n.to_pylist(), strict=True))
+
+    def rows(self, dataset_id: str, columns: Sequence[str], **key: Any) -> pa.Table:
+        """Return the rows of a dataset whose key columns have these values."""
+        partition = self.reader.partition(dataset_id)
+        where = pc.scalar(True)
         for name, value in key.items():
-            keep &= _equal(table.column(name), value)
-        parts.append(table.filter(pa.array(keep)).cast(schema))
-    return pa.concat_tables(parts)
+            where &= pc.field(name) == value
+        with coded_parquet_errors(partition.folder):
+            parts = open_parts(partition.paths, partition.dataset)
+            return parts.to_table(columns=list(columns), filter=where)
 
 
-def _equal(column: pa.ChunkedArray, value: Any) -> npt.NDArray[np.bool_]:
-    if not pa.types.is_dictionary(column.type):
-        return np.asarray(column.to_numpy() == value)
-    array = column.combine_chunks()
-    wanted = np.array([word == value for word in array.dictionary.to_pylist()] or [False])
-    return np.asarray(wanted[array.indices.to_numpy()])
+def open_pair(
+    root: str | Path, merchant: int, country: str, which: Which, reads: Sequence[str]
+) -> PublishedPair:
+    """Return a pair of a published run that may be read from these datasets."""
+    Wanted((country,), (merchant,))
+    folder = find_root(root)
+    known, identity = find_identity(folder, which.pop("dictionary", None), which)
+    reader = Reader(Snapshot(folder, known, identity.places), reads)
+    reader.fetch(reads)
+    policy = read_object(reader.file("parameter_policy_1B"))["policy"]
+    return PublishedPair(reader, identity, policy, merchant, country)

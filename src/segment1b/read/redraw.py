@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterator
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,11 @@ BOUNDS: Final = (
 )
 #: merchant_id, legal_country_iso, site_order.
 Site: TypeAlias = tuple[int, str, int]
+
+
+def columns_of(site: Site) -> dict[str, Any]:
+    """Return the key of a site by column."""
+    return dict(zip(("merchant_id", "legal_country_iso", "site_order"), site, strict=True))
 
 
 class Stream:

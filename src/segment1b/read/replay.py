@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from segment1b.errors import Segment1BError, redo
-from segment1b.read.lookup import open_published, rows_where
+from segment1b.read.gate import Which
+from segment1b.read.lookup import PublishedPair, open_pair
 from segment1b.read.redraw import BOUNDS, Jitter, Site, Tile, assignment_words, pair_offset
-from segment1b.storage.reader import Reader
 
 _GOLDEN_STEP = 0x9E3779B97F4A7C15
 _READS = (
@@ -27,35 +27,37 @@ _READS = (
 
 
 def replay(
-    data_root: Path,
-    merchant: int,
-    country: str,
-    site: int,
-    given: Mapping[str, Any],
-    dictionary: Path | None,
+    root: str | Path, merchant: int, country: str, site: int, **which: Unpack[Which]
 ) -> dict[str, Any]:
-    """Return how one outlet came to its coordinate.
+    """Derive the coordinate of one site again, draw by draw.
+
+    Examples:
+        >>> segment1b.replay("segment1b-data", 259, "DE", site=3)["agrees"]
+        True
+
+    Args:
+        root: the data root.
+        merchant: merchant_id.
+        country: two upper-case letters.
+        site: site_order, from 1.
+        **which: the identity, see `Which`.
 
     Returns:
-        The tokens and the key, requirement (n of the pair), quotas (sites by tile), `s5` (match,
-        word and rank, or point), tile_id, `attempts` (words, uniforms, point, verdict), lane,
-        point (lon_deg, lat_deg) as computed here, published (the same), agrees.
+        Tile, attempts with their random words, and the point; `agrees` tells whether it is the
+        published one.
 
     Raises:
         Segment1BError: E_USAGE when there is no such site.
     """
-    reader, identity, policy = open_published(
-        data_root, given, dictionary, _READS, "E510_DISALLOWED_READ"
-    )
-    key = (merchant, country, site)
-    assignment = _assignment(reader, identity.seed, policy["allocation"]["law"], key)
+    pair = open_pair(root, merchant, country, which, _READS)
+    assignment = _assignment(pair, site)
     s5, tile_id = assignment["s5"], assignment["tile_id"]
-    tile = _tile(reader, country, tile_id)
-    event = _row(reader, "rng_event_in_cell_jitter", ["blocks", "lane"], key)
-    placed = _placed(Jitter(reader, identity.seed), key, tile)
-    published = _row(reader, "s7_site_synthesis", ["lon_deg", "lat_deg"], key)
+    event = _row(pair, "rng_event_in_cell_jitter", ["blocks", "lane"], site)
+    jitter = Jitter(pair.reader, pair.identity.seed)
+    placed = _placed(jitter, (merchant, country, site), _tile(pair, tile_id))
+    published = _row(pair, "s7_site_synthesis", ["lon_deg", "lat_deg"], site)
     return {
-        **identity.tokens,
+        **pair.identity.tokens,
         "merchant_id": merchant,
         "country_iso": country,
         "site_order": site,
@@ -69,23 +71,21 @@ def replay(
     }
 
 
-def _assignment(reader: Reader, seed: int, law: str, site: Site) -> dict[str, Any]:
+def _assignment(pair: PublishedPair, order: int) -> dict[str, Any]:
     """Return requirement and quotas of the pair, and the tile of the site with its derivation."""
-    merchant, country, order = site
-    pair = {"merchant_id": merchant, "legal_country_iso": country}
     columns = ["site_order", "tile_id"]
-    assigned = rows_where(reader, "s5_site_tile_assignment", columns, **pair).to_pylist()
+    assigned = pair.rows("s5_site_tile_assignment", columns, **pair.key).to_pylist()
     tile_id = next((row["tile_id"] for row in assigned if row["site_order"] == order), None)
     if tile_id is None:
         raise Segment1BError(
             "E_USAGE",
-            f"merchant {merchant} has no site {order} in {country}",
+            f"merchant {pair.merchant} has no site {order} in {pair.country}",
             f"it has {len(assigned)} there; codes are two upper-case letters",
         )
-    plan = rows_where(reader, "s4_alloc_plan", ["tile_id", "n_sites_tile"], **pair).to_pylist()
-    quotas = {row["tile_id"]: row["n_sites_tile"] for row in plan}
-    n = len(assigned)
-    s5 = _own_point(seed, site) if law == "stable" else _permuted(seed, site, n, quotas)
+    n, quotas, seed = len(assigned), pair.plan, pair.identity.seed
+    site = (pair.merchant, pair.country, order)
+    stable = pair.policy["allocation"]["law"] == "stable"
+    s5 = _own_point(seed, site) if stable else _permuted(seed, site, n, quotas)
     return {"requirement": n, "quotas": quotas, "s5": s5, "tile_id": tile_id}
 
 
@@ -140,28 +140,23 @@ def _placed(jitter: Jitter, site: Site, tile: Tile) -> dict[str, Any]:
     return {"attempts": tried, "lane": lane, "point": {"lon_deg": lon, "lat_deg": lat}}
 
 
-def _tile(reader: Reader, country: str, tile_id: int) -> Tile:
-    key = {"country_iso": country, "tile_id": tile_id}
-    rows = rows_where(reader, "tile_bounds", BOUNDS, **key).to_pylist()
+def _tile(pair: PublishedPair, tile_id: int) -> Tile:
+    key = {"country_iso": pair.country, "tile_id": tile_id}
+    rows = pair.rows("tile_bounds", BOUNDS, **key).to_pylist()
     if not rows:
-        raise Segment1BError(
-            "E606_FK_TILE_INDEX", f"{country}: tile {tile_id} has no bounds", redo("s1"), **key
-        )
-    return Tile(*(rows[0][name] for name in BOUNDS))
+        what = f"{pair.country}: tile {tile_id} has no bounds"
+        raise Segment1BError("E606_FK_TILE_INDEX", what, redo("s1"), **key)
+    return Tile(*rows[0].values())
 
 
-def _row(reader: Reader, dataset_id: str, columns: list[str], site: Site) -> dict[str, Any]:
-    merchant, country, order = site
-    key = {"merchant_id": merchant, "legal_country_iso": country, "site_order": order}
-    rows = rows_where(reader, dataset_id, columns, **key).select(columns).to_pylist()
+def _row(
+    pair: PublishedPair, dataset_id: str, columns: Sequence[str], order: int
+) -> dict[str, Any]:
+    key = {**pair.key, "site_order": order}
+    rows = pair.rows(dataset_id, columns, **key).to_pylist()
     if not rows:
-        raise Segment1BError(
-            "E609_RNG_EVENT_COUNT",
-            f"{dataset_id} has no row for merchant {merchant} in {country}, site {order}",
-            f"the dataset was changed: {reader.dataset(dataset_id).redo}",
-            merchant_id=merchant,
-            country_iso=country,
-            site_order=order,
-        )
-    row: dict[str, Any] = rows[0]
-    return row
+        what = f"has no row for merchant {pair.merchant} in {pair.country}, site {order}"
+        hint = f"the dataset was changed: {pair.reader.dataset(dataset_id).redo}"
+        scope = {"merchant_id": pair.merchant, "country_iso": pair.country, "site_order": order}
+        raise Segment1BError("E609_RNG_EVENT_COUNT", f"{dataset_id} {what}", hint, **scope)
+    return dict(rows[0])

@@ -6,18 +6,17 @@ Source: docs/spec/random-numbers.md#event-logs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from duckdb import DuckDBPyConnection as Database
 
-from segment1b.contracts import Contracts
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
 from segment1b.read.export import check_new, new_file
-from segment1b.read.redraw import BOUNDS, Jitter, Site, Tile, country_word, u01
+from segment1b.read.redraw import BOUNDS, Jitter, Site, Tile, columns_of, country_word, u01
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
 from segment1b.storage.snapshot import Snapshot
@@ -47,9 +46,7 @@ _POINTS: Final = f"""
 _Events: TypeAlias = Iterator[dict[str, Any]]
 
 
-def rng_export(
-    root: Path, contracts: Contracts, tokens: Mapping[str, object], stream: str, out: Path
-) -> int:
+def rng_export(published: Snapshot, stream: str, out: Path) -> int:
     """Write the events of one stream as JSON lines; return how many.
 
     `rng_counter_before` is the counter of the event's block, `rng_counter_after` the next one.
@@ -64,7 +61,7 @@ def rng_export(
     out = Path(os.path.abspath(out))
     check_new(out)
     module, events = _STREAMS[stream]
-    reader = Reader(Snapshot(root, contracts, tokens), _READS, "E510_DISALLOWED_READ", _MISSING)
+    reader = Reader(published, _READS, "E510_DISALLOWED_READ", _MISSING)
     reader.fetch(_READS)
     audit = read_object(reader.file("rng_audit_log"))
     names = ("ts_utc", "run_id", "seed", "parameter_hash", "manifest_fingerprint")
@@ -131,9 +128,7 @@ def _event(site: Site, attempt: int) -> dict[str, Any]:
     merchant, country, order = site
     high = f"{country_word(country):016x}{merchant:016x}{order:016x}"
     return {
-        "merchant_id": merchant,
-        "legal_country_iso": country,
-        "site_order": order,
+        **columns_of(site),
         "rng_counter_before": f"{high}{attempt:016x}",
         "rng_counter_after": f"{high}{attempt + 1:016x}",
     }
@@ -146,15 +141,9 @@ def _other_sites(reader: Reader, log: str, data: str) -> Segment1BError:
 
 
 def _differs(site: Site, drawn: tuple[float, float], published: object) -> Segment1BError:
-    merchant, country, order = site
-    return Segment1BError(
-        "E914_DRAW_REPLAY_MISMATCH",
-        f"site {site}: the draws give the offset {drawn}, published is {published}",
-        "log, dataset, tiles or borders were changed after they were published",
-        merchant_id=merchant,
-        legal_country_iso=country,
-        site_order=order,
-    )
+    what = f"site {site}: the draws give the offset {drawn}, published is {published}"
+    hint = "log, dataset, tiles or borders were changed after they were published"
+    return Segment1BError("E914_DRAW_REPLAY_MISMATCH", what, hint, **columns_of(site))
 
 
 _STREAMS: Final[dict[str, tuple[str, Callable[[Database, Reader, int], _Events]]]] = {
