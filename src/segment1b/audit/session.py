@@ -16,6 +16,7 @@ import pyarrow as pa
 from segment1b.audit.grid import Grid
 from segment1b.audit.published_files import Published
 from segment1b.contracts import Dataset
+from segment1b.contracts.texts import read_regular
 from segment1b.storage.sql import parquet_copy, parquet_table, text_literal
 
 _TYPES = {
@@ -34,6 +35,8 @@ SITE_KEY = ("merchant_id", "legal_country_iso", "site_order")
 # Columns whose zeros have signs.
 _FLOATS = {"lon_deg", "lat_deg"}
 _MEMORY_BYTES = 2 << 30
+# One a file, by its name.
+_MACROS = Path(__file__).parent / "macros"
 # Shapes of report fields that may be empty, where no value shows them.
 _EMPTY = {
     "by_country": (
@@ -65,6 +68,9 @@ class Session:
             "autoload_known_extensions": "false",
         }.items():
             self.connection.execute(f"SET {name} = {value}")
+        for path in sorted(_MACROS.glob("*.sql")):
+            self.statements[path.stem] = read_regular(path).decode().rstrip()
+            self.connection.execute(self.statements[path.stem])
 
     def __enter__(self) -> Session:
         return self

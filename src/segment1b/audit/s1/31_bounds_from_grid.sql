@@ -14,18 +14,11 @@ FROM (
 )
 LEFT JOIN grid_rows USING (raster_row)
 LEFT JOIN grid_columns USING (raster_col)
-WHERE min_lon_deg IS DISTINCT FROM west
-   OR max_lon_deg IS DISTINCT FROM east
-   OR centroid_lon_deg IS DISTINCT FROM middle_lon
-   OR min_lat_deg IS DISTINCT FROM south
-   OR max_lat_deg IS DISTINCT FROM north
-   OR centroid_lat_deg IS DISTINCT FROM middle_lat
+WHERE bits_differ(min_lon_deg, west)
+   OR bits_differ(max_lon_deg, east)
+   OR bits_differ(centroid_lon_deg, middle_lon)
+   OR bits_differ(min_lat_deg, south)
+   OR bits_differ(max_lat_deg, north)
+   OR bits_differ(centroid_lat_deg, middle_lat)
    OR NOT min_lat_deg < max_lat_deg
-   -- Zeros are equal whatever their signs.
-   OR signbit(min_lon_deg) <> signbit(west)
-   OR signbit(max_lon_deg) <> signbit(east)
-   OR signbit(centroid_lon_deg) <> signbit(middle_lon)
-   OR signbit(min_lat_deg) <> signbit(south)
-   OR signbit(max_lat_deg) <> signbit(north)
-   OR signbit(centroid_lat_deg) <> signbit(middle_lat)
 ORDER BY country_iso, tile_id

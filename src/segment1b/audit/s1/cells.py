@@ -55,6 +55,11 @@ class Window:
         """Return the latitude of row edges (or, at halves, centres)."""
         return np.asarray(self.grid.y0 - self.grid.b * (rows + self.first), np.float64)
 
+    def holds(self, rows: Ints, cols: Ints) -> Bools:
+        """Return which cells, by row and column of the grid, are in the window."""
+        in_rows = (rows >= self.first) & (rows < self.last)
+        return in_rows & (cols >= self.left) & (cols < self.right)
+
     def box(self, row: int, col: int, turn: int) -> tuple[Fraction, Fraction, Fraction, Fraction]:
         """Return west, south, east, north of a cell in the country's turn, without rounding."""
         lon = self.lon(np.array([col, col + 1]), 0)
@@ -106,27 +111,24 @@ def _cells_at(
     country: Country, window: Window, turn: int, claimed: Bools, by_overlap: bool
 ) -> Cells:
     starts, ends = country.edges
-    u0, v0 = _cell_units(starts, window, turn)
-    u1, v1 = _cell_units(ends, window, turn)
+    lines = _cell_units(starts, window, turn), _cell_units(ends, window, turn)
     center = _burnt(country, window, turn)
-    rows, cols = np.nonzero(_near_centres(u0, v0, u1, v1, window.shape) | (center != claimed))
+    # Where an edge comes so near a centre that rounding could misplace it.
+    _, near = _crossings(*lines, window.shape, NEAR - 0.5)
+    rows, cols = np.nonzero(_mask(near, window.shape) | (center != claimed))
     center[rows, cols] = country.holds(window.lon(cols + 0.5, turn), window.lat(rows + 0.5))
-    touches = _touches(u0, v0, u1, v1, window.shape, NEAR)
-    touched, entered = np.zeros(window.shape, np.bool_), np.zeros(window.shape, np.bool_)
-    touched[touches.row, touches.col] = True
-    inner = _touches(u0, v0, u1, v1, window.shape, -NEAR)
-    entered[inner.row, inner.col] = True
+    edge, at = _crossings(*lines, window.shape, NEAR)
+    _, inner = _crossings(*lines, window.shape, -NEAR)
+    touched, entered = _mask(at, window.shape), _mask(inner, window.shape)
     # A border that runs through a cell has the country on one side of it, in that cell.
     overlap = (center & ~touched) | entered
     unsure = touched & ~entered
     if by_overlap:
         unsure |= touched & (overlap != claimed)
     overlap[unsure] = center[unsure]
-    mine = unsure[touches.row, touches.col]
-    for edge, row, col in zip(
-        touches.edge[mine], touches.row[mine], touches.col[mine], strict=True
-    ):
-        if runs_through(starts[edge], ends[edge], window.box(int(row), int(col), turn)):
+    mine = unsure[at]
+    for number, row, col in zip(edge[mine], at[0][mine], at[1][mine], strict=True):
+        if runs_through(starts[number], ends[number], window.box(int(row), int(col), turn)):
             overlap[row, col] = True
     return Cells(center, overlap)
 
@@ -148,12 +150,12 @@ def runs_through(start: Floats, end: Floats, box: Sequence[Fraction]) -> bool:
     return low < high
 
 
-def _cell_units(points: Floats, window: Window, turn: int) -> tuple[Floats, Floats]:
-    """Return points as (column, row) in cells from the window's upper left corner."""
+def _cell_units(points: Floats, window: Window, turn: int) -> Floats:
+    """Return points as (column, row) in cells from the window's upper left corner, [n, 2]."""
     grid = window.grid
     u = (points[:, 0] + 360.0 * turn - grid.x0) / grid.a - window.left
     v = (grid.y0 - points[:, 1]) / grid.b - window.first
-    return u, v
+    return np.column_stack([u, v])
 
 
 def _burnt(country: Country, window: Window, turn: int) -> Bools:
@@ -166,37 +168,11 @@ def _burnt(country: Country, window: Window, turn: int) -> Bools:
     return np.asarray(burnt, np.bool_)
 
 
-def _near_centres(u0: Floats, v0: Floats, u1: Floats, v1: Floats, shape: tuple[int, int]) -> Bools:
-    """Return the cells whose centre lies so near an edge that rounding could misplace it."""
-    low, high = np.minimum(v0, v1) - 0.5, np.maximum(v0, v1) - 0.5
-    edge, row = _spread(np.ceil(low - NEAR), np.floor(high + NEAR), shape[0])
-    a, b, du, dv = u0[edge] - 0.5, v0[edge] - 0.5, (u1 - u0)[edge], (v1 - v0)[edge]
-    level = np.abs(dv) <= 2 * NEAR
-    safe = np.where(level, 1.0, dv)
-    # Where an edge meets the row of centres, give or take NEAR of a row.
-    t0 = np.where(level, 0.0, np.clip((row - NEAR - b) / safe, 0, 1))
-    t1 = np.where(level, 1.0, np.clip((row + NEAR - b) / safe, 0, 1))
-    left = np.minimum(a + t0 * du, a + t1 * du) - NEAR
-    right = np.maximum(a + t0 * du, a + t1 * du) + NEAR
-    which, col = _spread(np.ceil(left), np.floor(right), shape[1])
-    near = np.zeros(shape, np.bool_)
-    near[row[which], col] = True
-    return near
-
-
-@dataclass(frozen=True)
-class _Touches:
-    """Which edge runs through which cell, int64 [n] each."""
-
-    edge: Ints
-    row: Ints
-    col: Ints
-
-
-def _touches(
-    u0: Floats, v0: Floats, u1: Floats, v1: Floats, shape: tuple[int, int], margin: float
-) -> _Touches:
-    """Return the cells, grown by `margin` on all sides, that edges run through."""
+def _crossings(
+    starts: Floats, ends: Floats, shape: tuple[int, int], margin: float
+) -> tuple[Ints, tuple[Ints, Ints]]:
+    """Return edge, and row and column, wherever an edge runs through a cell grown by `margin`."""
+    (u0, v0), (u1, v1) = starts.T, ends.T
     low, high = np.minimum(v0, v1), np.maximum(v0, v1)
     edge, row = _spread(np.floor(low - margin), np.floor(high + margin), shape[0])
     dv, du = (v1 - v0)[edge], (u1 - u0)[edge]
@@ -209,13 +185,19 @@ def _touches(
     t1 = np.where(level, 1.0, np.clip(np.maximum(s, t), 0, 1))
     meets = (np.minimum(s, t) <= 1) & (np.maximum(s, t) >= 0)
     meets = np.where(level, (v0[edge] >= top) & (v0[edge] <= bottom), meets)
-    ends = u0[edge] + t0 * du, u0[edge] + t1 * du
-    left, right = np.minimum(*ends), np.maximum(*ends)
+    enters, leaves = u0[edge] + t0 * du, u0[edge] + t1 * du
+    left, right = np.minimum(enters, leaves), np.maximum(enters, leaves)
     first = np.where(meets, np.floor(left - margin), 0.0)
     last = np.where(meets, np.floor(right + margin), -1.0)
     which, col = _spread(first, last, shape[1])
     inside = (left[which] <= col + 1 + margin) & (right[which] >= col - margin)
-    return _Touches(edge[which][inside], row[which][inside], col[inside])
+    return edge[which][inside], (row[which][inside], col[inside])
+
+
+def _mask(cells: tuple[Ints, Ints], shape: tuple[int, int]) -> Bools:
+    mask = np.zeros(shape, np.bool_)
+    mask[cells] = True
+    return mask
 
 
 def _spread(first: Floats, last: Floats, size: int) -> tuple[Ints, Ints]:

@@ -22,7 +22,7 @@ from segment1b.audit.case import (
 from segment1b.audit.grid import Grid
 from segment1b.audit.results import SHOWN_ROWS, Found, Row, differences
 from segment1b.audit.s1.axes import grid_columns, grid_rows
-from segment1b.audit.s1.cells import Window, cells_of, windows_of
+from segment1b.audit.s1.cells import cells_of, windows_of
 from segment1b.audit.s1.polygons import Country, crs_fault, read_countries
 
 CHECKS = Checks("s1")
@@ -76,12 +76,13 @@ def _membership(case: Case) -> Found:
     for code in sorted({row["country_iso"] for row in rows} | set(known), key=str):
         ids, claimed_rule = _listed(case, code)
         if code not in known:
-            total += 1
-            shown.append({"country_iso": code, "tiles": len(ids), "reason": "has no polygon"})
+            wrong = _Tally(wrong=1, rows=[{"tiles": len(ids), "reason": "has no polygon"}])
         elif not known[code].fault:
-            count, wrong = _judge_country(known[code], case.grid, policy, ids, claimed_rule)
-            total += count
-            shown += wrong[: SHOWN_ROWS - len(shown)]
+            wrong = _judge_country(known[code], case.grid, policy, ids, claimed_rule)
+        else:
+            continue
+        total += wrong.wrong
+        shown += [{"country_iso": code, **row} for row in wrong.rows[: SHOWN_ROWS - len(shown)]]
     return Found(shown, count=total)
 
 
@@ -97,32 +98,19 @@ def _listed(case: Case, code: str) -> tuple[Ints, str]:
 
 def _judge_country(
     country: Country, grid: Grid, policy: dict[str, Any], ids: Ints, claimed_rule: str
-) -> tuple[int, list[Row]]:
+) -> _Tally:
     tallies = _tallies(country, grid, ids, by_overlap=claimed_rule == "any_overlap")
     center, overlap = tallies["center"].cells, tallies["any_overlap"].cells
     expected = expected_rule(policy, center, overlap)
-    rows: list[Row] = []
-    count = 0
     if expected is None:
-        return len(ids), [
-            {
-                "country_iso": country.code,
-                "tiles": len(ids),
-                "reason": "is to be left out: no centre inside",
-            }
-        ] if len(ids) else []
+        row = {"tiles": len(ids), "reason": "is to be left out: no centre inside"}
+        return _Tally(wrong=len(ids), rows=[row] if len(ids) else [])
+    tally = tallies[expected]
     if len(ids) and expected != claimed_rule:
-        count += 1
-        rows.append(
-            {
-                "country_iso": country.code,
-                "found": claimed_rule,
-                "expected": expected,
-                "center_cells": center,
-                "overlap_cells": overlap,
-            }
-        )
-    return count + tallies[expected].wrong, rows + tallies[expected].rows
+        counted = {"center_cells": center, "overlap_cells": overlap}
+        tally.wrong += 1
+        tally.rows.insert(0, {"found": claimed_rule, "expected": expected, **counted})
+    return tally
 
 
 def expected_rule(policy: dict[str, Any], center: int, overlap: int) -> str | None:
@@ -137,54 +125,39 @@ def expected_rule(policy: dict[str, Any], center: int, overlap: int) -> str | No
 def _tallies(country: Country, grid: Grid, ids: Ints, *, by_overlap: bool) -> dict[str, _Tally]:
     tallies = {"center": _Tally(), "any_overlap": _Tally()}
     rows, cols = np.divmod(ids, grid.ncols)
-    seen = np.zeros(len(ids), np.bool_)
+    far = np.ones(len(ids), np.bool_)
     for window in windows_of(country, grid):
-        here = (
-            (rows >= window.first)
-            & (rows < window.last)
-            & (cols >= window.left)
-            & (cols < window.right)
-        )
-        seen |= here
+        here = window.holds(rows, cols)
+        far &= ~here
         claimed = np.zeros(window.shape, np.bool_)
         claimed[rows[here] - window.first, cols[here] - window.left] = True
         cells = cells_of(country, window, claimed, by_overlap=by_overlap)
-        for name, included in (("center", cells.center), ("any_overlap", cells.overlap)):
-            tally = tallies[name]
+        for rule, included in (("center", cells.center), ("any_overlap", cells.overlap)):
+            tally, (row, col) = tallies[rule], np.nonzero(included != claimed)
+            tiles = (row + window.first) * grid.ncols + col + window.left
             tally.cells += int(np.count_nonzero(included))
-            wrong = np.argwhere(included != claimed)
-            tally.wrong += len(wrong)
-            tally.rows += _rows(country.code, window, name, included, wrong)
+            tally.wrong += len(tiles)
+            tally.rows += _rows(grid, tiles, included[row, col], rule=rule)
     for tally in tallies.values():
         # What lies outside every window cannot belong to the country.
-        tally.wrong += int(np.count_nonzero(~seen))
-        tally.rows += [
-            {
-                "country_iso": country.code,
-                "tile_id": int(tile),
-                "found": "in",
-                "expected": "out",
-                "reason": "far from the country",
-            }
-            for tile in ids[~seen][:SHOWN_ROWS]
-        ]
+        tally.wrong += int(np.count_nonzero(far))
+        tally.rows += _rows(grid, ids[far], ~far[far], reason="far from the country")
     return tallies
 
 
-def _rows(code: str, window: Window, rule: str, included: Bools, wrong: Ints) -> Iterator[Row]:
-    for row, col in wrong[:SHOWN_ROWS].tolist():
-        inside = bool(included[row, col])
-        place = np.array([col + 0.5]), np.array([row + 0.5])
+def _rows(grid: Grid, tiles: Ints, included: Bools, **more: str) -> Iterator[Row]:
+    """Yield the first tiles that are wrongly listed or not."""
+    for tile, inside in zip(tiles[:SHOWN_ROWS].tolist(), included.tolist(), strict=False):
+        row, col = divmod(tile, grid.ncols)
         yield {
-            "country_iso": code,
-            "tile_id": (row + window.first) * window.grid.ncols + col + window.left,
-            "raster_row": row + window.first,
-            "raster_col": col + window.left,
-            "centre_lon": float(window.lon(place[0], 0)[0]),
-            "centre_lat": float(window.lat(place[1])[0]),
-            "rule": rule,
+            "tile_id": tile,
+            "raster_row": row,
+            "raster_col": col,
+            "centre_lon": grid.x0 + grid.a * (col + 0.5),
+            "centre_lat": grid.y0 - grid.b * (row + 0.5),
             "found": "out" if inside else "in",
             "expected": "in" if inside else "out",
+            **more,
         }
 
 

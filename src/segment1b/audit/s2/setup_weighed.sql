@@ -21,33 +21,19 @@ WITH totals AS (
     FROM masses
     GROUP BY country_iso
 ),
-chosen AS (
+claims AS (
     SELECT
-        m.country_iso, m.tile_id,
-        CASE WHEN t.basis_total = 0 THEN m.area ELSE m.by_basis END AS mass,
-        CASE WHEN t.basis_total = 0 THEN t.area_total ELSE t.basis_total END AS total,
-        t.basis_total = 0 AS fallback
-    FROM masses AS m
-    JOIN totals AS t USING (country_iso)
-),
-divided AS (
-    SELECT
-        chosen.*,
-        mass * run.K // total AS floor,
-        mass * run.K % total AS remainder
-    FROM chosen, run
-),
-ranked AS (
-    SELECT
-        divided.*,
-        run.K - sum(floor) OVER (PARTITION BY country_iso) AS shortfall,
-        row_number() OVER (PARTITION BY country_iso ORDER BY remainder DESC, tile_id) AS place
-    FROM divided, run
+        country_iso AS claimant, tile_id, run.K AS units,
+        basis_total = 0 AS fallback,
+        CASE WHEN fallback THEN area ELSE by_basis END AS mass,
+        CASE WHEN fallback THEN area_total ELSE basis_total END AS total
+    FROM masses
+    JOIN totals USING (country_iso)
+    CROSS JOIN run
 )
 SELECT
-    country_iso, tile_id, mass, total, fallback, remainder, shortfall,
-    floor + CASE WHEN place <= shortfall THEN 1 ELSE 0 END AS weight
-FROM ranked;
+    claimant AS country_iso, tile_id, mass, total, fallback, remainder, shortfall, share AS weight
+FROM largest_remainder('claims');
 
 CREATE OR REPLACE TABLE weighed_countries AS
 SELECT

@@ -29,22 +29,15 @@ JOIN (SELECT country_iso, max(n_sites) AS largest FROM sizes GROUP BY country_is
 WHERE place <= largest + 1;
 
 CREATE OR REPLACE TABLE shares AS
-WITH divided AS (
+WITH claims AS (
     SELECT
-        s.country_iso, s.n_sites, s.pairs, h.tile_id,
-        s.n_sites::HUGEINT * h.weight_fp // run.K AS floor,
-        s.n_sites::HUGEINT * h.weight_fp % run.K AS remainder
+        row(s.country_iso, s.n_sites) AS claimant, s.country_iso, s.n_sites, s.pairs, h.tile_id,
+        s.n_sites AS units, h.weight_fp AS mass, run.K AS total
     FROM sizes AS s
     JOIN heaviest AS h ON h.country_iso = s.country_iso AND h.place <= s.n_sites + 1
     CROSS JOIN run
 )
-SELECT
-    *,
-    n_sites - sum(floor) OVER (PARTITION BY country_iso, n_sites) AS shortfall,
-    row_number() OVER (
-        PARTITION BY country_iso, n_sites ORDER BY remainder DESC, tile_id
-    ) AS place
-FROM divided;
+FROM largest_remainder('claims');
 
 -- The cut is the smallest remainder that received a unit; it was a tie when a tile with that very
 -- remainder received none.
@@ -66,9 +59,7 @@ FROM (
 GROUP BY country_iso, n_sites;
 
 CREATE OR REPLACE TABLE expected_plan AS
-SELECT
-    r.merchant_id, r.legal_country_iso, s.tile_id,
-    s.floor + CASE WHEN s.place <= s.shortfall THEN 1 ELSE 0 END AS n_sites_tile
+SELECT r.merchant_id, r.legal_country_iso, s.tile_id, s.share AS n_sites_tile
 FROM s3_requirements AS r
 JOIN shares AS s ON s.country_iso = r.legal_country_iso AND s.n_sites = r.n_sites
-WHERE s.floor + CASE WHEN s.place <= s.shortfall THEN 1 ELSE 0 END > 0;
+WHERE s.share > 0;

@@ -6,13 +6,5 @@ SELECT
     merchant_id, legal_country_iso, site_order, tile_id, lon, lat,
     min_lon_deg, max_lon_deg, min_lat_deg, max_lat_deg
 FROM jittered
-WHERE NOT coalesce(
-    lat BETWEEN min_lat_deg AND max_lat_deg
-    AND lon >= -180 AND lon < 180
-    AND CASE
-        WHEN min_lon_deg <= max_lon_deg THEN lon BETWEEN min_lon_deg AND max_lon_deg
-        ELSE lon >= min_lon_deg OR lon <= max_lon_deg
-    END,
-    false
-)
+WHERE NOT in_tile(lon, lat, min_lon_deg, max_lon_deg, min_lat_deg, max_lat_deg)
 ORDER BY 1, 2, 3

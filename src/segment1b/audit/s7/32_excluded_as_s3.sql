@@ -2,11 +2,8 @@
 -- scope: C
 -- proves: what is left out is what S3 has left out, and nothing the policy does not name
 -- needs: s7_run_report, s3_run_report, parameter_policy_1B
-SELECT
-    country_iso,
-    y.pairs AS found_pairs, r.pairs AS expected_pairs, y.sites AS found, r.sites AS expected
-FROM s7_run_report_excluded_by_policy AS y
-FULL JOIN s3_run_report_excluded_by_policy AS r USING (country_iso)
-WHERE (y.pairs, y.sites) IS DISTINCT FROM (r.pairs, r.sites)
-   OR country_iso NOT IN (FROM excluded_countries)
-ORDER BY 1
+FROM countries_differ('s7_run_report_excluded_by_policy', 's3_run_report_excluded_by_policy')
+UNION ALL
+SELECT country_iso, 'excluded', 'true', 'false'
+FROM s7_run_report_excluded_by_policy
+WHERE country_iso NOT IN (FROM excluded_countries)

@@ -23,6 +23,7 @@ add_dictionary_check(CHECKS, "E711_DICT_SCHEMA_MISMATCH", "s7_site_synthesis")
 PLAN = state_checks(
     CHECKS,
     keep_used("tile_bounds", ("s6_site_jitter", "s7_site_synthesis"), BOUNDS),
+    script_preparation("s6", "points"),
     script_preparation("s7", "tested"),
     script_preparation("s7", "uncatalogued"),
 )

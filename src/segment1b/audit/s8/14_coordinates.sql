@@ -8,6 +8,5 @@ SELECT
     l.lon_deg AS found, y.lon_deg AS expected, l.lat_deg AS found_lat, y.lat_deg AS expected_lat
 FROM site_locations AS l
 JOIN s7_site_synthesis AS y USING (merchant_id, legal_country_iso, site_order)
-WHERE l.lon_deg IS DISTINCT FROM y.lon_deg OR signbit(l.lon_deg) <> signbit(y.lon_deg)
-   OR l.lat_deg IS DISTINCT FROM y.lat_deg OR signbit(l.lat_deg) <> signbit(y.lat_deg)
+WHERE bits_differ(l.lon_deg, y.lon_deg) OR bits_differ(l.lat_deg, y.lat_deg)
 ORDER BY 1, 2, 3
