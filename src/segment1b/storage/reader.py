@@ -103,9 +103,9 @@ class Reader:
         `where` gives (low, high) per column: groups whose statistics lie outside are skipped.
         `files` are the numbers of the only part files to open.
         """
-        numbers = range(len(partition.paths)) if files is None else files
+        paths = partition.paths
         strings = [c.name for c in partition.dataset.columns if c.type == "string"]
-        for path in (partition.paths[number] for number in numbers):
+        for path in paths if files is None else [paths[number] for number in files]:
             with coded_parquet_errors(path), open_words(path, strings) as file:
                 for group, size in matching_groups(file, columns, where or {}):
                     self.bytes_read[partition.dataset.id] += size
