@@ -90,7 +90,5 @@ def test_every_command_tells_merchants_apart_whose_ids_are_one_float(
     assert one == 1 + 1 + 1
     assert explain(root, LARGEST - 1, "NL")["n_sites"] == one
     if law == "stable":
-        text = write_page(Snapshot(root, KNOWN, identity.places), tmp_path / "p.html").read_text(
-            "utf-8"
-        )
-        assert f"{sites[1]:,} outlets of 12 merchants" in text
+        page = write_page(Snapshot(root, KNOWN, identity.places), tmp_path / "p.html")
+        assert f"{sites[1]:,} outlets of 12 merchants" in page.read_text("utf-8")
