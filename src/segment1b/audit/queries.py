@@ -18,6 +18,13 @@ from segment1b.errors import CODES
 
 FOLDER = Path(__file__).parent
 _FIELD = re.compile(r"-- (code|scope|proves|needs|makes|settled): (.*)\Z")
+# Names of tables after FROM and JOIN, and of run reports as arguments of macros. No tables are
+# subqueries, the fields of a report, and the views of the run: whether those come from the policy
+# or the raster, the header states.
+_TABLE = re.compile(r"(?:(?<!DISTINCT )\bFROM |\bJOIN |'(?=s\d_run_report))([a-z]\w+)\b(?!\()")
+_SUBQUERY = re.compile(r"\b(\w+) AS (?:NOT MATERIALIZED )?\(")
+_FIELD_VIEW = re.compile(r"(?<=_run_report)_\w+")
+_RUN_VIEWS = {"run", "excluded_countries"}
 _PAIR = re.compile(r"(\w+) and (\w+)(?: by (.+))?\Z")
 _MORE = re.compile(r"--   +(\S.*)\Z")
 
@@ -33,8 +40,12 @@ class Script:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Return the views and tables it reads."""
-        return _names(self.header.get("needs", ""))
+        """Return what it reads: the tables that a check names, and what its header adds."""
+        added = _names(self.header.get("needs", ""))
+        if self.makes:
+            return added
+        named = {*_TABLE.findall(_FIELD_VIEW.sub("", self.text))}
+        return (*sorted(named - {*_SUBQUERY.findall(self.text), *_RUN_VIEWS}), *added)
 
     @property
     def makes(self) -> tuple[str, ...]:

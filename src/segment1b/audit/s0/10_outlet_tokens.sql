@@ -1,7 +1,6 @@
 -- code: E_PATH_EMBED_MISMATCH
 -- scope: R
 -- proves: every row of outlet_catalogue carries the fingerprint and the seed of this identity
--- needs: outlet_catalogue
 SELECT
     o.part_name, o.part_row, o.merchant_id, o.legal_country_iso, o.site_order,
     o.manifest_fingerprint AS found_fingerprint, run.manifest_fingerprint AS expected_fingerprint,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,9 @@ _MINIMUM = (
     "egress_checksums.json",
     "index.json",
 )
-_PLAIN = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[!-~]{1,1024}\Z")
+_IDENTITY = ("seed", "manifest_fingerprint", "parameter_hash")
+# Printable ASCII but : and the backslash, without empty steps, . and ..
+_PLAIN = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[!-9;-\[\]-~]{1,1024}\Z")
 
 
 def _folder(case: Case) -> Path:
@@ -53,40 +55,35 @@ def indexed(case: Case) -> list[str]:
         problems = [str(error)]
     if problems:
         raise RefusedError("E_INDEX_INVALID", {"path": str(index), "reason": problems[0]})
-    paths = [entry["path"] for entry in entries]
-    artifacts = [entry["artifact_id"] for entry in entries]
-    faults = [
-        {"path": str(index), "name": name, "reason": reason}
-        for reason, name in _index_faults(bundle, paths, artifacts)
-    ]
+    faults = list(index_faults(bundle, entries, _MINIMUM))
     if faults:
         raise RefusedError("E_INDEX_INVALID", *faults)
-    return sorted(paths)
+    return sorted(entry["path"] for entry in entries)
 
 
-def _index_faults(
-    bundle: Path, paths: list[str], artifacts: list[str]
-) -> Iterator[tuple[str, str]]:
-    for path in paths:
-        if not _PLAIN.match(path) or "\\" in path or ":" in path:
-            yield "not a plain relative path", path
-    for names in (paths, artifacts):
-        counts = Counter(names)
-        yield from (("stands twice", name) for name in sorted(counts) if counts[name] > 1)
-    present = set()
+def index_faults(
+    bundle: Path, entries: list[dict[str, str]], minimum: Collection[str]
+) -> Iterator[Row]:
+    """Yield where a bundle's index does not name each file but the flag once, by a plain path."""
+    paths = Counter(entry["path"] for entry in entries)
+    artifacts = Counter(entry["artifact_id"] for entry in entries)
+    kinds: dict[str, list[str]] = {"link": [], "other": [], "file": []}
     for one in bundle.rglob("*"):
-        name = one.relative_to(bundle).as_posix()
-        if one.is_symlink():
-            yield "is a symbolic link", name
-        elif one.is_dir() or name == FLAG:
-            continue
-        elif not one.is_file():
-            yield "is not a regular file", name
-        else:
-            present.add(name)
-    yield from (("is not indexed", name) for name in sorted(present - set(paths)))
-    yield from (("is indexed but absent", name) for name in sorted(set(paths) - present))
-    yield from (("belongs to the minimum", name) for name in sorted(set(_MINIMUM) - set(paths)))
+        kind = "link" if one.is_symlink() else "file" if one.is_file() else "other"
+        if kind == "link" or not one.is_dir():
+            kinds[kind].append(one.relative_to(bundle).as_posix())
+    present = {*kinds["file"]} - {FLAG}
+    faults: dict[str, Iterable[str]] = {
+        "is not a relative ASCII path": (path for path in paths if not _PLAIN.match(path)),
+        "stands twice": (name for name, n in [*paths.items(), *artifacts.items()] if n > 1),
+        "is a symbolic link": kinds["link"],
+        "is not a regular file": {*kinds["other"]} - {FLAG},
+        "is not indexed": present - paths.keys(),
+        "is indexed but absent": paths.keys() - present,
+        "belongs to the minimum": {*minimum} - paths.keys(),
+    }
+    for reason, names in faults.items():
+        yield from ({"path": name, "reason": reason} for name in sorted(names))
 
 
 @CHECKS.add("bundle_index", "E_INDEX_INVALID")
@@ -118,17 +115,17 @@ def _flag(case: Case) -> Iterator[Row]:
 @CHECKS.add("resolved_tokens", "E_PATH_EMBED_MISMATCH")
 def _tokens(case: Case) -> Iterator[Row]:
     """The bundle resolved the parameter_hash and manifest_fingerprint of this identity."""
+    tokens = case.published.tokens
     for token in ("parameter_hash", "manifest_fingerprint"):
         path = _folder(case) / f"{token}_resolved.json"
         found = {token: _read_object(path).get(token)}
-        yield from differences(found, {token: case.published.tokens[token]}, path=str(path))
+        yield from differences(found, {token: tokens[token]}, path=str(path))
+    # A manifest that could name two identities is refused.
     path = _folder(case) / "MANIFEST.json"
-    tokens = {
-        token: str(case.published.tokens[token])
-        for token in ("seed", "manifest_fingerprint", "parameter_hash")
-    }
-    named = {token: str(value) for token, value in _manifest(path).items() if token in tokens}
-    yield from differences(named, {token: tokens[token] for token in named}, path=str(path))
+    manifest = _read_object(path, "E_PATH_EMBED_MISMATCH")
+    named = {token: str(manifest[token]) for token in _IDENTITY if token in manifest}
+    expected = {token: str(tokens[token]) for token in named}
+    yield from differences(named, expected, path=str(path))
 
 
 @CHECKS.add("egress_checksums", "E_EGRESS_CHECKSUM_MISMATCH")
@@ -155,40 +152,24 @@ def _egress(case: Case) -> Iterator[Row]:
         for f in checksums["files"]
     }
     found = {file.name: (file.size, file.sha256) for file in proof.files}
-    for name in sorted(set(listed) | set(found)):
-        if listed.get(name) != found.get(name):
-            yield {"path": name, "found": found.get(name), "expected": listed.get(name)}
-    if checksums["composite_sha256_hex"] != proof.composite:
-        yield {
-            "path": "all files joined",
-            "found": proof.composite,
-            "expected": checksums["composite_sha256_hex"],
-        }
+    yield from differences(found, listed, dataset="outlet_catalogue")
+    joined = {"all files joined": proof.composite}
+    yield from differences(joined, {"all files joined": checksums["composite_sha256_hex"]})
 
 
-def _manifest(path: Path) -> dict[str, Any]:
-    """Return the bundle's MANIFEST; one that could name two identities is refused."""
+def _read_object(path: Path, code: str = "") -> dict[str, Any]:
+    """Return a JSON object of the bundle, or an empty one.
+
+    An absent file is reported by the check of the index; with a code, a damaged one is refused.
+    """
     try:
-        return _object(path)
-    except FileNotFoundError:
-        return {}  # The check of the index reports it.
+        value = parse_json(read_bounded(path, MAX_JSON_BYTES))
     except (OSError, ValueError, Segment1BError) as error:
         raise_machine_fault(error, path)
-        row = {"path": str(path), "reason": f"cannot be read: {error}"}
-        raise RefusedError("E_PATH_EMBED_MISMATCH", row) from None
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    """Return a JSON object of the bundle, empty when there is none that can be read."""
-    try:
-        return _object(path)
-    except (OSError, ValueError, Segment1BError) as error:
-        raise_machine_fault(error, path)
+        if code and not isinstance(error, FileNotFoundError):
+            row = {"path": str(path), "reason": f"cannot be read: {error}"}
+            raise RefusedError(code, row) from None
         return {}
-
-
-def _object(path: Path) -> dict[str, Any]:
-    value = parse_json(read_bounded(path, MAX_JSON_BYTES))
     return value if isinstance(value, dict) else {}
 
 
@@ -201,10 +182,7 @@ _DAMAGED = "E_RECEIPT_SCHEMA_INVALID"
 def _sealed_ids(case: Case) -> Iterator[Row]:
     """The receipt seals every input a later state opens, once, and nothing else."""
     entries = [entry["id"] for entry in case.report(RECEIPT)["sealed_inputs"]]
-    counts, sealable = Counter(entries), PLAN.inputs
-    for name in sorted({*counts, *sealable}):
-        if counts[name] != int(name in sealable):
-            yield {"dataset": name, "found": counts[name], "expected": int(name in sealable)}
+    yield from differences({**Counter(entries)}, dict.fromkeys(PLAN.inputs, 1))
     if entries != sorted(entries):
         yield {"found": entries, "expected": sorted(entries)}
 

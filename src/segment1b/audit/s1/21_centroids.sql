@@ -1,7 +1,6 @@
 -- code: E004_BOUNDS
 -- scope: R
 -- proves: centres are x0 + a*(col + 1/2), wrapped, and y0 - b*(row + 1/2), bit for bit
--- needs: tile_index, grid_rows, grid_columns
 SELECT
     country_iso, tile_id, centroid_lon AS found_lon, centroid_lat AS found_lat,
     middle_lon AS expected_lon, middle_lat AS expected_lat

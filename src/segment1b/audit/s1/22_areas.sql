@@ -1,7 +1,6 @@
 -- code: E006_AREA_NONPOS
 -- scope: R
 -- proves: areas are positive and those of the WGS84 ellipsoid, rounded to 12 digits, exactly
--- needs: tile_index, grid_rows
 -- grid_rows has the closed form of each raster row, computed with 36 decimal digits.
 SELECT
     i.country_iso, i.tile_id, i.raster_row, i.pixel_area_m2 AS found, r.area_m2 AS expected

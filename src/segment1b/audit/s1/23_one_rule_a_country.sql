@@ -1,7 +1,6 @@
 -- code: E008_INCLUSION_RULE
 -- scope: C
 -- proves: every country is listed by one of the two known rules, the same in all its rows
--- needs: tile_index
 SELECT
     country_iso, count(*) AS tiles, min(inclusion_rule) AS found, max(inclusion_rule) AS found_too
 FROM tile_index

@@ -1,7 +1,6 @@
 -- code: E005_ISO_FK
 -- scope: C
 -- proves: every polygon and every listed country has a code of the ISO table
--- needs: tile_index, world_countries, iso3166_canonical_2024
 SELECT country_iso, string_agg(DISTINCT source, ', ' ORDER BY source) AS found_in
 FROM (
     SELECT DISTINCT country_iso, 'tile_index' AS source FROM tile_index

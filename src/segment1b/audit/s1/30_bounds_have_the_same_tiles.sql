@@ -1,7 +1,6 @@
 -- code: E108_WRITER_HYGIENE
 -- scope: T
 -- proves: tile_bounds has the tiles of tile_index and no other
--- needs: tile_index, tile_bounds
 SELECT
     country_iso, tile_id, i.tile_id IS NOT NULL AS in_tile_index,
     b.tile_id IS NOT NULL AS in_tile_bounds

@@ -2,7 +2,7 @@
 -- scope: T
 -- proves: bounds are the cell's edges, latitudes clamped to +-90, longitudes wrapped, and
 --   min_lon_deg > max_lon_deg marks the cells across the date line and no other, bit for bit
--- needs: tile_bounds, grid_rows, grid_columns, population_raster_2025
+-- needs: population_raster_2025
 -- Row and column come from tile_id alone.
 SELECT
     country_iso, tile_id,

@@ -1,7 +1,6 @@
 -- code: E108_WRITER_HYGIENE
 -- scope: C
 -- proves: each country's tiles, first and last tile_id and sum of visited cells are as reported
--- needs: tile_index, s1_run_report
 WITH tiles AS (
     SELECT
         country_iso, count(*) AS cells_included,

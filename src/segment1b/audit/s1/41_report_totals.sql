@@ -1,7 +1,7 @@
 -- code: E108_WRITER_HYGIENE
 -- scope: R
 -- proves: rows, countries, grid and predicate of the run report are those of data and policy
--- needs: tile_index, s1_run_report, population_raster_2025, parameter_policy_1B
+-- needs: population_raster_2025, parameter_policy_1B
 WITH counted AS (
     SELECT
         count(*) AS rows_emitted, count(DISTINCT country_iso) AS countries_total,

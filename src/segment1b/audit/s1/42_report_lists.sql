@@ -1,7 +1,7 @@
 -- code: E108_WRITER_HYGIENE
 -- scope: C
 -- proves: widened countries and those without polygon or tiles are listed, and no others
--- needs: tile_index, world_countries, iso3166_canonical_2024, s1_run_report, parameter_policy_1B
+-- needs: parameter_policy_1B
 WITH polygons AS (SELECT DISTINCT country_iso FROM world_countries),
 listed AS (SELECT DISTINCT country_iso, inclusion_rule FROM tile_index),
 expected AS (

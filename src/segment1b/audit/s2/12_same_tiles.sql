@@ -1,7 +1,6 @@
 -- code: E102_FK_MISMATCH
 -- scope: C
 -- proves: tile_weights has the tiles of tile_index and no other
--- needs: tile_weights, tile_index
 SELECT
     country_iso, tile_id, w.tile_id IS NOT NULL AS in_tile_weights,
     i.tile_id IS NOT NULL AS in_tile_index

@@ -1,7 +1,7 @@
 -- code: E105_NORMALIZATION
 -- scope: C
 -- proves: dp is the policy's in every row
--- needs: tile_weights, parameter_policy_1B
+-- needs: parameter_policy_1B
 SELECT w.country_iso, w.tile_id, w.dp AS found, run.dp AS expected
 FROM tile_weights AS w, run
 WHERE w.dp <> run.dp

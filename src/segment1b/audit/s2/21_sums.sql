@@ -1,7 +1,7 @@
 -- code: E105_NORMALIZATION
 -- scope: C
 -- proves: the weights of each country are 0..K and sum to exactly K = 10^dp
--- needs: tile_weights, parameter_policy_1B
+-- needs: parameter_policy_1B
 SELECT
     w.country_iso, sum(w.weight_fp) AS found, any_value(run.K) AS expected,
     min(w.weight_fp) AS least, max(w.weight_fp) AS largest

@@ -1,7 +1,7 @@
 -- code: E105_NORMALIZATION
 -- scope: C
 -- proves: K gives every country at least min_units_per_tile units for each of its tiles
--- needs: tile_weights, parameter_policy_1B
+-- needs: parameter_policy_1B
 SELECT
     w.country_iso, count(*) AS tiles, any_value(run.K) AS found,
     any_value(run.min_units_per_tile) * count(*) AS expected_at_least

@@ -1,7 +1,6 @@
 -- code: E105_NORMALIZATION
 -- scope: C
 -- proves: every country's mass is below 2^62, within which the law is exact
--- needs: weighed_countries
 SELECT country_iso, mass_sum AS found, 4611686018427387904::HUGEINT AS expected_below
 FROM weighed_countries
 WHERE mass_sum >= 4611686018427387904::HUGEINT

@@ -1,7 +1,6 @@
 -- code: E105_NORMALIZATION
 -- scope: C
 -- proves: every weight is the largest-remainder share of the cell's mass, to the unit
--- needs: tile_weights, weighed
 SELECT
     country_iso, tile_id, w.weight_fp AS found, e.weight AS expected,
     e.mass, e.total, e.remainder, e.shortfall

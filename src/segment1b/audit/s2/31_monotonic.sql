@@ -2,7 +2,6 @@
 -- scope: C
 -- proves: a heavier mass never weighs less; equal masses differ by one unit at most, which goes
 --   to the lower tile_id
--- needs: tile_weights, weighed
 WITH paired AS NOT MATERIALIZED (
     SELECT country_iso, tile_id, mass, weight_fp
     FROM tile_weights

@@ -1,7 +1,6 @@
 -- code: E104_ZERO_MASS
 -- scope: C
 -- proves: a country without mass is weighed by area, any other by the policy's basis, as reported
--- needs: tile_weights, weighed_countries, s2_run_report
 SELECT
     w.country_iso, w.tiles, w.basis AS found,
     CASE WHEN c.zero_mass_fallback THEN 'area_m2' ELSE run.basis END AS expected,

@@ -1,7 +1,6 @@
 -- code: E108_WRITER_HYGIENE
 -- scope: C
 -- proves: tiles, masses, units, remainders given and zero weights of each country are as reported
--- needs: tile_weights, weighed_countries, s2_run_report
 WITH counted AS (
     SELECT t.*, c.mass_sum, c.residue_allocations
     FROM (

@@ -2,7 +2,7 @@
 -- scope: R
 -- proves: rows, countries, basis, dp, K and mass scale of the run report are those of data and
 --   policy
--- needs: tile_weights, s2_run_report, parameter_policy_1B
+-- needs: parameter_policy_1B
 WITH counted AS (
     SELECT
         w.*, run.basis, run.dp, run.K AS K,

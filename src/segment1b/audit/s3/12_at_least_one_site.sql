@@ -1,7 +1,6 @@
 -- code: E304_ZERO_SITES_ROW
 -- scope: P
 -- proves: every pair has at least one site
--- needs: s3_requirements
 SELECT merchant_id, legal_country_iso, n_sites AS found
 FROM s3_requirements
 WHERE n_sites < 1

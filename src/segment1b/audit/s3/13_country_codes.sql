@@ -1,7 +1,6 @@
 -- code: E302_FK_COUNTRY
 -- scope: P
 -- proves: every country of an outlet or a requirement is an upper-case code of the ISO table
--- needs: s3_requirements, outlet_catalogue, iso3166_canonical_2024
 SELECT merchant_id, legal_country_iso, string_agg(source, ', ' ORDER BY source) AS found_in
 FROM (
     SELECT DISTINCT merchant_id, legal_country_iso, 's3_requirements' AS source

@@ -1,7 +1,6 @@
 -- code: E308_COUNTS_MISMATCH
 -- scope: P
 -- proves: final_country_outlet_count is the number of the pair's outlets in each of its rows
--- needs: counted
 SELECT
     merchant_id, legal_country_iso, least_declared, most_declared, undeclared,
     n_sites AS expected

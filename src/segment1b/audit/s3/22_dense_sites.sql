@@ -1,7 +1,6 @@
 -- code: E314_SITE_ORDER_INTEGRITY
 -- scope: P
 -- proves: the site_order of each pair runs 1..n without gap or repetition
--- needs: counted
 SELECT
     merchant_id, legal_country_iso, first_order, last_order, distinct_orders,
     n_sites AS expected_last

@@ -1,7 +1,6 @@
 -- code: E308_COUNTS_MISMATCH
 -- scope: C
 -- proves: pairs and sites left out by policy are reported, country by country, and no others
--- needs: counted, s3_run_report
 WITH excluded AS (
     SELECT legal_country_iso AS country_iso, count(*) AS pairs, sum(n_sites) AS sites
     FROM counted

@@ -2,7 +2,6 @@
 -- scope: R
 -- proves: rows, merchants, countries, source rows and largest n are as reported, and the sites of
 --   all requirements and of what is left out add up to the source rows
--- needs: s3_requirements, outlet_catalogue, s3_run_report
 WITH required AS (
     SELECT
         count(*) AS rows_emitted, count(DISTINCT merchant_id) AS merchants_total,

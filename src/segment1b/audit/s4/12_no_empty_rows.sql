@@ -1,7 +1,6 @@
 -- code: E412_ZERO_ROW_EMITTED
 -- scope: R
 -- proves: every row has at least one site
--- needs: s4_alloc_plan
 SELECT merchant_id, legal_country_iso, tile_id, n_sites_tile AS found
 FROM s4_alloc_plan
 WHERE n_sites_tile < 1

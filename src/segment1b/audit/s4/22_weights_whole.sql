@@ -1,7 +1,7 @@
 -- code: E414_WEIGHT_TAMPER
 -- scope: C
 -- proves: the weights of every required country sum to K under one dp, the policy's
--- needs: s3_requirements, tile_weights, parameter_policy_1B
+-- needs: parameter_policy_1B
 SELECT
     w.country_iso, sum(w.weight_fp) AS found, any_value(run.K) AS expected,
     min(w.dp) AS least_dp, max(w.dp) AS largest_dp, any_value(run.dp) AS expected_dp

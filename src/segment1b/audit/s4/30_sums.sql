@@ -1,7 +1,6 @@
 -- code: E404_ALLOCATION_MISMATCH
 -- scope: P
 -- proves: the sites of every pair add up to its requirement, and no other pair is in the plan
--- needs: s4_alloc_plan, s3_requirements
 SELECT merchant_id, legal_country_iso, p.sites AS found, r.n_sites AS expected
 FROM s3_requirements AS r
 FULL JOIN (

@@ -1,7 +1,6 @@
 -- code: E413_TILE_NOT_IN_INDEX
 -- scope: T
 -- proves: every tile of the plan is in tile_index for the pair's country
--- needs: s4_alloc_plan, tile_index
 SELECT p.merchant_id, p.legal_country_iso, p.tile_id, p.n_sites_tile
 FROM s4_alloc_plan AS p
 ANTI JOIN tile_index AS i

@@ -1,7 +1,6 @@
 -- code: E417_LAW_VIOLATION
 -- scope: P
 -- proves: every pair's plan is the one that the declared law gives
--- needs: plan_differences
 SELECT merchant_id, legal_country_iso, tile_id, n_sites, found, expected
 FROM plan_differences
 WHERE NOT only_ties

@@ -1,7 +1,7 @@
 -- code: E415_RUN_REPORT_MISSING_FIELDS
 -- scope: R
 -- proves: rows, merchants, pairs, sites, law and dp of the run report are those of data and policy
--- needs: s4_alloc_plan, s4_run_report, parameter_policy_1B
+-- needs: parameter_policy_1B
 WITH counted AS (
     SELECT
         count(*) AS rows_emitted, count(DISTINCT merchant_id) AS merchants_total,

@@ -1,7 +1,6 @@
 -- code: E415_RUN_REPORT_MISSING_FIELDS
 -- scope: C
 -- proves: pairs, rows and sites of each country are as reported, in quality and timings
--- needs: s4_alloc_plan, s4_run_report
 WITH counted AS (
     SELECT
         legal_country_iso AS country_iso, count(DISTINCT merchant_id) AS pairs,

@@ -1,7 +1,6 @@
 -- code: E415_RUN_REPORT_MISSING_FIELDS
 -- scope: R
 -- proves: the units given after the floors, and those that the tie rule decided, are as reported
--- needs: s4_run_report, solved
 WITH counted AS (
     SELECT
         coalesce(sum(shortfall * pairs), 0) AS shortfall_total,

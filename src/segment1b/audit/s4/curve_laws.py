@@ -104,12 +104,16 @@ def make_expected_plan(case: Case) -> None:
         "CREATE OR REPLACE TABLE solved (country_iso VARCHAR, n_sites BIGINT, pairs HUGEINT, "
         "shortfall HUGEINT, cut HUGEINT, ties HUGEINT)"
     )
-    for code, points in points_by_country(case, "s3_requirements"):
-        session.append("expected_plan", _counted(points["merchant_id"], points["tile_id"], code))
+    for points in points_by_country(case, "s3_requirements"):
+        session.table("points", points)
+        session.execute(
+            "INSERT INTO expected_plan SELECT merchant_id, legal_country_iso, tile_id, count(*) "
+            "FROM points GROUP BY ALL"
+        )
 
 
-def points_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
-    """Yield each country's sites (merchant_id, site_order, tile_id) by their points, in no order.
+def points_by_country(case: Case, pairs: str) -> Iterator[dict[str, Any]]:
+    """Yield each country's sites (key and tile_id) by their points, in no order.
 
     Only under `stable` is the point numbered site_order that site's own.
     """
@@ -117,8 +121,7 @@ def points_by_country(case: Case, pairs: str) -> Iterator[tuple[str, Arrays]]:
     for code in sorted(str(row["code"]) for row in named):
         tiles = _weighed_tiles(case, code)
         if tiles is not None:
-            for points in _points_of(case, code, tiles, pairs):
-                yield code, points
+            yield from _points_of(case, code, tiles, pairs)
 
 
 def _weighed_tiles(case: Case, code: str) -> Arrays | None:
@@ -137,7 +140,7 @@ def _weighed_tiles(case: Case, code: str) -> Arrays | None:
     return {name: rows.column(name).to_numpy() for name in names}
 
 
-def _points_of(case: Case, code: str, tiles: Arrays, pairs: str) -> Iterator[Arrays]:
+def _points_of(case: Case, code: str, tiles: Arrays, pairs: str) -> Iterator[dict[str, Any]]:
     session, grid = case.session, case.grid
     assert grid is not None
     # Dividing once and multiplying back is faster than divmod.
@@ -157,6 +160,7 @@ def _points_of(case: Case, code: str, tiles: Arrays, pairs: str) -> Iterator[Arr
         at = np.minimum(np.searchsorted(line, points["point"], "right"), len(line) - 1)
         yield {
             "merchant_id": points["merchant_id"],
+            "legal_country_iso": repeated(code, len(at)),
             "site_order": points["site_order"],
             "tile_id": tiles["tile_id"][along[at]],
         }
@@ -195,16 +199,6 @@ _POINTS: dict[str, Callable[[Case, str, Arrays], Iterator[Arrays]]] = {
     "balanced": _balanced,
 }
 LAWS = frozenset(_POINTS)
-
-
-def _counted(merchants: npt.NDArray[np.uint64], tiles: npt.NDArray[np.uint64], code: str) -> Arrays:
-    both, often = np.unique(np.stack([merchants, tiles]), axis=1, return_counts=True)
-    return {
-        "merchant_id": both[0],
-        "legal_country_iso": repeated(code, len(often)),
-        "tile_id": both[1],
-        "n_sites_tile": often,
-    }
 
 
 def offsets(seed: int, merchants: npt.NDArray[np.uint64], country: str) -> npt.NDArray[np.uint64]:

@@ -1,7 +1,6 @@
 -- code: E503_TILE_QUOTA_MISMATCH
 -- scope: T
 -- proves: each tile has as many sites of each pair as s4_alloc_plan gives it
--- needs: s4_alloc_plan, s5_site_tile_assignment
 SELECT
     merchant_id, legal_country_iso, tile_id,
     coalesce(f.n, 0) AS found, coalesce(e.n, 0) AS expected

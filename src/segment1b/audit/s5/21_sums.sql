@@ -1,7 +1,6 @@
 -- code: E504_SUM_TO_N_MISMATCH
 -- scope: P
 -- proves: each pair has as many sites as s4_alloc_plan gives it, numbered 1..n
--- needs: s4_alloc_plan, s5_site_tile_assignment
 SELECT
     merchant_id, legal_country_iso, first_order, last_order,
     coalesce(f.n, 0) AS found, coalesce(e.n, 0) AS expected

@@ -1,7 +1,7 @@
 -- code: E507_RNG_EVENT_MISMATCH
 -- scope: S
 -- proves: each site has one event when sites are permuted, and none when each takes its own point
--- needs: s5_site_tile_assignment, rng_event_site_tile_assign, parameter_policy_1B
+-- needs: parameter_policy_1B
 SELECT
     merchant_id, legal_country_iso, site_order, e.word AS found,
     CASE WHEN s.merchant_id IS NULL THEN 'no event' ELSE 'one event' END AS expected

@@ -2,7 +2,7 @@
 -- scope: S
 -- proves: where sites are permuted, those of a pair in the order of (word, site_order) take its
 --   tiles in ascending tile_id, each as often as s4_alloc_plan says
--- needs: s5_site_tile_assignment, rng_event_site_tile_assign, s4_alloc_plan, parameter_policy_1B
+-- needs: parameter_policy_1B
 WITH drawn AS (
     SELECT
         merchant_id, legal_country_iso, site_order, s.tile_id, e.word,

@@ -1,7 +1,6 @@
 -- code: E503_TILE_QUOTA_MISMATCH
 -- scope: S
 -- proves: where each site takes its own point, it is in the tile in which that point lies
--- needs: s5_site_tile_assignment, own_points
 SELECT
     merchant_id, legal_country_iso, site_order, s.tile_id AS found, p.tile_id AS expected
 FROM s5_site_tile_assignment AS s

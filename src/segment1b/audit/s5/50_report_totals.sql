@@ -1,7 +1,7 @@
 -- code: E515_RUN_REPORT_MISSING_FIELDS
 -- scope: R
 -- proves: rows, pairs, events and ties are as reported, and so is the way sites were matched
--- needs: s5_site_tile_assignment, rng_event_site_tile_assign, s5_run_report, parameter_policy_1B
+-- needs: parameter_policy_1B
 WITH counted AS (
     SELECT
         s.*, e.*, CASE law WHEN 'stable' THEN 'own_point' ELSE 'permuted' END AS match

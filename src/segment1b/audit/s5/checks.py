@@ -10,7 +10,6 @@ from segment1b.audit.case import POLICY, RASTER, Case, Checks, Preparation, stat
 from segment1b.audit.logs import ASSIGN, add_audit_check, add_log_checks
 from segment1b.audit.results import Row
 from segment1b.audit.s4.curve_laws import points_by_country
-from segment1b.audit.session import repeated
 from segment1b.audit.strides import COUNTRY, site_key
 from segment1b.audit.tiles import keep_used
 from segment1b.audit.words import key_of, words
@@ -30,16 +29,8 @@ def _make_own_points(case: Case) -> None:
     )
     if case.policy("allocation")["law"] != "stable":
         return
-    for code, points in points_by_country(case, "planned_pairs"):
-        case.session.append(
-            "own_points",
-            {
-                "merchant_id": points["merchant_id"],
-                "legal_country_iso": repeated(code, len(points["tile_id"])),
-                "site_order": points["site_order"],
-                "tile_id": points["tile_id"],
-            },
-        )
+    for points in points_by_country(case, "planned_pairs"):
+        case.session.append("own_points", points)
 
 
 @CHECKS.add("words", _MISMATCH, ASSIGN.events, scope="S")

@@ -1,7 +1,6 @@
 -- code: E601_ROW_MISSING
 -- scope: S
 -- proves: every site of s5_site_tile_assignment has a row in s6_site_jitter
--- needs: s5_site_tile_assignment, s6_site_jitter
 -- settled: s5_site_tile_assignment and s6_site_jitter by tile_id
 SELECT merchant_id, legal_country_iso, site_order, tile_id
 FROM s5_site_tile_assignment

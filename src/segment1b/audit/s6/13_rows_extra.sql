@@ -1,7 +1,6 @@
 -- code: E602_ROW_EXTRA
 -- scope: S
 -- proves: every row of s6_site_jitter is a site of s5_site_tile_assignment, in the same tile
--- needs: s5_site_tile_assignment, s6_site_jitter
 -- settled: s5_site_tile_assignment and s6_site_jitter by tile_id
 SELECT
     merchant_id, legal_country_iso, site_order, j.tile_id AS found, s.tile_id AS expected

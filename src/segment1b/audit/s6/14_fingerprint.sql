@@ -1,7 +1,6 @@
 -- code: E604_PARTITION_OR_IDENTITY
 -- scope: S
 -- proves: every row carries the manifest_fingerprint of its path
--- needs: s6_site_jitter
 SELECT
     j.merchant_id, j.legal_country_iso, j.site_order,
     j.manifest_fingerprint AS found, run.manifest_fingerprint AS expected

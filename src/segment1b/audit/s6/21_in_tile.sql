@@ -1,7 +1,6 @@
 -- code: E607_POINT_OUTSIDE_PIXEL
 -- scope: S
 -- proves: every reconstructed point lies in its tile, edges included, and west of 180
--- needs: jittered
 SELECT
     merchant_id, legal_country_iso, site_order, tile_id, lon, lat,
     min_lon_deg, max_lon_deg, min_lat_deg, max_lat_deg

@@ -1,7 +1,6 @@
 -- code: E609_RNG_EVENT_COUNT
 -- scope: S
 -- proves: every site has one row in the event log, and every row its site
--- needs: s6_site_jitter, rng_event_in_cell_jitter
 -- settled: s6_site_jitter and rng_event_in_cell_jitter
 SELECT
     merchant_id, legal_country_iso, site_order,

@@ -1,7 +1,6 @@
 -- code: E610_RNG_BUDGET_OR_COUNTERS
 -- scope: S
 -- proves: the attempts of every site are those that the policy allows in its lane
--- needs: rng_event_in_cell_jitter, jitter_policy
 SELECT
     e.merchant_id, e.legal_country_iso, e.site_order, e.lane, e.blocks AS found,
     p.first AS expected_at_least, p.last AS expected_at_most

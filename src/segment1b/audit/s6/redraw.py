@@ -75,7 +75,9 @@ def _unlike(case: Case) -> Iterator[Row]:
 def _differ(rows: Arrays, area: Area, key: UInt64s, in_tile: int) -> Iterator[Row]:
     late = np.flatnonzero((rows["blocks"] > in_tile) | (rows["lane"] == _SURFACE))
     try:
-        meetings = {int(tile): _meet(rows, area, int(tile), late) for tile in _tiles(rows, late)}
+        tiles, first = np.unique(rows["tile_id"][late], return_index=True)
+        where = zip(tiles.tolist(), late[first].tolist(), strict=True)
+        meetings = {tile: _meet(rows, area, at) for tile, at in where}
     except ValueError as error:
         yield {"tile_id": int(rows["tile_id"][late[0]]), "reason": str(error)}
         return
@@ -98,12 +100,7 @@ def _differ(rows: Arrays, area: Area, key: UInt64s, in_tile: int) -> Iterator[Ro
     yield from _off_surface(rows, meetings)
 
 
-def _tiles(rows: Arrays, at: npt.NDArray[np.int64]) -> UInt64s:
-    return np.unique(rows["tile_id"][at])
-
-
-def _meet(rows: Arrays, area: Area, tile: int, late: npt.NDArray[np.int64]) -> Meeting:
-    at = late[np.flatnonzero(rows["tile_id"][late] == tile)[0]]
+def _meet(rows: Arrays, area: Area, at: int) -> Meeting:
     names = ("min_lon_deg", "min_lat_deg", "max_lon_deg", "max_lat_deg", "centroid_lon_deg")
     return area.meet(*(float(rows[name][at]) for name in names))
 

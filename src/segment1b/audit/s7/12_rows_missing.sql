@@ -1,7 +1,6 @@
 -- code: E701_ROW_MISSING
 -- scope: S
 -- proves: every site of S5 and every site of S6 has a row in s7_site_synthesis
--- needs: s5_site_tile_assignment, s6_site_jitter, s7_site_synthesis
 -- settled: s5_site_tile_assignment and s7_site_synthesis by tile_id; s6_site_jitter and s7_site_synthesis by tile_id
 SELECT merchant_id, legal_country_iso, site_order, 's7, though in s5' AS missing_from
 FROM s5_site_tile_assignment

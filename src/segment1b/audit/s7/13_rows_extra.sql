@@ -1,7 +1,6 @@
 -- code: E702_ROW_EXTRA
 -- scope: S
 -- proves: every row of s7_site_synthesis is a site of S5 and of S6, in the same tile of both
--- needs: s5_site_tile_assignment, s6_site_jitter, s7_site_synthesis
 -- settled: s5_site_tile_assignment and s7_site_synthesis by tile_id; s6_site_jitter and s7_site_synthesis by tile_id
 SELECT
     merchant_id, legal_country_iso, site_order, y.tile_id AS found,

@@ -1,5 +1,4 @@
 -- code: E707_POINT_OUTSIDE_PIXEL
 -- scope: S
 -- proves: every point lies in its tile, edges included, and west of 180
--- needs: s7_site_synthesis, outside_sites
 SELECT * FROM outside_sites ORDER BY merchant_id, legal_country_iso, site_order

@@ -1,7 +1,6 @@
 -- code: E702_ROW_EXTRA
 -- scope: S
 -- proves: every coordinate is the tile's centroid plus S6's offset, wrapped at 180, bit for bit
--- needs: s7_site_synthesis, jittered
 SELECT
     merchant_id, legal_country_iso, site_order,
     lon_deg AS found, lon AS expected, lat_deg AS found_lat, lat AS expected_lat

@@ -1,7 +1,7 @@
 -- code: E708_1A_COVERAGE_FAIL
 -- scope: S
 -- proves: every outlet of the catalogue has a site, but for countries that the policy excludes
--- needs: outlet_catalogue, s7_site_synthesis, s3_run_report, parameter_policy_1B
+-- needs: parameter_policy_1B
 SELECT merchant_id, legal_country_iso, site_order, 'no site' AS found
 FROM outlet_catalogue
 ANTI JOIN s7_site_synthesis USING (merchant_id, legal_country_iso, site_order)

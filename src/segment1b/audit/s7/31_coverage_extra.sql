@@ -1,7 +1,7 @@
 -- code: E708_1A_COVERAGE_FAIL
 -- scope: S
 -- proves: every site is an outlet of the catalogue, in a country that the policy does not exclude
--- needs: uncatalogued_sites, s7_site_synthesis, parameter_policy_1B
+-- needs: parameter_policy_1B
 SELECT
     merchant_id, legal_country_iso, site_order,
     legal_country_iso IN (FROM excluded_countries) AS excluded,

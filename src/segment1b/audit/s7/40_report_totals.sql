@@ -1,8 +1,6 @@
 -- code: E515_RUN_REPORT_MISSING_FIELDS
 -- scope: R
 -- proves: sites of S5, S6 and S7, and how many of them passed each test, are as reported
--- needs: s5_site_tile_assignment, s6_site_jitter, s7_site_synthesis, unknown_tiles, outside_sites,
---   uncatalogued_sites, s7_run_report
 WITH rows AS (
     SELECT
         (SELECT count(*) FROM s5_site_tile_assignment) AS s5,

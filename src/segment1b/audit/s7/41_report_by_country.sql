@@ -1,7 +1,6 @@
 -- code: E515_RUN_REPORT_MISSING_FIELDS
 -- scope: C
 -- proves: sites, distinct tiles and sites inside their tile of each country are as reported
--- needs: s7_site_synthesis, unknown_tiles, outside_sites, s7_run_report
 WITH failed AS (
     SELECT legal_country_iso, sum(n) AS failures
     FROM (

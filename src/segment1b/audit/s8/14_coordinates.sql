@@ -1,7 +1,6 @@
 -- code: E802_ROW_EXTRA
 -- scope: S
 -- proves: every location has the coordinates of its site in s7_site_synthesis, bit for bit
--- needs: s7_site_synthesis, site_locations
 -- settled: s7_site_synthesis and site_locations by lon_deg, lat_deg
 SELECT
     merchant_id, legal_country_iso, site_order,

@@ -1,7 +1,6 @@
 -- code: E515_RUN_REPORT_MISSING_FIELDS
 -- scope: R
 -- proves: rows of S7 and S8 are as reported
--- needs: s7_site_synthesis, site_locations, s8_run_report
 WITH counted AS (
     SELECT
         (SELECT count(*) FROM s7_site_synthesis) AS rows_s7,

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from segment1b.audit.case import COUNTRIES, POLICY, Case, Checks, state_checks
 from segment1b.audit.criteria import REALISM, criteria, proves
-from segment1b.audit.logs import ASSIGN, JITTER
+from segment1b.audit.logs import ASSIGN, AUDIT, JITTER
 from segment1b.audit.results import Row, differences, fields_differ
+from segment1b.audit.s0.checks import FLAG, index_faults
 from segment1b.audit.s6.checks import accounting
 from segment1b.audit.s9.realism import BUNDLE, check_bounds, check_realism, read
 from segment1b.audit.tile_proof import TABLES
+from segment1b.contracts import load_states
 from segment1b.contracts.texts import read_regular
 
 CHECKS = Checks("s9")
-FLAG = "_passed.flag"
 #: The files beside the flag, and the kind by which the index names each.
 FILES = {
     "MANIFEST.json": "summary",
@@ -32,26 +32,16 @@ FILES = {
     "s9_summary.json": "summary",
 }
 _DATASETS = (
-    "s4_alloc_plan",
-    "s5_site_tile_assignment",
-    "s6_site_jitter",
-    "s7_site_synthesis",
-    "site_locations",
-    "rng_event_site_tile_assign",
-    "rng_event_in_cell_jitter",
-    "rng_trace_site_tile_assign",
-    "rng_trace_in_cell_jitter",
-    "rng_audit_log",
+    *(table for number in range(4, 9) for table in load_states()[f"s{number}"].tables),
+    *(ASSIGN.trace, JITTER.trace, AUDIT),
 )
 _UNNAMED = {"MANIFEST.json", "index.json"}
-_HEX64 = "[0-9a-f]{64}"
-_FLAG = re.compile(rf"(?:sha256_hex = )?({_HEX64})\n?".encode())
+_FLAG = re.compile(rb"(?:sha256_hex = )?([0-9a-f]{64})\n?")
 _INDEX = "schemas.ingress.layer1.yaml#/validation/bundle_index"
 _REPORT = "s9_run_report"
 _CONTENTS = "E908_BUNDLE_CONTENTS_MISSING"
 _BAD_FLAG = "E910_FLAG_BAD_OR_MISSING"
 _EGRESS = "site_locations"
-_FINGERPRINT = "manifest_fingerprint"
 
 
 def _folder(case: Case) -> Path:
@@ -94,19 +84,7 @@ def _index(case: Case) -> Iterator[Row]:
     if problems:
         yield from ({"path": "index.json", "reason": problem} for problem in problems)
         return
-    paths = Counter(entry["path"] for entry in index)
-    present = {*_bundle_files(case)} - {FLAG}
-    for path in sorted({*paths, *present}):
-        if paths[path] != int(path in present):
-            yield {"path": path, "found": paths[path], "expected": int(path in present)}
-        if (_folder(case) / path).is_symlink():
-            yield {"path": path, "reason": "is a symbolic link"}
-        if not path.isascii() or path.startswith("/") or ".." in path.split("/"):
-            yield {"path": path, "reason": "is not a relative ASCII path"}
-    names = Counter(entry["artifact_id"] for entry in index)
-    for name in sorted(names):
-        if names[name] > 1:
-            yield {"artifact_id": name, "found": names[name], "expected": 1}
+    yield from index_faults(_folder(case), index, FILES)
     kinds = {entry["path"]: entry["kind"] for entry in index if entry["path"] in FILES}
     yield from differences(kinds, FILES, path="index.json")
 
@@ -135,9 +113,9 @@ def _manifest(case: Case) -> Iterator[Row]:
         **published.tokens,
         "datasets": {name: published.dataset(name).locate(published.tokens) for name in _DATASETS},
         "files": {
-            path.name: hashlib.sha256(read_regular(path)).hexdigest()
-            for path in _bundle_files(case).values()
-            if path.name not in {*_UNNAMED, FLAG}
+            file.name: file.sha256
+            for file in published.proof(BUNDLE).files
+            if file.name not in {*_UNNAMED, FLAG}
         },
     }
     return _unlike(case, "MANIFEST.json", expected)
@@ -146,7 +124,9 @@ def _manifest(case: Case) -> Iterator[Row]:
 @CHECKS.add("resolved", "E905_PARTITION_OR_IDENTITY", BUNDLE)
 def _resolved(case: Case) -> Iterator[Row]:
     """The resolved tokens are those of this identity."""
-    tokens = {name: case.published.tokens[name] for name in ("parameter_hash", _FINGERPRINT)}
+    tokens = {
+        name: case.published.tokens[name] for name in ("parameter_hash", "manifest_fingerprint")
+    }
     hash_only = {"parameter_hash": tokens["parameter_hash"]}
     yield from _unlike(case, "parameter_hash_resolved.json", hash_only)
     yield from _unlike(case, "manifest_fingerprint_resolved.json", tokens)
@@ -241,7 +221,7 @@ def _digest(case: Case, dataset_id: str) -> str:
     return hashlib.sha256(read_regular(case.published.path(dataset_id))).hexdigest()
 
 
-@CHECKS.add("report", "E910_FLAG_BAD_OR_MISSING", BUNDLE, _REPORT)
+@CHECKS.add("report", _BAD_FLAG, BUNDLE, _REPORT)
 def _report(case: Case) -> Iterator[Row]:
     """The run report has the receipt of the bundle."""
     report, proof = case.report(_REPORT), case.published.proof(BUNDLE)

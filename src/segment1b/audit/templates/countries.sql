@@ -1,7 +1,6 @@
 -- code: {code}
 -- scope: {scope}
 -- proves: every country of {table} is in {known}
--- needs: {table}, {known}
 SELECT {select}
 FROM {table}
 WHERE {column} NOT IN (SELECT DISTINCT country_iso FROM {known})

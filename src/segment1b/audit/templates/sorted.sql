@@ -1,7 +1,6 @@
 -- code: {unsorted}
 -- scope: {dataset_scope}
 -- proves: the rows of {table} are in ascending order of ({key}), from file to file too
--- needs: {table}
 WITH written AS (
     SELECT
         part_name, part_row, {key},

@@ -1,7 +1,6 @@
 -- code: {duplicate}
 -- scope: {row_scope}
 -- proves: no key ({key}) occurs twice in {table}
--- needs: {table}
 WITH steps AS (
     SELECT row({key}) <= lag(row({key})) OVER () AS stays
     FROM {table}
