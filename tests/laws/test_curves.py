@@ -53,13 +53,6 @@ def test_the_largest_order_fills_64_bits() -> None:
     assert hilbert_index(ids(0, 0), ids(0, last), 32).tolist() == [0, (1 << 64) - 1]
 
 
-@pytest.mark.parametrize(("row", "col", "order"), [(4, 0, 2), (0, -1, 2), (0, 0, 33), (0, 0, -1)])
-def test_cells_off_the_grid_are_refused(row: int, col: int, order: int) -> None:
-    """A coordinate with more bits than the order would take another cell's place."""
-    with pytest.raises(ValueError, match="order"):
-        hilbert_index(np.array([row]), np.array([col]), order)
-
-
 def test_points_fall_on_the_tiles_in_curve_order() -> None:
     """2 x 2 raster: along the curve the cells are 0, 2, 3, 1; tile 3 has no weight."""
     weights = np.array([2, 3, 1, 0], np.int64)
@@ -93,34 +86,6 @@ def test_no_points_are_located_nowhere() -> None:
     nothing = np.empty(0, np.int64)
     assert locate(ids(3), np.zeros(1, np.int64), 4, 4, nothing).tolist() == []
     assert locate(ids(), nothing, 4, 4, nothing).tolist() == []
-
-
-@pytest.mark.parametrize("point", [-1, 10])
-def test_points_off_the_line_are_refused(point: int) -> None:
-    """The line is half open."""
-    with pytest.raises(ValueError, match="outside the line"):
-        locate(ids(0, 1), np.array([4, 6], np.int64), 2, 1, np.array([point]))
-
-
-@pytest.mark.parametrize(
-    ("tiles", "weights", "ncols", "nrows", "said"),
-    [
-        (ids(1, 0), [1, 1], 2, 2, "ascending"),
-        (ids(1, 1), [1, 1], 2, 2, "ascending"),
-        (ids(0, 4), [1, 1], 2, 2, "outside a raster"),
-        (ids(0, 1), [1], 2, 2, "one a weight"),
-        (np.array([0]), [1], 2, 2, "uint64"),
-        (ids(0), [-1], 2, 2, "negative"),
-        (ids(0), [1], 1 << 27, 1 << 27, "2\\^53"),
-        (ids(0), [1], (1 << 32) + 1, 1, "2\\^32"),
-    ],
-)
-def test_tiles_that_are_no_country_are_refused(
-    tiles: np.ndarray, weights: list[int], ncols: int, nrows: int, said: str
-) -> None:
-    """Unsorted, repeated or foreign tiles would put points silently elsewhere."""
-    with pytest.raises(ValueError, match=said):
-        locate(tiles, np.array(weights, np.int64), ncols, nrows, np.array([0]))
 
 
 def test_order_is_checked_across_the_seams_of_blocks() -> None:

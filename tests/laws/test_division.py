@@ -35,29 +35,6 @@ def test_an_empty_array_divides_into_empty_arrays() -> None:
     assert len(q) == len(r) == 0
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "m"),
-    [(1, 1, 1 << 62), (1, 1 << 63, 1 << 61), (1 << 51, 1, 1), (1 << 40, 1 << 12, 2)],
-)
-def test_beyond_the_exact_range_is_refused(a: int, b: int, m: int) -> None:
-    """A wrapped remainder would look sound, so the limits are checked, not hoped for."""
-    with pytest.raises(OverflowError, match="2\\^"):
-        muldiv(np.array([a], np.int64), b, m)
-
-
-@pytest.mark.parametrize(("a", "b", "m"), [(-1, 1, 1), (1, -1, 1), (1, 1, 0)])
-def test_negative_operands_and_a_zero_divisor_are_refused(a: int, b: int, m: int) -> None:
-    """The law knows whole numbers only."""
-    with pytest.raises(ValueError, match="wants a >= 0"):
-        muldiv(np.array([a], np.int64), b, m)
-
-
-def test_other_element_types_are_refused() -> None:
-    """Floats would pass through the estimate and come out nearly right."""
-    with pytest.raises(ValueError, match="int64"):
-        muldiv(np.array([1.5]), 1, 1)  # type: ignore[arg-type]
-
-
 def test_multiply_high_equals_python_integers() -> None:
     """All-ones operands would carry out of a careless sum."""
     edges = [0, 1, (1 << 32) - 1, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
@@ -73,12 +50,6 @@ def test_multiply_high_leaves_its_operand_alone() -> None:
     a = np.arange(10, dtype=np.uint64)
     multiply_high(a, 1 << 63)
     assert a.tolist() == list(range(10))
-
-
-def test_multiply_high_refuses_a_factor_of_more_than_64_bits() -> None:
-    """The factor is split into two halves of 32 bits."""
-    with pytest.raises(OverflowError, match="factor"):
-        multiply_high(np.zeros(1, np.uint64), 1 << 64)
 
 
 def test_a_sum_that_would_wrap_is_refused() -> None:
