@@ -17,7 +17,7 @@ import worlds
 from segment1b import contracts
 from segment1b.audit import CheckResult, validate
 from segment1b.audit.proofs import prove_table
-from segment1b.audit.published_files import declared_columns
+from segment1b.audit.published_files import Published, declared_columns
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.pipeline.outcome import RunResult
@@ -92,6 +92,11 @@ class World:
 
     def path(self, dataset_id: str) -> Path:
         return self.root / KNOWN[dataset_id].locate(self.tokens)
+
+    @property
+    def published(self) -> Published:
+        """The root as the validators see it, nothing read yet."""
+        return Published(self.root, KNOWN, self.tokens)
 
     def part(self, dataset_id: str) -> Path:
         return self.path(dataset_id) / "part-00000.parquet"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import duckdb
+
 from spoil import (
     ASSIGN_LOG,
     ASSIGNED,
@@ -22,6 +24,15 @@ DROP = "DELETE FROM {t} WHERE part_row = 1"
 NONE = "DELETE FROM {t}"
 NO_PT = "DELETE FROM {t} WHERE country_iso = 'PT'"
 NO_PT_OUTLETS = "DELETE FROM {t} WHERE legal_country_iso = 'PT'"
+
+
+def spoil(database: duckdb.DuckDBPyConnection, table: str, change: str) -> None:
+    """Change a table or view by way of a changed copy."""
+    database.execute(f"CREATE TABLE spoiled AS FROM {table}")
+    database.execute(change.format(t="spoiled"))
+    if database.execute("FROM duckdb_tables() WHERE table_name = ?", [table]).fetchall():
+        database.execute(f"DROP TABLE {table}")
+    database.execute(f"CREATE OR REPLACE VIEW {table} AS FROM spoiled")
 
 
 def every(change: str) -> str:

@@ -23,8 +23,8 @@ import yaml
 from filelock import FileLock
 
 from segment1b.audit.proofs import prove_table
-from segment1b.audit.queries import broken_off
 from segment1b.audit.results import Rule
+from segment1b.audit.runner import broken_off
 from segment1b.contracts import locations
 from segment1b.contracts.faults import coded, coded_faults, raise_machine_fault
 from segment1b.errors import Segment1BError

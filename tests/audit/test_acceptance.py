@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 
@@ -16,7 +15,6 @@ from spoil import (
     JITTER_LOG,
     JITTERED,
     JOINED,
-    KNOWN,
     LOCATED,
     Change,
     World,
@@ -30,10 +28,10 @@ Copy = Callable[[str], World]
 
 
 def accepted(world: World) -> dict[str, Acceptance]:
-    at = (world.root, KNOWN, world.tokens)
-    law = json.loads(world.path("parameter_policy_1B").read_bytes())["policy"]["allocation"]["law"]
-    examined = [check for state in examined_states(law) for check in examine(state, *at)]
-    return {one.check: one for one in accept(*at, examined, tiles_proven=True)}
+    root = world.published
+    law = root.document("parameter_policy_1B")["policy"]["allocation"]["law"]
+    examined = [check for state in examined_states(law) for check in examine(state, root)]
+    return {one.check: one for one in accept(root, examined, tiles_proven=True)}
 
 
 @pytest.mark.parametrize("name", ["stable", "permuted"])

@@ -147,6 +147,18 @@ def test_a_column_of_another_type_is_one_fault_beside_the_receipt(
     assert column in failing.of_code(code).rows[0]["reason"]
 
 
+def test_a_row_without_a_country_is_found(world: Copy) -> None:
+    spoiled, at = world("stable"), KNOWN[INDEX].arrow_schema.get_field_index("country_iso")
+
+    def without_first(table: pa.Table) -> pa.Table:
+        codes = [None, *table.column("country_iso").to_pylist()[1:]]
+        return table.set_column(at, "country_iso", pa.array(codes, pa.string()))
+
+    spoiled.write(INDEX, without_first)
+    failing = spoiled.failing("s1")
+    assert {f"s1 {name}_{INDEX}" for name in ("columns", "values", "file_cut")} <= set(failing)
+
+
 @pytest.mark.parametrize(
     ("gone", "state", "code"),
     [

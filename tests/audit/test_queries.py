@@ -3,48 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
-from segment1b.audit import open_session
+from segment1b.audit.case import BYTES_OF, Case, StateChecks
 from segment1b.audit.plans import PLANS
-from segment1b.audit.queries import FOLDER, Script, checks_of, read_script
+from segment1b.audit.queries import FOLDER, read_script
+from segment1b.audit.runner import checks_of, prepare_state
 from segment1b.audit.session import Session
+from segment1b.errors import CODES
 from spoil import KNOWN, World
-from sql_spoils import SPOILS
+from sql_spoils import SPOILS, spoil
 
 STATES = [f"s{number}" for number in range(9)]
-SCRIPTS = {f"{state}/{s.stem}": s for state in STATES for s in checks_of(state, KNOWN)}
+CHECKS = {
+    f"{state}/{check.script.stem}": check
+    for state in STATES
+    for check in checks_of(PLANS[state], KNOWN)
+    if check.script
+}
+SCRIPTS = {name: check.script for name, check in CHECKS.items()}
 KEYS = {"country_iso", "legal_country_iso", "merchant_id", "tile_id"}
+Sessions = dict[str, Session]
 CASES = [(name, *spoil) for name, spoils in SPOILS.items() for spoil in spoils]
 
 
 @pytest.fixture(scope="module")
-def sessions(published: Callable[[str], World]) -> Iterator[dict[str, Session]]:
+def sessions(published: Callable[[str], World]) -> Iterator[Sessions]:
     opened = {}
     for state in STATES:
         world = published("stable" if state < "s5" else "permuted")
-        opened[state] = open_session(world.root, KNOWN, world.tokens, state)
+        opened[state] = Session(world.published)
+        prepare_state(PLANS[state], Case(opened[state]))
     yield opened
     for session in opened.values():
         session.close()
-
-
-def rows(session: Session, script: Script) -> list[dict[str, Any]]:
-    found = session.connection.execute(script.text)
-    names = [column[0] for column in found.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-
-
-def spoil(session: Session, table: str, change: str) -> None:
-    """Change a table or view by way of a changed copy."""
-    run = session.connection.execute
-    run(f"CREATE TABLE spoiled AS FROM {table}")
-    run(change.format(t="spoiled"))
-    if run("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [table]).fetchall():
-        run(f"DROP TABLE {table}")
-    run(f"CREATE OR REPLACE VIEW {table} AS FROM spoiled")
 
 
 def test_every_query_has_a_way_to_fail() -> None:
@@ -52,36 +45,35 @@ def test_every_query_has_a_way_to_fail() -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_query_finds_nothing_in_what_was_published(
-    name: str, sessions: dict[str, Session]
-) -> None:
-    assert rows(sessions[name[:2]], SCRIPTS[name]) == []
+def test_a_query_finds_nothing_in_what_was_published(name: str, sessions: Sessions) -> None:
+    assert not sessions[name[:2]].connection.execute(SCRIPTS[name].text).fetchall()
 
 
 @pytest.mark.parametrize(("name", "table", "change"), CASES)
 def test_a_query_finds_what_it_is_there_to_find(
-    name: str, table: str, change: str, sessions: dict[str, Session]
+    name: str, table: str, change: str, sessions: Sessions
 ) -> None:
     session, script = sessions[name[:2]], SCRIPTS[name]
     session.connection.execute("BEGIN")
     try:
-        spoil(session, table, change)
+        spoil(session.connection, table, change)
         for path in sorted(FOLDER.glob(f"{name[:2]}/setup_*.sql")):
             if table in read_script(path).needs:
                 session.execute(path.read_text())
-        found = rows(session, script)
+        found = session.connection.sql(script.text)
+        columns, rows = set(found.columns), found.fetchall()
         session.compared.clear()
         settled = bool(script.settled) and all(session.same(*pair) for pair in script.settled)
     finally:
         session.connection.execute("ROLLBACK")
         session.compared.clear()
-    assert found
+    assert rows
     assert not settled
     keys = KEYS | ({"found_in", "found"} if name < "s5" else set())
-    assert script.rule.scope in "RD" or keys & set(found[0]), "the rows do not name the place"
+    assert CHECKS[name].scope in "RD" or keys & columns, "the rows do not name the place"
 
 
-def test_what_was_published_is_settled_without_a_join(sessions: dict[str, Session]) -> None:
+def test_what_was_published_is_settled_without_a_join(sessions: Sessions) -> None:
     pairs = {(name[:2], pair) for name, script in SCRIPTS.items() for pair in script.settled}
     assert len(pairs) == 5
     assert all(sessions[state].same(*pair) for state, pair in pairs)
@@ -100,7 +92,7 @@ def test_what_was_published_is_settled_without_a_join(sessions: dict[str, Sessio
     ],
 )
 def test_rows_are_the_same_only_bit_for_bit_and_one_to_one(
-    change: str, same: bool, sessions: dict[str, Session]
+    change: str, same: bool, sessions: Sessions
 ) -> None:
     session = sessions["s8"]
     run = session.connection.execute
@@ -119,27 +111,18 @@ def test_rows_are_the_same_only_bit_for_bit_and_one_to_one(
         session.compared.clear()
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_a_query_needs_only_what_its_state_opens_or_makes(name: str) -> None:
-    plan = PLANS[name[:2]]
-    made = {one for step in plan.preparations for one in step.makes}
-    assert set(SCRIPTS[name].needs) <= set(plan.absent) | made
-    compared = {table for pair in SCRIPTS[name].settled for table in pair[:2]}
-    assert compared <= set(SCRIPTS[name].needs)
-    assert SCRIPTS[name].rule.proves
-
-
-@pytest.mark.parametrize("state", PLANS)
-def test_checks_in_python_need_only_what_their_state_opens_or_makes(state: str) -> None:
-    plan = PLANS[state]
-    made = {one for step in plan.preparations for one in step.makes}
-    for one in (*plan.checks, *plan.preparations):
-        assert set(one.needs) <= set(plan.absent) | made
-    assert set(plan.owns) | {plan.report} <= set(plan.absent)
-
-
-def test_setup_files_say_what_they_make() -> None:
-    for path in FOLDER.glob("s?/setup_*.sql"):
-        script = read_script(path)
-        assert script.makes
-        assert script.needs
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_checks_need_only_what_their_state_opens_or_makes(plan: StateChecks) -> None:
+    known = set(plan.absent).union(*(step.makes for step in plan.preparations))
+    checks = checks_of(plan, KNOWN, perf=True)
+    for one in (*checks, *plan.preparations):
+        assert {need.removeprefix(BYTES_OF) for need in one.needs} <= known
+    for check in checks:
+        assert check.code in CODES
+        assert check.proves
+        pairs = check.script.settled if check.script else []
+        assert {table for pair in pairs for table in pair[:2]} <= set(check.needs)
+    assert {*plan.owns, plan.report} <= set(plan.absent)
+    assert all(step.makes and step.needs for step in plan.preparations)
+    scripts = {step.name for step in plan.preparations if step.script}
+    assert scripts == {path.stem for path in FOLDER.glob(f"{plan.id}/setup_*.sql")}

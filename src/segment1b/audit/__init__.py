@@ -11,16 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segment1b.audit.case import Case
 from segment1b.audit.plans import PLANS
 from segment1b.audit.published_files import Published
 from segment1b.audit.results import CheckResult
-from segment1b.audit.runner import prepare_state, run_state
+from segment1b.audit.runner import run_state
 from segment1b.audit.session import Session
-from segment1b.audit.tables import budget_checks, generic_checks
 from segment1b.contracts import Contracts
 
-__all__ = ["CheckResult", "open_session", "validate", "validate_published"]
+__all__ = ["CheckResult", "validate", "validate_published"]
 
 
 def validate(
@@ -31,7 +29,6 @@ def validate(
     *,
     bundle: Path | None = None,
     perf: bool = False,
-    threads: int = 2,
 ) -> list[CheckResult]:
     """Check the published datasets of some states at one identity.
 
@@ -42,35 +39,19 @@ def validate(
         states: of s0 to s9.
         bundle: the validation bundle's folder when it is not where the dictionary says.
         perf: check the budgets of time, memory, files and bytes too.
-        threads: of the database; changes nothing in the results.
 
     Returns:
         One result for each check, in a fixed order. A dataset that cannot be read is one result
         with a row that says why, and names the checks that were not possible for it.
     """
-    published = Published(root, contracts, tokens, bundle)
-    return validate_published(published, states, perf=perf, threads=threads)
+    return validate_published(Published(root, contracts, tokens, bundle), states, perf=perf)
 
 
 def validate_published(
     published: Published, states: Sequence[str], *, perf: bool = False, threads: int = 2
 ) -> list[CheckResult]:
     """Check the published datasets of some states; `published` keeps the digests of their bytes."""
-    results = []
     with Session(published, threads) as session:
-        for state in states:
-            plan = PLANS[state]
-            generic = generic_checks(plan, published)
-            if perf:
-                generic += budget_checks(plan)
-            results += run_state(plan, published, session, generic)
-    return results
-
-
-def open_session(
-    root: Path, contracts: Contracts, tokens: Mapping[str, Any], state: str
-) -> Session:
-    """Return a database in which a state's SQL files can be run by hand."""
-    session = Session(Published(root, contracts, tokens))
-    prepare_state(PLANS[state], Case(session.published, session))
-    return session
+        return [
+            result for state in states for result in run_state(PLANS[state], session, perf=perf)
+        ]

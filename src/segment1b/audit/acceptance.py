@@ -6,31 +6,20 @@ it is made of (criteria.py; docs/spec/s9-proof.md#checks).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from segment1b.audit import tile_proof, validate_published
+from segment1b.audit import tile_proof
 from segment1b.audit.case import COUNTRIES, POLICY, PREFIX, Checks, StateChecks
-from segment1b.audit.criteria import (
-    STATES,
-    Criterion,
-    criteria,
-    failure_code,
-    wanted,
-    whole_states,
-)
+from segment1b.audit.criteria import STATES, Criterion, criteria, wanted, whole_states
 from segment1b.audit.plans import PLANS
 from segment1b.audit.published_files import Published, UnusableError
 from segment1b.audit.results import SHOWN_ROWS, CheckResult
 from segment1b.audit.runner import run_state
 from segment1b.audit.s6.checks import check_locations_inside
 from segment1b.audit.session import Session
-from segment1b.audit.tables import generic_checks
-from segment1b.contracts import Contracts
 
 
 @dataclass(frozen=True)
@@ -44,44 +33,28 @@ class Acceptance:
     detail: str
 
 
-def examine(
-    state: str, root: Path, contracts: Contracts, tokens: Mapping[str, Any], *, threads: int = 1
-) -> list[CheckResult]:
+def examined_states(law: str) -> tuple[str, ...]:
+    """Return the states that S9 examines at every run, under an allocation law."""
+    return (*whole_states(law), *STATES)
+
+
+def examine(state: str, published: Published) -> list[CheckResult]:
     """Run the checks of one state that acceptance is made of, from disk alone."""
-    published = Published(root, contracts, tokens)
     if uncommitted(published):
         return []
-    plan = _plan_of(state)
-    with Session(published, threads) as session:
-        generic = generic_checks(plan, published)
-        only = wanted(state) if state in STATES else None
-        return run_state(plan, published, session, generic, only)
-
-
-def prove_tiles(
-    root: Path, contracts: Contracts, tokens: Mapping[str, Any], *, threads: int = 1
-) -> tuple[list[CheckResult], dict[str, Any] | None]:
-    """Run every check of S1 and S2."""
-    published = Published(root, contracts, tokens)
-    results = validate_published(published, tile_proof.STATES, threads=threads)
-    passed = all(result.ok for result in results)
-    return results, tile_proof.document(published) if passed else None
+    with Session(published, threads=1) as session:
+        return run_state(_plan_of(state), session, wanted(state) if state in STATES else None)
 
 
 def accept(
-    root: Path,
-    contracts: Contracts,
-    tokens: Mapping[str, Any],
-    examined: Iterable[CheckResult],
-    *,
-    tiles_proven: bool = False,
+    published: Published, examined: Iterable[CheckResult], *, tiles_proven: bool = False
 ) -> list[Acceptance]:
     """Judge what S1 to S8 have published.
 
     Args:
-        root, contracts, tokens: as for `examine`.
-        examined: the results of `examine` for `examined_states`, and those of
-            `prove_tiles` unless the tiles were proven earlier.
+        published: the identity.
+        examined: the results of `examine` for `examined_states`, and those of every check of S1
+            and S2 unless the tiles were proven earlier.
         tiles_proven: the data root holds the tile proof of the files as they are.
 
     Returns:
@@ -89,19 +62,13 @@ def accept(
         Partitions that no run report commits are not looked into; every check that needs them
         has failed.
     """
-    published = Published(root, contracts, tokens)
     results = {(result.state, result.name): result for result in examined}
     reason = uncommitted(published)
-    proven = tile_proof.STATES if tiles_proven else ()
+    states = {state for state, _ in results} | {*(tile_proof.STATES if tiles_proven else ())}
     return [
-        _judge(check, criterion, results, reason, proven)
+        _judge(check, criterion, results, reason, states)
         for check, criterion in criteria(_law(published)).items()
     ]
-
-
-def examined_states(law: str) -> tuple[str, ...]:
-    """Return the states that S9 examines at every run, under an allocation law."""
-    return (*whole_states(law), *STATES)
 
 
 def _law(published: Published) -> str:
@@ -139,7 +106,7 @@ def _judge(
     criterion: Criterion,
     results: Mapping[tuple[str, str], CheckResult],
     reason: str,
-    proven: tuple[str, ...],
+    examined: set[str],
 ) -> Acceptance:
     names = criterion.names
     if check == "A902":
@@ -147,7 +114,6 @@ def _judge(
     names += [name for name in results if name[0] in criterion.whole]
     failed = [results[name] for name in names if name in results and not results[name].ok]
     lost = [f"{state} {name}" for state, name in names if (state, name) not in results]
-    examined = {state for state, _ in results} | {*proven}
     lost += [f"{state} (every check)" for state in criterion.whole if state not in examined]
     examples = [
         _plain({"check": f"{one.state} {one.name}", "code": one.code, **row})
@@ -157,26 +123,22 @@ def _judge(
     examples += [{"check": name, "reason": reason or "was not possible"} for name in lost]
     faults = [f"{one.state} {one.name} {one.code} ({one.offending})" for one in failed]
     faults += [f"{name} not possible" for name in lost]
+    code = criterion.code
     return Acceptance(
         check,
-        failure_code(criterion, [one.name for one in failed]),
+        criterion.codes.get(failed[0].name, code) if failed else code,
         sum(one.offending for one in failed) + len(lost),
         examples[:SHOWN_ROWS],
         ", ".join(faults) or criterion.passed,
     )
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as JSON can hold it."""
-    plain: dict[str, Any] = json.loads(json.dumps({k: _finite(v) for k, v in row.items()}))
-    return plain
-
-
-def _finite(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
+        return [_plain(one) for one in value]
     if isinstance(value, dict):
-        return {str(name): _finite(one) for name, one in value.items()}
+        return {str(name): _plain(one) for name, one in value.items()}
     return value if isinstance(value, (str, int, float, type(None))) else str(value)

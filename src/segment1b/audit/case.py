@@ -29,10 +29,14 @@ _ABSENT = "E_REFERENCE_SURFACE_MISSING"
 class Case:
     """One state of one identity under examination."""
 
-    published: Published
     session: Session
     usable: set[str] = field(default_factory=set)
     grid: Grid | None = None
+
+    @property
+    def published(self) -> Published:
+        """Return the files of the identity."""
+        return self.session.published
 
     @property
     def memo(self) -> dict[str, Any]:
@@ -68,12 +72,12 @@ Run = Callable[[Case], Iterable[Row] | Found]
 
 
 @dataclass(frozen=True)
-class Check:
-    """A check in Python: its rule, what it needs, and the function that gives what offends."""
+class Check(Rule):
+    """A check: its rule, what it needs, and the function that gives what offends."""
 
-    rule: Rule
     needs: tuple[str, ...]
     run: Run
+    script: Script | None = None
 
 
 class Checks(list[Check]):
@@ -86,13 +90,15 @@ class Checks(list[Check]):
         super().__init__(checks)
         self.state = state
 
-    def add(self, name: str, code: str, *needs: str, scope: str = "R") -> Callable[[Run], Run]:
-        """Return the decorator that adds a function as a check."""
+    def add(
+        self, name: str, code: str, *needs: str, scope: str = "R", about: str = ""
+    ) -> Callable[[Run], Run]:
+        """Return the decorator that adds a function as a check; the sentence is `about` a table."""
 
         def added(run: Run) -> Run:
             text = " ".join((run.__doc__ or "").split()).removesuffix(".")
-            proves = text[:1].lower() + text[1:]
-            self.append(Check(Rule(self.state, name, code, scope, proves), needs, run))
+            proves = ": ".join(filter(None, (about, text[:1].lower() + text[1:])))
+            self.append(Check(self.state, name, code, scope, proves, needs, run))
             return run
 
         return added
@@ -128,8 +134,8 @@ class StateChecks:
     id: str
     contract: StateContract
     absent: Mapping[str, str]
-    preparations: Sequence[Preparation] = ()
-    checks: Sequence[Check] = ()
+    preparations: Sequence[Preparation]
+    checks: Sequence[Check]
 
     @property
     def report(self) -> str:
@@ -145,6 +151,10 @@ class StateChecks:
     def inputs(self) -> set[str]:
         """Return the inputs that are named by digest; the gate has the flag of 1A's bundle."""
         return {*self.contract.reads} - {"validation_bundle_1A"}
+
+    def rule(self, name: str, proves: str) -> Rule:
+        """Return the rule of a step before the checks."""
+        return Rule(self.id, name, self.contract.audit.report, "R", proves)
 
     def stale(self, dataset_id: str = "") -> str:
         """Return the code for an input whose digest is not that of today."""
@@ -171,3 +181,19 @@ def script_preparation(
         case.session.execute(script.text)
 
     return Preparation(script.stem, script.needs, script.makes, run, wanted, script)
+
+
+def script_check(state: str, script: Script) -> Check:
+    """Return the check that a SQL file describes.
+
+    Rows in the same order are compared much faster than a join finds partners for them.
+    """
+
+    def run(case: Case) -> Iterable[Row]:
+        pairs = script.settled
+        settled = bool(pairs) and all(case.session.same(*pair) for pair in pairs)
+        return () if settled else case.session.rows(script.text)
+
+    name = script.stem.partition("_")[2]
+    code, scope, proves = (script.header[field] for field in ("code", "scope", "proves"))
+    return Check(state, name, code, scope, proves, script.needs, run, script)

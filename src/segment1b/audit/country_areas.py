@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,15 +26,15 @@ class Meeting:
     """Where a tile and its country meet, degrees; longitudes run on from the tile's centroid.
 
     Attributes:
-        west, east, south, north: envelope of the polygonal part.
         surface: the point on the surface of its largest piece.
+        west, south, east, north: envelope of the polygonal part.
     """
 
-    west: float
-    east: float
-    south: float
-    north: float
     surface: tuple[float, float]
+    west: float
+    south: float
+    east: float
+    north: float
 
 
 class Area:
@@ -77,16 +76,10 @@ class Area:
             pieces += [moved(one, turn) for one in _polygons(met) if one.area > 0]
         if not pieces:
             raise ValueError(f"tile {west}..{east}, {south}..{north} and country do not meet")
-        bounds = shapely.total_bounds(pieces)
+        bounds: list[float] = shapely.total_bounds(pieces).tolist()
         largest = max(pieces, key=lambda one: float(one.area))
         point = shapely.point_on_surface(largest)
-        return Meeting(
-            float(bounds[0]),
-            float(bounds[2]),
-            float(bounds[1]),
-            float(bounds[3]),
-            (point.x, point.y),
-        )
+        return Meeting((point.x, point.y), *bounds)
 
 
 def _between(part: Polygon) -> list[Polygon]:
@@ -109,12 +102,9 @@ def _polygons(shape: Any) -> list[Polygon]:
 
 def area_of(case: Case, code: str) -> Area | None:
     """Return a country's area, made once; None where it has no usable polygon."""
-    if "areas" not in case.memo:
-        known = {country.code: country for country in countries(case)}
-        case.memo["areas"] = functools.cache(functools.partial(_area, known))
-    found: Area | None = case.memo["areas"](code)
-    return found
 
+    def make() -> Area | None:
+        usable = (one for one in countries(case) if one.code == code and not one.fault)
+        return next(map(Area, usable), None)
 
-def _area(known: dict[str, Country], code: str) -> Area | None:
-    return None if code not in known or known[code].fault else Area(known[code])
+    return case.published.once(f"area of {code}", make)

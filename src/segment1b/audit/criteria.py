@@ -88,8 +88,3 @@ def proves(law: str) -> dict[str, str]:
 def wanted(state: str) -> set[str]:
     """Return the names of a state's checks that the criteria are made of."""
     return {name for one in _declared().values() for name in one.checks.get(state, ())}
-
-
-def failure_code(criterion: Criterion, failed: Sequence[str]) -> str:
-    """Return the code of a criterion some of whose checks failed, in order."""
-    return criterion.codes.get(failed[0], criterion.code) if failed else criterion.code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from segment1b.audit.case import Case, Checks
 from segment1b.audit.proofs import prove_bytes
 from segment1b.audit.results import Row, differences, fields_differ
 from segment1b.contracts.texts import read_regular
+from segment1b.identity import sha256_hex
 
 AUDIT = "rng_audit_log"
 
@@ -59,7 +59,7 @@ def add_log_checks(checks: Checks, stream: Stream) -> None:
     @checks.add("trace", stream.code, stream.events, stream.trace)
     def trace(case: Case) -> Iterator[Row]:
         """The trace has a row for each part of the event log, in order, with its running totals."""
-        found, expected = case.published.lines(stream.trace), totals(stream, case)
+        found, expected = case.published.document(stream.trace), totals(stream, case)
         yield from differences({"rows": len(found)}, {"rows": len(expected)})
         for line, counted in zip(found, expected, strict=False):
             yield from differences(line, counted, part=counted["part"])
@@ -80,14 +80,12 @@ def add_audit_check(checks: Checks, code: str, report: str) -> None:
     @checks.add("audit", code, AUDIT, report)
     def audit(case: Case) -> Iterator[Row]:
         """The audit log has one row, with this identity, as the run report has hashed it."""
-        rows, tokens = case.published.lines(AUDIT), dict(case.published.tokens)
+        rows = case.published.document(AUDIT)
         yield from differences({"rows": len(rows)}, {"rows": 1})
         for row in rows:
-            yield from fields_differ(row, tokens)
-        data = read_regular(case.published.path(AUDIT))
-        found = {"audit_sha256_hex": hashlib.sha256(data).hexdigest()}
-        reported = case.report(report)["audit_sha256_hex"]
-        yield from differences(found, {"audit_sha256_hex": reported})
+            yield from fields_differ(row, dict(case.published.tokens))
+        digest = sha256_hex(read_regular(case.published.path(AUDIT)))
+        yield from fields_differ(case.report(report), {"audit_sha256_hex": digest})
 
 
 def totals(stream: Stream, case: Case) -> list[dict[str, Any]]:
@@ -121,35 +119,27 @@ def totals(stream: Stream, case: Case) -> list[dict[str, Any]]:
 def add_dictionary_check(checks: Checks, code: str, *dataset_ids: str) -> None:
     """Add the check that dictionary and schemas agree on some datasets."""
 
+    @checks.add(
+        "dictionary", code, about=f"dictionary and schema agree on {', '.join(dataset_ids)}"
+    )
     def dictionary(case: Case) -> Iterator[Row]:
         for dataset_id in dataset_ids:
             for problem in case.published.contracts.check():
                 if problem.startswith(f"{dataset_id}:"):
                     yield {"dataset": dataset_id, "reason": problem}
 
-    dictionary.__doc__ = f"dictionary and schema agree on {', '.join(dataset_ids)}"
-    checks.add("dictionary", code)(dictionary)
-
 
 def add_run_id_check(checks: Checks, code: str, report: str, events: str) -> None:
     """Add the check that a log is stored under the run id that its tokens give."""
+    lies = f"{events} lies under the seed, parameter_hash and derived run_id of this identity"
 
+    @checks.add("log_path", code, report, about=lies)
     def log_path(case: Case) -> Iterator[Row]:
-        tokens, dataset = case.published.tokens, case.published.dataset(events)
-        steps = case.published.receipt(events)["partition_path"].split("/")
+        tokens, path = case.published.tokens, case.published.receipt(events)["partition_path"]
         found = {
             "run_id": case.report(report)["run_id"],
-            "partition": [step for step in steps if "=" in step],
+            "partition": [step for step in path.split("/") if "=" in step],
         }
-        expected = {
-            "run_id": tokens["run_id"],
-            "partition": [
-                f"{name.removeprefix('manifest_')}={tokens[name]}" for name in dataset.tokens
-            ],
-        }
-        return differences(found, expected, dataset=events)
-
-    log_path.__doc__ = (
-        f"{events} lies under the seed, parameter_hash and derived run_id of this identity"
-    )
-    checks.add("log_path", code, report)(log_path)
+        names = case.published.dataset(events).tokens
+        steps = [f"{name.removeprefix('manifest_')}={tokens[name]}" for name in names]
+        return differences(found, {"run_id": tokens["run_id"], "partition": steps}, dataset=events)

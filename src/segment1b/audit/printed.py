@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,10 +10,8 @@ from pathlib import Path
 from segment1b.audit.case import Case, Check, Preparation, StateChecks
 from segment1b.audit.plans import PLANS
 from segment1b.audit.published_files import Published
-from segment1b.audit.queries import Script, checks_of
-from segment1b.audit.runner import prepare_state
+from segment1b.audit.runner import checks_of, prepare_state
 from segment1b.audit.session import Session
-from segment1b.audit.tables import generic_checks
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
 from segment1b.storage.sql import parquet_table
@@ -36,27 +33,24 @@ def sql_of(published: Published, states: Sequence[str], name: str, folder: Path)
         Segment1BError: E_USAGE, or the code of an input that is absent or cannot be read.
     """
     plan, check = _find(published, states, name)
-    if isinstance(check, Check):
-        run = check.run.func if isinstance(check.run, functools.partial) else check.run
-        return f"-- {plan.id} {check.rule.name} is checked in Python, in {run.__module__}\n"
+    if check.script is None:
+        return f"-- {plan.id} {check.name} is checked in Python, in {check.run.__module__}\n"
     with Session(published) as session:
-        case, part = Case(published, session), _needed_by(check, plan)
+        case, part = Case(session), _needed_by(check, plan)
         for result in prepare_state(part, case)[0]:
             if not result.ok:
                 place = ", ".join(f"{key}: {value}" for key, value in result.rows[0].items())
                 raise Segment1BError(result.code, f"{result.name} failed: {place}")
         makers = {made: s for s in part.preparations if s.wanted(case) for made in s.makes}
-        return "\n".join(_statements(session, check.text, makers, folder, set()))
+        return "\n".join(_statements(session, check.script.text, makers, folder, set()))
 
 
-def _find(
-    published: Published, states: Sequence[str], name: str
-) -> tuple[StateChecks, Check | Script]:
-    known: dict[str, tuple[StateChecks, Check | Script]] = {}
-    for plan in (PLANS[state] for state in states):
-        checks: list[Check | Script] = [*generic_checks(plan, published), *plan.checks]
-        for check in (*checks, *checks_of(plan.id, published.contracts)):
-            known[f"{plan.id} {check.rule.name}"] = plan, check
+def _find(published: Published, states: Sequence[str], name: str) -> tuple[StateChecks, Check]:
+    known = {
+        f"{state} {check.name}": (PLANS[state], check)
+        for state in states
+        for check in checks_of(PLANS[state], published.contracts)
+    }
     wanted = name.replace("/", " ")
     hits = [wanted] if wanted in known else [one for one in known if one.split()[1] == wanted]
     if not hits:
@@ -68,9 +62,9 @@ def _find(
     return known[hits[0]]
 
 
-def _needed_by(script: Script, plan: StateChecks) -> StateChecks:
-    """Return the part of a plan that makes what a script needs."""
-    needed, steps = set(script.needs), list[Preparation]()
+def _needed_by(check: Check, plan: StateChecks) -> StateChecks:
+    """Return the part of a plan that makes what a check needs."""
+    needed, steps = set(check.needs), list[Preparation]()
     for step in reversed(plan.preparations):
         if needed & {*step.makes}:
             needed |= {*step.needs}

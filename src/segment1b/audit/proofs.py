@@ -85,14 +85,14 @@ def prove_bytes(folder: Path, paths: Sequence[Path]) -> Proof:
     return Proof(tuple(files), whole.hexdigest(), None)
 
 
-class DamagedError(Exception):
-    """A Parquet file that cannot be decoded; the text names it."""
-
-
 def prove_table(
     folder: Path, paths: Sequence[Path], declared: Sequence[tuple[str, str, bool]]
 ) -> Proof:
-    """Return the proof of a Parquet partition, every value read."""
+    """Return the proof of a Parquet partition, every value read.
+
+    Raises:
+        ValueError: a file cannot be decoded; the text names it.
+    """
     proof = prove_bytes(folder, paths)
     digests = {name: hashlib.sha256() for name, _, _ in declared}
     files, whole = [], True
@@ -101,7 +101,7 @@ def prove_table(
             looked, complete = _look_into(folder, file, tuple(declared), digests)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise_machine_fault(error, folder / file.name)
-            raise DamagedError(f"{file.name}: {error}") from None
+            raise ValueError(f"{file.name}: {error}") from None
         files.append(looked)
         whole = whole and complete
     joined = b"".join(digest.digest() for digest in digests.values())
@@ -144,7 +144,7 @@ def little_endian(array: pa.Array | pa.ChunkedArray) -> bytes | None:
     if pa.types.is_dictionary(array.type):
         return _words(array)
     if pa.types.is_string(array.type):
-        return _strings(array.cast(pa.large_string()))
+        return _words(array.dictionary_encode())
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())
     values: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
@@ -154,27 +154,10 @@ def little_endian(array: pa.Array | pa.ChunkedArray) -> bytes | None:
 def _words(array: pa.DictionaryArray) -> bytes:
     """Return the bytes of a column that has few words, most often of one length."""
     words: list[bytes] = [word.encode() for word in array.dictionary.to_pylist()]
-    if len({len(word) for word in words}) != 1:
-        return _strings(array.cast(pa.large_string()))
     coded = [struct.pack("<I", len(word)) + word for word in words]
     if len(coded) == 1:
         return coded[0] * len(array)
-    table = np.frombuffer(b"".join(coded), f"V{len(coded[0])}")
-    return bytes(table[array.indices.to_numpy()])
-
-
-def _strings(array: pa.Array) -> bytes:
-    _, offset_buffer, data_buffer = array.buffers()
-    offsets = np.frombuffer(offset_buffer, "<i8")[array.offset : array.offset + len(array) + 1]
-    if not len(array):
-        return b""
-    lengths = np.diff(offsets).astype("<u4")
-    ends = np.cumsum(lengths.astype(np.int64) + 4)
-    heads = (ends - lengths - 4)[:, None] + np.arange(4)
-    out = np.empty(int(ends[-1]), np.uint8)
-    is_text = np.ones(len(out), np.bool_)
-    out[heads] = lengths.view(np.uint8).reshape(-1, 4)
-    is_text[heads] = False
-    text = np.frombuffer(data_buffer or b"", np.uint8)[offsets[0] : offsets[-1]]
-    out[is_text] = text
-    return out.tobytes()
+    indices = array.indices.to_numpy()
+    if len({len(word) for word in words}) == 1:
+        return bytes(np.array(coded, f"V{len(coded[0])}")[indices])
+    return b"".join(np.array(coded, object)[indices].tolist())

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from segment1b.audit.proofs import (
-    DamagedError,
-    Proof,
-    files_below,
-    prove_bytes,
-    prove_table,
-)
+from segment1b.audit.proofs import Proof, files_below, prove_bytes, prove_table
 from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.texts import MAX_JSON_BYTES, parse_json, read_bounded
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity, canonical_json
+from segment1b.identity import Identity, canonical_json, sha256_hex
 from segment1b.storage.root import root_at
 
 Fault = Literal["absent", "damaged", "schema"]
+Value = TypeVar("Value")
 _PART = re.compile(r"part-\d{5}\.parquet\Z")
 
 
@@ -49,7 +43,7 @@ class Published:
     Attributes:
         tokens: seed, manifest_fingerprint, parameter_hash; run_id is derived from them.
         bundle: the validation bundle's folder when it is not where the dictionary says.
-        memo: what the checks of one state have read and those of another may use.
+        memo: what was read once and may be used again, or the UnusableError that it gave.
     """
 
     root: Path
@@ -57,23 +51,20 @@ class Published:
     tokens: Mapping[str, Any]
     bundle: Path | None = None
     memo: dict[str, Any] = field(default_factory=dict)
-    _known: dict[tuple[str, str], Any] = field(default_factory=dict)
-    _fetched: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         names = ("seed", "manifest_fingerprint", "parameter_hash")
         identity = Identity(**{name: self.tokens[name] for name in names})
         self.tokens = {**self.tokens, **identity.places}
 
-    def _once(self, what: str, dataset_id: str, read: Callable[[str], Any]) -> Any:
-        """Return what is read of a dataset, or raise its UnusableError, the same every time."""
-        key = what, dataset_id
-        if key not in self._known:
+    def once(self, what: str, read: Callable[[], Value]) -> Value:
+        """Return what `read` gives, or raise its UnusableError, the same every time."""
+        if what not in self.memo:
             try:
-                self._known[key] = read(dataset_id)
+                self.memo[what] = read()
             except UnusableError as error:
-                self._known[key] = error
-        known = self._known[key]
+                self.memo[what] = error
+        known: Value | UnusableError = self.memo[what]
         if isinstance(known, UnusableError):
             raise known
         return known
@@ -87,37 +78,34 @@ class Published:
         if dataset_id == "validation_bundle_1A" and self.bundle is not None:
             return self.bundle
         relative = self.dataset(dataset_id).locate(self.tokens)
-        if relative not in self._fetched:
-            root_at(self.root).fetch([relative])
-            self._fetched.add(relative)
+        self.once(f"fetched {relative}", lambda: root_at(self.root).fetch([relative]))
         return self.root / relative
 
     def files(self, dataset_id: str) -> list[Path]:
-        """Return a dataset's files in ASCII order of relative path; empty when it is absent."""
-        return self._sorted_files(dataset_id)[0]
+        """Return the files of a dataset in ASCII order of relative path, none when it is absent.
 
-    def stray(self, dataset_id: str) -> list[str]:
-        """Return the names of files in the folder of a table of ours that are no part files."""
-        path = self.path(dataset_id)
-        return [file.relative_to(path).as_posix() for file in self._sorted_files(dataset_id)[1]]
-
-    def _sorted_files(self, dataset_id: str) -> tuple[list[Path], list[Path]]:
-        """Return the files that make a dataset, and the stray ones of a table of ours."""
+        Those of a table of ours are its part files alone.
+        """
         path = self.path(dataset_id)
         files = files_below(path) if path.exists() else []
         if not is_our_table(self.dataset(dataset_id)):
-            return files, []
-        parts = [file for file in files if file.parent == path and _PART.match(file.name)]
-        return parts, [file for file in files if file not in parts]
+            return files
+        return [file for file in files if file.parent == path and _PART.match(file.name)]
+
+    def _present(self, dataset_id: str) -> list[Path]:
+        """Return a dataset's files, one at least."""
+        files = self.files(dataset_id)
+        if not files:
+            raise UnusableError(dataset_id, "absent", "is absent", self.path(dataset_id))
+        return files
 
     def document(self, dataset_id: str) -> Any:
-        """Return a JSON document that fits its schema, or raise UnusableError."""
-        return self._once("document", dataset_id, self._read)
+        """Return a JSON document, or the rows of a log of JSON lines, that fit their schema.
 
-    def lines(self, dataset_id: str) -> list[dict[str, Any]]:
-        """Return the rows of a log of JSON lines that fit their schema, or raise UnusableError."""
-        rows: list[dict[str, Any]] = self._once("document", dataset_id, self._read)
-        return rows
+        Raises:
+            UnusableError: absent, no JSON, or of another shape.
+        """
+        return self.once(f"document {dataset_id}", lambda: self._read(dataset_id))
 
     def _read(self, dataset_id: str) -> Any:
         dataset, path = self.dataset(dataset_id), self.path(dataset_id)
@@ -144,39 +132,52 @@ class Published:
         Raises:
             UnusableError: absent, damaged, or without the declared columns.
         """
-        proof: Proof = self._once("proof", dataset_id, self._prove)
-        return proof
+        return self.once(f"proof of {dataset_id}", lambda: self._prove(dataset_id))
 
     def _prove(self, dataset_id: str) -> Proof:
         dataset, path = self.dataset(dataset_id), self.path(dataset_id)
         files = self._present(dataset_id)
         if not is_our_table(dataset):
             return prove_bytes(path.parent if path.is_file() else path, files)
+        columns = declared_columns(dataset)
         try:
-            proof = prove_table(path, files, declared_columns(dataset))
-        except DamagedError as error:
+            proof = prove_table(path, files, columns)
+        except ValueError as error:
             raise UnusableError(dataset_id, "damaged", f"cannot be read: {error}", path) from None
-        self._known["composite", dataset_id] = proof.composite
-        declared = {(name, kind) for name, kind, _ in declared_columns(dataset)}
+        self.memo[f"composite of {dataset_id}"] = proof.composite
         for file in proof.files:
-            missing = declared - {(name, kind) for name, kind, _ in file.columns}
+            present = {(name, kind) for name, kind, _ in file.columns}
+            missing = sorted({(name, kind) for name, kind, _ in columns} - present)
             if missing:
-                lacks = ", ".join(f"{name} {kind}" for name, kind in sorted(missing))
+                lacks = ", ".join(f"{name} {kind}" for name, kind in missing)
                 raise UnusableError(dataset_id, "schema", f"{file.name} lacks {lacks}", path)
         return proof
 
-    def _present(self, dataset_id: str) -> list[Path]:
-        """Return a dataset's files, one at least."""
-        files = self.files(dataset_id)
-        if not files:
-            raise UnusableError(dataset_id, "absent", "is absent", self.path(dataset_id))
-        return files
+    def composite(self, dataset_id: str) -> str:
+        """Return the SHA-256 over the bytes of a table's files in name order, taken once."""
+        return self.once(
+            f"composite of {dataset_id}",
+            lambda: prove_bytes(self.path(dataset_id), self._present(dataset_id)).composite,
+        )
 
     def receipt(self, dataset_id: str) -> dict[str, Any]:
         """Return the receipt that the run report carries for a table of ours."""
-        report = self.document(str(self.dataset(dataset_id).receipt_in))
-        receipt: dict[str, Any] = report[self.dataset(dataset_id).receipt_field]
+        dataset = self.dataset(dataset_id)
+        receipt: dict[str, Any] = self.document(str(dataset.receipt_in))[dataset.receipt_field]
         return receipt
+
+    def is_as_received(self, dataset_id: str) -> bool:
+        """Return whether a table of ours has the very bytes of its receipt.
+
+        Its own state's checks decode them and take its content digest again; for whoever reads it
+        a second look at hundreds of millions of rows would prove nothing more.
+        """
+        if not is_our_table(self.dataset(dataset_id)):
+            return False
+        try:
+            return bool(self.receipt(dataset_id)["sha256_hex"] == self.composite(dataset_id))
+        except UnusableError:
+            return False
 
     def digest_today(self, dataset_id: str) -> str | None:
         """Return the digest by which a run report names an input, over its bytes as they are now.
@@ -188,34 +189,12 @@ class Published:
         if dataset.kind == "document":
             value = self.document(dataset_id)
             kept = {name: item for name, item in value.items() if name not in dataset.volatile}
-            return hashlib.sha256(canonical_json(kept)).hexdigest()
+            return sha256_hex(canonical_json(kept))
         if self.is_as_received(dataset_id):
             content: str = self.receipt(dataset_id)["content_sha256_hex"]
             return content
         proof = self.proof(dataset_id)
         return proof.content if dataset.receipt_in else proof.composite
-
-    def is_as_received(self, dataset_id: str) -> bool:
-        """Return whether a table of ours has the very bytes of its receipt.
-
-        Its own state's checks decode them and take its content digest again; for whoever reads it
-        a second look at hundreds of millions of rows would prove nothing more.
-        """
-        if not is_our_table(self.dataset(dataset_id)):
-            return False
-        try:
-            receipt, composite = self.receipt(dataset_id), self.composite(dataset_id)
-        except UnusableError:
-            return False
-        return bool(composite == receipt["sha256_hex"])
-
-    def composite(self, dataset_id: str) -> str:
-        """Return the SHA-256 over the bytes of a table's files in name order, taken once."""
-
-        def take(dataset_id: str) -> str:
-            return prove_bytes(self.path(dataset_id), self._present(dataset_id)).composite
-
-        return str(self._once("composite", dataset_id, take))
 
 
 def is_our_table(dataset: Dataset) -> bool:

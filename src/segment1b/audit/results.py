@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,8 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class CheckResult:
-    """The verdict of one check.
+class Rule:
+    """What a check proves.
 
     Attributes:
         state: s0 to s9.
@@ -23,9 +23,6 @@ class CheckResult:
         code: the error code that offending rows mean.
         scope: R run, D dataset, C country, P pair, T tile, S site.
         proves: one sentence that holds when nothing offends.
-        offending: how many rows offend.
-        rows: the first 20 of them, with key, what was found and what was expected.
-        detail: what else a reader needs to know, for example which checks were not possible.
     """
 
     state: str
@@ -33,6 +30,18 @@ class CheckResult:
     code: str
     scope: str
     proves: str
+
+
+@dataclass(frozen=True)
+class CheckResult(Rule):
+    """The verdict of one check.
+
+    Attributes:
+        offending: how many rows offend.
+        rows: the first 20 of them, with key, what was found and what was expected.
+        detail: what else a reader needs to know, for example which checks were not possible.
+    """
+
     offending: int
     rows: list[Row]
     detail: str = ""
@@ -61,44 +70,39 @@ class RefusedError(Exception):
         self.code, self.rows = code, rows
 
 
-@dataclass(frozen=True)
-class Rule:
-    """The name of a check, the code of its offenders and what it proves."""
-
-    state: str
-    name: str
-    code: str
-    scope: str
-    proves: str
-
-    def judge(self, found: Iterable[Row] | Found, detail: str = "", code: str = "") -> CheckResult:
-        """Return the verdict over offending rows; `code` overrides the rule's own."""
-        some = found if isinstance(found, Found) else Found(found)
-        numbers = itertools.count()
-        rows: Iterator[Row] = (row for row, _ in zip(some.rows, numbers, strict=False))
-        if some.in_order:
-            shown = list(itertools.islice(rows, SHOWN_ROWS))
-            for _ in rows:
-                pass
-        else:
-            shown = heapq.nsmallest(SHOWN_ROWS, rows, key=_site)
-        count = next(numbers) if some.count is None else some.count
-        code = code or some.code or self.code
-        return CheckResult(
-            self.state, self.name, code, self.scope, self.proves, count, shown, detail
-        )
+def judge(rule: Rule, found: Iterable[Row] | Found, detail: str = "") -> CheckResult:
+    """Return the verdict over offending rows."""
+    some = found if isinstance(found, Found) else Found(found)
+    numbers = itertools.count()
+    rows: Iterator[Row] = (row for row, _ in zip(some.rows, numbers, strict=False))
+    if some.in_order:
+        shown = list(itertools.islice(rows, SHOWN_ROWS))
+        for _ in rows:
+            pass
+    else:
+        shown = heapq.nsmallest(SHOWN_ROWS, rows, key=_site)
+    count = next(numbers) if some.count is None else some.count
+    code = some.code or rule.code
+    return CheckResult(rule.state, rule.name, code, rule.scope, rule.proves, count, shown, detail)
 
 
 def _site(row: Row) -> tuple[Any, ...]:
     return tuple(row.get(name, 0) for name in ("merchant_id", "site_order", "attempt", "tile_id"))
 
 
-def differences(found: dict[str, Any], expected: dict[str, Any], **place: Any) -> Iterator[Row]:
+def differences(
+    found: Mapping[str, Any],
+    expected: Mapping[str, Any],
+    *,
+    named: str = "field",
+    absent: str | None = ABSENT,
+    **place: Any,
+) -> Iterator[Row]:
     """Yield a row for each name whose found value is not the expected one, types included."""
-    for name in sorted(set(found) | set(expected)):
-        pair = found.get(name, ABSENT), expected.get(name, ABSENT)
+    for name in sorted(found.keys() | expected.keys()):
+        pair = found.get(name, absent), expected.get(name, absent)
         if (name in found) != (name in expected) or not _is_same(*pair):
-            yield {**place, "field": name, "found": pair[0], "expected": pair[1]}
+            yield {**place, named: name, "found": pair[0], "expected": pair[1]}
 
 
 def fields_differ(found: dict[str, Any], expected: dict[str, Any], **place: Any) -> Iterator[Row]:

@@ -17,13 +17,15 @@ from segment1b.audit.case import (
     Check,
     Preparation,
     StateChecks,
+    script_check,
 )
 from segment1b.audit.grid import read_grid
-from segment1b.audit.published_files import Published, UnusableError, is_log
-from segment1b.audit.queries import broken_off, checks_of, run_check
-from segment1b.audit.results import CheckResult, RefusedError, Rule
+from segment1b.audit.published_files import UnusableError, is_log
+from segment1b.audit.queries import scripts_of
+from segment1b.audit.results import CheckResult, Found, RefusedError, Rule, judge
 from segment1b.audit.session import Session
-from segment1b.contracts import Dataset
+from segment1b.audit.tables import generic_checks
+from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
 
@@ -37,59 +39,59 @@ class _Skipped:
     blame: dict[str, str] = field(default_factory=dict)
     names: dict[str, list[str]] = field(default_factory=dict)
 
-    def lacks(self, case: Case, needs: Sequence[str], name: str, makes: Sequence[str] = ()) -> bool:
-        """Return whether something needed is missing; note whose fault that is."""
-        for need in needs:
+    def lacks(self, case: Case, step: Check | Preparation) -> bool:
+        """Return whether something that a step needs is missing; note whose fault that is."""
+        for need in step.needs:
             if need not in case.usable:
                 fault = self.blame.get(need, PREFIX + need.removeprefix(BYTES_OF))
-                self.names.setdefault(fault, []).append(name)
-                self.blame |= dict.fromkeys(makes, fault)
+                self.names.setdefault(fault, []).append(step.name)
+                if isinstance(step, Preparation):
+                    self.blame |= dict.fromkeys(step.makes, fault)
                 return True
         return False
 
-    def unexplained(self, plan: StateChecks, results: Sequence[CheckResult]) -> list[CheckResult]:
-        """Return an offence for what nothing was found wrong with, and yet could not be used."""
-        explained = {result.name for result in results if not result.ok}
-        proves = "all that the checks need could be made"
-        return [
-            Rule(plan.id, fault, plan.contract.audit.report, "R", proves).judge(
-                [{"missing": fault}]
-            )
-            for fault in sorted(set(self.names) - explained)
-        ]
+    def explained(self, plan: StateChecks, results: Sequence[CheckResult]) -> list[CheckResult]:
+        """Return the results; each fault names all checks that it has made impossible.
 
-    def named(self, result: CheckResult) -> CheckResult:
-        """Name, at the one fault, all checks that it has made impossible."""
-        names = self.names.get(result.name)
-        if result.ok or not names:
-            return result
-        return replace(result, detail=f"checks not possible: {', '.join(names)}")
+        What nothing was found wrong with, and yet could not be used, is an offence of its own.
+        """
+        failed = {result.name for result in results if not result.ok}
+        proves = "all that the checks need could be made"
+        unexplained = [
+            judge(plan.rule(fault, proves), [{"missing": fault}])
+            for fault in sorted(self.names.keys() - failed)
+        ]
+        return [
+            replace(result, detail=f"checks not possible: {', '.join(self.names[result.name])}")
+            if not result.ok and result.name in self.names
+            else result
+            for result in (*results, *unexplained)
+        ]
 
 
 def run_state(
     plan: StateChecks,
-    published: Published,
     session: Session,
-    generic: Sequence[Check],
     only: Collection[str] | None = None,
+    *,
+    perf: bool = False,
 ) -> list[CheckResult]:
-    """Run all checks of one state, or some of them."""
-    case = Case(published, session)
+    """Run all checks of one state, or some of them; with `perf` the budgets are checked too."""
+    case = Case(session)
     results, skipped = prepare_state(plan, case)
     results += [
         _run(case, check)
-        for check in (*generic, *plan.checks)
-        if (only is None or check.rule.name in only)
-        and not skipped.lacks(case, check.needs, check.rule.name)
+        for check in checks_of(plan, session.published.contracts, perf=perf)
+        if (only is None or check.name in only) and not skipped.lacks(case, check)
     ]
-    results += [
-        run_check(session, script)
-        for script in checks_of(plan.id, published.contracts)
-        if (only is None or script.rule.name in only)
-        and not skipped.lacks(case, script.needs, script.rule.name)
-    ]
-    results += skipped.unexplained(plan, results)
-    return [skipped.named(result) for result in results]
+    return skipped.explained(plan, results)
+
+
+def checks_of(plan: StateChecks, contracts: Contracts, *, perf: bool = False) -> list[Check]:
+    """Return all checks of one state in the order in which they are run."""
+    scripts = scripts_of(plan.id, contracts)
+    generic = generic_checks(plan, contracts, perf=perf)
+    return [*generic, *plan.checks, *(script_check(plan.id, script) for script in scripts)]
 
 
 def prepare_state(plan: StateChecks, case: Case) -> tuple[list[CheckResult], _Skipped]:
@@ -99,9 +101,7 @@ def prepare_state(plan: StateChecks, case: Case) -> tuple[list[CheckResult], _Sk
     policy = case.published.document(POLICY) if POLICY in case.usable else None
     case.session.open_run(case.grid, policy)
     for step in plan.preparations:
-        if skipped.lacks(case, step.needs, step.name, step.makes):
-            continue
-        if step.wanted(case):
+        if not skipped.lacks(case, step) and step.wanted(case):
             failure = _prepare(plan, case, step)
             if failure:
                 skipped.blame |= dict.fromkeys(step.makes, step.name)
@@ -111,17 +111,25 @@ def prepare_state(plan: StateChecks, case: Case) -> tuple[list[CheckResult], _Sk
 
 def _run(case: Case, check: Check) -> CheckResult:
     try:
-        return check.rule.judge(check.run(case))
+        return judge(check, check.run(case))
     except RefusedError as error:
-        return check.rule.judge(error.rows, code=error.code)
+        return judge(check, Found(error.rows, error.code))
     except UnusableError as error:
-        return check.rule.judge([error.row()], "the check could not come to its end")
+        return judge(check, [error.row()], "the check could not come to its end")
     except _BREAKS as error:
-        return broken_off(check.rule, error)
+        return broken_off(check, error)
     except Segment1BError as error:
         if error.code != "E_INPUT_UNREADABLE":
             raise
-        return broken_off(check.rule, error)
+        return broken_off(check, error)
+
+
+def broken_off(rule: Rule, error: Exception) -> CheckResult:
+    """Return the verdict of a check that could not come to its end; its row gives the reason."""
+    raise_machine_fault(error)
+    lines = str(error).strip().splitlines()
+    reason = {"reason": lines[0] if lines else type(error).__name__}
+    return judge(rule, [reason], "the check could not come to its end")
 
 
 def _prepare(plan: StateChecks, case: Case, step: Preparation) -> CheckResult | None:
@@ -129,43 +137,35 @@ def _prepare(plan: StateChecks, case: Case, step: Preparation) -> CheckResult | 
         step.run(case)
     except _BREAKS as error:
         proves = f"what {', '.join(step.makes)} is made from holds together"
-        return broken_off(Rule(plan.id, step.name, plan.contract.audit.report, "R", proves), error)
+        return broken_off(plan.rule(step.name, proves), error)
     case.usable.update(step.makes)
     return None
 
 
 def _open_dataset(plan: StateChecks, case: Case, dataset_id: str) -> CheckResult:
     """Make a dataset usable for the checks of a state, and say whether that was possible."""
-    rule = Rule(
-        plan.id,
-        PREFIX + dataset_id,
-        plan.absent[dataset_id],
-        "R",
-        f"{dataset_id} is present and can be read to its last value",
-    )
+    proves = f"{dataset_id} is present and can be read to its last value"
+    rule = Rule(plan.id, PREFIX + dataset_id, plan.absent[dataset_id], "R", proves)
+    dataset = case.published.dataset(dataset_id)
     try:
-        _open(case, dataset_id)
+        _open(case, dataset)
     except UnusableError as error:
-        code = _open_code(plan, case.published.dataset(dataset_id), error)
         if error.fault == "schema":
             case.usable.add(BYTES_OF + dataset_id)
-        return rule.judge([error.row()], code=code)
+        return judge(rule, Found([error.row()], _open_code(plan, dataset, error)))
     case.usable |= {dataset_id, BYTES_OF + dataset_id}
-    return rule.judge(())
+    return judge(rule, ())
 
 
-def _open(case: Case, dataset_id: str) -> None:
-    dataset = case.published.dataset(dataset_id)
-    if dataset_id == RASTER:
+def _open(case: Case, dataset: Dataset) -> None:
+    if dataset.id == RASTER:
         case.grid = read_grid(case.published)
-    elif is_log(dataset):
-        case.published.lines(dataset_id)
     elif dataset.kind == "folder":
-        case.published.proof(dataset_id)
-    elif dataset.kind == "document":
-        case.published.document(dataset_id)
-        if dataset_id.endswith("_run_report"):
-            case.session.open_report(dataset_id)
+        case.published.proof(dataset.id)
+    elif dataset.kind == "document" or is_log(dataset):
+        case.published.document(dataset.id)
+        if dataset.id.endswith("_run_report"):
+            case.session.open_report(dataset.id)
     else:
         _open_table(case, dataset)
 
@@ -178,7 +178,7 @@ def _open_table(case: Case, dataset: Dataset) -> None:
     try:
         case.session.open_table(dataset.id)
         if not known:
-            case.session.scan(dataset)
+            case.session.scan(dataset.id)
     except duckdb.Error as error:
         raise_machine_fault(error, path)
         # A column that is absent fails the binder, a value that does not fit the conversion.
@@ -188,16 +188,15 @@ def _open_table(case: Case, dataset: Dataset) -> None:
 
 
 def _open_code(plan: StateChecks, dataset: Dataset, error: UnusableError) -> str:
-    if error.code:
-        return error.code
-    if error.fault == "absent":
-        return plan.absent[dataset.id]
-    if dataset.id in plan.contract.audit.faults:
-        return plan.contract.audit.faults[dataset.id]
+    audit = plan.contract.audit
+    if error.code or error.fault == "absent":
+        return error.code or plan.absent[dataset.id]
+    if dataset.id in audit.faults:
+        return audit.faults[dataset.id]
     if dataset.id == plan.report:
-        return plan.contract.audit.report
-    if dataset.receipt_in and error.fault == "damaged":
+        return audit.report
+    if error.fault == "schema":
+        return dataset.code("schema")
+    if dataset.receipt_in:
         return dataset.codes.get("receipt") or dataset.code("schema")
-    if error.fault == "damaged":
-        return "E_INPUT_UNREADABLE"
-    return dataset.code("schema")
+    return "E_INPUT_UNREADABLE"

@@ -24,18 +24,19 @@ def by_country(case: Case, query: str) -> Iterator[tuple[str, Arrays]]:
     for batch in case.session.batches(query, _ROWS_AT_ONCE):
         # Sorting some rows at a time is cheap; an ORDER BY would sort the world's sites on disk.
         order = np.argsort(batch["country"], kind="stable")
-        batch = {name: values[order] for name, values in batch.items()}
-        letters = batch["country"]
-        starts = [0, *(np.flatnonzero(np.diff(letters)) + 1).tolist(), len(letters)]
-        for low, high in itertools.pairwise(starts):
-            code = letters_of(int(letters[low]))
-            yield code, {name: values[low:high] for name, values in batch.items()}
+        rows = {name: values[order] for name, values in batch.items()}
+        for own in _runs(rows, rows["country"]):
+            yield letters_of(int(own["country"][0])), own
 
 
 def portions(rows: Arrays, weight: str, most: int) -> Iterator[Arrays]:
-    """Yield consecutive rows whose weights sum to about `most`, one row at least."""
-    load = np.cumsum(rows[weight].astype(np.int64)) // most
-    starts = [0, *(np.flatnonzero(np.diff(load)) + 1).tolist(), len(load)]
+    """Return consecutive rows whose weights sum to about `most`, one row at least."""
+    return _runs(rows, np.cumsum(rows[weight].astype(np.int64)) // most)
+
+
+def _runs(rows: Arrays, labels: npt.NDArray[Any]) -> Iterator[Arrays]:
+    """Yield consecutive rows with one label."""
+    starts = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
     for low, high in itertools.pairwise(starts):
         yield {name: values[low:high] for name, values in rows.items()}
 

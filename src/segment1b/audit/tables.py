@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from segment1b.audit.case import BYTES_OF, ISO, RECEIPT, Case, Check, Checks, StateChecks
+from segment1b.audit.case import BYTES_OF, ISO, RECEIPT, Case, Checks, StateChecks
 from segment1b.audit.proofs import prove_bytes
-from segment1b.audit.published_files import Published, UnusableError, declared_columns
-from segment1b.audit.results import Found, Row, Rule, differences, fields_differ
+from segment1b.audit.published_files import UnusableError, declared_columns
+from segment1b.audit.results import Found, Row, differences, fields_differ
 from segment1b.audit.shapes import cut_differences
-from segment1b.contracts import Column, Dataset
+from segment1b.contracts import Column, Contracts, Dataset
 
 # site_order numbers the sites of a pair; it is part of the key and ranks no country.
 _RANKS = re.compile(r"rank|order|priority|position|precedence", re.IGNORECASE)
@@ -20,102 +20,61 @@ _RANKS = re.compile(r"rank|order|priority|position|precedence", re.IGNORECASE)
 _BUDGETS = {"s1": "E009_PERF_BUDGET", "s2": "E109_PERF_BUDGET"}
 _READ_FACTOR = 1.25
 _TIME_FACTOR, _TIME_ALLOWANCE = 1.75, 300.0
-_WORKER_BYTES = 1 << 30
-_OPEN_FILES = 256
+_WORKER_BYTES, _OPEN_FILES = 1 << 30, 256
+_Run = Callable[..., Iterator[Row] | Found]
 
 
-def generic_checks(plan: StateChecks, published: Published) -> list[Check]:
-    """Return the checks that every state's report and tables get."""
-    checks, audit = Checks(plan.id), plan.contract.audit
+def generic_checks(plan: StateChecks, contracts: Contracts, *, perf: bool = False) -> Checks:
+    """Return the checks that every state's report and tables get; with `perf`, of budgets too."""
+    checks, audit, report = Checks(plan.id), plan.contract.audit, plan.report
 
-    @checks.add("tokens", audit.identity, plan.report)
-    def tokens(case: Case) -> Iterator[Row]:
-        """Run report, receipts and gate carry the tokens and paths of this identity."""
-        return _tokens(plan, case)
+    def add(name: str, code: str, needs: Iterable[str], run: _Run, of: Any = None) -> None:
+        bound = functools.update_wrapper(functools.partial(run, of or plan), run)
+        if of:
+            checks.add(f"{name}_{of.id}", code, *needs, about=of.id)(bound)
+        else:
+            checks.add(name, code, *needs)(bound)
 
-    @checks.add("disallowed_reads", plan.contract.disallowed, plan.report)
-    def disallowed_reads(case: Case) -> Iterator[Row]:
-        """The run report names exactly the inputs that the state's design allows."""
-        named = set(case.report(plan.report)["input_digests"])
-        for name in sorted(named ^ plan.inputs):
-            both = ("in input_digests", "absent")
-            found, expected = both if name in named else reversed(both)
-            yield {"dataset": name, "found": found, "expected": expected}
-
-    @checks.add("input_digests", plan.stale(), plan.report)
-    def input_digests(case: Case) -> Found:
-        """The inputs hash today to what the run report says was read."""
-        rows = list(_stale_inputs(plan, case))
-        return Found(rows, plan.stale(rows[0]["dataset"]) if rows else "")
-
+    add("tokens", audit.identity, [report], _tokens)
+    add("disallowed_reads", plan.contract.disallowed, [report], _reads)
+    add("input_digests", plan.stale(), [report], _stale_inputs)
     if plan.owns:
-
-        @checks.add("ranking", audit.ranking, *plan.owns)
-        def ranking(case: Case) -> Iterator[Row]:
-            """No column of the state's tables ranks countries."""
-            for dataset_id in plan.owns:
-                for file in case.published.proof(dataset_id).files:
-                    for name, _, _ in file.columns:
-                        if _RANKS.search(name) and name != "site_order":
-                            yield {"dataset": dataset_id, "path": file.name, "column": name}
-
-    for dataset_id in plan.owns:
-        checks += _table_checks(plan, published.dataset(dataset_id))
+        add("ranking", audit.ranking, plan.owns, _ranks)
+    for table in (contracts[dataset_id] for dataset_id in plan.owns):
+        add("receipt", table.code("receipt"), [BYTES_OF + table.id, report], _receipt, table)
+        add("stray_files", audit.hygiene, [report], _stray, table)
+        add("columns", table.code("schema"), [table.id], _columns, table)
+        add("values", table.code("schema"), [table.id], _values, table)
+        add("file_cut", audit.hygiene, [table.id], _file_cut, table)
+    if perf and plan.id in _BUDGETS:
+        add("budgets", _BUDGETS[plan.id], [report], _over_budget)
     return checks
 
 
-def _table_checks(plan: StateChecks, dataset: Dataset) -> Iterator[Check]:
-    name, hygiene, schema = dataset.id, plan.contract.audit.hygiene, dataset.code("schema")
-    rules: tuple[tuple[str, str, str, tuple[str, ...], Callable[..., Any]], ...] = (
-        (
-            *("receipt", dataset.code("receipt")),
-            "files, sizes, SHA-256, composite and content digest are those of the receipt",
-            *((BYTES_OF + name, plan.report), _receipt),
-        ),
-        (
-            *("stray_files", hygiene),
-            "the partition holds the files of its receipt and nothing else",
-            *((plan.report,), _stray),
-        ),
-        (
-            *("columns", schema),
-            "every file has the declared columns in order, of the declared types, without nulls",
-            *((name,), _columns),
-        ),
-        (
-            *("values", schema),
-            "every value fits the pattern and the bounds of its schema",
-            *((name,), _values),
-        ),
-        (
-            *("file_cut", hygiene),
-            "files and row groups are cut as the design says",
-            *((name,), _file_cut),
-        ),
-    )
-    for what, code, proves, needs, run in rules:
-        rule = Rule(plan.id, f"{what}_{name}", code, "R", f"{name}: {proves}")
-        yield Check(rule, needs, functools.partial(run, dataset))
-
-
 def _tokens(plan: StateChecks, case: Case) -> Iterator[Row]:
+    """Run report, receipts and gate carry the tokens and paths of this identity."""
     tokens = case.published.tokens
-
-    def wrong(document: str) -> Iterator[Row]:
+    for document in (plan.report, *({RECEIPT} & case.usable)):
         value = case.report(document)
         expected = {name: tokens[name] for name in tokens if name in value}
-        return fields_differ(value, expected, document=document)
-
-    yield from wrong(plan.report)
+        yield from fields_differ(value, expected, document=document)
     for dataset_id in plan.owns:
-        receipt = case.published.receipt(dataset_id)
-        path = case.published.dataset(dataset_id).locate(tokens)
-        yield from fields_differ(receipt, {"partition_path": path}, document=plan.report)
-    if RECEIPT in case.usable:
-        yield from wrong(RECEIPT)
+        path = {"partition_path": case.published.dataset(dataset_id).locate(tokens)}
+        yield from fields_differ(case.published.receipt(dataset_id), path, document=plan.report)
 
 
-def _stale_inputs(plan: StateChecks, case: Case) -> Iterator[Row]:
+def _reads(plan: StateChecks, case: Case) -> Iterator[Row]:
+    """The run report names exactly the inputs that the state's design allows."""
+    named, allowed = (
+        dict.fromkeys(names, "in input_digests")
+        for names in (case.report(plan.report)["input_digests"], plan.inputs)
+    )
+    return differences(named, allowed, named="dataset")
+
+
+def _stale_inputs(plan: StateChecks, case: Case) -> Found:
+    """The inputs hash today to what the run report says was read."""
+    rows = []
     for name, read in sorted(case.report(plan.report)["input_digests"].items()):
         if name not in plan.inputs:
             continue
@@ -127,10 +86,21 @@ def _stale_inputs(plan: StateChecks, case: Case) -> Iterator[Row]:
                 continue
             today = error.reason
         if today != read:
-            yield {"dataset": name, "found": today, "expected": read}
+            rows.append({"dataset": name, "found": today, "expected": read})
+    return Found(rows, plan.stale(rows[0]["dataset"]) if rows else "")
+
+
+def _ranks(plan: StateChecks, case: Case) -> Iterator[Row]:
+    """No column of the state's tables ranks countries."""
+    for dataset_id in plan.owns:
+        for file in case.published.proof(dataset_id).files:
+            for name, _, _ in file.columns:
+                if _RANKS.search(name) and name != "site_order":
+                    yield {"dataset": dataset_id, "path": file.name, "column": name}
 
 
 def _receipt(dataset: Dataset, case: Case) -> Iterator[Row]:
+    """Files, sizes, SHA-256, composite and content digest are those of the receipt."""
     receipt = case.published.receipt(dataset.id)
     try:
         proof = case.published.proof(dataset.id)
@@ -141,26 +111,23 @@ def _receipt(dataset: Dataset, case: Case) -> Iterator[Row]:
     whole["sha256_hex"] = proof.composite
     found = {file.name: f"{file.size} bytes, {file.sha256}" for file in proof.files}
     listed = {f["path"]: f"{f['bytes']} bytes, {f['sha256_hex']}" for f in receipt["files"]}
-    for name in sorted(set(found) | set(listed)):
-        pair = {"found": found.get(name), "expected": listed.get(name)}
-        if pair["found"] != pair["expected"]:
-            yield {"dataset": dataset.id, "path": name, **pair}
+    yield from differences(found, listed, named="path", absent=None, dataset=dataset.id)
     yield from differences(whole, {name: receipt[name] for name in whole}, dataset=dataset.id)
     if [f["path"] for f in receipt["files"]] != sorted(listed):
         yield {"dataset": dataset.id, "field": "files", "found": "not in ASCII order"}
 
 
 def _stray(dataset: Dataset, case: Case) -> Iterator[Row]:
+    """The partition holds the files of its receipt and nothing else."""
     listed = {file["path"] for file in case.published.receipt(dataset.id)["files"]}
+    kept = listed & {path.name for path in case.published.files(dataset.id)}
     folder = case.published.path(dataset.id)
-    parts = {path.name for path in case.published.files(dataset.id)}
-    strange = [*sorted(parts - listed), *case.published.stray(dataset.id)]
-    below = folder.rglob("*") if folder.is_dir() else ()
-    strange += sorted(path.relative_to(folder).as_posix() for path in below if path.is_dir())
-    return ({"dataset": dataset.id, "path": name} for name in strange)
+    below = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    return ({"dataset": dataset.id, "path": name} for name in sorted(below - kept))
 
 
 def _columns(dataset: Dataset, case: Case) -> Found:
+    """Every file has the declared columns in order, of the declared types, without nulls."""
     declared = tuple(declared_columns(dataset))
     files = [file for file in case.published.proof(dataset.id).files if file.columns != declared]
     names = {name for name, _, _ in declared}
@@ -177,6 +144,7 @@ def _shape(columns: tuple[tuple[str, str, bool], ...]) -> str:
 
 
 def _values(dataset: Dataset, case: Case) -> Iterator[Row]:
+    """Every value fits the pattern and the bounds of its schema."""
     keys = ", ".join(dataset.key)
     # Names, patterns and bounds come from the contracts.
     queries = [
@@ -220,34 +188,25 @@ def iso_version_differs(case: Case, report: str) -> Iterator[Row]:
 
 
 def _file_cut(dataset: Dataset, case: Case) -> Iterator[Row]:
+    """Files and row groups are cut as the design says."""
     return cut_differences(dataset, case.published.proof(dataset.id), case.session)
 
 
-def budget_checks(plan: StateChecks) -> list[Check]:
-    """Return the budget check of a state; only S1 and S2 have budgets."""
-    checks = Checks(plan.id)
-    if plan.id in _BUDGETS:
-
-        @checks.add("budgets", _BUDGETS[plan.id], plan.report)
-        def budgets(case: Case) -> Iterator[Row]:
-            """Bytes read, wall time, memory of a worker and open files kept their budgets."""
-            for field, found, limit in _spent(plan, case):
-                if found > limit:
-                    yield {"field": field, "found": found, "expected_at_most": limit}
-
-    return checks
-
-
-def _spent(plan: StateChecks, case: Case) -> Iterator[tuple[str, float, float]]:
-    """Yield each field with what was used and its limit."""
+def _over_budget(plan: StateChecks, case: Case) -> Iterator[Row]:
+    """Bytes read, wall time, memory of a worker and open files kept their budgets."""
     used = case.report(plan.report)["resources"]
+    limits: dict[str, float] = {
+        "max_worker_rss_bytes": _WORKER_BYTES,
+        "open_files_peak": _OPEN_FILES,
+    }
     seconds = _TIME_ALLOWANCE
     for dataset_id in plan.contract.reads:
         read = used.get(f"bytes_read_{dataset_id}", 0)
         size = sum(path.stat().st_size for path in case.published.files(dataset_id))
-        yield f"bytes_read_{dataset_id}", read, _READ_FACTOR * size
+        limits[f"bytes_read_{dataset_id}"] = _READ_FACTOR * size
         speed = used.get(f"io_baseline_{dataset_id}_bps", 0)
         seconds += _TIME_FACTOR * read / speed if speed else 0.0
-    yield "wall_clock_seconds_total", used["wall_clock_seconds_total"], seconds
-    yield "max_worker_rss_bytes", used["max_worker_rss_bytes"], _WORKER_BYTES
-    yield "open_files_peak", used["open_files_peak"], _OPEN_FILES
+    limits["wall_clock_seconds_total"] = seconds
+    for field, limit in limits.items():
+        if used.get(field, 0) > limit:
+            yield {"field": field, "found": used[field], "expected_at_most": limit}

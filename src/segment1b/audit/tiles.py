@@ -64,13 +64,11 @@ def rows_of(case: Case, dataset_id: str, code: str, columns: Sequence[str]) -> I
 
 def _groups(case: Case, dataset_id: str) -> list[_Group]:
     """Return the row groups of a dataset in written order, footers read once."""
-    key = f"row groups of {dataset_id}"
-    if key not in case.memo:
-        case.memo[key] = [
-            group for path in case.published.files(dataset_id) for group in _groups_of(path)
-        ]
-    found: list[_Group] = case.memo[key]
-    return found
+    published = case.published
+    return published.once(
+        f"row groups of {dataset_id}",
+        lambda: [group for path in published.files(dataset_id) for group in _groups_of(path)],
+    )
 
 
 def _groups_of(path: Path) -> Iterator[_Group]:

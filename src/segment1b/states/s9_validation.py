@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segment1b.audit import CheckResult, criteria, tile_proof
-from segment1b.audit.acceptance import Acceptance, accept, examine, examined_states, prove_tiles
+from segment1b.audit import CheckResult, criteria, tile_proof, validate_published
+from segment1b.audit.acceptance import Acceptance, accept, examine, examined_states
 from segment1b.audit.published_files import Published
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
@@ -62,15 +62,14 @@ class S9Validation(State):
             return ShardResult(0, shard)
         if shard == _REALISM:
             return ShardResult(0, _realism(run, reader))
-        return ShardResult(0, examine(shard, run.root, run.contracts, run.identity.tokens))
+        return ShardResult(0, examine(shard, _published(run)))
 
     def report(self, run: Run, reader: Reader, _rows: int, counters: Sequence[Any]) -> Report:
         """Stage the bundle; with failures put it aside and refuse."""
         tiles: Tiles
         tiles, *states, figures = counters
         examined = [*tiles.results, *(check for state in states for check in state)]
-        at = (run.root, run.contracts, run.identity.tokens)
-        verdicts = accept(*at, examined, tiles_proven=tiles.stored)
+        verdicts = accept(_published(run), examined, tiles_proven=tiles.stored)
         verdicts.append(_within_bounds(breaches(figures, run.policy.realism)))
         folder = run.staging / BUNDLE
         folder.mkdir()
@@ -111,10 +110,17 @@ class Tiles(NamedTuple):
 
 def _prove_tiles(run: Run) -> Tiles:
     start = time.perf_counter()
-    at = (run.root, run.contracts, run.identity.tokens)
-    stored = tile_proof.is_stored(Published(*at))
-    results, proof = ([], None) if stored else prove_tiles(*at, threads=run.threads)
+    published, results, proof = _published(run), list[CheckResult](), None
+    stored = tile_proof.is_stored(published)
+    if not stored:
+        results = validate_published(published, tile_proof.STATES, threads=run.threads)
+        if all(result.ok for result in results):
+            proof = tile_proof.document(published)
     return Tiles(results, proof, stored, round(time.perf_counter() - start, 6))
+
+
+def _published(run: Run) -> Published:
+    return Published(run.root, run.contracts, run.identity.tokens)
 
 
 def _within_bounds(broken: list[dict[str, Any]]) -> Acceptance:

@@ -108,7 +108,7 @@ def _accounting(case: Case) -> Iterator[Row]:
     found = {name: reported.get(name) for name in counted}
     yield from differences(found, counted, document=_REPORT)
     last = totals(JITTER, case)[-1:] or [{}]
-    traced = case.published.lines(JITTER.trace)[-1:] or [{}]
+    traced = case.published.document(JITTER.trace)[-1:] or [{}]
     names = ("events_total", "blocks_total", "draws_total")
     yield from differences(
         {name: traced[0].get(name) for name in names},
