@@ -22,7 +22,7 @@ from reference_sources.countries import (
 )
 from reference_sources.population import population_raster
 from reference_sources.time_zones import time_zones
-from segment1b.reference.files import write_shapes
+from segment1b.reference.installing import write_shapes
 
 DEGREES = (0.05, 0.1)
 

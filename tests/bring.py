@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import struct
+import subprocess
+import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,21 +129,33 @@ def request(file: Path, root: Path, **columns: str) -> Request:
     return Request(file, TERMS["licence"], TERMS["attribution"], root, None, columns)
 
 
-def import_some(source: Path, root: Path) -> None:
-    """Import country polygons; for child processes, which import this by name."""
-    import_countries(request(source, root), layer=None, make_valid=False, drop_unknown=False)
+def imported(
+    path: Path,
+    root: str | Path = "root",
+    column: str = "code",
+    importer: Callable[..., Imported] = import_countries,
+    **options: Any,
+) -> Imported:
+    """Import a file, by default country polygons, into a root beside it."""
+    return importer(request(path, path.parent / root, country_iso=column), **options)
 
 
-def imported(path: Path, layer: str | None = None) -> Imported:
-    wanted = request(path, path.parent / "root")
-    return import_countries(wanted, layer=layer, make_valid=False, drop_unknown=False)
-
-
-def refused(path: Path, layer: str | None = None) -> Segment1BError:
-    with pytest.raises(Segment1BError) as caught:
-        imported(path, layer)
+def refused(path: Path, code: str = "", **options: Any) -> Segment1BError:
+    """Return the error of an import that must be refused, with nothing written."""
+    with pytest.raises(Segment1BError, match=f"^{code}") as caught:
+        imported(path, **options)
     assert str(path) in caught.value.message
+    suffixes = {file.suffix for file in (path.parent / "root").rglob("*.*")}
+    assert suffixes.isdisjoint({".parquet", ".json", ".tif"})
     return caught.value
+
+
+def run_python(program: str, *arguments: object) -> str:
+    """Run a program in a process of its own; return what it prints."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return ran.stdout
 
 
 def some(path: Path) -> Path:

@@ -17,7 +17,7 @@ from rasterio.transform import Affine
 
 from reference_sources.archives import TARBALLS, WHEELS, ZONES
 from reference_sources.tables import YEAR, Area, IsoRow, People, Places
-from segment1b.reference.files import write_parquet
+from segment1b.reference.installing import write_parquet
 
 #: Licences by the beginning of a file's name.
 LICENCES: Final = {
@@ -42,56 +42,35 @@ def write_tables(
     zones: Sequence[tuple[str, str]],
 ) -> None:
     """Write the five tables without geometry as Parquet."""
-    columns = zip(*iso, strict=True)
-    write_parquet(
-        folder / "iso3166.parquet",
-        pa.table(
-            {name: list(column) for name, column in zip(IsoRow._fields, columns, strict=True)}
-        ),
-    )
-    write_parquet(
-        folder / "populated_places.parquet",
-        pa.table(
-            {
-                "geonameid": places.geonameid,
-                "name": places.name,
-                "country_iso": pa.array(places.country_iso).dictionary_encode(),
-                "lon_deg": places.lon_deg,
-                "lat_deg": places.lat_deg,
-                "population": places.population.astype(np.int32),
-                "tzid": pa.array(places.tzid).dictionary_encode(),
-            }
-        ),
-    )
-    write_parquet(
-        folder / "country_population.parquet",
-        pa.table(
-            {
-                "country_iso": list(people),
-                "population": [p.total for p in people.values()],
-                "source": [p.source for p in people.values()],
-            }
-        ),
-    )
-    write_parquet(
-        folder / "country_area.parquet",
-        pa.table(
-            {
-                "country_iso": list(areas),
-                "area_km2": [area.km2 for area in areas.values()],
-                "source": [area.source for area in areas.values()],
-            }
-        ),
-    )
-    write_parquet(
-        folder / "country_zones.parquet",
-        pa.table(
-            {
-                "country_iso": [code for code, _ in zones],
-                "tzid": [zone for _, zone in zones],
-            }
-        ),
-    )
+    columns = map(list, zip(*iso, strict=True))
+    tables: dict[str, dict[str, Any]] = {
+        "iso3166": dict(zip(IsoRow._fields, columns, strict=True)),
+        "populated_places": {
+            "geonameid": places.geonameid,
+            "name": places.name,
+            "country_iso": pa.array(places.country_iso).dictionary_encode(),
+            "lon_deg": places.lon_deg,
+            "lat_deg": places.lat_deg,
+            "population": places.population.astype(np.int32),
+            "tzid": pa.array(places.tzid).dictionary_encode(),
+        },
+        "country_population": {
+            "country_iso": list(people),
+            "population": [p.total for p in people.values()],
+            "source": [p.source for p in people.values()],
+        },
+        "country_area": {
+            "country_iso": list(areas),
+            "area_km2": [area.km2 for area in areas.values()],
+            "source": [area.source for area in areas.values()],
+        },
+        "country_zones": {
+            "country_iso": [code for code, _ in zones],
+            "tzid": [zone for _, zone in zones],
+        },
+    }
+    for name, table in tables.items():
+        write_parquet(folder / f"{name}.parquet", pa.table(table))
 
 
 def write_raster(path: Path, people: npt.NDArray[np.int64], degrees: float) -> None:

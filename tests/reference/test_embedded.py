@@ -34,9 +34,10 @@ def test_files_are_those_of_the_manifest(entry: dict[str, object]) -> None:
 def test_every_shipped_surface_has_a_licence() -> None:
     folder = embedded.SAMPLE_OUTLETS.parent
     surfaces = {p.name for p in folder.iterdir()} - {"MANIFEST.json", "sample_outlets.csv"}
-    assert embedded.licences().keys() == surfaces
-    assert all(embedded.licences().values())
-    assert "ODbL" in embedded.licences()["world_countries.parquet"]
+    licences = {entry["file"]: entry["licence"] for entry in embedded.manifest()["files"]}
+    assert licences.keys() == surfaces | {PLACES.name}
+    assert all(licences.values())
+    assert "ODbL" in licences["world_countries.parquet"]
 
 
 @pytest.mark.parametrize("name", ["no_such.tif", "../embedded.py", ""])
@@ -48,13 +49,8 @@ def test_unknown_surfaces_are_refused_by_name(name: str) -> None:
 
 def test_every_iso_code_is_accounted_for() -> None:
     """249 official codes and XK, each with a polygon, a number of people and a zone."""
-    status = dict(
-        zip(
-            column("iso3166.parquet", "country_iso"),
-            column("iso3166.parquet", "status"),
-            strict=True,
-        )
-    )
+    names = (column("iso3166.parquet", name) for name in ("country_iso", "status"))
+    status = dict(zip(*names, strict=True))
     assert len(status) == 250
     assert [code for code, s in status.items() if s != "official"] == ["XK"]
     for file in ("world_countries.parquet", "country_population.parquet"):

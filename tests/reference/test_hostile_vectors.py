@@ -52,9 +52,7 @@ def test_an_ogr_vrt_is_refused_by_name_and_makes_no_request(
     url = f"http://127.0.0.1:{server.getsockname()[1]}/a.geojson"
     for source in (str(some(tmp_path / "other.fgb")), f"/vsicurl/{url}", url):
         (tmp_path / name).write_text(ogr_vrt(source))
-        error = refused(tmp_path / name)
-        assert error.code == "E_INPUT_UNREADABLE"
-        assert "an OGR VRT" in error.message
+        assert "an OGR VRT" in refused(tmp_path / name, "E_INPUT_UNREADABLE").message
     assert not was_contacted(server)
 
 
@@ -63,8 +61,7 @@ def test_a_geojson_that_holds_an_ogr_vrt_is_read_as_geojson(
 ) -> None:
     url = f"/vsicurl/http://127.0.0.1:{server.getsockname()[1]}/a.geojson"
     path = geojson(tmp_path / "a.geojson")
-    text = path.read_text().replace('"crs":null', f'"note":{json.dumps(ogr_vrt(url))}')
-    path.write_text(text)
+    path.write_text(path.read_text().replace('"crs":null', f'"note":{json.dumps(ogr_vrt(url))}'))
     assert read_features(path, "code").keys == ["NL"]
     assert not was_contacted(server)
 
@@ -108,13 +105,10 @@ def test_a_geojson_in_a_crs_that_is_not_wgs84_or_not_known_is_refused(
 ) -> None:
     path = geojson(tmp_path / "a.geojson")
     text = path.read_text().replace('"crs":null,', "")
-    member = f'"crs" : {crs}'
-    start = '{"type":"FeatureCollection",'
     path.write_text(
-        text.replace(start, f"{start}{member},") if first else f"{text[:-1]},{member}}}"
+        text.replace("{", f'{{"crs" : {crs},', 1) if first else f'{text[:-1]},"crs" : {crs}}}'
     )
-    error = refused(path)
-    assert error.code in ("E007_CRS_MISMATCH", *(["E_INPUT_UNREADABLE"] if "[[" in crs else []))
+    refused(path, "(E007_CRS_MISMATCH|E_INPUT_UNREADABLE)" if "[[" in crs else "E007_CRS_MISMATCH")
 
 
 @pytest.mark.parametrize(
@@ -151,25 +145,18 @@ def test_gdal_has_its_drivers_again_after_a_file(tmp_path: Path) -> None:
 )
 def test_other_formats_are_refused_under_any_name(tmp_path: Path, driver: str, name: str) -> None:
     shape = bring.as_objects([shapely.to_wkb(shapely.box(4, 51, 5, 52))])
-    pyogrio.raw.write(
-        tmp_path / name,
-        shape,
-        [bring.as_objects(["NL"])],
-        ["code"],
-        geometry_type="Polygon",
-        crs="EPSG:4326",
-        driver=driver,
-    )
-    for other in (name, "a.geojson", "a.gpkg"):
-        if other != name:
-            shutil.copy(tmp_path / name, tmp_path / other)
-        assert refused(tmp_path / other).code == "E_INPUT_UNREADABLE"
+    options = {"geometry_type": "Polygon", "crs": "EPSG:4326", "driver": driver}
+    pyogrio.raw.write(tmp_path / name, shape, [bring.as_objects(["NL"])], ["code"], **options)
+    refused(tmp_path / name, "E_INPUT_UNREADABLE")
+    for other in ("a.geojson", "a.gpkg"):
+        shutil.copy(tmp_path / name, tmp_path / other)
+        refused(tmp_path / other, "E_INPUT_UNREADABLE")
 
 
 def test_fifos_devices_and_urls_are_refused(tmp_path: Path) -> None:
     for name in ("a.gpkg", "a.parquet", "a.zip", "a.shp"):
         os.mkfifo(tmp_path / name)
-        assert refused(tmp_path / name).code == "E_INPUT_UNREADABLE"
+        refused(tmp_path / name, "E_INPUT_UNREADABLE")
     (tmp_path / "b.gpkg").symlink_to("/dev/zero")
     for path in (tmp_path / "b.gpkg", Path("/vsicurl/http://127.0.0.1:1/a.gpkg")):
         with pytest.raises(Segment1BError, match="E_INPUT_UNREADABLE"):
@@ -179,12 +166,13 @@ def test_fifos_devices_and_urls_are_refused(tmp_path: Path) -> None:
             reader(tmp_path / "a.parquet")
 
 
-def test_a_fifo_among_the_files_of_a_shapefile_is_refused(tmp_path: Path) -> None:
-    some(tmp_path / "a.shp")
-    (tmp_path / "a.dbf").unlink()
-    os.mkfifo(tmp_path / "a.dbf")
-    with pytest.raises(Segment1BError, match="not a regular file"):
-        read_features(tmp_path / "a.shp", "code")
+@pytest.mark.parametrize("name", ["a.dbf", "a.gpkg-wal", "a.gpkg-journal"])
+def test_a_fifo_among_the_files_of_a_dataset_is_refused(tmp_path: Path, name: str) -> None:
+    path = some(tmp_path / ("a.shp" if name == "a.dbf" else "a.gpkg"))
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(Segment1BError, match=f"{name} is a named pipe, not a regular file"):
+        read_features(path, "code")
 
 
 def test_a_name_that_gdal_would_take_apart_is_refused(tmp_path: Path) -> None:
@@ -202,28 +190,22 @@ def test_a_geopackage_with_changes_beside_it_is_refused(tmp_path: Path) -> None:
     assert imported(path).provenance["counts"]["countries"] == 2
 
 
-@pytest.mark.parametrize("end", ["-wal", "-journal"])
-def test_a_fifo_as_journal_of_a_geopackage_is_refused(tmp_path: Path, end: str) -> None:
-    path = some(tmp_path / "a.gpkg")
-    os.mkfifo(tmp_path / f"a.gpkg{end}")
-    with pytest.raises(Segment1BError, match=f"a.gpkg{end} is a named pipe"):
-        read_features(path, "code")
+def execute(path: Path, statements: str) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(statements)
 
 
 def test_a_view_of_a_geopackage_is_refused(tmp_path: Path) -> None:
     path = some(tmp_path / "a.gpkg")
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("CREATE VIEW seen AS SELECT * FROM places")
-        database.execute(
-            "INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id) "
-            "VALUES ('seen', 'features', 'seen', 4326)"
-        )
-        database.execute(
-            "INSERT INTO gpkg_geometry_columns VALUES ('seen', 'geom', 'MULTIPOLYGON', 4326, 0, 0)"
-        )
-        database.commit()
-    assert "layer seen is not a plain table" in refused(path, "seen").message
-    assert imported(path, "places").provenance["counts"]["countries"] == 2
+    execute(
+        path,
+        "CREATE VIEW seen AS SELECT * FROM places;"
+        "INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id) "
+        "VALUES ('seen', 'features', 'seen', 4326);"
+        "INSERT INTO gpkg_geometry_columns VALUES ('seen', 'geom', 'MULTIPOLYGON', 4326, 0, 0);",
+    )
+    assert "layer seen is not a plain table" in refused(path, layer="seen").message
+    assert imported(path, layer="places").provenance["counts"]["countries"] == 2
 
 
 @pytest.mark.parametrize(
@@ -233,14 +215,12 @@ def test_a_geopackage_whose_own_table_is_a_view_is_refused_before_gdal_reads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     path = some(tmp_path / "a.gpkg")
-    with closing(sqlite3.connect(path)) as database:
-        database.execute(f"DROP TABLE IF EXISTS {name}")
-        # Without an end: whoever reads it waits for ever.
-        database.execute(
-            f"CREATE VIEW {name} AS WITH RECURSIVE t(x) AS "  # noqa: S608
-            "(SELECT 1 UNION ALL SELECT x + 1 FROM t) SELECT x FROM t WHERE x < 0"
-        )
-        database.commit()
+    # Without an end: whoever reads it waits for ever.
+    execute(
+        path,
+        f"DROP TABLE IF EXISTS {name}; CREATE VIEW {name} AS WITH RECURSIVE t(x) AS "  # noqa: S608
+        "(SELECT 1 UNION ALL SELECT x + 1 FROM t) SELECT x FROM t WHERE x < 0;",
+    )
     monkeypatch.setattr(pyogrio, "list_layers", lambda _: pytest.fail("GDAL was asked"))
     with pytest.raises(Segment1BError, match=f"{name} is not a plain table"):
         read_features(path, "code")
@@ -255,13 +235,7 @@ def test_one_of_several_datasets_of_an_archive_must_be_named(tmp_path: Path) -> 
         archive.writestr("meta.json", "{}")
         archive.writestr("__MACOSX/._one.shp", "")
     assert "one, two" in refused(both).message
-    assert imported(both, "two").provenance["counts"]["countries"] == 2
-
-
-@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb"])
-def test_other_formats_may_come_zipped_too(tmp_path: Path, suffix: str) -> None:
-    some(tmp_path / f"a{suffix}")
-    assert imported(zipped(tmp_path, "a.zip", f"a{suffix}")).provenance["counts"]["countries"] == 2
+    assert imported(both, layer="two").provenance["counts"]["countries"] == 2
 
 
 def test_an_archive_is_refused_that_holds_a_vrt_or_leads_out_of_its_folder(tmp_path: Path) -> None:
@@ -277,7 +251,9 @@ def test_countries_that_are_an_ogr_vrt_are_refused_at_run_and_check(tmp_path: Pa
     root = worlds.lay_small_world(tmp_path / "root", degrees=1.0)
     worlds.place(root, "world_countries").write_text(ogr_vrt(str(some(tmp_path / "b.fgb"))))
     outlets = worlds.outlet_list(tmp_path / "outlets.csv", merchants=3)
-    with pytest.raises(Segment1BError, match=r"E_INPUT_UNREADABLE.*world_countries"):
-        worlds.run(root, outlets=outlets)
-    with pytest.raises(Segment1BError, match=r"E_INPUT_UNREADABLE.*world_countries"):
-        check(root, contracts.load(), None, Bounds())
+    for read in (
+        lambda: worlds.run(root, outlets=outlets),
+        lambda: check(root, contracts.load(), None, Bounds()),
+    ):
+        with pytest.raises(Segment1BError, match=r"E_INPUT_UNREADABLE.*world_countries"):
+            read()

@@ -1,10 +1,9 @@
 """Population rasters that people bring: windows only, nobody lost, other grids refused."""
 
 import errno
+import functools
 import os
 import shlex
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import bring
 from segment1b.errors import Segment1BError
 from segment1b.geo.grid import read_grid
 from segment1b.reference import embedded
-from segment1b.reference.importing import Imported, Request, import_population
+from segment1b.reference.importing import import_population
 
 SIDE = 3000
 #: 25 by 25 degrees of Europe and northern Africa in cells of 30 arc-seconds.
@@ -29,22 +28,8 @@ CORNER, STEP = (0.0, 55.0), 1 / 120
 REGULAR = Affine(STEP, 0, CORNER[0], 0, -STEP, CORNER[1])
 
 
-def request(file: Path, root: Path) -> Request:
-    return Request(file, bring.TERMS["licence"], bring.TERMS["attribution"], root)
-
-
-def imported(file: Path, root: Path, **options: Any) -> Imported:
-    return import_population(
-        request(file, root), band=options.get("band"), nodata=options.get("nodata")
-    )
-
-
-def refused(file: Path, root: Path, **options: Any) -> Segment1BError:
-    with pytest.raises(Segment1BError) as caught:
-        imported(file, root, **options)
-    assert not list(root.rglob("*.tif"))
-    assert not list(root.rglob("*.json"))
-    return caught.value
+imported = functools.partial(bring.imported, importer=import_population)
+refused = functools.partial(bring.refused, importer=import_population)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +73,7 @@ def test_9_million_cells_of_any_type_and_tiling_go_through_in_windows_and_keep_t
     )
     tracemalloc.start()
     try:
-        found = imported(source, tmp_path / "root")
+        found = imported(source)
         assert tracemalloc.get_traced_memory()[1] < SIDE * SIDE * 8 / 2
     finally:
         tracemalloc.stop()
@@ -116,58 +101,24 @@ from pathlib import Path
 from segment1b.reference.importing import Request, import_population
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 asked = Request(Path(sys.argv[1]), "CC0-1.0", "x", Path(sys.argv[2]))
-import_population(asked, band=None, nodata=None)
+import_population(asked)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10)
 """
-    ran = subprocess.run(
-        [sys.executable, "-c", code, str(source), str(tmp_path / "root")],
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert int(ran.stdout) < 100e6 < wide.nbytes / 2
+    grown = bring.run_python(code, source, tmp_path / "root")
+    assert int(grown) < 100e6 < wide.nbytes / 2
 
 
 def test_a_step_of_few_digits_is_taken_for_the_exact_one(tmp_path: Path) -> None:
     """WorldPop writes 30 arc-seconds as 0.0083333333; its edges lie off the whole cells."""
     cells = np.ones((60, 80), np.float32)
     step = Affine(0.0083333333, 0, -180.001249265, 0, -0.0083333333, 83.99958319871001)
-    found = imported(bring.raster(tmp_path / "p.tif", cells, step), tmp_path / "root")
+    found = imported(bring.raster(tmp_path / "p.tif", cells, step))
     grid = read_grid(found.path)
     assert (grid.a, grid.b) == (1 / 120, 1 / 120)
     assert (grid.x0, grid.y0) == (-180.001249265, 83.99958319871001)
     near = Affine(0.0083333333, 0, 4.999999999, 0, -0.0083333333, 50.0000000004)
-    found = imported(bring.raster(tmp_path / "q.tif", cells, near), tmp_path / "other")
+    found = imported(bring.raster(tmp_path / "q.tif", cells, near), "other")
     assert (read_grid(found.path).x0, read_grid(found.path).y0) == (5.0, 50.0)
-
-
-def rotated(folder: Path, people: npt.NDArray[np.float64]) -> Path:
-    turned = Affine(0.1, 0.02, 4, 0.02, -0.1, 53)
-    return bring.raster(folder / "a rotated one.tif", people, turned)
-
-
-def south_up(folder: Path, people: npt.NDArray[np.float64]) -> Path:
-    return bring.raster(folder / "south.tif", people, Affine(0.1, 0, 4, 0, 0.1, 50))
-
-
-def projected(folder: Path, people: npt.NDArray[np.float64]) -> Path:
-    """Write cells of 10 km in the Mollweide projection that GHS-POP uses."""
-    grid = Affine(10_000, 0, 300_000, 0, -10_000, 6_000_000)
-    return bring.raster(folder / "mollweide.tif", people, grid, crs="ESRI:54009")
-
-
-def oblong(folder: Path, people: npt.NDArray[np.float64]) -> Path:
-    return bring.raster(folder / "oblong.tif", people, Affine(0.1, 0, 4, 0, -0.05, 53))
-
-
-def uneven(folder: Path, people: npt.NDArray[np.float64]) -> Path:
-    return bring.raster(folder / "uneven.tif", people, Affine(0.0993, 0, 4, 0, -0.0993, 53))
-
-
-def too_wide(folder: Path, people: npt.NDArray[np.float64]) -> Path:
-    """Write a world that a warp has made a column too wide at either end, both empty."""
-    people[:, [0, -1]] = 0
-    return bring.raster(folder / "wide.tif", people, Affine(9.25, 0, -185, 0, -1, 15))
 
 
 def warped(line: str) -> Path:
@@ -196,35 +147,38 @@ def warped(line: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("make", "code", "what"),
+    ("name", "grid", "code", "what"),
     [
-        (rotated, "E002_RASTER_MISMATCH", "is rotated"),
-        (south_up, "E002_RASTER_MISMATCH", "is not north-up"),
-        (projected, "E007_CRS_MISMATCH", "is in ESRI:54009"),
-        (oblong, "E002_RASTER_MISMATCH", "are not square"),
-        (uneven, "E002_RASTER_MISMATCH", "do not divide 180 degrees"),
-        (too_wide, "E002_RASTER_MISMATCH", "more than 360"),
+        ("a rotated one", (0.1, 0.02, 4, 0.02, -0.1, 53), "E002_RASTER_MISMATCH", "is rotated"),
+        ("south", (0.1, 0, 4, 0, 0.1, 50), "E002_RASTER_MISMATCH", "is not north-up"),
+        # The projection that GHS-POP uses, in cells of 10 km.
+        ("ESRI:54009", (10_000, 0, 3e5, 0, -10_000, 6e6), "E007_CRS_MISMATCH", "is in ESRI:54009"),
+        ("oblong", (0.1, 0, 4, 0, -0.05, 53), "E002_RASTER_MISMATCH", "are not square"),
+        ("uneven", (0.0993, 0, 4, 0, -0.0993, 53), "E002_RASTER_MISMATCH", "do not divide 180"),
+        # A world that a warp has made a column too wide at either end, both empty.
+        ("wide", (9.25, 0, -185, 0, -1, 15), "E002_RASTER_MISMATCH", "more than 360"),
     ],
 )
 def test_another_grid_is_refused_with_a_line_whose_result_is_accepted(
-    tmp_path: Path, make: Any, code: str, what: str
+    tmp_path: Path, name: str, grid: tuple[float, ...], code: str, what: str
 ) -> None:
     people = np.random.default_rng(1).gamma(0.5, 100.0, (30, 40))
-    source = make(tmp_path, people)
-    error = refused(source, tmp_path / "root")
-    assert error.code == code
+    if name == "wide":
+        people[:, [0, -1]] = 0
+    crs = name if ":" in name else "EPSG:4326"
+    source = bring.raster(tmp_path / f"{name.replace(':', ' ')}.tif", people, Affine(*grid), crs)
+    error = refused(source, code)
     assert what in error.message
     result = warped(error.hint.removeprefix("run: "))
     assert result == source.with_name(f"{source.stem}_wgs84.tif")
-    found = imported(result, tmp_path / "root")
+    found = imported(result)
     total = float(found.provenance["counts"]["people"])
     assert total == pytest.approx(people.sum(), rel=1e-3)
 
 
 def test_a_raster_without_a_crs_leaves_a_blank_in_the_line(tmp_path: Path) -> None:
     source = bring.raster(tmp_path / "p.tif", np.ones((4, 4), "u1"), REGULAR, crs=None)
-    error = refused(source, tmp_path / "root")
-    assert error.code == "E007_CRS_MISMATCH"
+    error = refused(source, "E007_CRS_MISMATCH")
     assert "-s_srs '<its CRS>' -t_srs EPSG:4326" in error.hint
 
 
@@ -232,8 +186,7 @@ def test_a_raster_without_a_crs_leaves_a_blank_in_the_line(tmp_path: Path) -> No
 def test_an_impossible_cell_is_named(tmp_path: Path, value: float) -> None:
     cells = np.ones((700, 600))
     cells[300, 7] = value
-    error = refused(bring.raster(tmp_path / "p.tif", cells, REGULAR), tmp_path / "root")
-    assert error.code == "E105_NORMALIZATION"
+    error = refused(bring.raster(tmp_path / "p.tif", cells, REGULAR), "E105_NORMALIZATION")
     assert "row 300, column 7" in error.message
     assert f"--nodata {value}" in error.hint
     assert (error.scope["raster_row"], error.scope["raster_col"]) == (300, 7)
@@ -244,7 +197,7 @@ def test_a_value_that_is_said_to_mean_no_data_is_nobody(tmp_path: Path, value: f
     cells = np.full((10, 10), 2.5, np.float32)
     cells[3, 4:6] = value
     source = bring.raster(tmp_path / "p.tif", cells, REGULAR)
-    found = imported(source, tmp_path / "root", nodata=value)
+    found = imported(source, nodata=value)
     assert found.provenance["counts"]["people"] == "245.000000"
     assert found.provenance["counts"]["cells_without_data"] == 2
     assert found.provenance["options"]["nodata"] == str(value)
@@ -252,34 +205,24 @@ def test_a_value_that_is_said_to_mean_no_data_is_nobody(tmp_path: Path, value: f
 
 def test_one_of_several_bands_must_be_named(tmp_path: Path) -> None:
     path = tmp_path / "p.tif"
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        height=4,
-        width=4,
-        count=2,
-        dtype="uint8",
-        crs="EPSG:4326",
-        transform=REGULAR,
-    ) as target:
+    profile = {"driver": "GTiff", "height": 4, "width": 4, "count": 2, "dtype": "uint8"}
+    with rasterio.open(path, "w", crs="EPSG:4326", transform=REGULAR, **profile) as target:
         for band, name in enumerate(("women", "men"), 1):
             target.write(np.full((4, 4), band, "u1"), band)
             target.set_band_description(band, name)
-    error = refused(path, tmp_path / "root")
-    assert error.code == "E_INPUT_SCHEMA_INVALID"
+    error = refused(path, "E_INPUT_SCHEMA_INVALID")
     assert "1 (women), 2 (men)" in error.message
-    assert "no band 3" in refused(path, tmp_path / "root", band=3).message
-    assert imported(path, tmp_path / "root", band=2).provenance["counts"]["people"] == "32.000000"
+    assert "no band 3" in refused(path, band=3).message
+    assert imported(path, band=2).provenance["counts"]["people"] == "32.000000"
 
 
 def test_a_band_that_holds_no_plain_numbers_is_refused(tmp_path: Path) -> None:
     waves = bring.raster(tmp_path / "c.tif", np.ones((4, 4), "complex64"), REGULAR)
-    assert "not numbers of people" in refused(waves, tmp_path / "root").message
+    assert "not numbers of people" in refused(waves).message
     scaled = bring.raster(tmp_path / "s.tif", np.ones((4, 4), "u2"), REGULAR)
     with rasterio.open(scaled, "r+") as raster:
         raster.scales = (0.1,)
-    assert "gdal_translate -unscale" in refused(scaled, tmp_path / "root").message
+    assert "gdal_translate -unscale" in refused(scaled).message
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.6, 0.95])
@@ -287,15 +230,14 @@ def test_a_truncated_raster_is_unreadable(tmp_path: Path, kept: float) -> None:
     noise = np.random.default_rng(1).random((900, 900))
     source = bring.raster(tmp_path / "p.tif", noise, REGULAR, tiled=True, compress="deflate")
     source.write_bytes(source.read_bytes()[: int(kept * source.stat().st_size)])
-    error = refused(source, tmp_path / "root")
-    assert error.code == "E_INPUT_UNREADABLE"
+    error = refused(source, "E_INPUT_UNREADABLE")
     assert str(source) in error.message
 
 
 def test_a_file_that_is_no_raster_or_not_there_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "text.tif").write_text("hello")
     for name in ("text.tif", "absent.tif"):
-        assert refused(tmp_path / name, tmp_path / "root").code == "E_INPUT_UNREADABLE"
+        refused(tmp_path / name, "E_INPUT_UNREADABLE")
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,17 +252,11 @@ from segment1b.reference.importing import Request, import_population
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 try:
-    import_population(Request(Path(sys.argv[1]), "x", "x", Path(sys.argv[2])), band=None,
-                      nodata=None)
+    import_population(Request(Path(sys.argv[1]), "x", "x", Path(sys.argv[2])))
 except Segment1BError as error:
     print(error.code)
 """
-    ran = subprocess.run(
-        [sys.executable, "-c", code, str(source), str(tmp_path / "root")],
-        capture_output=True,
-        text=True,
-    )
-    assert ran.stdout == "E_STORAGE_FULL\n", ran.stderr
+    assert bring.run_python(code, source, tmp_path / "root") == "E_STORAGE_FULL\n"
     left = [path for path in (tmp_path / "root").rglob("*") if path.is_file()]
     assert left == []
 
@@ -333,8 +269,9 @@ def test_a_failing_sync_is_coded_and_leaves_nothing(
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    (tmp_path / "root").mkdir()
     with monkeypatch.context() as patched:
-        patched.setattr("segment1b.reference.installing.fsync_file", full)
-        assert refused(source, tmp_path / "root").code == "E_STORAGE_FULL"
-    assert imported(source, tmp_path / "root").provenance["counts"]["people"] == "16.000000"
+        patched.setattr("segment1b.reference.importing.fsync_file", full)
+        with pytest.raises(Segment1BError, match=r"^E_STORAGE_FULL:"):
+            imported(source)
+    assert not list((tmp_path / "root").rglob("*.tif"))
+    assert imported(source).provenance["counts"]["people"] == "16.000000"

@@ -29,11 +29,8 @@ class Place(NamedTuple):
     texts: Mapping[str, str | None]
 
 
-class Survey(NamedTuple):
-    """The places of requested rows, and rows with a wrong number of fields."""
-
-    places: dict[int, Place]
-    misfits: list[tuple[int, str]]
+#: The places of requested rows, and the lines with a wrong number of fields.
+Survey = tuple[dict[int, Place], list[tuple[int, str]]]
 
 
 class Source(ABC):

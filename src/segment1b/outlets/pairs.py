@@ -6,7 +6,6 @@ import difflib
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,17 +23,16 @@ from segment1b.outlets.readers import open_source, text_bytes
 
 UInt64s = npt.NDArray[np.uint64]
 Int64s = npt.NDArray[np.int64]
+UInt16s = npt.NDArray[np.uint16]
 Bools = npt.NDArray[np.bool_]
 
 MAX_MERCHANT = 2**63 - 1
 MAX_OUTLETS = 999_999
 #: Of all pairs together; the catalogue has a row for each.
 MAX_TOTAL = 1_000_000_000
-_LIMITS = {"merchant_id": MAX_MERCHANT, "n_outlets": MAX_OUTLETS, "site_order": MAX_OUTLETS}
 _HEADER = b"merchant_id,country_iso,n_outlets\n"
 _BLOCK = 1 << 17
 _ISO = re.compile(r"[A-Z]{2}\Z")
-_DIGITS = re.compile(r"[0-9]+\Z")
 #: Longer numbers exceed every limit, and these fit 64 bits.
 _SAFE_DIGITS = 19
 _ZERO = np.uint8(ord("0"))
@@ -47,7 +45,7 @@ class Pairs:
     """How many outlets each merchant has in each country; (merchant, country) ascends."""
 
     merchant_id: UInt64s  # 1..2^63-1
-    country: npt.NDArray[np.str_]  # U2, codes of the ISO table in ASCII order
+    country: UInt16s  # 256*A + B for each code of the ISO table
     n_sites: Int64s  # 1..999999
     ignored: tuple[str, ...] = ()  # columns of the list that were not read
 
@@ -70,15 +68,9 @@ class Pairs:
         return digest.hexdigest()
 
 
-def letters(country: npt.NDArray[np.str_]) -> npt.NDArray[np.uint8]:
-    """Return country codes U2[p] as their ASCII letters, uint8[p, 2]."""
-    return np.ascontiguousarray(country, "U2").view(np.uint32).reshape(-1, 2).astype(np.uint8)
-
-
-def countries(code: npt.NDArray[np.uint16]) -> npt.NDArray[np.str_]:
-    """Return country codes U2[p] from the numbers 256*A + B, uint16[p]."""
-    wide = np.stack([code >> 8, code & 255], axis=1).astype(np.uint32)
-    return wide.reshape(-1).view("U2")
+def letters(country: UInt16s) -> npt.NDArray[np.uint8]:
+    """Return the two ASCII letters of country codes 256*A + B, uint8[p, 2]."""
+    return country.astype(">u2").view(np.uint8).reshape(-1, 2)
 
 
 def strings(characters: npt.NDArray[np.uint8]) -> pa.StringArray:
@@ -106,10 +98,7 @@ def read_outlets(path: Path, iso: set[str]) -> Pairs:
     columns = ["merchant_id", "country_iso", *([counted] if counted else [])]
     source.positions(columns)
     ignored = tuple(name for name in source.names if name not in columns)
-    rows = _read_rows(source, columns, _known(iso))
-    bad = (rows.merchant == 0) | (rows.country == 0) | (rows.number == 0)
-    table = _sort(rows, counted)
-    del rows
+    table, bad = _read_sorted(source, columns, _known(iso))
     faults = _pair_faults(table, counted)
     for rule in faults.values():
         bad[table.row[rule]] = True
@@ -124,19 +113,11 @@ def read_outlets(path: Path, iso: set[str]) -> Pairs:
     return pairs
 
 
-class _Rows(NamedTuple):
-    """Rows in file order; 0 for every value that is not valid."""
-
-    merchant: UInt64s
-    country: npt.NDArray[np.uint16]  # 256*A + B
-    number: npt.NDArray[np.int32]  # n_outlets or site_order; 1 without such a column
-
-
 class _Sorted(NamedTuple):
     """Rows by (merchant, country, site_order if there is one, row)."""
 
     merchant: UInt64s
-    country: npt.NDArray[np.uint16]
+    country: UInt16s
     number: npt.NDArray[np.int32]
     row: npt.NDArray[np.int32]  # position in file order
     first: Bools  # whether a pair begins
@@ -144,6 +125,16 @@ class _Sorted(NamedTuple):
 
 #: Sorted rows that break a rule between rows: bool[r] by the name of the rule.
 _Faults = dict[str, Bools]
+#: Column and reason of each rule; `place` is that of an earlier row, `other` a missing number.
+_RULES = {
+    "pair": ("merchant_id", "{pair}: duplicate of {place}"),
+    "many": (
+        "merchant_id",
+        f"{{pair}}: more than {MAX_OUTLETS} outlets of one pair, which begins in {{place}}",
+    ),
+    "site": ("site_order", "site_order {site} of {pair}: duplicate of {place}"),
+    "gap": ("site_order", "{site} leaves a gap: {pair} has no site_order {other}"),
+}
 
 
 def _counted(source: Source) -> str | None:
@@ -166,27 +157,35 @@ def _known(iso: set[str]) -> Bools:
     return known
 
 
-def _read_rows(source: Source, columns: list[str], known: Bools) -> _Rows:
-    merchant = [np.empty(0, np.uint64)]
-    country = [np.empty(0, np.uint16)]
-    number = [np.empty(0, np.int32)]
+def _read_sorted(source: Source, columns: list[str], known: Bools) -> tuple[_Sorted, Bools]:
+    """Return the rows of a list, 0 for every value that is not valid, and which rows have one."""
+    parts: list[list[npt.NDArray[Any]]] = [[np.empty(0, kind)] for kind in ("u8", "u2", "i4")]
     rows = 0
     for batch in source.batches(columns):
         rows += batch.num_rows
         check_rows(source.path, rows + source.skipped)
-        merchant.append(_whole(batch.column(0), MAX_MERCHANT))
-        country.append(_codes(batch.column(1), known))
+        parts[0].append(_whole(batch.column(0), MAX_MERCHANT))
+        parts[1].append(_codes(batch.column(1), known))
         counts = _whole(batch.column(2), MAX_OUTLETS) if len(columns) == 3 else 1
-        number.append(np.broadcast_to(counts, batch.num_rows).astype(np.int32))
+        parts[2].append(np.broadcast_to(counts, batch.num_rows).astype(np.int32))
     pa.default_memory_pool().release_unused()
-    return _Rows(_joined(merchant), _joined(country), _joined(number))
+    # A column at a time: its parts are freed as soon as they are joined.
+    merchant, country, number = (np.concatenate(parts.pop(0)) for _ in range(3))
+    bad = (merchant == 0) | (country == 0) | (number == 0)
+    keys = (country, merchant)
+    # The sort is stable, so that the first of equals is the first in the file.
+    order = np.lexsort((number, *keys) if columns[-1] == "site_order" else keys)
+    row = order.astype(np.int32)
+    del order
+    merchant, country, number = merchant[row], country[row], number[row]
+    return _Sorted(merchant, country, number, row, begins(merchant, country)), bad
 
 
-def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Return parts as one array; the parts are freed."""
-    joined = np.concatenate(parts)
-    parts.clear()
-    return joined
+def begins(merchant: npt.NDArray[Any], code: npt.NDArray[Any]) -> Bools:
+    """Return bool[r]: whether a row has another (merchant, code) than the row before it."""
+    first = np.ones(len(merchant), np.bool_)
+    first[1:] = (merchant[1:] != merchant[:-1]) | (code[1:] != code[:-1])
+    return first
 
 
 def _whole(array: pa.Array, limit: int) -> UInt64s:
@@ -205,7 +204,7 @@ def _whole(array: pa.Array, limit: int) -> UInt64s:
     return np.where(values <= limit, values, np.uint64(0))
 
 
-def _codes(array: pa.Array, known: Bools) -> npt.NDArray[np.uint16]:
+def _codes(array: pa.Array, known: Bools) -> UInt16s:
     """Return 256*A + B for known country codes as uint16[r], 0 for any other value."""
     starts, data = text_bytes(array.fill_null(""))
     two = np.diff(starts) == 2
@@ -214,18 +213,6 @@ def _codes(array: pa.Array, known: Bools) -> npt.NDArray[np.uint16]:
     codes[two] = data[at].astype(np.uint16) << 8 | data[at + 1]
     codes[~known[codes]] = 0
     return codes
-
-
-def _sort(rows: _Rows, counted: str | None) -> _Sorted:
-    keys = (rows.country, rows.merchant)
-    # The sort is stable, so that the first of equals is the first in the file.
-    order = np.lexsort((rows.number, *keys) if counted == "site_order" else keys)
-    row = order.astype(np.int32)
-    del order
-    merchant, country, number = rows.merchant[row], rows.country[row], rows.number[row]
-    first = np.ones(len(row), np.bool_)
-    first[1:] = (merchant[1:] != merchant[:-1]) | (country[1:] != country[:-1])
-    return _Sorted(merchant, country, number, row, first)
 
 
 def _pair_faults(table: _Sorted, counted: str | None) -> _Faults:
@@ -264,7 +251,7 @@ def _pairs(table: _Sorted, counted: str | None, ignored: tuple[str, ...]) -> Pai
         n = table.number[first].astype(np.int64)
     else:
         n = np.diff(np.append(np.flatnonzero(first), len(first)))
-    return Pairs(table.merchant[first], countries(table.country[first]), n, ignored)
+    return Pairs(table.merchant[first], table.country[first], n, ignored)
 
 
 def _bad_rows(
@@ -272,21 +259,27 @@ def _bad_rows(
 ) -> Segment1BError:
     """Return the error that lists the first bad rows; a second pass finds their lines."""
     shown = np.flatnonzero(bad)[:SHOWN]
+    arrays: list[npt.NDArray[Any]] = [table.merchant, table.country, table.number]
+    values = dict(zip(columns, arrays, strict=False))
+    invalid: dict[int, list[str]] = {}
     between: dict[int, list[tuple[str, int]]] = {}
     for at in np.flatnonzero(np.isin(table.row, shown)).tolist():
-        kinds = [kind for kind, rule in faults.items() if rule[at]]
-        between[int(table.row[at])] = [(kind, _other(table, kind, at)) for kind in kinds]
+        key, kinds = int(table.row[at]), [kind for kind, rule in faults.items() if rule[at]]
+        invalid[key] = [name for name, array in values.items() if array[at] == 0]
+        between[key] = [(kind, _other(table, kind, at)) for kind in kinds]
     others = {other for found in between.values() for kind, other in found if kind != "gap"}
-    survey = source.survey({*shown.tolist(), *others})
-    entries = [(line, [("", reason)]) for line, reason in survey.misfits]
+    places, misfits = source.survey({*shown.tolist(), *others})
+    entries = [(line, [("", reason)]) for line, reason in misfits]
     for row in shown.tolist():
-        place = survey.places[row]
-        cells = ((name, cell_fault(name, place.texts[name], iso)) for name in columns)
-        reasons = [(name, reason) for name, reason in cells if reason is not None]
-        for kind, other in between.get(row, []):
-            where = survey.places[other].number if kind != "gap" else other
-            reasons.append(_between_fault(kind, where, place.texts, source.unit))
-        entries.append((place.number, reasons))
+        place, texts = places[row]
+        reasons = [(name, value_fault(name, texts[name], iso)) for name in invalid[row]]
+        pair = f"merchant {texts['merchant_id']} in {texts['country_iso']}"
+        for kind, other in between[row]:
+            column, reason = _RULES[kind]
+            earlier = "" if kind == "gap" else f"{source.unit} {places[other].number}"
+            about = {"pair": pair, "place": earlier, "other": other}
+            reasons.append((column, reason.format(site=texts.get("site_order"), **about)))
+        entries.append((place, reasons))
     rows = [_entry(number, reasons) for number, reasons in sorted(entries)[:SHOWN]]
     total = source.skipped + int(np.count_nonzero(bad))
     lines = [f"has {total} bad row{'s' if total > 1 else ''}:"]
@@ -305,33 +298,16 @@ def _entry(number: int, reasons: list[tuple[str, str]]) -> dict[str, Any]:
     return {"line": number, "column": column or None, "reason": text}
 
 
-def cell_fault(column: str, text: str | None, iso: set[str]) -> str | None:
-    """Return why a value is not valid, or None when it is."""
+def value_fault(column: str, text: str | None, iso: set[str]) -> str:
+    """Return why a value is not valid."""
     if text is None or not text.strip():
         return "value is missing"
     shown = repr(text if len(text) <= 40 else text[:37] + "...")
     if column != "country_iso":
-        limit, digits = _LIMITS[column], text.lstrip("0")
-        if _DIGITS.match(text) and 0 < len(digits) <= _SAFE_DIGITS and int(digits) <= limit:
-            return None
-        return f"{shown} is not a whole number in 1..{'2^63-1' if limit == MAX_MERCHANT else limit}"
+        most = "2^63-1" if column == "merchant_id" else MAX_OUTLETS
+        return f"{shown} is not a whole number in 1..{most}"
     if _ISO.match(text):
-        return None if text in iso else f"{shown} is not in the ISO table"
+        return f"{shown} is not in the ISO table"
     upper = text.strip().upper()
     advice = f" ('{upper}' would be one; codes are never changed)" if upper in iso else ""
     return f"{shown} is not two upper-case letters{advice}"
-
-
-def _between_fault(
-    kind: str, other: int, texts: Mapping[str, str | None], unit: str
-) -> tuple[str, str]:
-    pair = f"merchant {texts['merchant_id']} in {texts['country_iso']}"
-    if kind == "pair":
-        return "merchant_id", f"{pair}: duplicate of {unit} {other}"
-    if kind == "many":
-        reason = f"{pair}: more than {MAX_OUTLETS} outlets of one pair, which begins in"
-        return "merchant_id", f"{reason} {unit} {other}"
-    site = texts["site_order"]
-    if kind == "site":
-        return "site_order", f"site_order {site} of {pair}: duplicate of {unit} {other}"
-    return "site_order", f"{site} leaves a gap: {pair} has no site_order {other}"

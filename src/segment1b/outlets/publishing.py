@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import Identity, canonical_json
-from segment1b.outlets.catalogue import write_catalogue
-from segment1b.outlets.pairs import Pairs
+from segment1b.outlets.pairs import (
+    MAX_OUTLETS,
+    Int64s,
+    Pairs,
+    UInt16s,
+    UInt64s,
+    begins,
+    letters,
+    strings,
+)
 from segment1b.storage.arrays import distinct
 from segment1b.storage.bundles import FLAG, flag_line, joined_digest
-from segment1b.storage.durable import (
-    make_folder,
-    read_json,
-    write_file,
-)
-from segment1b.storage.parts import part_name, write_part
+from segment1b.storage.durable import make_folder, read_json, write_file
+from segment1b.storage.ingress import ingress_groups
+from segment1b.storage.parts import FILE_ROWS, constant, groups, part_name, write_part
 from segment1b.storage.publisher import publish_folder
-from segment1b.storage.receipts import file_names, hash_files
+from segment1b.storage.reader import Reader
+from segment1b.storage.receipts import file_names, hash_files, key_words
 from segment1b.storage.root import root_at
+from segment1b.storage.snapshot import Snapshot
 
 PRODUCER = "segment1b outlets import"
-_INDEX_KINDS = {"egress_checksums.json": "table"}
+_DIGITS = len(str(MAX_OUTLETS))
+_POWERS = 10 ** np.arange(_DIGITS - 1, -1, -1)
 
 
 def issue(
@@ -44,24 +56,59 @@ def issue(
     """
     tokens = Identity(seed, pairs.fingerprint, parameter_hash).tokens
     names = ("outlet_catalogue", "s3_candidate_set", "validation_bundle_1A")
-    root_at(root).fetch([contracts[name].locate(tokens) for name in names])
-    bundle = check_issue(root, contracts, tokens)
+    catalogue, candidates, bundle = (contracts[name] for name in names)
+    root_at(root).fetch([dataset.locate(tokens) for dataset in (catalogue, candidates, bundle)])
+    target = check_issue(root, contracts, tokens)
+    outlets = root / catalogue.locate(tokens)
     make_folder(scratch)
-    with tempfile.TemporaryDirectory(prefix="outlets-", dir=scratch) as name:
-        stage = Path(name)
-        catalogue = _publish_catalogue(root, contracts, tokens, pairs, bundle, stage)
-        _publish_candidates(root, contracts["s3_candidate_set"], tokens, stage)
-        if _held(bundle) != tokens:
-            files = _bundle_files(tokens, pairs, catalogue)
-            _publish_bundle(root, contracts["validation_bundle_1A"], tokens, files, stage)
-    return bundle
+    with tempfile.TemporaryDirectory(prefix="outlets-", dir=scratch) as stage:
+
+        def publish(
+            dataset: Dataset, write: Callable[[Path], object], *, replace: bool = False
+        ) -> None:
+            staged = Path(stage) / dataset.id
+            staged.mkdir()
+            write(staged)
+            publish_folder(root, dataset, tokens, staged, 1, replace=replace)
+
+        if not _is_vouched(outlets, target, tokens):
+            publish(catalogue, lambda folder: _write_catalogue(folder, catalogue, pairs, tokens))
+        if not _has_files(root / candidates.locate(tokens)):
+            # A list states no order between countries. Without rows the set is the same for every
+            # list, and so can be stored under its parameter_hash alone.
+            empty = candidates.arrow_schema.empty_table()
+            publish(
+                candidates, lambda folder: write_part(folder / part_name(0), candidates, [empty])
+            )
+        if _tokens_of(target) != tokens:
+            # The tokens of another bundle were never sealed (see check_issue): nothing depends on
+            # it.
+            publish(
+                bundle, lambda folder: _write_bundle(folder, tokens, pairs, outlets), replace=True
+            )
+    return target
 
 
 def check_issue(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> Path:
     """Return where `issue` publishes a bundle; raise as it does, before anything is written."""
     bundle = root / contracts["validation_bundle_1A"].locate(tokens)
-    _check_bundle(bundle, tokens)
-    _check_seal(root, contracts, bundle, tokens)
+    if imported(bundle) is None and _has_files(bundle):
+        code, what = "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL", f"was not made by {PRODUCER}"
+        hint = "import the list into another data root, or move that bundle away"
+        raise file_error(code, bundle, what, hint, **tokens)
+    path = root / contracts["s0_gate_receipt_1B"].locate(tokens)
+    if not path.exists():
+        return bundle
+    receipt = read_json(path)
+    for sealed in (_tokens_of(bundle) or {}, receipt if isinstance(receipt, dict) else {}):
+        if any(sealed.get(name, value) != value for name, value in tokens.items()):
+            what = (
+                f"the list {tokens['manifest_fingerprint']} is sealed in this data root for seed "
+                f"{sealed.get('seed')} and parameter_hash {sealed.get('parameter_hash')}; wanted "
+                f"are seed {tokens['seed']} and parameter_hash {tokens['parameter_hash']}"
+            )
+            hint = "use another --data-root for another policy or seed"
+            raise Segment1BError("E_PATH_EMBED_MISMATCH", what, hint, path=str(path), **tokens)
     return bundle
 
 
@@ -77,63 +124,57 @@ def imported(folder: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def _held(bundle: Path) -> dict[str, Any] | None:
+def pairs_of(root: Path, contracts: Contracts, seed: int, fingerprint: str) -> Pairs:
+    """Return the pairs of an imported list, counted from its catalogue.
+
+    Raises:
+        Segment1BError: E_PARTITION_MISPLACED when there is no catalogue; E_PATH_EMBED_MISMATCH when
+            it does not hold the list of that fingerprint; E_INPUT_UNREADABLE,
+            E_INPUT_SCHEMA_INVALID for a damaged file.
+    """
+    name, tokens = "outlet_catalogue", {"seed": seed, "manifest_fingerprint": fingerprint}
+    absent = {name: "E_PARTITION_MISPLACED"}
+    reader = Reader(Snapshot(root, contracts, tokens), (name,), missing=absent)
+    reader.fetch([name])
+    folder, dataset = reader.file(name), reader.dataset(name)
+    merchants: list[UInt64s] = [np.empty(0, np.uint64)]
+    codes: list[UInt16s] = [np.empty(0, np.uint16)]
+    counts: list[Int64s] = [np.empty(0, np.int64)]
+    for path in sorted(folder.iterdir()):
+        for table in ingress_groups(reader, dataset, path, ["merchant_id", "legal_country_iso"]):
+            own = table.column(0).combine_chunks().fill_null(0).to_numpy()
+            words = key_words(table.column(1).combine_chunks().fill_null(""))
+            starts, n = _pair_starts(own, words)
+            merchants.append(own[starts])
+            codes.append(words[starts])
+            counts.append(n)
+    merchant, code = np.concatenate(merchants), np.concatenate(codes)
+    # A pair may continue in the next row group.
+    starts, _ = _pair_starts(merchant, code)
+    ends = np.append(0, np.cumsum(np.concatenate(counts)))
+    total = np.diff(ends[np.append(starts, len(merchant))])
+    pairs = Pairs(merchant[starts], code[starts], total)
+    if pairs.fingerprint != fingerprint:
+        what = f"holds the list {pairs.fingerprint}, its path names {fingerprint}"
+        hint = "published data was changed: import the list again into another data root"
+        raise file_error("E_PATH_EMBED_MISMATCH", folder, what, hint)
+    return pairs
+
+
+def _tokens_of(bundle: Path) -> dict[str, Any] | None:
     """Return the tokens of an imported bundle, or None."""
+    names = ("seed", "manifest_fingerprint", "parameter_hash")
     manifest = imported(bundle)
-    if manifest is None:
-        return None
-    return {name: manifest.get(name) for name in ("seed", "manifest_fingerprint", "parameter_hash")}
+    return None if manifest is None else {name: manifest.get(name) for name in names}
 
 
-def _check_bundle(bundle: Path, tokens: Mapping[str, object]) -> None:
-    """Refuse the bundle of another producer."""
-    if imported(bundle) is None and bundle.is_dir() and any(bundle.iterdir()):
-        code, what = "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL", f"was not made by {PRODUCER}"
-        hint = "import the list into another data root, or move that bundle away"
-        raise file_error(code, bundle, what, hint, **tokens)
-
-
-def _check_seal(
-    root: Path, contracts: Contracts, bundle: Path, tokens: Mapping[str, object]
-) -> None:
-    """Refuse other tokens for a list that S0 has sealed already."""
-    path = root / contracts["s0_gate_receipt_1B"].locate(tokens)
-    if not path.exists():
-        return
-    receipt = read_json(path)
-    for sealed in (_held(bundle) or {}, receipt if isinstance(receipt, dict) else {}):
-        if any(sealed.get(name, value) != value for name, value in tokens.items()):
-            what = (
-                f"the list {tokens['manifest_fingerprint']} is sealed in this data root for seed "
-                f"{sealed.get('seed')} and parameter_hash {sealed.get('parameter_hash')}; wanted "
-                f"are seed {tokens['seed']} and parameter_hash {tokens['parameter_hash']}"
-            )
-            hint = "use another --data-root for another policy or seed"
-            raise Segment1BError("E_PATH_EMBED_MISMATCH", what, hint, path=str(path), **tokens)
-
-
-def _publish_catalogue(
-    root: Path,
-    contracts: Contracts,
-    tokens: Mapping[str, object],
-    pairs: Pairs,
-    bundle: Path,
-    stage: Path,
-) -> Path:
-    """Publish the catalogue unless the same one is there; return its folder."""
-    dataset = contracts["outlet_catalogue"]
-    target = root / dataset.locate(tokens)
-    if _is_vouched(target, bundle, tokens):
-        return target
-    staged = _folder(stage, dataset)
-    write_catalogue(staged, dataset, pairs, tokens)
-    publish_folder(root, dataset, tokens, staged, 1)
-    return target
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def _is_vouched(catalogue: Path, bundle: Path, tokens: Mapping[str, object]) -> bool:
     """Return whether an imported bundle has the digests of exactly these files and this seed."""
-    held = _held(bundle)
+    held = _tokens_of(bundle)
     if held is None or held["seed"] != tokens["seed"] or not catalogue.is_dir():
         return False
     try:
@@ -143,44 +184,8 @@ def _is_vouched(catalogue: Path, bundle: Path, tokens: Mapping[str, object]) -> 
         return False
 
 
-def _publish_candidates(
-    root: Path, dataset: Dataset, tokens: Mapping[str, object], stage: Path
-) -> None:
-    """Publish a candidate set without rows, unless there is one.
-
-    A list states no order between countries. Without rows the set is the same for every list, and
-    so can be stored under its parameter_hash alone.
-    """
-    target = root / dataset.locate(tokens)
-    if target.is_dir() and any(target.iterdir()):
-        return
-    staged = _folder(stage, dataset)
-    write_part(staged / part_name(0), dataset, [dataset.arrow_schema.empty_table()])
-    publish_folder(root, dataset, tokens, staged, 1)
-
-
-def _publish_bundle(
-    root: Path,
-    dataset: Dataset,
-    tokens: Mapping[str, object],
-    files: Mapping[str, bytes],
-    stage: Path,
-) -> None:
-    staged = _folder(stage, dataset)
-    for name, data in files.items():
-        write_file(staged / name, data)
-    # The tokens of another bundle were never sealed (see _check_seal): nothing depends on it.
-    publish_folder(root, dataset, tokens, staged, 1, replace=True)
-
-
-def _folder(stage: Path, dataset: Dataset) -> Path:
-    folder = stage / dataset.id
-    folder.mkdir()
-    return folder
-
-
-def _bundle_files(tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> dict[str, bytes]:
-    """Return the bundle's files by name; the same list and tokens give the same bytes."""
+def _write_bundle(folder: Path, tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> None:
+    """Write the bundle's files; the same list and tokens give the same bytes."""
     counts = {"pairs": len(pairs.n_sites), "outlets": int(pairs.n_sites.sum())}
     merchants, countries = len(distinct(pairs.merchant_id)), len(distinct(pairs.country))
     resolved = ("parameter_hash", "manifest_fingerprint")
@@ -196,7 +201,7 @@ def _bundle_files(tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> d
     documents["index.json"] = [
         {
             "artifact_id": name.removesuffix(".json"),
-            "kind": _INDEX_KINDS.get(name, "summary"),
+            "kind": "table" if name == "egress_checksums.json" else "summary",
             "path": name,
             "mime": "application/json",
         }
@@ -204,7 +209,8 @@ def _bundle_files(tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> d
     ]
     files = {name: canonical_json(documents[name]) for name in names}
     files[FLAG] = flag_line(joined_digest(files))
-    return files
+    for name, data in files.items():
+        write_file(folder / name, data)
 
 
 def _checksums(tokens: Mapping[str, Any], catalogue: Path) -> dict[str, Any]:
@@ -218,3 +224,77 @@ def _checksums(tokens: Mapping[str, Any], catalogue: Path) -> dict[str, Any]:
         ],
         "composite_sha256_hex": composite,
     }
+
+
+def _write_catalogue(
+    folder: Path, dataset: Dataset, pairs: Pairs, tokens: Mapping[str, object]
+) -> None:
+    """Write the part files, a row group at a time."""
+    ends = np.cumsum(pairs.n_sites)
+    rows = int(ends[-1]) if len(ends) else 0
+    for number, low in enumerate(range(0, max(rows, 1), FILE_ROWS)):
+        stretches = groups(low, min(low + FILE_ROWS, rows))
+        write_part(
+            folder / part_name(number),
+            dataset,
+            (_group(dataset, pairs, ends, tokens, *stretch) for stretch in stretches),
+        )
+
+
+def _pair_columns(pairs: Pairs, own: slice) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns that each row of a pair repeats, arrays [p]; countries as uint8[p, 2]."""
+    first, last = pairs.merchant_id[own.start], pairs.merchant_id[own.stop - 1]
+    # A merchant's home and total come from all of its pairs.
+    low = int(np.searchsorted(pairs.merchant_id, first, "left"))
+    high = int(np.searchsorted(pairs.merchant_id, last, "right"))
+    n, merchant = pairs.n_sites[low:high], pairs.merchant_id[low:high]
+    starts, countries_of = _pair_starts(merchant, merchant)
+    owner = np.repeat(np.arange(len(starts)), countries_of)
+    most = np.maximum.reduceat(n, starts)
+    # Pairs ascend by country: the first with the most is the first in ASCII order, too.
+    candidates = np.flatnonzero(n == most[owner])
+    home = candidates[np.unique(owner[candidates], return_index=True)[1]]
+    total = np.add.reduceat(n, starts)
+    legal = letters(pairs.country[low:high])
+    columns: dict[str, npt.NDArray[Any]] = {
+        "merchant_id": merchant,
+        "home_country_iso": legal[home][owner],
+        "legal_country_iso": legal,
+        "single_vs_multi_flag": (total > 1)[owner],
+        "raw_nb_outlet_draw": total.astype(np.int32)[owner],
+        "final_country_outlet_count": n.astype(np.int32),
+    }
+    return {name: values[own.start - low : own.stop - low] for name, values in columns.items()}
+
+
+def _group(
+    dataset: Dataset, pairs: Pairs, ends: Int64s, tokens: Mapping[str, Any], low: int, high: int
+) -> pa.Table:
+    """Return the catalogue's rows low <= row < high."""
+    count = high - low
+    first = int(np.searchsorted(ends, low, "right"))
+    own = slice(first, int(np.searchsorted(ends, high, "left")) + 1)
+    columns = _pair_columns(pairs, own)
+    reach = np.clip(ends[own], low, high)
+    repeats = np.diff(reach, prepend=np.int64(low))
+    pair = np.repeat(np.arange(len(repeats)), repeats)
+    begin = ends[own] - columns["final_country_outlet_count"]
+    order = np.arange(low, high) - begin[pair] + 1
+    digits = order[:, None] // _POWERS % 10 + ord("0")
+    made: dict[str, Any] = {
+        "manifest_fingerprint": constant(tokens["manifest_fingerprint"], count),
+        "site_id": strings(digits.astype(np.uint8)),
+        "site_order": order.astype(np.int32),
+        "global_seed": np.full(count, tokens["seed"], np.uint64),
+    }
+    for name, values in columns.items():
+        repeated = values[pair]
+        made[name] = strings(repeated) if repeated.ndim == 2 else repeated
+    arrays = [pa.array(made[c.name], c.arrow_type) for c in dataset.columns]
+    return pa.Table.from_arrays(arrays, schema=dataset.arrow_schema)
+
+
+def _pair_starts(merchant: npt.NDArray[Any], code: npt.NDArray[Any]) -> tuple[Int64s, Int64s]:
+    """Return where runs of the same (merchant, code) begin, and their lengths."""
+    starts = np.flatnonzero(begins(merchant, code))
+    return starts, np.diff(np.append(starts, len(merchant)))

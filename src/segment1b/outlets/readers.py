@@ -42,6 +42,7 @@ MAX_TEXT = 64  # characters that are kept of a value in a Parquet dictionary
 _PARQUET_ROWS = 1 << 18
 _FORMATS = "give .csv, .csv.gz or .txt (fields separated by commas), or .parquet"
 _LF, _CR = b"\n\r"
+_COPIED = frozenset({"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"})
 
 
 def open_source(path: Path) -> Source:
@@ -99,11 +100,12 @@ class CsvSource(Source):
                     yield pa.record_batch([batch.column(i) for i in at], names=columns)
             except pa.ArrowInvalid as error:
                 raise_machine_fault(error, self.path)
+                self._diagnose()
                 what = f"cannot be read as CSV: {error}"
-                raise self._diagnosis() or refusal(self.path, what, _FORMATS) from None
+                raise refusal(self.path, what, _FORMATS) from None
         # A stray quote in a column that is not read could have swallowed rows.
-        if spans_lines and (stray := self._stray_quote()):
-            raise stray
+        if spans_lines:
+            self._check_quotes()
 
     def survey(self, wanted: Collection[int]) -> Survey:
         """Read the file again, slowly, to find the lines on which records begin."""
@@ -124,7 +126,7 @@ class CsvSource(Source):
                         places[row] = Place(line, {name: texts[name] for name in self._columns})
                 elif len(misfits) < SHOWN:
                     misfits.append((line, f"{len(fields)} fields, the first line has {width}"))
-        return Survey(places, misfits)
+        return places, misfits
 
     def _reader(self, raw: IO[bytes]) -> pv.CSVStreamingReader:
         def skip(_: pv.InvalidRow) -> str:
@@ -163,22 +165,20 @@ class CsvSource(Source):
                 what = f"not readable as CSV ({error}): a quote is not closed, or is inside a field"
                 raise self._bad_line(line, what) from None
 
-    def _stray_quote(self) -> Segment1BError | None:
-        try:
-            for _ in self._records("replace", strict=True):
-                pass
-        except Segment1BError as error:
-            return error
-        return None
+    def _check_quotes(self) -> None:
+        for _ in self._records("replace", strict=True):
+            pass
 
-    def _diagnosis(self) -> Segment1BError | None:
+    def _diagnose(self) -> None:
+        """Raise the error about the first line that is not UTF-8, or whose quotes are wrong."""
         with self._open() as raw:
             for number, line in enumerate(raw, 1):
                 try:
                     line.decode()
                 except UnicodeDecodeError as error:
-                    return self._bad_line(number, f"not UTF-8 (byte 0x{line[error.start]:02x})")
-        return self._stray_quote()
+                    reason = f"not UTF-8 (byte 0x{line[error.start]:02x})"
+                    raise self._bad_line(number, reason) from None
+        self._check_quotes()
 
     def _bad_line(self, line: int, reason: str) -> Segment1BError:
         what = f"is not CSV in UTF-8: line {line}: {reason}"
@@ -191,8 +191,8 @@ class CsvSource(Source):
         try:
             yield
         except UnicodeDecodeError as error:
-            what = f"is not UTF-8: {error}"
-            raise self._diagnosis() or refusal(self.path, what, "save it as UTF-8") from None
+            self._diagnose()
+            raise refusal(self.path, f"is not UTF-8: {error}", "save it as UTF-8") from None
         except (OSError, EOFError, zlib.error) as error:
             raise_machine_fault(error, self.path)
             hint = "give a complete, readable file"
@@ -268,7 +268,7 @@ class ParquetSource(Source):
                     texts = [None if value is None else str(value) for value in values]
                     places[row] = Place(row + 1, dict(zip(names, texts, strict=True)))
                 first += batch.num_rows
-        return Survey(places, [])
+        return places, []
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the columns to read; text as dictionaries, in which a long value counts once."""
@@ -284,12 +284,11 @@ class ParquetSource(Source):
 
     def _check_chunks(self, footer: pq.FileMetaData, names: list[str]) -> None:
         total = 0
-        groups = (footer.row_group(number) for number in range(footer.num_row_groups))
-        for number, group in enumerate(groups):
-            for chunk in (group.column(at) for at in range(group.num_columns)):
+        for number in range(footer.num_row_groups):
+            group = footer.row_group(number)
+            chunks = (group.column(at) for at in range(group.num_columns))
+            for chunk in (chunk for chunk in chunks if chunk.path_in_schema in names):
                 name, size = chunk.path_in_schema, chunk.total_uncompressed_size
-                if name not in names:
-                    continue
                 total += size
                 if size > MAX_CHUNK or total > MAX_BYTES:
                     what = (
@@ -300,9 +299,7 @@ class ParquetSource(Source):
                     raise too_large(self.path, what, hint)
                 # Arrow cannot read these as dictionaries: a prefix shared by all values would be
                 # copied into each.
-                for encoding in {"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"} & set(
-                    chunk.encodings
-                ):
+                for encoding in _COPIED.intersection(chunk.encodings):
                     hint = "write it in another encoding, for example by dictionary"
                     raise refusal(self.path, f"has {name} in the encoding {encoding}", hint)
 

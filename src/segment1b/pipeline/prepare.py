@@ -8,15 +8,13 @@ from segment1b import contracts
 from segment1b.config import RunSettings, load_policy, parameter_document
 from segment1b.errors import file_error
 from segment1b.identity import check_seed
-from segment1b.outlets.catalogue import pairs_of
 from segment1b.outlets.pairs import Pairs
-from segment1b.outlets.publishing import issue
+from segment1b.outlets.publishing import issue, pairs_of
 from segment1b.pipeline.decide import BOUND, Decision, decide, first, named_outlets
 from segment1b.reference.installing import (
     SURFACES,
     install_at_resolution,
     install_embedded,
-    install_missing,
     is_imported,
     missing,
 )
@@ -88,7 +86,9 @@ def fill_reference(
     """Install the embedded surfaces that a root lacks; return their paths."""
     root = open_root(data_root)
     with staging(root) as scratch:
-        return install_missing(root, contracts.load(dictionary), resolution_arcsec, scratch)
+        known = contracts.load(dictionary)
+        wanted = missing(root, known)
+        return install_at_resolution(root, known, resolution_arcsec, scratch, wanted)
 
 
 def _install_if_empty(root: Path, settings: RunSettings, scratch: Path) -> None:

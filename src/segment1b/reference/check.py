@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +17,13 @@ import pyarrow.csv as pv
 import pyarrow.parquet as pq
 import shapely
 from rasterio.errors import RasterioError
-from rasterio.windows import Window
-from shapely import MultiPolygon
 from shapely.errors import GEOSException
 
 from segment1b.contracts import Contracts
 from segment1b.contracts.faults import coded_read_errors
 from segment1b.contracts.locations import refuse_unknown
 from segment1b.errors import Segment1BError, schema_invalid, unreadable
-from segment1b.geo.areas import area_km2, as_array
+from segment1b.geo.areas import area_km2
 from segment1b.geo.countries import read_countries
 from segment1b.geo.edges import shifts
 from segment1b.geo.grid import Grid, read_grid
@@ -40,6 +39,8 @@ from segment1b.reference.installing import (
     ZONES,
     provenance_path,
 )
+from segment1b.reference.polygons import Shapes, pieces_of
+from segment1b.reference.raster import windows
 from segment1b.storage.durable import read_json, regular_file
 from segment1b.storage.geometries import check_size, read_columns, shapes_of_wkb
 from segment1b.storage.rasters import open_raster
@@ -50,8 +51,6 @@ from segment1b.storage.root import root_at
 _ROUNDING_KM2: Final = 1.0
 #: Cells of a raster in memory.
 _PIECE: Final = 1 << 22
-
-Shapes = Mapping[str, MultiPolygon]
 
 
 @dataclass(frozen=True)
@@ -85,29 +84,24 @@ def read_places(path: Path) -> Places:
     types = pa.schema([("country_iso", pa.string()), ("lon_deg", "f8"), ("lat_deg", "f8")])
     kinds = (pa.ArrowException, OSError)
     with coded_read_errors(path, kinds, "is not a list of places", "give Parquet or CSV"):
+        table = None
         if path.suffix.lower() == ".csv":
             # The six bytes of a short line take thirty in memory.
             check_size(path, 0, 5 * path.stat().st_size)
             table = pv.read_csv(path, convert_options=pv.ConvertOptions(column_types=types))
-            _check_place_columns(path, table.column_names)
-        else:
-            _check_place_columns(path, pq.read_schema(path).names)
-            table = read_columns(path, types.names)
+        names = pq.read_schema(path).names if table is None else table.column_names
+        if absent := [name for name in types.names if name not in names]:
+            what = f"has no column {', '.join(absent)}; it has {', '.join(names)}"
+            raise schema_invalid(path, what, "places need country_iso, lon_deg and lat_deg")
+        table = read_columns(path, types.names) if table is None else table.select(types.names)
         check_size(path, table.num_rows, 0)
-        table = table.select(types.names).cast(types)
+        table = table.cast(types)
     # NumPy strings take the length of the longest one in every row.
     if (pc.max(pc.utf8_length(table.column("country_iso"))).as_py() or 0) > 2:
         what = "has a country_iso of more than two characters"
         raise schema_invalid(path, what, "write ISO 3166-1 alpha-2 codes")
     code, lon, lat = (table.column(name).to_numpy() for name in types.names)
     return Places(code.astype(np.str_), lon, lat)
-
-
-def _check_place_columns(path: Path, names: Sequence[str]) -> None:
-    absent = [name for name in ("country_iso", "lon_deg", "lat_deg") if name not in names]
-    if absent:
-        what = f"has no column {', '.join(absent)}; it has {', '.join(names)}"
-        raise schema_invalid(path, what, "places need country_iso, lon_deg and lat_deg")
 
 
 def check(
@@ -122,7 +116,7 @@ def check(
     root_at(root).fetch([*places_of, *(str(provenance_path(Path(place))) for place in places_of)])
     paths = {dataset_id: _path(root, contracts, dataset_id) for dataset_id in SURFACES}
     with _readable(paths[ISO]):
-        codes = read_codes(paths[ISO]).all
+        codes = sorted(set(read_codes(paths[ISO]).values()))
     shapes = read_countries(paths[COUNTRIES], set(codes))
     grid = read_grid(paths[RASTER])
     found: dict[str, Any] = {
@@ -153,14 +147,9 @@ def _readable(path: Path) -> AbstractContextManager[None]:
 
 
 def _about(path: Path) -> dict[str, Any]:
-    digest = hash_files(path.parent, [path.name])[1]
-    about = provenance_path(path)
-    licence = None
-    if about.exists():
-        licence = _provenance(about)["licence"]
-    else:
-        for entry in embedded.manifest()["files"]:
-            licence = entry["licence"] if entry["sha256"] == digest else licence
+    digest, about = hash_files(path.parent, [path.name])[1], provenance_path(path)
+    licences = {entry["sha256"]: entry["licence"] for entry in embedded.manifest()["files"]}
+    licence = _provenance(about)["licence"] if about.exists() else licences.get(digest)
     return {"sha256_hex": digest, "licence": licence, "imported": about.exists()}
 
 
@@ -202,45 +191,35 @@ def _without_zone(shapes: Shapes, path: Path) -> list[str]:
     with _readable(path):
         blobs = read_columns(regular_file(path), ["geom"])["geom"].to_pylist()
         zones = shapes_of_wkb(np.array([*blobs, None], object)[:-1])
-    parts, owner = shapely.get_parts(as_array(shapes.values()), return_index=True)
-    # A country is settled by its first piece that intersects a zone.
-    tree, met = shapely.STRtree(zones), np.zeros(len(shapes), bool)
+    tree, met = shapely.STRtree(zones), set()
     shapely.prepare(zones)
-    for part, country in zip(parts, owner, strict=True):
-        if not met[country]:
-            near = tree.query(part)
-            met[country] = any(shapely.intersects(zones[one], part) for one in near)
-    return [code for code, known in zip(shapes, met, strict=True) if not known]
+    for code, part in zip(*pieces_of(shapes), strict=True):
+        # A country is settled by its first piece that intersects a zone.
+        if code not in met and any(shapely.intersects(zones[k], part) for k in tree.query(part)):
+            met.add(code)
+    return [code for code in shapes if code not in met]
 
 
 def _population(shapes: Shapes, grid: Grid, path: Path) -> dict[str, Any]:
     touched = {code: overlap_runs(shape, grid) for code, shape in shapes.items()}
-    centres = union([center_runs(shape, grid) for shape in shapes.values()], grid.ncols)
-    anywhere = union(list(touched.values()), grid.ncols)
-    people = touched_by = centred = 0.0
-    for top, values in _bands(path, grid):
-        people += float(values.sum())
-        touched_by += float(values[_mask(anywhere, top, values.shape)].sum())
-        centred += float(values[_mask(centres, top, values.shape)].sum())
-    return {
-        "population": {
-            "people": round(people, 3),
-            "uncovered": round(people - touched_by, 3),
-            "centre_uncovered": round(people - centred, 3),
-        },
-        "polygons_without_tiles": [code for code, runs in touched.items() if not runs.count],
+    covered = {
+        "uncovered": union(list(touched.values()), grid.ncols),
+        "centre_uncovered": union([center_runs(s, grid) for s in shapes.values()], grid.ncols),
     }
-
-
-def _bands(path: Path, grid: Grid) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-    """Yield the first row and the people of bands of rows, from the north; 0 for no data."""
-    height = max(1, _PIECE // grid.ncols)
-    for top in range(0, grid.nrows, height):
-        window = Window(0, top, grid.ncols, min(height, grid.nrows - top))
-        # Reopened for each band: blocks of an open file accumulate in the cache of GDAL.
+    people, inside = 0.0, dict.fromkeys(covered, 0.0)
+    for window in windows((grid.nrows, grid.ncols), max(1, _PIECE // grid.ncols), grid.ncols):
+        # Reopened for each band of rows: blocks of an open file accumulate in the cache of GDAL.
         with _readable(path), open_raster(path) as raster:
             read = raster.read(1, window=window, masked=True)
-        yield top, read.filled(0).astype(np.float64)
+        values = read.filled(0).astype(np.float64)
+        people += float(values.sum())
+        for name, runs in covered.items():
+            inside[name] += float(values[_mask(runs, window.row_off, values.shape)].sum())
+    counts = {name: round(people - value, 3) for name, value in inside.items()}
+    return {
+        "population": {"people": round(people, 3), **counts},
+        "polygons_without_tiles": [code for code, runs in touched.items() if not runs.count],
+    }
 
 
 def _mask(runs: Runs, top: int, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -276,33 +255,29 @@ def _beyond(shapes: Shapes, grid: Grid) -> dict[str, float]:
 
 
 def _places(shapes: Shapes, places: Places) -> dict[str, Any]:
-    parts, owner = shapely.get_parts(as_array(shapes.values()), return_index=True)
+    codes, parts = pieces_of(shapes)
     points = shapely.points(places.lon, places.lat)
     # Polygons query for points, not points for polygons: each polygon is prepared once.
     part, point = shapely.STRtree(points).query(parts, predicate="intersects")
-    codes = np.array(list(shapes), np.str_)[owner]
     anywhere, own = np.zeros(len(points), bool), np.zeros(len(points), bool)
     anywhere[point] = True
-    own[point[codes[part] == places.country[point]]] = True
+    own[point[codes[part].astype(np.str_) == places.country[point]]] = True
+    outside = Counter(places.country[~anywhere].tolist())
     return {
         "places": len(points),
-        "outside": int((~anywhere).sum()),
+        "outside": outside.total(),
         "in_another_country": int((anywhere & ~own).sum()),
-        "outside_by_country": _counts(places.country[~anywhere]),
+        "outside_by_country": dict(sorted(outside.items())),
     }
-
-
-def _counts(codes: npt.NDArray[np.str_]) -> dict[str, int]:
-    names, counts = np.unique(codes, return_counts=True)
-    return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
 
 def _breaches(found: Mapping[str, Any], bounds: Bounds) -> list[str]:
     breaches = [
         f"{row['country_iso']}: {row['measured_km2']:,.0f} km2, published "
         f"{row['published_km2']:,.0f} ({row['error']:+.1%}; bound {bounds.area_error:.1%})"
-        for row in _large(found["countries"], bounds)
-        if abs(row["error"]) > bounds.area_error
+        for row in found["countries"]
+        if (row["published_km2"] or 0.0) >= bounds.large_km2
+        and abs(row["error"]) > bounds.area_error
     ]
     people, places = found["population"], found["places"]
     if people["uncovered"] > bounds.uncovered_share * people["people"]:
@@ -316,7 +291,3 @@ def _breaches(found: Mapping[str, Any], bounds: Bounds) -> list[str]:
             f"(bound {bounds.outside_share:.1%})"
         )
     return breaches
-
-
-def _large(rows: Sequence[dict[str, Any]], bounds: Bounds) -> list[dict[str, Any]]:
-    return [row for row in rows if (row["published_km2"] or 0.0) >= bounds.large_km2]

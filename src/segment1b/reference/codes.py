@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from segment1b.contracts.faults import coded_read_errors
 from segment1b.contracts.locations import nearest
 from segment1b.errors import file_error, schema_invalid
+from segment1b.reference.sources import Features
 from segment1b.storage.durable import regular_file
 
 #: Columns of the table; the first alone is required, and all are text.
@@ -26,44 +28,39 @@ _FORMS: Final = {
 }
 
 
-class Codes:
-    """The codes of an ISO table: column country_iso, and alpha3 and numeric if present."""
-
-    def __init__(self, table: pa.Table) -> None:
-        own = table.column("country_iso").to_pylist()
-        self.all = sorted(set(own))
-        self._alpha2: dict[str, str] = {code: code for code in own}
-        for name in ("alpha3", "numeric"):
-            if name in table.column_names:
-                pairs = zip(table.column(name).to_pylist(), own, strict=True)
-                self._alpha2 |= {str(other): code for other, code in pairs if other}
-
-    def alpha2(self, code: str) -> str | None:
-        """Return the alpha-2 code of a code in any of its forms, or None if it is unknown."""
-        return self._alpha2.get(code.zfill(3) if code.isdigit() else code)
+def read_codes(path: Path) -> dict[str, str]:
+    """Return the alpha-2 code of each code, in any of its forms, of an ISO table in Parquet."""
+    table = pq.read_table(path)
+    alpha2 = table.column("country_iso").to_pylist()
+    codes: dict[str, str] = {}
+    for name in ("country_iso", "alpha3", "numeric"):
+        if name in table.column_names:
+            pairs = zip(table.column(name).to_pylist(), alpha2, strict=True)
+            codes |= {str(code): own for code, own in pairs if code}
+    return codes
 
 
-def read_codes(path: Path) -> Codes:
-    """Return the codes of an ISO table in Parquet."""
-    return Codes(pq.read_table(path))
+def with_alpha2(
+    features: Features, codes: Mapping[str, str], *, drop_unknown: bool
+) -> tuple[Features, dict[str, int]]:
+    """Return the rows with known codes under their alpha-2 code, and the rows dropped by code.
 
-
-def mapped(path: Path, column: str, keys: Sequence[str], codes: Codes) -> list[str]:
-    """Return the alpha-2 code of each key; E005_ISO_FK lists unknown keys with their rows."""
-    if unknown := unknown_keys(keys, codes):
+    Without `drop_unknown`, E005_ISO_FK lists the unknown codes with their rows.
+    """
+    alpha2 = [codes.get(key.zfill(3) if key.isdigit() else key) for key in features.keys]
+    rows = Counter(k for k, code in zip(features.keys, alpha2, strict=True) if code is None)
+    unknown = dict(sorted(rows.items()))
+    if unknown and not drop_unknown:
         listed = ", ".join(f"'{key}' ({rows} rows)" for key, rows in unknown.items())
-        what = f": column {column} holds codes that are not in the ISO table: {listed}"
+        what = f": column {features.column} holds codes that are not in the ISO table: {listed}"
         hint = (
             "choose another column with --column country_iso=COLUMN, correct them at their source, "
             "or leave their rows out with --drop-unknown"
         )
-        raise file_error("E005_ISO_FK", path, what, hint, codes=list(unknown))
-    return [str(codes.alpha2(key)) for key in keys]
-
-
-def unknown_keys(keys: Sequence[str], codes: Codes) -> dict[str, int]:
-    """Return the number of rows of each unknown key, keys ascending."""
-    return dict(sorted(Counter(key for key in keys if codes.alpha2(key) is None).items()))
+        raise file_error("E005_ISO_FK", features.path, what, hint, codes=list(unknown))
+    kept = [row for row, code in enumerate(alpha2) if code is not None]
+    keys = [code for code in alpha2 if code is not None]
+    return replace(features, keys=keys, geometries=features.geometries[kept]), unknown
 
 
 def read_code_list(path: Path, renamed: Mapping[str, str]) -> pa.Table:

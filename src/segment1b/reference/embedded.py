@@ -41,9 +41,3 @@ def manifest() -> dict[str, Any]:
     """
     document: dict[str, Any] = parse_json(surface("MANIFEST.json").read_bytes())
     return document
-
-
-def licences() -> dict[str, str]:
-    """Return the licence of every embedded surface by its file name."""
-    files = manifest()["files"]
-    return {one["file"]: one["licence"] for one in files if (_DATA / one["file"]).is_file()}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,15 +15,27 @@ from segment1b import contracts
 from segment1b.contracts import Contracts
 from segment1b.contracts.program import VERSION
 from segment1b.errors import Segment1BError, schema_invalid
+from segment1b.identity import canonical_json
 from segment1b.reference import embedded
-from segment1b.reference.codes import Codes, mapped, read_code_list, read_codes, unknown_keys
-from segment1b.reference.files import write_parquet, write_shapes
-from segment1b.reference.installing import COUNTRIES, ISO, RASTER, ZONES, publish_surface
+from segment1b.reference.codes import read_code_list, read_codes, with_alpha2
+from segment1b.reference.installing import (
+    COUNTRIES,
+    ISO,
+    RASTER,
+    ZONES,
+    provenance_path,
+    refuse_other,
+    write_parquet,
+    write_shapes,
+)
 from segment1b.reference.overlaps import audit, audit_text
-from segment1b.reference.polygons import Drawn, draw
+from segment1b.reference.polygons import draw
 from segment1b.reference.raster import copy_people, open_source
-from segment1b.reference.sources import Features, read_features, source_files
-from segment1b.storage.durable import coded_os_errors, write_file
+from segment1b.reference.sources import read_features, source_files
+from segment1b.storage.durable import coded_os_errors, fsync_file, write_file
+from segment1b.storage.folder_root import creating
+from segment1b.storage.publisher import publish_folder
+from segment1b.storage.receipts import Receipt, hash_files
 from segment1b.storage.root import open_root
 from segment1b.storage.staging import staging
 from segment1b.storage.versions import versions
@@ -52,9 +65,8 @@ class Request:
         """Return the source's column for each of the surface's, the same name by default."""
         for name in self.columns:
             if name not in names:
-                hint = f"it has {', '.join(names)}" if names else "a raster takes no --column"
                 what = f"--column {name}=...: this surface has no such column"
-                raise Segment1BError("E_USAGE", what, hint)
+                raise Segment1BError("E_USAGE", what, f"it has {', '.join(names)}")
         return {name: self.columns.get(name, name) for name in names}
 
 
@@ -70,7 +82,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class _Stage:
-    """A surface that is being imported, staged at `path`."""
+    """A surface that is being imported, staged at `path` in a folder of its own."""
 
     request: Request
     root: Path
@@ -78,22 +90,53 @@ class _Stage:
     dataset_id: str
     path: Path
 
-    def publish(self, rows: int, about: Mapping[str, Any]) -> Imported:
-        """Publish the staged folder; `about` has columns, options, counts, notes and more."""
-        terms = {
+    def publish(
+        self,
+        rows: int,
+        columns: Mapping[str, str],
+        options: Mapping[str, Any],
+        counts: Mapping[str, Any],
+        **more: Any,
+    ) -> Imported:
+        """Publish the staged folder with its provenance; a published surface keeps its own.
+
+        `rows` counts the rows of a table or the cells of a raster.
+        """
+        dataset = self.contracts[self.dataset_id]
+        target = self.root / dataset.locate({})
+        folder = target.parent.relative_to(self.root).as_posix()
+        files, digest = hash_files(self.path.parent, [target.name])
+        document = {
+            "dataset": self.dataset_id,
+            "columns": columns,
+            "options": options,
+            "counts": counts,
+            "notes": [],
+            **more,
             "licence": self.request.licence.strip(),
             "attribution": self.request.attribution.strip(),
             "source": source_files(self.request.file),
             "tool": {"segment1b": VERSION, **versions()},
+            "receipt": Receipt(folder, rows, files, digest, digest).as_json(),
         }
-        provenance, no_op = publish_surface(
-            self.root, self.contracts, self.dataset_id, self.path.parent, rows, {**about, **terms}
-        )
-        return Imported(self.root / self.contracts[self.dataset_id].locate({}), provenance, no_op)
+        if target.exists():
+            refuse_other(self.dataset_id, target, digest, "imported")
+            return Imported(target, document, no_op=True)
+        write_file(provenance_path(self.path), canonical_json(document))
+        for path in self.path.parent.iterdir():
+            fsync_file(path)
+        own = dataset.model_copy(update={"kind": "folder", "path": folder})
+        with creating(self.root):
+            publish_folder(self.root, own, {}, self.path.parent, 1)
+        return Imported(target, document, no_op=False)
 
 
 def import_countries(
-    request: Request, *, layer: str | None, make_valid: bool, drop_unknown: bool
+    request: Request,
+    *,
+    layer: str | None = None,
+    make_valid: bool = False,
+    drop_unknown: bool = False,
 ) -> Imported:
     """Import country polygons: codes made alpha-2, cut at the date line, dissolved, compared.
 
@@ -106,36 +149,32 @@ def import_countries(
             E001_GEO_INVALID, E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL, E_STORAGE_FULL.
     """
     columns = request.source_columns("country_iso")
-    features = read_features(request.file, columns["country_iso"], layer)
-    source_rows = len(features.keys)
+    source = read_features(request.file, columns["country_iso"], layer)
     with _staged(request, COUNTRIES) as stage:
-        codes = _codes(stage.root, stage.contracts)
-        dropped = unknown_keys(features.keys, codes) if drop_unknown else {}
-        if dropped:
-            features = _without(features, dropped)
-        keys = mapped(request.file, features.column, features.keys, codes)
-        drawn = _drawn(features, keys, make_valid=make_valid)
-        write_shapes(stage.path, "country_iso", drawn.shapes)
-        found = audit(drawn.shapes, drawn.repairs)
+        table = stage.root / stage.contracts[ISO].locate({})
+        codes = read_codes(table if table.exists() else embedded.surface("iso3166.parquet"))
+        features, dropped = with_alpha2(source, codes, drop_unknown=drop_unknown)
+        shapes, repairs = draw(features, make_valid=make_valid)
+        write_shapes(stage.path, "country_iso", shapes)
+        found = audit(shapes, repairs)
         text = json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         write_file(stage.path.with_suffix(".audit.json"), text.encode())
         write_file(stage.path.with_suffix(".audit.txt"), audit_text(found).encode())
-        about = {
-            "columns": columns,
-            "options": {"layer": layer, "make_valid": make_valid, "drop_unknown": drop_unknown},
-            "counts": {
-                "source_rows": source_rows,
-                "rows_dropped": dropped,
-                "rows_mended": len(drawn.repairs),
-                "countries": len(drawn.shapes),
-            },
-            "notes": features.notes,
-            "iso_without_polygon": [code for code in codes.all if code not in drawn.shapes],
+        counts = {
+            "source_rows": len(source.keys),
+            "rows_dropped": dropped,
+            "rows_mended": len(repairs),
+            "countries": len(shapes),
         }
-        return replace(stage.publish(len(drawn.shapes), about), audit=found)
+        options = {"layer": layer, "make_valid": make_valid, "drop_unknown": drop_unknown}
+        missing = sorted(set(codes.values()) - shapes.keys())
+        more = {"notes": source.notes, "iso_without_polygon": missing}
+        return replace(stage.publish(len(shapes), columns, options, counts, **more), audit=found)
 
 
-def import_zones(request: Request, *, layer: str | None, make_valid: bool) -> Imported:
+def import_zones(
+    request: Request, *, layer: str | None = None, make_valid: bool = False
+) -> Imported:
     """Import time zone polygons; column tzid holds names of the tz database such as Europe/Paris.
 
     Raises the errors of `import_countries`; E_INPUT_SCHEMA_INVALID also for malformed names.
@@ -148,19 +187,17 @@ def import_zones(request: Request, *, layer: str | None, make_valid: bool) -> Im
             hint = "choose another with --column tzid=COLUMN"
             raise schema_invalid(request.file, what, hint, row=row)
     with _staged(request, ZONES) as stage:
-        drawn = _drawn(features, features.keys, make_valid=make_valid)
-        write_shapes(stage.path, "tzid", drawn.shapes)
-        about = {
-            "columns": columns,
-            "options": {"layer": layer, "make_valid": make_valid},
-            "counts": {"source_rows": len(features.keys), "zones": len(drawn.shapes)},
-            "notes": features.notes,
-            "repairs": [repair._asdict() for repair in drawn.repairs],
-        }
-        return stage.publish(len(drawn.shapes), about)
+        shapes, repairs = draw(features, make_valid=make_valid)
+        write_shapes(stage.path, "tzid", shapes)
+        options = {"layer": layer, "make_valid": make_valid}
+        counts = {"source_rows": len(features.keys), "zones": len(shapes)}
+        more = {"notes": features.notes, "repairs": [repair._asdict() for repair in repairs]}
+        return stage.publish(len(shapes), columns, options, counts, **more)
 
 
-def import_population(request: Request, *, band: int | None, nodata: float | None) -> Imported:
+def import_population(
+    request: Request, *, band: int | None = None, nodata: float | None = None
+) -> Imported:
     """Import a raster of people per cell from one band; see `raster`.
 
     `nodata` is a value that means no data, besides those the file declares.
@@ -170,23 +207,18 @@ def import_population(request: Request, *, band: int | None, nodata: float | Non
             E105_NORMALIZATION, E_INPUT_UNREADABLE, E_INPUT_SCHEMA_INVALID,
             E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL, E_STORAGE_FULL.
     """
-    columns = request.source_columns()
     source = open_source(request.file, band, nodata)
     with _staged(request, RASTER) as stage:
         count = copy_people(source, stage.path)
-        about = {
-            "columns": columns,
-            "options": {"band": source.band, "nodata": None if nodata is None else str(nodata)},
-            "counts": {
-                "people": f"{count.micro_persons // 10**6}.{count.micro_persons % 10**6:06}",
-                "largest_cell": count.largest,
-                "cells_with_people": count.cells_with_people,
-                "cells_without_data": count.cells_without_data,
-            },
-            "notes": [],
-            "grid": {**asdict(source.grid), "dtype": source.dtype},
+        options = {"band": source.band, "nodata": None if nodata is None else str(nodata)}
+        counts = {
+            "people": f"{count.micro_persons // 10**6}.{count.micro_persons % 10**6:06}",
+            "largest_cell": count.largest,
+            "cells_with_people": count.cells_with_people,
+            "cells_without_data": count.cells_without_data,
         }
-        return stage.publish(source.grid.nrows * source.grid.ncols, about)
+        grid = {**asdict(source.grid), "dtype": source.dtype}
+        return stage.publish(math.prod(source.shape), {}, options, counts, grid=grid)
 
 
 def import_codes(request: Request) -> Imported:
@@ -200,32 +232,8 @@ def import_codes(request: Request) -> Imported:
     table = read_code_list(request.file, columns)
     with _staged(request, ISO) as stage:
         write_parquet(stage.path, table)
-        about = {
-            "columns": {name: columns[name] for name in table.column_names},
-            "options": {},
-            "counts": {"countries": table.num_rows},
-            "notes": [],
-        }
-        return stage.publish(table.num_rows, about)
-
-
-def _drawn(features: Features, keys: Sequence[str], *, make_valid: bool) -> Drawn:
-    drawn = draw(features, keys, make_valid=make_valid)
-    if not drawn.shapes:
-        hint = "check the column of keys and the layer"
-        raise schema_invalid(features.path, ": no row is left", hint)
-    return drawn
-
-
-def _without(features: Features, dropped: Mapping[str, int]) -> Features:
-    kept = [row for row, key in enumerate(features.keys) if key not in dropped]
-    keys = [features.keys[row] for row in kept]
-    return replace(features, keys=keys, geometries=features.geometries[kept])
-
-
-def _codes(root: Path, known: Contracts) -> Codes:
-    path = root / known[ISO].locate({})
-    return read_codes(path if path.exists() else embedded.surface("iso3166.parquet"))
+        used = {name: columns[name] for name in table.column_names}
+        return stage.publish(table.num_rows, used, {}, {"countries": table.num_rows})
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Puts reference surfaces into a data root, atomically and without overwriting others.
+"""Writes reference surfaces, and puts them into a data root, never over others.
 
 Embedded surfaces are single files. An imported surface is published as a folder, with its
 `<name>.provenance.json` (receipt, licence, attribution, source, options, counts) and, for
@@ -7,20 +7,24 @@ countries, a report on overlaps beside it.
 
 from __future__ import annotations
 
+import functools
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+from shapely import MultiPolygon
 
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError, file_error
-from segment1b.identity import canonical_json
+from segment1b.geo.areas import as_array
 from segment1b.reference import embedded
-from segment1b.reference.resample import build_population
-from segment1b.storage.durable import coded_os_errors, fsync_file, write_file
-from segment1b.storage.folder_root import creating
-from segment1b.storage.publisher import publish_folder
-from segment1b.storage.receipts import Receipt, hash_files
+from segment1b.reference.raster import build_population
+from segment1b.storage.durable import fsync_file
+from segment1b.storage.receipts import hash_files
 from segment1b.storage.root import root_at
 
 ISO, COUNTRIES, ZONES = "iso3166_canonical_2024", "world_countries", "tz_world_2025a"
@@ -60,19 +64,15 @@ def install_embedded(
 
 
 def install_at_resolution(
-    root: Path, contracts: Contracts, resolution_arcsec: int, scratch: Path
+    root: Path,
+    contracts: Contracts,
+    resolution_arcsec: int,
+    scratch: Path,
+    wanted: Sequence[str] = SURFACES,
 ) -> dict[str, Path]:
-    """Install the embedded world with its prior at another resolution (see `resample`)."""
-    make_raster = _resampled(resolution_arcsec)
-    return _install(root, contracts, make_raster, scratch, SURFACES)
-
-
-def install_missing(
-    root: Path, contracts: Contracts, resolution_arcsec: int, scratch: Path
-) -> dict[str, Path]:
-    """Install the embedded surfaces that a root lacks, beside imported ones; return their paths."""
-    wanted = missing(root, contracts)
-    return _install(root, contracts, _resampled(resolution_arcsec), scratch, wanted)
+    """Install embedded surfaces, the prior at another resolution (see `raster`)."""
+    make_raster = functools.partial(build_population, resolution_arcsec)
+    return _install(root, contracts, make_raster, scratch, wanted)
 
 
 def missing(root: Path, contracts: Contracts) -> list[str]:
@@ -90,39 +90,25 @@ def is_embedded(surfaces: Mapping[str, str]) -> bool:
     return surfaces[COUNTRIES] == _digest(embedded.surface(_FILES[COUNTRIES]))
 
 
-def publish_surface(
-    root: Path,
-    contracts: Contracts,
-    dataset_id: str,
-    staged: Path,
-    rows: int,
-    about: Mapping[str, Any],
-) -> tuple[dict[str, Any], bool]:
-    """Publish a staged folder: the surface under its final name, and files beside it.
-
-    `rows` counts the rows of a table or the cells of a raster. Returns the provenance, and whether
-    the same surface was there already; its own provenance stays.
-    """
-    target = root / contracts[dataset_id].locate({})
-    folder = target.parent.relative_to(root).as_posix()
-    files, digest = hash_files(staged, [target.name])
-    receipt = Receipt(folder, rows, files, digest, digest)
-    document = {"dataset": dataset_id, **about, "receipt": receipt.as_json()}
-    if target.exists():
-        _refuse_other(dataset_id, target, digest, "imported")
-        return document, True
-    with coded_os_errors(staged):
-        write_file(provenance_path(staged / target.name), canonical_json(document))
-        for path in staged.iterdir():
-            fsync_file(path)
-    dataset = contracts[dataset_id].model_copy(update={"kind": "folder", "path": folder})
-    with creating(root):
-        publish_folder(root, dataset, {}, staged, 1, is_committed=True)
-    return document, False
+def write_shapes(path: Path, key: str, shapes: Mapping[str, MultiPolygon]) -> None:
+    """Write shapes as GeoParquet: column `key`, ascending, and `geom` as WKB, longitude first."""
+    keys = sorted(shapes)
+    array = as_array(shapes[k] for k in keys)
+    column = {
+        "encoding": "WKB",
+        "geometry_types": ["MultiPolygon"],
+        "edges": "planar",
+        "bbox": [float(v) for v in shapely.total_bounds(array)],
+    }
+    meta = {"version": "1.1.0", "primary_column": "geom", "columns": {"geom": column}}
+    wkb = shapely.to_wkb(array, byte_order=1).tolist()
+    table = pa.table({key: pa.array(keys), "geom": pa.array(wkb, pa.binary())})
+    write_parquet(path, table.replace_schema_metadata({"geo": json.dumps(meta)}))
 
 
-def _resampled(resolution_arcsec: int) -> Callable[[Path], None]:
-    return lambda path: build_population(resolution_arcsec, path)
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Write a table of a surface: the same content gives the same bytes."""
+    pq.write_table(table, path, compression="zstd", compression_level=19)
 
 
 def _install(
@@ -147,7 +133,7 @@ def _install(
             fsync_file(made)
             if own.create(place, made):
                 continue
-        _refuse_other(dataset_id, target, _digest(made), "embedded")
+        refuse_other(dataset_id, target, _digest(made), "embedded")
     return {dataset_id: root / place for dataset_id, place in places.items()}
 
 
@@ -155,7 +141,8 @@ def _digest(path: Path) -> str:
     return hash_files(path.parent, [path.name])[1]
 
 
-def _refuse_other(dataset_id: str, target: Path, digest: str, kind: str) -> None:
+def refuse_other(dataset_id: str, target: Path, digest: str, kind: str) -> None:
+    """Refuse a surface of another digest than that of the `kind` one to publish."""
     if (held := _digest(target)) != digest:
         code = "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"
         what = f"is another {dataset_id}: SHA-256 {held}, the {kind} one would be {digest}"

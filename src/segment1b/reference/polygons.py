@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 from shapely import MultiPolygon, Polygon
 
-from segment1b.errors import Segment1BError, file_error
+from segment1b.errors import Segment1BError, file_error, schema_invalid
 from segment1b.geo.antimeridian import unwrapped
-from segment1b.geo.areas import area_km2
+from segment1b.geo.areas import area_km2, as_array
 from segment1b.geo.countries import unite, valid_pieces
 from segment1b.reference.sources import Features
 
 #: Invalid rows an error lists; the rest is counted.
 _LISTED = 10
+
+#: Shapes of countries or zones by their key.
+Shapes: TypeAlias = Mapping[str, MultiPolygon]
 
 
 class Repair(NamedTuple):
@@ -30,24 +33,17 @@ class Repair(NamedTuple):
     after_km2: float
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """Shapes by key, keys ascending, with the repairs."""
-
-    shapes: dict[str, MultiPolygon]
-    repairs: list[Repair]
-
-
-def draw(features: Features, keys: Sequence[str], *, make_valid: bool) -> Drawn:
-    """Return one shape a key, cut at the date line; rows of one key are dissolved.
+def draw(features: Features, *, make_valid: bool) -> tuple[Shapes, list[Repair]]:
+    """Return one shape a key, keys ascending, cut at the date line; rows of one key are dissolved.
 
     `make_valid` repairs invalid rows by the structure of their rings, except those without polygon,
-    beyond the globe, or with coordinates that are not numbers. E001_GEO_INVALID lists the others.
+    beyond the globe, or with coordinates that are not numbers. E001_GEO_INVALID lists the others;
+    E_INPUT_SCHEMA_INVALID is raised where there is no row.
     """
     parts: dict[str, list[list[Polygon]]] = {}
     flaws: list[tuple[int, str, str]] = []
     repairs = []
-    for row, (key, geometry) in enumerate(zip(keys, features.geometries, strict=True), 1):
+    for row, (key, geometry) in enumerate(zip(features.keys, features.geometries, strict=True), 1):
         try:
             pieces = valid_pieces(geometry)
         except ValueError as error:
@@ -61,7 +57,10 @@ def draw(features: Features, keys: Sequence[str], *, make_valid: bool) -> Drawn:
         parts.setdefault(key, []).append(pieces)
     if flaws:
         raise _refused(features, flaws, is_repaired=make_valid)
-    return Drawn(_dissolved(parts), repairs)
+    if not parts:
+        hint = "check the column of keys and the layer"
+        raise schema_invalid(features.path, ": no row is left", hint)
+    return {key: _dissolved(parts[key]) for key in sorted(parts)}, repairs
 
 
 def _repaired(geometry: Any) -> tuple[MultiPolygon, list[Polygon]] | None:
@@ -69,7 +68,7 @@ def _repaired(geometry: Any) -> tuple[MultiPolygon, list[Polygon]] | None:
     drawn: list[Polygon] = []
     pieces: list[Polygon] = []
     try:
-        for polygon in _polygons(geometry):
+        for polygon in polygons(geometry):
             if not np.isfinite(shapely.get_coordinates(polygon)).all():
                 return None
             try:
@@ -77,7 +76,7 @@ def _repaired(geometry: Any) -> tuple[MultiPolygon, list[Polygon]] | None:
                 drawn += valid
             except ValueError:
                 flat = unwrapped(polygon)
-                made = _polygons(shapely.make_valid(flat, method="structure", keep_collapsed=False))
+                made = polygons(shapely.make_valid(flat, method="structure", keep_collapsed=False))
                 valid = valid_pieces(MultiPolygon(made))
                 drawn.append(flat)
             pieces += valid
@@ -86,23 +85,26 @@ def _repaired(geometry: Any) -> tuple[MultiPolygon, list[Polygon]] | None:
     return (MultiPolygon(drawn), pieces) if pieces else None
 
 
-def _polygons(geometry: Any) -> list[Polygon]:
+def polygons(geometry: Any) -> list[Polygon]:
     """Return the polygons of a geometry in two dimensions, from collections of any depth."""
     parts = shapely.get_parts(shapely.get_parts([geometry]))
     return [shapely.force_2d(p) for p in parts if isinstance(p, Polygon) and not p.is_empty]
 
 
-def _dissolved(parts: dict[str, list[list[Polygon]]]) -> dict[str, MultiPolygon]:
-    shapes = {}
-    for key in sorted(parts):
-        rows = parts[key]
-        if len(rows) == 1:
-            shape = unite(rows[0])
-        else:
-            # This removes the common border of neighbours, which `unite` would keep.
-            shape = MultiPolygon(_polygons(shapely.union_all([p for row in rows for p in row])))
-        shapes[key] = shapely.normalize(shape)
-    return shapes
+def pieces_of(shapes: Shapes) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_]]:
+    """Return the key of each piece of the shapes, and the pieces, object[n] each."""
+    parts, owner = shapely.get_parts(as_array(shapes.values()), return_index=True)
+    return np.array(list(shapes), object)[owner], parts
+
+
+def _dissolved(rows: list[list[Polygon]]) -> MultiPolygon:
+    if len(rows) == 1:
+        shape = unite(rows[0])
+    else:
+        # This removes the common border of neighbours, which `unite` would keep.
+        shape = MultiPolygon(polygons(shapely.union_all([part for row in rows for part in row])))
+    normal: MultiPolygon = shapely.normalize(shape)
+    return normal
 
 
 def _refused(

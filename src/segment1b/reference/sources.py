@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,8 +24,14 @@ from segment1b.contracts.texts import parse_json
 from segment1b.errors import Segment1BError, file_error, schema_invalid
 from segment1b.geo.countries import other_crs
 from segment1b.geo.grid import is_wgs84
-from segment1b.reference.geojson import other_crs as named_crs
-from segment1b.reference.vectors import check_layer, is_geojson, parts_of, readable
+from segment1b.reference.vectors import (
+    GEOJSON,
+    GEOPACKAGE,
+    check_table,
+    named_crs,
+    parts_of,
+    readable,
+)
 from segment1b.storage.durable import regular_file
 from segment1b.storage.geometries import MAX_ROWS, check_size, read_columns, shapes_of_wkb
 from segment1b.storage.receipts import hash_files
@@ -40,7 +45,6 @@ class Features:
     """The rows of one layer."""
 
     path: Path
-    layer: str  # empty where the format has none
     column: str  # the attribute of the keys
     keys: list[str]  # stripped, empty where the row has none
     geometries: npt.NDArray[np.object_]  # degrees, longitude first, as drawn
@@ -68,26 +72,33 @@ def source_files(path: Path) -> list[dict[str, Any]]:
 
 def _read_vector(path: Path, column: str, layer: str | None) -> Features:
     import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
     from pyogrio.raw import read
 
-    with readable(path, layer) as file:
-        with _coded(path) as notes:
-            named = _layer(path, [str(one) for one in pyogrio.list_layers(file)[:, 0]], layer)
-            check_layer(path, file, named)
-            info = pyogrio.read_info(file, layer=named)
+    kinds = (DataSourceError, DataLayerError, FeatureError, GeometryError, GEOSException)
+    with (
+        coded_read_errors(path, (*kinds, ValueError, NotImplementedError)),
+        warnings.catch_warnings(record=True) as caught,
+        readable(path, layer) as (file, known),
+    ):
+        warnings.simplefilter("always")
+        named = _layer(path, [str(one) for one in pyogrio.list_layers(file)[:, 0]], layer)
+        if known is GEOPACKAGE:
+            check_table(path, file, named)
+        info = pyogrio.read_info(file, layer=named)
         if info["geometry_type"] is None:
             raise schema_invalid(path, f": layer {named} has no geometry", _ONE_LAYER)
         _check_column(path, column, list(info["fields"]))
         _check_crs(path, named, info["crs"])
-        if is_geojson(file) and (other := named_crs(file)):
+        if known is GEOJSON and (other := named_crs(file)):
             raise _mismatch(path, named, other, known=False)
-        with _coded(path) as more:
-            _, _, geometries, fields = read(
-                file, layer=named, columns=[column], force_2d=True, max_features=MAX_ROWS + 1
-            )
-            check_size(path, len(geometries), sum(len(one) for one in geometries if one))
-            shapes = shapes_of_wkb(geometries, on_invalid="raise")
-    return Features(path, named, column, _texts(fields[0]), shapes, sorted({*notes, *more}))
+        _, _, geometries, fields = read(
+            file, layer=named, columns=[column], force_2d=True, max_features=MAX_ROWS + 1
+        )
+        check_size(path, len(geometries), sum(len(one) for one in geometries if one))
+        shapes = shapes_of_wkb(geometries, on_invalid="raise")
+    notes = sorted({str(warning.message) for warning in caught})
+    return Features(path, column, _texts(fields[0].tolist()), shapes, notes)
 
 
 def _layer(path: Path, layers: Sequence[str], wanted: str | None) -> str:
@@ -117,8 +128,7 @@ def _read_parquet(path: Path, column: str) -> Features:
         table = read_columns(path, [column, name])
         blobs = np.array([*table.column(name).to_pylist(), None], object)[:-1]
         shapes = shapes_of_wkb(blobs, on_invalid="raise")
-    keys = _texts(np.array([*table.column(column).to_pylist(), None], object)[:-1])
-    return Features(path, "", column, keys, shapes, [])
+    return Features(path, column, _texts(table.column(column).to_pylist()), shapes, [])
 
 
 def _geometry_column(path: Path, geo: Any) -> tuple[str, dict[str, Any]]:
@@ -157,28 +167,12 @@ def _mismatch(path: Path, layer: str, crs: str, *, known: bool) -> Segment1BErro
     return file_error("E007_CRS_MISMATCH", path, what, f"run: {shlex.join(words)}")
 
 
-def _texts(values: npt.NDArray[Any]) -> list[str]:
+def _texts(values: Sequence[Any]) -> list[str]:
     """Return keys as text, whole numbers stored as floats without their point."""
     texts = []
-    for value in values.tolist():
+    for value in values:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         is_missing = value is None or (isinstance(value, float) and math.isnan(value))
         texts.append("" if is_missing else str(value).strip())
     return texts
-
-
-@contextmanager
-def _coded(path: Path) -> Iterator[list[str]]:
-    """Yield a list for the warnings of GDAL; its failures become E_INPUT_UNREADABLE."""
-    from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
-
-    kinds = (DataSourceError, DataLayerError, FeatureError, GeometryError)
-    notes: list[str] = []
-    with (
-        coded_read_errors(path, (*kinds, GEOSException, ValueError, NotImplementedError)),
-        warnings.catch_warnings(record=True) as caught,
-    ):
-        warnings.simplefilter("always")
-        yield notes
-        notes += [str(warning.message) for warning in caught]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import lzma
+import mmap
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +23,7 @@ from segment1b.storage.durable import regular_file
 from segment1b.storage.rasters import reference_format
 
 #: A Shapefile is several files of one name.
-SHAPEFILE: Final = (".shp", ".shx", ".dbf", ".prj", ".cpg")
+_SHAPEFILE_PARTS: Final = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 _HEAD: Final = 4096
 #: Bytes of a file's name without its ending; with one a name may have 255.
@@ -29,76 +32,76 @@ _SHP_HEADER: Final = 100
 #: A proxy that cannot exist: GDAL fetches the CRS of a GeoJSON file from a URL that it names.
 _OFFLINE: Final = dict.fromkeys(("GDAL_HTTP_PROXY", "GDAL_HTTPS_PROXY"), "socks5h://0.0.0.0:0")
 
+_CRS_KEY: Final = re.compile(rb'"crs"\s*:')
+#: Strings and braces. A key inside one pair of braces is of the file itself.
+_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}]', re.DOTALL)
+_VALUE_BYTES: Final = 1 << 16
+_WGS84: Final = re.compile(
+    r"(?:urn:(?:x-)?ogc:def:crs:)?(?:EPSG:(?:[\d.]*:)?4326|(?:OGC:(?:[\d.]*:)?)?CRS:?84)"
+    r"|https?://www\.opengis\.net/def/crs/(?:EPSG/[\d.]+/4326|OGC/[\d.]+/CRS84)",
+    re.IGNORECASE,
+)
+
 
 class Format(NamedTuple):
-    """A format: its name, the drivers that may open it, and the bytes that a file may have."""
+    """A format: endings, drivers that may open it, first bytes, and the bytes a file may have."""
 
     name: str
+    suffixes: tuple[str, ...]
     drivers: tuple[str, ...]
+    start: bytes  # a regular expression
     largest: int
 
 
-_GEOPACKAGE: Final = Format("GeoPackage", ("GPKG",), 8 << 30)
-_FLATGEOBUF: Final = Format("FlatGeobuf", ("FlatGeobuf",), 8 << 30)
-_SHAPEFILE: Final = Format("Shapefile", ("ESRI Shapefile",), 8 << 30)
-# Text takes more room in memory than on disk.
-_GEOJSON: Final = Format("GeoJSON", ("GeoJSON", "GeoJSONSeq"), 2 << 30)
+GEOPACKAGE: Final = Format("GeoPackage", (".gpkg",), ("GPKG",), rb"SQLite format 3\0", 8 << 30)
+GEOJSON: Final = Format(
+    "GeoJSON",
+    (".geojson", ".json", ".geojsons", ".geojsonl"),
+    ("GeoJSON", "GeoJSONSeq"),
+    rb"(\xef\xbb\xbf)?[ \t\r\n\x1e]*\{",
+    2 << 30,  # text takes more room in memory than on disk
+)
+_SHAPEFILE: Final = Format("Shapefile", (".shp",), ("ESRI Shapefile",), rb"\0\0\x27\x0a", 8 << 30)
+_FLATGEOBUF: Final = Format("FlatGeobuf", (".fgb",), ("FlatGeobuf",), rb"fgb\x03", 8 << 30)
 _BY_SUFFIX: Final = {
-    ".gpkg": _GEOPACKAGE,
-    ".fgb": _FLATGEOBUF,
-    ".shp": _SHAPEFILE,
-    **dict.fromkeys((".geojson", ".json", ".geojsons", ".geojsonl"), _GEOJSON),
+    suffix: known
+    for known in (GEOPACKAGE, GEOJSON, _SHAPEFILE, _FLATGEOBUF)
+    for suffix in known.suffixes
 }
 
 
 @contextmanager
-def readable(path: Path, layer: str | None) -> Iterator[Path]:
+def readable(path: Path, layer: str | None) -> Iterator[tuple[Path, Format]]:
     """Yield the file that GDAL may open for `path`, with the drivers of its format alone.
 
     Of a zip archive, one dataset is unpacked into a temporary folder; `layer` names it if there are
     several. Raises E_INPUT_UNREADABLE, E_INPUT_TOO_LARGE, E_INPUT_SCHEMA_INVALID.
     """
-    regular_file(path)
-    if path.suffix.lower() != ".zip":
-        with _drivers(_checked(path, path)):
-            yield Path(os.path.abspath(path))
-        return
-    with tempfile.TemporaryDirectory(prefix="segment1b-") as folder:
-        file = _unpacked(path, layer, Path(folder))
-        with _drivers(_checked(path, file)):
-            yield file
-
-
-def _checked(path: Path, file: Path) -> Format:
-    """Return the format of a file, whose content must be that of its name."""
-    found = _format_of(path, file)
-    if found is _SHAPEFILE:
-        _check_length(path, file)
-    if found is _GEOPACKAGE:
-        _check_journal(path, file)
-        _check_tables(path, Path(os.path.abspath(file)))
-    size = sum(one.stat().st_size for one in parts_of(file))
-    _check_size(path, found, size)
-    return found
+    file = Path(os.path.abspath(regular_file(path)))
+    with ExitStack() as stack:
+        if path.suffix.lower() == ".zip":
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="segment1b-"))
+            file = _unpacked(path, layer, Path(folder))
+        known = _format_of(path, file)
+        if known is _SHAPEFILE:
+            _check_length(path, file)
+        if known is GEOPACKAGE:
+            _check_journal(path, file)
+            check_table(path, file)
+        _check_size(path, known, sum(part.stat().st_size for part in parts_of(file)))
+        stack.enter_context(_drivers(known))
+        yield file, known
 
 
 def _format_of(path: Path, file: Path) -> Format:
+    """Return the format of a file, whose content must be that of its name."""
     from pyogrio.util import vsi_path
 
     with file.open("rb") as handle:
         head = handle.read(_HEAD)
-    found = _BY_SUFFIX.get(file.suffix.lower())
-    content = None
-    if head.startswith(b"SQLite format 3\0"):
-        content = _GEOPACKAGE
-    elif head.startswith(b"fgb\x03"):
-        content = _FLATGEOBUF
-    elif head.startswith(b"\x00\x00\x27\x0a"):
-        content = _SHAPEFILE
-    elif head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n\x1e").startswith(b"{"):
-        content = _GEOJSON
-    if found is None or found is not content:
-        what = reference_format(file) or f"not {found.name if found else 'of a known format'}"
+    known = _BY_SUFFIX.get(file.suffix.lower())
+    if known is None or not re.match(known.start, head):
+        what = reference_format(file) or f"not {known.name if known else 'of a known format'}"
         hint = (
             "give GeoPackage, GeoJSON, FlatGeobuf, a Shapefile or GeoParquet; ogr2ogr writes them"
         )
@@ -106,12 +109,7 @@ def _format_of(path: Path, file: Path) -> Format:
     if vsi_path(str(file)) != str(file):
         hint = "rename it: letters, digits, - and _"
         raise unreadable(path, "has a name that GDAL takes for a virtual path", hint)
-    return found
-
-
-def is_geojson(file: Path) -> bool:
-    """Return whether a file that `readable` has checked is GeoJSON."""
-    return _BY_SUFFIX[file.suffix.lower()] is _GEOJSON
+    return known
 
 
 def parts_of(file: Path) -> list[Path]:
@@ -121,7 +119,7 @@ def parts_of(file: Path) -> list[Path]:
     return sorted(
         one
         for one in file.parent.iterdir()
-        if one.stem == file.stem and one.suffix.lower() in SHAPEFILE
+        if one.stem == file.stem and one.suffix.lower() in _SHAPEFILE_PARTS
     )
 
 
@@ -147,47 +145,32 @@ def _check_journal(path: Path, file: Path) -> None:
             raise unreadable(path, what, hint)
 
 
-def _query(path: Path, file: Path, statement: str, *values: str) -> list[tuple[Any, ...]]:
+def check_table(path: Path, file: Path, layer: str | None = None) -> None:
+    """Refuse a GeoPackage in which a metadata table, or the layer, is not a plain table.
+
+    GDAL evaluates a view, for ever if it has no end; a virtual table is computed by a program.
+    """
+    # A virtual table has no root page.
+    statement = (
+        "SELECT name, type = 'table' AND rootpage > 0 FROM sqlite_master "
+        "WHERE type IN ('table', 'view') AND "
+    )
+    names = "lower(name) GLOB 'gpkg_*'" if layer is None else "lower(name) = lower(?)"
     with (
         coded_read_errors(path, (sqlite3.Error,)),
         closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as database,
     ):
-        return database.execute(statement, values).fetchall()
-
-
-def _check_tables(path: Path, file: Path) -> None:
-    """Refuse a GeoPackage whose metadata tables are views, which GDAL would evaluate for ever."""
-    # A virtual table has no root page.
-    found = _query(
-        path,
-        file,
-        "SELECT name FROM sqlite_master WHERE lower(name) GLOB 'gpkg_*' "
-        "AND (type = 'view' OR type = 'table' AND rootpage = 0)",
-    )
-    for (name,) in found:
-        hint = "write it again with ogr2ogr"
-        raise unreadable(path, f": {name} is not a plain table", hint)
-
-
-def check_layer(path: Path, file: Path, layer: str) -> None:
-    """Refuse a layer of a GeoPackage that is a view: its rows are computed by a program."""
-    if file.suffix.lower() != ".gpkg":
-        return
-    found = _query(
-        path,
-        file,
-        "SELECT type = 'table' AND rootpage > 0 FROM sqlite_master "
-        "WHERE lower(name) = lower(?) AND type IN ('table', 'view')",
-        layer,
-    )
-    if found != [(1,)]:
+        found = list(database.execute(statement + names, () if layer is None else (layer,)))
+    if layer is not None and [is_plain for _, is_plain in found] != [1]:
         hint = "write it as one: ogr2ogr new.gpkg old.gpkg LAYER"
         raise unreadable(path, f": layer {layer} is not a plain table", hint)
+    for name in (name for name, is_plain in found if not is_plain):
+        raise unreadable(path, f": {name} is not a plain table", "write it again with ogr2ogr")
 
 
-def _check_size(path: Path, found: Format, size: int) -> None:
-    if size > found.largest:
-        raise too_large(path, f": {size} bytes of {found.name}, the limit is {found.largest}")
+def _check_size(path: Path, known: Format, size: int) -> None:
+    if size > known.largest:
+        raise too_large(path, f": {size} bytes of {known.name}, the limit is {known.largest}")
 
 
 def _unpacked(path: Path, layer: str | None, folder: Path) -> Path:
@@ -201,23 +184,25 @@ def _unpacked(path: Path, layer: str | None, folder: Path) -> Path:
     ):
         members = {info.filename: info for info in archive.infolist()}
         files = [name for name in sorted(members) if not _is_aside(name)]
-        name = _chosen(path, files, layer)
-        suffix = Path(name).suffix.lower()
-        wanted = [name]
-        if suffix == ".shp":
-            wanted = [
-                n for n in files if n[:-4] == name[:-4] and Path(n).suffix.lower() in SHAPEFILE
-            ]
-        _check_size(path, _BY_SUFFIX[suffix], sum(members[one].file_size for one in wanted))
+        chosen = _chosen(path, files, layer)
+        suffix = Path(chosen).suffix
+        suffixes = _SHAPEFILE_PARTS if suffix.lower() == ".shp" else (suffix.lower(),)
+        start = chosen.removesuffix(suffix)
+        wanted = {
+            name.removeprefix(start): members[name]
+            for name in files
+            if name.startswith(start) and name.removeprefix(start).lower() in suffixes
+        }
+        known = _BY_SUFFIX[suffix.lower()]
+        _check_size(path, known, sum(info.file_size for info in wanted.values()))
         # A layer has the name of its file; an archive may hold names that no file can have.
-        stem = Path(name).stem
+        stem = Path(chosen).stem
         if len(os.fsencode(stem)) > _LONGEST_STEM:
             stem = "layer"
-        for one in wanted:
-            target = folder / f"{stem}{Path(one).suffix}"
-            with archive.open(members[one]) as source, target.open("wb") as copy:
+        for end, info in wanted.items():
+            with archive.open(info) as source, (folder / f"{stem}{end}").open("wb") as copy:
                 shutil.copyfileobj(source, copy)
-        return folder / f"{stem}{Path(name).suffix}"
+        return folder / f"{stem}{suffix}"
 
 
 def _is_aside(name: str) -> bool:
@@ -239,27 +224,62 @@ def _chosen(path: Path, files: Sequence[str], layer: str | None) -> str:
 
 
 @contextmanager
-def _drivers(found: Format) -> Iterator[None]:
+def _drivers(known: Format) -> Iterator[None]:
     """Limit GDAL to the drivers of a format, without network access; pyogrio has no such list."""
-    import pyogrio
-
-    proxies = {name: os.environ.pop(name, None) for name in ("no_proxy", "NO_PROXY")}
-    others = sorted(set(pyogrio.list_drivers()) - set(found.drivers))
-    _configure({"GDAL_SKIP": ",".join(others), **_OFFLINE})
-    try:
-        left = sorted(set(pyogrio.list_drivers()) - set(found.drivers))
-        if left:
-            raise Segment1BError("E_INTERNAL", f"GDAL keeps the drivers {', '.join(left)}")
-        yield
-    finally:
-        _configure(dict.fromkeys(("GDAL_SKIP", *_OFFLINE)))
-        os.environ.update({name: value for name, value in proxies.items() if value is not None})
-
-
-def _configure(options: dict[str, Any]) -> None:
-    """Set options of GDAL, and register its drivers again without those to skip."""
     import pyogrio
     from pyogrio._ogr import _register_drivers
 
-    pyogrio.set_gdal_config_options(options)
-    _register_drivers()
+    def others() -> str:
+        return ",".join(sorted(set(pyogrio.list_drivers()) - set(known.drivers)))
+
+    def configure(options: dict[str, str | None]) -> None:
+        pyogrio.set_gdal_config_options(options)
+        # Registers again those drivers that are not to be skipped.
+        _register_drivers()
+
+    proxies = {name: os.environ.pop(name, None) for name in ("no_proxy", "NO_PROXY")}
+    configure({"GDAL_SKIP": others(), **_OFFLINE})
+    try:
+        if left := others():
+            raise Segment1BError("E_INTERNAL", f"GDAL keeps the drivers {left}")
+        yield
+    finally:
+        configure(dict.fromkeys(("GDAL_SKIP", *_OFFLINE)))
+        os.environ.update({name: value for name, value in proxies.items() if value is not None})
+
+
+def named_crs(file: Path) -> str | None:
+    """Return the CRS that a GeoJSON file names if it is not WGS84; links are not followed.
+
+    GDAL assumes WGS84 for a CRS that it does not know.
+    """
+    with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for value in _crs_values(data):
+            if not _is_wgs84(value):
+                return json.dumps(value)[:200]
+    return None
+
+
+def _crs_values(data: mmap.mmap) -> Iterator[Any]:
+    last = max((key.start() for key in _CRS_KEY.finditer(data)), default=-1)
+    depth = 0
+    for token in _TOKEN.finditer(data, 0, last + len('"crs"') if last >= 0 else 0):
+        text = token.group()
+        depth += (text == b"{") - (text == b"}")
+        if depth == 1 and text == b'"crs"' and (key := _CRS_KEY.match(data, token.start())):
+            start = data[key.end() : key.end() + _VALUE_BYTES].decode(errors="replace").lstrip()
+            try:
+                yield json.JSONDecoder().raw_decode(start)[0]
+            except (ValueError, RecursionError):
+                yield start[:80]
+
+
+def _is_wgs84(crs: Any) -> bool:
+    match crs:
+        case None | {"type": "link" | "url"}:
+            return True
+        case {"type": "EPSG", "properties": {"code": code}}:
+            return str(code) == "4326"
+        case {"type": "name", "properties": {"name": name}}:
+            return bool(_WGS84.fullmatch(str(name).strip()))
+    return False
