@@ -32,8 +32,9 @@ PAGES = [
     *(page for page in sorted(DOCS.rglob("*.md")) if DOCS / "evidence" not in page.parents),
 ]
 WIDTH = 110
-#: What the documents call their data roots; those that are built by a command are not laid here.
-ROOTS = ("segment1b-data", "world", "other-law", "mine", "grown")
+#: What the documents call their data roots, beside `segment1b-data`, which is a copy of `world`;
+#: those that are built by a command are not laid here.
+ROOTS = ("world", "other-law", "mine", "grown")
 #: Scenarios that the documents compare; each has a data root of its own.
 COMPARED = ("stable", "balanced")
 MERCHANT, COUNTRY = 259, "DE"
@@ -91,12 +92,13 @@ def laid(small: Path) -> Path:
     """Lay the lists and data roots that the documents name, each once."""
     folder = small / "laid"
     for name in (*ROOTS, *(f"compared/{law}" for law in COMPARED)):
-        shutil.copytree(small / "root" / "reference", folder / name / "reference")
+        (folder / name).mkdir(parents=True)
+        (folder / name / "reference").symlink_to(small / "root" / "reference")
     shutil.copytree(REPOSITORY / "config" / "scenarios", folder / "config" / "scenarios")
     for name in ("my.csv", "grown.csv"):
         shutil.copy(small / name, folder / name)
-    for name in ("segment1b-data", "world"):
-        run(folder / name, outlets=small / "my.csv", to_state="s9")
+    run(folder / "world", outlets=small / "my.csv", to_state="s9")
+    shutil.copytree(folder / "world", folder / "segment1b-data", symlinks=True)
     run(folder / "other-law", outlets=small / "my.csv", to_state="s0")
     for law in COMPARED:
         settings = (f"allocation.law={law}",)
@@ -108,7 +110,7 @@ def laid(small: Path) -> Path:
 @pytest.fixture
 def desk(laid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in a folder with the lists and data roots that the documents name."""
-    folder = Path(shutil.copytree(laid, tmp_path / "desk"))
+    folder = Path(shutil.copytree(laid, tmp_path / "desk", symlinks=True))
     monkeypatch.setattr(proof, "REPEATS", (("serial", 1),))  # tested whole in tests/evidence
     monkeypatch.chdir(folder)
     return folder

@@ -152,7 +152,7 @@ def _command(start: Start, gate: Connection, traced: bool) -> None:
     if traced:
         _name_alike()
     # How many other processes there are must not change which call is the Nth.
-    psutil._psplatform.ppid_map = dict
+    psutil._ppid_map = dict
     gate.send_bytes(b"ready")
     gate.recv_bytes()
     main()
