@@ -50,7 +50,7 @@ def by_hand(now: Keys, was: Places) -> Places:
     return found
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(LISTS, LISTS)
 def test_positions_are_those_assigned_by_hand(first: Keys, second: Keys) -> None:
     was = positions(listed(first))
@@ -59,7 +59,7 @@ def test_positions_are_those_assigned_by_hand(first: Keys, second: Keys) -> None
     assert places(now) == by_hand(second, places(was))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(LISTS, st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_nothing(keys: Keys, order: random.Random) -> None:
     table = listed(keys)
