@@ -7,11 +7,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import worlds
 from segment1b.errors import CODES
 from spoil import World, publish
+
+# A busy machine is no fault of the code.
+hypothesis.settings.register_profile("segment1b", deadline=None)
+hypothesis.settings.load_profile("segment1b")
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are deselected
