@@ -124,7 +124,7 @@ def print_run(result: RunResult) -> None:
 def _run_row(outcome: Outcome) -> dict[str, Any]:
     row = {"state": outcome.state, "outcome": outcome.what, "rows": outcome.rows}
     # The time of an earlier run does not describe this one.
-    if outcome.reused:
+    if outcome.what in ("reused", "adopted"):
         return {**row, "seconds": "", "peak": ""}
     used = outcome.report["resources"]
     seconds, peak = used["wall_clock_seconds_total"], used["max_worker_rss_bytes"]

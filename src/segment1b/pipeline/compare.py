@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segment1b import contracts
-from segment1b.config import RunSettings, run_settings
+from segment1b.config import RunSettings, load_policy, run_settings
 from segment1b.contracts.locations import nearest, read_yaml
 from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
@@ -74,7 +74,10 @@ def compare(
         for one in scenarios:
             root = (data_root or scratch) / one.name
             named = functools.partial(_named, one.name, progress)
-            result = run_pipeline(_over(one.settings, common, root, LAST_STATE), named)
+            asked = _over(one.settings, common, root, LAST_STATE)
+            if first and _prep(asked) == first.policy["prep"]:
+                asked = asked.model_copy(update={"world": first.root})
+            result = run_pipeline(asked, named)
             first = first or result
             _check_outlets(scenarios[0].name, first, one.name, result)
             grown = scratch / "grown" / one.name
@@ -133,6 +136,12 @@ def _over(own: RunSettings, common: RunSettings, root: Path, last: str) -> RunSe
     return RunSettings(**fields)
 
 
+def _prep(settings: RunSettings) -> dict[str, Any]:
+    """Return the policy by which a scenario prepares tiles and weights."""
+    policy = load_policy(settings.policy_files, settings.settings)
+    return policy.prep.model_dump(mode="json")
+
+
 def _check_outlets(first: str, was: RunResult, name: str, now: RunResult) -> None:
     lists = [str(result.identity["manifest_fingerprint"]) for result in (was, now)]
     if lists[0] != lists[1]:
@@ -158,6 +167,7 @@ def _grow(result: RunResult, common: RunSettings, root: Path, progress: Progress
         update={
             "data_root": root,
             "outlets": outlets,
+            "world": result.root,
             "seed": result.identity["seed"],
             "policy_files": (policy,),
             "to_state": LAST_OF_GROWTH,

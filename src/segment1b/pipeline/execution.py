@@ -20,6 +20,7 @@ from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.faults import coded, coded_faults, keep_traceback
 from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError
+from segment1b.pipeline import worlds
 from segment1b.pipeline.decide import contracts_of
 from segment1b.pipeline.engines import Pool, in_order, opened
 from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
@@ -122,6 +123,10 @@ def run_state(
         return _outcome(state, run, cache.report_path, cache.report, reused=True)
     if cache.report and state.id != "s0":
         LOG.info("%s runs again: %s", state.id, cache.why)
+    if state.id in worlds.ADOPTED and (adopted := worlds.adopt(state, run, inputs, settings.world)):
+        path = _publish_report(state, run, adopted)
+        progress(Event("published", state.id))
+        return _outcome(state, run, path, adopted, reused=False)
     verify_inputs(state, run, verified)
     path, body = _work_and_publish(state, run, workers, inputs, pool, progress)
     verified.update(state.writes)
@@ -169,17 +174,16 @@ def _work_and_publish(
     }
     for dataset_id, data in report.side_files.items():
         publish_file(run.root, run.contracts[dataset_id], run.places, data, run.staging)
-    path = publish_report(
-        run.root,
-        run.contracts,
-        run.contracts[f"{state.id}_run_report"],
-        run.places,
-        body,
-        run.staging,
-    )
+    return _publish_report(state, run, body), body
+
+
+def _publish_report(state: State, run: Run, body: dict[str, Any]) -> Path:
+    """Publish a run report, which commits its datasets, and remove what was staged."""
+    dataset = run.contracts[f"{state.id}_run_report"]
+    path = publish_report(run.root, run.contracts, dataset, run.places, body, run.staging)
     # A worker that was given up may still write there; the run's own folder goes at its end.
     shutil.rmtree(run.staging, ignore_errors=True)
-    return path, body
+    return path
 
 
 def _work(state_id: str, run: Run, shard: Any) -> ShardResult:
