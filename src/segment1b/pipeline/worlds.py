@@ -1,7 +1,7 @@
 """Prepared worlds: tiles and weights are adopted from a run with the same surfaces and policy.
 
-S1 and S2 read nothing of the outlets, see docs/spec/prepared-worlds.md. Sources are the other
-parameter hashes of the same root, the root that a user names, and the user's cache.
+S1 and S2 read nothing of the outlets. What can be adopted, and from where, is in
+docs/spec/prepared-worlds.md#adoption.
 """
 
 from __future__ import annotations
