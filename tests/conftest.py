@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     whole = config.args == config.getini("testpaths")
     if whole and (untested := CODES.keys() - tested):
         raise pytest.UsageError(f"no test is marked with these codes: {sorted(untested)}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the tests, and the programs that they start, out of the user's cache."""
+    os.environ["SEGMENT1B_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from segment1b.cli import audit, read, reference, run
+from segment1b.cli import audit, read, reference, run, world
 from segment1b.cli.options import expanded
 
 HELP = "Coordinates of merchants' outlets: on land, in their country, reproducible."
@@ -38,6 +38,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "reference import population": reference.import_population,
     "reference import codes": reference.import_codes,
     "scenario compare": run.compare,
+    "world build": world.build,
+    "world list": world.list_worlds,
+    "world remove": world.remove,
 }
 GROUPS = {
     "outlets": "Import outlet lists.",
@@ -45,6 +48,7 @@ GROUPS = {
     "reference": "Reference surfaces.",
     "reference import": "Import your own surfaces.",
     "scenario": "Policies side by side.",
+    "world": "Prepared worlds: tiles and weights, computed once.",
 }
 
 app = typer.Typer(
@@ -58,7 +62,7 @@ def options(
         Path | None,
         typer.Option(
             envvar="SEGMENT1B_CACHE",
-            help="Folder of working copies of data roots in object stores (s3://...).",
+            help="Folder of prepared worlds and of working copies of object stores (s3://...).",
         ),
     ] = None,
 ) -> None:

@@ -45,6 +45,9 @@ class RunOptions:
 
     data_root: DataRoot = ROOT
     outlets: Annotated[Path | None, option("Outlet list to import first.")] = None
+    world: Annotated[
+        Path | None, option("Prepared world: a name of 'world list', or a data root.")
+    ] = None
     seed: Seed = None
     parameter_hash: ParameterHash = None
     manifest_fingerprint: Fingerprint = None

@@ -100,7 +100,7 @@ def print_run(result: RunResult) -> None:
 def _run_row(outcome: Outcome) -> dict[str, str]:
     used = outcome.report["resources"]
     # The time of an earlier run does not describe this one.
-    timed = not outcome.reused
+    timed = outcome.what not in ("reused", "adopted")
     return {
         "state": outcome.state,
         "outcome": outcome.what,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segment1b import contracts
-from segment1b.config import RunSettings, run_settings
+from segment1b.config import RunSettings, load_policy, run_settings
 from segment1b.contracts.locations import read_yaml, refuse_unknown
 from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
@@ -64,7 +64,10 @@ def compare(
         for scenario, own in scenarios.items():
             root = (data_root or scratch) / scenario
             named = functools.partial(_named, scenario, progress)
-            result = run_pipeline(_over(own, common, root), named)
+            asked = _over(own, common, root)
+            if first and _prep(asked) == first.policy["prep"]:
+                asked = asked.model_copy(update={"world": first.root})
+            result = run_pipeline(asked, named)
             first = first or result
             _check_outlets(next(iter(scenarios)), first, scenario, result)
             named = functools.partial(_named, f"{scenario} grown", progress)
@@ -116,6 +119,12 @@ def _over(own: RunSettings, common: RunSettings, root: Path) -> RunSettings:
     return common.model_copy(update=update | {"to_state": LAST_STATE})
 
 
+def _prep(settings: RunSettings) -> dict[str, Any]:
+    """Return the policy by which a scenario prepares tiles and weights."""
+    policy = load_policy(settings.policy_files, settings.settings)
+    return policy.prep.model_dump(mode="json")
+
+
 def _check_outlets(first: str, was: RunResult, name: str, now: RunResult) -> None:
     lists = [str(result.identity["manifest_fingerprint"]) for result in (was, now)]
     if lists[0] != lists[1]:
@@ -138,7 +147,7 @@ def _grow(result: RunResult, common: RunSettings, root: Path, progress: Progress
     top = Path(contracts.load()[SURFACES[0]].locate({})).parts[0]
     (root / top).symlink_to(result.root / top, target_is_directory=True)
     update: dict[str, Any] = {"data_root": root, "outlets": outlets, "policy_files": (policy,)}
-    update |= {"seed": result.identity["seed"], "to_state": LAST_OF_GROWTH}
+    update |= {"seed": result.identity["seed"], "to_state": LAST_OF_GROWTH, "world": result.root}
     return run_pipeline(common.model_copy(update=update), progress)
 
 

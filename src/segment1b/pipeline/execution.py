@@ -21,6 +21,7 @@ from segment1b.contracts import Dataset
 from segment1b.contracts.faults import coded, coded_faults, keep_traceback
 from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError
+from segment1b.pipeline import worlds
 from segment1b.pipeline.engines import Pool, in_order, opened
 from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.pipeline.prepare import lay_and_decide, prepare
@@ -120,6 +121,11 @@ def run_state(
         if state.id == "s9":
             check_summary(run.snapshot.path("validation_bundle_1B"))
         run.staging.rmdir()
+    elif state.id in worlds.ADOPTED and (
+        adopted := worlds.adopt(state, run, inputs, settings.world)
+    ):
+        report = adopted
+        _publish_report(state, run, report)
     else:
         if cache.report and state.id != "s0":
             LOG.info("%s runs again: %s", state.id, cache.why)
@@ -173,11 +179,16 @@ def _work_and_publish(
     for dataset_id, data in report.side_files.items():
         side_file = run.contracts[dataset_id].locate(run.places)
         root_at(run.root).replace(side_file, data, run.staging)
+    _publish_report(state, run, body)
+    return body
+
+
+def _publish_report(state: State, run: Run, body: dict[str, Any]) -> None:
+    """Publish a run report, which commits its datasets, and remove what was staged."""
     entry = run.contracts[f"{state.id}_run_report"]
     publish_report(run.root, run.contracts, entry, run.places, body, run.staging)
     # A worker that was given up may still write there; the run's own folder goes at its end.
     shutil.rmtree(run.staging, ignore_errors=True)
-    return body
 
 
 def _work(state_id: str, run: Run, shard: Any) -> tuple[ShardResult, Counter[str]]:

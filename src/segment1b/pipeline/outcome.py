@@ -35,9 +35,11 @@ class Outcome:
 
     @property
     def what(self) -> str:
-        """Return reused, unchanged (the gate was checked again and said the same) or published."""
+        """Return reused, unchanged (the gate said the same again), adopted or published."""
         if self.reused:
             return "reused"
+        if "adopted_from" in self.report:
+            return "adopted"
         return "unchanged" if self.report.get("no_op") else "published"
 
     @property

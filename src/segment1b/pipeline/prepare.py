@@ -11,6 +11,7 @@ from segment1b.identity import check_seed
 from segment1b.outlets.pairs import Pairs
 from segment1b.outlets.publishing import issue, pairs_of
 from segment1b.pipeline.decide import BOUND, Decision, decide, first, named_outlets
+from segment1b.pipeline.worlds import install_world
 from segment1b.reference.installing import (
     SURFACES,
     install_at_resolution,
@@ -30,6 +31,8 @@ def lay_and_decide(root: Path, settings: RunSettings, scratch: Path) -> Decision
     """Lay the embedded world into an empty root, and decide."""
     # The list is read first: one with bad rows leaves the root without surfaces too.
     given = named_outlets(root, settings)
+    if settings.world is not None:
+        install_world(root, settings.world, settings.dictionary, scratch)
     _install_if_empty(root, settings, scratch)
     return decide(root, settings, given, scratch)
 

@@ -33,19 +33,20 @@ def publish_folder(
     *,
     is_committed: bool = True,
     replace: bool = False,
+    receipt: Receipt | None = None,
 ) -> Receipt:
     """Publish a staged folder as a partition: a table's parts, or the files of a bundle.
 
     The staged files must hold `rows` rows, where a number is given. The partition that is there
     already stays when its content is the same; `is_committed` and `replace` are as for
-    `FolderRoot.publish`.
+    `FolderRoot.publish`. `receipt` is what the staged files were checked against, if they were.
 
     Raises:
         Segment1BError: as `take_receipt`; the dataset's `differs` code, and nothing is changed.
     """
     relative = dataset.locate(tokens)
     take = take_receipt if dataset.kind == "table" else folder_receipt
-    receipt = take(staged, dataset, relative, threads)
+    receipt = receipt or take(staged, dataset, relative, threads)
     if rows is not None and receipt.rows != rows:
         raise damaged(staged, f"{rows} rows were written, {receipt.rows} are there")
 
