@@ -142,3 +142,8 @@ def _enters(a: Point, b: Point, cell: Cell) -> bool:
         if cell.west < x < cell.east and cell.south < y < cell.north:
             return True
     return False
+
+
+def hollow(shell: Polygon, *holes: Polygon) -> Polygon:
+    """Return a polygon with the outlines of others as its holes."""
+    return Polygon(shell.exterior, [hole.exterior for hole in holes])

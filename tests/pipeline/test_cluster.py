@@ -179,9 +179,11 @@ def test_a_shard_travels_as_ids_and_not_as_arrays(
     sizes: dict[str, list[int]] = {}
     for state in STATES.values():
 
-        def work(run: Any, shard: Any, state: Any = state, plain: Any = state.work) -> Any:
+        def work(
+            run: Any, reader: Any, shard: Any, *, state: Any = state, plain: Any = state.work
+        ) -> Any:
             sizes.setdefault(state.id, []).append(len(pickle.dumps((run, shard))))
-            return plain(run, shard)
+            return plain(run, reader, shard)
 
         monkeypatch.setattr(state, "work", work)
     run(world, tmp_path / "root", engine="serial")

@@ -30,6 +30,7 @@ from segment1b.storage.objects import Objects
 from segment1b.storage.root import find_root, root_at
 from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.staging import Leftover
+from segment1b.storage.working_copy import UPLOAD
 from stores import (
     BUCKET,
     Answer,
@@ -167,7 +168,7 @@ def test_every_reader_brings_what_it_needs_and_names_what_is_truncated(
     assert brought == {"site_locations"}
     # One that is truncated is named.
     store = Objects(url)
-    (part,) = [e.path for e in store.list() if "/site_locations/upload=" in e.path]
+    (part,) = [e.path for e in store.list("data/layer1/1B/site_locations/") if UPLOAD in e.path]
     store.replace(part, (store.read(part) or b"")[:-100])
     with raises("E_STORE_DAMAGED", r"site_locations.*part-00000\.parquet"):
         segment1b.read_site_locations(url, cache=tmp_path / "damaged")

@@ -88,7 +88,7 @@ def test_a_point_is_that_of_the_producers_law(
     clip, offset = None, law.in_tile(u, produced_in)
     if clipped:
         clip = Clip(tile.lon - 0.1, tile.lon + 0.2, tile.lat - 0.1, tile.lat, 0.0, 0.0)
-        offset = law.in_box(u, law.Boxes(*(np.array([v]) for v in clip[:4])), produced_in)
+        offset = law.in_box(u, [np.array([v]) for v in clip[:4]], produced_in)
     d_lon, d_lat = tile.offset(u_lon, u_lat, clip)
     assert same_bits(d_lon, offset[0])
     assert same_bits(d_lat, offset[1])

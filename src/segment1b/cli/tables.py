@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segment1b.cli.console import Terminal
+from segment1b.errors import visible
 from segment1b.storage.root import root_at
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def print_status(result: Row) -> None:
 def print_items(items: Mapping[Any, int]) -> None:
     """Print bytes and path of each item, in order."""
     for path, size in items.items():
-        print(f"{size:>15,} bytes  {path}")
+        print(f"{size:>15,} bytes  {visible(str(path))}")
 
 
 def print_total(items: Mapping[Any, int], what: str) -> None:

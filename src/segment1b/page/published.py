@@ -10,6 +10,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection as Database
 
+from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
 from segment1b.read.gate import proven_paths
 from segment1b.storage.durable import read_object
@@ -53,6 +54,7 @@ def read_world(snapshot: Snapshot) -> World:
         proven_paths(snapshot)
         unproven = ""
     except Segment1BError as error:
+        raise_machine_fault(error)
         # The page must not depend on where the root is.
         unproven = f"{error.code}: {error.message}".replace(f"{snapshot.root}/", "")
     bundle, failed = _bundle(snapshot)
