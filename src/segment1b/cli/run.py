@@ -36,6 +36,9 @@ from segment1b.cli.options import (
 )
 from segment1b.errors import Segment1BError
 
+Columns = Annotated[
+    str | None, option("Columns of the list to carry: all (default), none, or NAME,NAME.")
+]
 Engine = Annotated[str, option(ENGINES)]
 
 
@@ -45,6 +48,7 @@ class RunOptions:
 
     data_root: DataRoot = ROOT
     outlets: Annotated[Path | None, option("Outlet list to import first.")] = None
+    columns: Columns = None
     world: Annotated[
         Path | None, option("Prepared world: a name of 'world list', or a data root.")
     ] = None
@@ -89,6 +93,7 @@ def run(
 def import_outlets(
     file: Annotated[Path, typer.Argument(help="CSV or Parquet.")],
     data_root: DataRoot = ROOT,
+    columns: Columns = None,
     seed: Seed = None,
     dictionary: Dictionary = None,
     policy_files: PolicyFiles = None,
@@ -101,12 +106,14 @@ def import_outlets(
     from segment1b.pipeline.prepare import import_outlets
 
     policy = {"policy_files": policy_files, "settings": settings}
-    asked = given(data_root=data_root, outlets=file, seed=seed, dictionary=dictionary, **policy)
+    listed = {"outlets": file, "columns": columns}
+    asked = given(data_root=data_root, seed=seed, dictionary=dictionary, **listed, **policy)
     run, pairs = import_outlets(run_settings(asked))
     summary = {
         "pairs": len(pairs.n_sites),
         "outlets": int(pairs.n_sites.sum()),
         **run.identity.tokens,
+        "carried_columns": pairs.directories.carried if pairs.directories else [],
         "ignored_columns": list(pairs.ignored),
     }
     show(summary, print_fields, as_json=as_json)
