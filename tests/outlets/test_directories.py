@@ -80,7 +80,8 @@ def test_fingerprint_and_positions_depend_on_the_values_alone(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         first, second = (read(folder, as_csv(names, some)) for some in (rows, shuffled))
-        table = pa.table({name: list(c) for name, c in zip(names, zip(*rows, strict=True), strict=True)})
+        values = map(list, zip(*rows, strict=True))
+        table = pa.table(dict(zip(names, values, strict=True)))
         pq.write_table(table.select(names[::-1]), folder / "list.parquet")
         third = read_outlets(folder / "list.parquet", ISO)
     assert first.fingerprint == second.fingerprint == third.fingerprint

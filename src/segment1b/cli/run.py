@@ -155,6 +155,7 @@ def compare(
         Path | None,
         option("Outlet list of all scenarios, or the embedded sample."),
     ] = None,
+    columns: Columns = None,
     data_root: Annotated[
         Path | None, option("Keep each scenario's data root in this folder.")
     ] = None,
@@ -169,7 +170,8 @@ def compare(
     from segment1b.config import run_settings
     from segment1b.pipeline import compare as comparison
 
-    common = run_settings(given(outlets=outlets, workers=workers, engine=engine))
+    listed = {"outlets": outlets, "columns": columns}
+    common = run_settings(given(workers=workers, engine=engine, **listed))
     with console.progress(log_format, quiet=quiet) as progress:
         result = comparison.compare(files, common, data_root, progress)
     result["answers"] = explanations.answers(result["scenarios"])
@@ -180,6 +182,7 @@ def status(
     *,
     data_root: DataRoot = ROOT,
     outlets: Annotated[Path | None, option("As if a run imported this outlet list.")] = None,
+    columns: Columns = None,
     policy_files: Annotated[
         list[Path] | None, option("As if a run had this policy file.", "--policy")
     ] = None,
@@ -196,7 +199,8 @@ def status(
     from segment1b.pipeline.status import status
 
     policy = {"policy_files": policy_files, "settings": settings}
-    asked = run_settings(given(which, data_root=data_root, outlets=outlets, **policy))
+    listed = {"outlets": outlets, "columns": columns}
+    asked = run_settings(given(which, data_root=data_root, **listed, **policy))
     show(status(asked), tables.print_status, as_json=as_json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -93,7 +94,7 @@ def issue(
             dataset = contracts[name]
             root_at(root).fetch([dataset.locate(tokens)])
             if not holds(root / dataset.locate(tokens), content_digest(table)):
-                publish(dataset, lambda folder, table=table: write_directory(folder, table))
+                publish(dataset, functools.partial(write_directory, table=table))
         if _tokens_of(target) != tokens:
             # The tokens of another bundle were never sealed (see check_issue): nothing depends on
             # it.
