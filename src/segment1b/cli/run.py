@@ -117,7 +117,7 @@ def import_outlets(
         "ignored_columns": list(pairs.ignored),
     }
     named = {name: ", ".join(value) for name, value in summary.items() if isinstance(value, list)}
-    show(summary, lambda _: print_fields(summary | named), as_json=as_json)
+    show(summary, lambda _: print_fields({**summary, **named}), as_json=as_json)
 
 
 def nightly(
