@@ -82,15 +82,15 @@ def strings(characters: npt.NDArray[np.uint8]) -> pa.StringArray:
     )
 
 
-def read_outlets(path: Path, iso: set[str]) -> Pairs:
+def read_outlets(path: Path, iso: set[str], shown: int = SHOWN) -> Pairs:
     """Read an outlet list, CSV (.csv, .csv.gz, .txt) or Parquet (.parquet), into sorted pairs.
 
     Its columns are merchant_id, country_iso and n_outlets, one row a pair; or merchant_id,
     country_iso and perhaps site_order, one row an outlet. Codes outside `iso` are refused.
 
     Raises:
-        Segment1BError: E_OUTLETS_INVALID. The message lists the first 20 bad rows by line (row in
-            Parquet), column and reason; scope has path, rows (the same as data) and total.
+        Segment1BError: E_OUTLETS_INVALID. The message lists the first `shown` bad rows by line (row
+            in Parquet), column and reason; scope has path, rows (the same as data) and total.
             E_INPUT_TOO_LARGE above a limit on rows, outlets or bytes.
     """
     source = open_source(path)
@@ -103,7 +103,7 @@ def read_outlets(path: Path, iso: set[str]) -> Pairs:
     for rule in faults.values():
         bad[table.row[rule]] = True
     if source.skipped or bad.any():
-        raise _bad_rows(source, columns, iso, bad, table, faults)
+        raise _bad_rows(source, columns, iso, bad, table, faults, shown)
     del faults, bad
     pairs = _pairs(table, counted, ignored)
     total = int(pairs.n_sites.sum())
@@ -255,10 +255,16 @@ def _pairs(table: _Sorted, counted: str | None, ignored: tuple[str, ...]) -> Pai
 
 
 def _bad_rows(
-    source: Source, columns: list[str], iso: set[str], bad: Bools, table: _Sorted, faults: _Faults
+    source: Source,
+    columns: list[str],
+    iso: set[str],
+    bad: Bools,
+    table: _Sorted,
+    faults: _Faults,
+    most: int,
 ) -> Segment1BError:
     """Return the error that lists the first bad rows; a second pass finds their lines."""
-    shown = np.flatnonzero(bad)[:SHOWN]
+    shown = np.flatnonzero(bad)[:most]
     arrays: list[npt.NDArray[Any]] = [table.merchant, table.country, table.number]
     values = dict(zip(columns, arrays, strict=False))
     invalid: dict[int, list[str]] = {}
@@ -280,7 +286,7 @@ def _bad_rows(
             about = {"pair": pair, "place": earlier, "other": other}
             reasons.append((column, reason.format(site=texts.get("site_order"), **about)))
         entries.append((place, reasons))
-    rows = [_entry(number, reasons) for number, reasons in sorted(entries)[:SHOWN]]
+    rows = [_entry(number, reasons) for number, reasons in sorted(entries)[:most]]
     total = source.skipped + int(np.count_nonzero(bad))
     lines = [f"has {total} bad row{'s' if total > 1 else ''}:"]
     for row in rows:
