@@ -19,6 +19,8 @@ from segment1b.laws.curves import hilbert_index
 from segment1b.laws.jitter import Tiles, draws, in_tile, point
 from segment1b.laws.philox import alloc_offsets, key_of, philox4x64, u01
 from segment1b.laws.points import balanced_points, stable_points, systematic_points
+from segment1b.outlets.merchants import merchant_numbers
+from segment1b.outlets.pairs import read_outlets
 from segment1b.states.quality import gini
 from segment1b.states.s3_requirements import Outlets, count_pairs
 from segment1b.states.s8_egress import _RANKS
@@ -81,6 +83,23 @@ def test_joined_digests_and_flags() -> None:
     (row,) = worked("s9-proof", "F")
     two = {name: f"{row[name]}\n".encode() for name in ("MANIFEST.json", "index.json")}
     assert joined_digest(two) == row["F"]
+
+
+def test_outlet_lists(tmp_path: Path) -> None:
+    for row in worked("outlet-lists", "id"):
+        assert merchant_numbers(pa.array([row["id"]])).tolist() == [int(row["number"])]
+    rows = worked("outlet-lists", "position")
+    names = list(rows[0])[:-1]
+    lines = [",".join(names), *(",".join(row[name] for name in names) for row in rows)]
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(lines) + "\n")
+    pairs = read_outlets(path, {"DE", "FR"})
+    assert pairs.directories is not None
+    found = {row["digest"]: row["hex"] for row in worked("outlet-lists", "digest")}
+    assert {**pairs.directories.digests, "fingerprint": pairs.fingerprint} == found
+    outlets = pairs.directories.tables["outlet_directory"].to_pylist()
+    place = {row["outlet_id"]: str(row["site_order"]) for row in outlets}
+    assert place == {row["outlet_id"]: row["position"] for row in rows}
 
 
 def test_packing_of_countries() -> None:

@@ -127,6 +127,31 @@ def test_rows_that_are_outlets_keep_their_columns_in_any_order(world: Path) -> N
     assert [row["name"] for row in made[0]] == [None, "b", "c"] * 2
 
 
+def test_ids_and_keys_of_any_text_are_those_of_the_sites(world: Path, tmp_path: Path) -> None:
+    rows = [
+        {"merchant_id": merchant, "country_iso": "NL", "outlet_id": key, "open": key > "b"}
+        for merchant in ("ACME-001", "Ünique & Söhne")
+        for key in ("c-3", "a-1", "b-2")
+    ]
+    with segment1b.place(rows, world=world) as placed:
+        sites = placed.sites.to_pylist()
+        assert placed.explain("ACME-001", "NL")["agrees"]
+        again = placed.replay("ACME-001", "NL", 3)
+        placed.save(tmp_path / "root")
+    acme = [row for row in sites if row["merchant_id"] == "ACME-001"]
+    assert [(row["outlet_id"], row["open"]) for row in acme] == [
+        ("a-1", False),
+        ("b-2", True),
+        ("c-3", True),
+    ]
+    assert again["point"] == {name: acme[2][name] for name in ("lon_deg", "lat_deg")}
+    segment1b.export(tmp_path / "root", tmp_path / "sites.csv", format="csv")
+    exported = pd.read_csv(tmp_path / "sites.csv")
+    names = ["merchant", "outlet_id", "lon_deg"]
+    ours = [(row["merchant_id"], row["outlet_id"], row["lon_deg"]) for row in sites]
+    assert [*exported[names].itertuples(index=False, name=None)] == ours
+
+
 def test_site_order_of_the_list_decides_which_site_a_row_has(world: Path) -> None:
     rows = [
         {"merchant_id": 5, "country_iso": "NL", "site_order": order, "name": name}
@@ -231,7 +256,7 @@ def test_the_map_has_outlines_and_every_outlet_and_no_request(placed: Placed) ->
 def test_explain_replay_and_validate_speak_of_the_run(placed: Placed) -> None:
     told = placed.explain("259", "NL")
     assert told["agrees"]
-    assert told["merchant_id"] == "259"
+    assert told["merchant_id"] == 259
     again = placed.replay(259, "NL", 3)
     assert again["agrees"]
     assert again["point"] == {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.text import Text
 
 from segment1b.cli.tables import COLLAPSE_WARNING, Row, print_rich, print_table
+from segment1b.errors import visible
 
 # How each curve law places a point, and what a pair's points are counted by.
 _CURVE_RULES = {
@@ -55,7 +56,7 @@ _TEXT_WIDTH = 100
 def print_explanation(result: Row) -> None:
     """Print how the sites of a pair were allotted to tiles, with the rule that decided."""
     print(
-        f"merchant {result['merchant_id']} in {result['country_iso']}: {result['n_sites']} sites "
+        f"merchant {_merchant(result)} in {result['country_iso']}: {result['n_sites']} sites "
         f"over {result['tiles_in_country']:,} tiles, law {result['law']}, K = {result['K']:,}"
     )
     if result["law"] == "largest_remainder":
@@ -79,6 +80,13 @@ def print_explanation(result: Row) -> None:
             f"{result['ties_broken']} of {result['shortfall']} sites."
         )
     _print_agreement("The law, applied again here,", result["agrees"], "the published plan.")
+
+
+def _merchant(result: Row) -> str:
+    """Return the merchant as its owner names it, and its number where that is another."""
+    number = str(result["merchant_id"])
+    text = visible(str(result.get("merchant", number)))
+    return text if text == number else f"{text} ({number})"
 
 
 def _tile(row: Row, by_law: Mapping[str, str]) -> dict[str, str]:
@@ -113,7 +121,8 @@ def print_replay(result: Row) -> None:
     """Print how one site came to its coordinate, in steps that a pocket calculator can follow."""
     n, s5, point = result["requirement"], result["s5"], result["point"]
     site = f"site {result['site_order']} of {n}"
-    print(f"merchant {result['merchant_id']} in {result['country_iso']}, {site}")
+    site += f", outlet {visible(result['outlet_id'])}" if "outlet_id" in result else ""
+    print(f"merchant {_merchant(result)} in {result['country_iso']}, {site}")
     if s5["match"] == "own_point":
         fraction = f"{s5['fraction_of_the_line']:.12f} of the country's line of weights"
         print(f"S5 own point: offset {s5['offset']:#018x}, at {fraction}")

@@ -10,7 +10,7 @@ import typer
 import segment1b
 from segment1b.cli.options import ROOT, AsJson, DataRoot, Dictionary, Which, option, show
 
-Merchant = Annotated[int, option("merchant_id.")]
+Merchant = Annotated[str, option("Its merchant_id in the list.")]
 Country = Annotated[str, option("Two upper-case letters.")]
 NewFile = Annotated[Path, option("The file to write; must not exist.")]
 
@@ -52,7 +52,7 @@ def export(
         str, option("geoparquet, csv, geojsonseq or flatgeobuf.", "--format")
     ] = "geoparquet",
     country: Annotated[list[str] | None, option("Only this country; may be repeated.")] = None,
-    merchant: Annotated[list[int] | None, option("Only this merchant; may be repeated.")] = None,
+    merchant: Annotated[list[str] | None, option("Only this merchant; may be repeated.")] = None,
     *,
     data_root: DataRoot = ROOT,
     which: Which,

@@ -36,6 +36,9 @@ from segment1b.cli.options import (
 )
 from segment1b.errors import Segment1BError
 
+Columns = Annotated[
+    str | None, option("Columns of the list to carry: all (default), none, or NAME,NAME.")
+]
 Engine = Annotated[str, option(ENGINES)]
 
 
@@ -45,6 +48,7 @@ class RunOptions:
 
     data_root: DataRoot = ROOT
     outlets: Annotated[Path | None, option("Outlet list to import first.")] = None
+    columns: Columns = None
     world: Annotated[
         Path | None, option("Prepared world: a name of 'world list', or a data root.")
     ] = None
@@ -89,6 +93,7 @@ def run(
 def import_outlets(
     file: Annotated[Path, typer.Argument(help="CSV or Parquet.")],
     data_root: DataRoot = ROOT,
+    columns: Columns = None,
     seed: Seed = None,
     dictionary: Dictionary = None,
     policy_files: PolicyFiles = None,
@@ -101,12 +106,14 @@ def import_outlets(
     from segment1b.pipeline.prepare import import_outlets
 
     policy = {"policy_files": policy_files, "settings": settings}
-    asked = given(data_root=data_root, outlets=file, seed=seed, dictionary=dictionary, **policy)
+    listed = {"outlets": file, "columns": columns}
+    asked = given(data_root=data_root, seed=seed, dictionary=dictionary, **listed, **policy)
     run, pairs = import_outlets(run_settings(asked))
     summary = {
         "pairs": len(pairs.n_sites),
         "outlets": int(pairs.n_sites.sum()),
         **run.identity.tokens,
+        "carried_columns": pairs.directories.carried if pairs.directories else [],
         "ignored_columns": list(pairs.ignored),
     }
     show(summary, print_fields, as_json=as_json)
@@ -148,6 +155,7 @@ def compare(
         Path | None,
         option("Outlet list of all scenarios, or the embedded sample."),
     ] = None,
+    columns: Columns = None,
     data_root: Annotated[
         Path | None, option("Keep each scenario's data root in this folder.")
     ] = None,
@@ -162,7 +170,8 @@ def compare(
     from segment1b.config import run_settings
     from segment1b.pipeline import compare as comparison
 
-    common = run_settings(given(outlets=outlets, workers=workers, engine=engine))
+    listed = {"outlets": outlets, "columns": columns}
+    common = run_settings(given(workers=workers, engine=engine, **listed))
     with console.progress(log_format, quiet=quiet) as progress:
         result = comparison.compare(files, common, data_root, progress)
     result["answers"] = explanations.answers(result["scenarios"])
@@ -173,6 +182,7 @@ def status(
     *,
     data_root: DataRoot = ROOT,
     outlets: Annotated[Path | None, option("As if a run imported this outlet list.")] = None,
+    columns: Columns = None,
     policy_files: Annotated[
         list[Path] | None, option("As if a run had this policy file.", "--policy")
     ] = None,
@@ -189,7 +199,8 @@ def status(
     from segment1b.pipeline.status import status
 
     policy = {"policy_files": policy_files, "settings": settings}
-    asked = run_settings(given(which, data_root=data_root, outlets=outlets, **policy))
+    listed = {"outlets": outlets, "columns": columns}
+    asked = run_settings(given(which, data_root=data_root, **listed, **policy))
     show(status(asked), tables.print_status, as_json=as_json)
 
 

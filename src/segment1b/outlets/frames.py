@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
+from segment1b.outlets.columns import Held, ranks
 from segment1b.outlets.lists import refusal
 from segment1b.outlets.merchants import merchant_numbers
 from segment1b.outlets.readers import open_source
@@ -82,7 +83,7 @@ def rows_of_sites(table: pa.Table, sites: pa.Table) -> npt.NDArray[np.int64]:
     """Return the row of an imported list that each site comes from, int64[s].
 
     A row that stands for several outlets is repeated. Rows that stand for one are taken in the
-    order of site_order, or outlet_id, or else their values, never in that of the list.
+    order of their positions (docs/spec/outlet-lists.md#positions), never in that of the list.
 
     Args:
         table: the list, of which an import has found no fault.
@@ -93,7 +94,7 @@ def rows_of_sites(table: pa.Table, sites: pa.Table) -> npt.NDArray[np.int64]:
     counted = "n_outlets" in table.column_names
     within = [] if counted else _within(table)
     # The sort is stable, and its last key counts first.
-    rows = np.lexsort((*reversed(within), _ranks(country), merchant))
+    rows = np.lexsort((*reversed(within), ranks(country), merchant))
     # Countries that the policy excludes have no sites.
     placed = pc.is_in(country, value_set=pc.unique(sites.column("legal_country_iso")))
     rows = rows[placed.to_numpy(zero_copy_only=False)[rows]]
@@ -119,27 +120,16 @@ def _plain(table: pa.Table) -> pa.Table:
     )
 
 
-def _within(table: pa.Table) -> list[npt.NDArray[np.int64]]:
-    """Return the keys by which the rows of a pair are ordered, first things first, int64[r]."""
+def _within(table: pa.Table) -> list[npt.NDArray[Any]]:
+    """Return the keys by which the rows of a pair are ordered, first things first, [r]."""
     if "site_order" in table.column_names:
         return [pc.cast(table.column("site_order"), pa.int64()).to_numpy()]
     others = sorted(name for name in table.column_names if name not in IMPORTED)
-    keys = []
-    for name in ["outlet_id"] if "outlet_id" in table.column_names else others:
-        try:
-            texts = _texts(table, name)
-        except pa.ArrowException:  # a list or a structure has no text
-            continue
-        keys.append(_ranks(texts))
-    return keys
-
-
-def _ranks(texts: pa.StringArray) -> npt.NDArray[np.int64]:
-    """Return the place of each text in the order of UTF-8 bytes; a null is as an empty one."""
-    words = texts.fill_null("").dictionary_encode()
-    places = np.empty(len(words.dictionary), np.int64)
-    places[pc.sort_indices(words.dictionary).to_numpy()] = np.arange(len(places))
-    return np.asarray(places[words.indices.to_numpy()])
+    held, names = Held(TABLE), ["outlet_id"] if "outlet_id" in table.column_names else others
+    for name in names:
+        for chunk in table.column(name).chunks:
+            held.add(name, chunk)
+    return [ranks(held.column(name)) for name in names]
 
 
 def _texts(table: pa.Table, name: str) -> pa.StringArray:

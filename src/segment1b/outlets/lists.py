@@ -50,8 +50,8 @@ class Source(ABC):
             raise too_large(path, what, "keep merchant_id, country_iso and n_outlets")
 
     @abstractmethod
-    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Yield columns under their stripped names: text, or whole numbers."""
+    def batches(self, columns: list[str], carried: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Yield columns under their stripped names: text, or whole numbers; then those carried."""
 
     @abstractmethod
     def survey(self, wanted: Collection[int]) -> Survey:

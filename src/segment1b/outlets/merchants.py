@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segment1b.storage.arrays import distinct
+
 MAX_MERCHANT = 2**63 - 1
 
 
@@ -24,6 +26,11 @@ def merchant_numbers(ids: pa.StringArray) -> npt.NDArray[np.uint64]:
     return np.asarray(np.array([*numbers, 0], np.uint64)[places])
 
 
+def merchant_number(merchant: int | str) -> int:
+    """Return the number of one merchant id; a number is its own."""
+    return merchant if isinstance(merchant, int) else _number(merchant)
+
+
 def clashes(ids: pa.StringArray) -> list[tuple[str, str]]:
     """Return pairs of different ids that have one number."""
     first: dict[int, str] = {}
@@ -33,6 +40,28 @@ def clashes(ids: pa.StringArray) -> list[tuple[str, str]]:
         if other != text and text.strip():
             found.append((other, text))
     return found
+
+
+def merchant_texts(numbers: npt.NDArray[np.uint64], ids: pa.StringArray) -> pa.StringArray:
+    """Return the id of each number: one of `ids`, which are no whole numbers, or its digits.
+
+    `numbers` ascend, none twice, and no two of `ids` have one number.
+    """
+    own = merchant_numbers(ids)
+    digits = pa.array(numbers, pa.uint64()).cast(pa.string())
+    places = np.arange(len(numbers))
+    places[np.searchsorted(numbers, own)] = len(numbers) + np.arange(len(own))
+    return pa.concat_arrays([digits, ids]).take(pa.array(places))
+
+
+def one_number(ids: pa.StringArray, whole: npt.NDArray[np.uint64]) -> list[tuple[str, str]]:
+    """Return the clashes of ids, which are no whole numbers, with each other and with numbers."""
+    own = np.sort(merchant_numbers(ids))
+    # Without a repeated number there is nothing to look at one by one.
+    shared = distinct(whole[np.isin(whole, own)])
+    if len(shared) == 0 and (len(own) < 2 or (own[1:] != own[:-1]).all()):
+        return []
+    return clashes(pa.concat_arrays([ids, pa.array(shared, pa.uint64()).cast(pa.string())]))
 
 
 def _number(text: str) -> int:

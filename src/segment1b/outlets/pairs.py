@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import re
@@ -13,31 +12,28 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pv
 
-from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError, too_large
+from segment1b.outlets.columns import ALL, Layout, id_fault, layout_of, ranks
+from segment1b.outlets.directories import Directories
 from segment1b.outlets.lists import SHOWN, Source, check_rows, refusal
+from segment1b.outlets.merchants import merchant_texts
 from segment1b.outlets.readers import open_source, text_bytes
+from segment1b.outlets.texts import ListTexts, whole_numbers
+from segment1b.storage.arrays import distinct
 
 UInt64s = npt.NDArray[np.uint64]
 Int64s = npt.NDArray[np.int64]
 UInt16s = npt.NDArray[np.uint16]
 Bools = npt.NDArray[np.bool_]
 
-MAX_MERCHANT = 2**63 - 1
 MAX_OUTLETS = 999_999
 #: Of all pairs together; the catalogue has a row for each.
 MAX_TOTAL = 1_000_000_000
 _HEADER = b"merchant_id,country_iso,n_outlets\n"
 _BLOCK = 1 << 17
 _ISO = re.compile(r"[A-Z]{2}\Z")
-#: Longer numbers exceed every limit, and these fit 64 bits.
-_SAFE_DIGITS = 19
-_ZERO = np.uint8(ord("0"))
-#: Similarity from which a column name is taken for a misspelt one.
-_MISSPELT = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +43,16 @@ class Pairs:
     merchant_id: UInt64s  # 1..2^63-1
     country: UInt16s  # 256*A + B for each code of the ISO table
     n_sites: Int64s  # 1..999999
-    ignored: tuple[str, ...] = ()  # columns of the list that were not read
+    ignored: tuple[str, ...] = ()  # columns of the list that its reader left out
+    directories: Directories | None = None  # of a list with other ids, keys or columns
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Return the SHA-256 (64 hex digits) of the pairs as text.
+        """Return the SHA-256 (64 hex digits) of the pairs and the directories as text.
 
         The text is the line `merchant_id,country_iso,n_outlets` and a line for each pair in key
-        order, each with a newline; so `sort -t, -k1,1n -k2,2` and `sha256sum` give it too.
+        order, each with a newline; so `sort -t, -k1,1n -k2,2` and `sha256sum` give it too. A line
+        for each directory follows, its name, a space and its content digest.
         """
         digest = hashlib.sha256(_HEADER)
         for low in range(0, len(self.n_sites), _BLOCK):
@@ -65,6 +63,8 @@ class Pairs:
             options = {"include_header": False, "quoting_style": "none", "batch_size": _BLOCK}
             pv.write_csv(table, lines, pv.WriteOptions(**options))
             digest.update(lines.getvalue())
+        for name, content in (self.directories.digests if self.directories else {}).items():
+            digest.update(f"{name} {content}\n".encode())
         return digest.hexdigest()
 
 
@@ -82,11 +82,13 @@ def strings(characters: npt.NDArray[np.uint8]) -> pa.StringArray:
     )
 
 
-def read_outlets(path: Path, iso: set[str], shown: int = SHOWN) -> Pairs:
+def read_outlets(path: Path, iso: set[str], wanted: str = ALL, shown: int = SHOWN) -> Pairs:
     """Read an outlet list, CSV (.csv, .csv.gz, .txt) or Parquet (.parquet), into sorted pairs.
 
     Its columns are merchant_id, country_iso and n_outlets, one row a pair; or merchant_id,
-    country_iso and perhaps site_order, one row an outlet. Codes outside `iso` are refused.
+    country_iso and perhaps outlet_id or site_order, one row an outlet; and any others, of which
+    `wanted` names those that are carried: all, none, or names separated by commas. Codes outside
+    `iso` are refused.
 
     Raises:
         Segment1BError: E_OUTLETS_INVALID. The message lists the first `shown` bad rows by line (row
@@ -94,18 +96,15 @@ def read_outlets(path: Path, iso: set[str], shown: int = SHOWN) -> Pairs:
             E_INPUT_TOO_LARGE above a limit on rows, outlets or bytes.
     """
     source = open_source(path)
-    counted = _counted(source)
-    columns = ["merchant_id", "country_iso", *([counted] if counted else [])]
-    source.positions(columns)
-    ignored = tuple(name for name in source.names if name not in columns)
-    table, bad = _read_sorted(source, columns, _known(iso))
-    faults = _pair_faults(table, counted)
+    layout = layout_of(source, wanted)
+    table, bad, texts = _read_sorted(source, layout, _known(iso))
+    faults = _pair_faults(table, layout.counted)
     for rule in faults.values():
         bad[table.row[rule]] = True
     if source.skipped or bad.any():
-        raise _bad_rows(source, columns, iso, bad, table, faults, shown)
+        raise _bad_rows(source, texts, iso, bad, table, faults, shown)
     del faults, bad
-    pairs = _pairs(table, counted, ignored)
+    pairs = _pairs(table, layout, texts)
     total = int(pairs.n_sites.sum())
     if total > MAX_TOTAL:
         what = f"has {total:,} outlets; the limit is {MAX_TOTAL:,}"
@@ -133,21 +132,9 @@ _RULES = {
         f"{{pair}}: more than {MAX_OUTLETS} outlets of one pair, which begins in {{place}}",
     ),
     "site": ("site_order", "site_order {site} of {pair}: duplicate of {place}"),
+    "key": ("outlet_id", "outlet_id {key!r} of {pair}: duplicate of {place}"),
     "gap": ("site_order", "{site} leaves a gap: {pair} has no site_order {other}"),
 }
-
-
-def _counted(source: Source) -> str | None:
-    """Return the column that counts: n_outlets (row a pair), site_order (row an outlet), none."""
-    for name in ("n_outlets", "site_order"):
-        if name in source.names:
-            return name
-    # One row an outlet needs no third column: a misspelt one would be ignored silently.
-    for name in ("n_outlets", "site_order"):
-        lower = [present.lower() for present in source.names]
-        if difflib.get_close_matches(name, lower, 1, _MISSPELT):
-            raise refusal(source.path, f"has no column {name}", nearest(name, source.names))
-    return None
 
 
 def _known(iso: set[str]) -> Bools:
@@ -157,28 +144,35 @@ def _known(iso: set[str]) -> Bools:
     return known
 
 
-def _read_sorted(source: Source, columns: list[str], known: Bools) -> tuple[_Sorted, Bools]:
+def _read_sorted(source: Source, layout: Layout, known: Bools) -> tuple[_Sorted, Bools, ListTexts]:
     """Return the rows of a list, 0 for every value that is not valid, and which rows have one."""
-    parts: list[list[npt.NDArray[Any]]] = [[np.empty(0, kind)] for kind in ("u8", "u2", "i4")]
-    rows = 0
-    for batch in source.batches(columns):
+    kinds = ("u8", "?", "u2", "i4")
+    parts: list[list[npt.NDArray[Any]]] = [[np.empty(0, kind)] for kind in kinds]
+    rows, texts, counted = 0, ListTexts(source, layout), layout.counted
+    for batch in source.batches(layout.read, layout.carried):
         rows += batch.num_rows
         check_rows(source.path, rows + source.skipped)
-        parts[0].append(_whole(batch.column(0), MAX_MERCHANT))
-        parts[1].append(_codes(batch.column(1), known))
-        counts = _whole(batch.column(2), MAX_OUTLETS) if len(columns) == 3 else 1
-        parts[2].append(np.broadcast_to(counts, batch.num_rows).astype(np.int32))
+        for part, values in zip(parts, texts.take(batch), strict=False):
+            part.append(values)
+        parts[2].append(_codes(batch.column(1), known))
+        is_number = counted in ("n_outlets", "site_order")
+        counts = whole_numbers(batch.column(2), MAX_OUTLETS) if is_number else 1
+        parts[3].append(np.broadcast_to(counts, batch.num_rows).astype(np.int32))
+    texts.finish()
     pa.default_memory_pool().release_unused()
     # A column at a time: its parts are freed as soon as they are joined.
-    merchant, country, number = (np.concatenate(parts.pop(0)) for _ in range(3))
+    merchant, is_whole, country, number = (np.concatenate(parts.pop(0)) for _ in range(4))
+    merchant[texts.share_numbers(merchant, is_whole)] = 0
+    if texts.key is not None:
+        number = ranks(texts.key)
     bad = (merchant == 0) | (country == 0) | (number == 0)
-    keys = (country, merchant)
+    within: tuple[Any, ...] = () if counted == "n_outlets" else (number,)
+    if counted is None:
+        within = tuple(ranks(texts.carried[name]) for name in reversed(layout.carried))
     # The sort is stable, so that the first of equals is the first in the file.
-    order = np.lexsort((number, *keys) if columns[-1] == "site_order" else keys)
-    row = order.astype(np.int32)
-    del order
+    row = np.lexsort((*within, country, merchant)).astype(np.int32)
     merchant, country, number = merchant[row], country[row], number[row]
-    return _Sorted(merchant, country, number, row, begins(merchant, country)), bad
+    return _Sorted(merchant, country, number, row, begins(merchant, country)), bad, texts
 
 
 def begins(merchant: npt.NDArray[Any], code: npt.NDArray[Any]) -> Bools:
@@ -186,22 +180,6 @@ def begins(merchant: npt.NDArray[Any], code: npt.NDArray[Any]) -> Bools:
     first = np.ones(len(merchant), np.bool_)
     first[1:] = (merchant[1:] != merchant[:-1]) | (code[1:] != code[:-1])
     return first
-
-
-def _whole(array: pa.Array, limit: int) -> UInt64s:
-    """Return whole numbers 1..limit as uint64[r], 0 for any other value."""
-    if pa.types.is_integer(array.type):
-        values = array.fill_null(0).to_numpy(zero_copy_only=False)
-        return np.where((values >= 1) & (values <= limit), values, 0).astype(np.uint64)
-    texts = array.fill_null("")
-    starts, data = text_bytes(texts)
-    size = np.diff(starts)
-    # Digits alone, all bytes at once; Arrow would take 0x1F for a number as well.
-    if not len(size) or size.min() < 1 or size.max() > _SAFE_DIGITS or (data - _ZERO > 9).any():
-        fits = pc.match_substring_regex(texts, f"^0*[0-9]{{1,{_SAFE_DIGITS}}}$")
-        texts = pc.if_else(fits, texts, "0")
-    values = texts.cast(pa.uint64()).to_numpy()
-    return np.where(values <= limit, values, np.uint64(0))
 
 
 def _codes(array: pa.Array, known: Bools) -> UInt16s:
@@ -221,10 +199,15 @@ def _pair_faults(table: _Sorted, counted: str | None) -> _Faults:
         return {"pair": ~table.first & known}
     starts = np.flatnonzero(table.first)
     size = np.diff(np.append(starts, len(table.first)))
-    if counted is None:
+    if counted != "site_order":
         many = np.zeros(len(known), np.bool_)
         many[starts[size > MAX_OUTLETS] + MAX_OUTLETS] = True
-        return {"many": many & known}
+        faults = {"many": many & known}
+        if counted == "outlet_id":
+            twice = np.zeros(len(known), np.bool_)
+            twice[1:] = table.number[1:] == table.number[:-1]
+            faults["key"] = twice & ~table.first & (table.number > 0) & known
+        return faults
     # The gaps of a pair with an unreadable site_order are unknown.
     readable = np.repeat(table.number[starts] > 0, size) & known
     before = np.zeros_like(table.number)
@@ -239,24 +222,49 @@ def _other(table: _Sorted, kind: str, at: int) -> int:
     if kind == "gap":
         return 1 if table.first[at] else int(table.number[at - 1]) + 1
     begin = at - int(np.argmax(table.first[at::-1]))
-    if kind == "site":
+    if kind in ("site", "key"):
         begin += int(np.searchsorted(table.number[begin : at + 1], table.number[at]))
     return int(table.row[begin])
 
 
-def _pairs(table: _Sorted, counted: str | None, ignored: tuple[str, ...]) -> Pairs:
+def _pairs(table: _Sorted, layout: Layout, texts: ListTexts) -> Pairs:
     """Return the pairs of sorted rows without faults."""
     first = table.first
-    if counted == "n_outlets":
+    if layout.counted == "n_outlets":
         n = table.number[first].astype(np.int64)
     else:
         n = np.diff(np.append(np.flatnonzero(first), len(first)))
-    return Pairs(table.merchant[first], table.country[first], n, ignored)
+    pairs = (table.merchant[first], table.country[first], n, layout.ignored)
+    has_outlets = bool(layout.carried) or layout.counted == "outlet_id"
+    if not has_outlets and not len(texts.ids):
+        return Pairs(*pairs)
+    numbers = distinct(table.merchant)
+    merchants = pa.table({"merchant_id": numbers, "merchant": merchant_texts(numbers, texts.ids)})
+    outlets = _outlets(table, layout, texts) if has_outlets else None
+    return Pairs(*pairs, Directories(merchants, outlets))
+
+
+def _outlets(table: _Sorted, layout: Layout, texts: ListTexts) -> pa.Table:
+    """Return the outlet directory of sorted rows: they are in the order of their positions."""
+    starts = np.flatnonzero(table.first)
+    size = np.diff(np.append(starts, len(table.first)))
+    order = np.arange(len(table.first)) - np.repeat(starts, size) + 1
+    columns: dict[str, Any] = {
+        "merchant_id": table.merchant,
+        "country_iso": strings(letters(table.country)),
+        "site_order": (order * (layout.counted != "n_outlets")).astype(np.int32),
+    }
+    row = pa.array(table.row)
+    if texts.key is not None:
+        columns["outlet_id"] = texts.key.take(row)
+    for name in layout.carried:
+        columns[name] = texts.carried.pop(name).take(row)
+    return pa.table(columns)
 
 
 def _bad_rows(
     source: Source,
-    columns: list[str],
+    found: ListTexts,
     iso: set[str],
     bad: Bools,
     table: _Sorted,
@@ -266,7 +274,7 @@ def _bad_rows(
     """Return the error that lists the first bad rows; a second pass finds their lines."""
     shown = np.flatnonzero(bad)[:most]
     arrays: list[npt.NDArray[Any]] = [table.merchant, table.country, table.number]
-    values = dict(zip(columns, arrays, strict=False))
+    values = dict(zip(found.layout.read, arrays, strict=False))
     invalid: dict[int, list[str]] = {}
     between: dict[int, list[tuple[str, int]]] = {}
     for at in np.flatnonzero(np.isin(table.row, shown)).tolist():
@@ -278,13 +286,17 @@ def _bad_rows(
     entries = [(line, [("", reason)]) for line, reason in misfits]
     for row in shown.tolist():
         place, texts = places[row]
-        reasons = [(name, value_fault(name, texts[name], iso)) for name in invalid[row]]
+        reasons = [
+            (name, value_fault(name, texts[name], iso) or found.shared[texts[name] or ""])
+            for name in invalid[row]
+        ]
         pair = f"merchant {texts['merchant_id']} in {texts['country_iso']}"
         for kind, other in between[row]:
             column, reason = _RULES[kind]
             earlier = "" if kind == "gap" else f"{source.unit} {places[other].number}"
             about = {"pair": pair, "place": earlier, "other": other}
-            reasons.append((column, reason.format(site=texts.get("site_order"), **about)))
+            about |= {"site": texts.get("site_order"), "key": texts.get("outlet_id")}
+            reasons.append((column, reason.format(**about)))
         entries.append((place, reasons))
     rows = [_entry(number, reasons) for number, reasons in sorted(entries)[:most]]
     total = source.skipped + int(np.count_nonzero(bad))
@@ -308,10 +320,11 @@ def value_fault(column: str, text: str | None, iso: set[str]) -> str:
     """Return why a value is not valid."""
     if text is None or not text.strip():
         return "value is missing"
+    if column in ("merchant_id", "outlet_id"):
+        return id_fault(text)
     shown = repr(text if len(text) <= 40 else text[:37] + "...")
     if column != "country_iso":
-        most = "2^63-1" if column == "merchant_id" else MAX_OUTLETS
-        return f"{shown} is not a whole number in 1..{most}"
+        return f"{shown} is not a whole number in 1..{MAX_OUTLETS}"
     if _ISO.match(text):
         return f"{shown} is not in the ISO table"
     upper = text.strip().upper()

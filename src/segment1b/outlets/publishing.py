@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,14 @@ from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import Identity, canonical_json
+from segment1b.outlets.directories import (
+    DOCUMENT,
+    content_digest,
+    directory,
+    holds,
+    seal,
+    write_directory,
+)
 from segment1b.outlets.pairs import (
     MAX_OUTLETS,
     Int64s,
@@ -44,7 +53,7 @@ _POWERS = 10 ** np.arange(_DIGITS - 1, -1, -1)
 def issue(
     root: Path, contracts: Contracts, pairs: Pairs, seed: int, parameter_hash: str, scratch: Path
 ) -> Path:
-    """Publish the catalogue of an imported list and the bundle with its digests; return the bundle.
+    """Publish catalogue and directories of a list and the bundle that seals them; return it.
 
     Published data with the same content stays. The bundle comes last, so that the next import
     completes one that was killed. Files are staged below `scratch`, on the root's filesystem.
@@ -80,11 +89,20 @@ def issue(
             publish(
                 candidates, lambda folder: write_part(folder / part_name(0), candidates, [empty])
             )
+        tables = pairs.directories.tables if pairs.directories else {}
+        for name, table in tables.items():
+            dataset = contracts[name]
+            root_at(root).fetch([dataset.locate(tokens)])
+            if not holds(root / dataset.locate(tokens), content_digest(table)):
+                publish(dataset, functools.partial(write_directory, table=table))
         if _tokens_of(target) != tokens:
             # The tokens of another bundle were never sealed (see check_issue): nothing depends on
             # it.
+            sealed = seal(root, contracts, pairs.directories, tokens) if pairs.directories else None
             publish(
-                bundle, lambda folder: _write_bundle(folder, tokens, pairs, outlets), replace=True
+                bundle,
+                lambda folder: _write_bundle(folder, tokens, pairs, outlets, sealed),
+                replace=True,
             )
     return target
 
@@ -153,7 +171,8 @@ def pairs_of(root: Path, contracts: Contracts, seed: int, fingerprint: str) -> P
     starts, _ = _pair_starts(merchant, code)
     ends = np.append(0, np.cumsum(np.concatenate(counts)))
     total = np.diff(ends[np.append(starts, len(merchant))])
-    pairs = Pairs(merchant[starts], code[starts], total)
+    own_directories = directory(root, contracts, fingerprint)
+    pairs = Pairs(merchant[starts], code[starts], total, directories=own_directories)
     if pairs.fingerprint != fingerprint:
         what = f"holds the list {pairs.fingerprint}, its path names {fingerprint}"
         hint = "published data was changed: import the list again into another data root"
@@ -184,7 +203,13 @@ def _is_vouched(catalogue: Path, bundle: Path, tokens: Mapping[str, object]) -> 
         return False
 
 
-def _write_bundle(folder: Path, tokens: Mapping[str, Any], pairs: Pairs, catalogue: Path) -> None:
+def _write_bundle(
+    folder: Path,
+    tokens: Mapping[str, Any],
+    pairs: Pairs,
+    catalogue: Path,
+    sealed: Mapping[str, Any] | None,
+) -> None:
     """Write the bundle's files; the same list and tokens give the same bytes."""
     counts = {"pairs": len(pairs.n_sites), "outlets": int(pairs.n_sites.sum())}
     merchants, countries = len(distinct(pairs.merchant_id)), len(distinct(pairs.country))
@@ -197,11 +222,13 @@ def _write_bundle(folder: Path, tokens: Mapping[str, Any], pairs: Pairs, catalog
         "s9_summary.json": {"merchants": merchants, **counts, "countries": countries},
         "egress_checksums.json": _checksums(tokens, catalogue),
     }
+    if sealed:
+        documents[DOCUMENT] = sealed
     names = sorted([*documents, "index.json"])
     documents["index.json"] = [
         {
             "artifact_id": name.removesuffix(".json"),
-            "kind": "table" if name == "egress_checksums.json" else "summary",
+            "kind": "table" if name in ("egress_checksums.json", DOCUMENT) else "summary",
             "path": name,
             "mime": "application/json",
         }

@@ -7,7 +7,7 @@ import gzip
 import io
 import stat
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -38,7 +38,7 @@ from segment1b.storage.durable import regular_file
 _CSV_BLOCK = 4 << 20
 _BUFFER = 1 << 20
 MAX_CHUNK = 256 << 20  # of one column in one row group, decompressed
-MAX_TEXT = 64  # characters that are kept of a value in a Parquet dictionary
+MAX_TEXT = 257  # characters that are kept of an id, code or count in a Parquet dictionary
 _PARQUET_ROWS = 1 << 18
 _FORMATS = "give .csv, .csv.gz or .txt (fields separated by commas), or .parquet"
 _LF, _CR = b"\n\r"
@@ -87,10 +87,11 @@ class CsvSource(Source):
         super().__init__(path, fields)
         self._columns: list[str] = []
 
-    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: list[str], carried: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield text columns; quotes that swallow rows and bytes that are no text are refused."""
         at, self._columns = self.positions(columns), columns
-        others = sorted(set(range(len(self.names))) - set(at))
+        at, columns = at + self.positions([*carried]), [*columns, *carried]
+        others = sorted(set(range(len(self.names))) - set(at[: len(self._columns)]))
         spans_lines = False
         self.skipped = 0
         with self._coded(), self._open() as raw:
@@ -245,24 +246,31 @@ class ParquetSource(Source):
         check_rows(path, rows)
         self._fields: list[pa.Field] = []
 
-    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Yield columns of whole numbers or of text; any other type is refused."""
+    def batches(self, columns: list[str], carried: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Yield columns of whole numbers or of text, and those carried of any type but nested."""
         self._fields = [self._schema.field(at) for at in self.positions(columns)]
+        fields = [self._schema.field(at) for at in self.positions([*carried])]
         for field, name in zip(self._fields, columns, strict=True):
             kind = _value_type(field.type)
             if not (_is_text(kind) or (pa.types.is_integer(kind) and name != "country_iso")):
-                hint = "write country_iso as text and the other columns as whole numbers"
+                hint = "write country_iso as text and the other columns as text or whole numbers"
                 raise refusal(self.path, f"has {kind} in column {name}", hint)
+        for field in fields:
+            if pa.types.is_nested(field.type):
+                hint = "write it as text, or leave it out with --columns"
+                raise refusal(self.path, f"has {field.type} in column {field.name}", hint)
+        width, names = len(columns), [*columns, *carried]
         with self._coded():
-            for batch in self._batches():
-                yield pa.record_batch([_plain(one) for one in batch.columns], names=columns)
+            for batch in self._batches([*self._fields, *fields]):
+                read = [_plain(one) for one in batch.columns[:width]]
+                yield pa.record_batch([*read, *batch.columns[width:]], names=names)
 
     def survey(self, wanted: Collection[int]) -> Survey:
         """Read the file again to find the values of rows."""
         names = [field.name.strip() for field in self._fields]
         places, first = {}, 0
         with self._coded():
-            for batch in self._batches():
+            for batch in self._batches(self._fields):
                 for row in (row for row in wanted if first <= row < first + batch.num_rows):
                     values = [_plain(one.slice(row - first, 1))[0].as_py() for one in batch.columns]
                     texts = [None if value is None else str(value) for value in values]
@@ -270,11 +278,11 @@ class ParquetSource(Source):
                 first += batch.num_rows
         return places, []
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def _batches(self, fields: Sequence[pa.Field]) -> Iterator[pa.RecordBatch]:
         """Yield the columns to read; text as dictionaries, in which a long value counts once."""
         regular_file(self.path)
-        names = [field.name for field in self._fields]
-        texts = [field.name for field in self._fields if _is_text(_value_type(field.type))]
+        names = [field.name for field in fields]
+        texts = [field.name for field in fields if _is_text(_value_type(field.type))]
         with pq.ParquetFile(
             self.path, pre_buffer=False, buffer_size=_BUFFER, read_dictionary=texts
         ) as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ from segment1b.storage.root import root_at
 from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.staging import STAGING
 
-LOG = logging.getLogger("segment1b")
 DEFAULT_SEED = 42
 BOUND = "parameter_policy_1B"
 #: The files of a validation bundle that name the tokens.
@@ -143,11 +141,7 @@ def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
     Snapshot(root, known, {"manifest_fingerprint": "*"}).fetch([*SURFACES, "validation_bundle_1A"])
     if settings.outlets is None:
         return None
-    pairs = read_outlets(settings.outlets, iso_set(root, known))
-    if pairs.ignored:
-        names = ", ".join(pairs.ignored)[:200]
-        LOG.warning("%s: no use is made of the columns %s", settings.outlets, names)
-    return pairs
+    return read_outlets(settings.outlets, iso_set(root, known), settings.columns)
 
 
 def surface_digests(root: Path, known: Contracts, without: Collection[str] = ()) -> dict[str, str]:

@@ -33,7 +33,7 @@ _Ids: TypeAlias = npt.NDArray[np.uint64]
 
 
 def explain(
-    root: str | Path, merchant: int, country: str, **which: Unpack[Which]
+    root: str | Path, merchant: int | str, country: str, **which: Unpack[Which]
 ) -> dict[str, Any]:
     """Explain how the sites of a merchant in a country were allotted to tiles.
 
@@ -53,14 +53,13 @@ def explain(
     if not len(required):
         what = f"merchant {merchant} has no outlets in {country}"
         hint = "see s3_requirements for the pairs of this root; codes are two upper-case letters"
-        raise Segment1BError("E_USAGE", what, hint, merchant_id=merchant, country_iso=country)
+        raise Segment1BError("E_USAGE", what, hint, **pair.names)
     columns = ["tile_id", "weight_fp"]
     tiles = pair.rows("tile_weights", columns, country_iso=country)
     ids, weights = (tiles[name].to_numpy() for name in columns)
     explanation: dict[str, Any] = {
         **pair.identity.tokens,
-        "merchant_id": merchant,
-        "country_iso": country,
+        **pair.names,
         "law": pair.policy["allocation"]["law"],
         "n_sites": required[0].as_py(),
         "K": 10 ** pair.policy["prep"]["dp"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ import pyarrow.csv
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError, file_error
+from segment1b.outlets.merchants import merchant_number
 from segment1b.read.gate import EGRESS, Which, locate, prove_sites
 from segment1b.read.geoparquet import features, write_geoparquet
+from segment1b.read.listed import Listed, json_texts, listed, plain_types
 from segment1b.storage import site_tables as rows
 from segment1b.storage.durable import coded_os_errors, fsync_file, fsync_folder
 from segment1b.storage.scratch import scratch_beside
@@ -52,10 +55,17 @@ class _Job:
     schema: pa.Schema
     folder: Path
     about: Mapping[str, Any]
+    listed: Listed | None  # what the list has beside the sites
 
     def tables(self) -> Iterator[pa.Table]:
-        """Yield the wanted sites in key order."""
-        return rows.site_tables(self.paths, self.wanted)
+        """Yield the wanted sites in key order, with what the list has of each."""
+        for table in rows.site_tables(self.paths, self.wanted):
+            yield self.listed.join(table) if self.listed else table
+
+    @property
+    def extra(self) -> pa.Schema:
+        """Return the columns that the list adds."""
+        return self.listed.schema if self.listed else pa.schema([])
 
 
 def export(
@@ -64,10 +74,13 @@ def export(
     *,
     format: str = "geoparquet",  # noqa: A002 - as on the command line
     countries: Sequence[str] = (),
-    merchants: Sequence[int] = (),
+    merchants: Sequence[int | str] = (),
     **which: Unpack[Which],
 ) -> int:
     """Write the sites that passed into one new file; return their number.
+
+    A list with other ids than numbers, with outlet keys or other columns has them joined to its
+    sites: merchant, outlet_id, then the columns by name.
 
     Examples:
         >>> segment1b.export("segment1b-data", "nl.csv", format="csv", countries=["NL"]) > 0
@@ -78,7 +91,7 @@ def export(
         out: the file, which must not exist; it appears only when it is complete.
         format: geoparquet, csv, geojsonseq or flatgeobuf.
         countries: ISO codes to write; all by default.
-        merchants: merchant_ids to write; all by default.
+        merchants: merchants to write, by the ids of the list; all by default.
         **which: the identity, see `Which`.
 
     Raises:
@@ -89,7 +102,7 @@ def export(
         hint = nearest(format, _WRITERS)
         raise Segment1BError("E_USAGE", f"format '{format}' is unknown", hint)
     out = Path(os.path.abspath(out))
-    wanted = rows.Wanted(tuple(countries), tuple(merchants))
+    wanted = rows.Wanted(tuple(countries), tuple(map(merchant_number, merchants)))
     check_new(out)
     run = locate(root, **which)
     proof, dataset = prove_sites(run), run.contracts[EGRESS]
@@ -100,8 +113,9 @@ def export(
         "licence": dataset.licence,
     }
     paths = sorted(run.path(EGRESS).iterdir())
+    beside = listed(run.root, run.contracts, run.identity.manifest_fingerprint)
     with new_file(out) as (fresh, scratch):
-        job = _Job(paths, wanted, dataset.arrow_schema, scratch, about)
+        job = _Job(paths, wanted, dataset.arrow_schema, scratch, about, beside)
         count = _WRITERS[format](fresh, job)
         if not count and not wanted.everything:
             what = "no site has one of these countries and merchants"
@@ -131,17 +145,18 @@ def new_file(out: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _write_geoparquet(path: Path, job: _Job) -> int:
-    return write_geoparquet(path, job.tables(), job.folder, job.about)
+    return write_geoparquet(path, job.tables(), job.folder, job.about, job.extra)
 
 
 def _write_csv(path: Path, job: _Job) -> int:
+    quoting = "needed" if job.listed else "none"
     options = pyarrow.csv.WriteOptions(
-        batch_size=rows.BATCH_ROWS, quoting_style="none", quoting_header="none"
+        batch_size=rows.BATCH_ROWS, quoting_style=quoting, quoting_header=quoting
     )
-    count = 0
-    with pyarrow.csv.CSVWriter(path, job.schema, write_options=options) as writer:
+    count, schema = 0, pa.schema([*job.schema, *job.extra])
+    with pyarrow.csv.CSVWriter(path, schema, write_options=options) as writer:
         for table in job.tables():
-            writer.write_table(table.cast(job.schema))
+            writer.write_table(table.cast(schema))
             count += table.num_rows
     return count
 
@@ -149,11 +164,14 @@ def _write_csv(path: Path, job: _Job) -> int:
 def _write_geojsonseq(path: Path, job: _Job) -> int:
     """Write one feature a line, RFC 8142 without its separators, as GDAL does by default."""
     # Arrow prints the shortest digits that read back as the same number; GDAL rounds, or pads.
-    count = 0
+    count, names = 0, job.extra.names
     with path.open("wb") as file:
         for table in job.tables():
             pieces: list[Any] = []
             for text, name in _FEATURE:
+                if name == "lon_deg":
+                    for own in names:
+                        pieces += [f",{json.dumps(own)}:", json_texts(table.column(own))]
                 pieces += [text, table.column(name).cast(pa.string())]
             lines = pc.binary_join_element_wise(*pieces, "]}}\n", "").combine_chunks()
             # The texts of a string column lie in one piece, up to the last offset.
@@ -169,12 +187,13 @@ def _write_flatgeobuf(path: Path, job: _Job) -> int:
 
     tables = rows.site_tables(job.paths, job.wanted, ["site_order"])
     count = sum(int(table.num_rows) for table in tables)
+    schema = pa.schema([*_OGR_SCHEMA, *plain_types(job.extra)])
     # GDAL makes a folder of any other suffix.
     target = path.with_name("one.fgb")
     stopped: list[BaseException] = []
     try:
         pyogrio.write_arrow(
-            pa.RecordBatchReader.from_batches(_OGR_SCHEMA, _point_batches(job, stopped)),
+            pa.RecordBatchReader.from_batches(schema, _point_batches(job, schema, stopped)),
             target,
             layer=EGRESS,
             driver="FlatGeobuf",
@@ -199,11 +218,15 @@ def _write_flatgeobuf(path: Path, job: _Job) -> int:
     return count
 
 
-def _point_batches(job: _Job, stopped: list[BaseException]) -> Iterator[pa.RecordBatch]:
+def _point_batches(
+    job: _Job, schema: pa.Schema, stopped: list[BaseException]
+) -> Iterator[pa.RecordBatch]:
     """Yield the sites as GDAL takes them; keep an error, of which GDAL passes on the text only."""
     try:
         for table in job.tables():
-            yield from pa.Table.from_arrays(features(table), schema=_OGR_SCHEMA).to_batches()
+            names = schema.names[len(_OGR_SCHEMA) :]
+            added = [table.column(name).cast(schema.field(name).type) for name in names]
+            yield from pa.Table.from_arrays([*features(table), *added], schema=schema).to_batches()
     except (Exception, KeyboardInterrupt) as error:
         stopped.append(error)
         raise

@@ -22,10 +22,15 @@ GROUP_ROWS = 65_536
 _ORDER = 16
 _MEMORY = "512MB"
 _ONE = np.uint32(1)
-_SITES = """
-    CREATE TABLE site (merchant_id UBIGINT, legal_country_iso VARCHAR, site_order BIGINT,
-        lon_deg DOUBLE, lat_deg DOUBLE, hilbert UINTEGER)
-"""
+_SITES = pa.schema(
+    [
+        ("merchant_id", pa.uint64()),
+        ("legal_country_iso", pa.string()),
+        ("site_order", pa.int64()),
+        ("lon_deg", pa.float64()),
+        ("lat_deg", pa.float64()),
+    ]
+)
 _BOUNDS = "SELECT count(*), min(lon_deg), min(lat_deg), max(lon_deg), max(lat_deg) FROM site"
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _Floats: TypeAlias = npt.NDArray[np.float32]
@@ -46,27 +51,37 @@ _SCHEMA = pa.schema(
 
 
 def write_geoparquet(
-    path: Path, tables: Iterable[pa.Table], folder: Path, about: Mapping[str, Any]
+    path: Path,
+    tables: Iterable[pa.Table],
+    folder: Path,
+    about: Mapping[str, Any],
+    extra: pa.Schema | None = None,
 ) -> int:
-    """Write sites as GeoParquet; return how many. What is sorted may spill to the folder."""
+    """Write sites, with the columns of `extra`, as GeoParquet; return how many.
+
+    What is sorted may spill to the folder.
+    """
+    added = list(extra or ())
+    schema = pa.schema([*list(_SCHEMA)[:3], *added, *list(_SCHEMA)[3:]])
     with open_database() as database:
         database.execute(f"SET temp_directory = {text_literal(str(folder))}")
         database.execute(f"SET memory_limit = '{_MEMORY}'")
-        database.execute(_SITES)
+        own = pa.schema([*_SITES, *added, ("hilbert", pa.uint32())])
+        database.from_arrow(own.empty_table()).create("site")
         for table in tables:
             at = pa.array(positions(*rows.coordinates(table)))
-            database.from_arrow(table.append_column("hilbert", at)).insert_into("site")
+            database.from_arrow(table.append_column("hilbert", at).cast(own)).insert_into("site")
         count, *bounds = database.sql(_BOUNDS).fetchall()[0]
         metadata = {"geo": json.dumps(_geo(bounds)), "segment1b": json.dumps(dict(about))}
         with pq.ParquetWriter(
             path,
-            _SCHEMA.with_metadata(metadata),
+            schema.with_metadata(metadata),
             compression="zstd",
             use_dictionary=["legal_country_iso"],
             write_page_index=True,
         ) as writer:
             for table in rebatch(in_curve_order(database), GROUP_ROWS):
-                writer.write_table(_with_boxes(table), row_group_size=GROUP_ROWS)
+                writer.write_table(_with_boxes(table, schema), row_group_size=GROUP_ROWS)
     return int(count)
 
 
@@ -113,11 +128,13 @@ def features(table: pa.Table) -> list[Any]:
     return [rows.merchant_numbers(table), *columns]
 
 
-def _with_boxes(table: pa.Table) -> pa.Table:
+def _with_boxes(table: pa.Table, schema: pa.Schema) -> pa.Table:
     lon, lat = rows.coordinates(table)
     corners = [pa.array(corner) for corner in (_down(lon), _down(lat), _up(lon), _up(lat))]
     boxes = pa.StructArray.from_arrays(corners, fields=list(_SCHEMA.field("bbox").type))
-    return pa.Table.from_arrays([*features(table), boxes], schema=_SCHEMA)
+    *key, geometry = features(table)
+    own = [table.column(field.name).cast(field.type) for field in list(schema)[3:-2]]
+    return pa.Table.from_arrays([*key, *own, geometry, boxes], schema=schema)
 
 
 def _down(values: _Degrees) -> _Floats:

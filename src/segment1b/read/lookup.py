@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segment1b.identity import Identity
+from segment1b.outlets.merchants import merchant_number
 from segment1b.pipeline.decide import find_identity
 from segment1b.read.gate import Which, open_parts
+from segment1b.read.listed import Listed, listed
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import coded_parquet_errors
@@ -30,6 +32,20 @@ class PublishedPair:
     policy: dict[str, Any]
     merchant: int
     country: str
+    listed: Listed | None = None
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """Return the merchant's number and the country, and its id where that is another text."""
+        names: dict[str, Any] = {"merchant_id": self.merchant, "country_iso": self.country}
+        if self.listed is not None:
+            names["merchant"] = self.listed.directories.texts([self.merchant])[0].as_py()
+        return names
+
+    @property
+    def text(self) -> str:
+        """Return the merchant's id in the list."""
+        return str(self.names.get("merchant") or self.merchant)
 
     @property
     def key(self) -> dict[str, Any]:
@@ -55,13 +71,15 @@ class PublishedPair:
 
 
 def open_pair(
-    root: str | Path, merchant: int, country: str, which: Which, reads: Sequence[str]
+    root: str | Path, merchant: int | str, country: str, which: Which, reads: Sequence[str]
 ) -> PublishedPair:
-    """Return a pair of a published run that may be read from these datasets."""
-    Wanted((country,), (merchant,))
+    """Return a pair of a published run, by the merchant's id, to be read from these datasets."""
+    number = merchant_number(merchant)
+    Wanted((country,), (number,))
     folder = find_root(root)
     known, identity = find_identity(folder, which.pop("dictionary", None), which)
     reader = Reader(Snapshot(folder, known, identity.places), reads)
     reader.fetch(reads)
     policy = read_object(reader.file("parameter_policy_1B"))["policy"]
-    return PublishedPair(reader, identity, policy, merchant, country)
+    beside = listed(folder, known, identity.manifest_fingerprint)
+    return PublishedPair(reader, identity, policy, number, country, beside)

@@ -19,7 +19,6 @@ from segment1b.config import RunSettings, run_settings
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.outlets.frames import TABLE, chosen, rows_of_sites, table_of, write_table
-from segment1b.outlets.merchants import merchant_numbers
 from segment1b.outlets.pairs import read_outlets
 from segment1b.pipeline import worlds
 from segment1b.pipeline.decide import foresee, iso_set, surface_digests
@@ -70,7 +69,8 @@ def place(
     Args:
         outlets: a table of pandas, polars, pyarrow or DuckDB (anything with an Arrow C stream), a
             list of dicts, or the path of a file. Its columns are merchant_id, country_iso and
-            n_outlets, one row a merchant and country; or without n_outlets, one row an outlet.
+            n_outlets, one row a merchant and country; or without n_outlets, one row an outlet, with
+            outlet_id or site_order if it has them. A merchant_id is any text or whole number.
         seed: of all random draws, an unsigned 64-bit number.
         method: the allocation method: stable, systematic, balanced or largest_remainder.
         world: the name of a prepared world, or a data root with its surfaces. By default the
@@ -101,6 +101,7 @@ def place(
             {
                 "data_root": folder / "root",
                 "outlets": file,
+                "columns": "all" if columns is None else ",".join(columns) or "none",
                 "world": None if world is None else Path(world),
                 "seed": seed,
                 "settings": (f"allocation.law={method}",),
@@ -186,15 +187,11 @@ class Placed:
 
     def explain(self, merchant: str | int, country: str) -> dict[str, Any]:
         """Explain why a merchant's outlets are in their tiles, as `segment1b.explain`."""
-        number = _number(merchant)
-        told = explanation.explain(self._snapshot.root, number, country)
-        return told | {"merchant_id": merchant}
+        return explanation.explain(self._snapshot.root, merchant, country)
 
     def replay(self, merchant: str | int, country: str, site: int) -> dict[str, Any]:
         """Derive the coordinate of one outlet again, draw by draw, as `segment1b.replay`."""
-        number = _number(merchant)
-        told = replay.replay(self._snapshot.root, number, country, site)
-        return told | {"merchant_id": merchant}
+        return replay.replay(self._snapshot.root, merchant, country, site)
 
     def validate(self) -> list[CheckResult]:
         """Check what the states published, independently, as `segment1b.validate`."""
@@ -283,7 +280,7 @@ def _whole(error: Segment1BError, settings: RunSettings, file: Path) -> Segment1
         return error
     iso = iso_set(settings.data_root, contracts.load())
     try:
-        read_outlets(file, iso, shown=LISTED)
+        read_outlets(file, iso, settings.columns, shown=LISTED)
     except Segment1BError as whole:
         return whole
     return error
@@ -315,14 +312,6 @@ def _keep_world(settings: RunSettings, result: RunResult) -> None:
         worlds.keep(run)
     except Segment1BError as error:
         LOG.warning("the prepared world is not kept, the next call makes it again: %s", error)
-
-
-def _number(merchant: str | int) -> int:
-    """Return the number of a merchant id of the user's."""
-    number = int(merchant_numbers(pa.array([str(merchant)]))[0])
-    if not number:
-        raise Segment1BError("E_USAGE", "the merchant id is empty", "give one of the list")
-    return number
 
 
 def _extra(name: str) -> Any:

@@ -27,7 +27,7 @@ _READS = (
 
 
 def replay(
-    root: str | Path, merchant: int, country: str, site: int, **which: Unpack[Which]
+    root: str | Path, merchant: int | str, country: str, site: int, **which: Unpack[Which]
 ) -> dict[str, Any]:
     """Derive the coordinate of one site again, draw by draw.
 
@@ -37,7 +37,7 @@ def replay(
 
     Args:
         root: the data root.
-        merchant: merchant_id.
+        merchant: its id in the list.
         country: two upper-case letters.
         site: site_order, from 1.
         **which: the identity, see `Which`.
@@ -54,13 +54,13 @@ def replay(
     s5, tile_id = assignment["s5"], assignment["tile_id"]
     event = _row(pair, "rng_event_in_cell_jitter", ["blocks", "lane"], site)
     jitter = Jitter(pair.reader, pair.identity.seed)
-    placed = _placed(jitter, (merchant, country, site), _tile(pair, tile_id))
+    placed = _placed(jitter, (pair.merchant, country, site), _tile(pair, tile_id))
     published = _row(pair, "s7_site_synthesis", ["lon_deg", "lat_deg"], site)
     return {
         **pair.identity.tokens,
-        "merchant_id": merchant,
-        "country_iso": country,
+        **pair.names,
         "site_order": site,
+        **_outlet(pair, site),
         **assignment,
         **placed,
         "blocks_logged": event["blocks"],
@@ -71,6 +71,12 @@ def replay(
     }
 
 
+def _outlet(pair: PublishedPair, site: int) -> dict[str, str]:
+    """Return the key of the outlet, where the list has keys."""
+    found = pair.listed.outlet(pair.merchant, pair.country, site) if pair.listed else None
+    return {} if found is None else {"outlet_id": found}
+
+
 def _assignment(pair: PublishedPair, order: int) -> dict[str, Any]:
     """Return requirement and quotas of the pair, and the tile of the site with its derivation."""
     columns = ["site_order", "tile_id"]
@@ -79,7 +85,7 @@ def _assignment(pair: PublishedPair, order: int) -> dict[str, Any]:
     if tile_id is None:
         raise Segment1BError(
             "E_USAGE",
-            f"merchant {pair.merchant} has no site {order} in {pair.country}",
+            f"merchant {pair.text} has no site {order} in {pair.country}",
             f"it has {len(assigned)} there; codes are two upper-case letters",
         )
     n, quotas, seed = len(assigned), pair.plan, pair.identity.seed

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from segment1b.errors import Segment1BError, file_error
 from segment1b.states.protocol import Report, Run, ShardResult, State
-from segment1b.storage.bundles import CHECKSUMS_SCHEMA, MINIMUM, BundleRules, open_bundle
+from segment1b.storage.bundles import CHECKSUMS_SCHEMA, GATE_RULES, open_bundle
 from segment1b.storage.durable import read_json
 from segment1b.storage.failures import utc_now
 from segment1b.storage.ingress import ingress_groups
@@ -21,17 +21,6 @@ from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import file_names, hash_files
 
 LOG = logging.getLogger("segment1b")
-_RULES = BundleRules(
-    absent="E_BUNDLE_MISSING",
-    index_absent="E_INDEX_MISSING",
-    index_invalid="E_INDEX_INVALID",
-    contents_missing="E_INDEX_INVALID",
-    flag_absent="E_PASS_MISSING",
-    flag_format="E_FLAG_FORMAT_INVALID",
-    flag_hash="E_FLAG_HASH_MISMATCH",
-    minimum=MINIMUM,
-    hint="restore 1A's bundle byte for byte, or import a list with 'segment1b outlets import'",
-)
 _CHECKSUM_KEYS = {"dataset_id", "seed", "manifest_fingerprint", "files", "composite_sha256_hex"}
 _BUNDLE = "validation_bundle_1A"
 
@@ -109,7 +98,7 @@ def bundle_files(run: Run) -> tuple[list[str], str]:
     )
     closed.dataset(_BUNDLE)
     folder = bundle_folder(run)
-    files, flag = open_bundle(run.contracts, folder, _RULES)
+    files, flag = open_bundle(run.contracts, folder, GATE_RULES)
     for token in ("parameter_hash", "manifest_fingerprint"):
         path = folder / f"{token}_resolved.json"
         _check_tokens(run, path, _object(path), (token,))

@@ -154,6 +154,18 @@ def files_below(folder: Path, refuse: Callable[[Path, str], Segment1BError]) -> 
     return there
 
 
+#: The bundle that a run takes in, of 1A or of an imported list.
+GATE_RULES = BundleRules(
+    absent="E_BUNDLE_MISSING",
+    index_absent="E_INDEX_MISSING",
+    index_invalid="E_INDEX_INVALID",
+    contents_missing="E_INDEX_INVALID",
+    flag_absent="E_PASS_MISSING",
+    flag_format="E_FLAG_FORMAT_INVALID",
+    flag_hash="E_FLAG_HASH_MISMATCH",
+    minimum=MINIMUM,
+    hint="restore 1A's bundle byte for byte, or import a list with 'segment1b outlets import'",
+)
 #: The bundle that S9 writes.
 RULES = BundleRules(
     absent="E908_BUNDLE_CONTENTS_MISSING",

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -78,9 +79,24 @@ def write_part(
     is not flushed, since a run that dies starts its state anew, and its row groups are small, as
     each range of merchants reads a stretch of it.
     """
-    schema, rows = dataset.words_schema, 0
+    schema = dataset.words_schema
     dictionary = [name for name, how in dataset.encodings.items() if how == "DICTIONARY"]
     others = {name: how for name, how in dataset.encodings.items() if how != "DICTIONARY"}
+    tables = (_tight(table.cast(schema)) for table in row_groups)
+    coding = {"use_dictionary": dictionary, "column_encoding": others}
+    return write_tables(path, schema, tables, passing=passing, **coding)
+
+
+def write_tables(
+    path: Path,
+    schema: pa.Schema,
+    row_groups: Iterable[pa.Table],
+    *,
+    passing: bool = False,
+    **coding: Any,
+) -> int:
+    """Write a Parquet file of a schema as `write_part` does; `coding` is as for ParquetWriter."""
+    rows = 0
     # In the folder itself, what a dead worker leaves behind would be published with the parts.
     unfinished = path.parent.with_name(f"{path.parent.name}-{uuid.uuid4().hex}.unfinished")
     with coded_os_errors(path), renamed_when_whole(unfinished, path):
@@ -89,14 +105,13 @@ def write_part(
             schema,
             compression="lz4" if passing else "zstd",
             version="2.6",
-            use_dictionary=dictionary,
-            column_encoding=others,
             store_schema=False,
             dictionary_pagesize_limit=GROUP_ROWS * 8,
+            **coding,
         ) as writer:
             for table in row_groups:
                 most = PIECE_ROWS if passing else max(1, table.num_rows)
-                writer.write_table(_tight(table.cast(schema)), row_group_size=most)
+                writer.write_table(table, row_group_size=most)
                 rows += table.num_rows
         if not passing:
             fsync_file(unfinished)
