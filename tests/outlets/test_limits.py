@@ -211,7 +211,8 @@ def test_a_column_chunk_is_refused_before_it_is_read(
     assert "of country_iso in row group 1" in too_large(path)
     # What nobody reads may be of any size.
     pq.write_table(table(note=long["country_iso"]), path, use_dictionary=False)
-    assert len(read_outlets(path, ISO).n_sites) == 100
+    assert len(read_outlets(path, ISO, "none").n_sites) == 100
+    assert "of note in row group 0" in too_large(path)
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
@@ -220,8 +221,9 @@ def test_a_long_word_is_cut_whatever_its_type(kind: pa.DataType, tmp_path: Path)
     pq.write_table(table(country_iso=words), tmp_path / "a.parquet")
     source = sources.ParquetSource(tmp_path / "a.parquet")
     (batch,) = source.batches(["country_iso"])
-    assert batch.column(0).to_pylist() == ["é" * 64] * 3 + ["NO"] * 2
-    assert source.survey({0})[0][0].texts == {"country_iso": "é" * 64}
+    cut = "é" * sources.MAX_TEXT
+    assert batch.column(0).to_pylist() == [cut] * 3 + ["NO"] * 2
+    assert source.survey({0})[0][0].texts == {"country_iso": cut}
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,8 @@ def import_outlets(
         "carried_columns": pairs.directories.carried if pairs.directories else [],
         "ignored_columns": list(pairs.ignored),
     }
-    show(summary, print_fields, as_json=as_json)
+    named = {name: ", ".join(value) for name, value in summary.items() if isinstance(value, list)}
+    show(summary, lambda _: print_fields(summary | named), as_json=as_json)
 
 
 def nightly(

@@ -303,7 +303,7 @@ class ParquetSource(Source):
                         f"has {size:,} bytes of {name} in row group {number} and "
                         f"{total:,} so far; the limits are {MAX_CHUNK:,} and {MAX_BYTES:,}"
                     )
-                    hint = "write it in smaller row groups, one row a pair"
+                    hint = "write it in smaller row groups, or carry fewer columns with --columns"
                     raise too_large(self.path, what, hint)
                 # Arrow cannot read these as dictionaries: a prefix shared by all values would be
                 # copied into each.
