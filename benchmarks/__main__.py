@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.control import two_cores
 from benchmarks.floor import OUTPUTS, floor_seconds
 from benchmarks.outlets import write_outlets
+from benchmarks.place import place_rows
 from benchmarks.record import keep, machine
 from benchmarks.scales import SCALES, Scale
 from segment1b import contracts
@@ -64,6 +65,8 @@ def measure(folder: Path, name: str, repeat: int, workers: int) -> str:
     text += marks(scale, runs)
     if scale.grows:
         text += growth(folder, world, scale, runs, workers)
+    if name == "small":
+        text += place_rows(folder, repeat)
     return text
 
 

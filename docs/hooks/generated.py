@@ -24,6 +24,8 @@ API = {
         *(
             f"segment1b.read.{name}"
             for name in (
+                "placed.place",
+                "placed.Placed",
                 "gate.Which",
                 "gate.read_site_locations",
                 "export.export",

@@ -11,6 +11,7 @@ __all__ = [
     "explain",
     "export",
     "open",
+    "place",
     "read_site_locations",
     "replay",
     "run",
@@ -21,6 +22,7 @@ _MODULES = {
     "diff": "read.diff",
     "explain": "read.explanation",
     "export": "read.export",
+    "place": "read.placed",
     "read_site_locations": "read.gate",
     "replay": "read.replay",
 }
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from segment1b.read.explanation import explain
     from segment1b.read.export import export
     from segment1b.read.gate import read_site_locations
+    from segment1b.read.placed import place
     from segment1b.read.replay import replay
 
     __version__: str

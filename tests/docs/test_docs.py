@@ -275,6 +275,8 @@ def largest_pair(root: Path, country: str) -> tuple[int, list[int]]:
 TESTED_BY_NAME = {"contracts.md", "laws.md", "randomness.md", "automation/README.md"}
 #: Its programs want a server: tests/pipeline/test_object_store.py runs them against one.
 TESTED_BY_NAME |= {"object_store.md"}
+#: Its program places outlets on the embedded world: tests/docs/test_notebook.py has a small one.
+TESTED_BY_NAME |= {"python.md"}
 PROGRAMMED = [
     page
     for page in PAGES

@@ -14,7 +14,8 @@ import shapely
 from shapely import MultiPolygon, Point, Polygon, box
 
 from segment1b.errors import Segment1BError
-from segment1b.geo.countries import read_countries
+from segment1b.geo.countries import checked_countries, country_codes, read_countries
+from segment1b.reference import embedded
 
 ISO = {"AA", "BB", "CC"}
 SQUARE = box(0, 0, 1, 1)
@@ -249,3 +250,21 @@ def test_a_polygon_that_cannot_be_used_is_named_with_row_and_reason(
     assert "row 2: the polygon of BB" in error.message
     assert reason in error.message
     assert (error.scope["country_iso"], error.scope["row"]) == ("BB", 2)
+
+
+def test_some_countries_of_a_checked_file_are_those_of_the_whole() -> None:
+    """Cut at the date line (FJ, RU), of many islands, and united where pieces overlap alike."""
+    path = embedded.surface("world_countries.parquet")
+    whole = read_countries(path)
+    assert country_codes(path) == whole.keys()
+    some = checked_countries(path, ("RU", "FJ", "NL"))
+    assert [*some] == ["FJ", "NL", "RU"]
+    assert all(shapely.to_wkb(some[code]) == shapely.to_wkb(whole[code]) for code in some)
+
+
+def test_overlapping_pieces_of_a_checked_file_are_united(path: Path) -> None:
+    rows: list[Row] = [("AA", box(0, 0, 2, 2)), ("AA", box(1, 1, 3, 3))]
+    written(path, table(rows), described())
+    (whole,), (some,) = read_countries(path, ISO).values(), checked_countries(path, ["AA"]).values()
+    assert whole.area == 7.0
+    assert shapely.to_wkb(whole) == shapely.to_wkb(some)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 import shapely
@@ -51,6 +54,37 @@ def read_countries(path: Path, iso_codes: set[str] | None = None) -> dict[str, M
     for row, (code, geometry) in enumerate(zip(codes, geometries, strict=True)):
         parts.setdefault(code, []).extend(_parts(path, code, row, geometry))
     return {code: unite(parts[code]) for code in sorted(parts)}
+
+
+def country_codes(path: Path) -> set[str]:
+    """Return the codes of a file whose shapes S1 has checked."""
+    return set(_checked_table(path).column("country_iso").to_pylist())
+
+
+def checked_countries(path: Path, codes: Collection[str]) -> dict[str, MultiPolygon]:
+    """Return the shapes of some countries of a file that S1 has checked, as `read_countries`.
+
+    Threads and workers read the countries that they need, each its own, and valid pieces are not
+    tested for validity a second time.
+    """
+    table = _checked_table(path)
+    table = table.filter(pc.is_in(table.column("country_iso"), pa.array([*codes], pa.string())))
+    names = table.column("country_iso").to_pylist()
+    parts: dict[str, list[Polygon]] = {}
+    geometries = _geometries(path, names, table.column("geom"))
+    for code, geometry in zip(names, geometries, strict=True):
+        parts.setdefault(code, []).extend(_pieces(geometry))
+    return {code: unite(parts[code]) for code in sorted(parts)}
+
+
+def _checked_table(path: Path) -> pa.Table:
+    status = path.stat()
+    return _cached_table(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=1)
+def _cached_table(path: Path, _mtime: int, _size: int) -> pa.Table:
+    return _table(path)[0]
 
 
 def _table(path: Path) -> tuple[pa.Table, dict[str, Any] | None]:
@@ -156,12 +190,18 @@ def valid_pieces(geometry: Any) -> list[Polygon]:
     if problem is not None:
         raise ValueError(problem)
     try:
-        pieces = shapely.get_parts(cut(shapely.force_2d(geometry)))
+        pieces = _pieces(geometry)
     except ValueError as error:
         raise ValueError(f"is invalid: {error}") from None
     invalid = np.flatnonzero(~shapely.is_valid(pieces))
     if len(invalid):
         raise ValueError(f"is invalid: {shapely.is_valid_reason(pieces[invalid[0]])}")
+    return pieces
+
+
+def _pieces(geometry: Any) -> list[Polygon]:
+    """Return the flat polygons of a geometry, cut at the date line."""
+    pieces = shapely.get_parts(cut(shapely.force_2d(geometry)))
     return [piece for piece in pieces if not piece.is_empty]
 
 

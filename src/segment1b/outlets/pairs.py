@@ -82,7 +82,7 @@ def strings(characters: npt.NDArray[np.uint8]) -> pa.StringArray:
     )
 
 
-def read_outlets(path: Path, iso: set[str], wanted: str = ALL) -> Pairs:
+def read_outlets(path: Path, iso: set[str], wanted: str = ALL, shown: int = SHOWN) -> Pairs:
     """Read an outlet list, CSV (.csv, .csv.gz, .txt) or Parquet (.parquet), into sorted pairs.
 
     Its columns are merchant_id, country_iso and n_outlets, one row a pair; or merchant_id,
@@ -91,8 +91,8 @@ def read_outlets(path: Path, iso: set[str], wanted: str = ALL) -> Pairs:
     `iso` are refused.
 
     Raises:
-        Segment1BError: E_OUTLETS_INVALID. The message lists the first 20 bad rows by line (row in
-            Parquet), column and reason; scope has path, rows (the same as data) and total.
+        Segment1BError: E_OUTLETS_INVALID. The message lists the first `shown` bad rows by line (row
+            in Parquet), column and reason; scope has path, rows (the same as data) and total.
             E_INPUT_TOO_LARGE above a limit on rows, outlets or bytes.
     """
     source = open_source(path)
@@ -102,7 +102,7 @@ def read_outlets(path: Path, iso: set[str], wanted: str = ALL) -> Pairs:
     for rule in faults.values():
         bad[table.row[rule]] = True
     if source.skipped or bad.any():
-        raise _bad_rows(source, texts, iso, bad, table, faults)
+        raise _bad_rows(source, texts, iso, bad, table, faults, shown)
     del faults, bad
     pairs = _pairs(table, layout, texts)
     total = int(pairs.n_sites.sum())
@@ -263,10 +263,16 @@ def _outlets(table: _Sorted, layout: Layout, texts: ListTexts) -> pa.Table:
 
 
 def _bad_rows(
-    source: Source, found: ListTexts, iso: set[str], bad: Bools, table: _Sorted, faults: _Faults
+    source: Source,
+    found: ListTexts,
+    iso: set[str],
+    bad: Bools,
+    table: _Sorted,
+    faults: _Faults,
+    most: int,
 ) -> Segment1BError:
     """Return the error that lists the first bad rows; a second pass finds their lines."""
-    shown = np.flatnonzero(bad)[:SHOWN]
+    shown = np.flatnonzero(bad)[:most]
     arrays: list[npt.NDArray[Any]] = [table.merchant, table.country, table.number]
     values = dict(zip(found.layout.read, arrays, strict=False))
     invalid: dict[int, list[str]] = {}
@@ -292,7 +298,7 @@ def _bad_rows(
             about |= {"site": texts.get("site_order"), "key": texts.get("outlet_id")}
             reasons.append((column, reason.format(**about)))
         entries.append((place, reasons))
-    rows = [_entry(number, reasons) for number, reasons in sorted(entries)[:SHOWN]]
+    rows = [_entry(number, reasons) for number, reasons in sorted(entries)[:most]]
     total = source.skipped + int(np.count_nonzero(bad))
     lines = [f"has {total} bad row{'s' if total > 1 else ''}:"]
     for row in rows:

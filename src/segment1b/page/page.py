@@ -20,9 +20,9 @@ from segment1b.contracts.program import VERSION
 from segment1b.errors import file_error
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
+from segment1b.geo.outlines import outlines
 from segment1b.page import charts, payload
 from segment1b.page.chain import chain_of
-from segment1b.page.outlines import outlines
 from segment1b.page.published import STATES, World, open_tables, read_world
 from segment1b.storage.scratch import replace_file
 from segment1b.storage.snapshot import Snapshot

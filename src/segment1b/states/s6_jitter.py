@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ import pyarrow.parquet as pq
 from shapely import MultiPolygon
 
 from segment1b.errors import Segment1BError
-from segment1b.geo.countries import read_countries
+from segment1b.geo.countries import checked_countries, country_codes
 from segment1b.geo.placement import Clip, Country
 from segment1b.laws.jitter import LABEL, Tiles, draws, in_box, in_tile, inside_tile, point
 from segment1b.states.by_country import BOUNDS, CountryState, Int64s, Job
@@ -39,13 +37,13 @@ class S6Jitter(CountryState):
 
     def check(self, reader: Reader, rows: Mapping[str, int]) -> None:
         """Refuse countries without a shape."""
-        shapes = _shapes(reader.whole_file("world_countries"))
+        shapes = country_codes(reader.whole_file("world_countries"))
         problem, hint = "world_countries has no shape of {}", "restore the sealed world_countries"
         check_known(rows, shapes, self.unlisted, problem, hint)
 
     def law(self, job: Job, rows: Mapping[str, Records]) -> Iterator[dict[str, Any]]:
         """Draw the points of each country."""
-        shapes = _shapes(job.reader.file("world_countries"))
+        shapes = checked_countries(job.reader.file("world_countries"), rows)
         used = {code: distinct(sites["tile_id"]) for code, sites in rows.items()}
         bounds = job.tiles("tile_bounds", BOUNDS, used, self.unlisted)
         for code, sites in rows.items():
@@ -97,16 +95,6 @@ class S6Jitter(CountryState):
             },
         }
         return Report(body, logs=trace(run, LABEL, events, draws_of_an_event))
-
-
-def _shapes(path: Path) -> dict[str, MultiPolygon]:
-    status = path.stat()
-    return _read_shapes(path, status.st_mtime_ns, status.st_size)
-
-
-@functools.lru_cache(maxsize=1)
-def _read_shapes(path: Path, _mtime: int, _size: int) -> dict[str, MultiPolygon]:
-    return read_countries(path)
 
 
 def _foreign_rows(run: Run) -> int:

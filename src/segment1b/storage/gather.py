@@ -28,9 +28,10 @@ def write_piece(
     The rows are of `stretches` countries, each sorted by the key, in key order. One is written as
     it comes; more are held together and sorted by merchant.
     """
-    tables = (table.cast(dataset.words_schema) for table in tables)
+    schema = dataset.words_schema
+    tables = (table.cast(schema) for table in tables)
     if stretches > 1:
-        merged = pa.concat_tables([dataset.words_schema.empty_table(), *tables])
+        merged = pa.concat_tables([schema.empty_table(), *tables])
         tables = rebatch([_by_merchant(merged.combine_chunks(), dataset)], GROUP_ROWS)
     return write_part(path, dataset, tables, passing=True)
 

@@ -1,4 +1,4 @@
-"""Simplifies country outlines for the page, keeping small islands."""
+"""Simplifies country outlines for maps, keeping small islands."""
 
 from __future__ import annotations
 
