@@ -15,6 +15,8 @@ import typer
 import segment1b
 from segment1b.cli.options import (
     ENGINES,
+    EXECUTION,
+    OUTPUT,
     ROOT,
     AsJson,
     Bundle,
@@ -36,7 +38,7 @@ from segment1b.cli.options import (
 )
 from segment1b.errors import Segment1BError
 
-Engine = Annotated[str, option(ENGINES)]
+Engine = Annotated[str, option(ENGINES, rich_help_panel=EXECUTION)]
 
 
 @dataclass
@@ -55,17 +57,25 @@ class RunOptions:
     dictionary: Dictionary = None
     policy_files: PolicyFiles = None
     settings: Settings = None
-    skip_s0: Annotated[bool, option("Trust the published S0 receipt.", "--skip-s0")] = False
-    workers: Workers = None
-    s1_workers: Annotated[int | None, option("Workers of S1.", min=1)] = None
-    s4_workers: Annotated[int | None, option("Workers of S4 (1).", min=1)] = None
-    engine: Engine = "threads"
-    from_state: Annotated[str, option("First state.")] = "s0"
-    to_state: Annotated[str, option("Last state.")] = "s9"
-    merchant_summaries: Annotated[
-        bool, option("S4 reports each merchant.", "--merchant-summaries")
+    skip_s0: Annotated[
+        bool, option("Trust the published S0 receipt.", "--skip-s0", rich_help_panel=EXECUTION)
     ] = False
-    verify: Annotated[bool, option("Hash published files before reuse.", "--verify")] = False
+    workers: Workers = None
+    s1_workers: Annotated[
+        int | None, option("Workers of S1.", min=1, rich_help_panel=EXECUTION)
+    ] = None
+    s4_workers: Annotated[
+        int | None, option("Workers of S4 (1).", min=1, rich_help_panel=EXECUTION)
+    ] = None
+    engine: Engine = "threads"
+    from_state: Annotated[str, option("First state.", rich_help_panel=EXECUTION)] = "s0"
+    to_state: Annotated[str, option("Last state.", rich_help_panel=EXECUTION)] = "s9"
+    merchant_summaries: Annotated[
+        bool, option("S4 reports each merchant.", "--merchant-summaries", rich_help_panel=OUTPUT)
+    ] = False
+    verify: Annotated[
+        bool, option("Hash published files before reuse.", "--verify", rich_help_panel=EXECUTION)
+    ] = False
     wait_seconds: Wait = 0.0
 
 
