@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from segment1b.cli import audit, guide, read, reference, run, world
+from segment1b.cli import audit, guide, read, reference, run, starter, world
 from segment1b.cli.options import expanded
 
 HELP = "Coordinates of merchants' outlets: on land, in their country, reproducible."
 STATES = [f"s{number}" for number in range(10)]
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
+    "init": starter.init,
     "explain": read.explain,
     "replay": read.replay,
     "export": read.export,

@@ -7,7 +7,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 PANELS = {
-    "Place outlets": ("run", "outlets", "scenario", "world"),
+    "Place outlets": ("init", "run", "outlets", "scenario", "world"),
     "Read the result": ("export", "page", "explain", "replay", "diff", "rng-export"),
     "Check and prove": ("validate", "evidence", "verify-bundle", "contracts"),
     "Maintain a data root": ("status", "clean", "discard", "reference", "nightly"),
@@ -15,6 +15,7 @@ PANELS = {
 ONE_STATE = "Check one state"
 EXAMPLES = {
     "run": "segment1b run --outlets my.csv --data-root mine",
+    "init": "segment1b init my-project",
     "explain": "segment1b explain --merchant 259 --country DE",
     "replay": "segment1b replay --merchant 259 --country DE --site 3",
     "export": "segment1b export --out outlets.csv",
@@ -48,7 +49,7 @@ EXAMPLES = {
         "segment1b reference import codes codes.csv "
         "--licence CC0-1.0 --attribution 'My company' --data-root mine"
     ),
-    "scenario compare": "segment1b scenario compare a.yaml b.yaml --outlets my.csv",
+    "scenario compare": "segment1b scenario compare stable balanced --outlets my.csv",
     "world build": "segment1b world build --resolution-arcsec 360",
     "world list": "segment1b world list",
     "world remove": "segment1b world remove my-world",

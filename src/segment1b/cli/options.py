@@ -57,6 +57,7 @@ Wait = Annotated[
     float, option("Seconds to wait for a lock.", "--wait", min=0, rich_help_panel=EXECUTION)
 ]
 AsJson = Annotated[bool, option("One JSON object on stdout.", "--json", rich_help_panel=OUTPUT)]
+Verbose = Annotated[bool, option("All lines, hashes in full.", "--verbose", rich_help_panel=OUTPUT)]
 LogFormat = Annotated[
     Literal["text", "json"], option("Format of the lines on stderr.", rich_help_panel=OUTPUT)
 ]

@@ -29,6 +29,7 @@ from segment1b.cli.options import (
     Quiet,
     Seed,
     Settings,
+    Verbose,
     Wait,
     Which,
     Workers,
@@ -85,15 +86,25 @@ def run(
     as_json: AsJson = False,
     log_format: LogFormat = "text",
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run the states; without options the embedded world, into ./segment1b-data."""
-    from segment1b.cli import console, tables
+    from segment1b.cli import console, summary, tables
     from segment1b.config import run_settings
 
     asked = run_settings(given(options))
     with console.progress(log_format, quiet=quiet) as progress:
         result = segment1b.run(asked, progress)
-    show(tables.run_summary(result), lambda _: tables.print_run(result), as_json=as_json)
+    odd = summary.odd_of(result)
+    document = {**tables.run_summary(result), "plausible": not odd, "concerns": odd}
+
+    def text(_: object) -> None:
+        if verbose:
+            tables.print_run(result, odd)
+        else:
+            summary.print_summary(result)
+
+    show(document, text, as_json=as_json)
 
 
 def import_outlets(
@@ -153,7 +164,13 @@ def nightly(
 
 
 def compare(
-    files: Annotated[list[Path], typer.Argument(help="YAML files: name, policy_files, settings.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="YAML files (name, policy_files, settings), or "
+            "largest_remainder, systematic, stable, balanced."
+        ),
+    ],
     outlets: Annotated[
         Path | None,
         option("Outlet list of all scenarios, or the embedded sample."),
