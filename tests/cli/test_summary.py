@@ -15,7 +15,7 @@ from segment1b import contracts
 from segment1b.cli import summary, tables
 from segment1b.cli.app import app
 from segment1b.identity import Identity
-from segment1b.page.page import run_of
+from segment1b.page.page import render, run_of
 from segment1b.page.published import read_world
 from segment1b.pipeline.outcome import RunResult
 from segment1b.storage.snapshot import Snapshot
@@ -49,6 +49,11 @@ def test_an_imported_list_is_spread_and_a_pile_is_never_plainly_proven(ran: RunR
     assert bool(odd) == piled
     assert (ran.s4.report["quality_by_country"]["ZA"]["distinct_tiles"] == 1) == piled
     assert not any("made up" in note for note in head["notes"])
+    page = render([run_of(read_world(run))])
+    assert "300 outlets of 300 merchants in 1 country</h1>" in page
+    assert ("<strong>Proven.</strong>" in page) != piled
+    assert ('<p class="verdict warn"><strong>Correct, but look at this:' in page) == piled
+    assert "merchants of the sample" not in page
 
 
 def test_a_run_ends_with_its_verdict_and_three_commands_that_parse(
