@@ -254,7 +254,7 @@ def print_imported(document: Row) -> None:
 
 
 def print_surface_check(result: Row) -> None:
-    """Print the measures of reference surfaces, and which bounds are passed."""
+    """Print the measures of reference surfaces, and what exceeds its bound."""
     print(f"{'country':<8} {'measured km2':>16} {'published km2':>16} {'error':>8}  published by")
     for row in result["countries"][:_WORST]:
         if row["error"] is not None:
@@ -286,7 +286,7 @@ def print_surface_check(result: Row) -> None:
     print_fields(fields, 28)
     print()
     for line in result["breaches"]:
-        print(f"BOUND PASSED {line}")
+        print(f"exceeds the bound: {line}")
     if not result["breaches"]:
         print("within bounds")
 
