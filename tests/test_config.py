@@ -72,8 +72,8 @@ def test_without_files_and_settings_the_contract_is_in_force() -> None:
 
 
 def test_the_embedded_world_lays_its_own_wishes_over_the_contract_and_below_the_user_s() -> None:
-    assert load_policy(embedded=True).allocation.law == "stable"
-    told = load_policy(settings=["allocation.law=largest_remainder"], embedded=True)
+    assert load_policy(imported=True).allocation.law == "stable"
+    told = load_policy(settings=["allocation.law=largest_remainder"], imported=True)
     assert told.allocation.law == "largest_remainder"
 
 

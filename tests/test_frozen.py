@@ -37,8 +37,8 @@ from segment1b.errors import CODES, Segment1BError
 
 FROZEN = Path(__file__).parent / "frozen"
 CASES: dict[str, str] = yaml.safe_load((FROZEN / "cases.yaml").read_text())
-LAWS = {"root": "largest_remainder", "other": "systematic"}
-LAWS |= {"scenarios/a": "stable", "scenarios/b": "balanced"}
+LAWS = {"root": "stable", "other": "systematic"}
+LAWS |= {"scenarios/a": "largest_remainder", "scenarios/b": "balanced"}
 COUNTRIES = ("FJ", "LS", "NL", "VA", "ZA")
 LONG = 15
 

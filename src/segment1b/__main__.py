@@ -109,13 +109,20 @@ def _end(error: BaseException) -> int:
 
 def _usage(error: BaseException) -> Segment1BError | None:
     """Return an error of typer as E_USAGE, None for any other exception."""
+    import difflib
+
     from typer.exceptions import TyperException
 
     if not isinstance(error, TyperException):
         return None
     context = getattr(error, "ctx", None)
     hint = f"see {context.command_path} --help" if context else "see --help"
-    return Segment1BError("E_USAGE", error.format_message(), hint)
+    message = error.format_message()
+    if near := difflib.get_close_matches(
+        getattr(error, "option_name", None) or "", getattr(error, "possibilities", None) or (), 1
+    ):
+        message = f"{error.message}. Did you mean '{near[0]}'?"
+    return Segment1BError("E_USAGE", message, hint)
 
 
 def _report_lost(error: OSError) -> None:

@@ -30,7 +30,7 @@ _invalid = functools.partial(Segment1BError, _INVALID)
 StateName = Literal["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"]
 STATE_NAMES: tuple[str, ...] = get_args(StateName)
 _CONTRACT_FILES = ("prep.yaml", "alloc_plan.yaml", "jitter.yaml", "realism.yaml")
-_EMBEDDED_OVERLAY = "embedded_world.yaml"
+_LIST_OVERLAY = "imported_list.yaml"
 #: Engines on this machine; any other engine is the address of a Dask scheduler.
 LOCAL_ENGINES = ("serial", "threads", "processes", "dask")
 _SCHEDULER = re.compile(r"(?:tcp|tls)://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
@@ -101,20 +101,20 @@ class Policy(_Section):
 
 
 def load_policy(
-    files: Iterable[Path] = (), settings: Iterable[str] = (), *, embedded: bool = False
+    files: Iterable[Path] = (), settings: Iterable[str] = (), *, imported: bool = False
 ) -> Policy:
     """Return the policy in force.
 
     Args:
         files: YAML files with sections (prep, allocation, jitter, realism), later ones win.
         settings: `KEY=VALUE`, where KEY is `section.key` or a key that one section alone has.
-        embedded: apply the settings of the embedded world to the contract first.
+        imported: apply the settings of imported lists to the contract first.
 
     Raises:
         Segment1BError: E_POLICY_INVALID, naming the file or setting and the nearest known key.
     """
     merged: dict[str, Any] = {}
-    names = (*_CONTRACT_FILES, *([_EMBEDDED_OVERLAY] if embedded else []))
+    names = (*_CONTRACT_FILES, *([_LIST_OVERLAY] if imported else []))
     for file in (*(contracts_root() / POLICIES / name for name in names), *files):
         _overlay(merged, read_yaml(file, _INVALID), str(file))
     for setting in settings:

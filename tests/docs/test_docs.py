@@ -99,7 +99,8 @@ def laid(small: Path) -> Path:
         shutil.copy(small / name, folder / name)
     run(folder / "world", outlets=small / "my.csv", to_state="s9")
     shutil.copytree(folder / "world", folder / "segment1b-data", symlinks=True)
-    run(folder / "other-law", outlets=small / "my.csv", to_state="s0")
+    other = ("allocation.law=largest_remainder",)
+    run(folder / "other-law", outlets=small / "my.csv", settings=other, to_state="s0")
     for law in COMPARED:
         settings = (f"allocation.law={law}",)
         run(folder / "compared" / law, outlets=small / "my.csv", settings=settings, to_state="s0")

@@ -37,7 +37,7 @@ def test_another_program_computes_all_states_again_and_says_so(
     assert worlds.digests(again) == worlds.digests(before)
     said = [line for line in lines if "runs again" in line]
     assert [line.split()[0] for line in said] == [f"s{n}" for n in range(1, 10)]
-    assert all("this is 0.1.0, source ffffffff" in line for line in said)
+    assert all("this is 0.2.0, source ffffffff" in line for line in said)
     assert all(
         o.report["program"] == {"version": segment1b.__version__, "source_sha256_hex": "f" * 64}
         for o in again.outcomes

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -330,3 +333,46 @@ def test_exports_do_not_depend_on_the_cut_into_files(
             assert pq.read_table(one).equals(pq.read_table(three))
         else:
             assert one.read_bytes() == three.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("a.parquet", "geoparquet"),
+        ("a.csv", "csv"),
+        ("A.CSV", "csv"),
+        ("a.geojsonl", "geojsonseq"),
+        ("a.fgb", "flatgeobuf"),
+        ("-", "csv"),
+    ],
+)
+def test_the_format_is_that_of_the_name(name: str, wanted: str) -> None:
+    assert exports.format_of(name, None) == wanted
+    assert exports.format_of(name, "geojsonseq") == "geojsonseq"
+
+
+@pytest.mark.parametrize(
+    ("name", "named", "text"),
+    [
+        ("a.txt", None, "the name a.txt tells no format"),
+        ("outlets", None, "the name outlets tells no format"),
+        ("-", "flatgeobuf", "flatgeobuf cannot be written to stdout"),
+        ("a.csv", "cvs", "format 'cvs' is unknown"),
+    ],
+)
+def test_a_name_that_tells_no_format_is_refused(name: str, named: str | None, text: str) -> None:
+    with pytest.raises(Segment1BError, match=f"^E_USAGE: {text}"):
+        exports.format_of(name, named)
+
+
+@pytest.mark.parametrize("fmt", ["csv", "geojsonseq"])
+def test_stdout_gets_the_bytes_of_the_file(root: Path, tmp_path: Path, fmt: str) -> None:
+    written = write(root, fmt, tmp_path / "sites").read_bytes()
+    command = ["export", "--data-root", root, "--format", fmt, "--out", "-"]
+    done = subprocess.run(
+        [sys.executable, "-m", "segment1b", *command],
+        env={**os.environ, "PYTHONPATH": str(Path(exports.__file__).parents[2])},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == written

@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from segment1b.cli import audit, read, reference, run, world
+from segment1b.cli import audit, guide, read, reference, run, starter, world
 from segment1b.cli.options import expanded
 
 HELP = "Coordinates of merchants' outlets: on land, in their country, reproducible."
 STATES = [f"s{number}" for number in range(10)]
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
+    "init": starter.init,
     "explain": read.explain,
     "replay": read.replay,
     "export": read.export,
@@ -52,8 +53,20 @@ GROUPS = {
 }
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP
+    cls=guide.Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=HELP,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from segment1b.contracts.program import VERSION
+
+        typer.echo(f"segment1b {VERSION}")
+        raise typer.Exit
 
 
 @app.callback(help=HELP)
@@ -65,8 +78,14 @@ def options(
             help="Folder of prepared worlds and of working copies of object stores (s3://...).",
         ),
     ] = None,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
-    """Take the option that all commands share."""
+    """Take the options that stand before a command."""
     if cache is not None:
         os.environ["SEGMENT1B_CACHE"] = str(cache)
 
@@ -75,17 +94,18 @@ def _add_all() -> None:
     groups = {"": app}
     for path, text in GROUPS.items():
         parent, _, name = path.rpartition(" ")
-        groups[path] = typer.Typer(no_args_is_help=True, help=text)
-        groups[parent].add_typer(groups[path], name=name)
-    for path, command in COMMANDS.items():
+        groups[path] = typer.Typer(cls=guide.Group, no_args_is_help=True, help=text)
+        groups[parent].add_typer(groups[path], name=name, **guide.help_of(path))
+    commands: dict[str, tuple[Callable[..., None], str | None]] = {}
+    commands |= {path: (command, None) for path, command in COMMANDS.items()}
+    commands["validate"] = audit.validator(STATES), "Check all published states independently."
+    for state in STATES:
+        text = f"Check {state.upper()} independently."
+        commands[f"validate-{state}"] = audit.validator([state]), text
+    for path, (command, about) in commands.items():
         parent, _, name = path.rpartition(" ")
-        groups[parent].command(name)(expanded(command))
-    names = {"validate": (STATES, "Check all published states independently.")}
-    names |= {
-        f"validate-{state}": ([state], f"Check {state.upper()} independently.") for state in STATES
-    }
-    for name, (states, text) in names.items():
-        app.command(name, help=text)(expanded(audit.validator(states)))
+        options = {"cls": guide.Command, "help": about, **guide.help_of(path)}
+        groups[parent].command(name, **options)(expanded(command))
 
 
 _add_all()

@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 import segment1b
-from segment1b.cli.options import ROOT, AsJson, Bundle, DataRoot, Dictionary, Which, option, show
+from segment1b.cli.options import (
+    OUTPUT,
+    ROOT,
+    AsJson,
+    Bundle,
+    DataRoot,
+    Dictionary,
+    Which,
+    option,
+    show,
+)
 
 
 def validator(states: Sequence[str]) -> Callable[..., None]:
@@ -26,6 +36,9 @@ def validator(states: Sequence[str]) -> Callable[..., None]:
             str | None, option("Only print a check's SQL, for DuckDB to run.", metavar="CHECK")
         ] = None,
         as_json: AsJson = False,
+        verbose: Annotated[
+            bool, option("A line a check.", "--verbose", rich_help_panel=OUTPUT)
+        ] = False,
     ) -> None:
         from segment1b.cli import console, tables
 
@@ -35,7 +48,8 @@ def validator(states: Sequence[str]) -> Callable[..., None]:
         console.set_up_logs("text", quiet=True)
         options = {"validation_bundle": validation_bundle, "perf": perf, **vars(which)}
         result = tables.check_summary(segment1b.validate(data_root, states, **options))
-        show(result, tables.print_checks, as_json=as_json)
+        text = tables.print_checks if verbose else tables.print_states
+        show(result, text, as_json=as_json)
         if not result["ok"]:
             raise typer.Exit(1)
 
@@ -108,14 +122,20 @@ def verify_bundle(
         show(gate.verify_bundle(run), tables.print_proof, as_json=as_json)
 
 
-def check_contracts(dictionary: Dictionary = None) -> None:
+def check_contracts(dictionary: Dictionary = None, as_json: AsJson = False) -> None:
     """Check that dictionary and schemas agree."""
     from segment1b import contracts
 
     known = contracts.load(str(dictionary) if dictionary else None)
-    problems = known.check()
-    for line in problems:
-        print(line)
+    problems = list(known.check())
+    result = {"ok": not problems, "datasets": len(list(known)), "problems": problems}
+
+    def text(_: object) -> None:
+        for line in problems:
+            print(line)
+        if not problems:
+            print(f"{result['datasets']} datasets agree with their schemas")
+
+    show(result, text, as_json=as_json)
     if problems:
         raise typer.Exit(1)
-    print(f"{len(list(known))} datasets agree with their schemas")

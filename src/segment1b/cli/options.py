@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from segment1b.storage.snapshot import Snapshot
 
 ROOT = Path("segment1b-data")
+# Panels of --help.
+IDENTITY, POLICY, EXECUTION, OUTPUT = "Which outlets", "Policy", "Execution", "Output"
 ENGINES = "serial, threads, processes, dask, or a Dask scheduler: tcp://HOST:PORT."
 
 
@@ -24,21 +26,42 @@ def option(text: str, *names: str, **limits: Any) -> Any:
 
 
 DataRoot = Annotated[Path, option("Folder or s3://bucket/prefix of all datasets.")]
-Seed = Annotated[int | None, option("Unsigned 64-bit; default: the data root's.")]
-ParameterHash = Annotated[str | None, option("64 hex digits; default: the data root's.")]
-Fingerprint = Annotated[str | None, option("64 hex digits that identify the outlets.")]
-Dictionary = Annotated[Path | None, option("Another dataset dictionary.")]
-Bundle = Annotated[Path | None, option("1A's bundle, if not in the data root.")]
-PolicyFiles = Annotated[list[Path] | None, option("YAML over the contract.", "--policy")]
+Seed = Annotated[
+    int | None, option("Unsigned 64-bit; default: the data root's.", rich_help_panel=IDENTITY)
+]
+ParameterHash = Annotated[
+    str | None, option("64 hex digits; default: the data root's.", rich_help_panel=IDENTITY)
+]
+Fingerprint = Annotated[
+    str | None, option("64 hex digits that identify the outlets.", rich_help_panel=IDENTITY)
+]
+Dictionary = Annotated[Path | None, option("Another dataset dictionary.", rich_help_panel=IDENTITY)]
+Bundle = Annotated[
+    Path | None, option("1A's bundle, if not in the data root.", rich_help_panel=IDENTITY)
+]
+PolicyFiles = Annotated[
+    list[Path] | None,
+    option("YAML over the contract.", "--policy", metavar="FILE", rich_help_panel=POLICY),
+]
 Settings = Annotated[
     list[str] | None,
-    option("KEY=VALUE over the policy, for example allocation.law=largest_remainder.", "--set"),
+    option(
+        "KEY=VALUE over the policy, for example allocation.law=largest_remainder.",
+        "--set",
+        metavar="KEY=VALUE",
+        rich_help_panel=POLICY,
+    ),
 ]
-Workers = Annotated[int | None, option("Workers of all states.", min=1)]
-Wait = Annotated[float, option("Seconds to wait for a lock.", "--wait", min=0)]
-AsJson = Annotated[bool, option("One JSON object on stdout.", "--json")]
-LogFormat = Annotated[Literal["text", "json"], option("Format of the lines on stderr.")]
-Quiet = Annotated[bool, option("No progress, warnings only.", "--quiet")]
+Workers = Annotated[int | None, option("Workers of all states.", min=1, rich_help_panel=EXECUTION)]
+Wait = Annotated[
+    float, option("Seconds to wait for a lock.", "--wait", min=0, rich_help_panel=EXECUTION)
+]
+AsJson = Annotated[bool, option("One JSON object on stdout.", "--json", rich_help_panel=OUTPUT)]
+Verbose = Annotated[bool, option("All lines, hashes in full.", "--verbose", rich_help_panel=OUTPUT)]
+LogFormat = Annotated[
+    Literal["text", "json"], option("Format of the lines on stderr.", rich_help_panel=OUTPUT)
+]
+Quiet = Annotated[bool, option("No progress, warnings only.", "--quiet", rich_help_panel=OUTPUT)]
 
 
 @dataclass

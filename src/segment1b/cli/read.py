@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 import segment1b
 from segment1b.cli.options import ROOT, AsJson, DataRoot, Dictionary, Which, option, show
+from segment1b.errors import Segment1BError
 
 Merchant = Annotated[str, option("Its merchant_id in the list.")]
 Country = Annotated[str, option("Two upper-case letters.")]
@@ -47,10 +49,13 @@ def replay(
 
 
 def export(
-    out: NewFile,
+    out: Annotated[
+        Path, option("The file to write; must not exist. '-' is stdout: csv or geojsonseq.")
+    ],
     fmt: Annotated[
-        str, option("geoparquet, csv, geojsonseq or flatgeobuf.", "--format")
-    ] = "geoparquet",
+        str | None,
+        option("geoparquet, csv, geojsonseq or flatgeobuf; default: by the name.", "--format"),
+    ] = None,
     country: Annotated[list[str] | None, option("Only this country; may be repeated.")] = None,
     merchant: Annotated[list[str] | None, option("Only this merchant; may be repeated.")] = None,
     *,
@@ -59,16 +64,31 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the sites that passed to one file for maps, tables and scripts."""
-    rows = segment1b.export(
-        data_root,
-        out,
-        format=fmt,
-        countries=country or (),
-        merchants=merchant or (),
-        **vars(which),
-    )
-    result = {"rows": rows, "format": fmt, "out": str(out)}
-    show(result, lambda _: print(f"{rows:,} sites in {out}"), as_json=as_json)
+    from segment1b.cli.terminal import write_file_to_stdout
+    from segment1b.read.export import format_of
+
+    form = format_of(out, fmt)
+
+    def write(file: Path) -> int:
+        return segment1b.export(
+            data_root,
+            file,
+            format=form,
+            countries=country or (),
+            merchants=merchant or (),
+            **vars(which),
+        )
+
+    if str(out) != "-":
+        result = {"rows": write(out), "format": form, "out": str(out)}
+        show(result, lambda one: print(f"{one['rows']:,} sites in {out}"), as_json=as_json)
+        return
+    if as_json:
+        what = "--json and --out - both write to stdout"
+        raise Segment1BError("E_USAGE", what, "give a file, or leave --json out")
+    with tempfile.TemporaryDirectory(prefix="segment1b-export-") as folder:
+        write(Path(folder) / "sites")
+        write_file_to_stdout(Path(folder) / "sites")
 
 
 def diff(
@@ -117,10 +137,12 @@ def page(
     ] = None,
     which: Which,
     replace: Annotated[bool, option("Replace an existing file.", "--replace")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write one HTML file that shows a run to a reviewer: map, charts, receipts, checks."""
     from segment1b.page.page import write_page
 
     first, *second = [which.find(root) for root in compare or (data_root,)]
     write_page(first, out, other=second[0] if second else None, replace=replace)
-    print(f"page  {out}")
+    result = {"out": str(out), "bytes": out.stat().st_size}
+    show(result, lambda _: print(f"page  {out}"), as_json=as_json)

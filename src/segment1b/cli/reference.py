@@ -121,7 +121,7 @@ def check(
     dictionary: Dictionary = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the surfaces of a root; exit code 1 when a bound is passed."""
+    """Measure the surfaces of a root; exit code 1 when a measure exceeds its bound."""
     from segment1b import contracts
     from segment1b.cli import tables
     from segment1b.reference import check as measuring

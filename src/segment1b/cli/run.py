@@ -15,6 +15,8 @@ import typer
 import segment1b
 from segment1b.cli.options import (
     ENGINES,
+    EXECUTION,
+    OUTPUT,
     ROOT,
     AsJson,
     Bundle,
@@ -27,6 +29,7 @@ from segment1b.cli.options import (
     Quiet,
     Seed,
     Settings,
+    Verbose,
     Wait,
     Which,
     Workers,
@@ -39,7 +42,7 @@ from segment1b.errors import Segment1BError
 Columns = Annotated[
     str | None, option("Columns of the list to carry: all (default), none, or NAME,NAME.")
 ]
-Engine = Annotated[str, option(ENGINES)]
+Engine = Annotated[str, option(ENGINES, rich_help_panel=EXECUTION)]
 
 
 @dataclass
@@ -59,17 +62,25 @@ class RunOptions:
     dictionary: Dictionary = None
     policy_files: PolicyFiles = None
     settings: Settings = None
-    skip_s0: Annotated[bool, option("Trust the published S0 receipt.", "--skip-s0")] = False
-    workers: Workers = None
-    s1_workers: Annotated[int | None, option("Workers of S1.", min=1)] = None
-    s4_workers: Annotated[int | None, option("Workers of S4 (1).", min=1)] = None
-    engine: Engine = "threads"
-    from_state: Annotated[str, option("First state.")] = "s0"
-    to_state: Annotated[str, option("Last state.")] = "s9"
-    merchant_summaries: Annotated[
-        bool, option("S4 reports each merchant.", "--merchant-summaries")
+    skip_s0: Annotated[
+        bool, option("Trust the published S0 receipt.", "--skip-s0", rich_help_panel=EXECUTION)
     ] = False
-    verify: Annotated[bool, option("Hash published files before reuse.", "--verify")] = False
+    workers: Workers = None
+    s1_workers: Annotated[
+        int | None, option("Workers of S1.", min=1, rich_help_panel=EXECUTION)
+    ] = None
+    s4_workers: Annotated[
+        int | None, option("Workers of S4 (1).", min=1, rich_help_panel=EXECUTION)
+    ] = None
+    engine: Engine = "threads"
+    from_state: Annotated[str, option("First state.", rich_help_panel=EXECUTION)] = "s0"
+    to_state: Annotated[str, option("Last state.", rich_help_panel=EXECUTION)] = "s9"
+    merchant_summaries: Annotated[
+        bool, option("S4 reports each merchant.", "--merchant-summaries", rich_help_panel=OUTPUT)
+    ] = False
+    verify: Annotated[
+        bool, option("Hash published files before reuse.", "--verify", rich_help_panel=EXECUTION)
+    ] = False
     wait_seconds: Wait = 0.0
 
 
@@ -79,15 +90,25 @@ def run(
     as_json: AsJson = False,
     log_format: LogFormat = "text",
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run the states; without options the embedded world, into ./segment1b-data."""
-    from segment1b.cli import console, tables
+    from segment1b.cli import console, summary, tables
     from segment1b.config import run_settings
 
     asked = run_settings(given(options))
     with console.progress(log_format, quiet=quiet) as progress:
         result = segment1b.run(asked, progress)
-    show(tables.run_summary(result), lambda _: tables.print_run(result), as_json=as_json)
+    odd = summary.odd_of(result)
+    document = {**tables.run_summary(result), "plausible": not odd, "concerns": odd}
+
+    def text(_: object) -> None:
+        if verbose:
+            tables.print_run(result, odd)
+        else:
+            summary.print_summary(result)
+
+    show(document, text, as_json=as_json)
 
 
 def import_outlets(
@@ -151,7 +172,13 @@ def nightly(
 
 
 def compare(
-    files: Annotated[list[Path], typer.Argument(help="YAML files: name, policy_files, settings.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="YAML files (name, policy_files, settings), or "
+            "largest_remainder, systematic, stable, balanced."
+        ),
+    ],
     outlets: Annotated[
         Path | None,
         option("Outlet list of all scenarios, or the embedded sample."),

@@ -81,8 +81,11 @@ def run_summary(result: RunResult) -> dict[str, Any]:
     }
 
 
-def print_run(result: RunResult) -> None:
-    """Print a run: a table of states, the path of each dataset, the figures of S4 in full."""
+def print_run(result: RunResult, odd: Sequence[str] = ()) -> None:
+    """Print a run: a table of states, the path of each dataset, the figures of S4 in full.
+
+    Then what looks odd, and which methods keep outlets from piling up.
+    """
     print_table([_run_row(outcome) for outcome in result.outcomes], texts=2, title="Segment 1B")
     print_fields({"data root": root_at(result.root), **result.identity})
     for outcome in result.outcomes:
@@ -90,6 +93,9 @@ def print_run(result: RunResult) -> None:
             print_fields({outcome.state: path.relative_to(result.root)})
     for outcome in result.outcomes:
         print_fields(_run_fields(outcome))
+    for sentence in odd:
+        print_rich(Text(f"look: {sentence}", "yellow"))
+    for outcome in result.outcomes:
         if outcome.state == "s4" and outcome.report["collapse_index"] < COLLAPSE_WARNING:
             print_rich(
                 Text(f"Outlets pile up (collapse index below {COLLAPSE_WARNING}):", "yellow"),
@@ -105,7 +111,7 @@ def _run_row(outcome: Outcome) -> dict[str, str]:
     return {
         "state": outcome.state,
         "outcome": outcome.what,
-        "rows": f"{outcome.rows:,}",
+        "rows": f"{outcome.rows:,}" if outcome.state != "s9" else "",
         "seconds": f"{used['wall_clock_seconds_total']:.2f}" if timed else "",
         "peak MB": f"{used['max_worker_rss_bytes'] / 1e6:.0f}" if timed else "",
     }
@@ -166,6 +172,18 @@ def check_summary(results: Sequence[CheckResult]) -> dict[str, Any]:
     return {"ok": all(result.ok for result in results), "checks": [vars(r) for r in results]}
 
 
+def print_states(summary: Row) -> None:
+    """Print one line a state, then each check that failed in full."""
+    for state, group in itertools.groupby(summary["checks"], lambda check: check["state"]):
+        checks = list(group)
+        failed = sum(check["offending"] > 0 for check in checks)
+        verdict = Text(f"passed, {len(checks)} checks")
+        if failed:
+            verdict = Text(f"failed, {failed} of {len(checks)} checks", "red")
+        print_rich(f"{state.upper():<4}", verdict)
+    _print_failed(summary["checks"])
+
+
 def print_checks(summary: Row) -> None:
     """Print one line a check, then the offending rows."""
     checks = summary["checks"]
@@ -179,6 +197,11 @@ def print_checks(summary: Row) -> None:
         for check in checks
     ]
     print_table(rows, texts=4, title="Checks")
+    _print_failed(checks)
+
+
+def _print_failed(checks: Sequence[Row]) -> None:
+    """Print each failed check with its offending rows, then how many checks pass."""
     failed = [check for check in checks if check["offending"]]
     for check in failed:
         code, rest = Text(check["code"], "bold red"), f"{_rows(check)} {check['detail']}"
@@ -232,7 +255,7 @@ def print_imported(document: Row) -> None:
 
 
 def print_surface_check(result: Row) -> None:
-    """Print the measures of reference surfaces, and which bounds are passed."""
+    """Print the measures of reference surfaces, and what exceeds its bound."""
     print(f"{'country':<8} {'measured km2':>16} {'published km2':>16} {'error':>8}  published by")
     for row in result["countries"][:_WORST]:
         if row["error"] is not None:
@@ -264,7 +287,7 @@ def print_surface_check(result: Row) -> None:
     print_fields(fields, 28)
     print()
     for line in result["breaches"]:
-        print(f"BOUND PASSED {line}")
+        print(f"exceeds the bound: {line}")
     if not result["breaches"]:
         print("within bounds")
 

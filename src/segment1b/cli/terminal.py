@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 from segment1b.errors import UNSAFE, Segment1BError, visible
@@ -38,6 +39,13 @@ def print_error(error: Segment1BError, *, as_json: bool) -> None:
     print(indented(f"{error.code} {error.message}"), file=sys.stderr)
     if error.hint:
         print(indented(f"  what to do: {error.hint}"), file=sys.stderr)
+
+
+def write_file_to_stdout(path: Path) -> None:
+    """Copy a text file to stdout by lines; its control characters are escaped."""
+    with path.open(encoding="utf-8", newline="") as file:
+        while lines := file.readlines(1 << 20):
+            sys.stdout.write("".join(lines))
 
 
 class Output:

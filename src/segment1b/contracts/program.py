@@ -6,7 +6,7 @@ import functools
 import hashlib
 from pathlib import Path
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 _PACKAGE = Path(__file__).parents[1]
 _SUFFIXES = (".py", ".sql")
 

@@ -24,6 +24,7 @@ from segment1b.geo.outlines import outlines
 from segment1b.page import charts, payload
 from segment1b.page.chain import chain_of
 from segment1b.page.published import STATES, World, open_tables, read_world
+from segment1b.read.plausibility import concerns
 from segment1b.storage.scratch import replace_file
 from segment1b.storage.snapshot import Snapshot
 
@@ -206,6 +207,8 @@ def _head(world: World, figures: Mapping[str, float]) -> dict[str, Any]:
         "verdict": "not proven" if world.unproven else "proven",
         "proven": not world.unproven,
         "why": world.unproven,
+        "concerns": concerns(world.reports.get("s4", {}), world.realism),
+        "notes": world.notes,
         "flag": world.reports.get("s9", {}).get("flag_sha256_hex", ""),
         "identity": {name: str(value) for name, value in world.identity.tokens.items()},
         "law": world.policy.get("allocation", {}).get("law", "unknown"),

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection as Database
 
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
+from segment1b.outlets.pairs import read_outlets
 from segment1b.read.gate import proven_paths
+from segment1b.reference import embedded
+from segment1b.reference.installing import is_embedded, provenance_path
 from segment1b.storage.durable import read_object
 from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.sql import open_database, parquet_table
 
+_BASES = {
+    "area_m2": "The weights are areas: no population was used.",
+    "uniform": "All cells of a country weigh the same: no population was used.",
+}
 STATES = tuple(f"s{number}" for number in range(10))
 
 
@@ -31,6 +40,7 @@ class World(Snapshot):
         checks: the acceptance checks of S9 by name; empty without a bundle.
         realism: the realism figures of S9; empty without a bundle.
         failed: path below the root of the bundle that failed; empty when S9 passed.
+        notes: a sentence for each part of the input that is no real data.
     """
 
     policy: dict[str, Any]
@@ -39,6 +49,7 @@ class World(Snapshot):
     checks: dict[str, dict[str, Any]]
     realism: dict[str, Any]
     failed: str
+    notes: tuple[str, ...]
 
     def parts(self, dataset_id: str) -> list[Path]:
         """Return the files of a committed table; none when it is not published."""
@@ -69,7 +80,28 @@ def read_world(snapshot: Snapshot) -> World:
         read_optional(bundle / "s9_summary.json").get("checks", {}),
         read_optional(bundle / "realism.json"),
         failed,
+        _notes(snapshot, policy.get("policy", {}), policy.get("surfaces", {})),
     )
+
+
+def _notes(snapshot: Snapshot, policy: dict[str, Any], surfaces: dict[str, str]) -> tuple[str, ...]:
+    """Return sentences about this run's population and merchants, each only where it is true."""
+    basis = policy.get("prep", {}).get("basis")
+    raster = snapshot.path("population_raster_2025")
+    notes = []
+    if basis == "population" and is_embedded(surfaces) and not provenance_path(raster).exists():
+        notes.append("The population is a synthetic prior, not a census.")
+    elif basis in _BASES:
+        notes.append(_BASES[basis])
+    if snapshot.tokens.get("manifest_fingerprint") == _sample_fingerprint():
+        notes.append("The merchants of the sample are made up.")
+    return tuple(notes)
+
+
+@lru_cache(maxsize=1)
+def _sample_fingerprint() -> str:
+    codes = pq.read_table(embedded.surface("iso3166.parquet"))["country_iso"].to_pylist()
+    return str(read_outlets(embedded.SAMPLE_OUTLETS, set(codes)).fingerprint)
 
 
 def _bundle(snapshot: Snapshot) -> tuple[Path, str]:

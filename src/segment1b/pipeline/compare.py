@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def compare(
     """Run scenarios over the same outlets and measure what sets them apart.
 
     Args:
-        files: YAML files with `name` (the file's stem when absent), `policy_files`, `settings`,
+        files: names of packaged scenarios (one for each allocation method), or YAML files with
+            `name` (the file's stem when absent), `policy_files`, `settings`,
             `outlets` and `seed`; relative paths start at the working directory.
         common: outlets, engine and workers of all of them.
         data_root: each scenario gets the data root of its name below this folder; they are
@@ -94,7 +96,7 @@ def read_scenarios(files: Sequence[Path]) -> dict[str, RunSettings]:
         raise Segment1BError("E_USAGE", "one scenario is no comparison", "name two files or more")
     found: dict[str, RunSettings] = {}
     for file in files:
-        values = read_yaml(file, "E_USAGE")
+        values = read_yaml(_packaged(file), "E_USAGE")
         name = values.pop("name", file.stem)
         if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
             what = f"{file}: name {name!r} cannot be a folder's"
@@ -106,6 +108,13 @@ def read_scenarios(files: Sequence[Path]) -> dict[str, RunSettings]:
         refuse_unknown(values, ("name", *FIELDS), "E_USAGE", str(file), what)
         found[name] = run_settings(values, str(file))
     return found
+
+
+def _packaged(file: Path) -> Path:
+    """Return the packaged scenario of that name where there is no such file; else the file."""
+    packaged = Path(str(resources.files("segment1b"))) / "starter" / "scenarios" / f"{file}.yaml"
+    bare = file.name == str(file) and not file.exists()
+    return packaged if bare and packaged.is_file() else file
 
 
 def _named(name: str, progress: Progress, event: Event) -> None:

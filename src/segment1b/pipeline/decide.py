@@ -71,9 +71,7 @@ def decide(root: Path, settings: RunSettings, given: Pairs | None, scratch: Path
     pairs = given or _sample(root, known, settings, surfaces)
     bundle = None if pairs is not None else _bundle(root, known, settings)
     own = pairs is not None or (bundle is not None and imported(bundle) is not None)
-    policy = load_policy(
-        settings.policy_files, settings.settings, embedded=own and is_embedded(surfaces)
-    )
+    policy = load_policy(settings.policy_files, settings.settings, imported=own)
     sealed = _tokens_of(bundle) if bundle else {}
     listed = pairs.fingerprint if pairs else sealed.get("manifest_fingerprint")
     # A hash that came from 1A with the data is adopted; an imported list has none of its own.

@@ -72,7 +72,7 @@ def export(
     root: str | Path,
     out: str | Path,
     *,
-    format: str = "geoparquet",  # noqa: A002 - as on the command line
+    format: str | None = None,  # noqa: A002 - as on the command line
     countries: Sequence[str] = (),
     merchants: Sequence[int | str] = (),
     **which: Unpack[Which],
@@ -83,13 +83,13 @@ def export(
     sites: merchant, outlet_id, then the columns by name.
 
     Examples:
-        >>> segment1b.export("segment1b-data", "nl.csv", format="csv", countries=["NL"]) > 0
+        >>> segment1b.export("segment1b-data", "nl.csv", countries=["NL"]) > 0
         True
 
     Args:
         root: the data root.
         out: the file, which must not exist; it appears only when it is complete.
-        format: geoparquet, csv, geojsonseq or flatgeobuf.
+        format: geoparquet, csv, geojsonseq or flatgeobuf; None: by the suffix, see `format_of`.
         countries: ISO codes to write; all by default.
         merchants: merchants to write, by the ids of the list; all by default.
         **which: the identity, see `Which`.
@@ -98,9 +98,7 @@ def export(
         Segment1BError: as `read_site_locations`; E_USAGE for an unknown format, a file that
             exists, or when no site matches; E_DATA_ROOT_UNUSABLE, E_STORAGE_FULL.
     """
-    if format not in _WRITERS:
-        hint = nearest(format, _WRITERS)
-        raise Segment1BError("E_USAGE", f"format '{format}' is unknown", hint)
+    form = format_of(out, format)
     out = Path(os.path.abspath(out))
     wanted = rows.Wanted(tuple(countries), tuple(map(merchant_number, merchants)))
     check_new(out)
@@ -116,11 +114,34 @@ def export(
     beside = listed(run.root, run.contracts, run.identity.manifest_fingerprint)
     with new_file(out) as (fresh, scratch):
         job = _Job(paths, wanted, dataset.arrow_schema, scratch, about, beside)
-        count = _WRITERS[format](fresh, job)
+        count = _WRITERS[form](fresh, job)
         if not count and not wanted.everything:
             what = "no site has one of these countries and merchants"
             raise Segment1BError("E_USAGE", what, "see site_locations for what this root has")
     return count
+
+
+def format_of(out: str | Path, named: str | None) -> str:
+    """Return the format of a file: the named one, or by its suffix; of stdout (`-`) csv.
+
+    Raises:
+        Segment1BError: E_USAGE for an unknown format or suffix, or a format that stdout cannot
+            have, as its writer goes back in the file.
+    """
+    if named is not None and named not in _WRITERS:
+        raise Segment1BError("E_USAGE", f"format '{named}' is unknown", nearest(named, _WRITERS))
+    if str(out) == "-":
+        form = named or "csv"
+        if form not in _STREAMS:
+            what = f"{form} cannot be written to stdout"
+            raise Segment1BError("E_USAGE", what, f"give a file, or --format {_STREAMS[1]}")
+        return form
+    suffix = Path(out).suffix.lower()
+    if named is None and suffix not in _SUFFIXES:
+        what = f"the name {Path(out).name} tells no format"
+        hint = f"give --format, or a name with one of {', '.join(_SUFFIXES)}"
+        raise Segment1BError("E_USAGE", what, hint)
+    return named or _SUFFIXES[suffix]
 
 
 def check_new(out: Path) -> None:
@@ -240,3 +261,12 @@ _WRITERS: dict[str, _Writer] = {
     "flatgeobuf": _write_flatgeobuf,
 }
 FORMATS = tuple(_WRITERS)
+_STREAMS = ("csv", "geojsonseq")
+_SUFFIXES = {
+    ".parquet": "geoparquet",
+    ".geoparquet": "geoparquet",
+    ".csv": "csv",
+    ".geojsonl": "geojsonseq",
+    ".geojsonseq": "geojsonseq",
+    ".fgb": "flatgeobuf",
+}
