@@ -17,10 +17,10 @@ from benchmarks.scales import SCALES
 
 from bring import run_python
 from segment1b.errors import Segment1BError
-from segment1b.outlets import lists
+from segment1b.outlets import columnar, lists
 from segment1b.outlets import pairs as outlets
-from segment1b.outlets import readers as sources
 from segment1b.outlets.pairs import read_outlets
+from segment1b.outlets.readers import open_source
 
 HEAD = "merchant_id,country_iso,n_outlets\n"
 ISO = {"DE", "NO", "US"}
@@ -103,7 +103,7 @@ def test_long_words_that_all_rows_share_take_at_most_one_gigabyte(tmp_path: Path
     pq.write_table(table(country_iso=words, merchant_id=words), path)
     assert path.stat().st_size < 5 << 20
     said = read_apart(path)
-    assert "has 1048576 bad rows" in said
+    assert "has a text of 1,048,576 characters; the limit is 1,000" in said
     assert len(said) < 10_000
 
 
@@ -146,7 +146,7 @@ def test_rows_with_a_wrong_number_of_fields_count_as_rows(
 
 
 def test_rows_with_a_wrong_number_of_fields_are_listed_up_to_the_limit(tmp_path: Path) -> None:
-    source = sources.CsvSource(written(tmp_path / "a.csv", "1,NO\n" * 1000 + "x,NO,1\n"))
+    source = open_source(written(tmp_path / "a.csv", "1,NO\n" * 1000 + "x,NO,1\n"))
     list(source.batches(["merchant_id"]))
     places, misfits = source.survey({0})
     assert source.skipped == 1000
@@ -170,12 +170,12 @@ def test_the_limits_of_bytes_and_lines(
 ) -> None:
     path = written(tmp_path / "a.csv", "1,NO,1\n" + "\n" * 8, end)
     size = path.stat().st_size
-    monkeypatch.setattr(sources, "MAX_BYTES", size)
-    monkeypatch.setattr(sources, "MAX_LINES", 10)
+    monkeypatch.setattr(lists, "MAX_BYTES", size)
+    monkeypatch.setattr(lists, "MAX_LINES", 10)
     assert read_outlets(path, ISO).n_sites.sum() == 1
     for name, value in (("MAX_BYTES", size - 1), ("MAX_LINES", 9)):
         with monkeypatch.context() as limit:
-            limit.setattr(sources, name, value)
+            limit.setattr(lists, name, value)
             assert "bytes of text or" in too_large(path)
 
 
@@ -204,10 +204,10 @@ def test_a_column_chunk_is_refused_before_it_is_read(
     path = tmp_path / "a.parquet"
     long = table(country_iso=[f"{n:01000}" for n in range(100)])
     pq.write_table(long, path, use_dictionary=False, row_group_size=50)
-    monkeypatch.setattr(sources, "MAX_CHUNK", 20_000)
+    monkeypatch.setattr(columnar, "MAX_CHUNK", 20_000)
     assert "of country_iso in row group 0" in too_large(path)
-    monkeypatch.setattr(sources, "MAX_CHUNK", 60_000)
-    monkeypatch.setattr(sources, "MAX_BYTES", 60_000)
+    monkeypatch.setattr(columnar, "MAX_CHUNK", 60_000)
+    monkeypatch.setattr(lists, "MAX_BYTES", 60_000)
     assert "of country_iso in row group 1" in too_large(path)
     # What nobody reads may be of any size.
     pq.write_table(table(note=long["country_iso"]), path, use_dictionary=False)
@@ -215,13 +215,18 @@ def test_a_column_chunk_is_refused_before_it_is_read(
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
-def test_a_long_word_is_cut_whatever_its_type(kind: pa.DataType, tmp_path: Path) -> None:
-    words = pa.array(["é" * 10_000] * 3 + ["NO"] * 2).cast(kind)
-    pq.write_table(table(country_iso=words), tmp_path / "a.parquet")
-    source = sources.ParquetSource(tmp_path / "a.parquet")
-    (batch,) = source.batches(["country_iso"])
-    assert batch.column(0).to_pylist() == ["é" * 64] * 3 + ["NO"] * 2
-    assert source.survey({0})[0][0].texts == {"country_iso": "é" * 64}
+def test_a_long_word_is_refused_whatever_its_type(kind: pa.DataType, tmp_path: Path) -> None:
+    for size in (1000, 1001):
+        words = pa.array(["é" * size] * 3 + ["NO"] * 2).cast(kind)
+        pq.write_table(table(note=words), tmp_path / "a.parquet")
+        source = open_source(tmp_path / "a.parquet")
+        if size == 1000:
+            (batch,) = source.batches(["note"])
+            assert batch.column(0).to_pylist() == words.to_pylist()
+            assert source.survey({0})[0][0].texts == {"note": "é" * 1000}
+        else:
+            with pytest.raises(Segment1BError, match="a text of 1,001 characters"):
+                list(source.batches(["note"]))
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,12 @@ Settings = Annotated[
     list[str] | None,
     option("KEY=VALUE over the policy, for example allocation.law=largest_remainder.", "--set"),
 ]
+Normalise = Annotated[
+    bool, option("Correct spaces, numbers, codes and names of countries.", "--normalise")
+]
+MapColumns = Annotated[
+    list[str] | None, option("COLUMN=NAME in the list, for example country_iso=Land.", "--map")
+]
 Workers = Annotated[int | None, option("Workers of all states.", min=1)]
 Wait = Annotated[float, option("Seconds to wait for a lock.", "--wait", min=0)]
 AsJson = Annotated[bool, option("One JSON object on stdout.", "--json")]

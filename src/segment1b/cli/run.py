@@ -22,6 +22,8 @@ from segment1b.cli.options import (
     Dictionary,
     Fingerprint,
     LogFormat,
+    MapColumns,
+    Normalise,
     ParameterHash,
     PolicyFiles,
     Quiet,
@@ -44,7 +46,9 @@ class RunOptions:
     """The options of a run, by the names of its settings."""
 
     data_root: DataRoot = ROOT
-    outlets: Annotated[Path | None, option("Outlet list to import first.")] = None
+    outlets: Annotated[Path | None, option("Outlet list to import first; - is stdin.")] = None
+    normalise: Normalise = False
+    map_columns: MapColumns = None
     world: Annotated[
         Path | None, option("Prepared world: a name of 'world list', or a data root.")
     ] = None
@@ -87,8 +91,16 @@ def run(
 
 
 def import_outlets(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet.")],
+    file: Annotated[Path, typer.Argument(help="CSV, JSON, Parquet, Arrow, XLSX; - is stdin.")],
     data_root: DataRoot = ROOT,
+    normalise: Normalise = False,
+    map_columns: MapColumns = None,
+    write_fixed: Annotated[
+        Path | None, option("Write the rows that --normalise makes valid, and import nothing.")
+    ] = None,
+    rejects: Annotated[
+        Path | None, option("Write the other rows with reasons, and import nothing.")
+    ] = None,
     seed: Seed = None,
     dictionary: Dictionary = None,
     policy_files: PolicyFiles = None,
@@ -98,16 +110,23 @@ def import_outlets(
     """Import an outlet list: catalogue, validation bundle, fingerprint."""
     from segment1b.cli.tables import print_fields
     from segment1b.config import run_settings
-    from segment1b.pipeline.prepare import import_outlets
+    from segment1b.pipeline.prepare import divide_outlets, import_outlets
 
-    policy = {"policy_files": policy_files, "settings": settings}
-    asked = given(data_root=data_root, outlets=file, seed=seed, dictionary=dictionary, **policy)
-    run, pairs = import_outlets(run_settings(asked))
+    options = {"policy_files": policy_files, "settings": settings, "map_columns": map_columns}
+    options |= {"normalise": normalise, "outlets": file}
+    asked = run_settings(given(data_root=data_root, seed=seed, dictionary=dictionary, **options))
+    if write_fixed or rejects:
+        divided = divide_outlets(asked, write_fixed, rejects)
+        show(divided, print_fields, as_json=as_json)
+        return
+    run, pairs = import_outlets(asked)
     summary = {
         "pairs": len(pairs.n_sites),
         "outlets": int(pairs.n_sites.sum()),
         **run.identity.tokens,
         "ignored_columns": list(pairs.ignored),
+        "columns": pairs.findings.columns,
+        "corrections": pairs.findings.corrections,
     }
     show(summary, print_fields, as_json=as_json)
 

@@ -6,7 +6,7 @@ import difflib
 import functools
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,8 @@ import pyarrow.csv as pv
 
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError, too_large
-from segment1b.outlets.lists import SHOWN, Source, check_rows, refusal
+from segment1b.outlets.lists import SHOWN, Findings, Reading, Source, check_rows, refusal
+from segment1b.outlets.normalising import ambiguity, normalised
 from segment1b.outlets.readers import open_source, text_bytes
 
 UInt64s = npt.NDArray[np.uint64]
@@ -38,6 +39,8 @@ _SAFE_DIGITS = 19
 _ZERO = np.uint8(ord("0"))
 #: Similarity from which a column name is taken for a misspelt one.
 _MISSPELT = 0.8
+#: What an error advises for values that could be corrected.
+NORMALISE = "--normalise"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,7 @@ class Pairs:
     country: UInt16s  # 256*A + B for each code of the ISO table
     n_sites: Int64s  # 1..999999
     ignored: tuple[str, ...] = ()  # columns of the list that were not read
+    findings: Findings = field(default_factory=Findings)  # about the file
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -82,8 +86,8 @@ def strings(characters: npt.NDArray[np.uint8]) -> pa.StringArray:
     )
 
 
-def read_outlets(path: Path, iso: set[str]) -> Pairs:
-    """Read an outlet list, CSV (.csv, .csv.gz, .txt) or Parquet (.parquet), into sorted pairs.
+def read_outlets(path: Path, iso: set[str], reading: Reading | None = None) -> Pairs:
+    """Read an outlet list, in any of the formats of `open_source`, into sorted pairs.
 
     Its columns are merchant_id, country_iso and n_outlets, one row a pair; or merchant_id,
     country_iso and perhaps site_order, one row an outlet. Codes outside `iso` are refused.
@@ -93,7 +97,7 @@ def read_outlets(path: Path, iso: set[str]) -> Pairs:
             Parquet), column and reason; scope has path, rows (the same as data) and total.
             E_INPUT_TOO_LARGE above a limit on rows, outlets or bytes.
     """
-    source = open_source(path)
+    source = open_source(path, reading, iso)
     counted = _counted(source)
     columns = ["merchant_id", "country_iso", *([counted] if counted else [])]
     source.positions(columns)
@@ -105,12 +109,43 @@ def read_outlets(path: Path, iso: set[str]) -> Pairs:
     if source.skipped or bad.any():
         raise _bad_rows(source, columns, iso, bad, table, faults)
     del faults, bad
-    pairs = _pairs(table, counted, ignored)
+    pairs = _pairs(table, counted, ignored, source.findings)
     total = int(pairs.n_sites.sum())
     if total > MAX_TOTAL:
         what = f"has {total:,} outlets; the limit is {MAX_TOTAL:,}"
         raise too_large(path, what, "divide the list between data roots")
     return pairs
+
+
+def refused_rows(source: Source, iso: set[str]) -> dict[int, str]:
+    """Return why each row is refused (from 0, without those skipped), by all rules of a list.
+
+    Of a pair whose site_order has a gap, all rows behind the gap are refused.
+    """
+    counted = _counted(source)
+    columns = ["merchant_id", "country_iso", *([counted] if counted else [])]
+    source.positions(columns)
+    table, bad = _read_sorted(source, columns, _known(iso))
+    reasons = dict.fromkeys(np.flatnonzero(bad).tolist(), "")
+    kept = ~bad[table.row]
+    for kind, reason in (("pair", "duplicate of an earlier row"), ("many", "too many outlets")):
+        for at in np.flatnonzero(_pair_faults(table, counted).get(kind, False) & kept).tolist():
+            reasons[int(table.row[at])] = reason
+    if counted == "site_order":
+        doubled = _pair_faults(table, counted)["site"] & kept
+        kept &= ~doubled
+        group = np.cumsum(table.first) - 1
+        order = np.cumsum(kept)
+        before = np.where(table.first, order - kept, 0)
+        rank = order - np.maximum.accumulate(before)
+        last = np.zeros(group[-1] + 1 if len(group) else 0, np.int64)
+        good = kept & (table.number == rank)
+        np.maximum.at(last, group[good], rank[good])
+        for at in np.flatnonzero(doubled).tolist():
+            reasons[int(table.row[at])] = "duplicate of an earlier row"
+        for at in np.flatnonzero(kept & (table.number > last[group])).tolist():
+            reasons[int(table.row[at])] = "leaves a gap in site_order"
+    return reasons
 
 
 class _Sorted(NamedTuple):
@@ -244,14 +279,16 @@ def _other(table: _Sorted, kind: str, at: int) -> int:
     return int(table.row[begin])
 
 
-def _pairs(table: _Sorted, counted: str | None, ignored: tuple[str, ...]) -> Pairs:
+def _pairs(
+    table: _Sorted, counted: str | None, ignored: tuple[str, ...], findings: Findings
+) -> Pairs:
     """Return the pairs of sorted rows without faults."""
     first = table.first
     if counted == "n_outlets":
         n = table.number[first].astype(np.int64)
     else:
         n = np.diff(np.append(np.flatnonzero(first), len(first)))
-    return Pairs(table.merchant[first], table.country[first], n, ignored)
+    return Pairs(table.merchant[first], table.country[first], n, ignored, findings)
 
 
 def _bad_rows(
@@ -289,6 +326,8 @@ def _bad_rows(
     if total > len(rows):
         lines.append(f"  and {total - len(rows)} more")
     hint = "correct them in the list and import it again; nothing was written"
+    if any(NORMALISE in line for line in lines):
+        hint = f"correct them in the list, or give {NORMALISE}; nothing was written"
     return refusal(source.path, "\n".join(lines), hint, rows=rows, total=total)
 
 
@@ -303,11 +342,12 @@ def value_fault(column: str, text: str | None, iso: set[str]) -> str:
     if text is None or not text.strip():
         return "value is missing"
     shown = repr(text if len(text) <= 40 else text[:37] + "...")
+    correction = normalised(column, text, iso)
+    advice = f": {text.strip()[:40]} is {correction.value} ({NORMALISE})" if correction else ""
     if column != "country_iso":
         most = "2^63-1" if column == "merchant_id" else MAX_OUTLETS
-        return f"{shown} is not a whole number in 1..{most}"
+        advice = advice or ambiguity(column, text)
+        return f"{shown} is not a whole number in 1..{most}{advice}"
     if _ISO.match(text):
-        return f"{shown} is not in the ISO table"
-    upper = text.strip().upper()
-    advice = f" ('{upper}' would be one; codes are never changed)" if upper in iso else ""
+        return f"{shown} is not in the ISO table{advice}"
     return f"{shown} is not two upper-case letters{advice}"

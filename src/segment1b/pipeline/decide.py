@@ -18,6 +18,8 @@ from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError, file_error, unreadable
 from segment1b.identity import TOKENS, Identity, canonical_json
+from segment1b.outlets.columns import parse_map
+from segment1b.outlets.lists import Reading, warnings_about
 from segment1b.outlets.pairs import Pairs, read_outlets
 from segment1b.outlets.publishing import check_issue, imported
 from segment1b.reference import embedded
@@ -143,10 +145,13 @@ def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
     Snapshot(root, known, {"manifest_fingerprint": "*"}).fetch([*SURFACES, "validation_bundle_1A"])
     if settings.outlets is None:
         return None
-    pairs = read_outlets(settings.outlets, iso_set(root, known))
+    reading = Reading(settings.normalise, parse_map(settings.map_columns))
+    pairs = read_outlets(settings.outlets, iso_set(root, known), reading)
     if pairs.ignored:
         names = ", ".join(pairs.ignored)[:200]
         LOG.warning("%s: no use is made of the columns %s", settings.outlets, names)
+    for note in warnings_about(pairs.findings):
+        LOG.warning("%s: %s", settings.outlets, note)
     return pairs
 
 
