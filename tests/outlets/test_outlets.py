@@ -259,7 +259,7 @@ def test_more_outlets_of_a_pair_than_six_digits_count(tmp_path: Path) -> None:
         ("merchant_id,country_iso,n_outlet", "n_outlets", "did you mean 'n_outlet'?"),
         ("merchant_id,country_iso,N_Outletz", "n_outlets", "did you mean 'N_Outletz'?"),
         ("merchant_id,country_iso,site_ordr", "site_order", "did you mean 'site_ordr'?"),
-        ("merchant_id:country_iso:n_outlets", "merchant_id, country_iso", "known: "),
+        ("merchant_id:country_iso:n_outlets", "merchant_id, country_iso", "did you mean"),
         ("17,DE,5", "merchant_id, country_iso", "known: "),
     ],
 )

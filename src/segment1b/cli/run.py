@@ -112,9 +112,10 @@ def import_outlets(
     from segment1b.config import run_settings
     from segment1b.pipeline.prepare import divide_outlets, import_outlets
 
-    options = {"policy_files": policy_files, "settings": settings, "map_columns": map_columns}
-    options |= {"normalise": normalise, "outlets": file}
-    asked = run_settings(given(data_root=data_root, seed=seed, dictionary=dictionary, **options))
+    policy = {"policy_files": policy_files, "settings": settings}
+    about = {"outlets": file, "normalise": normalise, "map_columns": map_columns}
+    own = {"data_root": data_root, "seed": seed, "dictionary": dictionary}
+    asked = run_settings(given(**own, **about, **policy))
     if write_fixed or rejects:
         divided = divide_outlets(asked, write_fixed, rejects)
         show(divided, print_fields, as_json=as_json)

@@ -36,7 +36,8 @@ class ColumnarSource(Source):
     def __init__(self, content: Content, schema: pa.Schema) -> None:
         """Take the columns of a file."""
         super().__init__(content.path, schema.names)
-        self._file, self._schema = content.file, schema
+        # A copy of standard input lasts as long as its content.
+        self._content, self._schema = content, schema
         self._fields: list[pa.Field] = []
         self._columns: list[str] = []
 
@@ -134,11 +135,11 @@ class ParquetSource(ColumnarSource):
 
     def _batches(self, fields: list[pa.Field]) -> Iterator[pa.RecordBatch]:
         """Yield the columns to read; text as dictionaries, in which a long value counts once."""
-        regular_file(self._file)
+        regular_file(self._content.file)
         names = [field.name for field in fields]
         texts = [field.name for field in fields if _is_text(_value_type(field.type))]
         with pq.ParquetFile(
-            self._file, pre_buffer=False, buffer_size=BUFFER, read_dictionary=texts
+            self._content.file, pre_buffer=False, buffer_size=BUFFER, read_dictionary=texts
         ) as file:
             self._check_chunks(file.metadata, names)
             for batch in file.iter_batches(_ROWS, columns=names, use_threads=False):
@@ -173,7 +174,7 @@ class ArrowSource(ColumnarSource):
 
     def __init__(self, content: Content) -> None:
         """Read the schema; a file that is damaged, has no rows or is too large is refused."""
-        self.path, self._file = content.path, content.file
+        self.path, self._content = content.path, content
         with self._coded():
             with self._stream() as data:
                 check_messages(content.path, data)
@@ -187,7 +188,7 @@ class ArrowSource(ColumnarSource):
 
     @contextmanager
     def _stream(self) -> Iterator[pa.NativeFile]:
-        with pa.memory_map(str(regular_file(self._file))) as data:
+        with pa.memory_map(str(regular_file(self._content.file))) as data:
             # The footer of a file is not read: it could name other messages than those checked.
             data.seek(8 if data.read(6) == b"ARROW1" else 0)
             yield data

@@ -137,7 +137,7 @@ def refused_rows(source: Source, iso: set[str]) -> dict[int, str]:
         group = np.cumsum(table.first) - 1
         order = np.cumsum(kept)
         before = np.where(table.first, order - kept, 0)
-        rank = order - np.maximum.accumulate(before)
+        rank: Int64s = order - np.maximum.accumulate(before)
         last = np.zeros(group[-1] + 1 if len(group) else 0, np.int64)
         good = kept & (table.number == rank)
         np.maximum.at(last, group[good], rank[good])

@@ -9,12 +9,13 @@ from __future__ import annotations
 import datetime
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 from xml.etree.ElementTree import ParseError
 
 from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.texts import open_regular
 from segment1b.errors import Segment1BError, too_large
 from segment1b.outlets.content import Content
 from segment1b.outlets.lists import refusal
@@ -36,7 +37,7 @@ class SheetSource(RowSource):
 
     def __init__(self, content: Content) -> None:
         """Read the row of column names; a workbook that is damaged or too large is refused."""
-        self.path, self._file, self._note = content.path, content.file, ""
+        self.path, self._content, self._note = content.path, content, ""
         self._check_parts()
         cells = self._cells()
         _, head = next(cells, (0, []))
@@ -60,7 +61,7 @@ class SheetSource(RowSource):
                 raise refusal(self.path, what, hint)
             yield number, texts + [None] * (width - len(texts))
 
-    def _cells(self) -> Iterator[tuple[int, list[str | None]]]:
+    def _cells(self) -> Generator[tuple[int, list[str | None]]]:
         """Yield number and texts of every row that is not blank, without blank cells at its end."""
         total = 0
         with self._first_sheet() as sheet:
@@ -81,35 +82,36 @@ class SheetSource(RowSource):
         from openpyxl import load_workbook
 
         book = None
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                book = load_workbook(self._file, read_only=True, data_only=True, keep_links=False)
-            if not book.worksheets:
-                raise refusal(self.path, "has no sheet with cells", "put the list into a sheet")
-            sheet = book.worksheets[0]
-            if len(book.worksheets) > 1:
-                self._note = f"of {len(book.worksheets)} sheets only the first is read"
-                self._note += f": {sheet.title!r}"
-            # What a sheet states as its size may cut rows and columns off.
-            sheet.reset_dimensions()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about styles and extensions
-                yield sheet
-        except Segment1BError:
-            raise
-        except _DAMAGED as error:
-            raise_machine_fault(error, self.path)
-            what = f"is not a whole XLSX file: {type(error).__name__}: {str(error)[:200]}"
-            raise refusal(self.path, what, "save it again, or as CSV") from None
-        finally:
-            if book is not None:
-                book.close()
+        # Opened here: openpyxl refuses a path by its ending.
+        with open_regular(self._content.file) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about styles and extensions
+            try:
+                book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
+                yield self._first(book.worksheets)
+            except Segment1BError:
+                raise
+            except _DAMAGED as error:
+                raise_machine_fault(error, self.path)
+                what = f"is not a whole XLSX file: {type(error).__name__}: {str(error)[:200]}"
+                raise refusal(self.path, what, "save it again, or as CSV") from None
+            finally:
+                if book is not None:
+                    book.close()
+
+    def _first(self, worksheets: list[Any]) -> Any:
+        if not worksheets:
+            raise refusal(self.path, "has no sheet with cells", "put the list into a sheet")
+        if len(worksheets) > 1:
+            self._note = f"of {len(worksheets)} sheets only the first is read"
+            self._note += f": {worksheets[0].title!r}"
+        # What a sheet states as its size may cut rows and columns off.
+        worksheets[0].reset_dimensions()
+        return worksheets[0]
 
     def _check_parts(self) -> None:
         """Refuse a workbook whose parts are too many or too large, before they are read."""
         try:
-            with zipfile.ZipFile(self._file) as archive:
+            with zipfile.ZipFile(self._content.file) as archive:
                 parts = archive.infolist()
         except _DAMAGED as error:
             raise_machine_fault(error, self.path)
