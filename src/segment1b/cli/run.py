@@ -108,6 +108,7 @@ def import_outlets(
     as_json: AsJson = False,
 ) -> None:
     """Import an outlet list: catalogue, validation bundle, fingerprint."""
+    from segment1b.cli import console
     from segment1b.cli.tables import print_fields
     from segment1b.config import run_settings
     from segment1b.pipeline.prepare import divide_outlets, import_outlets
@@ -120,7 +121,8 @@ def import_outlets(
         divided = divide_outlets(asked, write_fixed, rejects)
         show(divided, print_fields, as_json=as_json)
         return
-    run, pairs = import_outlets(asked)
+    with console.progress("text", quiet=True):  # which prints warnings
+        run, pairs = import_outlets(asked)
     summary = {
         "pairs": len(pairs.n_sites),
         "outlets": int(pairs.n_sites.sum()),
