@@ -187,6 +187,8 @@ class RunSettings(_Section):
     data_root: Path = Path("segment1b-data")
     outlets: Path | None = None
     columns: str = "all"
+    normalise: bool = False
+    map_columns: tuple[str, ...] = ()
     world: Path | None = None
     seed: int | None = Field(default=None, ge=0, lt=2**64)
     parameter_hash: str | None = None

@@ -97,6 +97,9 @@ def laid(small: Path) -> Path:
     shutil.copytree(REPOSITORY / "config" / "scenarios", folder / "config" / "scenarios")
     for name in ("my.csv", "grown.csv"):
         shutil.copy(small / name, folder / name)
+    for line in shell_lines(DOCS / "outlet-lists.md"):
+        if line.startswith("printf "):
+            subprocess.run(["sh", "-c", line], cwd=folder, check=True)
     run(folder / "world", outlets=small / "my.csv", to_state="s9")
     shutil.copytree(folder / "world", folder / "segment1b-data", symlinks=True)
     other = ("allocation.law=largest_remainder",)

@@ -16,7 +16,8 @@ from segment1b import contracts
 from segment1b.config import load_policy
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity, canonical_json
-from segment1b.outlets.pairs import Pairs
+from segment1b.outlets.lists import Reading
+from segment1b.outlets.pairs import Pairs, read_outlets
 from segment1b.outlets.publishing import imported, issue, pairs_of
 from segment1b.states.protocol import Run
 from segment1b.states.s0_gate import S0Gate, bundle_files, check_outlet_digests
@@ -339,3 +340,17 @@ def test_malformed_tokens_are_refused(tmp_path: Path) -> None:
     refused("E_USAGE", tmp_path, SMALL, 42, "abc")
     refused("E511_INVALID_SEED", tmp_path, SMALL, 2**64, P)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_corrections_are_sealed_in_the_bundle_and_an_exact_list_has_none(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("merchant_id,country_iso,n_outlets\n17,DEU,2\n")
+    pairs = read_outlets(tmp_path / "a.csv", {"DE"}, Reading(normalise=True))
+    manifest = imported(bring(tmp_path / "loose", pairs))
+    assert manifest is not None
+    value = {"column": "country_iso", "from": "DEU", "kind": "alpha-3", "rows": 1, "to": "DE"}
+    assert manifest["corrections"] == {
+        "by_kind": {"alpha-3": 1},
+        "unlisted": 0,
+        "values": [value],
+    }
+    assert "corrections" not in (imported(bring(tmp_path / "exact")) or {})

@@ -45,7 +45,7 @@ LISTS = st.dictionaries(
 def read(folder: Path, text: str, wanted: str = "all", name: str = "list.csv") -> Pairs:
     path = folder / name
     path.write_text(text, encoding="utf-8", newline="")
-    return read_outlets(path, ISO, wanted)
+    return read_outlets(path, ISO, wanted=wanted)
 
 
 def refused(folder: Path, text: str, wanted: str = "all") -> Segment1BError:
@@ -241,7 +241,7 @@ def test_types_are_carried_and_others_refused(tmp_path: Path) -> None:
         with pytest.raises(Segment1BError, match=r"^E_OUTLETS_INVALID:.* x|'x'") as caught:
             read_outlets(path, ISO)
         assert "--columns" in caught.value.hint
-        assert read_outlets(path, ISO, "none").directories is None
+        assert read_outlets(path, ISO, wanted="none").directories is None
 
 
 @pytest.mark.code("E_INPUT_TOO_LARGE")

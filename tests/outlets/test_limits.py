@@ -17,10 +17,10 @@ from benchmarks.scales import SCALES
 
 from bring import run_python
 from segment1b.errors import Segment1BError
-from segment1b.outlets import lists
+from segment1b.outlets import columnar, lists
 from segment1b.outlets import pairs as outlets
-from segment1b.outlets import readers as sources
 from segment1b.outlets.pairs import read_outlets
+from segment1b.outlets.readers import open_source
 
 HEAD = "merchant_id,country_iso,n_outlets\n"
 ISO = {"DE", "NO", "US"}
@@ -146,7 +146,7 @@ def test_rows_with_a_wrong_number_of_fields_count_as_rows(
 
 
 def test_rows_with_a_wrong_number_of_fields_are_listed_up_to_the_limit(tmp_path: Path) -> None:
-    source = sources.CsvSource(written(tmp_path / "a.csv", "1,NO\n" * 1000 + "x,NO,1\n"))
+    source = open_source(written(tmp_path / "a.csv", "1,NO\n" * 1000 + "x,NO,1\n"))
     list(source.batches(["merchant_id"]))
     places, misfits = source.survey({0})
     assert source.skipped == 1000
@@ -170,12 +170,12 @@ def test_the_limits_of_bytes_and_lines(
 ) -> None:
     path = written(tmp_path / "a.csv", "1,NO,1\n" + "\n" * 8, end)
     size = path.stat().st_size
-    monkeypatch.setattr(sources, "MAX_BYTES", size)
-    monkeypatch.setattr(sources, "MAX_LINES", 10)
+    monkeypatch.setattr(lists, "MAX_BYTES", size)
+    monkeypatch.setattr(lists, "MAX_LINES", 10)
     assert read_outlets(path, ISO).n_sites.sum() == 1
     for name, value in (("MAX_BYTES", size - 1), ("MAX_LINES", 9)):
         with monkeypatch.context() as limit:
-            limit.setattr(sources, name, value)
+            limit.setattr(lists, name, value)
             assert "bytes of text or" in too_large(path)
 
 
@@ -204,14 +204,14 @@ def test_a_column_chunk_is_refused_before_it_is_read(
     path = tmp_path / "a.parquet"
     long = table(country_iso=[f"{n:01000}" for n in range(100)])
     pq.write_table(long, path, use_dictionary=False, row_group_size=50)
-    monkeypatch.setattr(sources, "MAX_CHUNK", 20_000)
+    monkeypatch.setattr(columnar, "MAX_CHUNK", 20_000)
     assert "of country_iso in row group 0" in too_large(path)
-    monkeypatch.setattr(sources, "MAX_CHUNK", 60_000)
-    monkeypatch.setattr(sources, "MAX_BYTES", 60_000)
+    monkeypatch.setattr(columnar, "MAX_CHUNK", 60_000)
+    monkeypatch.setattr(lists, "MAX_BYTES", 60_000)
     assert "of country_iso in row group 1" in too_large(path)
     # What nobody reads may be of any size.
     pq.write_table(table(note=long["country_iso"]), path, use_dictionary=False)
-    assert len(read_outlets(path, ISO, "none").n_sites) == 100
+    assert len(read_outlets(path, ISO, wanted="none").n_sites) == 100
     assert "of note in row group 0" in too_large(path)
 
 
@@ -219,9 +219,9 @@ def test_a_column_chunk_is_refused_before_it_is_read(
 def test_a_long_word_is_cut_whatever_its_type(kind: pa.DataType, tmp_path: Path) -> None:
     words = pa.array(["é" * 10_000] * 3 + ["NO"] * 2).cast(kind)
     pq.write_table(table(country_iso=words), tmp_path / "a.parquet")
-    source = sources.ParquetSource(tmp_path / "a.parquet")
+    source = open_source(tmp_path / "a.parquet")
     (batch,) = source.batches(["country_iso"])
-    cut = "é" * sources.MAX_TEXT
+    cut = "é" * columnar.MAX_TEXT
     assert batch.column(0).to_pylist() == [cut] * 3 + ["NO"] * 2
     assert source.survey({0})[0][0].texts == {"country_iso": cut}
 

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segment1b.errors import Segment1BError
+from segment1b.outlets.delimited import CSV_BLOCK
 from segment1b.outlets.merchants import MAX_MERCHANT
 from segment1b.outlets.pairs import Pairs, _codes, _known
 from segment1b.outlets.pairs import read_outlets as read
-from segment1b.outlets.readers import _CSV_BLOCK
 from segment1b.outlets.texts import whole_numbers
 
 ISO = {"DE", "FR", "GB", "NO", "US"}
@@ -137,10 +137,10 @@ CELLS = [
     (
         "4,de,1",
         "country_iso",
-        "'de' is not two upper-case letters ('DE' would be one; codes are never changed)",
+        "'de' is not two upper-case letters: de is DE (--normalise)",
     ),
-    ("4, DE,1", "country_iso", "' DE' is not two upper-case letters ('DE' would be one"),
-    ("4,DEU,1", "country_iso", "'DEU' is not two upper-case letters"),
+    ("4, DE,1", "country_iso", "' DE' is not two upper-case letters: DE is DE (--normalise)"),
+    ("4,DEU,1", "country_iso", "'DEU' is not two upper-case letters: DEU is DE (--normalise)"),
     ("4,\u00c4,1", "country_iso", "is not two upper-case letters"),
     ("4,XX,1", "country_iso", "'XX' is not in the ISO table"),
     ("4,DE,0", "n_outlets", "'0' is not a whole number in 1..999999"),
@@ -210,7 +210,7 @@ BAD_LINES = {
         {3: (None, "quote")},
     ),
     "a stray quote before more than is read at a time": (
-        HEAD + '1,DE,1\n2,"DE,1\n' + "3,DE,1\n" * (_CSV_BLOCK // 7),
+        HEAD + '1,DE,1\n2,"DE,1\n' + "3,DE,1\n" * (CSV_BLOCK // 7),
         {3: (None, "quote")},
     ),
 }
@@ -254,12 +254,12 @@ def test_more_outlets_of_a_pair_than_six_digits_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "missing", "near"),
     [
-        ("merchant,country_iso,n_outlets", "merchant_id", "did you mean 'merchant'?"),
-        ("merchant_id,country,n_outlets", "country_iso", "did you mean 'country'?"),
+        ("merchand,country_iso,n_outlets", "merchant_id", "--map 'merchant_id=COLUMN'"),
+        ("merchant_id,countryy_iso,n_outlets", "country_iso", "did you mean 'countryy_iso'?"),
         ("merchant_id,country_iso,n_outlet", "n_outlets", "did you mean 'n_outlet'?"),
-        ("merchant_id,country_iso,N_Outlets", "n_outlets", "did you mean 'N_Outlets'?"),
-        ("merchant_id,country_iso,siteorder", "site_order", "did you mean 'siteorder'?"),
-        ("merchant_id;country_iso;n_outlets", "merchant_id, country_iso", "by commas, not by ';'"),
+        ("merchant_id,country_iso,N_Outletz", "n_outlets", "did you mean 'N_Outletz'?"),
+        ("merchant_id,country_iso,site_ordr", "site_order", "did you mean 'site_ordr'?"),
+        ("merchant_id:country_iso:n_outlets", "merchant_id, country_iso", "did you mean"),
         ("17,DE,5", "merchant_id, country_iso", "known: "),
     ],
 )
@@ -278,14 +278,14 @@ FILES = [
     ("bom.csv", b"\xef\xbb\xbf", "is empty"),
     ("head.csv", HEAD.encode(), "has column names but no rows"),
     ("head.csv", HEAD.encode() + b"\n\r\n", "has column names but no rows"),
-    ("latin.csv", HEAD.encode() + b"1,DE,1\n2,D\xc9,1\n", "line 3: not UTF-8 (byte 0xc9)"),
-    ("note.csv", b"merchant_id,country_iso,x\n1,DE,a\n2,DE,\xe9\n", "line 3: not UTF-8"),
-    ("late.csv", HEAD.encode() + b"1,DE,1\n" * 9000 + b"2,\xff,1\n", "line 9002: not UTF-8"),
-    ("wide.csv", HEAD.encode("utf-16"), "line 1: not UTF-8"),
+    ("mixed.csv", HEAD.encode() + b"1,DE,1\n2,\xc3\xa9\xc9,1\n", "line 3: not UTF-8 (byte 0xc9)"),
+    ("note.csv", b"merchant_id,country_iso,x\n1,DE,\xc3\xa9\n2,DE,\xe9\n", "line 3: not UTF-8"),
+    ("late.csv", HEAD.encode() + b"1,DE,1\n" * 9000 + b"2,\xff\x81,1\n", "line 9002: not UTF-8"),
+    ("wide.csv", HEAD.encode("utf-16"), "has column names but no rows"),
     ("cut.csv.gz", gzip.compress(GOOD.encode())[:-9], "cannot be read"),
     ("plain.csv.gz", GOOD.encode(), "cannot be read"),
     ("bad.parquet", b"PAR1 and nothing else", "is not a whole Parquet file"),
-    ("list.xlsx", b"PK", "has an ending that is not known"),
+    ("list.xlsx", b"PK", "is not a whole XLSX file"),
     (
         "twice.csv",
         HEAD.strip().encode() + b", n_outlets\n1,DE,1,2\n",

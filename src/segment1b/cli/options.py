@@ -52,6 +52,15 @@ Settings = Annotated[
         rich_help_panel=POLICY,
     ),
 ]
+Normalise = Annotated[
+    bool, option("Correct spaces, numbers, codes and names of countries.", "--normalise")
+]
+MapColumns = Annotated[
+    list[str] | None,
+    option(
+        "COLUMN=NAME in the list, for example country_iso=Land.", "--map", metavar="COLUMN=NAME"
+    ),
+]
 Workers = Annotated[int | None, option("Workers of all states.", min=1, rich_help_panel=EXECUTION)]
 Wait = Annotated[
     float, option("Seconds to wait for a lock.", "--wait", min=0, rich_help_panel=EXECUTION)

@@ -24,6 +24,8 @@ from segment1b.cli.options import (
     Dictionary,
     Fingerprint,
     LogFormat,
+    MapColumns,
+    Normalise,
     ParameterHash,
     PolicyFiles,
     Quiet,
@@ -50,8 +52,10 @@ class RunOptions:
     """The options of a run, by the names of its settings."""
 
     data_root: DataRoot = ROOT
-    outlets: Annotated[Path | None, option("Outlet list to import first.")] = None
+    outlets: Annotated[Path | None, option("Outlet list to import first; - is stdin.")] = None
     columns: Columns = None
+    normalise: Normalise = False
+    map_columns: MapColumns = None
     world: Annotated[
         Path | None, option("Prepared world: a name of 'world list', or a data root.")
     ] = None
@@ -112,9 +116,17 @@ def run(
 
 
 def import_outlets(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet.")],
+    file: Annotated[Path, typer.Argument(help="CSV, JSON, Parquet, Arrow, XLSX; - is stdin.")],
     data_root: DataRoot = ROOT,
     columns: Columns = None,
+    normalise: Normalise = False,
+    map_columns: MapColumns = None,
+    write_fixed: Annotated[
+        Path | None, option("Write the rows that --normalise makes valid, and import nothing.")
+    ] = None,
+    rejects: Annotated[
+        Path | None, option("Write the other rows with reasons, and import nothing.")
+    ] = None,
     seed: Seed = None,
     dictionary: Dictionary = None,
     policy_files: PolicyFiles = None,
@@ -122,20 +134,30 @@ def import_outlets(
     as_json: AsJson = False,
 ) -> None:
     """Import an outlet list: catalogue, validation bundle, fingerprint."""
+    from segment1b.cli import console
     from segment1b.cli.tables import print_fields
     from segment1b.config import run_settings
-    from segment1b.pipeline.prepare import import_outlets
+    from segment1b.pipeline.prepare import divide_outlets, import_outlets
 
     policy = {"policy_files": policy_files, "settings": settings}
     listed = {"outlets": file, "columns": columns}
-    asked = given(data_root=data_root, seed=seed, dictionary=dictionary, **listed, **policy)
-    run, pairs = import_outlets(run_settings(asked))
+    about = {"normalise": normalise, "map_columns": map_columns}
+    own = {"data_root": data_root, "seed": seed, "dictionary": dictionary}
+    asked = run_settings(given(**own, **listed, **about, **policy))
+    if write_fixed or rejects:
+        divided = divide_outlets(asked, write_fixed, rejects)
+        show(divided, print_fields, as_json=as_json)
+        return
+    with console.progress("text", quiet=True):  # which prints warnings
+        run, pairs = import_outlets(asked)
     summary = {
         "pairs": len(pairs.n_sites),
         "outlets": int(pairs.n_sites.sum()),
         **run.identity.tokens,
         "carried_columns": pairs.directories.carried if pairs.directories else [],
         "ignored_columns": list(pairs.ignored),
+        "columns": pairs.findings.columns,
+        "corrections": pairs.findings.corrections,
     }
     named = {name: ", ".join(value) for name, value in summary.items() if isinstance(value, list)}
     show(summary, lambda _: print_fields({**summary, **named}), as_json=as_json)

@@ -61,7 +61,8 @@ def layout_of(source: Source, wanted: str) -> Layout:
     carried = others
     if wanted != ALL:
         asked = [] if wanted == NONE else [name.strip() for name in wanted.split(",")]
-        carried = [name for name in dict.fromkeys(asked) if name not in (*_KEYS, *present)]
+        read = {*_KEYS, *present, *source.findings.columns.values()}
+        carried = [name for name in dict.fromkeys(asked) if name not in read]
     _check_names(source, carried)
     ignored = tuple(name for name in others if name not in carried)
     return Layout(counted, tuple(sorted(carried)), ignored)
@@ -106,9 +107,9 @@ def id_faults(texts: pa.StringArray) -> npt.NDArray[np.bool_]:
 def id_fault(text: str) -> str:
     """Return why an id or key is not valid; empty where it is."""
     shown = repr(text if len(text) <= 40 else text[:37] + "...")
-    if text != text.strip():
-        return f"{shown} begins or ends with a space"
-    return f"{shown} has more than {MAX_ID} bytes" if len(text.encode()) > MAX_ID else ""
+    if len(text.encode()) > MAX_ID:
+        return f"{shown} has more than {MAX_ID} bytes"
+    return f"{shown} begins or ends with a space" if text != text.strip() else ""
 
 
 class Held:

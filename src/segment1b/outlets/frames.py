@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
+from segment1b.outlets.columnar import ColumnarSource
 from segment1b.outlets.columns import Held, ranks
+from segment1b.outlets.lists import COLUMNS as IMPORTED
 from segment1b.outlets.lists import refusal
 from segment1b.outlets.merchants import merchant_numbers
 from segment1b.outlets.readers import open_source
@@ -22,8 +24,6 @@ from segment1b.storage.durable import coded_os_errors
 
 #: What the error about a table in memory calls it, in place of a file.
 TABLE = Path("the table")
-#: The columns that an import reads; all others are carried.
-IMPORTED = ("merchant_id", "country_iso", "n_outlets", "site_order", "outlet_id")
 #: pandas adds an index that is no range as columns of these names.
 _INDEX = "__index_level_"
 
@@ -33,7 +33,7 @@ def table_of(outlets: Any) -> pa.Table:
 
     Args:
         outlets: an object with `__arrow_c_stream__` (pandas, polars, pyarrow, a DuckDB relation), a
-            sequence of mappings, or the path of a CSV or Parquet file.
+            sequence of mappings, or the path of a file in any format of `open_source`.
 
     Raises:
         Segment1BError: E_USAGE for another type, E_OUTLETS_INVALID for values that are no columns,
@@ -140,11 +140,6 @@ def _texts(table: pa.Table, name: str) -> pa.StringArray:
 
 def _of_file(path: Path) -> pa.Table:
     source = open_source(path)
-    if path.suffix.lower() == ".parquet":
-        try:
-            table = pq.read_table(path)
-        except (pa.ArrowException, OSError) as error:
-            hint = "restore the file from its source"
-            raise refusal(path, f"is not a whole Parquet file: {error}", hint) from None
-        return _plain(table)
+    if isinstance(source, ColumnarSource):
+        return _plain(source.table())
     return pa.Table.from_batches(source.batches(source.names))

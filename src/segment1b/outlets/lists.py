@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,43 @@ MAX_BYTES = 4 << 30  # of text, decompressed; of the columns read of a Parquet f
 MAX_LINES = 4 * MAX_ROWS  # rows, blank lines and line feeds inside quotes
 MAX_LINE = 1 << 20  # bytes
 MAX_COLUMNS = 1000
+#: The columns that are read; all others are carried.
+COLUMNS = ("merchant_id", "country_iso", "n_outlets", "site_order", "outlet_id")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a list is to be read: the settings of an import about its file."""
+
+    normalise: bool = False
+    mapped: Mapping[str, str] = field(default_factory=dict)  # columns of the file, see `recognise`
+
+
+@dataclass
+class Findings:
+    """What was found out about a file and corrected in it, for the summary and the bundle."""
+
+    notes: list[str] = field(default_factory=list)  # sentences for a warning
+    columns: dict[str, str] = field(default_factory=dict)  # other names in the file
+    corrections: dict[str, int] = field(default_factory=dict)  # values by kind
+    values: list[dict[str, Any]] = field(default_factory=list)  # column, kind, from, to, rows
+    unlisted: int = 0  # corrected values that `values` has no room for
+
+
+def warnings_about(findings: Findings) -> list[str]:
+    """Return sentences about what was recognised and corrected in a file."""
+    lines = list(findings.notes)
+    other = [f"{name} as {target}" for target, name in findings.columns.items()]
+    if other:
+        lines.append(f"columns are read by another name: {', '.join(other)}")
+    if findings.corrections:
+        kinds = ", ".join(f"{kind} {rows:,}" for kind, rows in findings.corrections.items())
+        lines.append(f"{sum(findings.corrections.values()):,} values are corrected: {kinds}")
+    text = "  {column}: {from!r} is {to} ({kind}), rows: {rows:,}"
+    lines += [text.format(**value) for value in findings.values[:SHOWN]]
+    if len(findings.values) > SHOWN:
+        lines.append("  and others: all are in the bundle's MANIFEST.json")
+    return lines
 
 
 class Place(NamedTuple):
@@ -45,6 +83,7 @@ class Source(ABC):
         """Take the column names of a file; more than MAX_COLUMNS are refused."""
         self.path = path
         self.names = [name.strip() for name in names]
+        self.findings = Findings()
         if len(self.names) > MAX_COLUMNS:
             what = f"has {len(self.names):,} columns; the limit is {MAX_COLUMNS:,}"
             raise too_large(path, what, "keep merchant_id, country_iso and n_outlets")
@@ -57,14 +96,24 @@ class Source(ABC):
     def survey(self, wanted: Collection[int]) -> Survey:
         """Read the file again for the places of rows, counted from 0 without those skipped."""
 
+    @abstractmethod
+    def rows(self) -> Iterator[tuple[int, list[str | None]]]:
+        """Yield number and texts of every row, those with a wrong number of fields too; slow."""
+
+    def rename(self, columns: Mapping[str, str]) -> None:
+        """Give columns of the file the names of a list's columns (see `column_names.recognise`)."""
+        names = {name: target for target, name in columns.items()}
+        self.names = [names.get(name, name) for name in self.names]
+        other = {target: name for target, name in columns.items() if target != name}
+        self.findings.columns = other
+
     def positions(self, columns: list[str]) -> list[int]:
         """Return the positions of columns; E_OUTLETS_INVALID if one is missing or repeated."""
         missing = [name for name in columns if name not in self.names]
         if missing:
-            head = self.names[0] if len(self.names) == 1 else ""
             hint = "; ".join(f"{name}: {nearest(name, self.names)}" for name in missing)
-            for sign in (sign for sign in ";\t|" if sign in head):
-                hint = f"separate the fields by commas, not by {sign!r}"
+            if missing[0] in COLUMNS:
+                hint += f"; or name it: --map '{missing[0]}=COLUMN'"
             raise refusal(self.path, f"has no column {', '.join(missing)}", hint)
         for name in columns:
             if (times := self.names.count(name)) > 1:

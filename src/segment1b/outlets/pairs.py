@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +19,9 @@ import pyarrow.csv as pv
 from segment1b.errors import Segment1BError, too_large
 from segment1b.outlets.columns import ALL, Layout, id_fault, layout_of, ranks
 from segment1b.outlets.directories import Directories
-from segment1b.outlets.lists import SHOWN, Source, check_rows, refusal
+from segment1b.outlets.lists import SHOWN, Findings, Reading, Source, check_rows, refusal
 from segment1b.outlets.merchants import merchant_texts
+from segment1b.outlets.normalising import ambiguity, bare, normalised
 from segment1b.outlets.readers import open_source, text_bytes
 from segment1b.outlets.texts import ListTexts, whole_numbers
 from segment1b.storage.arrays import distinct
@@ -34,6 +37,8 @@ MAX_TOTAL = 1_000_000_000
 _HEADER = b"merchant_id,country_iso,n_outlets\n"
 _BLOCK = 1 << 17
 _ISO = re.compile(r"[A-Z]{2}\Z")
+#: What an error advises for values that could be corrected.
+NORMALISE = "--normalise"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,7 @@ class Pairs:
     n_sites: Int64s  # 1..999999
     ignored: tuple[str, ...] = ()  # columns of the list that its reader left out
     directories: Directories | None = None  # of a list with other ids, keys or columns
+    findings: Findings = field(default_factory=Findings)  # about the file
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -82,8 +88,14 @@ def strings(characters: npt.NDArray[np.uint8]) -> pa.StringArray:
     )
 
 
-def read_outlets(path: Path, iso: set[str], wanted: str = ALL, shown: int = SHOWN) -> Pairs:
-    """Read an outlet list, CSV (.csv, .csv.gz, .txt) or Parquet (.parquet), into sorted pairs.
+def read_outlets(
+    path: Path,
+    iso: set[str],
+    reading: Reading | None = None,
+    wanted: str = ALL,
+    shown: int = SHOWN,
+) -> Pairs:
+    """Read an outlet list, in any of the formats of `open_source`, into sorted pairs.
 
     Its columns are merchant_id, country_iso and n_outlets, one row a pair; or merchant_id,
     country_iso and perhaps outlet_id or site_order, one row an outlet; and any others, of which
@@ -95,7 +107,7 @@ def read_outlets(path: Path, iso: set[str], wanted: str = ALL, shown: int = SHOW
             in Parquet), column and reason; scope has path, rows (the same as data) and total.
             E_INPUT_TOO_LARGE above a limit on rows, outlets or bytes.
     """
-    source = open_source(path)
+    source = open_source(path, reading, iso)
     layout = layout_of(source, wanted)
     table, bad, texts = _read_sorted(source, layout, _known(iso))
     faults = _pair_faults(table, layout.counted)
@@ -104,12 +116,49 @@ def read_outlets(path: Path, iso: set[str], wanted: str = ALL, shown: int = SHOW
     if source.skipped or bad.any():
         raise _bad_rows(source, texts, iso, bad, table, faults, shown)
     del faults, bad
-    pairs = _pairs(table, layout, texts)
+    pairs = _pairs(table, layout, texts, source.findings)
     total = int(pairs.n_sites.sum())
     if total > MAX_TOTAL:
         what = f"has {total:,} outlets; the limit is {MAX_TOTAL:,}"
         raise too_large(path, what, "divide the list between data roots")
     return pairs
+
+
+def refused_rows(
+    source: Source, iso: set[str], wanted: str = ALL
+) -> tuple[dict[int, str], Mapping[str, str]]:
+    """Return which rows are refused (from 0, without those skipped), by all rules of a list.
+
+    Of a pair whose site_order has a gap, all rows behind the gap are refused.
+
+    Returns:
+        The reasons of rows, empty where a value is not valid, and those of ids with one number.
+    """
+    layout = layout_of(source, wanted)
+    table, bad, texts = _read_sorted(source, layout, _known(iso))
+    reasons = dict.fromkeys(np.flatnonzero(bad).tolist(), "")
+    kept = ~bad[table.row]
+    faults = _pair_faults(table, layout.counted)
+    doubled = np.zeros_like(kept)
+    for kind in ("pair", "site", "key"):
+        doubled |= faults.get(kind, False)
+    doubled &= kept
+    found = {"duplicate of an earlier row": doubled}
+    kept &= ~doubled
+    order = np.cumsum(kept)
+    before = np.where(table.first, order - kept, 0)
+    rank: Int64s = order - np.maximum.accumulate(before)
+    if layout.counted == "site_order":
+        group = np.cumsum(table.first) - 1
+        last = np.zeros(group[-1] + 1 if len(group) else 0, np.int64)
+        good = kept & (table.number == rank)
+        np.maximum.at(last, group[good], rank[good])
+        found["leaves a gap in site_order"] = kept & (table.number > last[group])
+    elif layout.counted != "n_outlets":
+        found["too many outlets"] = kept & (rank > MAX_OUTLETS)
+    for reason, rows in found.items():
+        reasons |= dict.fromkeys(table.row[rows].tolist(), reason)
+    return reasons, texts.shared
 
 
 class _Sorted(NamedTuple):
@@ -227,7 +276,7 @@ def _other(table: _Sorted, kind: str, at: int) -> int:
     return int(table.row[begin])
 
 
-def _pairs(table: _Sorted, layout: Layout, texts: ListTexts) -> Pairs:
+def _pairs(table: _Sorted, layout: Layout, texts: ListTexts, findings: Findings) -> Pairs:
     """Return the pairs of sorted rows without faults."""
     first = table.first
     if layout.counted == "n_outlets":
@@ -237,11 +286,11 @@ def _pairs(table: _Sorted, layout: Layout, texts: ListTexts) -> Pairs:
     pairs = (table.merchant[first], table.country[first], n, layout.ignored)
     has_outlets = bool(layout.carried) or layout.counted == "outlet_id"
     if not has_outlets and not len(texts.ids):
-        return Pairs(*pairs)
+        return Pairs(*pairs, findings=findings)
     numbers = distinct(table.merchant)
     merchants = pa.table({"merchant_id": numbers, "merchant": merchant_texts(numbers, texts.ids)})
     outlets = _outlets(table, layout, texts) if has_outlets else None
-    return Pairs(*pairs, Directories(merchants, outlets))
+    return Pairs(*pairs, Directories(merchants, outlets), findings)
 
 
 def _outlets(table: _Sorted, layout: Layout, texts: ListTexts) -> pa.Table:
@@ -287,8 +336,7 @@ def _bad_rows(
     for row in shown.tolist():
         place, texts = places[row]
         reasons = [
-            (name, value_fault(name, texts[name], iso) or found.shared[texts[name] or ""])
-            for name in invalid[row]
+            (name, value_fault(name, texts[name], iso, found.shared)) for name in invalid[row]
         ]
         pair = f"merchant {texts['merchant_id']} in {texts['country_iso']}"
         for kind, other in between[row]:
@@ -307,6 +355,8 @@ def _bad_rows(
     if total > len(rows):
         lines.append(f"  and {total - len(rows)} more")
     hint = "correct them in the list and import it again; nothing was written"
+    if any(NORMALISE in line for line in lines):
+        hint = f"correct them in the list, or give {NORMALISE}; nothing was written"
     return refusal(source.path, "\n".join(lines), hint, rows=rows, total=total)
 
 
@@ -316,17 +366,24 @@ def _entry(number: int, reasons: list[tuple[str, str]]) -> dict[str, Any]:
     return {"line": number, "column": column or None, "reason": text}
 
 
-def value_fault(column: str, text: str | None, iso: set[str]) -> str:
-    """Return why a value is not valid."""
+def value_fault(
+    column: str, text: str | None, iso: set[str], shared: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Return why a value is not valid; `shared` has the reasons of ids with one number."""
     if text is None or not text.strip():
         return "value is missing"
-    if column in ("merchant_id", "outlet_id"):
-        return id_fault(text)
     shown = repr(text if len(text) <= 40 else text[:37] + "...")
+    correction = normalised(column, text, iso)
+    if column in ("merchant_id", "outlet_id"):
+        reason = shared.get(text) or shared.get(bare(text))
+        if not reason and (reason := id_fault(text)) and correction:
+            reason += f" ({NORMALISE})"
+        # What is left is a number of a floating type.
+        return reason or f"{shown} is not a whole number: write {column} as text"
+    advice = f": {text.strip()[:40]} is {correction.value} ({NORMALISE})" if correction else ""
     if column != "country_iso":
-        return f"{shown} is not a whole number in 1..{MAX_OUTLETS}"
+        advice = advice or ambiguity(column, text)
+        return f"{shown} is not a whole number in 1..{MAX_OUTLETS}{advice}"
     if _ISO.match(text):
-        return f"{shown} is not in the ISO table"
-    upper = text.strip().upper()
-    advice = f" ('{upper}' would be one; codes are never changed)" if upper in iso else ""
+        return f"{shown} is not in the ISO table{advice}"
     return f"{shown} is not two upper-case letters{advice}"

@@ -215,7 +215,7 @@ def _write_bundle(
     merchants, countries = len(distinct(pairs.merchant_id)), len(distinct(pairs.country))
     resolved = ("parameter_hash", "manifest_fingerprint")
     documents: dict[str, Any] = {
-        "MANIFEST.json": {"producer": PRODUCER, **tokens, **counts},
+        "MANIFEST.json": {"producer": PRODUCER, **tokens, **counts, **_corrections(pairs)},
         **{f"{name}_resolved.json": {name: tokens[name]} for name in resolved},
         # An import draws no random numbers.
         "rng_accounting.json": {"streams": [], "draws": 0},
@@ -238,6 +238,15 @@ def _write_bundle(
     files[FLAG] = flag_line(joined_digest(files))
     for name, data in files.items():
         write_file(folder / name, data)
+
+
+def _corrections(pairs: Pairs) -> dict[str, Any]:
+    """Return what was corrected in the list's file; nothing for a file that was exact."""
+    found = pairs.findings
+    if not found.corrections:
+        return {}
+    counts = {"by_kind": found.corrections, "unlisted": found.unlisted}
+    return {"corrections": {**counts, "values": found.values}}
 
 
 def _checksums(tokens: Mapping[str, Any], catalogue: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError, file_error, unreadable
 from segment1b.identity import TOKENS, Identity, canonical_json
+from segment1b.outlets.column_names import parse_map
+from segment1b.outlets.lists import Reading, warnings_about
 from segment1b.outlets.pairs import Pairs, read_outlets
 from segment1b.outlets.publishing import check_issue, imported
 from segment1b.reference import embedded
@@ -32,6 +35,7 @@ from segment1b.storage.staging import STAGING
 
 DEFAULT_SEED = 42
 BOUND = "parameter_policy_1B"
+LOG = logging.getLogger("segment1b")
 #: The files of a validation bundle that name the tokens.
 _TOKEN_FILES = {
     "seed": "egress_checksums.json",
@@ -139,7 +143,11 @@ def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
     Snapshot(root, known, {"manifest_fingerprint": "*"}).fetch([*SURFACES, "validation_bundle_1A"])
     if settings.outlets is None:
         return None
-    return read_outlets(settings.outlets, iso_set(root, known), settings.columns)
+    reading = Reading(settings.normalise, parse_map(settings.map_columns))
+    pairs = read_outlets(settings.outlets, iso_set(root, known), reading, settings.columns)
+    for note in warnings_about(pairs.findings):
+        LOG.warning("%s: %s", settings.outlets, note)
+    return pairs
 
 
 def surface_digests(root: Path, known: Contracts, without: Collection[str] = ()) -> dict[str, str]:

@@ -8,9 +8,11 @@ from segment1b import contracts
 from segment1b.config import RunSettings, load_policy, parameter_document
 from segment1b.errors import file_error
 from segment1b.identity import check_seed
+from segment1b.outlets.column_names import parse_map
+from segment1b.outlets.dividing import divide
 from segment1b.outlets.pairs import Pairs
 from segment1b.outlets.publishing import issue, pairs_of
-from segment1b.pipeline.decide import BOUND, Decision, decide, first, named_outlets
+from segment1b.pipeline.decide import BOUND, Decision, decide, first, iso_set, named_outlets
 from segment1b.pipeline.worlds import install_world
 from segment1b.reference.installing import (
     SURFACES,
@@ -21,7 +23,7 @@ from segment1b.reference.installing import (
 )
 from segment1b.states.protocol import Run
 from segment1b.storage.publisher import publish_document
-from segment1b.storage.root import open_root
+from segment1b.storage.root import find_root, open_root
 from segment1b.storage.staging import staging
 
 DEFAULT_GRID = 0.1
@@ -72,6 +74,25 @@ def import_outlets(settings: RunSettings) -> tuple[Run, Pairs]:
         _issue_bundle(decision)
     assert decision.pairs is not None
     return decision.run, decision.pairs
+
+
+def divide_outlets(
+    settings: RunSettings, fixed: Path | None, rejects: Path | None
+) -> dict[str, int]:
+    """Divide a list into the rows that are valid or can be corrected, and the others.
+
+    Returns:
+        The numbers of rows by `accepted`, `corrected` (values) and `rejected`; the data root stays
+        as it is.
+
+    Raises:
+        Segment1BError: as `open_source`; E_USAGE for a file to write that exists.
+    """
+    assert settings.outlets is not None
+    root = find_root(settings.data_root) if settings.data_root.exists() else settings.data_root
+    iso = iso_set(root, contracts.load(settings.dictionary))
+    mapped = parse_map(settings.map_columns)
+    return divide(settings.outlets, iso, mapped, fixed, rejects, settings.columns)
 
 
 def build_reference(

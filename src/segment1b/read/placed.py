@@ -280,7 +280,7 @@ def _whole(error: Segment1BError, settings: RunSettings, file: Path) -> Segment1
         return error
     iso = iso_set(settings.data_root, contracts.load())
     try:
-        read_outlets(file, iso, settings.columns, shown=LISTED)
+        read_outlets(file, iso, wanted=settings.columns, shown=LISTED)
     except Segment1BError as whole:
         return whole
     return error
