@@ -114,9 +114,9 @@ def test_shuffled_rows_and_every_form_give_one_fingerprint(tmp_path: Path) -> No
         tmp_path / "narrow.parquet",
         tmp_path / "words.PARQUET",
     ]
-    assert [read(path, ISO, "none").fingerprint for path in lists] == [want] * len(lists)
+    assert [read(path, ISO, wanted="none").fingerprint for path in lists] == [want] * len(lists)
     for path in (lists[3], lists[-1]):
-        assert read(path, ISO, "none").ignored == ("note",)
+        assert read(path, ISO, wanted="none").ignored == ("note",)
         assert read(path, ISO).ignored == ()
         assert read(path, ISO).fingerprint != want
 
@@ -178,7 +178,7 @@ BAD_LINES = {
     ),
     "all faults of a row are in one entry": (
         HEAD + " 0,de,1\n",
-        {2: ("merchant_id", "ends with a space; column country_iso: 'de' is not")},
+        {2: ("merchant_id", "ends with a space (--normalise); column country_iso: 'de' is not")},
     ),
     "a pair that is listed again": (
         HEAD + "9,DE,1\n17,DE,5\n9,FR,1\n\n17,DE,5\n17,DE,6\n",

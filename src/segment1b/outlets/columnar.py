@@ -71,10 +71,14 @@ class ColumnarSource(Source):
 
     def table(self) -> pa.Table:
         """Return the whole file under the names of a list's columns, with its own types."""
+        self.positions(self.names)
         with self._coded():
             found = pa.Table.from_batches(self._batches(list(self._schema)))
-            schema = pa.schema([field.remove_metadata() for field in self._schema])
-            return found.cast(schema).rename_columns(self.names)
+            columns = [
+                column if column.type == field.type else column.cast(_value_type(field.type))
+                for column, field in zip(found.columns, self._schema, strict=True)
+            ]
+            return pa.table(columns, names=self.names)
 
     def survey(self, wanted: Collection[int]) -> Survey:
         """Read the file again to find the values of rows."""
@@ -90,6 +94,7 @@ class ColumnarSource(Source):
 
     def rows(self) -> Iterator[tuple[int, list[str | None]]]:
         """Yield number and texts of every row."""
+        self.positions(self.names)
         number = 0
         with self._coded():
             for batch in self._batches(list(self._schema)):
