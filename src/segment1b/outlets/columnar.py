@@ -75,7 +75,7 @@ class ColumnarSource(Source):
         with self._coded():
             found = pa.Table.from_batches(self._batches(list(self._schema)))
             columns = [
-                column if column.type == field.type else column.cast(_value_type(field.type))
+                column if column.type == field.type else column.cast(_text_type(field.type))
                 for column, field in zip(found.columns, self._schema, strict=True)
             ]
             return pa.table(columns, names=self.names)
@@ -228,6 +228,12 @@ class ArrowSource(ColumnarSource):
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _text_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type of texts that are dictionaries of another type, or views, in a file."""
+    kind = _value_type(kind)
+    return pa.string() if pa.types.is_string_view(kind) else kind
 
 
 def _is_text(kind: pa.DataType) -> bool:
