@@ -168,7 +168,7 @@ def test_a_root_that_is_named_like_markup_is_printed_as_it_is(
 OUTLETS = "merchant_id,country_iso,n_outlets\n"
 FILES = {
     "country": ("outlets", OUTLETS + f"7,{HOSTILE[:-2]},1\n"),
-    "merchant": ("outlets", OUTLETS + f"{HOSTILE[:-2]},NL,1\n"),
+    "merchant": ("outlets", OUTLETS + f"{HOSTILE[:-2]} ,NL,1\n"),
     "column": ("outlets", OUTLETS.replace("country_iso", HOSTILE[:-2]) + "7,NL,1\n"),
     "key": ("policy", 'prep: {"\\e[2J\\x9b31m": 1}\n'),
     "section": ("policy", '"\\e[2J\\x9b31m": {}\n'),

@@ -10,16 +10,14 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import openpyxl
 import pyarrow as pa
 import pyarrow.csv as pv
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from listed import arrow, parquet, xlsx
 from segment1b.errors import Segment1BError
 from segment1b.outlets import arrow_messages, lists, sheets
 from segment1b.outlets.column_names import parse_map
@@ -53,32 +51,6 @@ def frames(text: str) -> bytes:
     with pa.CompressedOutputStream(sink, "zstd") as out:
         out.write(text.encode())
     return sink.getvalue().to_pybytes()
-
-
-def parquet(columns: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(columns, sink)
-    return sink.getvalue().to_pybytes()
-
-
-def arrow(columns: pa.Table, compression: str | None = None, stream: bool = False) -> bytes:
-    sink = pa.BufferOutputStream()
-    make = pa.ipc.new_stream if stream else pa.ipc.new_file
-    options = pa.ipc.IpcWriteOptions(compression=compression)
-    with make(sink, columns.schema, options=options) as writer:
-        writer.write_table(columns)
-    return sink.getvalue().to_pybytes()
-
-
-def xlsx(rows: list[list[Any]], more: int = 0) -> bytes:
-    book = openpyxl.Workbook()
-    for row in rows:
-        book.active.append(row)
-    for _ in range(more):
-        book.create_sheet().append(["other"])
-    file = io.BytesIO()
-    book.save(file)
-    return file.getvalue()
 
 
 def patched(part: str, text: str | bytes) -> bytes:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_files import arrow, xlsx
 
+from listed import arrow, xlsx
 from segment1b.errors import Segment1BError
 from segment1b.outlets.dividing import divide
 from segment1b.outlets.frames import table_of
