@@ -136,8 +136,12 @@ def test_ids_of_a_floating_type_are_whole_or_refused(tmp_path: Path) -> None:
     for ids, says in (([1.0, 2.0], ""), ([1.0, 2.5], "2.5' is not a whole number")):
         table = pa.table({"merchant_id": ids, "country_iso": ["DE", "FR"], "n_outlets": [1, 2]})
         pq.write_table(table, tmp_path / "a.parquet")
+        counts = divide(tmp_path / "a.parquet", ISO, {}, tmp_path / f"f{len(says)}.csv", None)
+        assert counts["rejected"] == bool(says)
         if not says:
-            assert read_outlets(tmp_path / "a.parquet", ISO, Reading(True)).directories is None
+            pairs = read_outlets(tmp_path / "a.parquet", ISO, Reading(True))
+            assert pairs.directories is None
+            assert read_outlets(tmp_path / "f0.csv", ISO).fingerprint == pairs.fingerprint
             continue
         with pytest.raises(Segment1BError, match=says):
             read_outlets(tmp_path / "a.parquet", ISO, Reading(True))

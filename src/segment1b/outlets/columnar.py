@@ -99,7 +99,8 @@ class ColumnarSource(Source):
         with self._coded():
             for batch in self._batches(list(self._schema)):
                 for low in range(0, batch.num_rows, _SLOW_ROWS):
-                    columns = [self._texts(one) for one in batch.slice(low, _SLOW_ROWS).columns]
+                    part = batch.slice(low, _SLOW_ROWS).columns
+                    columns = list(map(self._texts, self.names, part))
                     for values in zip(*columns, strict=True):
                         number += 1
                         yield number, [None if value is None else str(value) for value in values]
@@ -117,8 +118,10 @@ class ColumnarSource(Source):
             hint += ", or give --normalise"
         raise refusal(self.path, f"has {kind} in column {name}", hint)
 
-    def _texts(self, array: pa.Array) -> list[Any]:
-        """Return values; a text of more than MAX_VALUE bytes is refused."""
+    def _texts(self, name: str, array: pa.Array) -> list[Any]:
+        """Return values of a column; a text of more than MAX_VALUE bytes is refused."""
+        if _is_float(array.type) and name in lists.COLUMNS:
+            array = pc.coalesce(_read(name, array), array.cast(pa.string()))
         words = array.dictionary if pa.types.is_dictionary(array.type) else array
         if _is_text(words.type):
             longest = pc.max(pc.binary_length(words.cast(pa.string()))).as_py() or 0
