@@ -159,8 +159,18 @@ def import_outlets(
         "columns": pairs.findings.columns,
         "corrections": pairs.findings.corrections,
     }
-    named = {name: ", ".join(value) for name, value in summary.items() if isinstance(value, list)}
-    show(summary, lambda _: print_fields({**summary, **named}), as_json=as_json)
+    show(
+        summary,
+        lambda _: print_fields({n: _listed(v) for n, v in summary.items()}),
+        as_json=as_json,
+    )
+
+
+def _listed(value: object) -> object:
+    """Return lists and mappings as text: `a, b` and `a=1, b=2`."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={one}" for name, one in value.items())
+    return ", ".join(value) if isinstance(value, list) else value
 
 
 def nightly(
