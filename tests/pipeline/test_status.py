@@ -171,10 +171,10 @@ def test_another_list_would_reuse_what_does_not_depend_on_it(folder: Path, root:
 
 
 def test_another_policy_would_be_refused_as_the_run_refuses_it(root: Path) -> None:
-    settings = ("allocation.law=stable",)
+    settings = ("allocation.law=systematic",)
     found = told(root, settings=settings)
     assert would(found) == ["refuse"] * 10
-    assert found["law"] == "stable"
+    assert found["law"] == "systematic"
     with pytest.raises(Segment1BError) as caught:
         run(root, settings=settings)
     assert found["refusal"] == f"{caught.value.code}: {caught.value.message}"
@@ -269,7 +269,7 @@ def test_the_command_prints_a_line_for_each_state(
 def test_the_command_says_that_a_run_would_be_refused(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["status", "--data-root", str(folder / "root"), "--set", "law=stable"]
+    words = ["status", "--data-root", str(folder / "root"), "--set", "law=systematic"]
     assert not app(words, standalone_mode=False)
     assert "a run would be refused: E_PATH_EMBED_MISMATCH" in capsys.readouterr().out
 

@@ -31,7 +31,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     """Return a small world run to S6, coarse enough that many attempts fail."""
     folder = tmp_path_factory.mktemp("rng")
     root = worlds.lay_small_world(folder / "root", degrees=1.0)
-    result = worlds.run(root, outlets=worlds.outlet_list(folder / "outlets.csv"), to_state="s6")
+    outlets, law = worlds.outlet_list(folder / "outlets.csv"), ("allocation.law=largest_remainder",)
+    result = worlds.run(root, outlets=outlets, settings=law, to_state="s6")
     return Snapshot(root, KNOWN, Identity(**result.identity).places)  # type: ignore[arg-type]
 
 
