@@ -178,16 +178,16 @@ def test_a_bad_policy_is_refused_before_there_is_a_data_root(tmp_path: Path) -> 
     assert not (tmp_path / "root").exists()
 
 
-def test_columns_that_no_use_is_made_of_are_named(
-    folder: Path, asked: dict[str, Any], caplog: pytest.LogCaptureFixture
+def test_further_columns_are_carried_unless_they_are_left_out(
+    folder: Path, asked: dict[str, Any]
 ) -> None:
     lines = (folder / "my.csv").read_text().splitlines()
     wide = [f"{line},{'note' if number == 0 else 'x'}" for number, line in enumerate(lines)]
     (folder / "wide.csv").write_text("\n".join(wide) + "\n")
-    segment1b.run({**asked, "to_state": "s0"})
-    assert caplog.text == ""
-    segment1b.run({**asked, "outlets": folder / "wide.csv", "to_state": "s0"})
-    assert "wide.csv: no use is made of the columns note" in caplog.text
+    carried = {**asked, "outlets": folder / "wide.csv", "to_state": "s0"}
+    lists = ({**asked, "to_state": "s0"}, {**carried, "columns": "none"}, carried)
+    plain, left_out, other = (segment1b.run(one).identity["manifest_fingerprint"] for one in lists)
+    assert plain == left_out != other
 
 
 def test_a_key_that_stands_twice_in_a_scenario_is_refused(tmp_path: Path) -> None:
