@@ -131,9 +131,11 @@ def test_a_world_in_the_cache_has_a_name_and_serves_every_run(
     assert (world["name"], world["tiles"], world["current"]) == ("three-countries", tiles, True)
     outlets = prepared.root.parent / "outlets.csv"
     named = small.run(tmp_path / "named", outlets=outlets, world="three-countries", to_state="s2")
+    os.utime(worlds.worlds_folder() / "three-countries", (1, 1))
     root = small.lay_small_world(tmp_path / "found", countries=("LS", "NL", "ZA"))
     found = small.run(root, outlets=outlets, to_state="s2")
     assert kinds(named)[1:] == kinds(found)[1:] == ["adopted", "adopted"]
+    assert (worlds.worlds_folder() / "three-countries").stat().st_mtime > 1
     worlds.remove_world("three-countries")
     assert worlds.cached_worlds() == []
 
@@ -145,6 +147,16 @@ def test_only_worlds_of_the_cache_are_removed(name: str) -> None:
         worlds.remove_world(name)
 
 
+@pytest.mark.code("E_USAGE")
+def test_a_limit_of_the_cache_that_is_no_number_is_refused(
+    prepared: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SEGMENT1B_CACHE_GB", "many")
+    with pytest.raises(Segment1BError, match="E_USAGE: SEGMENT1B_CACHE_GB"):
+        build_world(RunSettings(world=prepared.root), name="a")
+
+
 def test_the_cache_drops_the_worlds_used_longest_ago(
     prepared: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +165,7 @@ def test_the_cache_drops_the_worlds_used_longest_ago(
         root = build_world(RunSettings(world=prepared.root), name=name)
         os.utime(root.parent, (number, number))
     size = worlds.world_bytes(root)
-    monkeypatch.setenv("SEGMENT1B_CACHE_GB", str(2.5 * size / 1e9))
+    monkeypatch.setenv("SEGMENT1B_CACHE_GB", f"{2.5 * size / 1e9:.9f}")
     build_world(RunSettings(world=prepared.root), name="a")
     assert {path.parent.name for path in worlds.cached_worlds()} == {"a", "c"}
 

@@ -124,7 +124,7 @@ def _bundle(snapshot: Snapshot) -> tuple[Path, str]:
 
 
 def read_optional(path: Path) -> dict[str, Any]:
-    """Return the object of a JSON file; an empty one when there is no file."""
+    """Return the object of a JSON file, or an empty dict if the file does not exist."""
     return read_object(path) if path.exists() else {}
 
 

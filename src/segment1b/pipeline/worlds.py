@@ -70,6 +70,9 @@ def adopt(
             LOG.warning("%s of %s is not adopted: %s", state.id, source.root, error)
             continue
         LOG.info("%s is adopted from %s", state.id, source.root)
+        if source.root.parent.parent == worlds_folder():
+            with suppress(OSError):  # a cache that is only read has no order of use
+                os.utime(source.root.parent)
         own = {"parameter_hash": run.identity.parameter_hash, "input_digests": dict(inputs)}
         if "policy_sha256" in report:
             own["policy_sha256"] = sha256_hex(canonical_json(run.policy.model_dump(mode="json")))
@@ -266,7 +269,11 @@ def _copy_world(run: Run, root: Path) -> None:
 
 def _evict(kept: Path) -> None:
     """Remove the worlds used longest ago while all together are above the limit."""
-    limit = float(os.environ.get("SEGMENT1B_CACHE_GB") or DEFAULT_CACHE_GB) * 1e9
+    asked = os.environ.get("SEGMENT1B_CACHE_GB") or str(DEFAULT_CACHE_GB)
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", asked, re.ASCII):
+        what = f"SEGMENT1B_CACHE_GB is '{asked}', which is no number of gigabytes"
+        raise Segment1BError("E_USAGE", what, "set it to a number such as 20")
+    limit = float(asked) * 1e9
     total = 0
     for world in (path.parent for path in cached_worlds()):
         total += world_bytes(world)
