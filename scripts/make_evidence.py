@@ -21,7 +21,7 @@ from segment1b import contracts
 from segment1b.cli.console import LogProgress
 from segment1b.config import RunSettings
 from segment1b.evidence.bundle import write_evidence
-from segment1b.evidence.proof import Published
+from segment1b.evidence.proof import ProvedRun
 from segment1b.pipeline.decide import find_identity
 from segment1b.pipeline.execution import run_pipeline
 from segment1b.reference import embedded
@@ -67,7 +67,7 @@ def make(out: Path) -> None:
         asked = RunSettings(data_root=root, outlets=outlets, settings=("allocation.law=stable",))
         run_pipeline(asked, LogProgress())
         known, identity = find_identity(root, None, {})
-        run = Published(root, known, identity.places)
+        run = ProvedRun(root, known, identity.places)
         found = write_evidence(run, out, replace=True, with_page=False)
     print(f"{out}: {found['files']} files")
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from segment1b.contracts.locations import read_yaml
 from segment1b.errors import Segment1BError
-from segment1b.identity import canonical_json
+from segment1b.identity import STATE_NAMES, canonical_json
 from segment1b.read.gate import Which, locate, open_parts, proven_paths
 from segment1b.storage.root import find_root
 from segment1b.storage.snapshot import Snapshot
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["PassedSnapshot", "open", "run", "validate"]
 
 LOG = logging.getLogger("segment1b")
-STATES = tuple(f"s{number}" for number in range(10))
 
 
 def run(
@@ -102,7 +101,7 @@ def open(root: str | Path, **which: Unpack[Which]) -> PassedSnapshot:  # noqa: A
 
 def validate(
     root: str | Path,
-    states: Sequence[str] = STATES,
+    states: Sequence[str] = STATE_NAMES,
     *,
     validation_bundle: Path | None = None,
     perf: bool = False,

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -23,12 +23,10 @@ from segment1b.contracts.program import contracts_root
 from segment1b.contracts.texts import parse_yaml
 from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
-from segment1b.identity import TOKENS, canonical_json, sha256_hex
+from segment1b.identity import STATE_NAMES, TOKENS, StateName, canonical_json, sha256_hex
 
 _INVALID = "E_POLICY_INVALID"
 _invalid = functools.partial(Segment1BError, _INVALID)
-StateName = Literal["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"]
-STATE_NAMES: tuple[str, ...] = get_args(StateName)
 _CONTRACT_FILES = ("prep.yaml", "alloc_plan.yaml", "jitter.yaml", "realism.yaml")
 _LIST_OVERLAY = "imported_list.yaml"
 #: Engines on this machine; any other engine is the address of a Dask scheduler.

@@ -7,12 +7,14 @@ import json
 import re
 import struct
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from segment1b.errors import Segment1BError
 
 #: The tokens of an identity, by the names that settings, receipts and paths use.
 TOKENS = ("seed", "manifest_fingerprint", "parameter_hash")
+StateName = Literal["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"]
+STATE_NAMES: tuple[StateName, ...] = get_args(StateName)
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 
 

@@ -23,10 +23,11 @@ import make_evidence
 from segment1b import contracts
 from segment1b.errors import Segment1BError
 from segment1b.evidence import bundle as bundles
-from segment1b.evidence import proof, records
+from segment1b.evidence import proof
 from segment1b.evidence.bundle import write_evidence
-from segment1b.evidence.proof import Published
+from segment1b.evidence.proof import ProvedRun
 from segment1b.evidence.verification import verify_evidence
+from segment1b.identity import STATE_NAMES
 from segment1b.storage.checksums import write_sums
 
 KNOWN = contracts.load()
@@ -69,7 +70,7 @@ def test_the_bundle_in_the_repository_is_small_and_holds_everything() -> None:
     assert found["checks"] > 300
     assert found["datasets"] == 15
     checks = json.loads((IN_REPOSITORY / "checks.json").read_text())["checks"]
-    assert {check["state"] for check in checks} == set(records.STATES)
+    assert {check["state"] for check in checks} == set(STATE_NAMES)
 
 
 def test_made_again_every_file_that_is_not_volatile_is_the_same(tmp_path: Path) -> None:
@@ -83,7 +84,8 @@ import os, signal, sys
 from pathlib import Path
 from segment1b.pipeline.decide import find_identity
 from segment1b.evidence import bundle
-from segment1b.evidence.proof import Published
+from segment1b.evidence.proof import ProvedRun
+from segment1b.identity import STATE_NAMES
 
 def fill(_published, folder, *_):
     (folder / "part").write_text("part")
@@ -92,12 +94,12 @@ def fill(_published, folder, *_):
 bundle._fill = fill
 root, out = map(Path, sys.argv[1:])
 known, identity = find_identity(root, None, {})
-bundle.write_evidence(Published(root, known, identity.places), out)
+bundle.write_evidence(ProvedRun(root, known, identity.places), out)
 """
 
 
 def test_what_a_killed_command_left_is_removed_by_the_next(
-    world: Published, tmp_path: Path, one_repeat: None
+    world: ProvedRun, tmp_path: Path, one_repeat: None
 ) -> None:
     out = tmp_path / "evidence"
     done = subprocess.run([sys.executable, "-c", KILLED, str(world.root), str(out)])
@@ -241,7 +243,7 @@ def test_the_validation_bundle_inside_is_held_to_its_own_law(copy: Path) -> None
 
 
 def test_a_sample_holds_whole_pairs_and_every_tile_they_use(
-    world: Published, tmp_path: Path, one_repeat: None
+    world: ProvedRun, tmp_path: Path, one_repeat: None
 ) -> None:
     write_evidence(world, tmp_path / "out", sample_sites=25, with_page=False)
     samples = tmp_path / "out" / "samples"
@@ -263,12 +265,12 @@ def test_a_sample_holds_whole_pairs_and_every_tile_they_use(
 
 @pytest.mark.code("E_EVIDENCE_NOT_REPRODUCED")
 def test_other_content_than_published_is_an_error_and_leaves_nothing(
-    world: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_repeat: None
+    world: ProvedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_repeat: None
 ) -> None:
     """The second time the plan is read it has another digest: as another program would make."""
     plain = proof._receipts
 
-    def other(published: Published) -> dict[str, dict[str, object]]:
+    def other(published: ProvedRun) -> dict[str, dict[str, object]]:
         found = plain(published)
         if published.root != world.root:
             found["s4_alloc_plan"]["content_sha256_hex"] = "0" * 64
@@ -281,19 +283,19 @@ def test_other_content_than_published_is_an_error_and_leaves_nothing(
 
 
 @pytest.fixture
-def root(world: Published, tmp_path: Path) -> Published:
+def root(world: ProvedRun, tmp_path: Path) -> ProvedRun:
     folder = Path(shutil.copytree(world.root, tmp_path / "root"))
-    return Published(folder, world.contracts, world.tokens)
+    return ProvedRun(folder, world.contracts, world.tokens)
 
 
-def test_an_unproven_run_has_no_evidence(root: Published, tmp_path: Path) -> None:
+def test_an_unproven_run_has_no_evidence(root: ProvedRun, tmp_path: Path) -> None:
     (root.path("validation_bundle_1B") / "_passed.flag").unlink()
     with pytest.raises(Segment1BError, match="E910_FLAG_BAD_OR_MISSING"):
         write_evidence(root, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_with_offending_rows_has_no_evidence(root: Published, tmp_path: Path) -> None:
+def test_a_run_with_offending_rows_has_no_evidence(root: ProvedRun, tmp_path: Path) -> None:
     path = root.path("s4_run_report")
     report = json.loads(path.read_text()) | {"ties_broken_total": 77}
     path.write_text(json.dumps(report))
@@ -303,7 +305,7 @@ def test_a_run_with_offending_rows_has_no_evidence(root: Published, tmp_path: Pa
 
 
 def test_nothing_but_older_evidence_is_ever_replaced(
-    world: Published, tmp_path: Path, one_repeat: None
+    world: ProvedRun, tmp_path: Path, one_repeat: None
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -329,7 +331,7 @@ def test_nothing_but_older_evidence_is_ever_replaced(
 
 
 def test_older_evidence_stays_when_the_new_cannot_take_its_place(
-    copy: Path, world: Published, monkeypatch: pytest.MonkeyPatch
+    copy: Path, world: ProvedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = listing(copy)
     plain = os.rename

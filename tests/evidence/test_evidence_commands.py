@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 import make_evidence
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
-from segment1b.evidence.proof import Published
+from segment1b.evidence.proof import ProvedRun
 
 
 def test_evidence_is_written_and_verified(
-    world: Published, tmp_path: Path, one_repeat: None
+    world: ProvedRun, tmp_path: Path, one_repeat: None
 ) -> None:
     out = tmp_path / "new" / "evidence"
     words = ["evidence", "--out", out, "--data-root", world.root, "--sample-rows", 9, "--json"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -30,9 +31,19 @@ def made(pytestconfig: pytest.Config) -> Iterator[Counter[str]]:
     pytestconfig.stash.setdefault(_MADE, Counter[str]()).update(counts)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add the faults that a worker process of pytest-xdist made."""
+    counts = node.config.stash.setdefault(_MADE, Counter[str]())
+    counts.update(getattr(node, "workeroutput", {}).get("faults", {}))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a session of all tests that has made fewer faults, or not all kinds of them."""
     counts = session.config.stash.get(_MADE, Counter[str]())
+    if (to_controller := getattr(session.config, "workeroutput", None)) is not None:
+        to_controller["faults"] = dict(counts)
+        return
     chosen = session.config.option.keyword or session.config.option.markexpr
     everything = not chosen and session.config.args == session.config.getini("testpaths")
     made = {name.partition(" ")[0] for name, count in counts.items() if count}

@@ -11,9 +11,9 @@ import typer
 
 from segment1b.cli import audit, guide, read, reference, run, starter, world
 from segment1b.cli.options import expanded
+from segment1b.identity import STATE_NAMES
 
 HELP = "Coordinates of merchants' outlets: on land, in their country, reproducible."
-STATES = [f"s{number}" for number in range(10)]
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "init": starter.init,
@@ -98,8 +98,8 @@ def _add_all() -> None:
         groups[parent].add_typer(groups[path], name=name, **guide.help_of(path))
     commands: dict[str, tuple[Callable[..., None], str | None]] = {}
     commands |= {path: (command, None) for path, command in COMMANDS.items()}
-    commands["validate"] = audit.validator(STATES), "Check all published states independently."
-    for state in STATES:
+    commands["validate"] = audit.validator(STATE_NAMES), "Check all published states independently."
+    for state in STATE_NAMES:
         text = f"Check {state.upper()} independently."
         commands[f"validate-{state}"] = audit.validator([state]), text
     for path, (command, about) in commands.items():

@@ -85,11 +85,11 @@ def evidence(
     """Write evidence for reviewers: sample, reports, checks, checksums, and a repeated run."""
     from segment1b.cli import tables
     from segment1b.evidence.bundle import write_evidence
-    from segment1b.evidence.proof import Published
+    from segment1b.evidence.proof import ProvedRun
 
     run = which.find(data_root)
     result = write_evidence(
-        Published(**vars(run), dictionary=which.dictionary, bundle=validation_bundle),
+        ProvedRun(**vars(run), dictionary=which.dictionary, bundle=validation_bundle),
         out,
         sample_sites=sample_rows,
         replace=replace,

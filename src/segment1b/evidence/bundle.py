@@ -15,7 +15,7 @@ from segment1b.audit import validate
 from segment1b.contracts.program import VERSION
 from segment1b.errors import Segment1BError
 from segment1b.evidence import prose, records
-from segment1b.evidence.proof import Published, prove
+from segment1b.evidence.proof import ProvedRun, prove
 from segment1b.evidence.sample import COUNTRY, Sampled, write_sample
 from segment1b.evidence.verification import (
     BUNDLE,
@@ -26,7 +26,7 @@ from segment1b.evidence.verification import (
     is_evidence,
     verify_evidence,
 )
-from segment1b.identity import sha256_hex
+from segment1b.identity import STATE_NAMES, sha256_hex
 from segment1b.page.page import write_page
 from segment1b.read import gate
 from segment1b.read.explanation import explain
@@ -47,7 +47,7 @@ Say = Callable[[str], None]
 
 
 def write_evidence(
-    published: Published,
+    published: ProvedRun,
     out: Path,
     *,
     sample_sites: int = SAMPLE_SITES,
@@ -120,7 +120,7 @@ def _put(staged: Path, out: Path, aside: Path) -> None:
     fsync_folder(out.parent)
 
 
-def _fill(published: Published, folder: Path, sample_sites: int, say: Say) -> None:
+def _fill(published: ProvedRun, folder: Path, sample_sites: int, say: Say) -> None:
     say("running all validators")
     checks = _checks(published)
     say("making the run again")
@@ -139,7 +139,7 @@ def _fill(published: Published, folder: Path, sample_sites: int, say: Say) -> No
         f"{VOLATILE}/machine.json": records.machine(published),
         **_worked(published, *sampled.shown),
     }
-    for state in records.STATES:
+    for state in STATE_NAMES:
         report = records.steady_report(published, state)
         documents[f"{REPORTS}/{state}_run_report.json"] = report
     story = _story(folder / "samples", *sampled.shown)
@@ -158,11 +158,11 @@ def _fill(published: Published, folder: Path, sample_sites: int, say: Say) -> No
     shutil.copytree(published.path("validation_bundle_1B"), folder / BUNDLE)
 
 
-def _checks(published: Published) -> list[dict[str, Any]]:
+def _checks(published: ProvedRun) -> list[dict[str, Any]]:
     """Run all validators; raise the code of the first check with offending rows."""
     tokens = published.identity.tokens
     results = validate(
-        published.root, published.contracts, tokens, records.STATES, bundle=published.bundle
+        published.root, published.contracts, tokens, STATE_NAMES, bundle=published.bundle
     )
     failed = [result for result in results if result.offending]
     if failed:
@@ -176,7 +176,7 @@ def _checks(published: Published) -> list[dict[str, Any]]:
     return [{k: v for k, v in vars(result).items() if k != "rows"} for result in results]
 
 
-def _worked(published: Published, merchant: int, country: str) -> dict[str, Any]:
+def _worked(published: ProvedRun, merchant: int, country: str) -> dict[str, Any]:
     """Explain a sampled pair and replay its first outlet."""
     identity = published.identity
     which = Which(
@@ -192,7 +192,7 @@ def _worked(published: Published, merchant: int, country: str) -> dict[str, Any]
 
 
 def _manifest(
-    published: Published, policy: bytes, sampled: Sampled, checks: int, proof: dict[str, Any]
+    published: ProvedRun, policy: bytes, sampled: Sampled, checks: int, proof: dict[str, Any]
 ) -> dict[str, Any]:
     identity, plan = published.identity, published.document("s4_run_report")
     policy_hash = sha256_hex(policy)

@@ -24,7 +24,7 @@ _INPUTS = (*SURFACES, "outlet_catalogue", "s3_candidate_set", "validation_bundle
 
 
 @dataclass(frozen=True)
-class Published(Snapshot):
+class ProvedRun(Snapshot):
     """A run that is repeated.
 
     Attributes:
@@ -36,7 +36,7 @@ class Published(Snapshot):
     bundle: Path | None = None
 
 
-def prove(published: Published) -> dict[str, Any]:
+def prove(published: ProvedRun) -> dict[str, Any]:
     """Repeat a run in temporary roots, once for each of `REPEATS`, and compare.
 
     Returns:
@@ -58,7 +58,7 @@ def prove(published: Published) -> dict[str, Any]:
 
 
 def _repeat(
-    published: Published, engine: str, workers: int, folder: Path
+    published: ProvedRun, engine: str, workers: int, folder: Path
 ) -> dict[str, dict[str, Any]]:
     root = folder / "root"
     for dataset_id in _INPUTS:

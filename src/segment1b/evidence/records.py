@@ -12,14 +12,13 @@ from typing import Any
 from segment1b.contracts import Contracts
 from segment1b.contracts.program import contracts_root
 from segment1b.contracts.texts import read_regular
-from segment1b.identity import sha256_hex
+from segment1b.identity import STATE_NAMES, sha256_hex
 from segment1b.reference import embedded
 from segment1b.storage.failures import utc_now
 from segment1b.storage.snapshot import Snapshot, receipted, report_id
 from segment1b.storage.versions import versions
 
-STATES = tuple(f"s{number}" for number in range(10))
-_REPORTS = tuple(f"{state}_run_report" for state in STATES)
+_REPORTS = tuple(f"{state}_run_report" for state in STATE_NAMES)
 _AUDIT = "rng_audit_log"
 # Library versions, and the digest of the audit log, whose row has a clock.
 _MACHINE = ("versions", "audit_sha256_hex")
@@ -65,7 +64,7 @@ def machine(published: Snapshot) -> dict[str, Any]:
         "processors": os.cpu_count(),
         "libraries": versions() | libraries,
         "resources": {
-            state: published.document(f"{state}_run_report")["resources"] for state in STATES
+            state: published.document(f"{state}_run_report")["resources"] for state in STATE_NAMES
         },
     }
 

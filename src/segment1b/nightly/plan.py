@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from segment1b import contracts
-from segment1b.config import STATE_NAMES, RunSettings, StateName, load_policy
+from segment1b.config import RunSettings, load_policy
 from segment1b.contracts.locations import first_problem, nearest, read_yaml, refuse_unknown
 from segment1b.contracts.texts import parse_yaml
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity
+from segment1b.identity import STATE_NAMES, Identity, StateName
 
 DEFAULT_LOCK = Path("segment1b-data/nightly.lock")
 Model = TypeVar("Model", bound=BaseModel)

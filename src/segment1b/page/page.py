@@ -21,9 +21,10 @@ from segment1b.errors import file_error
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
 from segment1b.geo.outlines import outlines
+from segment1b.identity import STATE_NAMES
 from segment1b.page import charts, payload
 from segment1b.page.chain import chain_of
-from segment1b.page.published import STATES, World, open_tables, read_world
+from segment1b.page.published import World, open_tables, read_world
 from segment1b.read.plausibility import concerns
 from segment1b.storage.scratch import replace_file
 from segment1b.storage.snapshot import Snapshot
@@ -214,7 +215,7 @@ def _head(world: World, figures: Mapping[str, float]) -> dict[str, Any]:
         "law": world.policy.get("allocation", {}).get("law", "unknown"),
         **{name: figures.get(name, 0) for name in ("outlets", "merchants", "countries", "pairs")},
         "collapse": figures.get("collapse index"),
-        "missing": [state.upper() for state in STATES if state not in world.reports],
+        "missing": [state.upper() for state in STATE_NAMES if state not in world.reports],
         "checks": len(world.checks),
     }
 

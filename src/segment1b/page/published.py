@@ -14,6 +14,7 @@ from duckdb import DuckDBPyConnection as Database
 
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
+from segment1b.identity import STATE_NAMES
 from segment1b.outlets.pairs import read_outlets
 from segment1b.read.gate import proven_paths
 from segment1b.reference import embedded
@@ -26,7 +27,6 @@ _BASES = {
     "area_m2": "The weights are areas: no population was used.",
     "uniform": "All cells of a country weigh the same: no population was used.",
 }
-STATES = tuple(f"s{number}" for number in range(10))
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class World(Snapshot):
 
 def read_world(snapshot: Snapshot) -> World:
     """Return what a data root has published at one identity; what is missing is left empty."""
-    reports = {state: read_optional(snapshot.path(f"{state}_run_report")) for state in STATES}
+    reports = {state: read_optional(snapshot.path(f"{state}_run_report")) for state in STATE_NAMES}
     try:
         proven_paths(snapshot)
         unproven = ""
