@@ -9,6 +9,8 @@ CHROMIUM := /usr/bin/chromium
 STRACE := /usr/bin/strace
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 SCALE ?= small
+# Two processes; the tests of a file stay together and share what they have made.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 
 .PHONY: demo test test-all lint docs bench shards peers lock clean
 
@@ -17,10 +19,10 @@ demo: $(RUNTIME)
 	$(BIN)/segment1b page --out segment1b-data/report.html --replace
 
 test: $(STAMP) $(CHROMIUM) $(STRACE)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
 
 test-all: $(STAMP) $(CHROMIUM) $(STRACE)
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -35,7 +35,7 @@ API = {
             )
         ),
     ],
-    "Evidence": ["segment1b.evidence.bundle.write_evidence", "segment1b.evidence.proof.Published"],
+    "Evidence": ["segment1b.evidence.bundle.write_evidence", "segment1b.evidence.proof.ProvedRun"],
     "Laws": [
         f"segment1b.laws.{name}"
         for name in (

@@ -19,7 +19,7 @@ import foreign
 import worlds
 from segment1b.evidence import proof
 from segment1b.evidence.bundle import write_evidence
-from segment1b.evidence.proof import Published
+from segment1b.evidence.proof import ProvedRun
 from segment1b.pipeline.decide import find_identity
 
 SEED, FINGERPRINT, PARAMETER_HASH = 2**63 + 11, "5e" * 32, "a7" * 32
@@ -130,7 +130,7 @@ def test_its_evidence_derives_again_with_the_hash_it_brought(
     """A hash that came from 1A is adopted, and ids and seed beyond 2^62 survive JSON and CSV."""
     monkeypatch.setattr(proof, "REPEATS", (("serial", 1),))
     known, identity = find_identity(root, None, {})
-    write_evidence(Published(root, known, identity.places), tmp_path / "evidence")
+    write_evidence(ProvedRun(root, known, identity.places), tmp_path / "evidence")
     manifest = json.loads((tmp_path / "evidence" / "manifest.json").read_text())
     assert (manifest["seed"], manifest["parameter_hash"]) == (SEED, PARAMETER_HASH)
     assert manifest["parameter_hash_is_computed"] is False
