@@ -44,6 +44,10 @@ from segment1b.errors import Segment1BError
 Columns = Annotated[
     str | None, option("Columns of the list to carry: all (default), none, or NAME,NAME.")
 ]
+Since = Annotated[
+    Path | None,
+    option("Earlier list, ROOT or ROOT:LIST: who stays keeps position, seed and policy."),
+]
 Engine = Annotated[str, option(ENGINES, rich_help_panel=EXECUTION)]
 
 
@@ -53,6 +57,7 @@ class RunOptions:
 
     data_root: DataRoot = ROOT
     outlets: Annotated[Path | None, option("Outlet list to import first; - is stdin.")] = None
+    since: Since = None
     columns: Columns = None
     normalise: Normalise = False
     map_columns: MapColumns = None
@@ -109,6 +114,8 @@ def run(
     def text(_: object) -> None:
         if verbose:
             tables.print_run(result, odd)
+            if since := summary.succession_text(result.since):
+                tables.print_fields({"since": since})
         else:
             summary.print_summary(result)
 
@@ -118,6 +125,7 @@ def run(
 def import_outlets(
     file: Annotated[Path, typer.Argument(help="CSV, JSON, Parquet, Arrow, XLSX; - is stdin.")],
     data_root: DataRoot = ROOT,
+    since: Since = None,
     columns: Columns = None,
     normalise: Normalise = False,
     map_columns: MapColumns = None,
@@ -135,12 +143,13 @@ def import_outlets(
 ) -> None:
     """Import an outlet list: catalogue, validation bundle, fingerprint."""
     from segment1b.cli import console
+    from segment1b.cli.summary import succession_text
     from segment1b.cli.tables import print_fields
     from segment1b.config import run_settings
     from segment1b.pipeline.prepare import divide_outlets, import_outlets
 
     policy = {"policy_files": policy_files, "settings": settings}
-    listed = {"outlets": file, "columns": columns}
+    listed = {"outlets": file, "since": since, "columns": columns}
     about = {"normalise": normalise, "map_columns": map_columns}
     own = {"data_root": data_root, "seed": seed, "dictionary": dictionary}
     asked = run_settings(given(**own, **listed, **about, **policy))
@@ -158,10 +167,12 @@ def import_outlets(
         "ignored_columns": list(pairs.ignored),
         "columns": pairs.findings.columns,
         "corrections": pairs.findings.corrections,
+        "since": pairs.since.document if pairs.since else None,
     }
+    shown = summary | {"since": succession_text(pairs.since)}
     show(
         summary,
-        lambda _: print_fields({n: _listed(v) for n, v in summary.items()}),
+        lambda _: print_fields({n: _listed(v) for n, v in shown.items() if v is not None}),
         as_json=as_json,
     )
 
@@ -242,6 +253,7 @@ def status(
     *,
     data_root: DataRoot = ROOT,
     outlets: Annotated[Path | None, option("As if a run imported this outlet list.")] = None,
+    since: Since = None,
     columns: Columns = None,
     policy_files: Annotated[
         list[Path] | None, option("As if a run had this policy file.", "--policy")
@@ -259,7 +271,7 @@ def status(
     from segment1b.pipeline.status import status
 
     policy = {"policy_files": policy_files, "settings": settings}
-    listed = {"outlets": outlets, "columns": columns}
+    listed = {"outlets": outlets, "since": since, "columns": columns}
     asked = run_settings(given(which, data_root=data_root, **listed, **policy))
     show(status(asked), tables.print_status, as_json=as_json)
 

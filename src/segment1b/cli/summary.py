@@ -10,6 +10,7 @@ from itertools import groupby
 from rich.text import Text
 
 from segment1b.cli.tables import print_fields, print_rich
+from segment1b.outlets.positions import Succession
 from segment1b.pipeline.outcome import Outcome, RunResult
 from segment1b.read.plausibility import concerns
 from segment1b.storage.durable import read_object
@@ -40,6 +41,8 @@ def print_summary(result: RunResult) -> None:
     fields: dict[str, object] = {}
     if "s4" in states:
         fields["placed"] = _placed(states["s4"])
+    if since := succession_text(result.since):
+        fields["since"] = since
     fields["data root"] = location
     fields["identity"] = f"seed {result.identity['seed']}, list {list_}, parameters {parameters}"
     fields["states"] = ", ".join(_groups(result.outcomes))
@@ -47,6 +50,15 @@ def print_summary(result: RunResult) -> None:
     if "s9" in states:
         _print_verdict(states["s9"], odd_of(result))
         _print_next(location)
+
+
+def succession_text(since: Succession | None) -> str | None:
+    """Return how outlets follow those of an earlier list, in one line; None without one."""
+    if since is None:
+        return None
+    counts = {name: count for name, count in since.counts.items() if isinstance(count, int)}
+    listed = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return f"{listed}; list {since.fingerprint[:8]}"
 
 
 def _placed(plan: Outcome) -> str:

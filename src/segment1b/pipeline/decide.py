@@ -19,6 +19,7 @@ from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError, file_error, unreadable
 from segment1b.identity import TOKENS, Identity, canonical_json
 from segment1b.outlets.column_names import parse_map
+from segment1b.outlets.earlier import find_earlier, followed, moves
 from segment1b.outlets.lists import Reading, warnings_about
 from segment1b.outlets.pairs import Pairs, read_outlets
 from segment1b.outlets.publishing import check_issue, imported
@@ -145,7 +146,11 @@ def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
         return None
     reading = Reading(settings.normalise, parse_map(settings.map_columns))
     pairs = read_outlets(settings.outlets, iso_set(root, known), reading, settings.columns)
-    for note in warnings_about(pairs.findings):
+    notes = warnings_about(pairs.findings)
+    if settings.since is not None:
+        pairs = followed(pairs, settings.outlets, find_earlier(settings.since, settings.dictionary))
+    notes += moves(pairs.since) if pairs.since else []
+    for note in notes:
         LOG.warning("%s: %s", settings.outlets, note)
     return pairs
 
@@ -246,6 +251,22 @@ def find_identity(
     return known, Identity(**found[0])
 
 
+def bound_parameters(snapshot: Snapshot) -> tuple[Policy, dict[str, str]]:
+    """Return the policy and the digests of surfaces that a parameter hash is bound to.
+
+    Raises:
+        Segment1BError: E_INPUT_UNREADABLE for a document that is absent or names no policy.
+    """
+    path = snapshot.path(BOUND)
+    try:
+        document = read_json(path)
+        policy = Policy.model_validate_json(canonical_json(document["policy"]))
+        return policy, {name: str(document["surfaces"][name]) for name in SURFACES}
+    except (FileNotFoundError, KeyError, TypeError, ValidationError) as error:
+        hint = "restore it from where the data came from, or run again"
+        raise unreadable(path, f"names no policy: {type(error).__name__}", hint) from None
+
+
 def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any]) -> tuple[Run, str]:
     """Return the run that made what is published, and why it would be refused, as `foresee`.
 
@@ -255,12 +276,7 @@ def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any])
     known, identity = find_identity(root, dictionary, given)
     snapshot = Snapshot(root, known, identity.places)
     snapshot.fetch([*SURFACES, BOUND])
-    path = snapshot.path(BOUND)
-    try:
-        policy = Policy.model_validate_json(canonical_json(read_json(path)["policy"]))
-    except (FileNotFoundError, KeyError, TypeError, ValidationError) as error:
-        hint = "restore it from where the data came from, or run again"
-        raise unreadable(path, f"names no policy: {type(error).__name__}", hint) from None
+    policy, _ = bound_parameters(snapshot)
     absent = missing(root, known)
     surfaces = dict.fromkeys(absent, "") | surface_digests(root, known, absent)
     elsewhere = os.path.abspath(dictionary) if dictionary else None

@@ -13,6 +13,7 @@ from segment1b.outlets.dividing import divide
 from segment1b.outlets.pairs import Pairs
 from segment1b.outlets.publishing import issue, pairs_of
 from segment1b.pipeline.decide import BOUND, Decision, decide, first, iso_set, named_outlets
+from segment1b.pipeline.since import continued
 from segment1b.pipeline.worlds import install_world
 from segment1b.reference.installing import (
     SURFACES,
@@ -67,11 +68,12 @@ def import_outlets(settings: RunSettings) -> tuple[Run, Pairs]:
     Raises:
         Segment1BError: E_OUTLETS_INVALID naming the bad rows; nothing is written then.
     """
+    settings = continued(settings)
     load_policy(settings.policy_files, settings.settings)
     root = open_root(settings.data_root)
     with staging(root) as scratch:
         decision = lay_and_decide(root, settings, scratch)
-        _issue_bundle(decision)
+        prepare(decision)
     assert decision.pairs is not None
     return decision.run, decision.pairs
 
