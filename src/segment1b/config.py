@@ -186,6 +186,7 @@ class RunSettings(_Section):
 
     data_root: Path = Path("segment1b-data")
     outlets: Path | None = None
+    list_name: str | None = None
     columns: str = "all"
     normalise: bool = False
     map_columns: tuple[str, ...] = ()
@@ -230,7 +231,10 @@ class RunSettings(_Section):
         )
 
     @model_validator(mode="after")
-    def _with_states(self) -> RunSettings:
+    def _complete(self) -> RunSettings:
+        if self.list_name is not None and self.outlets is None:
+            what = "a name is given, but no outlet list"
+            raise Segment1BError("E_USAGE", what, "give the list too: --outlets FILE")
         if not self.states:
             what = f"no state lies from {self.from_state} to {self.to_state}"
             hint = "let the first state come before the last; without S0 (skip_s0), start at s1"

@@ -44,6 +44,10 @@ from segment1b.errors import Segment1BError
 Columns = Annotated[
     str | None, option("Columns of the list to carry: all (default), none, or NAME,NAME.")
 ]
+Name = Annotated[
+    str | None,
+    option("Name of the list in the data root; default: the file's, made safe.", "--name"),
+]
 Engine = Annotated[str, option(ENGINES, rich_help_panel=EXECUTION)]
 
 
@@ -53,6 +57,7 @@ class RunOptions:
 
     data_root: DataRoot = ROOT
     outlets: Annotated[Path | None, option("Outlet list to import first; - is stdin.")] = None
+    list_name: Name = None
     columns: Columns = None
     normalise: Normalise = False
     map_columns: MapColumns = None
@@ -118,6 +123,7 @@ def run(
 def import_outlets(
     file: Annotated[Path, typer.Argument(help="CSV, JSON, Parquet, Arrow, XLSX; - is stdin.")],
     data_root: DataRoot = ROOT,
+    list_name: Name = None,
     columns: Columns = None,
     normalise: Normalise = False,
     map_columns: MapColumns = None,
@@ -140,7 +146,7 @@ def import_outlets(
     from segment1b.pipeline.prepare import divide_outlets, import_outlets
 
     policy = {"policy_files": policy_files, "settings": settings}
-    listed = {"outlets": file, "columns": columns}
+    listed = {"outlets": file, "list_name": list_name, "columns": columns}
     about = {"normalise": normalise, "map_columns": map_columns}
     own = {"data_root": data_root, "seed": seed, "dictionary": dictionary}
     asked = run_settings(given(**own, **listed, **about, **policy))
@@ -149,8 +155,9 @@ def import_outlets(
         show(divided, print_fields, as_json=as_json)
         return
     with console.progress("text", quiet=True):  # which prints warnings
-        run, pairs = import_outlets(asked)
+        run, pairs, name = import_outlets(asked)
     summary = {
+        "name": name,
         "pairs": len(pairs.n_sites),
         "outlets": int(pairs.n_sites.sum()),
         **run.identity.tokens,
