@@ -202,6 +202,7 @@ class RunSettings(_Section):
     data_root: Path = Path("segment1b-data")
     outlets: Path | None = None
     since: Path | None = None
+    list_name: str | None = None
     columns: str = "all"
     normalise: bool = False
     map_columns: tuple[str, ...] = ()
@@ -247,10 +248,11 @@ class RunSettings(_Section):
         )
 
     @model_validator(mode="after")
-    def _with_states(self) -> RunSettings:
-        if self.since is not None and self.outlets is None:
-            what = "an earlier list is given (since), but no outlet list that follows it"
-            raise Segment1BError("E_USAGE", what, "give the list too: --outlets FILE")
+    def _complete(self) -> RunSettings:
+        for name in ("since", "list_name"):
+            if getattr(self, name) is not None and self.outlets is None:
+                what = f"{name} is given, but no outlet list"
+                raise Segment1BError("E_USAGE", what, "give the list too: --outlets FILE")
         if not self.states:
             what = f"no state lies from {self.from_state} to {self.to_state}"
             hint = "let the first state come before the last; without S0 (skip_s0), start at s1"

@@ -48,6 +48,10 @@ Since = Annotated[
     Path | None,
     option("Earlier list, ROOT or ROOT:LIST: who stays keeps position, seed and policy."),
 ]
+Name = Annotated[
+    str | None,
+    option("Name of the list in the data root; default: the file's, made safe.", "--name"),
+]
 Engine = Annotated[str, option(ENGINES, rich_help_panel=EXECUTION)]
 
 
@@ -58,6 +62,7 @@ class RunOptions:
     data_root: DataRoot = ROOT
     outlets: Annotated[Path | None, option("Outlet list to import first; - is stdin.")] = None
     since: Since = None
+    list_name: Name = None
     columns: Columns = None
     normalise: Normalise = False
     map_columns: MapColumns = None
@@ -126,6 +131,7 @@ def import_outlets(
     file: Annotated[Path, typer.Argument(help="CSV, JSON, Parquet, Arrow, XLSX; - is stdin.")],
     data_root: DataRoot = ROOT,
     since: Since = None,
+    list_name: Name = None,
     columns: Columns = None,
     normalise: Normalise = False,
     map_columns: MapColumns = None,
@@ -149,7 +155,7 @@ def import_outlets(
     from segment1b.pipeline.prepare import divide_outlets, import_outlets
 
     policy = {"policy_files": policy_files, "settings": settings}
-    listed = {"outlets": file, "since": since, "columns": columns}
+    listed = {"outlets": file, "since": since, "list_name": list_name, "columns": columns}
     about = {"normalise": normalise, "map_columns": map_columns}
     own = {"data_root": data_root, "seed": seed, "dictionary": dictionary}
     asked = run_settings(given(**own, **listed, **about, **policy))
@@ -158,8 +164,9 @@ def import_outlets(
         show(divided, print_fields, as_json=as_json)
         return
     with console.progress("text", quiet=True):  # which prints warnings
-        run, pairs = import_outlets(asked)
+        run, pairs, name = import_outlets(asked)
     summary = {
+        "name": name,
         "pairs": len(pairs.n_sites),
         "outlets": int(pairs.n_sites.sum()),
         **run.identity.tokens,

@@ -16,6 +16,7 @@ from segment1b.contracts.urls import split_list
 from segment1b.errors import Segment1BError
 from segment1b.outlets.directories import OUTLETS, directory
 from segment1b.outlets.lists import SHOWN, refusal
+from segment1b.outlets.names import default_list, find_list, outlet_lists
 from segment1b.outlets.pairs import Pairs
 from segment1b.outlets.positions import Succession, follow
 from segment1b.outlets.publishing import imported
@@ -57,25 +58,23 @@ class Earlier:
 
 
 def find_earlier(place: Path, dictionary: Path | None) -> Earlier:
-    """Return the list that ROOT or ROOT:LIST names.
+    """Return the list that ROOT:LIST names, or the last that was imported into ROOT.
 
     Raises:
-        Segment1BError: E_BUNDLE_MISSING for a root without lists, E_USAGE where several could be
-            meant or the list is one of 1A; the codes of a bundle that is damaged.
+        Segment1BError: E_BUNDLE_MISSING for a root without lists, E_USAGE for an unknown list or
+            one of 1A; the codes of a bundle that is damaged.
     """
     folder, name = split_list(place)
     root, known = find_root(folder), contracts.load(dictionary)
-    anyone = {"manifest_fingerprint": "*"}
-    root_at(root).fetch([known["validation_bundle_1A"].locate(anyone)])
-    pattern = known["validation_bundle_1A"].locate({"manifest_fingerprint": name or "*"})
-    bundles = sorted(path for path in root.glob(pattern) if path.is_dir())
-    if not bundles:
+    lists = [one.fingerprint for one in outlet_lists(root, known)]
+    fingerprint = find_list(root, known, name) if name else default_list(root, known, lists)
+    if fingerprint is None:
         what = f"--since {place}: there is no outlet list"
-        raise Segment1BError("E_BUNDLE_MISSING", what, "give the data root of last month's list")
-    if len(bundles) > 1:
-        raise Segment1BError("E_USAGE", f"--since {place}: there are several outlet lists")
-    open_bundle(known, bundles[0], GATE_RULES)
-    manifest = imported(bundles[0])
+        raise Segment1BError("E_BUNDLE_MISSING", what, "give the data root of the earlier list")
+    bundle = known["validation_bundle_1A"].locate({"manifest_fingerprint": fingerprint})
+    root_at(root).fetch([bundle])
+    open_bundle(known, root / bundle, GATE_RULES)
+    manifest = imported(root / bundle)
     if manifest is None:
         raise _without_keys(place)
     names = ("seed", "manifest_fingerprint", "parameter_hash")

@@ -90,7 +90,7 @@ def run_pipeline(settings: RunSettings, progress: Progress = silent) -> RunResul
         run = decision.run
         with identity_lock(root, run.identity, settings.wait_seconds), ExitStack() as work:
             with _recorded(root, settings):
-                prepare(decision)
+                prepare(decision, settings)
                 most = max(settings.workers_for(state.id) for state in chosen)
                 pool = work.enter_context(opened(settings.engine, most, scratch, run.dictionary))
             outcomes = []

@@ -53,8 +53,16 @@ def continued(settings: RunSettings) -> RunSettings:
         text = "allocation.law is %s: outlets that stay keep their position, but may move all the "
         text += "same; under %s they would not"
         LOG.warning(text, policy.allocation.law, _STEADY)
-    taken = {"seed": seed, "world": world, "policy_files": (), "settings": as_settings(policy)}
-    return settings.model_copy(update=taken)
+    return settings.model_copy(
+        update={
+            # The whole fingerprint: it stays the same list while others are imported.
+            "since": Path(f"{own}:{earlier.fingerprint}"),
+            "seed": seed,
+            "world": world,
+            "policy_files": (),
+            "settings": as_settings(policy),
+        }
+    )
 
 
 def _changes(old: Policy, policy: Policy) -> list[str]:

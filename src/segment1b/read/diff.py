@@ -103,10 +103,10 @@ def diff(
     by_key = None
     with open_database() as database:
         by_site = _changes(database, tables, "site_order", _BY_SITE)
-        if None not in keys:
-            database.register("old_key", keys[0])
-            database.register("new_key", keys[1])
-            tables = [_KEYED.format(*one) for one in zip(tables, ("old_key", "new_key"))]
+        if all(outlets is not None for outlets in keys):
+            for number, outlets in enumerate(keys):
+                database.register(f"keys_{number}", outlets)
+                tables[number] = _KEYED.format(tables[number], f"keys_{number}")
             by_key = _changes(database, tables, "outlet_id", _BY_KEY)
     total = by_site["total"]
     both = total["kept"] + total["moved"]
