@@ -5,18 +5,24 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 import segment1b
 import worlds
 from segment1b import contracts
 from segment1b.cli.app import app
+from segment1b.config import RunSettings, load_policy
+from segment1b.contracts.urls import split_list
+from segment1b.errors import Segment1BError
 from segment1b.outlets.directories import directory
+from segment1b.pipeline.since import continued
 
 KNOWN = contracts.load()
 Keys = dict[tuple[str, str], set[str]]
@@ -24,10 +30,14 @@ Keys = dict[tuple[str, str], set[str]]
 Sites = dict[tuple[str, str, str], tuple[float, float]]
 
 
-def said(*words: object) -> dict[str, Any]:
-    result = CliRunner().invoke(app, [*map(str, words), "--json"], catch_exceptions=False)
+def called(*words: object) -> Result:
+    result = CliRunner().invoke(app, [*map(str, words)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    found: dict[str, Any] = json.loads(result.stdout)
+    return result
+
+
+def said(*words: object) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(called(*words, "--json").stdout)
     return found
 
 
@@ -119,3 +129,169 @@ def test_in_every_month_only_those_move_that_are_listed(
         assert (now["seed"], now["policy"]) == (7, then["policy"])
         assert now["parameter_hash"] == then["parameter_hash"]
     assert some > 2
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a root with an imported list, which was not run."""
+    folder = tmp_path_factory.mktemp("earlier")
+    root = worlds.lay_small_world(folder / "root", countries=("NL",))
+    list_ = write_list(folder / "jan.csv", {("ACME", "NL"): {"a", "b", "c"}}, random.Random(1))
+    said("outlets", "import", list_, "--data-root", root, "--seed", 7)
+    return root
+
+
+@pytest.fixture
+def root(earlier: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(earlier, tmp_path / "root")
+
+
+@pytest.fixture
+def february(tmp_path: Path) -> Path:
+    """Return a list in which the outlet in position 1 has closed."""
+    keys = {("ACME", "NL"): {"b", "c"}}
+    return write_list(tmp_path / "feb.csv", keys, random.Random(1))
+
+
+def positions_of(root: Path, fingerprint: str) -> list[str]:
+    found = directory(root, KNOWN, fingerprint)
+    assert found is not None
+    assert found.outlets is not None
+    keys: list[str] = found.outlets["outlet_id"].to_pylist()
+    return keys
+
+
+def test_positions_are_part_of_the_list(root: Path, february: Path) -> None:
+    """With and without an earlier list it is another, if positions are; twice it is the same."""
+    words = ("outlets", "import", february, "--data-root", root)
+    first = said(*words, "--since", root)
+    moved = {"merchant": "ACME", "country_iso": "NL", "outlet_id": "c", "from": 3, "to": 1}
+    january = first["since"].pop("manifest_fingerprint")
+    assert first["since"] == {"kept": 1, "opened": 0, "closed": 1, "moved": [moved]}
+    again = said(*words, "--since", f"{root}:jan")
+    assert again["since"].pop("manifest_fingerprint") == january
+    assert again == first
+    alone = said(*words)
+    assert alone["since"] is None
+    prints = [one["manifest_fingerprint"] for one in (first, alone)]
+    assert [positions_of(root, one) for one in prints] == [["c", "b"], ["b", "c"]]
+    # Positions that are the same give the same list, whatever it follows.
+    follows = said(*words, "--since", f"{root}:{prints[0]}")
+    assert (follows["manifest_fingerprint"], follows["since"]["kept"]) == (prints[0], 2)
+
+
+def test_a_person_sees_counts_and_those_who_move(root: Path, february: Path) -> None:
+    result = called("outlets", "import", february, "--data-root", root, "--since", root)
+    assert "since                 1 kept, 0 opened, 1 closed, 1 moved; list " in result.stdout
+    assert "ACME in NL: c from position 3 to 1" in result.stderr
+
+
+@pytest.mark.code("E_USAGE")
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--seed", 8), "seed is 8, was 7"),
+        (("--set", "allocation.law=balanced"), "allocation.law is balanced, was stable"),
+        (("--set", "dp=9", "--set", "max_attempts_clip=7"), "prep.dp is 9, was 12; jitter."),
+        (("--world", "other"), "world_countries in "),
+    ],
+)
+def test_what_would_move_all_outlets_is_refused(
+    root: Path, february: Path, options: tuple[object, ...], problem: str, tmp_path: Path
+) -> None:
+    if "other" in options:
+        options = ("--world", worlds.lay_small_world(tmp_path / "other", countries=("NL", "LS")))
+    words = ("run", "--outlets", february, "--data-root", tmp_path / "new", "--since", root)
+    with pytest.raises(Segment1BError, match=r"^E_USAGE: --since") as caught:
+        said(*words, *options)
+    assert problem in caught.value.message
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_moves_nobody_may_differ(root: Path, february: Path) -> None:
+    asked = {"data_root": root, "outlets": february, "since": root, "seed": 7}
+    same = ("allocation.law=stable", "realism.neighbour_sample=9")
+    settings = continued(RunSettings(**asked, settings=same))  # type: ignore[arg-type]
+    policy = load_policy((), settings.settings)
+    assert policy.realism.neighbour_sample == 9
+    assert policy.allocation == load_policy(imported=True).allocation
+    assert (settings.seed, settings.world) == (7, None)
+    assert continued(settings) == settings
+
+
+def test_under_another_method_a_warning_says_that_outlets_may_move(
+    root: Path, february: Path, tmp_path: Path
+) -> None:
+    words = ("outlets", "import", february, "--data-root")
+    called(*words, root, "--name", "other", "--set", "allocation.law=systematic")
+    result = called(*words, tmp_path / "new", "--since", f"{root}:other")
+    assert "allocation.law is systematic: outlets that stay keep their position" in result.stderr
+
+
+@pytest.mark.code("E_OUTLETS_INVALID")
+def test_a_list_without_keys_cannot_follow(root: Path, tmp_path: Path) -> None:
+    file = tmp_path / "plain.csv"
+    file.write_text("merchant_id,country_iso,n_outlets\n7,NL,3\n")
+    with pytest.raises(Segment1BError, match=r"^E_OUTLETS_INVALID:.* --map 'outlet_id") as caught:
+        said("outlets", "import", file, "--data-root", tmp_path / "new", "--since", root)
+    assert "has no column outlet_id, by which --since matches outlets" in caught.value.message
+
+
+@pytest.mark.code("E_USAGE")
+def test_a_list_without_keys_cannot_be_followed(root: Path, february: Path, tmp_path: Path) -> None:
+    file = tmp_path / "plain.csv"
+    for text in ("merchant_id,country_iso,n_outlets\n7,NL,3\n", "merchant_id,country_iso\nA,NL\n"):
+        file.write_text(text)
+        said("outlets", "import", file, "--data-root", root)
+        with pytest.raises(Segment1BError, match=r"^E_USAGE:.* the list there has no outlet_id"):
+            said("outlets", "import", february, "--data-root", root, "--since", root)
+
+
+@pytest.mark.code("E_EGRESS_CHECKSUM_MISMATCH")
+def test_positions_that_are_not_the_sealed_ones_are_refused(root: Path, february: Path) -> None:
+    (part,) = root.glob("data/layer1/1A/outlet_directory/*/part-00000.parquet")
+    data = bytearray(part.read_bytes())
+    data[100] ^= 1
+    part.unlink()
+    part.write_bytes(data)
+    with pytest.raises(Segment1BError, match=r"^E_EGRESS_CHECKSUM_MISMATCH:"):
+        said("outlets", "import", february, "--data-root", root, "--since", root)
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "problem"),
+    [
+        ("{root}:march", "E_USAGE", "holds no outlet list 'march'"),
+        ("{root}/data", "E_BUNDLE_MISSING", "there is no outlet list"),
+        ("s3://user:secret@bucket/a", "E_USAGE", "URL is not SCHEME"),
+    ],
+)
+def test_an_earlier_list_that_is_not_there_is_refused(
+    root: Path, february: Path, place: str, code: str, problem: str
+) -> None:
+    with pytest.raises(Segment1BError, match=f"^{code}: ") as caught:
+        said("outlets", "import", february, "--data-root", root, "--since", place.format(root=root))
+    assert problem in caught.value.message
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.code("E_USAGE")
+def test_only_a_list_can_follow(root: Path) -> None:
+    with pytest.raises(Segment1BError, match="^E_USAGE: since is given, but no out"):
+        said("run", "--data-root", root, "--since", root)
+
+
+def test_a_data_root_and_a_list_in_it(tmp_path: Path) -> None:
+    (tmp_path / "a:b").mkdir()
+    for place, wanted in {
+        "root": ("root", None),
+        "root:jan-2024.v1": ("root", "jan-2024.v1"),
+        "a/b:c": ("a/b", "c"),
+        "s3://bucket/a": ("s3:/bucket/a", None),
+        "s3:/bucket/a:b": ("s3:/bucket/a", "b"),
+        f"{tmp_path}/a:b": (f"{tmp_path}/a:b", None),
+        f"{tmp_path}/a:b:c": (f"{tmp_path}/a:b", "c"),
+        "a:b/c": ("a:b/c", None),
+    }.items():
+        root, name = split_list(place)
+        assert (str(root), name) == wanted
