@@ -277,7 +277,7 @@ def test_an_earlier_list_that_is_not_there_is_refused(
 
 @pytest.mark.code("E_USAGE")
 def test_only_a_list_can_follow(root: Path) -> None:
-    with pytest.raises(Segment1BError, match="^E_USAGE: since is given, but no out"):
+    with pytest.raises(Segment1BError, match=r"^E_USAGE: since is given, but no out"):
         said("run", "--data-root", root, "--since", root)
 
 
