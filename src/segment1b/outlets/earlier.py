@@ -102,7 +102,7 @@ def moves(succession: Succession) -> list[str]:
     total = succession.moved.num_rows
     if not total:
         return []
-    lines = [f"{total:,} outlets that stay move, as their pairs have become smaller:"]
+    lines = [f"outlets that stay but move, as their pair has become smaller: {total:,}"]
     text = "  {merchant} in {country_iso}: {outlet_id} from position {from} to {to}"
     lines += [text.format(**row) for row in succession.moved.slice(0, SHOWN).to_pylist()]
     return lines + ["  and others: --json lists all"] * (total > SHOWN)

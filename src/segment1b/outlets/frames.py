@@ -80,7 +80,7 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def rows_of_sites(
-    table: pa.Table, sites: pa.Table, outlets: pa.Table | None = None
+    table: pa.Table, sites: pa.Table, outlets: pa.Table | None
 ) -> npt.NDArray[np.int64]:
     """Return the row of an imported list that each site comes from, int64[s].
 
@@ -95,13 +95,7 @@ def rows_of_sites(
     merchant = merchant_numbers(_texts(table, "merchant_id"))
     country = _texts(table, "country_iso")
     counted = "n_outlets" in table.column_names
-    if outlets is not None and "outlet_id" in table.column_names:
-        positions = outlets["site_order"].to_numpy()
-        order = np.empty_like(positions)
-        order[_by_key(table, merchant)] = positions[_by_key(outlets, outlets["merchant_id"])]
-        within = [order]
-    else:
-        within = [] if counted else _within(table)
+    within = [] if counted else _within(table, merchant, outlets)
     # The sort is stable, and its last key counts first.
     rows = np.lexsort((*reversed(within), ranks(country), merchant))
     # Countries that the policy excludes have no sites.
@@ -129,8 +123,13 @@ def _plain(table: pa.Table) -> pa.Table:
     )
 
 
-def _within(table: pa.Table) -> list[npt.NDArray[Any]]:
+def _within(table: pa.Table, merchant: Any, outlets: pa.Table | None) -> list[npt.NDArray[Any]]:
     """Return the keys by which the rows of a pair are ordered, first things first, [r]."""
+    if outlets is not None and "outlet_id" in table.column_names:
+        positions = outlets["site_order"].to_numpy()
+        order = np.empty_like(positions)
+        order[_by_key(table, merchant)] = positions[_by_key(outlets, outlets["merchant_id"])]
+        return [order]
     if "site_order" in table.column_names:
         return [pc.cast(table.column("site_order"), pa.int64()).to_numpy()]
     held, names = Held(TABLE), sorted(set(table.column_names).difference(IMPORTED))
