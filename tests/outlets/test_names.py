@@ -40,7 +40,7 @@ def test_a_name_is_1_to_64_safe_characters_and_no_prefix_of_a_fingerprint(name: 
     if safe and not hexadecimal:
         names.check_name(name)
         return
-    with pytest.raises(Segment1BError, match="^E_USAGE: "):
+    with pytest.raises(Segment1BError, match=r"^E_USAGE: "):
         names.check_name(name)
 
 

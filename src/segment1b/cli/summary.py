@@ -9,7 +9,9 @@ from itertools import groupby
 
 from rich.text import Text
 
+from segment1b import contracts
 from segment1b.cli.tables import print_fields, print_rich
+from segment1b.outlets.names import outlet_lists
 from segment1b.outlets.positions import Succession
 from segment1b.pipeline.outcome import Outcome, RunResult
 from segment1b.read.plausibility import concerns
@@ -49,7 +51,7 @@ def print_summary(result: RunResult) -> None:
     print_fields(fields, 10)
     if "s9" in states:
         _print_verdict(states["s9"], odd_of(result))
-        _print_next(location)
+        _print_next(result, location)
 
 
 def succession_text(since: Succession | None) -> str | None:
@@ -96,8 +98,12 @@ def _print_verdict(proof: Outcome, odd: list[str]) -> None:
         print_rich("plausible " if number == 0 else " " * 10, Text(f"look: {sentence}", "yellow"))
 
 
-def _print_next(location: str) -> None:
+def _print_next(result: RunResult, location: str) -> None:
     root = f" --data-root {shlex.quote(location)}"
+    lists = outlet_lists(result.root, contracts.load())
+    if len(lists) > 1:
+        fingerprint = result.identity["manifest_fingerprint"]
+        root += "".join(f" --list {one.label}" for one in lists if one.fingerprint == fingerprint)
     print("next:")
     print(f"  segment1b export{root} --out outlets.csv")
     print(f"  segment1b page{root} --out report.html")

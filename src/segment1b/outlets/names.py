@@ -101,10 +101,15 @@ def find_list(root: Path, known: Contracts, given: str) -> str:
         both = " and ".join(f"{one.label} ({one.fingerprint})" for one in matches)
         what = f"'{given}' names several outlet lists in {root_at(root)}: {both}"
         raise Segment1BError("E_USAGE", what, "give more digits, or a name")
+    raise no_list(root, known, given)
+
+
+def no_list(root: Path, known: Contracts, given: str) -> Segment1BError:
+    """Return the error about a list that a root does not have; it names the nearest."""
     what = f"{root_at(root)} holds no outlet list '{visible(given)}'"
-    names = [one.label for one in lists]
+    names = [one.label for one in outlet_lists(root, known)]
     hint = nearest(given, names) if names else "import one with 'segment1b outlets import'"
-    raise Segment1BError("E_USAGE", what, hint)
+    return Segment1BError("E_USAGE", what, hint)
 
 
 def named_tokens(root: Path, known: Contracts, given: Mapping[str, Any]) -> dict[str, Any]:

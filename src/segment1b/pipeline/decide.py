@@ -82,7 +82,7 @@ def decide(root: Path, settings: RunSettings, given: Pairs | None, scratch: Path
     bundle = None if pairs is not None else _bundle(root, known, settings)
     own = pairs is not None or (bundle is not None and imported(bundle) is not None)
     policy = load_policy(settings.policy_files, settings.settings, imported=own)
-    sealed = _tokens_of(bundle) if bundle else {}
+    sealed = tokens_of(bundle) if bundle else {}
     listed = pairs.fingerprint if pairs else sealed.get("manifest_fingerprint")
     # A hash that came from 1A with the data is adopted; an imported list has none of its own.
     adopted = None if own else sealed.get("parameter_hash")
@@ -201,7 +201,7 @@ def _bundle(root: Path, known: Contracts, settings: RunSettings) -> Path | None:
     return root / known["validation_bundle_1A"].locate({"manifest_fingerprint": fingerprint})
 
 
-def _tokens_of(bundle: Path) -> dict[str, Any]:
+def tokens_of(bundle: Path) -> dict[str, Any]:
     """Return the tokens a bundle names; what is absent or malformed is for the gate to judge."""
     found: dict[str, Any] = {}
     for name, file in _TOKEN_FILES.items():
@@ -238,7 +238,7 @@ def find_identity(
     """
     known = contracts.load(dictionary)
     wanted = named_tokens(data_root, known, given)
-    pattern = known["s0_gate_receipt_1B"].locate({"manifest_fingerprint": "*", **wanted})
+    pattern = known["s0_gate_receipt_1B"].locate({"manifest_fingerprint": "*"})
     root_at(data_root).fetch([pattern])
     found = []
     for path in sorted(data_root.glob(pattern)):

@@ -210,14 +210,18 @@ class Placed:
         published = Published(snapshot.root, snapshot.contracts, self.result.identity)
         return validate_published(published, [outcome.state for outcome in self.result.outcomes])
 
-    def save(self, root: str | Path, progress: Progress | None = None) -> None:
+    def save(
+        self, root: str | Path, progress: Progress | None = None, *, name: str | None = None
+    ) -> None:
         """Publish the result in a data root, a folder or a store's URL, and prove it there with S9.
 
         The root is new or empty, or holds the same reference surfaces. Once S9 has passed,
-        `segment1b.open(root).sites` has the coordinates.
+        `segment1b.open(root).sites` has the coordinates. The root may hold other lists: this one is
+        imported last, and `name` is its name there, by default that of its file or `outlets`.
 
         Raises:
-            Segment1BError: E_USAGE when the root holds another world; else as `segment1b.run`.
+            Segment1BError: E_USAGE when the root holds another world, E_LIST_NAME_TAKEN when it has
+                another list of that name; else as `segment1b.run`.
         """
         own = self._snapshot
         target = Snapshot(find_root(root), own.contracts, {})
@@ -228,7 +232,7 @@ class Placed:
         if any(digest != mine[name] for name, digest in held.items()):
             what = f"{root} holds other reference surfaces than the outlets were placed on"
             raise Segment1BError("E_USAGE", what, "save into a new folder")
-        update = {"data_root": Path(root), "world": own.root, "to_state": "s9"}
+        update = {"data_root": Path(root), "list_name": name, "world": own.root, "to_state": "s9"}
         if self._settings.since is not None:
             # The earlier list may be gone; this one has the positions that followed from it.
             update["since"] = own.root
