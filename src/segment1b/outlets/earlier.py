@@ -8,12 +8,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from segment1b import contracts
 from segment1b.contracts.urls import split_list
 from segment1b.errors import Segment1BError
+from segment1b.identity import TOKENS, Identity
 from segment1b.outlets.directories import OUTLETS, directory
 from segment1b.outlets.lists import SHOWN, refusal
 from segment1b.outlets.names import default_list, find_list, outlet_lists
@@ -77,8 +79,9 @@ def find_earlier(place: Path, dictionary: Path | None) -> Earlier:
     manifest = imported(root / bundle)
     if manifest is None:
         raise _without_keys(place)
-    names = ("seed", "manifest_fingerprint", "parameter_hash")
-    return Earlier(place, Snapshot(root, known, {name: manifest[name] for name in names}))
+    tokens: dict[str, Any] = {name: manifest.get(name) for name in TOKENS}
+    identity = Identity(**tokens | {"manifest_fingerprint": fingerprint})
+    return Earlier(place, Snapshot(root, known, identity.tokens))
 
 
 def followed(pairs: Pairs, file: Path, earlier: Earlier) -> Pairs:
