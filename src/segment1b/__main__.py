@@ -29,12 +29,16 @@ def main() -> None:
     README.md lists the exit codes. A command whose results cannot be written to stdout fails.
     """
     try:
-        from segment1b.cli.terminal import checked_output
+        from segment1b.cli.terminal import TextLines, checked_output
 
         # Without any handler, tracebacks that libraries log would reach stderr.
         logging.getLogger().addHandler(logging.NullHandler())
         threading.excepthook = sys.unraisablehook = _in_one_line
         with checked_output() as output:
+            # For commands that set up no log of their own.
+            warnings = logging.StreamHandler(sys.stderr)
+            warnings.setFormatter(TextLines())
+            logging.getLogger("segment1b").handlers[:] = [warnings]
             code = _run()
             output.flush()
             if output.lost is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -99,7 +100,11 @@ class Policy(_Section):
 
 
 def load_policy(
-    files: Iterable[Path] = (), settings: Iterable[str] = (), *, imported: bool = False
+    files: Iterable[Path] = (),
+    settings: Iterable[str] = (),
+    *,
+    imported: bool = False,
+    base: Policy | None = None,
 ) -> Policy:
     """Return the policy in force.
 
@@ -107,12 +112,13 @@ def load_policy(
         files: YAML files with sections (prep, allocation, jitter, realism), later ones win.
         settings: `KEY=VALUE`, where KEY is `section.key` or a key that one section alone has.
         imported: apply the settings of imported lists to the contract first.
+        base: the policy under files and settings, instead of the contract.
 
     Raises:
         Segment1BError: E_POLICY_INVALID, naming the file or setting and the nearest known key.
     """
-    merged: dict[str, Any] = {}
-    names = (*_CONTRACT_FILES, *([_LIST_OVERLAY] if imported else []))
+    merged: dict[str, Any] = base.model_dump() if base else {}
+    names = () if base else (*_CONTRACT_FILES, *([_LIST_OVERLAY] if imported else []))
     for file in (*(contracts_root() / POLICIES / name for name in names), *files):
         _overlay(merged, read_yaml(file, _INVALID), str(file))
     for setting in settings:
@@ -123,6 +129,15 @@ def load_policy(
         key, problem = first_problem(error)
         value = error.errors()[0]["input"]
         raise _invalid(f"{key} = {value!r}: {problem}", key=key) from None
+
+
+def as_settings(policy: Policy) -> tuple[str, ...]:
+    """Return the settings KEY=VALUE that make a policy, whatever the contract is."""
+    return tuple(
+        f"{section}.{key}={json.dumps(value)}"
+        for section, values in policy.model_dump(mode="json").items()
+        for key, value in values.items()
+    )
 
 
 def usable_cores() -> int:
@@ -184,6 +199,8 @@ class RunSettings(_Section):
 
     data_root: Path = Path("segment1b-data")
     outlets: Path | None = None
+    since: Path | None = None
+    list_name: str | None = None
     columns: str = "all"
     normalise: bool = False
     map_columns: tuple[str, ...] = ()
@@ -206,13 +223,14 @@ class RunSettings(_Section):
     verify: bool = False
     wait_seconds: float = Field(default=0.0, ge=0)
 
-    @field_validator("data_root")
+    @field_validator("data_root", "since")
     @classmethod
-    def _without_credentials(cls, data_root: Path) -> Path:
+    def _without_credentials(cls, place: Path | None) -> Path | None:
         # Before summaries, logs and records repeat it. Not a ValueError: the message of pydantic
         # would repeat it too.
-        url_of(data_root)
-        return data_root
+        if place is not None:
+            url_of(place)
+        return place
 
     @field_validator("engine")
     @classmethod
@@ -228,7 +246,11 @@ class RunSettings(_Section):
         )
 
     @model_validator(mode="after")
-    def _with_states(self) -> RunSettings:
+    def _complete(self) -> RunSettings:
+        for name in ("since", "list_name"):
+            if getattr(self, name) is not None and self.outlets is None:
+                what = f"{name} is given, but no outlet list"
+                raise Segment1BError("E_USAGE", what, "give the list too: --outlets FILE")
         if not self.states:
             what = f"no state lies from {self.from_state} to {self.to_state}"
             hint = "let the first state come before the last; without S0 (skip_s0), start at s1"

@@ -31,6 +31,7 @@ CODES: dict[str, tuple[Scope, str]] = {
     "E_STORE_DAMAGED": ("R", "an object is absent, truncated or differs from its receipt"),
     "E_LOCKED": ("R", "another run works on the same identity"),
     "E_OUTLETS_INVALID": ("R", "an outlet list has bad rows"),
+    "E_LIST_NAME_TAKEN": ("R", "another outlet list of the data root has this name"),
     "E_INPUT_UNREADABLE": ("R", "an input file is truncated, corrupted or not of its format"),
     "E_INPUT_TOO_LARGE": ("R", "an input file exceeds a limit"),
     "E_INPUT_SCHEMA_INVALID": ("R", "an input file lacks columns or has other types"),
@@ -191,7 +192,11 @@ CODES: dict[str, tuple[Scope, str]] = {
 
 
 #: Exit codes of a command that fails with one of these codes; 3 for every other one.
-EXIT_CODES = {"E_USAGE": 2, "E_POLICY_INVALID": 2, "E_LOCKED": 4, "E_INTERNAL": 70}
+EXIT_CODES = {
+    **dict.fromkeys(("E_USAGE", "E_POLICY_INVALID", "E_LIST_NAME_TAKEN"), 2),
+    "E_LOCKED": 4,
+    "E_INTERNAL": 70,
+}
 
 
 def redo(state: str) -> str:

@@ -34,7 +34,7 @@ PAGES = [
 WIDTH = 110
 #: What the documents call their data roots, beside `segment1b-data`, which is a copy of `world`;
 #: those that are built by a command are not laid here.
-ROOTS = ("world", "other-law", "mine", "grown")
+ROOTS = ("world", "other-law", "mine", "grown", "portfolio")
 #: Scenarios that the documents compare; each has a data root of its own.
 COMPARED = ("stable", "balanced")
 MERCHANT, COUNTRY = 259, "DE"

@@ -39,15 +39,16 @@ def test_deciding_writes_nothing(root: Path, settings: RunSettings) -> None:
 def test_what_was_prepared_is_decided_again_without_the_list(
     root: Path, settings: RunSettings
 ) -> None:
-    run, _ = import_outlets(settings)
+    run, *_ = import_outlets(settings)
     with staging(root) as scratch:
-        prepare(decide(root, settings, named_outlets(root, settings), scratch))
+        prepare(decide(root, settings, named_outlets(root, settings), scratch), settings)
     prepared = {name: own for name, own in tree(root).items() if not name.startswith(".")}
-    again = decide(root, RunSettings(data_root=root), None, root / ".staging")
+    without = RunSettings(data_root=root)
+    again = decide(root, without, None, root / ".staging")
     assert again.run.identity == run.identity
     assert again.pairs is None
     with staging(root) as scratch:
-        prepare(decide(root, RunSettings(data_root=root), None, scratch))
+        prepare(decide(root, without, None, scratch), without)
     assert {name: own for name, own in tree(root).items() if not name.startswith(".")} == prepared
 
 

@@ -241,7 +241,7 @@ def test_tiles_that_another_receipt_uses_are_not_removed_and_it_is_named(
     # Its reports alone are reason enough.
     (root / receipt).unlink()
     with refused(root, "E_DISCARD_REFUSED", "s3_run_report"):
-        take_back(root, state)
+        take_back(root, state, manifest_fingerprint=first)
 
 
 def test_from_s3_on_nothing_is_shared_and_tiles_can_be_kept_until_the_last_receipt_goes(

@@ -246,12 +246,14 @@ def test_a_root_in_which_nothing_is_published_is_refused(tmp_path: Path) -> None
     assert not (tmp_path / "absent").exists()
 
 
-def test_several_fingerprints_are_chosen_among(folder: Path, root: Path) -> None:
+def test_the_list_imported_last_is_told_unless_another_is_named(folder: Path, root: Path) -> None:
+    before = told(root)
     grown = run(root, outlets=folder / "grown.csv", to_state="s3").identity
-    with pytest.raises(Segment1BError, match=r"^E_USAGE: .* several fingerprints"):
-        told(root)
-    found = told(root, manifest_fingerprint=grown["manifest_fingerprint"])
-    assert would(found) == ["check", *["reuse"] * 3, *["run"] * 6]
+    for named in ({}, {"manifest_fingerprint": "grown"}):
+        found = told(root, **named)
+        assert found["manifest_fingerprint"] == grown["manifest_fingerprint"]
+        assert would(found) == ["check", *["reuse"] * 3, *["run"] * 6]
+    assert told(root, manifest_fingerprint="my") == before
 
 
 def test_the_command_prints_a_line_for_each_state(

@@ -344,3 +344,33 @@ def test_the_embedded_world_is_made_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert pc.all(
         pc.is_in(made[0]["tzid"], pa.array(["Africa/Maseru", "Europe/Amsterdam"]))
     ).as_py()
+
+
+def test_outlets_follow_those_placed_before(world: Path, tmp_path: Path) -> None:
+    """Rows stay with their keys, and keys with their coordinates, also once both are saved."""
+
+    def rows(keys: str) -> list[dict[str, Any]]:
+        return [
+            {"merchant_id": "Koffie", "country_iso": "NL", "outlet_id": key, "name": f"shop {key}"}
+            for key in keys
+        ]
+
+    def found(placed: Placed) -> dict[str, tuple[float, float]]:
+        sites = placed.sites.to_pylist()
+        assert all(row["name"] == f"shop {row['outlet_id']}" for row in sites)
+        return {row["outlet_id"]: (row["lon_deg"], row["lat_deg"]) for row in sites}
+
+    with segment1b.place(rows("hgfe"), world=world, seed=5) as before:
+        with segment1b.place(rows("ahgzcf"), since=before) as after:
+            assert after.result.identity["seed"] == 5
+            assert after.result.since is not None
+            assert after.result.since.counts["moved"] == 0
+            then, now = found(before), found(after)
+            assert {key: now[key] for key in "hgf"} == {key: then[key] for key in "hgf"}
+            before.close()
+            after.save(tmp_path / "saved")
+        with segment1b.place(rows("zh"), since=tmp_path / "saved") as last:
+            moved = last.result.since.moved.to_pylist()  # type: ignore[union-attr]
+            assert found(last).keys() - {row["outlet_id"] for row in moved} <= now.keys()
+            same = {key for key, place in found(last).items() if place == now[key]}
+            assert same == {"z", "h"} - {row["outlet_id"] for row in moved}

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from segment1b.cli import audit, guide, read, reference, run, starter, world
+from segment1b.cli import audit, guide, lists, read, reference, run, starter, world
 from segment1b.cli.options import expanded
 from segment1b.identity import STATE_NAMES
 
@@ -26,9 +26,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "nightly": run.nightly,
     "evidence": audit.evidence,
     "verify-bundle": audit.verify_bundle,
+    "list": lists.list_lists,
     "status": run.status,
     "clean": run.clean,
     "discard": run.discard,
+    "remove": lists.remove,
     "outlets import": run.import_outlets,
     "contracts check": audit.check_contracts,
     "reference build": reference.build,

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from segment1b.cli.terminal import indented, json_line
+from segment1b.cli.terminal import TextLines, json_line
 from segment1b.errors import visible
 from segment1b.pipeline.execution import Event, Progress
 
@@ -39,15 +39,10 @@ class _JsonLines(logging.Formatter):
         return json_line(line | getattr(record, "fields", {}))
 
 
-class _TextLines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return indented(super().format(record))
-
-
 def set_up_logs(log_format: str, *, quiet: bool) -> None:
     """Send the package's log to stderr, as text or JSON lines; quiet keeps warnings only."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines() if log_format == "json" else _TextLines())
+    handler.setFormatter(_JsonLines() if log_format == "json" else TextLines())
     LOG.handlers[:] = [handler]
     LOG.propagate = False
     LOG.setLevel(logging.WARNING if quiet else logging.INFO)

@@ -10,7 +10,15 @@ PANELS = {
     "Place outlets": ("init", "run", "outlets", "scenario", "world"),
     "Read the result": ("export", "page", "explain", "replay", "diff", "rng-export"),
     "Check and prove": ("validate", "evidence", "verify-bundle", "contracts"),
-    "Maintain a data root": ("status", "clean", "discard", "reference", "nightly"),
+    "Maintain a data root": (
+        "list",
+        "status",
+        "clean",
+        "discard",
+        "remove",
+        "reference",
+        "nightly",
+    ),
 }
 ONE_STATE = "Check one state"
 EXAMPLES = {
@@ -19,16 +27,20 @@ EXAMPLES = {
     "explain": "segment1b explain --merchant 259 --country DE",
     "replay": "segment1b replay --merchant 259 --country DE --site 3",
     "export": "segment1b export --out outlets.csv",
-    "diff": "segment1b diff last-month this-month",
+    "diff": "segment1b diff mine:january mine:february",
     "rng-export": "segment1b rng-export --stream in_cell_jitter --out draws.jsonl",
     "page": "segment1b page --out report.html --replace",
     "nightly": "segment1b nightly --config nights.yaml --dry-run",
     "evidence": "segment1b evidence --out evidence",
     "verify-bundle": "segment1b verify-bundle evidence",
+    "list": "segment1b list --data-root mine",
     "status": "segment1b status --data-root mine",
     "clean": "segment1b clean --data-root mine --dry-run",
     "discard": "segment1b discard --from-state s4 --data-root mine",
-    "outlets import": "segment1b outlets import my.csv --data-root mine",
+    "remove": "segment1b remove q3-portfolio --data-root mine --dry-run",
+    "outlets import": (
+        "segment1b outlets import february.csv --name february --since mine --data-root mine"
+    ),
     "contracts check": "segment1b contracts check",
     "reference build": "segment1b reference build --resolution-arcsec 180 --data-root mine",
     "reference fill": "segment1b reference fill --data-root mine",

@@ -33,7 +33,14 @@ ParameterHash = Annotated[
     str | None, option("64 hex digits; default: the data root's.", rich_help_panel=IDENTITY)
 ]
 Fingerprint = Annotated[
-    str | None, option("64 hex digits that identify the outlets.", rich_help_panel=IDENTITY)
+    str | None,
+    option(
+        "Name or fingerprint of the outlet list (its first 4 digits will do); default: the last "
+        "imported.",
+        "--manifest-fingerprint",
+        "--list",
+        rich_help_panel=IDENTITY,
+    ),
 ]
 Dictionary = Annotated[Path | None, option("Another dataset dictionary.", rich_help_panel=IDENTITY)]
 Bundle = Annotated[

@@ -92,14 +92,14 @@ def export(
 
 
 def diff(
-    old: Annotated[Path, typer.Argument(help="A data root.")],
+    old: Annotated[Path, typer.Argument(help="A data root, or ROOT:LIST for a list in it.")],
     new: Annotated[Path, typer.Argument(help="The same or another data root.")],
     old_fingerprint: Annotated[str | None, option("Which outlets of OLD.")] = None,
     new_fingerprint: Annotated[str | None, option("Which outlets of NEW.")] = None,
     dictionary: Dictionary = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report which sites were added, removed and moved, by country, with distances."""
+    """Report which sites were added, removed and moved, by country, and outlets by outlet_id."""
     from segment1b.cli.tables import print_diff
 
     result = segment1b.diff(

@@ -44,6 +44,14 @@ from segment1b.errors import Segment1BError
 Columns = Annotated[
     str | None, option("Columns of the list to carry: all (default), none, or NAME,NAME.")
 ]
+Since = Annotated[
+    Path | None,
+    option("Earlier list, ROOT or ROOT:LIST: who stays keeps position, seed and policy."),
+]
+Name = Annotated[
+    str | None,
+    option("Name of the list in the data root; default: the file's, made safe.", "--name"),
+]
 Engine = Annotated[str, option(ENGINES, rich_help_panel=EXECUTION)]
 
 
@@ -53,6 +61,8 @@ class RunOptions:
 
     data_root: DataRoot = ROOT
     outlets: Annotated[Path | None, option("Outlet list to import first; - is stdin.")] = None
+    since: Since = None
+    list_name: Name = None
     columns: Columns = None
     normalise: Normalise = False
     map_columns: MapColumns = None
@@ -109,6 +119,8 @@ def run(
     def text(_: object) -> None:
         if verbose:
             tables.print_run(result, odd)
+            if since := summary.succession_text(result.since):
+                tables.print_fields({"since": since})
         else:
             summary.print_summary(result)
 
@@ -118,6 +130,8 @@ def run(
 def import_outlets(
     file: Annotated[Path, typer.Argument(help="CSV, JSON, Parquet, Arrow, XLSX; - is stdin.")],
     data_root: DataRoot = ROOT,
+    since: Since = None,
+    list_name: Name = None,
     columns: Columns = None,
     normalise: Normalise = False,
     map_columns: MapColumns = None,
@@ -135,12 +149,13 @@ def import_outlets(
 ) -> None:
     """Import an outlet list: catalogue, validation bundle, fingerprint."""
     from segment1b.cli import console
+    from segment1b.cli.summary import succession_text
     from segment1b.cli.tables import print_fields
     from segment1b.config import run_settings
     from segment1b.pipeline.prepare import divide_outlets, import_outlets
 
     policy = {"policy_files": policy_files, "settings": settings}
-    listed = {"outlets": file, "columns": columns}
+    listed = {"outlets": file, "since": since, "list_name": list_name, "columns": columns}
     about = {"normalise": normalise, "map_columns": map_columns}
     own = {"data_root": data_root, "seed": seed, "dictionary": dictionary}
     asked = run_settings(given(**own, **listed, **about, **policy))
@@ -149,8 +164,9 @@ def import_outlets(
         show(divided, print_fields, as_json=as_json)
         return
     with console.progress("text", quiet=True):  # which prints warnings
-        run, pairs = import_outlets(asked)
+        run, pairs, name = import_outlets(asked)
     summary = {
+        "name": name,
         "pairs": len(pairs.n_sites),
         "outlets": int(pairs.n_sites.sum()),
         **run.identity.tokens,
@@ -158,10 +174,12 @@ def import_outlets(
         "ignored_columns": list(pairs.ignored),
         "columns": pairs.findings.columns,
         "corrections": pairs.findings.corrections,
+        "since": pairs.since.document if pairs.since else None,
     }
+    shown = summary | {"since": succession_text(pairs.since)}
     show(
         summary,
-        lambda _: print_fields({n: _listed(v) for n, v in summary.items()}),
+        lambda _: print_fields({n: _listed(v) for n, v in shown.items() if v is not None}),
         as_json=as_json,
     )
 
@@ -242,6 +260,7 @@ def status(
     *,
     data_root: DataRoot = ROOT,
     outlets: Annotated[Path | None, option("As if a run imported this outlet list.")] = None,
+    since: Since = None,
     columns: Columns = None,
     policy_files: Annotated[
         list[Path] | None, option("As if a run had this policy file.", "--policy")
@@ -259,7 +278,7 @@ def status(
     from segment1b.pipeline.status import status
 
     policy = {"policy_files": policy_files, "settings": settings}
-    listed = {"outlets": outlets, "columns": columns}
+    listed = {"outlets": outlets, "since": since, "columns": columns}
     asked = run_settings(given(which, data_root=data_root, **listed, **policy))
     show(status(asked), tables.print_status, as_json=as_json)
 

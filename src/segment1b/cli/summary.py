@@ -9,7 +9,10 @@ from itertools import groupby
 
 from rich.text import Text
 
+from segment1b import contracts
 from segment1b.cli.tables import print_fields, print_rich
+from segment1b.outlets.names import outlet_lists
+from segment1b.outlets.positions import Succession
 from segment1b.pipeline.outcome import Outcome, RunResult
 from segment1b.read.plausibility import concerns
 from segment1b.storage.durable import read_object
@@ -40,13 +43,24 @@ def print_summary(result: RunResult) -> None:
     fields: dict[str, object] = {}
     if "s4" in states:
         fields["placed"] = _placed(states["s4"])
+    if since := succession_text(result.since):
+        fields["since"] = since
     fields["data root"] = location
     fields["identity"] = f"seed {result.identity['seed']}, list {list_}, parameters {parameters}"
     fields["states"] = ", ".join(_groups(result.outcomes))
     print_fields(fields, 10)
     if "s9" in states:
         _print_verdict(states["s9"], odd_of(result))
-        _print_next(location)
+        _print_next(result, location)
+
+
+def succession_text(since: Succession | None) -> str | None:
+    """Return how outlets follow those of an earlier list, in one line; None without one."""
+    if since is None:
+        return None
+    counts = {name: count for name, count in since.counts.items() if isinstance(count, int)}
+    listed = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return f"{listed}; list {since.fingerprint[:8]}"
 
 
 def _placed(plan: Outcome) -> str:
@@ -84,8 +98,12 @@ def _print_verdict(proof: Outcome, odd: list[str]) -> None:
         print_rich("plausible " if number == 0 else " " * 10, Text(f"look: {sentence}", "yellow"))
 
 
-def _print_next(location: str) -> None:
+def _print_next(result: RunResult, location: str) -> None:
     root = f" --data-root {shlex.quote(location)}"
+    lists = outlet_lists(result.root, contracts.load())
+    if len(lists) > 1:
+        fingerprint = result.identity["manifest_fingerprint"]
+        root += "".join(f" --list {one.label}" for one in lists if one.fingerprint == fingerprint)
     print("next:")
     print(f"  segment1b export{root} --out outlets.csv")
     print(f"  segment1b page{root} --out report.html")

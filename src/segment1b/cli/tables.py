@@ -62,6 +62,7 @@ def run_summary(result: RunResult) -> dict[str, Any]:
         "data_root": root_at(result.root).location,
         **result.identity,
         "policy": result.policy,
+        "since": result.since.document if result.since else None,
         "states": {
             o.state: {
                 "outcome": o.what,
@@ -297,15 +298,22 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def print_diff(result: Row) -> None:
-    """Print a diff: a line for each country with changes, then the total."""
+    """Print a diff: a line for each country with changes, then the total; by outlet_id likewise."""
+    _print_changes(result, ("kept", "added", "removed", "moved"))
+    if result["by_key"]:
+        print("by outlet_id:")
+        _print_changes(result["by_key"], ("kept", "opened", "closed", "moved"))
+
+
+def _print_changes(result: Row, kinds: Sequence[str]) -> None:
     for code, country in result["by_country"].items():
-        if any(country[name] for name in ("added", "removed", "moved")):
-            print(f"{code:<5} {_changes(country)}")
-    print(f"total {_changes(result['total'])}")
+        if any(country[name] for name in kinds[1:]):
+            print(f"{code:<5} {_changes(country, kinds)}")
+    print(f"total {_changes(result['total'], kinds)}")
 
 
-def _changes(row: Row) -> str:
-    text = ", ".join(f"{row[name]:,} {name}" for name in ("kept", "added", "removed", "moved"))
+def _changes(row: Row, kinds: Sequence[str]) -> str:
+    text = ", ".join(f"{row[name]:,} {name}" for name in kinds)
     if row["moved"]:
         text += f" by {row['moved_p50_km']:.3g} km (median), {row['moved_max_km']:.3f} km at most"
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,14 @@ from segment1b.errors import UNSAFE, Segment1BError, visible
 def indented(text: str) -> str:
     """Return text with escapes, indented after its first line, so that no name can imitate one."""
     return visible(text).replace("\n", "\n    ")
+
+
+class TextLines(logging.Formatter):
+    """The format of log lines for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record, with escapes."""
+        return indented(super().format(record))
 
 
 def json_line(value: Any) -> str:

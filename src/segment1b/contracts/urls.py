@@ -10,6 +10,7 @@ from segment1b.errors import Segment1BError
 _SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file")
 # A command line's Path folds "//" into "/".
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL | re.IGNORECASE)
+_LIST = re.compile(r"(.+):([A-Za-z0-9][A-Za-z0-9._-]{0,63})", re.DOTALL)
 # An Azure URL may name its container so: abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX.
 _CONTAINER = re.compile(r"[a-z0-9-]+@[a-z0-9]+\.dfs\.[a-z0-9.-]+")
 
@@ -41,3 +42,14 @@ def url_of(location: str | Path) -> str | None:
         hint = f"write SCHEME://BUCKET/PREFIX with one of {', '.join(_SCHEMES)}, or a folder"
         raise Segment1BError("E_USAGE", what, hint)
     return f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
+
+
+def split_list(place: str | Path) -> tuple[Path, str | None]:
+    """Return the data root and the outlet list in it that ROOT:LIST names; None without a list.
+
+    A directory whose own name has that form is the data root.
+    """
+    match = _LIST.fullmatch(str(place))
+    if match is None or Path(place).is_dir():
+        return Path(place), None
+    return Path(match[1]), match[2]

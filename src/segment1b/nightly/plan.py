@@ -21,6 +21,7 @@ from segment1b.contracts.locations import first_problem, nearest, read_yaml, ref
 from segment1b.contracts.texts import parse_yaml
 from segment1b.errors import Segment1BError
 from segment1b.identity import STATE_NAMES, Identity, StateName
+from segment1b.outlets.names import check_name
 
 DEFAULT_LOCK = Path("segment1b-data/nightly.lock")
 Model = TypeVar("Model", bound=BaseModel)
@@ -216,9 +217,10 @@ def _run(
     run = _checked(RunPlan, raw, place)
     try:
         load_policy(run.policy_files, run.overrides)
-        Identity(
-            run.seed or 0, run.manifest_fingerprint or "0" * 64, run.parameter_hash or "0" * 64
-        )
+        if run.list_name is not None:
+            check_name(run.list_name)
+        # The list may be named, and be imported by an earlier run of the night.
+        Identity(run.seed or 0, "0" * 64, run.parameter_hash or "0" * 64)
         contracts.load(run.dictionary)
     except Segment1BError as error:
         code = error.code if error.code == "E_POLICY_INVALID" else "E_USAGE"

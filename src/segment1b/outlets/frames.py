@@ -79,7 +79,9 @@ def write_table(table: pa.Table, path: Path) -> None:
         raise refusal(TABLE, f"has a column that Parquet cannot hold: {error}", hint) from None
 
 
-def rows_of_sites(table: pa.Table, sites: pa.Table) -> npt.NDArray[np.int64]:
+def rows_of_sites(
+    table: pa.Table, sites: pa.Table, outlets: pa.Table | None
+) -> npt.NDArray[np.int64]:
     """Return the row of an imported list that each site comes from, int64[s].
 
     A row that stands for several outlets is repeated. Rows that stand for one are taken in the
@@ -88,11 +90,12 @@ def rows_of_sites(table: pa.Table, sites: pa.Table) -> npt.NDArray[np.int64]:
     Args:
         table: the list, of which an import has found no fault.
         sites: merchant_id (number) and legal_country_iso in key order.
+        outlets: the outlet_directory of the list, which has the positions of its outlet_id.
     """
     merchant = merchant_numbers(_texts(table, "merchant_id"))
     country = _texts(table, "country_iso")
     counted = "n_outlets" in table.column_names
-    within = [] if counted else _within(table)
+    within = [] if counted else _within(table, merchant, outlets)
     # The sort is stable, and its last key counts first.
     rows = np.lexsort((*reversed(within), ranks(country), merchant))
     # Countries that the policy excludes have no sites.
@@ -120,16 +123,26 @@ def _plain(table: pa.Table) -> pa.Table:
     )
 
 
-def _within(table: pa.Table) -> list[npt.NDArray[Any]]:
+def _within(table: pa.Table, merchant: Any, outlets: pa.Table | None) -> list[npt.NDArray[Any]]:
     """Return the keys by which the rows of a pair are ordered, first things first, [r]."""
+    if outlets is not None and "outlet_id" in table.column_names:
+        positions = outlets["site_order"].to_numpy()
+        order = np.empty_like(positions)
+        order[_by_key(table, merchant)] = positions[_by_key(outlets, outlets["merchant_id"])]
+        return [order]
     if "site_order" in table.column_names:
         return [pc.cast(table.column("site_order"), pa.int64()).to_numpy()]
-    others = sorted(name for name in table.column_names if name not in IMPORTED)
-    held, names = Held(TABLE), ["outlet_id"] if "outlet_id" in table.column_names else others
+    held, names = Held(TABLE), sorted(set(table.column_names).difference(IMPORTED))
     for name in names:
         for chunk in table.column(name).chunks:
             held.add(name, chunk)
     return [ranks(held.column(name)) for name in names]
+
+
+def _by_key(table: pa.Table, merchant: Any) -> npt.NDArray[np.int64]:
+    """Return the rows of a table in the order of merchant (number), country and outlet_id."""
+    key, country = (ranks(_texts(table, name)) for name in ("outlet_id", "country_iso"))
+    return np.asarray(np.lexsort((key, country, np.asarray(merchant))))
 
 
 def _texts(table: pa.Table, name: str) -> pa.StringArray:

@@ -22,6 +22,7 @@ from segment1b.outlets.directories import Directories
 from segment1b.outlets.lists import SHOWN, Findings, Reading, Source, check_rows, refusal
 from segment1b.outlets.merchants import merchant_texts
 from segment1b.outlets.normalising import ambiguity, bare, normalised
+from segment1b.outlets.positions import Succession
 from segment1b.outlets.readers import open_source, text_bytes
 from segment1b.outlets.texts import ListTexts, whole_numbers
 from segment1b.storage.arrays import distinct
@@ -51,6 +52,7 @@ class Pairs:
     ignored: tuple[str, ...] = ()  # columns of the list that its reader left out
     directories: Directories | None = None  # of a list with other ids, keys or columns
     findings: Findings = field(default_factory=Findings)  # about the file
+    since: Succession | None = None  # of a list that follows an earlier one
 
     @functools.cached_property
     def fingerprint(self) -> str:

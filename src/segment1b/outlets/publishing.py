@@ -125,7 +125,10 @@ def check_issue(root: Path, contracts: Contracts, tokens: Mapping[str, object]) 
                 f"{sealed.get('seed')} and parameter_hash {sealed.get('parameter_hash')}; wanted "
                 f"are seed {tokens['seed']} and parameter_hash {tokens['parameter_hash']}"
             )
-            hint = "use another --data-root for another policy or seed"
+            hint = (
+                "use another --data-root for another policy or seed; 'segment1b scenario compare' "
+                "makes one for each policy"
+            )
             raise Segment1BError("E_PATH_EMBED_MISMATCH", what, hint, path=str(path), **tokens)
     return bundle
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError, file_error, unreadable
 from segment1b.identity import TOKENS, Identity, canonical_json
 from segment1b.outlets.column_names import parse_map
+from segment1b.outlets.earlier import find_earlier, followed, moves
 from segment1b.outlets.lists import Reading, warnings_about
+from segment1b.outlets.names import default_list, find_list, named_tokens
 from segment1b.outlets.pairs import Pairs, read_outlets
 from segment1b.outlets.publishing import check_issue, imported
 from segment1b.reference import embedded
@@ -63,20 +65,24 @@ def decide(root: Path, settings: RunSettings, given: Pairs | None, scratch: Path
     """Return what the settings mean in a root with surfaces; nothing is written.
 
     Without a list or a bundle, the sample list is chosen for the embedded world. Tokens that are
-    not given come from the one validation bundle in the root; the parameter hash of an imported
-    list is that of the policy in force.
+    not given come from the validation bundle of the list that is named, or of the default list
+    (docs/spec/outlet-lists.md#names); the parameter hash of an imported list is that of the policy
+    in force.
 
     Raises:
         Segment1BError: E_USAGE for what cannot be decided, E_REFERENCE_SURFACE_MISSING,
             E_BUNDLE_MISSING, E_POLICY_INVALID.
     """
     known = contracts.load(settings.dictionary)
+    if settings.manifest_fingerprint is not None:
+        fingerprint = find_list(root, known, settings.manifest_fingerprint)
+        settings = settings.model_copy(update={"manifest_fingerprint": fingerprint})
     surfaces = surface_digests(root, known)
     pairs = given or _sample(root, known, settings, surfaces)
     bundle = None if pairs is not None else _bundle(root, known, settings)
     own = pairs is not None or (bundle is not None and imported(bundle) is not None)
     policy = load_policy(settings.policy_files, settings.settings, imported=own)
-    sealed = _tokens_of(bundle) if bundle else {}
+    sealed = tokens_of(bundle) if bundle else {}
     listed = pairs.fingerprint if pairs else sealed.get("manifest_fingerprint")
     # A hash that came from 1A with the data is adopted; an imported list has none of its own.
     adopted = None if own else sealed.get("parameter_hash")
@@ -145,7 +151,11 @@ def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
         return None
     reading = Reading(settings.normalise, parse_map(settings.map_columns))
     pairs = read_outlets(settings.outlets, iso_set(root, known), reading, settings.columns)
-    for note in warnings_about(pairs.findings):
+    notes = warnings_about(pairs.findings)
+    if settings.since is not None:
+        pairs = followed(pairs, settings.outlets, find_earlier(settings.since, settings.dictionary))
+    notes += moves(pairs.since) if pairs.since else []
+    for note in notes:
         LOG.warning("%s: %s", settings.outlets, note)
     return pairs
 
@@ -187,17 +197,11 @@ def _bundle(root: Path, known: Contracts, settings: RunSettings) -> Path | None:
     bundles = _bundles(root, known)
     if not bundles:
         raise Segment1BError("E_BUNDLE_MISSING", f"{root} holds no validation bundle")
-    _refuse_several(root, "validation bundles", [path.name.partition("=")[2] for path in bundles])
-    return bundles[0]
+    fingerprint = default_list(root, known, [path.name.partition("=")[2] for path in bundles])
+    return root / known["validation_bundle_1A"].locate({"manifest_fingerprint": fingerprint})
 
 
-def _refuse_several(root: Path, what: str, fingerprints: Sequence[str]) -> None:
-    if len(fingerprints) > 1:
-        problem = f"{root_at(root)} holds several {what}: {', '.join(fingerprints)}"
-        raise Segment1BError("E_USAGE", problem, "choose one with --manifest-fingerprint")
-
-
-def _tokens_of(bundle: Path) -> dict[str, Any]:
+def tokens_of(bundle: Path) -> dict[str, Any]:
     """Return the tokens a bundle names; what is absent or malformed is for the gate to judge."""
     found: dict[str, Any] = {}
     for name, file in _TOKEN_FILES.items():
@@ -219,15 +223,22 @@ def first(*values: Any) -> Any:
 def find_identity(
     data_root: Path, dictionary: Path | None, given: Mapping[str, Any]
 ) -> tuple[Contracts, Identity]:
-    """Return the identity of what is published in a root: the one S0 receipt with these tokens.
+    """Return the identity of what is published of a list: that of its S0 receipt.
+
+    Args:
+        data_root: the folder of the data root.
+        dictionary: another dictionary than the packaged one.
+        given: tokens by name, as for `named_tokens`; without a list the default one is taken
+            (docs/spec/outlet-lists.md#names).
 
     Raises:
-        Segment1BError: E301_NO_PASS_FLAG when no receipt fits, E_USAGE when several do,
-            E_PATH_EMBED_MISMATCH when one lies in the folder of another fingerprint.
+        Segment1BError: E301_NO_PASS_FLAG when no receipt fits, E_USAGE when the list is not known
+            or not decided, E_PATH_EMBED_MISMATCH when a receipt lies in the folder of another
+            fingerprint.
     """
     known = contracts.load(dictionary)
+    wanted = named_tokens(data_root, known, given)
     pattern = known["s0_gate_receipt_1B"].locate({"manifest_fingerprint": "*"})
-    wanted = {name: value for name, value in given.items() if value is not None}
     root_at(data_root).fetch([pattern])
     found = []
     for path in sorted(data_root.glob(pattern)):
@@ -239,11 +250,31 @@ def find_identity(
             raise file_error("E_PATH_EMBED_MISMATCH", path, what, hint)
         if all(receipt.get(name) == value for name, value in wanted.items()):
             found.append({name: receipt[name] for name in TOKENS})
+    if "manifest_fingerprint" not in wanted and found:
+        fitting = [str(one["manifest_fingerprint"]) for one in found]
+        default = default_list(data_root, known, fitting, narrowed=bool(wanted))
+        wanted["manifest_fingerprint"] = default
+        found = [one for one in found if one["manifest_fingerprint"] == default]
     if not found:
         what = f"{root_at(data_root)} holds no S0 receipt" + (f" with {wanted}" if wanted else "")
         raise Segment1BError("E301_NO_PASS_FLAG", what)
-    _refuse_several(data_root, "fingerprints", [str(one["manifest_fingerprint"]) for one in found])
     return known, Identity(**found[0])
+
+
+def bound_parameters(snapshot: Snapshot) -> tuple[Policy, dict[str, str]]:
+    """Return the policy and the digests of surfaces that a parameter hash is bound to.
+
+    Raises:
+        Segment1BError: E_INPUT_UNREADABLE for a document that is absent or names no policy.
+    """
+    path = snapshot.path(BOUND)
+    try:
+        document = read_json(path)
+        policy = Policy.model_validate_json(canonical_json(document["policy"]))
+        return policy, {name: str(document["surfaces"][name]) for name in SURFACES}
+    except (FileNotFoundError, KeyError, TypeError, ValidationError) as error:
+        hint = "restore it from where the data came from, or run again"
+        raise unreadable(path, f"names no policy: {type(error).__name__}", hint) from None
 
 
 def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any]) -> tuple[Run, str]:
@@ -255,12 +286,7 @@ def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any])
     known, identity = find_identity(root, dictionary, given)
     snapshot = Snapshot(root, known, identity.places)
     snapshot.fetch([*SURFACES, BOUND])
-    path = snapshot.path(BOUND)
-    try:
-        policy = Policy.model_validate_json(canonical_json(read_json(path)["policy"]))
-    except (FileNotFoundError, KeyError, TypeError, ValidationError) as error:
-        hint = "restore it from where the data came from, or run again"
-        raise unreadable(path, f"names no policy: {type(error).__name__}", hint) from None
+    policy, _ = bound_parameters(snapshot)
     absent = missing(root, known)
     surfaces = dict.fromkeys(absent, "") | surface_digests(root, known, absent)
     elsewhere = os.path.abspath(dictionary) if dictionary else None

@@ -1,15 +1,18 @@
-"""Discard: removes what one identity has published from a state on, for a run to make it again."""
+"""Removes what one identity has published from a state on, or an outlet list with all of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+from segment1b import contracts
 from segment1b.config import RunSettings
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
-from segment1b.identity import Identity
-from segment1b.pipeline.decide import find_identity
+from segment1b.identity import TOKENS, Identity
+from segment1b.outlets.names import RECORD, find_list, no_list
+from segment1b.pipeline.decide import find_identity, tokens_of
 from segment1b.states import STATES
 from segment1b.storage.durable import read_json
 from segment1b.storage.locks import identity_lock
@@ -17,7 +20,10 @@ from segment1b.storage.root import find_root, open_root, root_at
 from segment1b.storage.staging import staging
 
 _FLAG = "validation_bundle_1B"
+#: The tokens of datasets that lists share.
+_SHARED = ("parameter_hash",)
 _RECEIPT = "s0_gate_receipt_1B"
+_SEAL = "validation_bundle_1A"
 
 
 def discard(
@@ -56,12 +62,12 @@ def discard(
         found: dict[str, int] = {}
         shared: list[str] = []
         for dataset in _in_order(known, settings.states):
-            items = root_at(root).published(dataset.locate({**identity.places, "attempt": "*"}))
-            if dataset.tokens == ("parameter_hash",):
+            items = _items(root, dataset, identity.places)
+            if dataset.tokens == _SHARED:
                 if keep_shared:
                     continue
                 shared += items
-            found |= dict(sorted(items.items()))
+            found |= items
         if shared:
             _check_unused(root, known, identity, shared)
         if found and not agree(found):
@@ -69,6 +75,95 @@ def discard(
         for path in found:
             root_at(root).remove(path, scratch)
     return found
+
+
+def remove_list(
+    location: Path,
+    name: str,
+    *,
+    dictionary: Path | None = None,
+    wait_seconds: float = 0.0,
+    dry_run: bool = False,
+) -> dict[str, int]:
+    """Remove an outlet list with all that was published of it (docs/spec/outlet-lists.md#removal).
+
+    Datasets whose path names no token but parameter_hash stay: other lists may use them. What a
+    killed process leaves is named as before, and is removed by the next call.
+
+    Args:
+        location: the data root.
+        name: the list, as `find_list` takes it.
+        dictionary: another dictionary than the packaged one.
+        wait_seconds: for a run of this list.
+        dry_run: only look.
+
+    Returns:
+        The bytes of what was removed, by path relative to the data root, in order of removal.
+
+    Raises:
+        Segment1BError: E_USAGE when there is no such list; E_LOCKED while a run of it works.
+    """
+    root = find_root(location, folders=False)
+    known = contracts.load(dictionary)
+    fingerprint = find_list(root, known, name)
+    identity = _identity_of(root, known, dictionary, fingerprint)
+    with ExitStack() as work:
+        if not dry_run:
+            open_root(root)
+            if identity is not None:
+                work.enter_context(identity_lock(root, identity, wait_seconds))
+        found = _items_of_list(root, known, fingerprint, identity)
+        if not found:
+            raise no_list(root, known, name)
+        if not dry_run:
+            scratch = work.enter_context(staging(root))
+            for path in found:
+                root_at(root).remove(path, scratch)
+    return found
+
+
+def _identity_of(
+    root: Path, known: Contracts, dictionary: Path | None, fingerprint: str
+) -> Identity | None:
+    """Return the identity of a list: of its S0 receipt, or else that which its bundle names."""
+    try:
+        return find_identity(root, dictionary, {"manifest_fingerprint": fingerprint})[1]
+    except Segment1BError as error:
+        if error.code != "E301_NO_PASS_FLAG":
+            raise
+    seal = known[_SEAL].locate({"manifest_fingerprint": fingerprint})
+    root_at(root).fetch([seal])
+    tokens = tokens_of(root / seal)
+    return None if None in tokens.values() else Identity(**tokens)
+
+
+def _items_of_list(
+    root: Path, known: Contracts, fingerprint: str, identity: Identity | None
+) -> dict[str, int]:
+    """Return the bytes by path of all that a list has alone, in the order of removal.
+
+    After the states comes what an import publishes: the bundle first, and last the name, which
+    leads a removal that is repeated to the rest.
+    """
+    found: dict[str, int] = {}
+    states = list(_in_order(known, list(STATES)))
+    for dataset in states:
+        if identity is not None and dataset.tokens != _SHARED:
+            found |= _items(root, dataset, identity.places)
+    rank = {_SEAL: 0, RECORD: 2}
+    own = [dataset for dataset in known if dataset.owner == "1A"]
+    own.sort(key=lambda dataset: rank.get(dataset.id, 1))
+    anyone = {**dict.fromkeys(TOKENS, "*"), "manifest_fingerprint": fingerprint}
+    for dataset in (*states, *own):
+        if "manifest_fingerprint" in dataset.tokens:
+            found |= _items(root, dataset, anyone)
+    return found
+
+
+def _items(root: Path, dataset: Dataset, places: Mapping[str, object]) -> dict[str, int]:
+    """Return the bytes by path of what is published of a dataset, in the order of paths."""
+    items = root_at(root).published(dataset.locate({**places, "attempt": "*"}))
+    return dict(sorted(items.items()))
 
 
 def _in_order(known: Contracts, states: Sequence[str]) -> Iterator[Dataset]:

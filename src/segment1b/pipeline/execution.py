@@ -26,6 +26,7 @@ from segment1b.pipeline.engines import Pool, in_order, opened
 from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.pipeline.prepare import lay_and_decide, prepare
 from segment1b.pipeline.reuse import cache_status, input_digests, report_path, verify_inputs
+from segment1b.pipeline.since import continued
 from segment1b.states import STATES
 from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.storage.bundles import check_summary
@@ -80,6 +81,7 @@ def run_pipeline(settings: RunSettings, progress: Progress = silent) -> RunResul
             of the failed state is published.
     """
     chosen = [STATES[name] for name in settings.states]
+    settings = continued(settings)
     load_policy(settings.policy_files, settings.settings)  # a bad policy makes no data root
     root = open_root(settings.data_root)
     with staging(root) as scratch:
@@ -88,7 +90,7 @@ def run_pipeline(settings: RunSettings, progress: Progress = silent) -> RunResul
         run = decision.run
         with identity_lock(root, run.identity, settings.wait_seconds), ExitStack() as work:
             with _recorded(root, settings):
-                prepare(decision)
+                prepare(decision, settings)
                 most = max(settings.workers_for(state.id) for state in chosen)
                 pool = work.enter_context(opened(settings.engine, most, scratch, run.dictionary))
             outcomes = []
@@ -96,7 +98,9 @@ def run_pipeline(settings: RunSettings, progress: Progress = silent) -> RunResul
             for state in chosen:
                 with _recorded(root, settings, state.id, run):
                     outcomes.append(run_state(state, run, settings, pool, progress, verified))
-    return RunResult(root, run.tokens, run.policy.model_dump(mode="json"), tuple(outcomes))
+    since = decision.pairs.since if decision.pairs else None
+    policy = run.policy.model_dump(mode="json")
+    return RunResult(root, run.tokens, policy, tuple(outcomes), since)
 
 
 def run_state(

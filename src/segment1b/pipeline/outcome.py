@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from segment1b.outlets.positions import Succession
+
 Kind = TypeVar("Kind", bound="Outcome")
 
 
@@ -113,6 +115,7 @@ class RunResult:
         identity: seed, manifest_fingerprint and parameter_hash.
         policy: the policies in force.
         outcomes: the states of the run, in order.
+        since: how the outlets follow those of an earlier list; None without one.
         s0, ..., s9: the outcome of one state (see `state`).
     """
 
@@ -120,6 +123,7 @@ class RunResult:
     identity: dict[str, int | str]
     policy: dict[str, Any]
     outcomes: tuple[Outcome, ...]
+    since: Succession | None = None
 
     def state(self, name: str) -> Outcome:
         """Return what became of a state.

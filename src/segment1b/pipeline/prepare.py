@@ -10,10 +10,13 @@ from segment1b.errors import file_error
 from segment1b.identity import check_seed
 from segment1b.outlets.column_names import parse_map
 from segment1b.outlets.dividing import divide
+from segment1b.outlets.names import free_name, record_list
 from segment1b.outlets.pairs import Pairs
 from segment1b.outlets.publishing import issue, pairs_of
 from segment1b.pipeline.decide import BOUND, Decision, decide, first, iso_set, named_outlets
+from segment1b.pipeline.since import continued
 from segment1b.pipeline.worlds import install_world
+from segment1b.reference.embedded import SAMPLE_OUTLETS
 from segment1b.reference.installing import (
     SURFACES,
     install_at_resolution,
@@ -39,41 +42,55 @@ def lay_and_decide(root: Path, settings: RunSettings, scratch: Path) -> Decision
     return decide(root, settings, given, scratch)
 
 
-def prepare(decision: Decision) -> None:
-    """Issue the bundle of an imported list, and bind the parameter hash to policy and surfaces."""
-    _issue_bundle(decision)
+def prepare(decision: Decision, settings: RunSettings) -> str | None:
+    """Issue the bundle of an imported list, and bind the parameter hash to policy and surfaces.
+
+    Returns:
+        The name of a list that is brought in; None for one that is in the root.
+    """
+    name = _issue_bundle(decision, settings)
     run = decision.run
     document, entry = parameter_document(run.policy, run.surfaces), run.contracts[BOUND]
     publish_document(run.root, run.contracts, entry, run.places, document, run.staging)
+    return name
 
 
-def _issue_bundle(decision: Decision) -> None:
-    """Issue the bundle of an imported list for a run, if it has no such bundle yet."""
+def _issue_bundle(decision: Decision, settings: RunSettings) -> str | None:
+    """Issue the bundle of an imported list, if it has no such bundle yet; name one brought in."""
     run, pairs, sealed = decision.run, decision.pairs, decision.sealed
     own = run.identity
-    if pairs is None:
-        if sealed is None or sealed == own.tokens:
-            return
-        if sealed["manifest_fingerprint"] != own.manifest_fingerprint:
-            return
-        seed = check_seed(sealed["seed"])
-        pairs = pairs_of(run.root, run.contracts, seed, own.manifest_fingerprint)
+    if pairs is not None:
+        about = (run.root, run.contracts, own.manifest_fingerprint)
+        named = (settings.list_name, settings.outlets or SAMPLE_OUTLETS)
+        free_name(*about, *named)  # a name that is refused leaves the root as it was
+        issue(run.root, run.contracts, pairs, own.seed, own.parameter_hash, run.staging)
+        return record_list(*about, *named, run.staging)
+    if sealed is None or sealed == own.tokens:
+        return None
+    if sealed["manifest_fingerprint"] != own.manifest_fingerprint:
+        return None
+    seed = check_seed(sealed["seed"])
+    pairs = pairs_of(run.root, run.contracts, seed, own.manifest_fingerprint)
     issue(run.root, run.contracts, pairs, own.seed, own.parameter_hash, run.staging)
+    return None
 
 
-def import_outlets(settings: RunSettings) -> tuple[Run, Pairs]:
-    """Bring an outlet list into a root: catalogue, bundle; return the run it belongs to.
+def import_outlets(settings: RunSettings) -> tuple[Run, Pairs, str]:
+    """Bring an outlet list into a root: catalogue, bundle; return the run it belongs to, its name.
 
     Raises:
-        Segment1BError: E_OUTLETS_INVALID naming the bad rows; nothing is written then.
+        Segment1BError: E_OUTLETS_INVALID naming the bad rows; E_LIST_NAME_TAKEN, E_USAGE for its
+            name; nothing of the list is written then.
     """
+    settings = continued(settings)
     load_policy(settings.policy_files, settings.settings)
     root = open_root(settings.data_root)
     with staging(root) as scratch:
         decision = lay_and_decide(root, settings, scratch)
-        _issue_bundle(decision)
+        name = prepare(decision, settings)
     assert decision.pairs is not None
-    return decision.run, decision.pairs
+    assert name is not None
+    return decision.run, decision.pairs, name
 
 
 def divide_outlets(

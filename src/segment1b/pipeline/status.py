@@ -15,6 +15,7 @@ from segment1b.pipeline.reuse import (
     report_path,
     run_report,
 )
+from segment1b.pipeline.since import continued
 from segment1b.states import STATES
 from segment1b.states.protocol import Run, State
 from segment1b.storage.root import find_root, root_at
@@ -40,7 +41,7 @@ def status(settings: RunSettings) -> dict[str, Any]:
     """
     root = find_root(settings.data_root)
     if settings.outlets or settings.policy_files or settings.settings:
-        run, refusal = foresee(root, settings)
+        run, refusal = foresee(root, continued(settings))
     else:
         run, refusal = published_run(root, settings.dictionary, settings.tokens)
     return {

@@ -1,4 +1,7 @@
-"""Compares the published sites of two data roots: added, removed and moved."""
+"""Compares the published sites of two outlet lists: by site, and by outlet_id where both have it.
+
+By site: added, removed and moved; by outlet_id: opened, closed and moved.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from duckdb import DuckDBPyConnection
 
+from segment1b.contracts.urls import split_list
+from segment1b.outlets.directories import KEY, directory
 from segment1b.read.gate import locate, proven_paths
+from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.sql import open_database, parquet_table
 
 #: Mean radius of WGS84, (2a + b) / 3, in km.
@@ -24,7 +32,11 @@ _SCALE = {
     "shortest_km": _SHORTEST_KM,
     "ratio": _RATIO,
 }
-_KINDS = ("kept", "added", "removed", "moved")
+#: What a change is called in the result, by site and by key.
+_BY_SITE = {"kept": "kept", "added": "added", "removed": "removed", "moved": "moved"}
+_BY_KEY = _BY_SITE | {"added": "opened", "removed": "closed"}
+_KEYED = "(SELECT * FROM {} JOIN {} USING (merchant_id, legal_country_iso, site_order))"
+_NAMES = ["merchant_id", "legal_country_iso", "site_order", "outlet_id"]
 # The sign of zero tells -0.0 from 0.0. Distances are great circles (haversine).
 _CHANGES = """
     WITH pair AS (
@@ -36,7 +48,7 @@ _CHANGES = """
                  THEN 'kept' ELSE 'moved' END AS change,
             radians(old.lon_deg) AS lon0, radians(old.lat_deg) AS lat0,
             radians(new.lon_deg) AS lon1, radians(new.lat_deg) AS lat1
-        FROM {} AS old FULL JOIN {} AS new USING (merchant_id, legal_country_iso, site_order)
+        FROM {} AS old FULL JOIN {} AS new USING (merchant_id, legal_country_iso, {})
     ), distance AS (
         SELECT code, change, CASE WHEN change = 'moved' THEN 2 * $earth_km * asin(sqrt(least(1,
             pow(sin((lat1 - lat0) / 2), 2)
@@ -57,31 +69,46 @@ def diff(
     new_fingerprint: str | None = None,
     dictionary: Path | None = None,
 ) -> dict[str, Any]:
-    """Count the sites that were added, removed and moved between two roots, by country.
+    """Count the sites that were added, removed and moved between two lists, by country.
 
-    A site is kept when its coordinates are equal in bits.
+    A site is identified by merchant, country and site_order, and kept when its coordinates are
+    equal in bits. Where both lists have outlet_id, outlets are counted by it too.
 
     Examples:
         >>> segment1b.diff("segment1b-data", "segment1b-data")["total"]["moved"]
         0
 
+    Args:
+        old: a data root, or ROOT:LIST for one of several lists in it.
+        new: the same or another data root.
+        old_fingerprint: which list of `old`, if not LIST.
+        new_fingerprint: which list of `new`.
+        dictionary: another dataset dictionary than the packaged one.
+
     Returns:
         `old` and `new` (tokens, rows), `total` and `by_country`, each with kept, added, removed,
-        moved, moved_p50_km (to 0.1 %) and moved_max_km; both are 0.0 where none moved.
+        moved, moved_p50_km (to 0.1 %) and moved_max_km; both are 0.0 where none moved. `by_key`
+        has `total` and `by_country` with kept, opened, closed, moved and the distances; it is None
+        where a list has no outlet_id.
 
     Raises:
-        Segment1BError: as `read_site_locations`, for either root.
+        Segment1BError: as `read_site_locations` and `directory`, for either list.
     """
     sides = [
-        locate(root, manifest_fingerprint=fingerprint, dictionary=dictionary)
-        for root, fingerprint in ((old, old_fingerprint), (new, new_fingerprint))
+        _located(place, fingerprint, dictionary)
+        for place, fingerprint in ((old, old_fingerprint), (new, new_fingerprint))
     ]
     tables = [parquet_table(proven_paths(side)) for side in sides]
+    keys = [_keys(side) for side in sides]
+    by_key = None
     with open_database() as database:
-        rows = database.execute(_CHANGES.format(*tables), _SCALE).fetchnumpy()
-    codes, starts = np.unique(np.asarray(rows["code"], "U2"), return_index=True)
-    parts = [slice(*ends) for ends in pairwise([*starts, len(rows["code"])])]
-    total = _summary(rows)
+        by_site = _changes(database, tables, "site_order", _BY_SITE)
+        if all(outlets is not None for outlets in keys):
+            for number, outlets in enumerate(keys):
+                database.register(f"keys_{number}", outlets)
+                tables[number] = _KEYED.format(tables[number], f"keys_{number}")
+            by_key = _changes(database, tables, "outlet_id", _BY_KEY)
+    total = by_site["total"]
     both = total["kept"] + total["moved"]
     ends = {"old": both + total["removed"], "new": both + total["added"]}
     return {
@@ -89,18 +116,44 @@ def diff(
             side: {k: v for k, v in run.tokens.items() if k != "run_id"} | {"rows": ends[side]}
             for side, run in zip(ends, sides, strict=True)
         },
-        "total": total,
+        **by_site,
+        "by_key": by_key,
+    }
+
+
+def _located(place: str | Path, fingerprint: str | None, dictionary: Path | None) -> Snapshot:
+    root, name = split_list(place)
+    return locate(root, manifest_fingerprint=fingerprint or name, dictionary=dictionary)
+
+
+def _keys(side: Snapshot) -> pa.Table | None:
+    """Return the outlet_id of each site; None where the list has none."""
+    found = directory(side.root, side.contracts, str(side.tokens["manifest_fingerprint"]))
+    if found is None or found.outlets is None or "outlet_id" not in found.outlets.column_names:
+        return None
+    return found.outlets.select([*KEY, "outlet_id"]).rename_columns(_NAMES)
+
+
+def _changes(
+    database: DuckDBPyConnection, tables: list[str], key: str, names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the figures of all countries together, and of each."""
+    rows = database.execute(_CHANGES.format(*tables, key), _SCALE).fetchnumpy()
+    codes, starts = np.unique(np.asarray(rows["code"], "U2"), return_index=True)
+    parts = [slice(*ends) for ends in pairwise([*starts, len(rows["code"])])]
+    return {
+        "total": _summary(rows, names),
         "by_country": {
-            str(code): _summary({name: column[part] for name, column in rows.items()})
+            str(code): _summary({name: column[part] for name, column in rows.items()}, names)
             for code, part in zip(codes, parts, strict=True)
         },
     }
 
 
-def _summary(rows: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(rows: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return the figures of some rows of `_CHANGES` together."""
     change, sites, km = (np.asarray(rows[name]) for name in ("change", "sites", "km"))
-    counts = {name: int(sites[change == name].sum()) for name in _KINDS}
+    counts = {name: int(sites[change == kind].sum()) for kind, name in names.items()}
     furthest, median = float(km.max(initial=0.0)), 0.0
     if counts["moved"]:
         step = rows["step"][change == "moved"]

@@ -12,6 +12,7 @@ from segment1b import contracts as contract_files
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import Identity
+from segment1b.outlets.names import default_list, named_tokens
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, RULES, check_summary, open_bundle
 from segment1b.storage.durable import coded_os_errors, read_json, read_object
 from segment1b.storage.receipts import Receipt, file_names, hash_files, unequal
@@ -66,41 +67,43 @@ def prove_sites(run: Snapshot) -> dict[str, Any]:
 def find_places(
     root: Path, contracts: Contracts, given: Mapping[str, Any] | None = None
 ) -> dict[str, int | str]:
-    """Return the path tokens of the one passed bundle in a root, which may hold nothing else.
+    """Return the path tokens of a list that passed in a root, which may hold nothing else.
+
+    The list is the one that is named, or the default one (docs/spec/outlet-lists.md#names).
 
     Raises:
-        Segment1BError: as `prove_sites`; E_USAGE when several bundles fit.
+        Segment1BError: as `prove_sites`; E_USAGE when the list is not known or not decided.
     """
-    wanted = {name: value for name, value in (given or {}).items() if value is not None}
-    fingerprint = wanted.get("manifest_fingerprint", "*")
-    pattern = contracts[BUNDLE].locate({"manifest_fingerprint": fingerprint})
+    wanted = named_tokens(root, contracts, given or {})
+    pattern = contracts[BUNDLE].locate({"manifest_fingerprint": "*", **wanted})
     root_at(root).fetch([pattern])
     folders = [path for path in sorted(root.glob(pattern)) if path.is_dir()]
+    if "manifest_fingerprint" not in wanted and folders:
+        fitting = [path.name.partition("=")[2] for path in folders]
+        pattern = contracts[BUNDLE].locate(
+            {"manifest_fingerprint": default_list(root, contracts, fitting)}
+        )
+        folders = [path for path in folders if path == root / pattern]
     if not folders:
-        what = "is absent: no sites in this root have passed"
+        what = "is absent: these sites have not passed"
         hint = "run all states, S9 included, or ask whoever made the data for its bundle"
         raise file_error("E908_BUNDLE_CONTENTS_MISSING", root / pattern, what, hint)
-    if len(folders) > 1:
-        raise Segment1BError(
-            "E_USAGE",
-            f"{root} holds several validation bundles: "
-            + ", ".join(path.name.partition("=")[2] for path in folders),
-            "choose one with --manifest-fingerprint",
-        )
     open_bundle(contracts, folders[0], RULES)
     return Identity(**_checked_tokens(folders[0], wanted)).places
 
 
 class Which(TypedDict, total=False):
-    """Keywords that choose one identity of a data root; the root's only one by default.
+    """Keywords that choose one identity of a data root; by default the list imported last.
 
     Attributes:
+        list: which outlets: the name of a list, its fingerprint, or 4 or more digits at its start.
         seed: unsigned 64-bit number.
-        manifest_fingerprint: which outlets, 64 hexadecimal digits.
+        manifest_fingerprint: another name of `list`.
         parameter_hash: which policies and reference surfaces, 64 hexadecimal digits.
         dictionary: another dataset dictionary than the packaged one.
     """
 
+    list: str | None
     seed: int | None
     manifest_fingerprint: str | None
     parameter_hash: str | None

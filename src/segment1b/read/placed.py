@@ -18,6 +18,7 @@ from segment1b import contracts
 from segment1b.config import RunSettings, run_settings
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
+from segment1b.outlets.directories import directory
 from segment1b.outlets.frames import TABLE, chosen, rows_of_sites, table_of, write_table
 from segment1b.outlets.pairs import read_outlets
 from segment1b.pipeline import worlds
@@ -51,9 +52,10 @@ ADDED = ("country_iso", "site_order", "lon_deg", "lat_deg", "tile_id", "tzid")
 def place(
     outlets: Any,
     *,
-    seed: int = 42,
-    method: str = "stable",
+    seed: int | None = None,
+    method: str | None = None,
     world: str | Path | None = None,
+    since: Placed | str | Path | None = None,
     proof: bool = False,
     columns: Sequence[str] | None = None,
     progress: Progress | None = None,
@@ -71,10 +73,14 @@ def place(
             list of dicts, or the path of a file. Its columns are merchant_id, country_iso and
             n_outlets, one row a merchant and country; or without n_outlets, one row an outlet, with
             outlet_id or site_order if it has them. A merchant_id is any text or whole number.
-        seed: of all random draws, an unsigned 64-bit number.
-        method: the allocation method: stable, systematic, balanced or largest_remainder.
+        seed: of all random draws, an unsigned 64-bit number; 42 by default.
+        method: the allocation method: stable (the default), systematic, balanced or
+            largest_remainder.
         world: the name of a prepared world, or a data root with its surfaces. By default the
             embedded world, prepared once and kept in the user's cache.
+        since: placed outlets, or ROOT or ROOT:LIST, that these outlets follow by outlet_id: those
+            that stay keep their position, and under stable their coordinate. Seed, method and
+            surfaces are the earlier ones, and `Placed.result.since` tells who moved.
         proof: run S9 too, which checks the result independently; `Placed.save` does it otherwise.
         columns: names of the list's other columns to carry to the sites; all by default.
         progress: called with every event of the run, as for `segment1b.run`.
@@ -97,20 +103,22 @@ def place(
     folder = Path(tempfile.mkdtemp(prefix="segment1b-"))
     try:
         file = _list_file(outlets, table, folder)
+        earlier = since._snapshot.root if isinstance(since, Placed) else since
         settings = run_settings(
             {
                 "data_root": folder / "root",
                 "outlets": file,
                 "columns": "all" if columns is None else ",".join(columns) or "none",
                 "world": None if world is None else Path(world),
+                "since": None if earlier is None else Path(earlier),
                 "seed": seed,
-                "settings": (f"allocation.law={method}",),
+                "settings": () if method is None else (f"allocation.law={method}",),
                 "to_state": "s9" if proof else "s8",
             },
             "place",
         )
         result = _run(settings, progress or silent)
-        if world is None:
+        if world is None and since is None:
             _keep_world(settings, result)
         return Placed(folder, settings, table, result)
     except BaseException:
@@ -202,14 +210,18 @@ class Placed:
         published = Published(snapshot.root, snapshot.contracts, self.result.identity)
         return validate_published(published, [outcome.state for outcome in self.result.outcomes])
 
-    def save(self, root: str | Path, progress: Progress | None = None) -> None:
+    def save(
+        self, root: str | Path, progress: Progress | None = None, *, name: str | None = None
+    ) -> None:
         """Publish the result in a data root, a folder or a store's URL, and prove it there with S9.
 
         The root is new or empty, or holds the same reference surfaces. Once S9 has passed,
-        `segment1b.open(root).sites` has the coordinates.
+        `segment1b.open(root).sites` has the coordinates. The root may hold other lists: this one is
+        imported last, and `name` is its name there, by default that of its file or `outlets`.
 
         Raises:
-            Segment1BError: E_USAGE when the root holds another world; else as `segment1b.run`.
+            Segment1BError: E_USAGE when the root holds another world, E_LIST_NAME_TAKEN when it has
+                another list of that name; else as `segment1b.run`.
         """
         own = self._snapshot
         target = Snapshot(find_root(root), own.contracts, {})
@@ -220,7 +232,10 @@ class Placed:
         if any(digest != mine[name] for name, digest in held.items()):
             what = f"{root} holds other reference surfaces than the outlets were placed on"
             raise Segment1BError("E_USAGE", what, "save into a new folder")
-        update = {"data_root": Path(root), "world": own.root, "to_state": "s9"}
+        update = {"data_root": Path(root), "list_name": name, "world": own.root, "to_state": "s9"}
+        if self._settings.since is not None:
+            # The earlier list may be gone; this one has the positions that followed from it.
+            update["since"] = own.root
         run_pipeline(self._settings.model_copy(update=update), progress or silent)
 
     @functools.cached_property
@@ -244,7 +259,10 @@ class Placed:
         sites = open_parts(paths, snapshot.contracts[_SYNTHESIS]).to_table(columns=names)
         sites = sites.combine_chunks()
         carried = [name for name in table.column_names if name not in ADDED]
-        joined = table.select(carried).take(rows_of_sites(table, sites))
+        fingerprint = str(snapshot.tokens["manifest_fingerprint"])
+        listed = directory(snapshot.root, snapshot.contracts, fingerprint)
+        outlets = listed.outlets if listed else None
+        joined = table.select(carried).take(rows_of_sites(table, sites, outlets))
         lon, lat = (sites.column(name).to_numpy() for name in ("lon_deg", "lat_deg"))
         zones = zones_at(snapshot.path(ZONES), lon, lat)
         added = [*(sites.column(name) for name in names[1:]), zones]
