@@ -26,7 +26,7 @@ from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.pipeline import worlds
 from segment1b.read.placed import Placed
-from segment1b.read.zones import zones_at
+from segment1b.read.zones import Zones
 from segment1b.reference import embedded
 from worlds import lay_small_world, place, run
 
@@ -316,7 +316,7 @@ def test_zones_are_those_of_the_polygon_that_holds_a_point(tmp_path: Path) -> No
     shapes = pa.array([shapely.to_wkb(box) for box in boxes.values()])
     pq.write_table(pa.table({"tzid": [*boxes], "geom": shapes}), tmp_path / "zones.parquet")
     x, y = (each.ravel() for each in np.meshgrid(np.arange(-1, 13, 0.25), np.arange(-1, 8, 0.25)))
-    got = zones_at(tmp_path / "zones.parquet", x, y).to_pylist()
+    got = Zones(tmp_path / "zones.parquet").at(x, y).to_pylist()
     for zone, *point in zip(got, x, y, strict=True):
         spot = shapely.Point(*point)
         away = {name: box.distance(spot) for name, box in boxes.items()}
@@ -327,7 +327,7 @@ def test_zones_are_those_of_the_polygon_that_holds_a_point(tmp_path: Path) -> No
 def test_the_embedded_zones_hold_known_places() -> None:
     spots = {"Europe/Berlin": (13.4, 52.5), "Asia/Tokyo": (139.7, 35.7)}
     lon, lat = (np.array([spot[k] for spot in spots.values()]) for k in (0, 1))
-    assert zones_at(embedded.surface("tz_world.parquet"), lon, lat).to_pylist() == [*spots]
+    assert Zones(embedded.surface("tz_world.parquet")).at(lon, lat).to_pylist() == [*spots]
 
 
 def test_the_embedded_world_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from segment1b.pipeline.execution import Progress, run_pipeline, silent
 from segment1b.pipeline.outcome import RunResult
 from segment1b.read import explanation, replay
 from segment1b.read.gate import open_parts
-from segment1b.read.zones import zones_at
+from segment1b.read.zones import Zones
 from segment1b.reference.installing import COUNTRIES, SURFACES, ZONES, missing
 from segment1b.storage.root import find_root
 from segment1b.storage.snapshot import Snapshot
@@ -126,7 +126,7 @@ class Placed:
         sites: pyarrow.Table, a row an outlet, by merchant, country and site_order: the columns of
             the list, country_iso (string), site_order (int64, 1..n of a merchant in a country),
             lon_deg and lat_deg (float64, degrees, WGS84), tile_id (uint64) and tzid (string, the
-            time zone, see `zones.zones_at`).
+            time zone, see `zones.Zones.at`).
     """
 
     def __init__(
@@ -246,7 +246,7 @@ class Placed:
         carried = [name for name in table.column_names if name not in ADDED]
         joined = table.select(carried).take(rows_of_sites(table, sites))
         lon, lat = (sites.column(name).to_numpy() for name in ("lon_deg", "lat_deg"))
-        zones = zones_at(snapshot.path(ZONES), lon, lat)
+        zones = Zones(snapshot.path(ZONES)).at(lon, lat)
         added = [*(sites.column(name) for name in names[1:]), zones]
         arrays = [*joined.columns, *added]
         return pa.table(dict(zip([*carried, *ADDED], arrays, strict=True)))
