@@ -175,6 +175,49 @@ def test_columns_names_what_is_carried(world: Path) -> None:
         segment1b.place(table, world=world, columns=["chian"])
 
 
+LOOSE = [
+    {"Kunde": "259 ", "Land": "Nederland", "Filialen": "4.0", "chain": "Koffie"},
+    {"Kunde": "12", "Land": "lso", "Filialen": " 2", "chain": "Lesotho & Co"},
+    {"Kunde": "12", "Land": " NL", "Filialen": "1", "chain": None},
+]
+MAP = ["merchant_id=Kunde", "country_iso=Land", "n_outlets=Filialen"]
+
+
+@pytest.mark.parametrize("kind", ["rows", "csv"])
+def test_a_loose_list_gives_the_sites_of_the_exact_one(
+    kind: str, placed: Placed, world: Path, tmp_path: Path
+) -> None:
+    outlets: Any = LOOSE
+    if kind == "csv":
+        outlets = tmp_path / "loose.csv"
+        pd.DataFrame(LOOSE).to_csv(outlets, index=False)
+    options: dict[str, Any] = {"world": world, "map_columns": MAP}
+    with segment1b.place(outlets, normalise=True, **options) as other:
+        assert other.sites.drop("chain").to_pylist() == [
+            {**row, "merchant_id": str(row["merchant_id"]), "n_outlets": str(row["n_outlets"])}
+            for row in placed.sites.drop("chain").to_pylist()
+        ]
+        assert other.sites["chain"].to_pylist()[:2] == ["Lesotho & Co"] * 2
+        (manifest,) = other.result.root.rglob("1A/validation/*/MANIFEST.json")
+        assert json.loads(manifest.read_text())["corrections"]["by_kind"]["spaces"] == 3
+        other.save(tmp_path / "root")
+    with pytest.raises(Segment1BError, match=r"the table|loose\.csv") as caught:
+        segment1b.place(outlets, **options)
+    assert (caught.value.code, caught.value.scope["total"]) == ("E_OUTLETS_INVALID", 3)
+
+
+def test_common_names_of_columns_are_recognised_in_a_table(placed: Placed, world: Path) -> None:
+    names = {"merchant_id": "Merchant", "country_iso": "country", "n_outlets": "stores"}
+    with segment1b.place(pd.DataFrame(ROWS).rename(columns=names), world=world) as other:
+        assert other.sites.to_pylist() == placed.sites.to_pylist()
+
+
+@pytest.mark.code("E_USAGE")
+def test_a_map_of_no_column_is_refused(world: Path) -> None:
+    with pytest.raises(Segment1BError, match="--map 'land=Land' names no column"):
+        segment1b.place(LOOSE, world=world, map_columns=["land=Land"])
+
+
 @pytest.mark.code("E_OUTLETS_INVALID")
 def test_one_error_lists_all_bad_rows_as_a_table(world: Path) -> None:
     rows = [{"merchant_id": k, "country_iso": "XX", "n_outlets": 1} for k in range(1, 51)]

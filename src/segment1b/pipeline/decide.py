@@ -143,11 +143,16 @@ def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
     Snapshot(root, known, {"manifest_fingerprint": "*"}).fetch([*SURFACES, "validation_bundle_1A"])
     if settings.outlets is None:
         return None
-    reading = Reading(settings.normalise, parse_map(settings.map_columns))
-    pairs = read_outlets(settings.outlets, iso_set(root, known), reading, settings.columns)
+    iso = iso_set(root, known)
+    pairs = read_outlets(settings.outlets, iso, reading_of(settings), settings.columns)
     for note in warnings_about(pairs.findings):
         LOG.warning("%s: %s", settings.outlets, note)
     return pairs
+
+
+def reading_of(settings: RunSettings) -> Reading:
+    """Return how a run reads its outlet list."""
+    return Reading(settings.normalise, parse_map(settings.map_columns))
 
 
 def surface_digests(root: Path, known: Contracts, without: Collection[str] = ()) -> dict[str, str]:
