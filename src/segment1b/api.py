@@ -129,7 +129,7 @@ def validate(
     """
     from segment1b.audit import validate_published
     from segment1b.audit.published_files import Published
-    from segment1b.pipeline.decide import find_identity
+    from segment1b.pipeline.finding import find_identity
 
     folder = find_root(root)
     dictionary = which.pop("dictionary", None)

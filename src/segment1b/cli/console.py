@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console  # noqa: TID251 - Terminal is made of it
 from rich.progress import (
@@ -22,7 +22,9 @@ from rich.text import Text
 
 from segment1b.cli.terminal import indented, json_line
 from segment1b.errors import visible
-from segment1b.pipeline.execution import Event, Progress
+
+if TYPE_CHECKING:
+    from segment1b.pipeline.execution import Event, Progress
 
 LOG = logging.getLogger("segment1b")
 

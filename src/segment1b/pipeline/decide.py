@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,20 @@ from segment1b import contracts
 from segment1b.config import Policy, RunSettings, load_policy, parameter_document, parameter_hash
 from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
-from segment1b.errors import Segment1BError, file_error, unreadable
+from segment1b.errors import Segment1BError, unreadable
 from segment1b.identity import TOKENS, Identity, canonical_json
 from segment1b.outlets.column_names import parse_map
 from segment1b.outlets.lists import Reading, warnings_about
 from segment1b.outlets.pairs import Pairs, read_outlets
 from segment1b.outlets.publishing import check_issue, imported
+from segment1b.pipeline.finding import find_identity, refuse_several
 from segment1b.reference import embedded
 from segment1b.reference.installing import SURFACES, is_embedded, missing
 from segment1b.states.protocol import Run
-from segment1b.storage.durable import read_json, read_object
+from segment1b.storage.durable import read_json
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
-from segment1b.storage.root import root_at
 from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.staging import STAGING
 
@@ -192,14 +192,8 @@ def _bundle(root: Path, known: Contracts, settings: RunSettings) -> Path | None:
     bundles = _bundles(root, known)
     if not bundles:
         raise Segment1BError("E_BUNDLE_MISSING", f"{root} holds no validation bundle")
-    _refuse_several(root, "validation bundles", [path.name.partition("=")[2] for path in bundles])
+    refuse_several(root, "validation bundles", [path.name.partition("=")[2] for path in bundles])
     return bundles[0]
-
-
-def _refuse_several(root: Path, what: str, fingerprints: Sequence[str]) -> None:
-    if len(fingerprints) > 1:
-        problem = f"{root_at(root)} holds several {what}: {', '.join(fingerprints)}"
-        raise Segment1BError("E_USAGE", problem, "choose one with --manifest-fingerprint")
 
 
 def _tokens_of(bundle: Path) -> dict[str, Any]:
@@ -219,36 +213,6 @@ def _tokens_of(bundle: Path) -> dict[str, Any]:
 def first(*values: Any) -> Any:
     """Return the first value that is not None."""
     return next((value for value in values if value is not None), "")
-
-
-def find_identity(
-    data_root: Path, dictionary: Path | None, given: Mapping[str, Any]
-) -> tuple[Contracts, Identity]:
-    """Return the identity of what is published in a root: the one S0 receipt with these tokens.
-
-    Raises:
-        Segment1BError: E301_NO_PASS_FLAG when no receipt fits, E_USAGE when several do,
-            E_PATH_EMBED_MISMATCH when one lies in the folder of another fingerprint.
-    """
-    known = contracts.load(dictionary)
-    pattern = known["s0_gate_receipt_1B"].locate({"manifest_fingerprint": "*"})
-    wanted = {name: value for name, value in given.items() if value is not None}
-    root_at(data_root).fetch([pattern])
-    found = []
-    for path in sorted(data_root.glob(pattern)):
-        receipt = read_object(path)
-        named = known["s0_gate_receipt_1B"].locate(receipt)
-        if named != path.relative_to(data_root).as_posix():
-            what = f"belongs at {named}: its tokens are not those of its path"
-            hint = "restore the receipt from where the data came from"
-            raise file_error("E_PATH_EMBED_MISMATCH", path, what, hint)
-        if all(receipt.get(name) == value for name, value in wanted.items()):
-            found.append({name: receipt[name] for name in TOKENS})
-    if not found:
-        what = f"{root_at(data_root)} holds no S0 receipt" + (f" with {wanted}" if wanted else "")
-        raise Segment1BError("E301_NO_PASS_FLAG", what)
-    _refuse_several(data_root, "fingerprints", [str(one["manifest_fingerprint"]) for one in found])
-    return known, Identity(**found[0])
 
 
 def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any]) -> tuple[Run, str]:

@@ -9,7 +9,7 @@ from segment1b.config import RunSettings
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
-from segment1b.pipeline.decide import find_identity
+from segment1b.pipeline.finding import find_identity
 from segment1b.states import STATES
 from segment1b.storage.durable import read_json
 from segment1b.storage.locks import identity_lock
