@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -127,12 +127,35 @@ def progress(log_format: str, *, quiet: bool) -> Iterator[Progress]:
     if quiet or log_format == "json" or not err.is_terminal:
         yield LogProgress()
         return
-    columns = (
+    with _bars(err) as bars:
+        yield BarProgress(bars)
+
+
+@contextmanager
+def check_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+    """Set up the log for warnings; yield what shows a bar a state at a terminal, else None."""
+    set_up_logs("text", quiet=True)
+    err = Terminal(stderr=True)
+    if quiet or not err.is_terminal:
+        yield None
+        return
+    with _bars(err) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(state: str, done: int, total: int) -> None:
+            if state not in tasks:
+                tasks[state] = bars.add_task(state, total=total, note="checks")
+            bars.update(tasks[state], completed=done)
+
+        yield show
+
+
+def _bars(err: Terminal) -> Bars:
+    return Bars(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
+        console=err,
     )
-    with Bars(*columns, console=err) as bars:
-        yield BarProgress(bars)
