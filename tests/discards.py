@@ -9,8 +9,8 @@ from typing import Any
 
 from segment1b import contracts
 from segment1b.config import RunSettings
-from segment1b.pipeline.decide import find_identity
 from segment1b.pipeline.discard import discard
+from segment1b.pipeline.finding import find_identity
 from worlds import digests, lay_small_world, outlet_list, run
 
 KNOWN = contracts.load()

@@ -15,7 +15,7 @@ A data root is a folder or the URL of an object store (`s3://bucket/prefix`). Ev
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -105,6 +105,7 @@ def validate(
     *,
     validation_bundle: Path | None = None,
     perf: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
     **which: Unpack[Which],
 ) -> list[CheckResult]:
     """Check published states independently of the code that made them.
@@ -121,6 +122,7 @@ def validate(
         states: of s0 to s9.
         validation_bundle: the bundle of segment 1A, if it is not in the root.
         perf: check the budgets of time and memory too.
+        progress: called with a state, how many of its checks are done, and how many it has.
         **which: the identity, see `Which`.
 
     Returns:
@@ -128,13 +130,14 @@ def validate(
     """
     from segment1b.audit import validate_published
     from segment1b.audit.published_files import Published
-    from segment1b.pipeline.decide import find_identity
+    from segment1b.audit.runner import silent
+    from segment1b.pipeline.finding import find_identity
 
     folder = find_root(root)
     dictionary = which.pop("dictionary", None)
     known, identity = find_identity(folder, dictionary, which)
     published = Published(folder, known, identity.tokens, validation_bundle)
-    results = validate_published(published, states, perf=perf)
+    results = validate_published(published, states, perf=perf, progress=progress or silent)
     _store_tile_proof(published, results)
     return results
 

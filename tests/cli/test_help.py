@@ -99,17 +99,33 @@ def test_a_shell_completes_commands_and_options() -> None:
     assert completed("segment1b export --fo") == ["--format"]
 
 
-def test_the_help_does_not_import_what_computes() -> None:
-    heavy = "{'numpy', 'pyarrow', 'shapely', 'rasterio', 'duckdb', 'plotly', 'pydantic'}"
-    program = (
-        "import sys; from typer.testing import CliRunner; from segment1b.cli.app import app; "
-        f"CliRunner().invoke(app, ['--help']); print({heavy} & set(sys.modules))"
-    )
-    source = str(Path(segment1b.__file__).parents[1])
+def modules_after(program: str) -> set[str]:
+    """Return the modules that a program of its own has imported."""
     done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": source},
+        [sys.executable, "-c", f"import sys; {program}; print(*sys.modules)"],
+        env={**os.environ, "PYTHONPATH": str(Path(segment1b.__file__).parents[1])},
         capture_output=True,
         text=True,
+        check=True,
     )
-    assert done.stdout == "set()\n"
+    return set(done.stdout.split())
+
+
+def test_the_help_does_not_import_what_computes() -> None:
+    heavy = {"numpy", "pyarrow", "shapely", "rasterio", "duckdb", "plotly", "pydantic", "yaml"}
+    found = modules_after(
+        "from typer.testing import CliRunner; from segment1b.cli.app import app; "
+        "CliRunner().invoke(app, ['--help'])"
+    )
+    assert "segment1b.cli.app" in found
+    assert not heavy & found
+
+
+def test_explain_and_replay_do_not_import_what_runs() -> None:
+    """These libraries together take longer to import than an outlet to explain."""
+    heavy = {"rasterio", "duckdb", "boto3", "plotly", "pyarrow.dataset", "segment1b.states"}
+    found = modules_after(
+        "import segment1b.read.explanation, segment1b.read.replay, segment1b.cli.explanations"
+    )
+    assert "pyarrow" in found
+    assert not heavy & found

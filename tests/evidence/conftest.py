@@ -7,7 +7,7 @@ import pytest
 import worlds
 from segment1b.evidence import proof
 from segment1b.evidence.proof import ProvedRun
-from segment1b.pipeline.decide import find_identity
+from segment1b.pipeline.finding import find_identity
 
 
 @pytest.fixture(scope="session")

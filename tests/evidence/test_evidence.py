@@ -82,7 +82,7 @@ def test_made_again_every_file_that_is_not_volatile_is_the_same(tmp_path: Path) 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from segment1b.pipeline.decide import find_identity
+from segment1b.pipeline.finding import find_identity
 from segment1b.evidence import bundle
 from segment1b.evidence.proof import ProvedRun
 from segment1b.identity import STATE_NAMES

@@ -354,3 +354,20 @@ def test_corrections_are_sealed_in_the_bundle_and_an_exact_list_has_none(tmp_pat
         "values": [value],
     }
     assert "corrections" not in (imported(bring(tmp_path / "exact")) or {})
+
+
+def test_a_bundle_that_is_issued_again_keeps_the_corrections(tmp_path: Path) -> None:
+    """For another policy, from the catalogue; corrections that somebody changed are refused."""
+    (tmp_path / "a.csv").write_text("merchant_id,country_iso,n_outlets\n17,DEU,2\n")
+    pairs = read_outlets(tmp_path / "a.csv", {"DE"}, Reading(normalise=True))
+    root = tmp_path / "root"
+    first = imported(bring(root, pairs))
+    back = pairs_of(root, KNOWN, 42, pairs.fingerprint)
+    bundle = bring(root, back, policy=Q)
+    again = imported(bundle)
+    assert first is not None
+    assert again == {**first, "parameter_hash": Q}
+    assert again["corrections"]["by_kind"] == {"alpha-3": 1}
+    (bundle / "MANIFEST.json").write_bytes(canonical_json({**again, "corrections": {}}))
+    with pytest.raises(Segment1BError, match="was changed after it passed"):
+        pairs_of(root, KNOWN, 42, pairs.fingerprint)

@@ -323,3 +323,20 @@ def test_distances_of_fewer_than_two_sites_are_none() -> None:
     one = np.zeros(1)
     assert len(nearest_km(one, one, 10, 42)) == 0
     assert neighbours(one, one, 10, 42) == {"p50": 0.0, "p90": 0.0, "p99": 0.0}
+
+
+def test_a_list_is_read_as_an_import_reads_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The list grows by its numbers and codes, whatever its columns are called."""
+    lines = ["Kunde,Land,Filialen,area", "ACME,nl,3.0,north", "Best,Lesotho,2,south"]
+    (tmp_path / "loose.csv").write_text("\n".join(lines) + "\n")
+    words = ["scenario", "compare", "stable", "balanced", "--outlets", str(tmp_path / "loose.csv")]
+    words += ["--map", "merchant_id=Kunde", "--map", "country_iso=Land", "--json", "--quiet"]
+    words += ["--map", "n_outlets=Filialen", "--normalise", "--columns", "area"]
+    for name in ("stable", "balanced"):
+        lay_small_world(tmp_path / "roots" / name, degrees=1.0)
+    assert not app([*words, "--data-root", str(tmp_path / "roots")], standalone_mode=False)
+    rows = json.loads(capsys.readouterr().out)["scenarios"]
+    assert [row["sites"] for row in rows] == [5, 5]
+    assert [row["moved_by_growth"]["outlets"] for row in rows] == [5, 5]

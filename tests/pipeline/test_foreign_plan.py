@@ -10,7 +10,7 @@ import pytest
 import worlds
 from segment1b.config import load_policy
 from segment1b.errors import Segment1BError
-from segment1b.pipeline.decide import find_identity
+from segment1b.pipeline.finding import find_identity
 
 
 @pytest.mark.parametrize(

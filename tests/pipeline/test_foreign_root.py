@@ -20,7 +20,7 @@ import worlds
 from segment1b.evidence import proof
 from segment1b.evidence.bundle import write_evidence
 from segment1b.evidence.proof import ProvedRun
-from segment1b.pipeline.decide import find_identity
+from segment1b.pipeline.finding import find_identity
 
 SEED, FINGERPRINT, PARAMETER_HASH = 2**63 + 11, "5e" * 32, "a7" * 32
 

@@ -22,7 +22,7 @@ from published import IMMUTABLE, publish, raises, requirements
 from segment1b.cli.app import app
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
-from segment1b.pipeline.decide import find_identity
+from segment1b.pipeline.finding import find_identity
 from segment1b.pipeline.prepare import import_outlets
 from segment1b.pipeline.status import status
 from segment1b.storage import objects, working_copy

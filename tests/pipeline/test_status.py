@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from segment1b.cli.app import app
 from segment1b.config import RunSettings, load_policy, parameter_document, parameter_hash
@@ -295,3 +296,21 @@ def test_clean_removes_what_a_killed_run_has_left(
     assert snapshot(root / "data") == before
     assert not app(words, standalone_mode=False)
     assert capsys.readouterr().out == "no killed run has left anything\n"
+
+
+def test_status_reads_a_list_as_a_run_does(folder: Path, tmp_path: Path) -> None:
+    """Under other names and with values to correct: the same list, so that nothing would run."""
+    exact = (folder / "my.csv").read_text().replace("merchant_id", "Kunde").replace(",NL,", ",nl,")
+    (tmp_path / "loose.csv").write_text(exact)
+    words = [
+        "status",
+        "--data-root",
+        str(folder / "root"),
+        "--outlets",
+        str(tmp_path / "loose.csv"),
+    ]
+    words += ["--normalise", "--map", "merchant_id=Kunde", "--json"]
+    output = CliRunner().invoke(app, words).output
+    document = json.loads(output[output.index("{") :])
+    assert document["refusal"] == ""
+    assert would(document)[1:] == ["reuse"] * 9

@@ -26,7 +26,7 @@ from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.pipeline import worlds
 from segment1b.read.placed import Placed
-from segment1b.read.zones import zones_at
+from segment1b.read.zones import Zones
 from segment1b.reference import embedded
 from worlds import lay_small_world, place, run
 
@@ -175,6 +175,49 @@ def test_columns_names_what_is_carried(world: Path) -> None:
         segment1b.place(table, world=world, columns=["chian"])
 
 
+LOOSE = [
+    {"Kunde": "259 ", "Land": "Nederland", "Filialen": "4.0", "chain": "Koffie"},
+    {"Kunde": "12", "Land": "lso", "Filialen": " 2", "chain": "Lesotho & Co"},
+    {"Kunde": "12", "Land": " NL", "Filialen": "1", "chain": None},
+]
+MAP = ["merchant_id=Kunde", "country_iso=Land", "n_outlets=Filialen"]
+
+
+@pytest.mark.parametrize("kind", ["rows", "csv"])
+def test_a_loose_list_gives_the_sites_of_the_exact_one(
+    kind: str, placed: Placed, world: Path, tmp_path: Path
+) -> None:
+    outlets: Any = LOOSE
+    if kind == "csv":
+        outlets = tmp_path / "loose.csv"
+        pd.DataFrame(LOOSE).to_csv(outlets, index=False)
+    options: dict[str, Any] = {"world": world, "map_columns": MAP}
+    with segment1b.place(outlets, normalise=True, **options) as other:
+        assert other.sites.drop("chain").to_pylist() == [
+            {**row, "merchant_id": str(row["merchant_id"]), "n_outlets": str(row["n_outlets"])}
+            for row in placed.sites.drop("chain").to_pylist()
+        ]
+        assert other.sites["chain"].to_pylist()[:2] == ["Lesotho & Co"] * 2
+        (manifest,) = other.result.root.rglob("1A/validation/*/MANIFEST.json")
+        assert json.loads(manifest.read_text())["corrections"]["by_kind"]["spaces"] == 3
+        other.save(tmp_path / "root")
+    with pytest.raises(Segment1BError, match=r"the table|loose\.csv") as caught:
+        segment1b.place(outlets, **options)
+    assert (caught.value.code, caught.value.scope["total"]) == ("E_OUTLETS_INVALID", 3)
+
+
+def test_common_names_of_columns_are_recognised_in_a_table(placed: Placed, world: Path) -> None:
+    names = {"merchant_id": "Merchant", "country_iso": "country", "n_outlets": "stores"}
+    with segment1b.place(pd.DataFrame(ROWS).rename(columns=names), world=world) as other:
+        assert other.sites.to_pylist() == placed.sites.to_pylist()
+
+
+@pytest.mark.code("E_USAGE")
+def test_a_map_of_no_column_is_refused(world: Path) -> None:
+    with pytest.raises(Segment1BError, match="--map 'land=Land' names no column"):
+        segment1b.place(LOOSE, world=world, map_columns=["land=Land"])
+
+
 @pytest.mark.code("E_OUTLETS_INVALID")
 def test_one_error_lists_all_bad_rows_as_a_table(world: Path) -> None:
     rows = [{"merchant_id": k, "country_iso": "XX", "n_outlets": 1} for k in range(1, 51)]
@@ -316,7 +359,7 @@ def test_zones_are_those_of_the_polygon_that_holds_a_point(tmp_path: Path) -> No
     shapes = pa.array([shapely.to_wkb(box) for box in boxes.values()])
     pq.write_table(pa.table({"tzid": [*boxes], "geom": shapes}), tmp_path / "zones.parquet")
     x, y = (each.ravel() for each in np.meshgrid(np.arange(-1, 13, 0.25), np.arange(-1, 8, 0.25)))
-    got = zones_at(tmp_path / "zones.parquet", x, y).to_pylist()
+    got = Zones(tmp_path / "zones.parquet").at(x, y).to_pylist()
     for zone, *point in zip(got, x, y, strict=True):
         spot = shapely.Point(*point)
         away = {name: box.distance(spot) for name, box in boxes.items()}
@@ -327,7 +370,7 @@ def test_zones_are_those_of_the_polygon_that_holds_a_point(tmp_path: Path) -> No
 def test_the_embedded_zones_hold_known_places() -> None:
     spots = {"Europe/Berlin": (13.4, 52.5), "Asia/Tokyo": (139.7, 35.7)}
     lon, lat = (np.array([spot[k] for spot in spots.values()]) for k in (0, 1))
-    assert zones_at(embedded.surface("tz_world.parquet"), lon, lat).to_pylist() == [*spots]
+    assert Zones(embedded.surface("tz_world.parquet")).at(lon, lat).to_pylist() == [*spots]
 
 
 def test_the_embedded_world_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

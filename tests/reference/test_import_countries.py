@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pyogrio
 import pytest
 import shapely
@@ -22,7 +23,7 @@ from segment1b.errors import Segment1BError
 from segment1b.geo.areas import area_km2
 from segment1b.geo.countries import read_countries
 from segment1b.reference import embedded
-from segment1b.reference.importing import Imported
+from segment1b.reference.importing import Imported, Request, import_countries
 from segment1b.reference.polygons import draw
 from segment1b.reference.sources import Features
 
@@ -330,3 +331,42 @@ def test_plain_parquet_is_refused(tmp_path: Path) -> None:
     plain = shutil.copy(embedded.surface("iso3166.parquet"), tmp_path / "plain.parquet")
     error = refused(Path(plain), "E_INPUT_SCHEMA_INVALID")
     assert "without GeoParquet metadata" in error.message
+
+
+def own(folder: Path, keys: tuple[str, ...] = ("QB", "AA", "AA"), **options: Any) -> Imported:
+    squares = [shapely.box(4 + at, 51, 5 + at, 52) for at in range(len(keys))]
+    file = bring.polygons(folder / "own.gpkg", keys, squares)
+    columns = {"country_iso": "code"}
+    request = Request(file, **bring.TERMS, data_root=folder / "root", columns=columns)
+    return import_countries(request, codes="own", **options)
+
+
+def test_codes_of_ones_own_become_the_list_of_codes(tmp_path: Path) -> None:
+    found = own(tmp_path)
+    assert list(read_countries(found.path, {"AA", "QB"})) == ["AA", "QB"]
+    assert found.provenance["options"]["codes"] == "own"
+    assert found.provenance["iso_without_polygon"] == []
+    (table,) = (tmp_path / "root").rglob("iso3166.parquet")
+    assert pq.read_table(table).to_pylist() == [{"country_iso": "AA"}, {"country_iso": "QB"}]
+    again = own(tmp_path)
+    assert again.no_op
+
+
+@pytest.mark.code("E_INPUT_SCHEMA_INVALID")
+@pytest.mark.parametrize("code", ["AAA", "aa", "A1", ""])
+def test_a_code_of_ones_own_is_two_upper_case_letters(tmp_path: Path, code: str) -> None:
+    with pytest.raises(Segment1BError, match=rf"row 2: column code holds '{code}'"):
+        own(tmp_path, ("AA", code))
+    assert not list((tmp_path / "root").rglob("*.parquet"))
+
+
+@pytest.mark.code("E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL")
+def test_codes_of_ones_own_do_not_replace_surfaces(tmp_path: Path) -> None:
+    """Neither a list of codes, nor polygons; nothing is left half imported."""
+    own(tmp_path)
+    for published in ("world_countries.parquet", "iso3166.parquet"):
+        with pytest.raises(Segment1BError, match="is another") as caught:
+            own(tmp_path, ("QB", "AC"))
+        assert caught.value.code == "E_IMMUTABLE_PARTITION_EXISTS_NONIDENTICAL"
+        next((tmp_path / "root").rglob(published)).unlink()
+    assert not list((tmp_path / "root").rglob("*.parquet"))

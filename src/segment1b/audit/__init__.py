@@ -14,7 +14,7 @@ from typing import Any
 from segment1b.audit.plans import PLANS
 from segment1b.audit.published_files import Published
 from segment1b.audit.results import CheckResult
-from segment1b.audit.runner import run_state
+from segment1b.audit.runner import Progress, run_state, silent
 from segment1b.audit.session import Session
 from segment1b.contracts import Contracts
 
@@ -48,10 +48,17 @@ def validate(
 
 
 def validate_published(
-    published: Published, states: Sequence[str], *, perf: bool = False, threads: int = 2
+    published: Published,
+    states: Sequence[str],
+    *,
+    perf: bool = False,
+    threads: int = 2,
+    progress: Progress = silent,
 ) -> list[CheckResult]:
     """Check the published datasets of some states; `published` keeps the digests of their bytes."""
     with Session(published, threads) as session:
         return [
-            result for state in states for result in run_state(PLANS[state], session, perf=perf)
+            result
+            for state in states
+            for result in run_state(PLANS[state], session, perf=perf, progress=progress)
         ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import duckdb
 from rasterio.errors import RasterioError
@@ -29,7 +30,13 @@ from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
 
+#: Called with a state, how many of its checks are done, and how many it has.
+Progress: TypeAlias = Callable[[str, int, int], None]
 _BREAKS = (duckdb.Error, RasterioError, OSError, ValueError, ArithmeticError)
+
+
+def silent(_state: str, _done: int, _total: int) -> None:
+    """Report no progress."""
 
 
 @dataclass
@@ -75,15 +82,17 @@ def run_state(
     only: Collection[str] | None = None,
     *,
     perf: bool = False,
+    progress: Progress = silent,
 ) -> list[CheckResult]:
     """Run all checks of one state, or some of them; with `perf` the budgets are checked too."""
+    checks = checks_of(plan, session.published.contracts, perf=perf)
+    progress(plan.id, 0, len(checks))
     case = Case(session)
     results, skipped = prepare_state(plan, case)
-    results += [
-        _run(case, check)
-        for check in checks_of(plan, session.published.contracts, perf=perf)
-        if (only is None or check.name in only) and not skipped.lacks(case, check)
-    ]
+    for done, check in enumerate(checks, 1):
+        if (only is None or check.name in only) and not skipped.lacks(case, check):
+            results.append(_run(case, check))
+        progress(plan.id, done, len(checks))
     return skipped.explained(plan, results)
 
 

@@ -17,6 +17,7 @@ from segment1b.cli.options import (
     Bundle,
     DataRoot,
     Dictionary,
+    Quiet,
     Which,
     option,
     show,
@@ -36,6 +37,7 @@ def validator(states: Sequence[str]) -> Callable[..., None]:
             str | None, option("Only print a check's SQL, for DuckDB to run.", metavar="CHECK")
         ] = None,
         as_json: AsJson = False,
+        quiet: Quiet = False,
         verbose: Annotated[
             bool, option("A line a check.", "--verbose", rich_help_panel=OUTPUT)
         ] = False,
@@ -45,9 +47,10 @@ def validator(states: Sequence[str]) -> Callable[..., None]:
         if print_sql:
             _print_sql(print_sql, states, data_root, which, validation_bundle)
             return
-        console.set_up_logs("text", quiet=True)
         options = {"validation_bundle": validation_bundle, "perf": perf, **vars(which)}
-        result = tables.check_summary(segment1b.validate(data_root, states, **options))
+        with console.check_progress(quiet=quiet or as_json) as progress:
+            results = segment1b.validate(data_root, states, progress=progress, **options)
+        result = tables.check_summary(results)
         text = tables.print_checks if verbose else tables.print_states
         show(result, text, as_json=as_json)
         if not result["ok"]:

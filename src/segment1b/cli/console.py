@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console  # noqa: TID251 - Terminal is made of it
 from rich.progress import (
@@ -22,7 +22,9 @@ from rich.text import Text
 
 from segment1b.cli.terminal import TextLines, json_line
 from segment1b.errors import visible
-from segment1b.pipeline.execution import Event, Progress
+
+if TYPE_CHECKING:
+    from segment1b.pipeline.execution import Event, Progress
 
 LOG = logging.getLogger("segment1b")
 
@@ -120,12 +122,35 @@ def progress(log_format: str, *, quiet: bool) -> Iterator[Progress]:
     if quiet or log_format == "json" or not err.is_terminal:
         yield LogProgress()
         return
-    columns = (
+    with _bars(err) as bars:
+        yield BarProgress(bars)
+
+
+@contextmanager
+def check_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+    """Set up the log for warnings; yield what shows a bar a state at a terminal, else None."""
+    set_up_logs("text", quiet=True)
+    err = Terminal(stderr=True)
+    if quiet or not err.is_terminal:
+        yield None
+        return
+    with _bars(err) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(state: str, done: int, total: int) -> None:
+            if state not in tasks:
+                tasks[state] = bars.add_task(state, total=total, note="checks")
+            bars.update(tasks[state], completed=done)
+
+        yield show
+
+
+def _bars(err: Terminal) -> Bars:
+    return Bars(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
+        console=err,
     )
-    with Bars(*columns, console=err) as bars:
-        yield BarProgress(bars)

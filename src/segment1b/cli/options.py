@@ -96,7 +96,7 @@ class Which:
 
     def find(self, data_root: Path) -> Snapshot:
         """Return the identity of a data root that was chosen."""
-        from segment1b.pipeline.decide import find_identity
+        from segment1b.pipeline.finding import find_identity
         from segment1b.storage.root import find_root
         from segment1b.storage.snapshot import Snapshot
 

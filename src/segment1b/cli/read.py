@@ -58,6 +58,14 @@ def export(
     ] = None,
     country: Annotated[list[str] | None, option("Only this country; may be repeated.")] = None,
     merchant: Annotated[list[str] | None, option("Only this merchant; may be repeated.")] = None,
+    with_columns: Annotated[
+        str | None,
+        option(
+            "Columns to add: tzid, tile_id, weight_fp, pixel_area_m2.",
+            "--with",
+            metavar="NAME,NAME",
+        ),
+    ] = None,
     *,
     data_root: DataRoot = ROOT,
     which: Which,
@@ -76,6 +84,7 @@ def export(
             format=form,
             countries=country or (),
             merchants=merchant or (),
+            with_columns=with_columns.split(",") if with_columns else (),
             **vars(which),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -62,12 +62,16 @@ def import_countries(
     drop_unknown: Annotated[
         bool, option("Leave rows with unknown codes out.", "--drop-unknown")
     ] = False,
+    codes: Annotated[
+        Literal["iso", "own"],
+        option("own: any two upper-case letters, which become the root's list of codes."),
+    ] = "iso",
     dictionary: Dictionary = None,
     as_json: AsJson = False,
 ) -> None:
     """Country polygons: GeoPackage, Shapefile (zipped too), GeoJSON, GeoParquet, FlatGeobuf."""
     options = {"layer": layer, "make_valid": make_valid, "drop_unknown": drop_unknown}
-    _import("countries", source, column, dictionary, as_json=as_json, **options)
+    _import("countries", source, column, dictionary, as_json=as_json, codes=codes, **options)
 
 
 def import_zones(

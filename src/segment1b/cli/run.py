@@ -56,6 +56,15 @@ Engine = Annotated[str, option(ENGINES, rich_help_panel=EXECUTION)]
 
 
 @dataclass
+class Listing:
+    """The options that decide how an outlet list is read, by the names of their settings."""
+
+    columns: Columns = None
+    normalise: Normalise = False
+    map_columns: MapColumns = None
+
+
+@dataclass
 class RunOptions:
     """The options of a run, by the names of its settings."""
 
@@ -132,9 +141,8 @@ def import_outlets(
     data_root: DataRoot = ROOT,
     since: Since = None,
     list_name: Name = None,
-    columns: Columns = None,
-    normalise: Normalise = False,
-    map_columns: MapColumns = None,
+    *,
+    listing: Listing,
     write_fixed: Annotated[
         Path | None, option("Write the rows that --normalise makes valid, and import nothing.")
     ] = None,
@@ -155,10 +163,9 @@ def import_outlets(
     from segment1b.pipeline.prepare import divide_outlets, import_outlets
 
     policy = {"policy_files": policy_files, "settings": settings}
-    listed = {"outlets": file, "since": since, "list_name": list_name, "columns": columns}
-    about = {"normalise": normalise, "map_columns": map_columns}
+    listed = {"outlets": file, "since": since, "list_name": list_name}
     own = {"data_root": data_root, "seed": seed, "dictionary": dictionary}
-    asked = run_settings(given(**own, **listed, **about, **policy))
+    asked = run_settings(given(listing, **listed, **own, **policy))
     if write_fixed or rejects:
         divided = divide_outlets(asked, write_fixed, rejects)
         show(divided, print_fields, as_json=as_json)
@@ -233,7 +240,8 @@ def compare(
         Path | None,
         option("Outlet list of all scenarios, or the embedded sample."),
     ] = None,
-    columns: Columns = None,
+    *,
+    listing: Listing,
     data_root: Annotated[
         Path | None, option("Keep each scenario's data root in this folder.")
     ] = None,
@@ -248,8 +256,7 @@ def compare(
     from segment1b.config import run_settings
     from segment1b.pipeline import compare as comparison
 
-    listed = {"outlets": outlets, "columns": columns}
-    common = run_settings(given(workers=workers, engine=engine, **listed))
+    common = run_settings(given(listing, outlets=outlets, workers=workers, engine=engine))
     with console.progress(log_format, quiet=quiet) as progress:
         result = comparison.compare(files, common, data_root, progress)
     result["answers"] = explanations.answers(result["scenarios"])
@@ -261,7 +268,7 @@ def status(
     data_root: DataRoot = ROOT,
     outlets: Annotated[Path | None, option("As if a run imported this outlet list.")] = None,
     since: Since = None,
-    columns: Columns = None,
+    listing: Listing,
     policy_files: Annotated[
         list[Path] | None, option("As if a run had this policy file.", "--policy")
     ] = None,
@@ -278,8 +285,8 @@ def status(
     from segment1b.pipeline.status import status
 
     policy = {"policy_files": policy_files, "settings": settings}
-    listed = {"outlets": outlets, "since": since, "columns": columns}
-    asked = run_settings(given(which, data_root=data_root, **listed, **policy))
+    listed = {"data_root": data_root, "outlets": outlets, "since": since}
+    asked = run_settings(given(which, listing, **listed, **policy))
     show(status(asked), tables.print_status, as_json=as_json)
 
 

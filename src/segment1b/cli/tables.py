@@ -288,7 +288,7 @@ def print_surface_check(result: Row) -> None:
     print_fields(fields, 28)
     print()
     for line in result["breaches"]:
-        print(f"exceeds the bound: {line}")
+        print(line)
     if not result["breaches"]:
         print("within bounds")
 

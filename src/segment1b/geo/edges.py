@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 from shapely import MultiPolygon
 
-from segment1b.geo.grid import Grid
 from segment1b.laws.curves import ranges
+
+if TYPE_CHECKING:
+    from segment1b.geo.grid import Grid
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
+from segment1b.outlets.column_names import recognise
 from segment1b.outlets.columnar import ColumnarSource
 from segment1b.outlets.columns import Held, ranks
 from segment1b.outlets.lists import COLUMNS as IMPORTED
-from segment1b.outlets.lists import refusal
+from segment1b.outlets.lists import Reading, refusal
 from segment1b.outlets.merchants import merchant_numbers
 from segment1b.outlets.readers import open_source
 from segment1b.storage.durable import coded_os_errors
@@ -28,19 +29,20 @@ TABLE = Path("the table")
 _INDEX = "__index_level_"
 
 
-def table_of(outlets: Any) -> pa.Table:
-    """Return an outlet list as a table, its column names stripped.
+def table_of(outlets: Any, mapped: Mapping[str, str] | None = None) -> pa.Table:
+    """Return an outlet list as a table with the names of a list's columns, the others stripped.
 
     Args:
         outlets: an object with `__arrow_c_stream__` (pandas, polars, pyarrow, a DuckDB relation), a
             sequence of mappings, or the path of a file in any format of `open_source`.
+        mapped: columns of the outlets by those of a list, see `column_names.recognise`.
 
     Raises:
         Segment1BError: E_USAGE for another type, E_OUTLETS_INVALID for values that are no columns,
             E_INPUT_TOO_LARGE.
     """
     if isinstance(outlets, (str, Path)):
-        return _of_file(Path(outlets))
+        return _of_file(Path(outlets), mapped or {})
     try:
         if hasattr(outlets, "__arrow_c_stream__") or hasattr(outlets, "__arrow_c_array__"):
             table = pa.table(outlets)
@@ -55,7 +57,26 @@ def table_of(outlets: Any) -> pa.Table:
         hint = "give each column values of one type"
         raise refusal(TABLE, f"has values that Arrow cannot hold: {error}", hint) from None
     kept = [name for name in table.column_names if not name.startswith(_INDEX)]
-    return _plain(table.select(kept))
+    table = _plain(table.select(kept))
+    columns = recognise(TABLE, table.column_names, mapped or {})
+    names = {name: target for target, name in columns.items()}
+    return table.rename_columns([names.get(name, name) for name in table.column_names])
+
+
+def corrected(table: pa.Table, path: Path, reading: Reading, iso: set[str]) -> pa.Table:
+    """Return a list's table with the columns that an import reads as it corrects them.
+
+    Args:
+        table: the list, of which an import has found no fault.
+        path: its file.
+        reading: how the import read it.
+        iso: the country codes that are known.
+    """
+    names = [name for name in IMPORTED if name in table.column_names]
+    fixed = pa.Table.from_batches(open_source(path, reading, iso).batches(names))
+    for name in names:
+        table = table.set_column(table.column_names.index(name), name, fixed[name])
+    return table
 
 
 def chosen(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
@@ -151,8 +172,8 @@ def _texts(table: pa.Table, name: str) -> pa.StringArray:
     return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
 
 
-def _of_file(path: Path) -> pa.Table:
-    source = open_source(path)
+def _of_file(path: Path, mapped: Mapping[str, str]) -> pa.Table:
+    source = open_source(path, Reading(mapped=mapped))
     if isinstance(source, ColumnarSource):
         return _plain(source.table())
     return pa.Table.from_batches(source.batches(source.names))

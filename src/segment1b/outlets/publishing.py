@@ -24,6 +24,7 @@ from segment1b.outlets.directories import (
     seal,
     write_directory,
 )
+from segment1b.outlets.lists import Findings
 from segment1b.outlets.pairs import (
     MAX_OUTLETS,
     Int64s,
@@ -35,7 +36,7 @@ from segment1b.outlets.pairs import (
     strings,
 )
 from segment1b.storage.arrays import distinct
-from segment1b.storage.bundles import FLAG, flag_line, joined_digest
+from segment1b.storage.bundles import FLAG, GATE_RULES, flag_line, joined_digest, open_bundle
 from segment1b.storage.durable import make_folder, read_json, write_file
 from segment1b.storage.ingress import ingress_groups
 from segment1b.storage.parts import FILE_ROWS, constant, groups, part_name, write_part
@@ -146,12 +147,13 @@ def imported(folder: Path) -> dict[str, Any] | None:
 
 
 def pairs_of(root: Path, contracts: Contracts, seed: int, fingerprint: str) -> Pairs:
-    """Return the pairs of an imported list, counted from its catalogue.
+    """Return the pairs of an imported list, counted from its catalogue, with its corrections.
 
     Raises:
         Segment1BError: E_PARTITION_MISPLACED when there is no catalogue; E_PATH_EMBED_MISMATCH when
             it does not hold the list of that fingerprint; E_INPUT_UNREADABLE,
-            E_INPUT_SCHEMA_INVALID for a damaged file.
+            E_INPUT_SCHEMA_INVALID for a damaged file; the code of a bundle whose corrections have
+            changed.
     """
     name, tokens = "outlet_catalogue", {"seed": seed, "manifest_fingerprint": fingerprint}
     absent = {name: "E_PARTITION_MISPLACED"}
@@ -174,8 +176,13 @@ def pairs_of(root: Path, contracts: Contracts, seed: int, fingerprint: str) -> P
     starts, _ = _pair_starts(merchant, code)
     ends = np.append(0, np.cumsum(np.concatenate(counts)))
     total = np.diff(ends[np.append(starts, len(merchant))])
-    own_directories = directory(root, contracts, fingerprint)
-    pairs = Pairs(merchant[starts], code[starts], total, directories=own_directories)
+    pairs = Pairs(
+        merchant[starts],
+        code[starts],
+        total,
+        directories=directory(root, contracts, fingerprint),
+        findings=_sealed_corrections(root, contracts, tokens),
+    )
     if pairs.fingerprint != fingerprint:
         what = f"holds the list {pairs.fingerprint}, its path names {fingerprint}"
         hint = "published data was changed: import the list again into another data root"
@@ -250,6 +257,18 @@ def _corrections(pairs: Pairs) -> dict[str, Any]:
         return {}
     counts = {"by_kind": found.corrections, "unlisted": found.unlisted}
     return {"corrections": {**counts, "values": found.values}}
+
+
+def _sealed_corrections(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> Findings:
+    """Return what `_corrections` has sealed in the bundle of a list."""
+    bundle = root / contracts["validation_bundle_1A"].locate(tokens)
+    document = (imported(bundle) or {}).get("corrections")
+    if document is None:
+        return Findings()
+    open_bundle(contracts, bundle, GATE_RULES)
+    return Findings(
+        corrections=document["by_kind"], values=document["values"], unlisted=document["unlisted"]
+    )
 
 
 def _checksums(tokens: Mapping[str, Any], catalogue: Path) -> dict[str, Any]:

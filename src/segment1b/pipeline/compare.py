@@ -45,7 +45,7 @@ def compare(
         files: names of packaged scenarios (one for each allocation method), or YAML files with
             `name` (the file's stem when absent), `policy_files`, `settings`,
             `outlets` and `seed`; relative paths start at the working directory.
-        common: outlets, engine and workers of all of them.
+        common: outlets and how they are read, engine and workers of all of them.
         data_root: each scenario gets the data root of its name below this folder; they are
             temporary when it is None.
         progress: called with every event of the runs.
@@ -156,6 +156,8 @@ def _grow(result: RunResult, common: RunSettings, root: Path, progress: Progress
     top = Path(contracts.load()[SURFACES[0]].locate({})).parts[0]
     (root / top).symlink_to(result.root / top, target_is_directory=True)
     update: dict[str, Any] = {"data_root": root, "outlets": outlets, "policy_files": (policy,)}
+    # The list is not the user's, but one of numbers and codes.
+    update |= {"columns": "all", "normalise": False, "map_columns": ()}
     update |= {"seed": result.identity["seed"], "to_state": LAST_OF_GROWTH, "world": result.root}
     return run_pipeline(common.model_copy(update=update), progress)
 

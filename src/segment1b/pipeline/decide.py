@@ -16,22 +16,22 @@ from segment1b import contracts
 from segment1b.config import Policy, RunSettings, load_policy, parameter_document, parameter_hash
 from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
-from segment1b.errors import Segment1BError, file_error, unreadable
+from segment1b.errors import Segment1BError, unreadable
 from segment1b.identity import TOKENS, Identity, canonical_json
 from segment1b.outlets.column_names import parse_map
 from segment1b.outlets.earlier import find_earlier, followed, moves
 from segment1b.outlets.lists import Reading, warnings_about
-from segment1b.outlets.names import default_list, find_list, named_tokens
+from segment1b.outlets.names import default_list, find_list
 from segment1b.outlets.pairs import Pairs, read_outlets
 from segment1b.outlets.publishing import check_issue, imported
+from segment1b.pipeline.finding import find_identity
 from segment1b.reference import embedded
 from segment1b.reference.installing import SURFACES, is_embedded, missing
 from segment1b.states.protocol import Run
-from segment1b.storage.durable import read_json, read_object
+from segment1b.storage.durable import read_json
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
-from segment1b.storage.root import root_at
 from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.staging import STAGING
 
@@ -149,8 +149,8 @@ def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
     Snapshot(root, known, {"manifest_fingerprint": "*"}).fetch([*SURFACES, "validation_bundle_1A"])
     if settings.outlets is None:
         return None
-    reading = Reading(settings.normalise, parse_map(settings.map_columns))
-    pairs = read_outlets(settings.outlets, iso_set(root, known), reading, settings.columns)
+    iso = iso_set(root, known)
+    pairs = read_outlets(settings.outlets, iso, reading_of(settings), settings.columns)
     notes = warnings_about(pairs.findings)
     if settings.since is not None:
         pairs = followed(pairs, settings.outlets, find_earlier(settings.since, settings.dictionary))
@@ -158,6 +158,11 @@ def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
     for note in notes:
         LOG.warning("%s: %s", settings.outlets, note)
     return pairs
+
+
+def reading_of(settings: RunSettings) -> Reading:
+    """Return how a run reads its outlet list."""
+    return Reading(settings.normalise, parse_map(settings.map_columns))
 
 
 def surface_digests(root: Path, known: Contracts, without: Collection[str] = ()) -> dict[str, str]:
@@ -218,47 +223,6 @@ def tokens_of(bundle: Path) -> dict[str, Any]:
 def first(*values: Any) -> Any:
     """Return the first value that is not None."""
     return next((value for value in values if value is not None), "")
-
-
-def find_identity(
-    data_root: Path, dictionary: Path | None, given: Mapping[str, Any]
-) -> tuple[Contracts, Identity]:
-    """Return the identity of what is published of a list: that of its S0 receipt.
-
-    Args:
-        data_root: the folder of the data root.
-        dictionary: another dictionary than the packaged one.
-        given: tokens by name, as for `named_tokens`; without a list the default one is taken
-            (docs/spec/outlet-lists.md#names).
-
-    Raises:
-        Segment1BError: E301_NO_PASS_FLAG when no receipt fits, E_USAGE when the list is not known
-            or not decided, E_PATH_EMBED_MISMATCH when a receipt lies in the folder of another
-            fingerprint.
-    """
-    known = contracts.load(dictionary)
-    wanted = named_tokens(data_root, known, given)
-    pattern = known["s0_gate_receipt_1B"].locate({"manifest_fingerprint": "*"})
-    root_at(data_root).fetch([pattern])
-    found = []
-    for path in sorted(data_root.glob(pattern)):
-        receipt = read_object(path)
-        named = known["s0_gate_receipt_1B"].locate(receipt)
-        if named != path.relative_to(data_root).as_posix():
-            what = f"belongs at {named}: its tokens are not those of its path"
-            hint = "restore the receipt from where the data came from"
-            raise file_error("E_PATH_EMBED_MISMATCH", path, what, hint)
-        if all(receipt.get(name) == value for name, value in wanted.items()):
-            found.append({name: receipt[name] for name in TOKENS})
-    if "manifest_fingerprint" not in wanted and found:
-        fitting = [str(one["manifest_fingerprint"]) for one in found]
-        default = default_list(data_root, known, fitting, narrowed=bool(wanted))
-        wanted["manifest_fingerprint"] = default
-        found = [one for one in found if one["manifest_fingerprint"] == default]
-    if not found:
-        what = f"{root_at(data_root)} holds no S0 receipt" + (f" with {wanted}" if wanted else "")
-        raise Segment1BError("E301_NO_PASS_FLAG", what)
-    return known, Identity(**found[0])
 
 
 def bound_parameters(snapshot: Snapshot) -> tuple[Policy, dict[str, str]]:

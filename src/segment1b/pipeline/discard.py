@@ -12,7 +12,8 @@ from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
 from segment1b.identity import TOKENS, Identity
 from segment1b.outlets.names import RECORD, find_list, no_list
-from segment1b.pipeline.decide import find_identity, tokens_of
+from segment1b.pipeline.decide import tokens_of
+from segment1b.pipeline.finding import find_identity
 from segment1b.states import STATES
 from segment1b.storage.durable import read_json
 from segment1b.storage.locks import identity_lock

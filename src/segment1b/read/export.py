@@ -19,6 +19,7 @@ from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError, file_error
 from segment1b.outlets.merchants import merchant_number
+from segment1b.read.added import Added
 from segment1b.read.gate import EGRESS, Which, locate, prove_sites
 from segment1b.read.geoparquet import features, write_geoparquet
 from segment1b.read.listed import Listed, json_texts, listed, plain_types
@@ -56,16 +57,19 @@ class _Job:
     folder: Path
     about: Mapping[str, Any]
     listed: Listed | None  # what the list has beside the sites
+    added: Added | None  # columns of other datasets
 
     def tables(self) -> Iterator[pa.Table]:
-        """Yield the wanted sites in key order, with what the list has of each."""
-        for table in rows.site_tables(self.paths, self.wanted):
-            yield self.listed.join(table) if self.listed else table
+        """Yield the wanted sites in key order, with all columns of each."""
+        tables = rows.site_tables(self.paths, self.wanted)
+        if self.listed:
+            tables = map(self.listed.join, tables)
+        yield from self.added.joined(tables) if self.added else tables
 
     @property
     def extra(self) -> pa.Schema:
-        """Return the columns that the list adds."""
-        return self.listed.schema if self.listed else pa.schema([])
+        """Return the columns that the list and other datasets add."""
+        return pa.schema([f for one in (self.listed, self.added) if one for f in one.schema])
 
 
 def export(
@@ -75,6 +79,7 @@ def export(
     format: str | None = None,  # noqa: A002 - as on the command line
     countries: Sequence[str] = (),
     merchants: Sequence[int | str] = (),
+    with_columns: Sequence[str] = (),
     **which: Unpack[Which],
 ) -> int:
     """Write the sites that passed into one new file; return their number.
@@ -92,11 +97,15 @@ def export(
         format: geoparquet, csv, geojsonseq or flatgeobuf; None: by the suffix, see `format_of`.
         countries: ISO codes to write; all by default.
         merchants: merchants to write, by the ids of the list; all by default.
+        with_columns: columns of other datasets to add: tzid, tile_id, weight_fp, pixel_area_m2,
+            see docs/spec/outlet-lists.md#columns-of-an-export.
         **which: the identity, see `Which`.
 
     Raises:
-        Segment1BError: as `read_site_locations`; E_USAGE for an unknown format, a file that
-            exists, or when no site matches; E_DATA_ROOT_UNUSABLE, E_STORAGE_FULL.
+        Segment1BError: as `read_site_locations`; E_USAGE for an unknown format or column, a file
+            that exists, or when no site matches; the receipt code of an added column's dataset that
+            has changed, E306_TOKEN_MISMATCH of the time zones; E_DATA_ROOT_UNUSABLE,
+            E_STORAGE_FULL.
     """
     form = format_of(out, format)
     out = Path(os.path.abspath(out))
@@ -111,9 +120,11 @@ def export(
         "licence": dataset.licence,
     }
     paths = sorted(run.path(EGRESS).iterdir())
-    beside = listed(run.root, run.contracts, run.identity.manifest_fingerprint)
+    names = tuple(dict.fromkeys(with_columns))
+    beside = listed(run.root, run.contracts, run.identity.manifest_fingerprint, names)
+    added = Added(run, wanted, names) if names else None
     with new_file(out) as (fresh, scratch):
-        job = _Job(paths, wanted, dataset.arrow_schema, scratch, about, beside)
+        job = _Job(paths, wanted, dataset.arrow_schema, scratch, about, beside, added)
         count = _WRITERS[form](fresh, job)
         if not count and not wanted.everything:
             what = "no site has one of these countries and merchants"
@@ -170,7 +181,7 @@ def _write_geoparquet(path: Path, job: _Job) -> int:
 
 
 def _write_csv(path: Path, job: _Job) -> int:
-    quoting = "needed" if job.listed else "none"
+    quoting = "needed" if len(job.extra) else "none"
     options = pyarrow.csv.WriteOptions(
         batch_size=rows.BATCH_ROWS, quoting_style=quoting, quoting_header=quoting
     )

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-import pyarrow.dataset as ds
-
 from segment1b import contracts as contract_files
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError, file_error
@@ -21,6 +19,7 @@ from segment1b.storage.snapshot import Snapshot, receipted, report_id
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow.dataset as ds
 
 EGRESS = "site_locations"
 BUNDLE = "validation_bundle_1B"
@@ -153,6 +152,9 @@ def read_site_locations(
 
 def open_parts(paths: Iterable[Path], dataset: Dataset) -> ds.Dataset:
     """Return part files as one dataset of the dictionary's schema, to be read lazily."""
+    # It imports pandas where that is installed, which takes longer than to explain an outlet.
+    import pyarrow.dataset as ds
+
     return ds.dataset([str(path) for path in paths], schema=dataset.arrow_schema, format="parquet")
 
 

@@ -96,8 +96,16 @@ def _places(merchant: Any, country: Any, order: Any) -> npt.NDArray[np.int64]:
     return place << _ORDER_BITS | np.asarray(order, np.int64)
 
 
-def listed(root: Path, contracts: Contracts, fingerprint: str) -> Listed | None:
+def listed(
+    root: Path, contracts: Contracts, fingerprint: str, added: Sequence[str] = ()
+) -> Listed | None:
     """Return what a list has beside its sites, checked against its bundle; None for a plain list.
+
+    Args:
+        root: the data root.
+        contracts: dictionary and schemas.
+        fingerprint: of the list.
+        added: columns that an export has beside its usual ones.
 
     Raises:
         Segment1BError: as `directory`.
@@ -111,17 +119,18 @@ def listed(root: Path, contracts: Contracts, fingerprint: str) -> Listed | None:
         held = found.merchants["merchant_id"].to_numpy()
         merchant, country, order = (found.outlets[name] for name in KEY)
         keys = _places(np.searchsorted(held, merchant.to_numpy()), country, order.to_numpy())
-        names = shown_names(found.outlets.column_names[len(KEY) :])
+        names = shown_names(found.outlets.column_names[len(KEY) :], added)
     return Listed(found, keys, names)
 
 
-def shown_names(columns: Sequence[str]) -> dict[str, str]:
+def shown_names(columns: Sequence[str], added: Sequence[str] = ()) -> dict[str, str]:
     """Return the column of an export by the column of a list; no two are equal in any case."""
+    own = {*_OWN, *added}
     present = {name.casefold() for name in columns}
     names = {}
     for name in columns:
         shown = name
-        if name != "outlet_id" and name.casefold() in _OWN:
+        if name != "outlet_id" and name.casefold() in own:
             shown = _PREFIX + name
             while shown.casefold() in present:
                 shown = _PREFIX + shown

@@ -12,12 +12,11 @@ import pyarrow.compute as pc
 
 from segment1b.identity import Identity
 from segment1b.outlets.merchants import merchant_number
-from segment1b.pipeline.decide import find_identity
-from segment1b.read.gate import Which, open_parts
+from segment1b.pipeline.finding import find_identity
+from segment1b.read.gate import Which
 from segment1b.read.listed import Listed, listed
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
-from segment1b.storage.receipts import coded_parquet_errors
 from segment1b.storage.root import find_root
 from segment1b.storage.site_tables import Wanted
 from segment1b.storage.snapshot import Snapshot
@@ -62,12 +61,17 @@ class PublishedPair:
     def rows(self, dataset_id: str, columns: Sequence[str], **key: Any) -> pa.Table:
         """Return the rows of a dataset whose key columns have these values."""
         partition = self.reader.partition(dataset_id)
-        where = pc.scalar(True)
-        for name, value in key.items():
-            where &= pc.field(name) == value
-        with coded_parquet_errors(partition.folder):
-            parts = open_parts(partition.paths, partition.dataset)
-            return parts.to_table(columns=list(columns), filter=where)
+        names = list(dict.fromkeys([*columns, *key]))
+        where = {name: (value, value) for name, value in key.items()}
+        types = partition.dataset.arrow_schema
+        schema = pa.schema([types.field(name) for name in columns])
+        tables = []
+        for table in self.reader.row_groups(partition, names, where):
+            for name, value in key.items():
+                wanted = pa.scalar(value, types.field(name).type)
+                table = table.filter(pc.equal(table[name], wanted))
+            tables.append(table.select(columns).cast(schema))
+        return pa.concat_tables(tables or [schema.empty_table()]).combine_chunks()
 
 
 def open_pair(

@@ -18,16 +18,24 @@ from segment1b import contracts
 from segment1b.config import RunSettings, run_settings
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
+from segment1b.outlets.column_names import parse_map
 from segment1b.outlets.directories import directory
-from segment1b.outlets.frames import TABLE, chosen, rows_of_sites, table_of, write_table
+from segment1b.outlets.frames import (
+    TABLE,
+    chosen,
+    corrected,
+    rows_of_sites,
+    table_of,
+    write_table,
+)
 from segment1b.outlets.pairs import read_outlets
 from segment1b.pipeline import worlds
-from segment1b.pipeline.decide import foresee, iso_set, surface_digests
+from segment1b.pipeline.decide import foresee, iso_set, reading_of, surface_digests
 from segment1b.pipeline.execution import Progress, run_pipeline, silent
 from segment1b.pipeline.outcome import RunResult
 from segment1b.read import explanation, replay
 from segment1b.read.gate import open_parts
-from segment1b.read.zones import zones_at
+from segment1b.read.zones import Zones
 from segment1b.reference.installing import COUNTRIES, SURFACES, ZONES, missing
 from segment1b.storage.root import find_root
 from segment1b.storage.snapshot import Snapshot
@@ -58,6 +66,8 @@ def place(
     since: Placed | str | Path | None = None,
     proof: bool = False,
     columns: Sequence[str] | None = None,
+    normalise: bool = False,
+    map_columns: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Placed:
     """Give every outlet of a table a coordinate, as `segment1b run --outlets` does.
@@ -83,6 +93,10 @@ def place(
             surfaces are the earlier ones, and `Placed.result.since` tells who moved.
         proof: run S9 too, which checks the result independently; `Placed.save` does it otherwise.
         columns: names of the list's other columns to carry to the sites; all by default.
+        normalise: correct spaces, numbers, codes and names of countries; `Placed.sites` has the
+            corrected values.
+        map_columns: columns of the outlets, for example `country_iso=Land`; common names of a
+            list's columns are recognised without.
         progress: called with every event of the run, as for `segment1b.run`.
 
     Returns:
@@ -95,7 +109,7 @@ def place(
             for another kind of object, E_POLICY_INVALID for an unknown method; else as
             `segment1b.run`.
     """
-    table = chosen(table_of(outlets), columns)
+    table = chosen(table_of(outlets, parse_map(map_columns)), columns)
     clash = [name for name in ADDED[2:] if name in table.column_names]
     if clash:
         what = f"the outlets have the column {clash[0]}, which the sites have too"
@@ -109,6 +123,9 @@ def place(
                 "data_root": folder / "root",
                 "outlets": file,
                 "columns": "all" if columns is None else ",".join(columns) or "none",
+                "normalise": normalise,
+                # A table in memory is written with the names of a list's columns.
+                "map_columns": tuple(map_columns) if isinstance(outlets, (str, Path)) else (),
                 "world": None if world is None else Path(world),
                 "since": None if earlier is None else Path(earlier),
                 "seed": seed,
@@ -120,6 +137,9 @@ def place(
         result = _run(settings, progress or silent)
         if world is None and since is None:
             _keep_world(settings, result)
+        if normalise:
+            iso = iso_set(result.root, contracts.load())
+            table = corrected(table, file, reading_of(settings), iso)
         return Placed(folder, settings, table, result)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -134,7 +154,7 @@ class Placed:
         sites: pyarrow.Table, a row an outlet, by merchant, country and site_order: the columns of
             the list, country_iso (string), site_order (int64, 1..n of a merchant in a country),
             lon_deg and lat_deg (float64, degrees, WGS84), tile_id (uint64) and tzid (string, the
-            time zone, see `zones.zones_at`).
+            time zone, see `zones.Zones.at`).
     """
 
     def __init__(
@@ -264,7 +284,7 @@ class Placed:
         outlets = listed.outlets if listed else None
         joined = table.select(carried).take(rows_of_sites(table, sites, outlets))
         lon, lat = (sites.column(name).to_numpy() for name in ("lon_deg", "lat_deg"))
-        zones = zones_at(snapshot.path(ZONES), lon, lat)
+        zones = Zones(snapshot.path(ZONES)).at(lon, lat)
         added = [*(sites.column(name) for name in names[1:]), zones]
         arrays = [*joined.columns, *added]
         return pa.table(dict(zip([*carried, *ADDED], arrays, strict=True)))
@@ -298,7 +318,7 @@ def _whole(error: Segment1BError, settings: RunSettings, file: Path) -> Segment1
         return error
     iso = iso_set(settings.data_root, contracts.load())
     try:
-        read_outlets(file, iso, wanted=settings.columns, shown=LISTED)
+        read_outlets(file, iso, reading_of(settings), settings.columns, LISTED)
     except Segment1BError as whole:
         return whole
     return error

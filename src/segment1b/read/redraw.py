@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segment1b.errors import Segment1BError
-from segment1b.geo.countries import read_countries
+from segment1b.geo.countries import checked_countries
 from segment1b.geo.placement import Clip, Country
 from segment1b.storage.durable import read_object
 from segment1b.storage.reader import Reader
@@ -128,8 +128,10 @@ class Jitter:
         self.tile_attempts = int(policy["max_attempts_tile"])
         self.most_attempts = self.tile_attempts + int(policy["max_attempts_clip"])
         self._stream = Stream("in_cell_jitter", seed)
-        shapes = functools.cache(lambda: read_countries(reader.file("world_countries")))
-        self.country = functools.lru_cache(8)(lambda code: Country(shapes()[code]))
+        shapes = functools.cache(lambda: reader.file("world_countries"))
+        self.country = functools.lru_cache(8)(
+            lambda code: Country(checked_countries(shapes(), [code])[code])
+        )
         self.clip = functools.lru_cache(4096)(self._clip)
 
     def attempts(self, site: Site, tile: Tile, count: int) -> Iterator[Attempt]:

@@ -274,7 +274,8 @@ def _places(shapes: Shapes, places: Places) -> dict[str, Any]:
 def _breaches(found: Mapping[str, Any], bounds: Bounds) -> list[str]:
     breaches = [
         f"{row['country_iso']}: {row['measured_km2']:,.0f} km2, published "
-        f"{row['published_km2']:,.0f} ({row['error']:+.1%}; bound {bounds.area_error:.1%})"
+        f"{row['published_km2']:,.0f} ({row['error']:+.1%} exceeds the bound of "
+        f"{bounds.area_error:.1%})"
         for row in found["countries"]
         if (row["published_km2"] or 0.0) >= bounds.large_km2
         and abs(row["error"]) > bounds.area_error
@@ -283,11 +284,11 @@ def _breaches(found: Mapping[str, Any], bounds: Bounds) -> list[str]:
     if people["uncovered"] > bounds.uncovered_share * people["people"]:
         breaches.append(
             f"{people['uncovered']:,.0f} of {people['people']:,.0f} people live in cells that no "
-            f"country touches (bound {bounds.uncovered_share:.1%})"
+            f"country touches, which exceeds the bound of {bounds.uncovered_share:.1%}"
         )
     if places and places["outside"] > bounds.outside_share * places["places"]:
         breaches.append(
-            f"{places['outside']:,} of {places['places']:,} places lie outside every polygon "
-            f"(bound {bounds.outside_share:.1%})"
+            f"{places['outside']:,} of {places['places']:,} places lie outside every polygon, "
+            f"which exceeds the bound of {bounds.outside_share:.1%}"
         )
     return breaches

@@ -63,6 +63,19 @@ def with_alpha2(
     return replace(features, keys=keys, geometries=features.geometries[kept]), unknown
 
 
+def own_codes(features: Features) -> pa.Table:
+    """Return the table of the codes that polygons have, ascending: any two upper-case letters.
+
+    Raises E_INPUT_SCHEMA_INVALID, naming the row of another code.
+    """
+    for row, key in enumerate(features.keys, 1):
+        if not _FORMS["country_iso"].fullmatch(key):
+            what = f", row {row}: column {features.column} holds '{key}'"
+            hint = "codes of your own are two upper-case letters, for example AA"
+            raise schema_invalid(features.path, what, hint, row=row)
+    return pa.table({"country_iso": pa.array(sorted(set(features.keys)), pa.string())})
+
+
 def read_code_list(path: Path, renamed: Mapping[str, str]) -> pa.Table:
     """Return the ISO table of a CSV file (UTF-8, with a header), codes ascending.
 

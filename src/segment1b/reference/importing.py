@@ -11,13 +11,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from segment1b import contracts
 from segment1b.contracts import Contracts
 from segment1b.contracts.program import VERSION
 from segment1b.errors import Segment1BError, schema_invalid
 from segment1b.identity import canonical_json
 from segment1b.reference import embedded
-from segment1b.reference.codes import read_code_list, read_codes, with_alpha2
+from segment1b.reference.codes import own_codes, read_code_list, read_codes, with_alpha2
 from segment1b.reference.installing import (
     COUNTRIES,
     ISO,
@@ -90,6 +92,13 @@ class _Stage:
     dataset_id: str
     path: Path
 
+    def refuse_other(self) -> None:
+        """Refuse the staged surface if another one is published."""
+        target = self.root / self.contracts[self.dataset_id].locate({})
+        if target.exists():
+            digest = hash_files(self.path.parent, [target.name])[1]
+            refuse_other(self.dataset_id, target, digest, "imported")
+
     def publish(
         self,
         rows: int,
@@ -120,7 +129,7 @@ class _Stage:
             "receipt": Receipt(folder, rows, files, digest, digest).as_json(),
         }
         if target.exists():
-            refuse_other(self.dataset_id, target, digest, "imported")
+            self.refuse_other()
             return Imported(target, document, no_op=True)
         write_file(provenance_path(self.path), canonical_json(document))
         for path in self.path.parent.iterdir():
@@ -137,12 +146,14 @@ def import_countries(
     layer: str | None = None,
     make_valid: bool = False,
     drop_unknown: bool = False,
+    codes: str = "iso",
 ) -> Imported:
     """Import country polygons: codes made alpha-2, cut at the date line, dissolved, compared.
 
     Column country_iso holds alpha-2, alpha-3 or numeric codes. `make_valid` repairs invalid
     polygons, `drop_unknown` leaves out rows with unknown codes; both are recorded, else such rows
-    are refused.
+    are refused. `codes` is `iso`, or `own`: any two upper-case letters, and the ISO table is made
+    of those that the polygons have.
 
     Raises:
         Segment1BError: E_INPUT_UNREADABLE, E_INPUT_SCHEMA_INVALID, E007_CRS_MISMATCH, E005_ISO_FK,
@@ -152,8 +163,12 @@ def import_countries(
     source = read_features(request.file, columns["country_iso"], layer)
     with _staged(request, COUNTRIES) as stage:
         table = stage.root / stage.contracts[ISO].locate({})
-        codes = read_codes(table if table.exists() else embedded.surface("iso3166.parquet"))
-        features, dropped = with_alpha2(source, codes, drop_unknown=drop_unknown)
+        if codes == "own":
+            own = own_codes(source)
+            known = {code: code for code in own["country_iso"].to_pylist()}
+        else:
+            known = read_codes(table if table.exists() else embedded.surface("iso3166.parquet"))
+        features, dropped = with_alpha2(source, known, drop_unknown=drop_unknown)
         shapes, repairs = draw(features, make_valid=make_valid)
         write_shapes(stage.path, "country_iso", shapes)
         found = audit(shapes, repairs)
@@ -167,7 +182,11 @@ def import_countries(
             "countries": len(shapes),
         }
         options = {"layer": layer, "make_valid": make_valid, "drop_unknown": drop_unknown}
-        missing = sorted(set(codes.values()) - shapes.keys())
+        if codes == "own":
+            options["codes"] = codes
+            stage.refuse_other()
+            _publish_codes(request, own, columns, {"codes": codes})
+        missing = sorted(set(known.values()) - shapes.keys())
         more = {"notes": source.notes, "iso_without_polygon": missing}
         return replace(stage.publish(len(shapes), columns, options, counts, **more), audit=found)
 
@@ -230,10 +249,15 @@ def import_codes(request: Request) -> Imported:
     """
     columns = request.source_columns("country_iso", "alpha3", "numeric", "name", "status")
     table = read_code_list(request.file, columns)
+    return _publish_codes(request, table, {name: columns[name] for name in table.column_names}, {})
+
+
+def _publish_codes(
+    request: Request, table: pa.Table, columns: Mapping[str, str], options: Mapping[str, Any]
+) -> Imported:
     with _staged(request, ISO) as stage:
         write_parquet(stage.path, table)
-        used = {name: columns[name] for name in table.column_names}
-        return stage.publish(table.num_rows, used, {}, {"countries": table.num_rows})
+        return stage.publish(table.num_rows, columns, options, {"countries": table.num_rows})
 
 
 @contextmanager
