@@ -173,6 +173,24 @@ def test_overrides_are_policy_and_change_the_parameter_hash(desk: Path, write: W
     assert hashes[1] == hashes[2] == hashes[3]
 
 
+def test_a_run_names_its_list_and_a_later_one_takes_it_by_name(desk: Path, write: Write) -> None:
+    fewer = (desk / "my.csv").read_text().splitlines()[:9]
+    (desk / "fewer.csv").write_text("\n".join(fewer) + "\n")
+    runs = [
+        plan("first", "one", list_name="q3-portfolio", to_state="s0"),
+        plan("other", "one", outlets="fewer.csv", to_state="s0"),
+        plan("last", "one", to_state="s0"),
+        plan("again", "one", manifest_fingerprint="q3-portfolio", to_state="s0"),
+    ]
+    for run in runs[2:]:
+        del run["outlets"]
+    entries = by_name(night(write(*runs)))
+    lists = {name: run["identity"]["manifest_fingerprint"] for name, run in entries.items()}
+    assert lists["again"] == lists["first"] != lists["other"] == lists["last"]
+    with pytest.raises(Segment1BError, match=r"run 'first': '\.\./x' cannot be the name of a list"):
+        night(write(plan("first", "one", list_name="../x")))
+
+
 def test_a_copy_that_cannot_be_put_fails_its_run_alone(desk: Path, write: Write) -> None:
     (desk / "file").touch()
     summary = night(write(plan("a", "one", s4_run_report="file/s4.json"), plan("b", "two")))

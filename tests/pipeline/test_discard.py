@@ -254,7 +254,8 @@ def test_from_s3_on_nothing_is_shared_and_tiles_can_be_kept_until_the_last_recei
     assert others <= files(root)
     take_back(root, "s0", manifest_fingerprint=second, keep_shared=True)
     assert all(world.path(root, dataset_id).exists() for dataset_id in SHARED)
-    assert not [path for path in files(root) if second in path and "/1A/" not in path]
+    own = [path for path in files(root) if second in path and "/1A/" not in path]
+    assert own == [KNOWN["outlet_list"].locate({"manifest_fingerprint": second})]
     assert owners(root, world) == {"s0", "s1", "s2"}
     take_back(root, "s0", manifest_fingerprint=first)
     assert owners(root, world) == set()

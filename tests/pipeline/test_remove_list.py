@@ -72,6 +72,9 @@ def test_a_list_is_removed_whole_and_nothing_else(world: World, root: Path, name
     assert all(check.ok for check in segment1b.validate(root, ["s0", "s3", "s8"]))
     with pytest.raises(Segment1BError, match=f"^E_USAGE: .*no outlet list '{name}'"):
         remove_list(root, name)
+    with pytest.raises(Segment1BError, match=r"^E_USAGE: .*no outlet list 'dddd"):
+        remove_list(root.with_name("absent"), "d" * 64)
+    assert not root.with_name("absent").exists()
 
 
 def test_a_removal_that_is_interrupted_anywhere_is_completed_and_never_believed(

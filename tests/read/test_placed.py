@@ -268,8 +268,8 @@ def test_explain_replay_and_validate_speak_of_the_run(placed: Placed) -> None:
 
 
 def test_save_proves_and_publishes(placed: Placed, tmp_path: Path) -> None:
-    placed.save(tmp_path / "root")
-    sites = segment1b.open(tmp_path / "root").sites
+    placed.save(tmp_path / "root", name="koffie")
+    sites = segment1b.open(tmp_path / "root", list="koffie").sites
     for name in ("merchant_id", "site_order", "lon_deg", "lat_deg"):
         assert sites[name].to_pylist() == placed.sites[name].to_pylist()
     other = lay_small_world(tmp_path / "other", countries=("NL",))

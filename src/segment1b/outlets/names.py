@@ -205,8 +205,8 @@ def record_list(
     """
     with creating(root):
         name = free_name(root, known, fingerprint, wanted, file)
-        lists = outlet_lists(root, known)
-        last, said = lists[-1], (fingerprint, name, visible(file.name))
+        last = max(outlet_lists(root, known), key=lambda one: one.sequence)
+        said = (fingerprint, name, visible(file.name))
         if (last.fingerprint, last.name, last.file) != said:
             record = {
                 "name": name,

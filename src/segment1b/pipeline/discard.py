@@ -11,7 +11,7 @@ from segment1b.config import RunSettings
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
 from segment1b.identity import TOKENS, Identity
-from segment1b.outlets.names import RECORD, find_list, no_list
+from segment1b.outlets.names import RECORD, find_list, no_list, outlet_lists
 from segment1b.pipeline.decide import find_identity, tokens_of
 from segment1b.states import STATES
 from segment1b.storage.durable import read_json
@@ -106,19 +106,19 @@ def remove_list(
     root = find_root(location, folders=False)
     known = contracts.load(dictionary)
     fingerprint = find_list(root, known, name)
+    if fingerprint not in {one.fingerprint for one in outlet_lists(root, known)}:
+        raise no_list(root, known, name)
     identity = _identity_of(root, known, dictionary, fingerprint)
+    if dry_run:
+        return _items_of_list(root, known, fingerprint, identity)
+    open_root(root)
     with ExitStack() as work:
-        if not dry_run:
-            open_root(root)
-            if identity is not None:
-                work.enter_context(identity_lock(root, identity, wait_seconds))
+        if identity is not None:
+            work.enter_context(identity_lock(root, identity, wait_seconds))
+        scratch = work.enter_context(staging(root))
         found = _items_of_list(root, known, fingerprint, identity)
-        if not found:
-            raise no_list(root, known, name)
-        if not dry_run:
-            scratch = work.enter_context(staging(root))
-            for path in found:
-                root_at(root).remove(path, scratch)
+        for path in found:
+            root_at(root).remove(path, scratch)
     return found
 
 
