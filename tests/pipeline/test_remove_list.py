@@ -15,8 +15,8 @@ from discards import COUNTRIES, KNOWN, World, publish
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
 from segment1b.outlets.names import default_list, outlet_lists
-from segment1b.pipeline.finding import find_identity
 from segment1b.pipeline.discard import remove_list
+from segment1b.pipeline.finding import find_identity
 from segment1b.pipeline.listing import list_outlets
 from segment1b.pipeline.prepare import import_outlets
 from segment1b.storage.folder_root import FolderRoot
