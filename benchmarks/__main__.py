@@ -9,10 +9,10 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks import place
 from benchmarks.control import two_cores
 from benchmarks.floor import OUTPUTS, floor_seconds
 from benchmarks.outlets import write_outlets
-from benchmarks.place import place_rows
 from benchmarks.record import keep, machine
 from benchmarks.scales import SCALES, Scale
 from segment1b import contracts
@@ -52,6 +52,8 @@ def main() -> None:
         text = measure(Path(folder), asked.scale, repeat, asked.workers)
     print(text)
     keep(asked.scale, text)
+    if asked.scale == "small":
+        place.main()
 
 
 def measure(folder: Path, name: str, repeat: int, workers: int) -> str:
@@ -65,8 +67,6 @@ def measure(folder: Path, name: str, repeat: int, workers: int) -> str:
     text += marks(scale, runs)
     if scale.grows:
         text += growth(folder, world, scale, runs, workers)
-    if name == "small":
-        text += place_rows(folder, repeat)
     return text
 
 

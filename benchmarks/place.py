@@ -7,8 +7,12 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
+
+from benchmarks.record import keep, machine
 
 #: A few large countries, as the list of a real portfolio has them.
 FEW = ("BR", "CA", "DE", "ES", "FR", "GB", "IN", "IT", "JP", "NL", "PL", "US")
@@ -44,10 +48,19 @@ print(json.dumps(figures))
 """
 
 
-def place_rows(folder: Path, repeat: int) -> str:
-    """Return the rows of `place`; the prepared world is made first, in a cache of its own."""
+def main() -> None:
+    """Measure, print the table and keep it in results.md."""
+    with tempfile.TemporaryDirectory(prefix="segment1b-bench-") as folder:
+        text = measure(Path(folder), 3)
+    print(text)
+    keep("place", text)
+
+
+def measure(folder: Path, repeat: int) -> str:
+    """Return the table of `place`; the prepared world is made first, in a cache of its own."""
     environment = {**os.environ, "SEGMENT1B_CACHE": str(folder / "place-cache")}
-    text = HEADER
+    load = f"load average {os.getloadavg()[0]:.1f} before"
+    text = f"## place\n\n{machine()}, {date.today()}, {load}, medians of {repeat} runs\n" + HEADER
     _figures(FEW, 1_000, environment)
     for countries, outlets, mark in CASES:
         runs = [_figures(countries, outlets, environment) for _ in range(repeat)]
@@ -65,3 +78,7 @@ def _figures(countries: Sequence[str], outlets: int, environment: Mapping[str, s
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     figures: list[float] = json.loads(done.stdout)
     return figures
+
+
+if __name__ == "__main__":
+    main()

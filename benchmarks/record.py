@@ -16,7 +16,7 @@ from benchmarks.scales import SCALES
 from segment1b.config import usable_cores
 
 RESULTS = Path(__file__).parent / "results.md"
-SECTIONS = (*SCALES, "shards", "peers")
+SECTIONS = (*SCALES, "place", "shards", "peers")
 _TITLE = (
     "# What was measured last\n\nmake bench SCALE=..., make shards SCALE=... and make peers\n\n"
 )

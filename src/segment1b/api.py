@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -126,11 +127,13 @@ def validate(
         **which: the identity, see `Which`.
 
     Returns:
-        One result for each check, in a fixed order; `result.ok` is its conclusion.
+        One result for each check, in a fixed order; `result.ok` is its conclusion. Offending rows
+        have the column `merchant` where the list has another id than the number.
     """
     from segment1b.audit import validate_published
     from segment1b.audit.published_files import Published
     from segment1b.audit.runner import silent
+    from segment1b.outlets.naming import Naming
     from segment1b.pipeline.finding import find_identity
 
     folder = find_root(root)
@@ -139,7 +142,8 @@ def validate(
     published = Published(folder, known, identity.tokens, validation_bundle)
     results = validate_published(published, states, perf=perf, progress=progress or silent)
     _store_tile_proof(published, results)
-    return results
+    naming = Naming(folder, known, identity.manifest_fingerprint)
+    return [replace(result, rows=naming.rows(result.rows)) for result in results]
 
 
 def _store_tile_proof(published: Published, results: Sequence[CheckResult]) -> None:

@@ -54,8 +54,8 @@ def blocks(path: Path, language: str) -> list[str]:
 
 
 def shell_lines(path: Path) -> list[str]:
-    """Return the command lines of a page's sh blocks, without comments."""
-    lines = "".join(blocks(path, "sh")).splitlines()
+    """Return the command lines of a page's sh blocks, in one piece and without comments."""
+    lines = "".join(blocks(path, "sh")).replace("\\\n", " ").splitlines()
     return [text for line in lines if (text := line.partition("  #")[0].strip())]
 
 
@@ -72,7 +72,9 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-COMMANDED = [path for path in PAGES if commands(path)]
+#: Its commands and its program belong together: tests/docs/test_population_page.py runs them.
+WHOLE = {"population.md"}
+COMMANDED = [path for path in PAGES if commands(path) and path.name not in WHOLE]
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +282,7 @@ TESTED_BY_NAME = {"contracts.md", "laws.md", "randomness.md", "automation/README
 #: Its programs want a server: tests/pipeline/test_object_store.py runs them against one.
 TESTED_BY_NAME |= {"object_store.md"}
 #: Its program places outlets on the embedded world: tests/docs/test_notebook.py has a small one.
-TESTED_BY_NAME |= {"python.md"}
+TESTED_BY_NAME |= {"python.md", *WHOLE}
 PROGRAMMED = [
     page
     for page in PAGES

@@ -15,14 +15,20 @@ import shapely
 from rasterio.transform import from_origin
 
 import bring
+import segment1b
 import worlds
-from segment1b import contracts
-from segment1b.errors import Segment1BError
+from segment1b import audit, contracts
+from segment1b.audit.results import Rule, judge
+from segment1b.cli.app import app
+from segment1b.errors import Segment1BError, pair_error
 from segment1b.outlets.directories import directory
 from segment1b.outlets.merchants import merchant_number
+from segment1b.outlets.naming import Naming
+from segment1b.pipeline import execution
 from segment1b.read import listed
 from segment1b.read.explanation import explain
 from segment1b.read.export import export
+from segment1b.read.gate import locate
 from segment1b.read.replay import replay
 
 KNOWN = contracts.load()
@@ -97,7 +103,7 @@ def test_commands_take_and_name_the_ids_of_the_list(root: Path, tmp_path: Path) 
     assert result["agrees"]
     assert (result["merchant"], result["outlet_id"]) == ("ACME-007", "key 7")
     assert str(result["point"]["lon_deg"]) == row["lon_deg"]
-    with pytest.raises(Segment1BError, match="merchant ACME-007 has no site 2 in DE"):
+    with pytest.raises(Segment1BError, match=r"merchant ACME-007 \(\d+\) has no site 2 in DE"):
         replay(root, "ACME-007", "DE", 2)
 
 
@@ -131,3 +137,47 @@ def test_columns_with_the_names_of_an_export_get_a_prefix_that_no_other_column_h
         "list_merchant": "list_merchant",
         "x": "x",
     }
+
+
+def test_errors_of_states_name_a_merchant_by_its_id_and_number(root: Path, tmp_path: Path) -> None:
+    """Where they are raised, recorded and pickled; of a plain list the number alone."""
+    fingerprint = locate(root).identity.manifest_fingerprint
+    number = merchant_number("ACME-007")
+    naming = Naming(root, KNOWN, fingerprint)
+    error = naming.error(pair_error("E509_UNSORTED", number, "DE", "out of order"))
+    assert error.message == f"merchant ACME-007 ({number}) in DE: out of order"
+    assert (error.scope["merchant"], error.scope["merchant_id"]) == ("ACME-007", number)
+    assert naming.error(error) is error
+    key = naming.error(Segment1BError("E509_UNSORTED", f"key {number}", merchant_id=number))
+    assert key.message == f"key {number}; merchant ACME-007 ({number})"
+    for other in (pair_error("E509_UNSORTED", 7, "DE", "x"), Segment1BError("E_USAGE", "x")):
+        assert naming.error(other) is other
+        assert Naming(tmp_path, KNOWN, fingerprint).error(other) is other
+
+
+def test_a_state_that_fails_names_the_merchant_by_its_id(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = merchant_number("ACME-007")
+
+    def fails(*_: object) -> None:
+        raise pair_error("E509_UNSORTED", number, "DE", "out of order")
+
+    monkeypatch.setattr(execution, "run_state", fails)
+    with pytest.raises(Segment1BError, match=rf"merchant ACME-007 \({number}\) in DE: out of"):
+        worlds.run(root, settings=["allocation.law=stable"], from_state="s5", to_state="s5")
+    record = max((root / "control/failures").iterdir())
+    assert json.loads(record.read_text())["merchant"] == "ACME-007"
+
+
+def test_validators_name_offending_merchants_by_their_ids(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = merchant_number("ACME-007")
+    row = {"merchant_id": number, "country_iso": "DE", "found": 2}
+    found = judge(Rule("s5", "quotas", "E509_UNSORTED", "P", "it holds"), [row, {"found": 1}])
+    monkeypatch.setattr(audit, "validate_published", lambda *_, **__: [found])
+    (result,) = segment1b.validate(root, ["s5"])
+    assert result.rows == [{"merchant": "ACME-007", **row}, {"found": 1}]
+    assert app(["validate-s5", "--data-root", str(root)], standalone_mode=False) == 1
+    assert f"'merchant': 'ACME-007', 'merchant_id': {number}" in capsys.readouterr().out

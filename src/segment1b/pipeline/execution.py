@@ -21,6 +21,7 @@ from segment1b.contracts import Dataset
 from segment1b.contracts.faults import coded, coded_faults, keep_traceback
 from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError
+from segment1b.outlets.naming import Naming
 from segment1b.pipeline import worlds
 from segment1b.pipeline.engines import Pool, in_order, opened
 from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
@@ -279,6 +280,9 @@ def _recorded(
     except (Exception, KeyboardInterrupt) as error:
         failure = coded(error)
         tokens = run.tokens if run else {}
+        if run:
+            fingerprint = run.identity.manifest_fingerprint
+            failure = Naming(run.root, run.contracts, fingerprint).error(failure)
         with suppress(Exception):  # what failed the run may fail its record too
             try:
                 known = contracts.load(settings.dictionary)

@@ -51,7 +51,7 @@ def explain(
     pair = open_pair(root, merchant, country, which, _READS)
     required = pair.rows("s3_requirements", ["n_sites"], **pair.key)["n_sites"]
     if not len(required):
-        what = f"merchant {merchant} has no outlets in {country}"
+        what = f"merchant {pair.label} has no outlets in {country}"
         hint = "see s3_requirements for the pairs of this root; codes are two upper-case letters"
         raise Segment1BError("E_USAGE", what, hint, **pair.names)
     columns = ["tile_id", "weight_fp"]

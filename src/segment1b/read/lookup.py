@@ -42,9 +42,10 @@ class PublishedPair:
         return names
 
     @property
-    def text(self) -> str:
-        """Return the merchant's id in the list."""
-        return str(self.names.get("merchant") or self.merchant)
+    def label(self) -> str:
+        """Return the merchant's id in the list, and its number where that is another."""
+        number, text = str(self.merchant), self.names.get("merchant")
+        return number if text in (None, number) else f"{text} ({number})"
 
     @property
     def key(self) -> dict[str, Any]:

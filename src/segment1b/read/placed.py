@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from segment1b.outlets.frames import (
     table_of,
     write_table,
 )
+from segment1b.outlets.naming import Naming
 from segment1b.outlets.pairs import read_outlets
 from segment1b.pipeline import worlds
 from segment1b.pipeline.decide import foresee, iso_set, reading_of, surface_digests
@@ -228,7 +230,10 @@ class Placed:
 
         snapshot = self._snapshot
         published = Published(snapshot.root, snapshot.contracts, self.result.identity)
-        return validate_published(published, [outcome.state for outcome in self.result.outcomes])
+        results = validate_published(published, [one.state for one in self.result.outcomes])
+        fingerprint = snapshot.identity.manifest_fingerprint
+        naming = Naming(snapshot.root, snapshot.contracts, fingerprint)
+        return [replace(result, rows=naming.rows(result.rows)) for result in results]
 
     def save(
         self, root: str | Path, progress: Progress | None = None, *, name: str | None = None

@@ -85,7 +85,7 @@ def _assignment(pair: PublishedPair, order: int) -> dict[str, Any]:
     if tile_id is None:
         raise Segment1BError(
             "E_USAGE",
-            f"merchant {pair.text} has no site {order} in {pair.country}",
+            f"merchant {pair.label} has no site {order} in {pair.country}",
             f"it has {len(assigned)} there; codes are two upper-case letters",
         )
     n, quotas, seed = len(assigned), pair.plan, pair.identity.seed
@@ -161,8 +161,8 @@ def _row(
     key = {**pair.key, "site_order": order}
     rows = pair.rows(dataset_id, columns, **key).to_pylist()
     if not rows:
-        what = f"has no row for merchant {pair.merchant} in {pair.country}, site {order}"
+        what = f"has no row for merchant {pair.label} in {pair.country}, site {order}"
         hint = f"the dataset was changed: {pair.reader.dataset(dataset_id).redo}"
-        scope = {"merchant_id": pair.merchant, "country_iso": pair.country, "site_order": order}
+        scope = {**pair.names, "site_order": order}
         raise Segment1BError("E609_RNG_EVENT_COUNT", f"{dataset_id} {what}", hint, **scope)
     return dict(rows[0])
