@@ -6,7 +6,6 @@ import random
 from itertools import pairwise
 
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,9 +70,8 @@ def test_the_order_of_rows_changes_nothing(keys: Keys, order: random.Random) -> 
     assert shuffled.drop("row").equals(positions(table).drop("row"))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_in_a_hundred_months_nobody_moves_but_the_fewest_possible(seed: int) -> None:
-    chance = random.Random(seed)
+def test_in_a_hundred_months_nobody_moves_but_the_fewest_possible() -> None:
+    chance = random.Random(0)
     keys: Keys = {(merchant, "DE"): {f"{merchant}-{n}" for n in range(30)} for merchant in (1, 2)}
     months = [positions(listed(keys))]
     for month in range(100):
@@ -81,6 +79,7 @@ def test_in_a_hundred_months_nobody_moves_but_the_fewest_possible(seed: int) -> 
             own -= set(chance.sample(sorted(own), chance.randrange(min(6, len(own)))))
             own |= {f"{merchant}-{month}-{n}" for n in range(chance.randrange(6))}
         months.append(positions(listed(keys), months[-1]))
+        assert places(months[-1]) == by_hand(keys, places(months[-2]))
     for was, now in pairwise(months):
         before, after = places(was), places(now)
         stayed = {key for key in after if key in before and before[key] == after[key]}
