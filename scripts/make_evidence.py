@@ -22,8 +22,8 @@ from segment1b.cli.console import LogProgress
 from segment1b.config import RunSettings
 from segment1b.evidence.bundle import write_evidence
 from segment1b.evidence.proof import Published
-from segment1b.pipeline.decide import find_identity
 from segment1b.pipeline.execution import run_pipeline
+from segment1b.pipeline.finding import find_identity
 from segment1b.reference import embedded
 
 OUT = Path(__file__).parents[1] / "docs" / "evidence" / "s4_sample_run"
