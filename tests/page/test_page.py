@@ -341,14 +341,14 @@ def test_dark_mode_follows_the_system_and_the_button(report: Path, visit: Visito
 def test_the_keyboard_reaches_every_control(report: Path, visit: Visitor) -> None:
     page = visit(report)
     reached = []
-    for _ in range(14):
+    for _ in range(15):
         page.keyboard.press("Tab")
         reached.append(
             page.evaluate("document.activeElement.id || document.activeElement.className")
         )
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", reached[-1]
-    controls = ["theme", "country", "merchant", "tiles", "select", "reset", "in", "out"]
+    controls = ["theme", "country", "merchant", "tiles", "select", "list", "reset", "in", "out"]
     assert [name for name in reached if name] == ["skip", *controls]
     page.focus("#country")
     page.keyboard.type("NG")

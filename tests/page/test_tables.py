@@ -89,6 +89,16 @@ def test_a_box_selects_outlets_and_their_file_holds_no_formula(square: Page) -> 
     assert {float(row["lon_deg"]) // 1 for row in rows} <= {0, 1, 2, 3, 4}
 
 
+def test_the_keyboard_lists_what_is_in_view_and_why_it_is_there(square: Page) -> None:
+    square.select_option("#country", "NL")
+    square.focus("#list")
+    square.keyboard.press("Enter")
+    title = square.locator("#selection-0 h3")
+    assert title.inner_text() == "52 selected outlets"
+    square.locator("#selection-0 tbody button").first.press("Enter")
+    assert square.locator("#reason-0 h3").inner_text() == "Why here?"
+
+
 @pytest.mark.parametrize(
     ("text", "plain"),
     [("=1", "'=1"), ("+1", "'+1"), ("-1", "'-1"), ("@a", "'@a"), (" =1", "' =1"), ("\t=1", "'\t=1")]

@@ -314,10 +314,12 @@ def draws(rng: Mapping[str, Any]) -> Chart:
     slowest = max(histogram, default=0)
     first = histogram.get(1, 0)
     sentence = (
-        f"{first / total:.1%} of the points lay in their country at the first draw; "
+        "No point has been drawn."
+        if not total
+        else "All points lay in their country at the first draw."
+        if first == total
+        else f"{first / total:.1%} of the points lay in their country at the first draw; "
         f"{total - first:,} needed more, the slowest {slowest}."
-        if total
-        else "No point has been drawn."
     )
     bins: list[tuple[str, int]] = []
     low = 1

@@ -68,6 +68,7 @@ function controls() {
     event.target.setAttribute("aria-pressed", String(on));
     document.body.classList.toggle("boxing", on);
   });
+  byId("list").addEventListener("click", () => runs.forEach((run) => run.sites && showSelection(run, run.inView)));
   byId("reset").addEventListener("click", () => choose({ country: "", merchant: "", tiles: false }));
   byId("theme").addEventListener("click", () => {
     byId("theme").dataset.chosen = dark() ? "light" : "dark";
@@ -81,7 +82,7 @@ function controls() {
       event.preventDefault();
       document.querySelector(link.getAttribute("href")).scrollIntoView();
     });
-  addEventListener("hashchange", apply);
+  addEventListener("hashchange", () => { if (location.hash.includes("=")) apply(); });
 }
 function theme(name) {
   document.documentElement.dataset.theme = name;

@@ -75,7 +75,7 @@ function showTables(run) {
     { title: "country", value: (row) => row.code, text: name, act: (row) => choose({ country: row.code }) },
     { title: "outlets", number, value: (row) => row.outlets, text: (row) => grouped(row.outlets) },
     ...(p ? [{ title: "merchants", number, value: (row) => row.merchants, text: (row) => grouped(row.merchants || 0) }] : []),
-    { title: "tiles used", number, value: (row) => row.quality[0], text: (row) => grouped(row.quality[0] || 0) },
+    { title: "tiles used", number, extra: true, value: (row) => row.quality[0], text: (row) => grouped(row.quality[0] || 0) },
     { title: "collapse index", number, extra: true, value: (row) => row.quality[1], text: (row) => (row.quality[1] ?? NaN).toFixed(2) },
     { title: "top five tiles", number, extra: true, value: (row) => row.quality[2], text: (row) => `${(100 * (row.quality[2] ?? NaN)).toFixed(0)} %` },
   ], rows, { by: 1, up: false });
