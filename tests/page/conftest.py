@@ -30,9 +30,8 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
+    # The page needs no WebGL.
+    "--disable-gpu",
 ]
 #: Ids that would be harmful as HTML, as formulas, in CSV or in a shell.
 HOSTILE = (

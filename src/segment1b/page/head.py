@@ -62,10 +62,9 @@ def _sources(world: World, list_file: str | None) -> list[dict[str, str]]:
             imported = read_optional(provenance_path(path)).get("source", ())
             names = [str(file["name"]) for file in imported] or [path.name]
             if entry["id"] == "outlet_catalogue":
-                names = [list_file or "not recorded"]
-            sources.append(
-                {"what": what, "name": ", ".join(names), "digest": str(entry["sha256_hex"])}
-            )
+                names = [list_file] if list_file else []
+            digest = str(entry["sha256_hex"])
+            sources += [{"what": what, "name": name, "digest": digest} for name in names]
     return sorted(sources, key=lambda source: list(_SOURCES.values()).index(source["what"]))
 
 

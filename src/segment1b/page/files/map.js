@@ -124,13 +124,13 @@ function visible(run, [w, n, e, s]) {
   return at;
 }
 
-const colour = (i, of) => RAMP[dark() ? "dark" : "light"][Math.round((i * 4) / Math.max(1, of - 1))];
+const colour = (i, of) => d3.interpolateRgbBasis(RAMP[dark() ? "dark" : "light"])(i / Math.max(1, of - 1));
 // Bins by class of their number of outlets; returns the least number of each class.
 function drawDensity(run, c) {
   const b = run.map.bins, { x, y, k } = run.view, country = filtersOf(run).country;
   run.most ??= b.n.reduce((most, n) => Math.max(most, n), 1);
-  const levels = LEVELS.filter((level) => level <= run.most), classes = levels.slice(-RAMP.light.length);
-  classes[0] = 1;
+  const levels = LEVELS.filter((level) => level <= run.most), tens = (level) => Number.isInteger(Math.log10(level));
+  const classes = levels.length > 6 ? levels.filter(tens) : levels;
   const paths = classes.map(() => new Path2D());
   for (let i = 0; i < b.x.length; i++) {
     if (country >= 0 && b.country[i] !== country) continue;
