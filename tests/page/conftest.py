@@ -100,6 +100,15 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+def until(page: Page, expression: str) -> None:
+    """Wait until a condition holds; the page's policy refuses wait_for_function, which evals."""
+    for _ in range(600):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"never: {expression}")
+
+
 class Visitor:
     """Opens files in pages of their own, and keeps what these should not have done."""
 
@@ -118,7 +127,7 @@ class Visitor:
         page.on("request", lambda request: self._check(request.url))
         self.pages.append(page)
         page.goto(path.as_uri() + fragment)
-        page.wait_for_function("document.documentElement.dataset.ready === 'yes'", timeout=60_000)
+        page.locator("html[data-ready=yes]").wait_for(state="attached", timeout=60_000)
         return page
 
     def _check(self, url: str) -> None:
@@ -141,10 +150,18 @@ def visit(browser: Browser) -> Iterator[Visitor]:
 
 
 @pytest.fixture(scope="session")
-def opened(browser: Browser, report: Path, squares_report: Path) -> Iterator[dict[str, Page]]:
-    """Open the page of each case once, for all tests that leave it as it was."""
+def opened_demo(browser: Browser, report: Path) -> Iterator[Page]:
+    """Open the page of the embedded world once, for all tests that leave it as it was."""
     visitor = Visitor(browser)
-    yield {"demo": visitor(report), "squares": visitor(squares_report)}
+    yield visitor(report)
+    visitor.close()
+
+
+@pytest.fixture(scope="session")
+def opened_squares(browser: Browser, squares_report: Path) -> Iterator[Page]:
+    """Open the page of the squares once, for all tests that leave it as it was."""
+    visitor = Visitor(browser)
+    yield visitor(squares_report)
     visitor.close()
 
 
@@ -154,12 +171,12 @@ def _afresh(page: Page) -> Page:
 
 
 @pytest.fixture
-def demo(opened: dict[str, Page]) -> Page:
+def demo(opened_demo: Page) -> Page:
     """Return the open page of the embedded world, at its first view."""
-    return _afresh(opened["demo"])
+    return _afresh(opened_demo)
 
 
 @pytest.fixture
-def square(opened: dict[str, Page]) -> Page:
+def square(opened_squares: Page) -> Page:
     """Return the open page of the squares, at its first view."""
-    return _afresh(opened["squares"])
+    return _afresh(opened_squares)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import io
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
-from page.conftest import ARGUMENTS, CHROMIUM, Visitor, page_of
+from page.conftest import Visitor, page_of, until
 from segment1b.page import payload
 from segment1b.pipeline.outcome import RunResult
 
@@ -164,70 +161,9 @@ def test_the_fragment_keeps_view_country_merchant_and_toggles(report: Path, visi
     assert again.is_checked("#tiles")
     assert again.evaluate("document.documentElement.dataset.theme") == "dark"
     again.evaluate("location.hash = '#country=NL'")
-    again.wait_for_function("document.getElementById('shown-0').textContent.startsWith('563')")
+    until(again, "document.getElementById('shown-0').textContent.startsWith('563')")
     for harmful in ("#country=%3Cb%3E&view=NaN,1,2&merchant=%22", "#view=9e9,9e9,9e9", "#main"):
         visit(report, fragment=harmful)
-
-
-def test_the_browser_refuses_scripts_and_requests_of_others(report: Path, browser: Browser) -> None:
-    requested: list[str] = []
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            requested.append(self.path)
-            self.send_response(200)
-            self.send_header("Access-Control-Allow-Origin", "*")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    page = browser.new_page()
-    try:
-        page.goto(report.as_uri())
-        refused = page.evaluate(
-            """async (url) => {
-                const seen = [];
-                const note = (one) => seen.push(one.effectiveDirective);
-                addEventListener("securitypolicyviolation", note);
-                await fetch(`${url}/fetch`).catch(() => 0);
-                new Image().src = `${url}/image`;
-                for (const [kind, field] of [["script", "src"], ["iframe", "src"]]) {
-                    const element = document.createElement(kind);
-                    element[field] = `${url}/${kind}`;
-                    document.body.append(element);
-                }
-                const inline = document.createElement("script");
-                inline.textContent = "document.title = 'inline'";
-                document.body.append(inline);
-                document.body.insertAdjacentHTML("beforeend", "<a onclick='alert(1)'>x</a>");
-                document.body.lastElementChild.click();
-                await new Promise((done) => setTimeout(done, 300));
-                return seen.sort();
-            }""",
-            f"http://127.0.0.1:{server.server_address[1]}",
-        )
-        assert page.title() != "inline"
-    finally:
-        page.close()
-        server.shutdown()
-        thread.join()
-        server.server_close()
-    scripts = ["script-src-attr", "script-src-elem", "script-src-elem"]
-    assert refused == ["connect-src", "frame-src", "img-src", *scripts]
-    assert requested == []
-
-
-def test_no_link_leads_out_of_the_file(demo: Page) -> None:
-    links = demo.locator("a[href], form[action], [src], link[href]").evaluate_all(
-        "all => all.map((one) => one.getAttribute('href') || one.getAttribute('src'))"
-    )
-    assert {link for link in links if not link.startswith(("#", "data:"))} == set()
-    targets = [link[1:] for link in links if link.startswith("#")]
-    assert all(demo.locator(f"[id='{target}']").count() == 1 for target in targets)
 
 
 def test_the_line_below_the_map_counts_all_outlets_when_some_are_embedded(
@@ -353,7 +289,7 @@ def test_the_keyboard_reaches_every_control(report: Path, visit: Visitor) -> Non
     page.focus("#country")
     page.keyboard.type("NG")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('shown-0').textContent.startsWith('3,372')")
+    until(page, "document.getElementById('shown-0').textContent.startsWith('3,372')")
 
 
 def test_the_wheel_alone_moves_the_page_and_not_the_map(report: Path, visit: Visitor) -> None:
@@ -361,39 +297,12 @@ def test_the_wheel_alone_moves_the_page_and_not_the_map(report: Path, visit: Vis
     before = page.evaluate(VIEW)[2]
     page.mouse.move(700, 600)
     page.mouse.wheel(0, 200)
-    page.wait_for_function("scrollY > 100")
+    until(page, "scrollY > 100")
     assert page.evaluate(VIEW)[2] == before
     page.keyboard.down("Control")
     page.mouse.wheel(0, -200)
-    page.wait_for_function(f"{VIEW}[2] > {before} + 0.1")
+    until(page, f"{VIEW}[2] > {before} + 0.1")
     page.keyboard.up("Control")
-
-
-def test_a_browser_that_cannot_unpack_the_data_is_told_and_the_sentences_are_there(
-    report: Path, browser: Browser
-) -> None:
-    page = browser.new_page()
-    page.add_init_script("delete window.DecompressionStream")
-    page.goto(report.as_uri())
-    page.get_by_text("Map, charts and tables could not be drawn").wait_for()
-    assert page.get_by_text("59,701 in all").is_visible()
-    page.close()
-
-
-def test_without_scripts_the_sentences_are_there(
-    report: Path, demo: Page, browser: Browser
-) -> None:
-    off = [*ARGUMENTS, "--blink-settings=scriptEnabled=false"]
-    scriptless = browser.browser_type.launch(executable_path=CHROMIUM, args=off)
-    page = scriptless.new_page()
-    page.goto(report.as_uri())
-    # Elements are in a noscript element only where scripts are off.
-    assert page.locator("noscript p").count() == 1
-    assert "59,701 in all" in page.locator("main").aria_snapshot()
-    scriptless.close()
-    # Where scripts are on, there is no warning at any time.
-    assert demo.locator("noscript p").count() == 0
-    assert demo.locator("noscript").count() == 1
 
 
 def test_it_prints(report: Path, visit: Visitor) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from page.conftest import HOSTILE, OUTLETS
+from page.conftest import HOSTILE, OUTLETS, until
 from segment1b.outlets.merchants import merchant_number
 from segment1b.pipeline.outcome import RunResult
 from segment1b.read.replay import replay
@@ -45,7 +45,7 @@ def test_a_row_of_a_table_chooses_on_the_map(square: Page) -> None:
     square.click("#merchants-0 tbody button:text-is('plain-1')")
     assert square.input_value("#merchant") == "plain-1"
     settled = "document.getElementById('shown-0').textContent.startsWith('14 outlets of 1 merch')"
-    square.wait_for_function(settled)
+    until(square, settled)
 
 
 def test_merchants_have_the_owners_names_and_these_are_text(square: Page) -> None:

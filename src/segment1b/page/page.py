@@ -20,7 +20,7 @@ from segment1b.page.published import read_world
 from segment1b.storage.scratch import replace_file
 from segment1b.storage.snapshot import Snapshot
 
-_SCRIPTS = ("data.js", "map.js", "tables.js", "page.js")
+_SCRIPTS = ("data.js", "map.js", "drawing.js", "pointing.js", "tables.js", "page.js")
 _VENDORED = ("d3.min.js", "plot.min.js")
 
 

@@ -54,7 +54,7 @@ class Packer:
         head = json.dumps(document, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
         head += b" " * (-len(head) % 8)
         whole = b"".join([len(head).to_bytes(8, "little"), head, *self._parts])
-        return base64.b64encode(gzip.compress(whole, 9, mtime=0)).decode()
+        return base64.b64encode(gzip.compress(whole, 6, mtime=0)).decode()
 
 
 def _smallest(array: npt.NDArray[Any]) -> str:

@@ -4,18 +4,29 @@ const runs = [];
 
 // ---- charts ------------------------------------------------------------------------
 function chart(div) {
-  const { marks, height = 300, ...options } = runs[Number(div.dataset.run)].charts[div.dataset.chart];
+  const {
+    marks,
+    height = 300,
+    ...options
+  } = runs[Number(div.dataset.run)].charts[div.dataset.chart];
   const made = Plot.plot({
-    ...options, width: div.clientWidth || 480, height, marginLeft: options.marginLeft || 48, marginBottom: 40,
+    ...options,
+    width: div.clientWidth || 480,
+    height,
+    marginLeft: options.marginLeft || 48,
+    marginBottom: 40,
     style: { fontSize: "12px", background: "none", overflow: "visible" },
     marks: marks.map(({ mark, length, options: channels }) => Plot[mark]({ length }, channels)),
   });
-  const names = marks.filter(({ name }) => name).map(({ name, mark, options: { fill, stroke } }) => {
-    const item = element("li", name), swatch = element("span", "", { className: `swatch ${mark === "dot" ? "dot" : "line"}` });
-    swatch.style.background = mark === "dot" ? fill : stroke;
-    item.prepend(swatch);
-    return item;
-  });
+  const names = marks
+    .filter(({ name }) => name)
+    .map(({ name, mark, options: { fill, stroke } }) => {
+      const item = element("li", name),
+        swatch = element("span", "", { className: `swatch ${mark === "dot" ? "dot" : "line"}` });
+      swatch.style.background = mark === "dot" ? fill : stroke;
+      item.prepend(swatch);
+      return item;
+    });
   const legendOf = element("ul", "", { className: "legend" });
   legendOf.append(...(names.length > 1 ? names : []));
   div.replaceChildren(legendOf, made);
@@ -23,8 +34,10 @@ function chart(div) {
 
 // ---- controls ------------------------------------------------------------------------
 function choose({ country, merchant, tiles }, views) {
-  if (country !== undefined) chosen.country = runs.some((run) => run.countries.includes(country)) ? country : "";
-  if (merchant !== undefined) chosen.merchant = runs.some((run) => run.merchantAt.has(merchant)) ? merchant : "";
+  if (country !== undefined)
+    chosen.country = runs.some((run) => run.countries.includes(country)) ? country : "";
+  if (merchant !== undefined)
+    chosen.merchant = runs.some((run) => run.merchantAt.has(merchant)) ? merchant : "";
   byId("country").value = chosen.country;
   if (merchant !== undefined) {
     byId("merchant").value = merchant;
@@ -50,15 +63,27 @@ function controls() {
   const countries = [...new Set(runs.flatMap((run) => run.countries))].sort();
   const total = (code) => Math.max(...runs.map((run) => run.map.sites_by_country[code] || 0));
   for (const code of countries)
-    byId("country").append(element("option", `${code}${nameOf(code) === code ? "" : ` ${nameOf(code)}`} (${grouped(total(code))})`, { value: code }));
+    byId("country").append(
+      element(
+        "option",
+        `${code}${nameOf(code) === code ? "" : ` ${nameOf(code)}`} (${grouped(total(code))})`,
+        { value: code },
+      ),
+    );
   const merchants = [...new Set(runs.flatMap((run) => run.merchants))];
-  if (merchants.length <= 5000) byId("merchants").append(...merchants.map((value) => element("option", "", { value })));
+  if (merchants.length <= 5000)
+    byId("merchants").append(...merchants.map((value) => element("option", "", { value })));
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("country").addEventListener("change", (event) => choose({ country: event.target.value }));
-  byId("merchant").addEventListener("input", (event) => choose({ merchant: event.target.value.trim() }));
+  byId("merchant").addEventListener("input", (event) =>
+    choose({ merchant: event.target.value.trim() }),
+  );
   byId("tiles").addEventListener("change", (event) => {
     if (!event.target.checked || chosen.country) return show(here);
-    const largest = countries.reduce((best, code) => (total(code) > total(best) ? code : best), countries[0]);
+    const largest = countries.reduce(
+      (best, code) => (total(code) > total(best) ? code : best),
+      countries[0],
+    );
     choose({ country: largest });
     byId("tiles").checked = true;
     return show();
@@ -68,8 +93,12 @@ function controls() {
     event.target.setAttribute("aria-pressed", String(on));
     document.body.classList.toggle("boxing", on);
   });
-  byId("list").addEventListener("click", () => runs.forEach((run) => run.sites && showSelection(run, run.inView)));
-  byId("reset").addEventListener("click", () => choose({ country: "", merchant: "", tiles: false }));
+  byId("list").addEventListener("click", () =>
+    runs.forEach((run) => run.sites && showSelection(run, run.inView)),
+  );
+  byId("reset").addEventListener("click", () =>
+    choose({ country: "", merchant: "", tiles: false }),
+  );
   byId("theme").addEventListener("click", () => {
     byId("theme").dataset.chosen = dark() ? "light" : "dark";
     theme(byId("theme").dataset.chosen);
@@ -82,7 +111,9 @@ function controls() {
       event.preventDefault();
       document.querySelector(link.getAttribute("href")).scrollIntoView();
     });
-  addEventListener("hashchange", () => { if (location.hash.includes("=")) apply(); });
+  addEventListener("hashchange", () => {
+    if (location.hash.includes("=")) apply();
+  });
 }
 function theme(name) {
   document.documentElement.dataset.theme = name;
@@ -101,7 +132,9 @@ function apply() {
 async function start() {
   theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   const scripts = [...document.querySelectorAll("script.world")];
-  runs.push(...(await Promise.all(scripts.map((script) => unpack(script.textContent)))).map(prepare));
+  runs.push(
+    ...(await Promise.all(scripts.map((script) => unpack(script.textContent)))).map(prepare),
+  );
   runs.forEach(startMap);
   controls();
   apply();
@@ -115,15 +148,24 @@ async function start() {
   const sizes = new Map();
   const observer = new ResizeObserver((entries) => {
     for (const { target } of entries)
-      if (sizes.get(target) !== target.clientWidth) { sizes.set(target, target.clientWidth); chart(target); }
+      if (sizes.get(target) !== target.clientWidth) {
+        sizes.set(target, target.clientWidth);
+        chart(target);
+      }
   });
-  charts.forEach((div) => { sizes.set(div, div.clientWidth); chart(div); observer.observe(div); });
+  charts.forEach((div) => {
+    sizes.set(div, div.clientWidth);
+    chart(div);
+    observer.observe(div);
+  });
   document.documentElement.dataset.ready = "yes";
 }
 
 start().catch((error) => {
   const note = byId("failed");
-  note.textContent = `Map, charts and tables could not be drawn (${error}). A current browser is needed; sentences, lineage and checks are below.`;
+  note.textContent =
+    `Map, charts and tables could not be drawn (${error}). ` +
+    "A current browser is needed; sentences, lineage and checks are below.";
   note.hidden = false;
   throw error;
 });
