@@ -57,14 +57,16 @@ def test_only_tiles_with_a_share_of_one_outlet_are_asked() -> None:
 
 def test_draws_are_binned_by_doubling_and_an_empty_bin_keeps_its_place() -> None:
     chart = charts.draws({"attempt_histogram": {"1": 90, "2": 4, "3": 3, "9": 2, "16": 1}})
-    (bars,) = chart.figure["data"]
-    assert list(bars["x"]) == ["1", "2 to 3", "4 to 7", "8 to 15", "16 to 31"]
-    assert list(bars["y"]) == [90, 7, 0, 2, 1]
+    assert chart.figure
+    bars = chart.figure["marks"][0]["options"]
+    assert bars["y"] == ["1", "2 to 3", "4 to 7", "8 to 15", "16 to 31"]
+    assert bars["x2"] == [90, 7, 0, 2, 1]
+    assert chart.figure["y"]["domain"] == bars["y"]
     assert chart.sentence.startswith("90.0% of the points lay in their country at the first draw")
     assert "10 needed more, the slowest 16" in chart.sentence
 
 
-def test_memory_is_drawn_next_to_the_seconds() -> None:
+def test_memory_is_written_next_to_the_seconds() -> None:
     spent = {"wall_clock_seconds_total": 2.5, "cpu_seconds_total": 2.0, "workers_used": 1}
     reports = {
         state: {"resources": {**spent, "max_worker_rss_bytes": memory * 1_000_000}}
@@ -72,6 +74,31 @@ def test_memory_is_drawn_next_to_the_seconds() -> None:
     }
     chart = charts.costs(reports)
     assert chart.sentence.startswith("5.0 seconds in all, at most 750 MB")
-    seconds, memory = chart.figure["data"]
-    assert list(seconds["y"]) == [2.5, 2.5]
-    assert (memory["yaxis"], list(memory["y"])) == ("y2", [200, 750])
+    assert chart.figure
+    bars, texts = (mark["options"] for mark in chart.figure["marks"])
+    assert bars["x"] == [2.5, 2.5]
+    assert texts["text"] == ["2.5 s, 200 MB", "2.5 s, 750 MB"]
+
+
+def test_one_country_and_one_pair_are_singular_and_nothing_is_drawn_of_them() -> None:
+    ones = np.array([300])
+    made = [
+        charts.conservation(ones, ones),
+        charts.evenness({"NL": 300}, 1, {}),
+        charts.collapse({"NL": quality(250, 250.0, 300)}, 1.0),
+    ]
+    assert [chart.figure for chart in made] == [None] * 3
+    assert made[0].sentence == (
+        "Yes: the one pair of merchant and country has exactly the outlets it requires, 300 in all."
+    )
+    assert "over the 1 country with tiles" in made[1].sentence
+    assert "the largest share is NL 100.0%" in made[1].sentence
+    assert "of 1 country with 30 outlets or more, none is below" in made[2].sentence
+    assert "no country has 30 outlets" in charts.collapse({"NL": quality(3, 3.0, 3)}, 1.0).sentence
+
+
+def test_the_weights_have_the_name_of_what_they_are() -> None:
+    chart = charts.prior(np.array([4.0, 9.0]), np.array([4, 9]), "area")
+    assert chart.question == "Do outlets follow the area?"
+    assert "whose share of the area is one outlet or more" in chart.sentence
+    assert "population" not in str(chart)

@@ -8,6 +8,8 @@ from segment1b.contracts.texts import read_regular
 from segment1b.page.published import World, read_optional
 from segment1b.storage.receipts import document_receipt
 
+# Of the graph, in pixels: width of a box, and from one to the next.
+_BOX, _STEP = 150, 46
 _WHAT = {
     "s0": "gate",
     "s1": "tiles",
@@ -44,7 +46,37 @@ def chain_of(world: World) -> dict[str, Any]:
         "links": links,
         "read": sum(len(link["read"]) for link in links),
         "broken": broken,
+        "graph": _graph(links),
     }
+
+
+def _graph(links: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return boxes of states, one below the other, and arcs from writer to reader, in pixels."""
+    states = [link["state"] for link in links]
+    writer = {"s0_gate_receipt_1B": "S0"}
+    edges: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    for reader, link in enumerate(links):
+        for entry in link["read"]:
+            # What no state wrote was sealed by S0.
+            source = states.index(writer.get(entry["name"], states[0]))
+            if source < reader:
+                edges.setdefault((source, reader), []).append(entry)
+        written = [entry["name"] for entry in link["written"]]
+        writer |= dict.fromkeys([*written, f"{link['state'].lower()}_run_report"], link["state"])
+    middle = [_STEP * row + _STEP // 2 for row in range(len(links))]
+    arcs = [
+        {
+            "path": f"M{_BOX} {middle[a]}C{_BOX + (bend := 26 + 22 * (b - a))} {middle[a]} "
+            f"{_BOX + bend} {middle[b]} {_BOX} {middle[b]}",
+            "names": f"{states[a]} to {states[b]}: {', '.join(e['name'] for e in entries)}",
+            "meets": all(entry["meets"] for entry in entries),
+        }
+        for (a, b), entries in sorted(edges.items())
+    ]
+    boxes = [
+        {"y": y, "text": f"{e['state']} {e['what']}"} for y, e in zip(middle, links, strict=True)
+    ]
+    return {"arcs": arcs, "boxes": boxes, "width": _BOX + 180, "height": _STEP * len(links)}
 
 
 def _sealed(world: World) -> dict[str, str]:

@@ -9,17 +9,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-#: Okabe and Ito's colours, which colour-blind readers can tell apart.
-BLUE, ORANGE = "#0072B2", "#E69F00"
-_LOG = {"type": "log", "dtick": 1}
-_SHARE = {"tickformat": ".0%", "range": [0, 1]}
+#: Colours of the page's style sheet, after Okabe and Ito.
+BLUE, ORANGE = "var(--blue)", "var(--orange)"
 # Collapse index below which outlets are piled up.
 _PILE = 0.5
 # Independent draws leave about 95 % of the tiles within twice their spread; S4 may not do much
 # worse.
 _WITHIN = 0.9
-_SKIP = "skip"
-_MARGIN = {"l": 64, "r": 16, "t": 16, "b": 52}
+# Countries of which a drawing of all tells more than its sentence.
+_COUNTRIES_LEAST = 3
 
 
 Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]]]
@@ -27,54 +25,43 @@ Table: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 @dataclass(frozen=True)
 class Chart:
-    """A question, the answer as a sentence, a plotly figure as JSON, and a table (header, rows)."""
+    """A question, the answer as a sentence, a figure, and a table (header, rows).
+
+    The figure has options of Observable Plot's `plot` and `marks`: each the name of a mark, how
+    many rows it has, its options, and a name for the legend. None where there is nothing to draw.
+    """
 
     id: str
     question: str
     sentence: str
-    figure: dict[str, Any]
+    figure: dict[str, Any] | None
     table: Table = ((), ())
 
 
-def _trace(kind: str, x: Any, y: Any, hover: str = "", **more: Any) -> dict[str, Any]:
-    """Return a trace of plotly over arrays or lists, blue unless a marker or line is given."""
-    values = {"x": x, "y": y, **more}
-    trace = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
-    if not {"marker", "line"} & more.keys():
-        trace["marker"] = {"color": BLUE}
-    return {"type": kind, "hoverinfo" if hover == _SKIP else "hovertemplate": hover, **trace}
+def _mark(kind: str, length: int, name: str = "", **options: Any) -> dict[str, Any]:
+    """Return a mark of the figure; arrays are its channels."""
+    values = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in options.items()}
+    return {"mark": kind, "length": length, "name": name, "options": values}
 
 
-def _reference_line(x: Any, y: Any, name: str, dash: str = "dot", **more: Any) -> dict[str, Any]:
+def _line(x: Any, y: Any, name: str, dash: str = "2 3") -> dict[str, Any]:
     """Return a thin line that the data is compared with."""
-    line = {"color": ORANGE, "width": 1, "dash": dash}
-    return _trace("scatter", x, y, _SKIP, mode="lines", name=name, line=line, **more)
+    return _mark("lineY", len(x), name, x=x, y=y, stroke=ORANGE, strokeDasharray=dash)
 
 
-def _figure(
-    traces: Sequence[Any],
-    x: str,
-    y: str,
-    xaxis: Mapping[str, Any] | None = None,
-    yaxis: Mapping[str, Any] | None = None,
-    **layout: Any,
-) -> dict[str, Any]:
-    """Return a figure with these axis titles; the page sets the colours of ground and text."""
-    axes = {"xaxis": (x, xaxis), "yaxis": (y, yaxis)}
-    return {
-        "data": traces,
-        "layout": {
-            "margin": _MARGIN,
-            "height": 340,
-            "showlegend": len(traces) > 1,
-            "legend": {"orientation": "h", "y": 1.1, "x": 0},
-            **{
-                name: {"title": {"text": title}, "automargin": True, **(axis or {})}
-                for name, (title, axis) in axes.items()
-            },
-            **layout,
-        },
-    }
+def _log(label: str, top: float) -> dict[str, Any]:
+    """Return a logarithmic axis from 1."""
+    ticks = [10**power for power in range(len(str(int(top))))]
+    axis = {"type": "log", "domain": [0.8, max(10, 1.2 * top)], "ticks": ticks, "tickFormat": "~s"}
+    return {"label": label, "grid": True, **axis}
+
+
+def _linear(label: str, **more: Any) -> dict[str, Any]:
+    return {"label": label, "grid": True, "zero": True, **more}
+
+
+def _share(label: str) -> dict[str, Any]:
+    return {"label": label, "grid": True, "domain": [0, 1], "tickFormat": ".0%"}
 
 
 def _table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> Table:
@@ -89,26 +76,44 @@ def conservation(required: npt.NDArray[np.int64], placed: npt.NDArray[np.int64])
     wrong = int(np.count_nonzero(required != placed))
     total = int(required.sum())
     sentence = (
-        f"Yes: each of the {len(required):,} pairs of merchant and country has exactly the "
-        f"outlets it requires, {total:,} in all."
+        f"Yes: {_each(len(required))} of merchant and country has exactly the outlets it requires, "
+        f"{total:,} in all."
         if not wrong
         else f"No: {wrong:,} of {len(required):,} pairs have a different number than they require."
     )
-    top = max(1, int(max(required.max(initial=1), placed.max(initial=1))))
-    diagonal = _reference_line([1, top], [1, top], "equal")
-    size = np.round(6 + 4 * np.log10(often), 1).tolist()
-    pairs = _trace(
-        "scatter",
-        both[0],
-        both[1],
-        "required %{x}, placed %{y}: %{customdata} pairs<extra></extra>",
-        mode="markers",
-        name="pairs",
-        customdata=often,
-        marker={"color": BLUE, "opacity": 0.7, "size": size},
+    top = float(both.max(initial=1))
+    pairs = _mark(
+        "dot",
+        len(often),
+        "pairs",
+        x=both[0],
+        y=both[1],
+        r=np.round(2.5 + 2 * np.log10(often), 1),
+        fill=BLUE,
+        fillOpacity=0.7,
+        channels={"pairs": often.tolist()},
+        tip={"format": {"r": False}},
     )
-    made = _figure([diagonal, pairs], "outlets required", "outlets placed", _LOG, _LOG)
-    return Chart("conservation", "Did every pair get its outlets?", sentence, made)
+    figure = {
+        "x": _log("outlets required", top),
+        "y": _log("outlets placed", top),
+        "r": {"type": "identity"},
+        "marks": [_line([1, top], [1, top], "equal"), pairs],
+    }
+    return Chart(
+        "conservation",
+        "Did every pair get its outlets?",
+        sentence,
+        figure if len(often) > 1 else None,
+    )
+
+
+def _countries(count: int) -> str:
+    return f"{count:,} countr{'y' if count == 1 else 'ies'}"
+
+
+def _each(pairs: int) -> str:
+    return "the one pair" if pairs == 1 else f"each of the {pairs:,} pairs"
 
 
 def evenness(sites: Mapping[str, int], tiled: int, realism: Mapping[str, Any]) -> Chart:
@@ -122,25 +127,23 @@ def evenness(sites: Mapping[str, int], tiled: int, realism: Mapping[str, Any]) -
     names = ", ".join(f"{code} {sites[code] / total:.1%}" for code in biggest)
     south = realism.get("southern_share")
     sentence = (
-        f"Gini {gini:.2f} over the {len(counts)} countries that have tiles (0: all equal, "
-        f"1: one has all); the largest shares are {names}"
+        f"Gini {gini:.2f} over the {_countries(len(counts))} with tiles (0: all equal, "
+        f"1: one has all); the largest share{' is' if len(biggest) == 1 else 's are'} {names}"
         + (f"; {south:.0%} of outlets are south of the equator." if south is not None else ".")
     )
-    curve = _trace(
-        "scatter",
-        np.round(x, 4),
-        np.round(y, 5),
-        "the smaller %{x:.0%} of countries have %{y:.1%} of outlets<extra></extra>",
-        mode="lines",
-        name="outlets",
-        fill="tozeroy",
-        line={"color": BLUE, "width": 2},
-    )
-    traces = [curve, _reference_line([0, 1], [0, 1], "all equal")]
-    made = _figure(
-        traces, "countries, fewest outlets first", "share of all outlets", _SHARE, _SHARE
-    )
-    return Chart("evenness", "How even is the world?", sentence, made)
+    curve: dict[str, Any] = {"x": np.round(x, 4), "y": np.round(y, 5)}
+    marks = [
+        _mark("areaY", len(x), **curve, fill=BLUE, fillOpacity=0.25),
+        _mark("lineY", len(x), "outlets", **curve, stroke=BLUE, strokeWidth=2, tip=True),
+        _line([0, 1], [0, 1], "all equal"),
+    ]
+    figure = {
+        "x": _share("countries, fewest outlets first"),
+        "y": _share("share of all outlets"),
+        "marks": marks,
+    }
+    drawn = figure if len(sites) >= _COUNTRIES_LEAST else None
+    return Chart("evenness", "How even is the world?", sentence, drawn)
 
 
 def collapse(quality: Mapping[str, Mapping[str, Any]], overall: float) -> Chart:
@@ -151,20 +154,24 @@ def collapse(quality: Mapping[str, Mapping[str, Any]], overall: float) -> Chart:
         [quality[code][name] for code in codes]
         for name in ("sites", "collapse_index", "top_five_share")
     )
-    points = _trace(
-        "scatter",
-        sites,
-        index,
-        "%{text}: %{x:,} outlets, index %{y:.2f}, top five tiles %{customdata:.0%}<extra></extra>",
-        text=codes,
-        customdata=share,
-        mode="markers",
-        marker={"color": BLUE, "size": 7, "opacity": 0.75},
-        name="countries",
+    points = _mark(
+        "dot",
+        len(codes),
+        "countries",
+        x=sites,
+        y=index,
+        r=3.5,
+        fill=BLUE,
+        fillOpacity=0.75,
+        channels={"country": codes, "top five tiles": share},
+        tip={"format": {"top five tiles": ".0%"}},
     )
-    traces = [points, _reference_line([1, max([2, *sites])], [1, 1], "independent draws")]
-    to_zero = {"rangemode": "tozero"}
-    made = _figure(traces, "outlets of the country", "collapse index", _LOG, to_zero)
+    top = max([2, *sites])
+    figure = {
+        "x": _log("outlets of the country", top),
+        "y": _linear("collapse index"),
+        "marks": [_line([1, top], [1, 1], "independent draws"), points],
+    }
     columns = {
         "country": "{code}",
         "outlets": "{sites:,}",
@@ -173,7 +180,8 @@ def collapse(quality: Mapping[str, Mapping[str, Any]], overall: float) -> Chart:
         "top five tiles": "{top_five_share:.1%}",
     }
     table = _table(columns, [{"code": code, **quality[code]} for code in codes])
-    return Chart("collapse", "Did outlets pile up?", sentence, made, table)
+    drawn = figure if len(codes) >= _COUNTRIES_LEAST else None
+    return Chart("collapse", "Did outlets pile up?", sentence, drawn, table)
 
 
 def _piled(quality: Mapping[str, Mapping[str, Any]], overall: float) -> str:
@@ -194,20 +202,20 @@ def _piled(quality: Mapping[str, Mapping[str, Any]], overall: float) -> str:
     large = [code for code in sorted(quality) if quality[code]["sites"] >= 30]
     low = [code for code in large if quality[code]["collapse_index"] < _PILE]
     fullest = max(large, key=lambda code: quality[code]["top_five_share"], default="")
-    countries = f"{len(large):,} countr{'y' if len(large) == 1 else 'ies'} with 30 outlets or more"
+    if not large:
+        return f"{verdict} (index {overall:.3f}); no country has 30 outlets."
     return (
-        f"{verdict} (index {overall:.3f}); of {countries}, "
+        f"{verdict} (index {overall:.3f}); of {_countries(len(large))} with 30 outlets or more, "
         f"{len(low) or 'none'} {'are' if len(low) > 1 else 'is'} below {_PILE}."
-        + (
-            f" The five fullest tiles of {fullest} hold "
-            f"{quality[fullest]['top_five_share']:.0%} of its outlets, the largest such share."
-            if fullest
-            else ""
-        )
+        f" The five fullest tiles of {fullest} hold "
+        f"{quality[fullest]['top_five_share']:.0%} of its outlets"
+        f"{', the largest such share' if len(large) > 1 else ''}."
     )
 
 
-def prior(quota: npt.NDArray[np.float64], sites: npt.NDArray[np.int64]) -> Chart:
+def prior(
+    quota: npt.NDArray[np.float64], sites: npt.NDArray[np.int64], by: str = "population"
+) -> Chart:
     """Do sites follow the prior? Quota and sites of the heaviest tiles, [t] each.
 
     Tiles with a quota of one outlet or more are compared with independent draws, whose counts have
@@ -219,43 +227,53 @@ def prior(quota: npt.NDArray[np.float64], sites: npt.NDArray[np.int64]) -> Chart
     spread = 2 * np.sqrt(quota)
     away = np.abs(sites - quota)
     shown = slice(3000)
-    tiles = _trace(
-        "scatter",
-        np.round(quota[shown], 3),
-        sites[shown],
-        "share %{x:.2f}, outlets %{y}<extra></extra>",
-        mode="markers",
-        name="tiles",
-        marker={"color": BLUE, "size": 5, "opacity": 0.45},
+    tiles = _mark(
+        "dot",
+        len(quota[shown]),
+        "tiles",
+        x=np.round(quota[shown], 3),
+        y=sites[shown],
+        r=2.5,
+        fill=BLUE,
+        fillOpacity=0.45,
+        tip=True,
     )
     steps = np.geomspace(1.0, quota.max(initial=2.0), 40)
+    x = np.round(steps, 3)
     lines = [
-        _reference_line(
-            np.round(steps, 3),
+        _line(
+            x,
             np.round(np.maximum(0, steps + side * 2 * np.sqrt(steps)), 3),
-            "as the prior" if side == 0 else "95 % of independent draws",
-            "dot" if side == 0 else "solid",
-            showlegend=side < 1,
+            "as the prior" if side == 0 else "95 % of independent draws" if side < 0 else "",
+            "2 3" if side == 0 else "none",
         )
         for side in (0, -1, 1)
     ]
-    made = _figure([tiles, *lines], "share by population (outlets)", "outlets in the tile")
-    return Chart(
-        "prior", "Do outlets follow the people?", _followed(quota, sites, away <= spread), made
-    )
+    figure = {
+        "x": _linear(f"share by {by} (outlets)"),
+        "y": _linear("outlets in the tile"),
+        "marks": [tiles, *lines],
+    }
+    sentence = _followed(quota, sites, away <= spread, by)
+    drawn = figure if len(quota) > 1 else None
+    return Chart("prior", f"Do outlets follow the {by}?", sentence, drawn)
 
 
 def _followed(
-    quota: npt.NDArray[np.float64], sites: npt.NDArray[np.int64], near: npt.NDArray[np.bool_]
+    quota: npt.NDArray[np.float64],
+    sites: npt.NDArray[np.int64],
+    near: npt.NDArray[np.bool_],
+    by: str,
 ) -> str:
     """Return how many tiles, of a quota of one or more, are near it."""
     if not len(quota):
-        return "Too few outlets to tell: no tile's share of the population reaches one outlet."
+        return f"Too few outlets to tell: no tile's share of the {by} reaches one outlet."
     within = float(near.mean())
     worst = int(np.argmax(np.abs(sites - quota) / np.sqrt(quota)))
     return (
-        f"{'Yes' if within >= _WITHIN else 'No'}: of the {len(quota):,} heavy tiles whose share of "
-        f"the population is one outlet or more, {within:.1%} differ from that share by at "
+        f"{'Yes' if within >= _WITHIN else 'No'}: of the {len(quota):,} heavy "
+        f"tile{'' if len(quota) == 1 else 's'} whose share of the {by} is one outlet or "
+        f"more, {within:.1%} differ from that share by at "
         "most twice the spread of independent draws (of which about 95% would); the farthest "
         f"holds {int(sites[worst]):,} with a share of {float(quota[worst]):,.1f}."
     )
@@ -267,23 +285,26 @@ def neighbours(realism: Mapping[str, Any]) -> Chart:
     labels = {"p50": "half", "p90": "nine in ten", "p99": "99 in 100"}
     names = [name for name in labels if name in km]
     sentence = (
-        f"In a sample of the world half of the outlets have another within {km['p50']:,.0f} km, "
+        f"In a sample of the outlets, half have another within {km['p50']:,.0f} km, "
         f"nine in ten within {km['p90']:,.0f} km."
         if names
         else "S9 has not measured it."
     )
-    bars = _trace(
-        "bar",
-        [km[name] for name in names],
-        [labels[name] for name in names],
-        _SKIP,
-        orientation="h",
-        text=[f"{km[name]:,.0f} km" for name in names],
-        textposition="outside",
-    )
-    reach = {"range": [0, 1.2 * max((km[name] for name in names), default=1)]}
-    made = _figure([bars], "km to the nearest other outlet of the sample", "", reach)
-    return Chart("neighbours", "How far apart are they?", sentence, made)
+    lengths = [float(km[name]) for name in names]
+    at: dict[str, Any] = {"x": lengths, "y": [labels[name] for name in names]}
+    text = [f"{length:,.0f} km" for length in lengths]
+    figure = {
+        "x": _linear("km to the nearest other outlet of the sample"),
+        "y": {"label": None, "domain": at["y"]},
+        "marginLeft": 80,
+        "marginRight": 60,
+        "marks": [
+            _mark("barX", len(names), **at, fill=BLUE),
+            _mark("text", len(names), **at, text=text, textAnchor="start", dx=5),
+        ],
+    }
+    drawn = figure if names else None
+    return Chart("neighbours", "How far apart are they?", sentence, drawn)
 
 
 def draws(rng: Mapping[str, Any]) -> Chart:
@@ -293,25 +314,36 @@ def draws(rng: Mapping[str, Any]) -> Chart:
     slowest = max(histogram, default=0)
     first = histogram.get(1, 0)
     sentence = (
-        f"{first / total:.1%} of the points lay in their country at the first draw; "
+        "No point has been drawn."
+        if not total
+        else "All points lay in their country at the first draw."
+        if first == total
+        else f"{first / total:.1%} of the points lay in their country at the first draw; "
         f"{total - first:,} needed more, the slowest {slowest}."
-        if total
-        else "No point has been drawn."
     )
-    bins = []
+    bins: list[tuple[str, int]] = []
     low = 1
     while low <= slowest:
         high = 2 * low - 1
         count = sum(n for attempts, n in histogram.items() if low <= attempts <= high)
         bins.append((str(low) if low == high else f"{low} to {high}", count))
         low *= 2
-    names, outlets = ([entry[k] for entry in bins] for k in (0, 1))
-    bars = _trace("bar", names, outlets, "%{x} draws: %{y:,} outlets<extra></extra>")
-    # In categories an empty bin keeps its place.
-    made = _figure([bars], "draws", "outlets", {"type": "category"}, _LOG)
+    names, outlets = [name for name, _ in bins], [count for _, count in bins]
+    text = [f"{count:,}" for count in outlets]
+    figure = {
+        "x": _log("outlets", 2.0 * max(outlets, default=1)),
+        # In categories an empty bin keeps its place.
+        "y": {"label": "draws", "domain": names},
+        "marginLeft": 80,
+        "marks": [
+            _mark("barX", len(bins), y=names, x1=0.8, x2=outlets, fill=BLUE),
+            _mark("text", len(bins), y=names, x=outlets, text=text, textAnchor="start", dx=5),
+        ],
+    }
     rows = [{"draws": a, "outlets": histogram[a]} for a in sorted(histogram)]
     table = _table({"draws": "{draws}", "outlets": "{outlets:,}"}, rows)
-    return Chart("draws", "How many draws were rejected?", sentence, made, table)
+    drawn = figure if len(bins) > 1 else None
+    return Chart("draws", "How many draws were rejected?", sentence, drawn, table)
 
 
 def costs(reports: Mapping[str, Mapping[str, Any]]) -> Chart:
@@ -336,52 +368,22 @@ def costs(reports: Mapping[str, Mapping[str, Any]]) -> Chart:
     }
     rows = {s: r.get("rows_emitted", r.get("outlet_rows", 0)) for s, r in reports.items()}
     states = [{**used[s], "state": s.upper(), "peak": memory[s], "rows": rows[s]} for s in seconds]
-    made = _seconds_and_memory(seconds, memory)
+    made = _seconds_and_memory(seconds, memory) if seconds else None
     return Chart("costs", "What did it cost?", sentence, made, _table(columns, states))
 
 
 def _seconds_and_memory(seconds: Mapping[str, float], memory: Mapping[str, float]) -> Any:
-    names = [state.upper() for state in seconds]
-    wall = [round(value, 3) for value in seconds.values()]
-    peak = [round(value) for value in memory.values()]
-    traces = [
-        _trace("bar", names, wall, "%{x}: %{y:.2f} s<extra></extra>", name="seconds"),
-        _trace(
-            "scatter",
-            names,
-            peak,
-            "%{x}: %{y:,} MB<extra></extra>",
-            yaxis="y2",
-            name="peak MB",
-            mode="markers",
-            marker={"color": ORANGE, "size": 10, "symbol": "diamond"},
-        ),
-    ]
-    second = {
-        "title": {"text": "peak MB"},
-        "overlaying": "y",
-        "tickmode": "auto",
-        "side": "right",
-        "rangemode": "tozero",
-        "showgrid": False,
-        "automargin": True,
+    at: dict[str, Any] = {
+        "x": [round(value, 3) for value in seconds.values()],
+        "y": [s.upper() for s in seconds],
     }
-    return _figure(traces, "state", "seconds", yaxis2=second)
-
-
-def country_costs(timings: Sequence[Mapping[str, Any]]) -> Chart:
-    """Which countries took S4's time?"""
-    ranked = sorted(timings, key=lambda row: (-row["wall_seconds"], row["country_iso"]))
-    total = sum(float(row["wall_seconds"]) for row in ranked)
-    top = ranked[:20]
-    share = sum(float(row["wall_seconds"]) for row in top) / total if total else 0.0
-    sentence = (
-        f"The plan took {total:.2f} seconds over {len(ranked)} countries; the {len(top)} slowest "
-        f"took {share:.0%} of it."
-    )
-    codes, spent = ([row[name] for row in top] for name in ("country_iso", "wall_seconds"))
-    bars = _trace("bar", codes, spent, "%{x}: %{y:.3f} s<extra></extra>")
-    made = _figure([bars], "country", "seconds in S4")
-    columns = {"country": "{country_iso}", "pairs": "{pairs:,}", "rows": "{rows:,}"}
-    table = _table({**columns, "seconds": "{wall_seconds:.4f}"}, ranked)
-    return Chart("countries", "Where did the plan's time go?", sentence, made, table)
+    text = [f"{seconds[state]:.1f} s, {memory[state]:,.0f} MB" for state in seconds]
+    return {
+        "x": _linear("seconds"),
+        "y": {"label": None, "domain": at["y"]},
+        "marginRight": 110,
+        "marks": [
+            _mark("barX", len(seconds), **at, fill=BLUE),
+            _mark("text", len(seconds), **at, text=text, textAnchor="start", dx=5),
+        ],
+    }
