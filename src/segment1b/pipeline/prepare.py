@@ -18,6 +18,7 @@ from segment1b.reference.installing import (
     SURFACES,
     install_at_resolution,
     install_embedded,
+    install_layers,
     is_imported,
     missing,
 )
@@ -43,6 +44,8 @@ def prepare(decision: Decision) -> None:
     """Issue the bundle of an imported list, and bind the parameter hash to policy and surfaces."""
     _issue_bundle(decision)
     run = decision.run
+    if run.trades:
+        install_layers(run.root, run.contracts, run.surfaces, run.staging)
     document, entry = parameter_document(run.policy, run.surfaces), run.contracts[BOUND]
     publish_document(run.root, run.contracts, entry, run.places, document, run.staging)
 

@@ -28,7 +28,7 @@ from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.pipeline.decide import BOUND
 from segment1b.reference.installing import SURFACES, missing
-from segment1b.states import STATES
+from segment1b.states import STATES, TRADES
 from segment1b.states.protocol import Run, State
 from segment1b.storage.durable import coded_os_errors, fsync_file, make_folder, read_object
 from segment1b.storage.publisher import publish_folder
@@ -75,7 +75,7 @@ def adopt(
                 os.utime(source.root.parent)
         own = {"parameter_hash": run.identity.parameter_hash, "input_digests": dict(inputs)}
         if "policy_sha256" in report:
-            own["policy_sha256"] = sha256_hex(canonical_json(run.policy.model_dump(mode="json")))
+            own["policy_sha256"] = sha256_hex(canonical_json(run.policy.document()))
         held = source.tokens["parameter_hash"]
         return {**report, **own, **receipts, "adopted_from": held}
     return None
@@ -102,12 +102,13 @@ def _same_world(
         bound = source.document(BOUND)
         then = dict(report["input_digests"])
         digest = document_receipt("", canonical_json(bound)).content_sha256_hex
-        prep = Policy.model_validate_json(canonical_json(bound["policy"])).prep
+        policy = Policy.model_validate_json(canonical_json(bound["policy"]))
     except (Segment1BError, OSError, KeyError, TypeError, ValueError, ValidationError) as error:
         raise_machine_fault(error, source.root)
         return None
     wanted = {name: value for name, value in inputs.items() if name != BOUND}
-    same = then == {**wanted, BOUND: digest} and prep == run.policy.prep
+    same = then == {**wanted, BOUND: digest} and policy.prep == run.policy.prep
+    same &= state.id != TRADES.id or policy.trades == run.policy.trades
     return report if same and report.get("program") == program() else None
 
 

@@ -112,7 +112,7 @@ class Reader:
                     yield read_words(file, group, columns)
 
     def _absent(self, dataset: Dataset, why: str) -> Segment1BError:
-        code = self.missing.get(dataset.id, "E_REFERENCE_SURFACE_MISSING")
+        code = self.missing.get(dataset.id.partition("/")[0], "E_REFERENCE_SURFACE_MISSING")
         hint = "lay it there, or let 'segment1b reference build' lay the embedded world"
         if dataset.owner.startswith("S"):
             hint = f"run {dataset.owner} first"
