@@ -14,11 +14,11 @@ from segment1b.audit.results import Row
 from segment1b.contracts.states import TRADE_WEIGHTS
 
 #: The trade of merchants (those of none are absent), and the weights of all trades in use.
-MERCHANTS, WEIGHTS = "merchant_trade", "weights"
+MERCHANTS, WEIGHTS = "merchant_trade", "weights_by_trade"
 
 
 def _make_weights(case: Case) -> None:
-    """Make merchant_trade (merchant_id, trade) and weights (trade, country_iso, tile_id, ...)."""
+    """Make merchant_trade (merchant_id, trade) and weights_by_trade (trade, country_iso, ...)."""
     session, published = case.session, case.published
     try:
         table = merchants_of(published)

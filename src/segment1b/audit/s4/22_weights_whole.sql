@@ -5,7 +5,7 @@
 SELECT
     w.country_iso, w.trade, sum(w.weight_fp) AS found, any_value(run.K) AS expected,
     min(w.dp) AS least_dp, max(w.dp) AS largest_dp, any_value(run.dp) AS expected_dp
-FROM weights AS w, run
+FROM weights_by_trade AS w, run
 WHERE w.country_iso IN (SELECT DISTINCT legal_country_iso FROM s3_requirements)
 GROUP BY w.country_iso, w.trade
 HAVING sum(w.weight_fp) <> any_value(run.K)

@@ -74,7 +74,8 @@ def _country(case: Case, code: str, scale: int) -> dict[str, float]:
     mean, missed = np.zeros(len(sites), np.longdouble), np.zeros(len(sites), np.longdouble)
     for trade, n in planned.items():
         weight = case.session.arrays(
-            "SELECT weight_fp AS weight FROM weights WHERE country_iso = $1 AND trade = $2 "
+            "SELECT weight_fp AS weight FROM weights_by_trade "
+            "WHERE country_iso = $1 AND trade = $2 "
             "ORDER BY tile_id",
             [code, trade],
         )["weight"]

@@ -1,5 +1,5 @@
 -- makes: plan_differences
--- needs: s4_alloc_plan, s3_requirements, weights, merchant_trade, expected_plan, solved,
+-- needs: s4_alloc_plan, s3_requirements, weights_by_trade, merchant_trade, expected_plan, solved,
 --   parameter_policy_1B
 -- Where the plan of a required pair is not the expected one, and whether all that is different in
 -- the pair is at the cut: only tiles whose remainder is the cut's, each with or without one
@@ -23,7 +23,7 @@ explained AS (
     FROM different AS d
     JOIN s3_requirements AS r USING (merchant_id, legal_country_iso)
     LEFT JOIN merchant_trade AS m USING (merchant_id)
-    LEFT JOIN weights AS w
+    LEFT JOIN weights_by_trade AS w
         ON w.country_iso = d.legal_country_iso AND w.tile_id = d.tile_id
         AND w.trade = coalesce(m.trade, 'everything')
     LEFT JOIN solved AS s

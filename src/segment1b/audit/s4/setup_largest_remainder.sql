@@ -1,5 +1,5 @@
 -- makes: expected_plan, solved
--- needs: s3_requirements, weights, merchant_trade, parameter_policy_1B
+-- needs: s3_requirements, weights_by_trade, merchant_trade, parameter_policy_1B
 -- The plan as largest remainder gives it: z = floor(n*w/K), r = n*w mod K, one more site to the
 -- n - sum(z) tiles with the largest r, equal r by ascending tile_id. All in HUGEINT.
 --
@@ -26,7 +26,7 @@ FROM (
         row_number() OVER (
             PARTITION BY country_iso, trade ORDER BY weight_fp DESC, tile_id
         ) AS place
-    FROM weights
+    FROM weights_by_trade
     WHERE country_iso IN (SELECT country_iso FROM sizes)
 )
 JOIN (SELECT country_iso, trade, max(n_sites) AS largest FROM sizes GROUP BY country_iso, trade)
