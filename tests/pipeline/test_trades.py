@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import rasterio
 from rasterio.windows import from_bounds
 
 import bring
+import foreign
 import segment1b
 import worlds
 from segment1b import contracts
@@ -232,3 +234,49 @@ def test_explain_applies_the_weights_of_the_merchants_trade(
         assert found.get("trade", "everything") == trade
         if trade == "fuel":
             assert sum(found["percents"].values()) == 100
+
+
+#: The tokens of a bundle of 1A.
+FOREIGN = {"seed": 7, "manifest_fingerprint": "5e" * 32}
+
+
+def lay_foreign(folder: Path, trades: dict[int, str]) -> Path:
+    """Lay a root of 1A with trades of its merchants, written by plain pyarrow."""
+    root = worlds.lay_small_world(folder / "root", 1.0, ("LS", "ZA"))
+    worlds.lay_layers(root)
+    pairs = [(1, "LS", 4), (1, "ZA", 9), (2, "ZA", 5), (3, "ZA", 6)]
+    foreign.lay_bundle(root, *FOREIGN.values(), "a7" * 32, pairs)  # type: ignore[arg-type]
+    path = root / KNOWN["merchant_trades"].locate(FOREIGN) / "trades.parquet"
+    path.parent.mkdir(parents=True)
+    columns = {"trade": pa.array(trades.values(), pa.large_string()), "merchant_id": list(trades)}
+    pq.write_table(pa.table(columns), path)
+    return root
+
+
+def test_a_root_of_1a_brings_the_trades_of_some_merchants(tmp_path: Path) -> None:
+    root = lay_foreign(tmp_path, {1: "fuel", 3: "restaurants_and_coffee"})
+    result = worlds.run(root, to_state="s5")
+    assert result.identity["parameter_hash"] == "a7" * 32
+    receipt = json.loads(next(root.glob("data/layer1/1B/s0_gate_receipt/*/*.json")).read_text())
+    sealed = {entry["id"] for entry in receipt["sealed_inputs"]}
+    assert {"merchant_trades", "urban_cells_2019", "road_metres_2026"} <= sealed
+    assert report_of(root, "fuel")["parameter_hash"] == "a7" * 32
+    assert failing(result, "s0", "s2", "s4", "s5") == []
+
+
+@pytest.mark.code("E_INPUT_SCHEMA_INVALID")
+@pytest.mark.parametrize(
+    ("trades", "problem"),
+    [
+        ({1: "fule"}, r"has the trade 'fule': did you mean 'fuel'"),
+        ({1: "../../fuel"}, r"has the trade '../../fuel'"),
+        ({2: "fuel", 1: "fuel"}, r"has merchants twice or out of order"),
+    ],
+)
+def test_trades_of_1a_that_are_not_valid_are_refused(
+    tmp_path: Path, trades: dict[int, str], problem: str
+) -> None:
+    root = lay_foreign(tmp_path, trades)
+    with pytest.raises(Segment1BError, match=rf"E_INPUT_SCHEMA_INVALID.*{problem}"):
+        worlds.run(root, to_state="s2")
+    assert not (root / "data/layer1/1B").exists()
