@@ -25,6 +25,7 @@ from segment1b.contracts.texts import parse_yaml
 from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
 from segment1b.identity import STATE_NAMES, TOKENS, StateName, canonical_json, sha256_hex
+from segment1b.trades import Trades, load_trades
 
 _INVALID = "E_POLICY_INVALID"
 _invalid = functools.partial(Segment1BError, _INVALID)
@@ -97,6 +98,18 @@ class Policy(_Section):
     allocation: AllocationPolicy
     jitter: JitterPolicy
     realism: RealismPolicy
+    trades: Trades | None = None  # where merchants have trades
+
+    def document(self) -> dict[str, Any]:
+        """Return the policies as JSON holds them, without the trades where none is in use."""
+        return self.model_dump(mode="json", exclude=set() if self.trades else {"trades"})
+
+    def with_trades(self) -> Policy:
+        """Return these policies with the packaged trades; E_POLICY_INVALID unless by population."""
+        if self.prep.basis != "population":
+            what = f"prep.basis = {self.prep.basis!r}: merchants with trades need 'population'"
+            raise _invalid(what, "set prep.basis=population, or remove trade and mcc from the list")
+        return self.model_copy(update={"trades": load_trades()})
 
 
 def load_policy(
@@ -149,7 +162,7 @@ def usable_cores() -> int:
 
 def parameter_document(policy: Policy, surfaces: Mapping[str, str]) -> dict[str, Any]:
     """Return the input of the parameter hash: the policy and the SHA-256 of the surfaces."""
-    return {"policy": policy.model_dump(mode="json"), "surfaces": dict(surfaces)}
+    return {"policy": policy.document(), "surfaces": dict(surfaces)}
 
 
 def parameter_hash(policy: Policy, surfaces: Mapping[str, str]) -> str:
@@ -180,6 +193,7 @@ def _fields() -> dict[str, set[str]]:
     return {
         name: set(field.annotation.model_fields)  # type: ignore[union-attr]
         for name, field in Policy.model_fields.items()
+        if name != "trades"
     }
 
 

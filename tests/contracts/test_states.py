@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from segment1b.audit.plans import PLANS
+from segment1b.audit.plans import TRADES as AUDITED_TRADES
 from segment1b.contracts import dictionary, load, load_states, locations, states
 from segment1b.contracts.program import contracts_root
 from segment1b.errors import Segment1BError
-from segment1b.states import STATES
+from segment1b.states import STATES, TRADES
 
 RAW: dict[str, Any] = yaml.safe_load((contracts_root() / locations.STATES).read_text())
 
@@ -26,8 +27,11 @@ def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 @pytest.mark.parametrize("state", RAW)
 def test_a_state_and_its_validator_have_what_the_contracts_declare(state: str) -> None:
-    made, plan, entry = STATES[state], PLANS[state], RAW[state]
+    made = TRADES if state == TRADES.id else STATES[state]
+    plan = AUDITED_TRADES if state == TRADES.id else PLANS[state]
+    entry = RAW[state]
     assert [list(made.reads), list(made.writes)] == [entry["reads"], entry["writes"]]
+    assert list(made.contract.with_trades) == entry.get("with_trades", [])
     assert made.contract.disallowed == entry["disallowed"]
     assert made.contract.stale == entry["stale"]
     assert dict(made.contract.missing) == entry["missing"]

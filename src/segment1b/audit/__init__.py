@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segment1b.audit.plans import PLANS
+from segment1b.audit.plans import PLANS, TRADES
 from segment1b.audit.published_files import Published
 from segment1b.audit.results import CheckResult
-from segment1b.audit.runner import Progress, run_state, silent
+from segment1b.audit.runner import Progress, run_state, run_trades, silent
 from segment1b.audit.session import Session
 from segment1b.contracts import Contracts
 
@@ -56,9 +56,10 @@ def validate_published(
     progress: Progress = silent,
 ) -> list[CheckResult]:
     """Check the published datasets of some states; `published` keeps the digests of their bytes."""
+    results: list[CheckResult] = []
     with Session(published, threads) as session:
-        return [
-            result
-            for state in states
-            for result in run_state(PLANS[state], session, perf=perf, progress=progress)
-        ]
+        for state in states:
+            results += run_state(PLANS[state], session, perf=perf, progress=progress)
+            if state == "s2":
+                results += run_trades(TRADES, session)
+    return results

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segment1b.audit.grid import Grid
+from segment1b.audit.merchants import in_use
 from segment1b.audit.published_files import Published
 from segment1b.audit.queries import FOLDER, Script, read_script
 from segment1b.audit.results import Found, Row, Rule
@@ -147,10 +148,11 @@ class StateChecks:
         """Return the tables that the state publishes with a receipt."""
         return self.contract.tables
 
-    @property
-    def inputs(self) -> set[str]:
+    def inputs(self, published: Published) -> set[str]:
         """Return the inputs that are named by digest; the gate has the flag of 1A's bundle."""
-        return {*self.contract.reads} - {"validation_bundle_1A"}
+        trades = in_use(published)
+        surfaces = published.document(POLICY)["surfaces"] if trades else ()
+        return {*self.contract.inputs(trades, surfaces)} - {"validation_bundle_1A"}
 
     def rule(self, name: str, proves: str) -> Rule:
         """Return the rule of a step before the checks."""

@@ -26,18 +26,23 @@ class Grid:
 
 
 def read_grid(published: Published) -> Grid:
+    """Return the grid of the population raster."""
+    return grid_of(published, _RASTER)
+
+
+def grid_of(published: Published, name: str) -> Grid:
     """Return the grid of a north-up raster in degrees."""
-    path = published.path(_RASTER)
+    path = published.path(name)
     if not path.is_file():
-        raise UnusableError(_RASTER, "absent", "is absent", path)
+        raise UnusableError(name, "absent", "is absent", path)
     try:
         with open_raster(path) as source:
             crs, step, size = source.crs, source.transform, (source.height, source.width)
     except Segment1BError as error:
         raise_machine_fault(error, path)
-        raise UnusableError(_RASTER, "damaged", error.message, path) from None
+        raise UnusableError(name, "damaged", error.message, path) from None
     if crs is None or crs.to_epsg() != 4326:
-        raise UnusableError(_RASTER, "schema", f"is in {crs}", path, "E007_CRS_MISMATCH")
+        raise UnusableError(name, "schema", f"is in {crs}", path, "E007_CRS_MISMATCH")
     grid = Grid(size[0], size[1], float(step.c), float(step.f), float(step.a), float(-step.e))
     refused = {
         "is rotated": step.b != 0 or step.d != 0,
@@ -46,5 +51,5 @@ def read_grid(published: Published) -> Grid:
     }
     for reason, is_so in refused.items():
         if is_so:
-            raise UnusableError(_RASTER, "schema", reason, path, _REFUSED)
+            raise UnusableError(name, "schema", reason, path, _REFUSED)
     return grid

@@ -8,6 +8,7 @@ from segment1b.audit.case import StateChecks
 from segment1b.audit.s0 import checks as s0
 from segment1b.audit.s1 import checks as s1
 from segment1b.audit.s2 import checks as s2
+from segment1b.audit.s2_trade import checks as s2_trade
 from segment1b.audit.s3 import checks as s3
 from segment1b.audit.s4 import checks as s4
 from segment1b.audit.s5 import checks as s5
@@ -19,3 +20,5 @@ from segment1b.audit.s9 import checks as s9
 PLANS: Mapping[str, StateChecks] = {
     state.PLAN.id: state.PLAN for state in (s0, s1, s2, s3, s4, s5, s6, s7, s8, s9)
 }
+#: What is checked of the weights of each trade, beside S2.
+TRADES = s2_trade.PLAN

@@ -82,7 +82,8 @@ def _statements(
             continue
         done.add(name)
         if name in session.statements:
-            yield f"{session.statements[name]};"
+            view = f"{session.statements[name]};"
+            yield from _statements(session, view, makers, folder, done)
         elif script := makers[name].script:
             done.update(script.makes)
             yield from _statements(session, script.text, makers, folder, done)

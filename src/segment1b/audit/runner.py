@@ -20,7 +20,8 @@ from segment1b.audit.case import (
     StateChecks,
     script_check,
 )
-from segment1b.audit.grid import read_grid
+from segment1b.audit.grid import grid_of, read_grid
+from segment1b.audit.merchants import in_use, of_trade
 from segment1b.audit.published_files import UnusableError, is_log
 from segment1b.audit.queries import scripts_of
 from segment1b.audit.results import CheckResult, Found, RefusedError, Rule, judge
@@ -28,6 +29,7 @@ from segment1b.audit.session import Session
 from segment1b.audit.tables import generic_checks
 from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.states import OPTIONAL_SURFACES
 from segment1b.errors import Segment1BError
 
 #: Called with a state, how many of its checks are done, and how many it has.
@@ -94,6 +96,25 @@ def run_state(
             results.append(_run(case, check))
         progress(plan.id, done, len(checks))
     return skipped.explained(plan, results)
+
+
+def run_trades(plan: StateChecks, session: Session) -> list[CheckResult]:
+    """Run the checks of the weights of each trade in use; they are checks of S2, by trade."""
+    published, results = session.published, list[CheckResult]()
+    proves = "the merchants' trades can be read to the last value"
+    rule = Rule("s2", "trades_in_use", plan.contract.stale, "R", proves)
+    try:
+        trades = in_use(published)
+    except UnusableError as error:
+        return [judge(rule, [error.row()])]
+    try:
+        for trade in trades:
+            session.published = of_trade(published, trade)
+            found = run_state(plan, session)
+            results += [replace(one, state="s2", name=f"{trade} {one.name}") for one in found]
+    finally:
+        session.published = published
+    return results
 
 
 def checks_of(plan: StateChecks, contracts: Contracts, *, perf: bool = False) -> list[Check]:
@@ -169,6 +190,8 @@ def _open_dataset(plan: StateChecks, case: Case, dataset_id: str) -> CheckResult
 def _open(case: Case, dataset: Dataset) -> None:
     if dataset.id == RASTER:
         case.grid = read_grid(case.published)
+    elif dataset.id in OPTIONAL_SURFACES:
+        grid_of(case.published, dataset.id)
     elif dataset.kind == "folder":
         case.published.proof(dataset.id)
     elif dataset.kind == "document" or is_log(dataset):

@@ -76,7 +76,7 @@ class Session(ExitStack):
         columns += [f"substr(filename, {skip}) AS part_name", "file_row_number AS part_row"]
         files = self.published.files(dataset_id)
         source = parquet_table(files, "filename = true", "file_row_number = true")
-        self._make_view(dataset_id, f"SELECT {', '.join(columns)} FROM {source}")  # noqa: S608
+        self.make_view(dataset_id, f"SELECT {', '.join(columns)} FROM {source}")  # noqa: S608
 
     def scan(self, view: str) -> None:
         """Read every value of a view once; raises duckdb.Error when that is not possible."""
@@ -140,13 +140,14 @@ class Session(ExitStack):
         shape = rows[0] if rows else empty or {}
         values = [f"({', '.join(_literal(row[n]) for n in shape)})" for row in rows]
         lines = values or [f"({', '.join(_literal(v) for v in shape.values())})"]
-        self._make_view(
+        self.make_view(
             name,
             f"SELECT * FROM (VALUES {', '.join(lines)}) "  # noqa: S608
             f"AS t({', '.join(_name(n) for n in shape)})" + ("" if values else " WHERE false"),
         )
 
-    def _make_view(self, name: str, query: str) -> None:
+    def make_view(self, name: str, query: str) -> None:
+        """Make a view from a query."""
         self.statements[name] = f"CREATE OR REPLACE VIEW {_name(name)} AS {query}"
         self.connection.execute(self.statements[name])
 

@@ -67,16 +67,16 @@ def _reads(plan: StateChecks, case: Case) -> Iterator[Row]:
     """The run report names exactly the inputs that the state's design allows."""
     named, allowed = (
         dict.fromkeys(names, "in input_digests")
-        for names in (case.report(plan.report)["input_digests"], plan.inputs)
+        for names in (case.report(plan.report)["input_digests"], plan.inputs(case.published))
     )
     return differences(named, allowed, named="dataset")
 
 
 def _stale_inputs(plan: StateChecks, case: Case) -> Found:
     """The inputs hash today to what the run report says was read."""
-    rows = []
+    rows, inputs = [], plan.inputs(case.published)
     for name, read in sorted(case.report(plan.report)["input_digests"].items()):
-        if name not in plan.inputs:
+        if name not in inputs:
             continue
         try:
             today: str | None = case.published.digest_today(name)

@@ -11,30 +11,43 @@ import hashlib
 from typing import Any
 
 from segment1b.audit.case import COUNTRIES, ISO, POLICY, RASTER
+from segment1b.audit.merchants import in_use, partitions
 from segment1b.audit.published_files import Published, UnusableError
 from segment1b.contracts import program
+from segment1b.contracts.states import ROADS, URBAN
 from segment1b.contracts.texts import read_regular
 
 DATASET = "tile_proof_1B"
 STATES = ("s1", "s2")
 TABLES = ("tile_index", "tile_bounds", "tile_weights")
+#: Inputs of the weights of trades, where some are in use.
+_LAYERS = (URBAN, ROADS)
 _INPUTS = (ISO, COUNTRIES, RASTER, POLICY, "s1_run_report", "s2_run_report")
+
+
+def tables_of(published: Published) -> tuple[str, ...]:
+    """Return the tables that the proof is about: those of any list, and of the trades in use."""
+    return (*TABLES, *partitions(published))
 
 
 def document(published: Published) -> dict[str, Any]:
     """Return the tile proof of the files as they are today, whether or not they pass."""
+    trades = in_use(published)
+    surfaces = published.document(POLICY)["surfaces"]
+    inputs = [*_INPUTS, *(name for name in _LAYERS if trades and name in surfaces)]
+    inputs += [f"s2_trade_run_report/{trade}" for trade in trades]
     return {
         "parameter_hash": published.tokens["parameter_hash"],
         "states": list(STATES),
         "program_sha256_hex": program.digest(),
         "dictionary_sha256_hex": hashlib.sha256(read_regular(published.contracts.path)).hexdigest(),
-        "inputs": {name: published.digest_today(name) for name in _INPUTS},
+        "inputs": {name: published.digest_today(name) for name in inputs},
         "tables": {
             name: {
                 "sha256_hex": published.composite(name),
                 "content_sha256_hex": published.receipt(name)["content_sha256_hex"],
             }
-            for name in TABLES
+            for name in tables_of(published)
         },
     }
 

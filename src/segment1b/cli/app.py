@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from segment1b.cli import audit, guide, lists, read, reference, run, starter, world
+from segment1b.cli import audit, guide, lists, read, reference, run, starter, trades, world
 from segment1b.cli.options import expanded
 from segment1b.identity import STATE_NAMES
 
@@ -32,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "discard": run.discard,
     "remove": lists.remove,
     "outlets import": run.import_outlets,
+    "trades": trades.trades,
     "contracts check": audit.check_contracts,
     "reference build": reference.build,
     "reference fill": reference.fill,
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "reference import zones": reference.import_zones,
     "reference import population": reference.import_population,
     "reference import codes": reference.import_codes,
+    "reference import layer": reference.import_layer,
     "scenario compare": run.compare,
     "world build": world.build,
     "world list": world.list_worlds,

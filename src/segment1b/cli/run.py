@@ -183,6 +183,13 @@ def import_outlets(
         "corrections": pairs.findings.corrections,
         "since": pairs.since.document if pairs.since else None,
     }
+    if pairs.trades is not None:
+        summary["trades"] = {
+            row["values"]: row["counts"]
+            for row in sorted(
+                pairs.trades["trade"].value_counts().to_pylist(), key=lambda row: row["values"]
+            )
+        }
     shown = summary | {"since": succession_text(pairs.since)}
     show(
         summary,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ from segment1b.contracts.schemas import Column, Schemas
 from segment1b.contracts.states import load_states
 from segment1b.errors import CODES, Segment1BError, redo
 
-PATH_TOKENS = ("seed", "manifest_fingerprint", "parameter_hash", "run_id", "attempt")
+PATH_TOKENS = ("seed", "manifest_fingerprint", "parameter_hash", "run_id", "attempt", "trade")
 _TOKEN = re.compile(r"\{(\w+)\}")
 _FAULTS = {"schema", "extras", "duplicate", "unsorted", "receipt", "differs"}
 Encoding = Literal[
@@ -138,7 +139,13 @@ class Contracts:
         return dataset.model_copy(update={"columns": self.schemas.columns(dataset.schema_ref)})
 
     def __getitem__(self, dataset_id: str) -> Dataset:
-        """Return an entry; an unknown id is E_DICTIONARY_RESOLUTION_FAILED."""
+        """Return an entry; an unknown id is E_DICTIONARY_RESOLUTION_FAILED.
+
+        `<id>/<trade>` is an entry of one trade: its path, and the report with its receipt.
+        """
+        dataset_id, _, trade = dataset_id.partition("/")
+        if trade:
+            return _of_trade(self[dataset_id], trade, suffix=True)
         if dataset_id not in self._datasets:
             what = f"{self.path} has no dataset {dataset_id}"
             hint = nearest(dataset_id, self._datasets)
@@ -148,6 +155,15 @@ class Contracts:
     def __iter__(self) -> Iterator[Dataset]:
         """Iterate over all entries in file order."""
         return iter(self._datasets.values())
+
+    def of_trade(self, trade: str) -> Contracts:
+        """Return these contracts with the entries of one trade in the place of those of any."""
+        own = copy.copy(self)
+        own._datasets = {
+            name: _of_trade(one, trade) if "trade" in one.tokens else one
+            for name, one in self._datasets.items()
+        }
+        return own
 
     def redo(self, path: str) -> str:
         """Return the hint for the dataset that a path below a data root belongs to."""
@@ -183,6 +199,16 @@ class Contracts:
             yield f"no encoding for {sorted(bare)}"
         unknown = sorted(set(dataset.codes.values()) - set(CODES))
         yield from (f"unknown code {code}" for code in unknown)
+
+
+def _of_trade(dataset: Dataset, trade: str, *, suffix: bool = False) -> Dataset:
+    """Return an entry with a trade in its path; `suffix` marks its id and its report's."""
+    end = f"/{trade}" if suffix else ""
+    update: dict[str, Any] = {"id": dataset.id + end}
+    update["path"] = dataset.path.replace("{trade}", trade)
+    if dataset.receipt_in:
+        update["receipt_in"] = dataset.receipt_in + end
+    return dataset.model_copy(update=update)
 
 
 @functools.lru_cache(maxsize=8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,6 +12,10 @@ from segment1b.contracts.locations import STATES, read_yaml
 from segment1b.contracts.program import contracts_root
 from segment1b.errors import Segment1BError
 
+TRADE_WEIGHTS = "trade_weights"
+URBAN, ROADS = "urban_cells_2019", "road_metres_2026"
+#: Reference surfaces that only runs with trades need.
+OPTIONAL_SURFACES = (URBAN, ROADS)
 _FAILED = "E_DICTIONARY_RESOLUTION_FAILED"
 
 
@@ -50,11 +54,26 @@ class StateContract(_Entry):
     """What a state reads and writes, and its error codes for inputs."""
 
     reads: tuple[str, ...]
+    with_trades: tuple[str, ...] = ()
     writes: tuple[str, ...]
     disallowed: str
     stale: str
     missing: dict[str, str] = {}
     audit: Audit
+
+    def inputs(self, trades: Sequence[str], surfaces: Collection[str]) -> tuple[str, ...]:
+        """Return the ids that the state may open where merchants have these trades.
+
+        `trade_weights/<trade>` is the partition of one trade; of reference surfaces beside `reads`
+        those in `surfaces` count.
+        """
+        more: list[str] = []
+        for name in self.with_trades if trades else ():
+            if name == TRADE_WEIGHTS:
+                more += [f"{name}/{trade}" for trade in trades]
+            elif name in surfaces or name not in OPTIONAL_SURFACES:
+                more.append(name)
+        return (*self.reads, *more)
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -65,7 +84,8 @@ class StateContract(_Entry):
     def datasets(self) -> set[str]:
         """Return the ids of all datasets that the entry names."""
         audit = self.audit
-        names = {*self.reads, *self.writes, *self.missing, *audit.opens, *self.tables}
+        names = {*self.reads, *self.with_trades, *self.writes, *self.missing}
+        names |= {*audit.opens, *self.tables}
         names |= {*audit.stale_inputs, *audit.missing, *audit.faults}
         return names.union(*((one.table, one.known) for one in audit.countries.values()))
 

@@ -14,13 +14,16 @@ from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
 from segment1b.pipeline.execution import run_pipeline
-from segment1b.reference.installing import SURFACES
+from segment1b.reference.installing import LAYERS, SURFACES
 from segment1b.storage.durable import write_file
 from segment1b.storage.snapshot import Snapshot, receipted, report_id
 
 #: Engine and workers of each repeat.
 REPEATS: tuple[tuple[str, int], ...] = (("serial", 1), ("processes", 3))
-_INPUTS = (*SURFACES, "outlet_catalogue", "s3_candidate_set", "validation_bundle_1A")
+_INPUTS = (
+    *(*SURFACES, *LAYERS, "outlet_catalogue", "merchant_trades"),
+    *("s3_candidate_set", "validation_bundle_1A"),
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,9 @@ def _repeat(
         if source.exists():
             _bring(source, root / source.relative_to(published.root))
     policy = folder / "policy.yaml"  # JSON is YAML
-    write_file(policy, canonical_json(published.document("parameter_policy_1B")["policy"]))
+    sections = dict(published.document("parameter_policy_1B")["policy"])
+    sections.pop("trades", None)  # those of the package, where merchants have trades
+    write_file(policy, canonical_json(sections))
     run_pipeline(
         RunSettings(
             data_root=root,

@@ -46,53 +46,26 @@ def close_population() -> None:
     _opened.cache_clear()
 
 
-class PopulationRaster:
+class CellRaster:
     """An open raster with its last decoded blocks, shared by threads."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._source = open_raster(path)
+        self.nodata: float | None = self._source.nodata
         self._blocks: OrderedDict[tuple[int, int], npt.NDArray[Any]] = OrderedDict()
         self._kept = 0
         # A GDAL handle serves one thread at a time.
         self._lock = threading.Lock()
 
-    def masses(self, country: str, rows: Cells, cols: Cells) -> tuple[npt.NDArray[np.int64], int]:
-        """Return rint(1e6 * people) of the cells, int64[n], and the compressed bytes read for them.
-
-        Rounds half to even; declared nodata counts as 0. `country` is for the error's place.
-
-        Raises:
-            Segment1BError: E105_NORMALIZATION for a negative, non-finite or too large value that
-                is not the declared nodata; E_INPUT_UNREADABLE for a damaged block.
-        """
-        people, read = self._values(rows, cols)
-        nodata = self._source.nodata
-        if nodata is not None:
-            people[np.isnan(people) if np.isnan(nodata) else people == nodata] = 0.0
-        scaled = np.rint(people * MICRO)
-        bad = ~((people >= 0) & (scaled <= _LIMIT))
-        if bad.any():
-            at = int(np.flatnonzero(bad)[0])
-            raise Segment1BError(
-                "E105_NORMALIZATION",
-                f"{self.path}: raster row {rows[at]}, column {cols[at]} "
-                f"({country}) holds {people[at]} people; {int(bad.sum())} such cells in this block",
-                "declare it as nodata or correct the raster",
-                country_iso=country,
-                raster_row=int(rows[at]),
-                raster_col=int(cols[at]),
-            )
-        return scaled.astype(np.int64), read
-
-    def _values(self, rows: Cells, cols: Cells) -> tuple[npt.NDArray[np.float64], int]:
-        """Return the cells' values and the bytes read: only blocks that hold such cells."""
+    def values(self, rows: Cells, cols: Cells) -> tuple[npt.NDArray[np.float64], int]:
+        """Return the cells' values, float64[n], and the bytes read: only blocks that hold them."""
         height, width = self._source.block_shapes[0]
         row0, col0 = int(rows.min()), int(cols.min())
         shape = (int(rows.max()) - row0 + 1, int(cols.max()) - col0 + 1)
         if shape[0] * shape[1] > _RECTANGLE and len(rows) > 1:
             half = len(rows) // 2
-            first, last = (self._values(rows[s], cols[s]) for s in (slice(half), slice(half, None)))
+            first, last = (self.values(rows[s], cols[s]) for s in (slice(half), slice(half, None)))
             return np.concatenate([first[0], last[0]]), first[1] + last[1]
         i0, j0 = row0 // height, col0 // width
         across = int(cols.max()) // width - j0 + 1
@@ -130,3 +103,35 @@ class PopulationRaster:
             return int(self._source.block_size(1, i, j))
         except RasterBlockError:
             return 0  # a sparse raster stores nothing for an empty block
+
+
+class PopulationRaster(CellRaster):
+    """The open population raster."""
+
+    def masses(self, country: str, rows: Cells, cols: Cells) -> tuple[npt.NDArray[np.int64], int]:
+        """Return rint(1e6 * people) of the cells, int64[n], and the compressed bytes read for them.
+
+        Rounds half to even; declared nodata counts as 0. `country` is for the error's place.
+
+        Raises:
+            Segment1BError: E105_NORMALIZATION for a negative, non-finite or too large value that
+                is not the declared nodata; E_INPUT_UNREADABLE for a damaged block.
+        """
+        people, read = self.values(rows, cols)
+        nodata = self.nodata
+        if nodata is not None:
+            people[np.isnan(people) if np.isnan(nodata) else people == nodata] = 0.0
+        scaled = np.rint(people * MICRO)
+        bad = ~((people >= 0) & (scaled <= _LIMIT))
+        if bad.any():
+            at = int(np.flatnonzero(bad)[0])
+            raise Segment1BError(
+                "E105_NORMALIZATION",
+                f"{self.path}: raster row {rows[at]}, column {cols[at]} "
+                f"({country}) holds {people[at]} people; {int(bad.sum())} such cells in this block",
+                "declare it as nodata or correct the raster",
+                country_iso=country,
+                raster_row=int(rows[at]),
+                raster_col=int(cols[at]),
+            )
+        return scaled.astype(np.int64), read

@@ -30,6 +30,8 @@ COMMON: Final[Mapping[str, frozenset[str]]] = {
         {"outletid", "outlet", "storeid", "store", "shopid", "branchid", "outletkey", "storekey"}
         | {"outletnumber", "storenumber", "outletno", "storeno", "outletcode", "storecode"}
     ),
+    "trade": frozenset({"trade"}),
+    "mcc": frozenset({"mcc", "mcccode", "merchantcategorycode"}),
 }
 #: A list has one of these at most; with one, a column such as `count` or `store` is any column.
 _COUNTED = ("n_outlets", "site_order", "outlet_id")

@@ -29,6 +29,8 @@ ALL, NONE = "all", "none"
 _KEYS = ("merchant_id", "country_iso")
 #: What tells the outlets of a list apart: a list has at most one of them.
 _COUNTED = ("n_outlets", "site_order", "outlet_id")
+#: What gives a merchant's trade: a list has at most one of them.
+_TRADES = ("trade", "mcc")
 #: Similarity from which a column name is taken for a misspelt one.
 _MISSPELT = 0.8
 _LEAVE_OUT = "or leave it out with --columns"
@@ -40,11 +42,17 @@ class Layout(NamedTuple):
     counted: str | None  # n_outlets (a row a pair), site_order, outlet_id or none (a row an outlet)
     carried: tuple[str, ...]  # in ascending order of their UTF-8 bytes
     ignored: tuple[str, ...]  # left out by the user
+    trade: str | None = None  # trade or mcc
 
     @property
     def read(self) -> list[str]:
         """Return the columns that are read as ids, codes, counts or keys."""
         return [*_KEYS, *([self.counted] if self.counted else [])]
+
+    @property
+    def columns(self) -> list[str]:
+        """Return the columns that are read, the trade last."""
+        return [*self.read, *([self.trade] if self.trade else [])]
 
 
 def layout_of(source: Source, wanted: str) -> Layout:
@@ -53,19 +61,24 @@ def layout_of(source: Source, wanted: str) -> Layout:
     if len(present) > 1:
         what = f"has {' and '.join(present)}: each of them alone tells the outlets of a pair apart"
         raise refusal(source.path, what, "keep one of them, or rename the other")
+    trades = [name for name in _TRADES if name in source.names]
+    if len(trades) > 1:
+        what = f"has {' and '.join(trades)}: each of them alone gives the trade of a merchant"
+        raise refusal(source.path, what, "keep one of them, or rename the other")
     if not present:
         _refuse_misspelt(source)
     counted = present[0] if present else None
-    source.positions([*_KEYS, *present])
-    others = [name for name in source.names if name not in (*_KEYS, *_COUNTED)]
+    source.positions([*_KEYS, *present, *trades])
+    own = (*_KEYS, *_COUNTED, *_TRADES)
+    others = [name for name in source.names if name not in own]
     carried = others
     if wanted != ALL:
         asked = [] if wanted == NONE else [name.strip() for name in wanted.split(",")]
-        read = {*_KEYS, *present, *source.findings.columns.values()}
+        read = {*_KEYS, *present, *trades, *source.findings.columns.values()}
         carried = [name for name in dict.fromkeys(asked) if name not in read]
     _check_names(source, carried)
     ignored = tuple(name for name in others if name not in carried)
-    return Layout(counted, tuple(sorted(carried)), ignored)
+    return Layout(counted, tuple(sorted(carried)), ignored, trades[0] if trades else None)
 
 
 def _refuse_misspelt(source: Source) -> None:

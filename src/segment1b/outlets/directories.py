@@ -40,7 +40,8 @@ class Directories:
     """What leads from the numbers of a list back to what its owner calls things.
 
     Attributes:
-        merchants: merchant_id (uint64, ascending) and merchant (string), a row a merchant.
+        merchants: merchant_id (uint64, ascending) and merchant (string), a row a merchant; then
+            trade (string), where one is not `everything`.
         outlets: merchant_id, country_iso, site_order (int32), outlet_id if the list has it, then
             the carried columns in name order; in key order. None without keys and columns.
     """
@@ -60,17 +61,24 @@ class Directories:
         return {name: content_digest(table) for name, table in self.tables.items()}
 
     @property
+    def trades(self) -> pa.Table | None:
+        """Return merchant_id and trade of each merchant; None where all are `everything`."""
+        if "trade" not in self.merchants.column_names:
+            return None
+        return self.merchants.select(["merchant_id", "trade"])
+
+    @property
     def carried(self) -> list[str]:
         """Return the names of the carried columns."""
         names = self.outlets.column_names if self.outlets is not None else []
         return [name for name in names if name not in (*KEY, "outlet_id")]
 
-    def texts(self, merchant_ids: Any) -> pa.Array:
-        """Return the text of each merchant_id, null for one that the list does not have."""
+    def texts(self, merchant_ids: Any, column: str = "merchant") -> pa.Array:
+        """Return the text or trade of each merchant_id, null for one that the list lacks."""
         held = self.merchants["merchant_id"].to_numpy()
         wanted = np.asarray(merchant_ids, np.uint64)
         at = np.minimum(np.searchsorted(held, wanted), max(len(held) - 1, 0))
-        texts = self.merchants["merchant"].combine_chunks()
+        texts = self.merchants[column].combine_chunks()
         missing = held[at] != wanted if len(held) else np.ones(len(wanted), np.bool_)
         return texts.take(pa.array(at, mask=missing))
 
@@ -106,7 +114,7 @@ def _chunks(column: pa.ChunkedArray) -> Iterator[pa.Array]:
 def write_directory(folder: Path, table: pa.Table) -> None:
     """Write the part files of a directory."""
     texts = [field.name for field in table.schema if field.type == pa.string()]
-    never_null = (*KEY, "merchant", "outlet_id")
+    never_null = (*KEY, "merchant", "outlet_id", "trade")
     fields = [field.with_nullable(field.name not in never_null) for field in table.schema]
     table, rows = table.cast(pa.schema(fields)), table.num_rows
     for number, low in enumerate(range(0, max(rows, 1), FILE_ROWS)):

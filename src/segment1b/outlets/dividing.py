@@ -9,12 +9,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from segment1b.errors import file_error
 from segment1b.outlets.columns import ALL, id_fault
 from segment1b.outlets.lists import COLUMNS, Reading
+from segment1b.outlets.merchant_trades import numbers_of
 from segment1b.outlets.normalising import NormalisedSource
-from segment1b.outlets.pairs import refused_rows, value_fault
+from segment1b.outlets.pairs import refused_rows
 from segment1b.outlets.readers import open_source
+from segment1b.outlets.value_faults import value_fault
 from segment1b.storage.durable import coded_os_errors, fsync_file, fsync_folder
 from segment1b.storage.scratch import scratch_beside
 
@@ -75,6 +79,8 @@ def _reasons(
     found = []
     for name, text in texts.items():
         value = _fixed(source, name, text)
+        if not value and name in ("trade", "mcc"):
+            continue
         if not value or value in shared or not _is_valid(name, value, iso):
             found.append(f"{name}: {value_fault(name, text, iso, shared)}")
     return "; ".join(found) or "not valid"
@@ -85,6 +91,8 @@ def _is_valid(name: str, value: str, iso: set[str]) -> bool:
         return value in iso
     if name in ("merchant_id", "outlet_id"):
         return not id_fault(value)
+    if name in ("trade", "mcc"):
+        return bool(numbers_of(name, pa.array([value]))[0])
     return value.isdecimal() and 0 < int(value) < 10**6
 
 

@@ -17,12 +17,13 @@ from segment1b.errors import Segment1BError, file_error, too_large
 SHOWN = 20
 #: What a list may hold at most; docs/faq.md states these. They bound the memory to 1 GB.
 MAX_ROWS = 12_000_000
+MAX_OUTLETS = 999_999  # of a pair
 MAX_BYTES = 4 << 30  # of text, decompressed; of the columns read of a Parquet file
 MAX_LINES = 4 * MAX_ROWS  # rows, blank lines and line feeds inside quotes
 MAX_LINE = 1 << 20  # bytes
 MAX_COLUMNS = 1000
 #: The columns that are read; all others are carried.
-COLUMNS = ("merchant_id", "country_iso", "n_outlets", "site_order", "outlet_id")
+COLUMNS = ("merchant_id", "country_iso", "n_outlets", "site_order", "outlet_id", "trade", "mcc")
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,14 +15,23 @@ import pyarrow as pa
 import pyarrow.csv as pv
 
 from segment1b.errors import Segment1BError, too_large
-from segment1b.outlets.columns import ALL, Layout, id_fault, layout_of, ranks
+from segment1b.outlets import merchant_trades
+from segment1b.outlets.columns import ALL, Layout, layout_of, ranks
 from segment1b.outlets.directories import Directories
-from segment1b.outlets.lists import SHOWN, Findings, Reading, Source, check_rows, refusal
+from segment1b.outlets.lists import (
+    MAX_OUTLETS,
+    SHOWN,
+    Findings,
+    Reading,
+    Source,
+    check_rows,
+    refusal,
+)
 from segment1b.outlets.merchants import merchant_texts
-from segment1b.outlets.normalising import ambiguity, bare, normalised
 from segment1b.outlets.positions import Succession
 from segment1b.outlets.readers import open_source, text_bytes
 from segment1b.outlets.texts import ListTexts, whole_numbers
+from segment1b.outlets.value_faults import ISO, NORMALISE, value_fault
 from segment1b.storage.arrays import distinct
 
 UInt64s = npt.NDArray[np.uint64]
@@ -32,14 +39,10 @@ Int64s = npt.NDArray[np.int64]
 UInt16s = npt.NDArray[np.uint16]
 Bools = npt.NDArray[np.bool_]
 
-MAX_OUTLETS = 999_999
 #: Of all pairs together; the catalogue has a row for each.
 MAX_TOTAL = 1_000_000_000
 _HEADER = b"merchant_id,country_iso,n_outlets\n"
 _BLOCK = 1 << 17
-_ISO = re.compile(r"[A-Z]{2}\Z")
-#: What an error advises for values that could be corrected.
-NORMALISE = "--normalise"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +57,19 @@ class Pairs:
     findings: Findings = field(default_factory=Findings)  # about the file
     since: Succession | None = None  # of a list that follows an earlier one
 
+    @property
+    def trades(self) -> pa.Table | None:
+        """Return merchant_id and trade of each merchant; None where all are `everything`."""
+        return self.directories.trades if self.directories else None
+
     @functools.cached_property
     def fingerprint(self) -> str:
         """Return the SHA-256 (64 hex digits) of the pairs and the directories as text.
 
         The text is the line `merchant_id,country_iso,n_outlets` and a line for each pair in key
         order, each with a newline; so `sort -t, -k1,1n -k2,2` and `sha256sum` give it too. A line
-        for each directory follows, its name, a space and its content digest.
+        for each directory follows, its name, a space and its content digest; then, of a list with
+        trades, a line `merchant_id,trade` for each merchant.
         """
         digest = hashlib.sha256(_HEADER)
         for low in range(0, len(self.n_sites), _BLOCK):
@@ -73,6 +82,8 @@ class Pairs:
             digest.update(lines.getvalue())
         for name, content in (self.directories.digests if self.directories else {}).items():
             digest.update(f"{name} {content}\n".encode())
+        if self.trades is not None:
+            digest.update(merchant_trades.as_lines(self.trades))
         return digest.hexdigest()
 
 
@@ -142,6 +153,9 @@ def refused_rows(
     kept = ~bad[table.row]
     faults = _pair_faults(table, layout.counted)
     doubled = np.zeros_like(kept)
+    contradicts = faults["trade"] & kept
+    reasons |= dict.fromkeys(table.row[contradicts].tolist(), "another trade of its merchant")
+    kept &= ~contradicts
     for kind in ("pair", "site", "key"):
         doubled |= faults.get(kind, False)
     doubled &= kept
@@ -171,6 +185,7 @@ class _Sorted(NamedTuple):
     number: npt.NDArray[np.int32]
     row: npt.NDArray[np.int32]  # position in file order
     first: Bools  # whether a pair begins
+    trade: merchant_trades.Numbers
 
 
 #: Sorted rows that break a rule between rows: bool[r] by the name of the rule.
@@ -185,45 +200,53 @@ _RULES = {
     "site": ("site_order", "site_order {site} of {pair}: duplicate of {place}"),
     "key": ("outlet_id", "outlet_id {key!r} of {pair}: duplicate of {place}"),
     "gap": ("site_order", "{site} leaves a gap: {pair} has no site_order {other}"),
+    "trade": ("trade", "{trade!r} is another trade of the merchant than in {place}"),
 }
 
 
 def _known(iso: set[str]) -> Bools:
     """Return bool[65536]: whether 256*A + B is a known code."""
     known = np.zeros(1 << 16, np.bool_)
-    known[[int.from_bytes(code.encode(), "big") for code in iso if _ISO.match(code)]] = True
+    known[[int.from_bytes(code.encode(), "big") for code in iso if ISO.match(code)]] = True
     return known
 
 
 def _read_sorted(source: Source, layout: Layout, known: Bools) -> tuple[_Sorted, Bools, ListTexts]:
     """Return the rows of a list, 0 for every value that is not valid, and which rows have one."""
     kinds = ("u8", "?", "u2", "i4")
+    trades: list[merchant_trades.Numbers] = []
     parts: list[list[npt.NDArray[Any]]] = [[np.empty(0, kind)] for kind in kinds]
     rows, texts, counted = 0, ListTexts(source, layout), layout.counted
-    for batch in source.batches(layout.read, layout.carried):
+    for batch in source.batches(layout.columns, layout.carried):
         rows += batch.num_rows
         check_rows(source.path, rows + source.skipped)
         for part, values in zip(parts, texts.take(batch), strict=False):
             part.append(values)
         parts[2].append(_codes(batch.column(1), known))
+        if layout.trade:
+            values = batch.column(len(layout.read))
+            trades.append(merchant_trades.numbers_of(layout.trade, values))
         is_number = counted in ("n_outlets", "site_order")
         counts = whole_numbers(batch.column(2), MAX_OUTLETS) if is_number else 1
         parts[3].append(np.broadcast_to(counts, batch.num_rows).astype(np.int32))
     texts.finish()
+    trade = merchant_trades.joined(trades, rows)
     pa.default_memory_pool().release_unused()
     # A column at a time: its parts are freed as soon as they are joined.
     merchant, is_whole, country, number = (np.concatenate(parts.pop(0)) for _ in range(4))
     merchant[texts.share_numbers(merchant, is_whole)] = 0
     if texts.key is not None:
         number = ranks(texts.key)
-    bad = (merchant == 0) | (country == 0) | (number == 0)
+    bad = (merchant == 0) | (country == 0) | (number == 0) | (trade == 0)
     within: tuple[Any, ...] = () if counted == "n_outlets" else (number,)
     if counted is None:
         within = tuple(ranks(texts.carried[name]) for name in reversed(layout.carried))
     # The sort is stable, so that the first of equals is the first in the file.
     row = np.lexsort((*within, country, merchant)).astype(np.int32)
     merchant, country, number = merchant[row], country[row], number[row]
-    return _Sorted(merchant, country, number, row, begins(merchant, country)), bad, texts
+    trade = merchant_trades.listed(merchant, trade[row], source.findings) if trades else trade
+    first = begins(merchant, country)
+    return _Sorted(merchant, country, number, row, first, trade), bad, texts
 
 
 def begins(merchant: npt.NDArray[Any], code: npt.NDArray[Any]) -> Bools:
@@ -246,8 +269,9 @@ def _codes(array: pa.Array, known: Bools) -> UInt16s:
 
 def _pair_faults(table: _Sorted, counted: str | None) -> _Faults:
     known = (table.merchant != 0) & (table.country != 0)
+    trade = {"trade": merchant_trades.contradicted(table.merchant, table.trade)}
     if counted == "n_outlets":
-        return {"pair": ~table.first & known}
+        return {"pair": ~table.first & known, **trade}
     starts = np.flatnonzero(table.first)
     size = np.diff(np.append(starts, len(table.first)))
     if counted != "site_order":
@@ -258,20 +282,22 @@ def _pair_faults(table: _Sorted, counted: str | None) -> _Faults:
             twice = np.zeros(len(known), np.bool_)
             twice[1:] = table.number[1:] == table.number[:-1]
             faults["key"] = twice & ~table.first & (table.number > 0) & known
-        return faults
+        return faults | trade
     # The gaps of a pair with an unreadable site_order are unknown.
     readable = np.repeat(table.number[starts] > 0, size) & known
     before = np.zeros_like(table.number)
     before[1:] = table.number[:-1]
     before[table.first] = 0
     doubled = (table.number == before) & ~table.first & (table.number > 0) & known
-    return {"site": doubled, "gap": (table.number > before + 1) & readable}
+    return {"site": doubled, "gap": (table.number > before + 1) & readable, **trade}
 
 
 def _other(table: _Sorted, kind: str, at: int) -> int:
     """Return the row that a fault at a sorted position refers to; for a gap, the missing number."""
     if kind == "gap":
         return 1 if table.first[at] else int(table.number[at - 1]) + 1
+    if kind == "trade":
+        return int(table.row[np.searchsorted(table.merchant, table.merchant[at])])
     begin = at - int(np.argmax(table.first[at::-1]))
     if kind in ("site", "key"):
         begin += int(np.searchsorted(table.number[begin : at + 1], table.number[at]))
@@ -287,10 +313,14 @@ def _pairs(table: _Sorted, layout: Layout, texts: ListTexts, findings: Findings)
         n = np.diff(np.append(np.flatnonzero(first), len(first)))
     pairs = (table.merchant[first], table.country[first], n, layout.ignored)
     has_outlets = bool(layout.carried) or layout.counted == "outlet_id"
-    if not has_outlets and not len(texts.ids):
+    has_trades = bool((table.trade != merchant_trades.NUMBER_OF_EVERYTHING).any())
+    if not (has_outlets or has_trades or len(texts.ids)):
         return Pairs(*pairs, findings=findings)
     numbers = distinct(table.merchant)
     merchants = pa.table({"merchant_id": numbers, "merchant": merchant_texts(numbers, texts.ids)})
+    if has_trades:
+        own = table.trade[np.searchsorted(table.merchant, numbers)]
+        merchants = merchants.append_column("trade", merchant_trades.texts_of(own))
     outlets = _outlets(table, layout, texts) if has_outlets else None
     return Pairs(*pairs, Directories(merchants, outlets), findings)
 
@@ -331,6 +361,8 @@ def _bad_rows(
     for at in np.flatnonzero(np.isin(table.row, shown)).tolist():
         key, kinds = int(table.row[at]), [kind for kind, rule in faults.items() if rule[at]]
         invalid[key] = [name for name, array in values.items() if array[at] == 0]
+        if table.trade[at] == 0:
+            invalid[key].append(str(found.layout.trade))
         between[key] = [(kind, _other(table, kind, at)) for kind in kinds]
     others = {other for found in between.values() for kind, other in found if kind != "gap"}
     places, misfits = source.survey({*shown.tolist(), *others})
@@ -343,9 +375,11 @@ def _bad_rows(
         pair = f"merchant {texts['merchant_id']} in {texts['country_iso']}"
         for kind, other in between[row]:
             column, reason = _RULES[kind]
+            column = found.layout.trade or column if kind == "trade" else column
             earlier = "" if kind == "gap" else f"{source.unit} {places[other].number}"
             about = {"pair": pair, "place": earlier, "other": other}
             about |= {"site": texts.get("site_order"), "key": texts.get("outlet_id")}
+            about["trade"] = texts.get(found.layout.trade or "")
             reasons.append((column, reason.format(**about)))
         entries.append((place, reasons))
     rows = [_entry(number, reasons) for number, reasons in sorted(entries)[:most]]
@@ -366,26 +400,3 @@ def _entry(number: int, reasons: list[tuple[str, str]]) -> dict[str, Any]:
     (column, reason), *further = reasons
     text = "; ".join([reason, *(f"column {name}: {why}" for name, why in further)])
     return {"line": number, "column": column or None, "reason": text}
-
-
-def value_fault(
-    column: str, text: str | None, iso: set[str], shared: Mapping[str, str] = MappingProxyType({})
-) -> str:
-    """Return why a value is not valid; `shared` has the reasons of ids with one number."""
-    if text is None or not text.strip():
-        return "value is missing"
-    shown = repr(text if len(text) <= 40 else text[:37] + "...")
-    correction = normalised(column, text, iso)
-    if column in ("merchant_id", "outlet_id"):
-        reason = shared.get(text) or shared.get(bare(text))
-        if not reason and (reason := id_fault(text)) and correction:
-            reason += f" ({NORMALISE})"
-        # What is left is a number of a floating type.
-        return reason or f"{shown} is not a whole number: write {column} as text"
-    advice = f": {text.strip()[:40]} is {correction.value} ({NORMALISE})" if correction else ""
-    if column != "country_iso":
-        advice = advice or ambiguity(column, text)
-        return f"{shown} is not a whole number in 1..{MAX_OUTLETS}{advice}"
-    if _ISO.match(text):
-        return f"{shown} is not in the ISO table{advice}"
-    return f"{shown} is not two upper-case letters{advice}"

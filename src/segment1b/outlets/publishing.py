@@ -16,6 +16,7 @@ from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import Identity, canonical_json
+from segment1b.outlets import merchant_trades
 from segment1b.outlets.directories import (
     DOCUMENT,
     content_digest,
@@ -24,9 +25,8 @@ from segment1b.outlets.directories import (
     seal,
     write_directory,
 )
-from segment1b.outlets.lists import Findings
+from segment1b.outlets.lists import MAX_OUTLETS, Findings
 from segment1b.outlets.pairs import (
-    MAX_OUTLETS,
     Int64s,
     Pairs,
     UInt16s,
@@ -96,6 +96,13 @@ def issue(
             root_at(root).fetch([dataset.locate(tokens)])
             if not holds(root / dataset.locate(tokens), content_digest(table)):
                 publish(dataset, functools.partial(write_directory, table=table))
+        if pairs.trades is not None:
+            dataset = contracts[merchant_trades.DATASET]
+            root_at(root).fetch([dataset.locate(tokens)])
+            write = functools.partial(
+                merchant_trades.write_trades, dataset=dataset, table=pairs.trades
+            )
+            publish(dataset, write)
         if _tokens_of(target) != tokens:
             # The tokens of another bundle were never sealed (see check_issue): nothing depends on
             # it.

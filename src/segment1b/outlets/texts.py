@@ -34,7 +34,7 @@ class ListTexts:
 
     def take(self, batch: pa.RecordBatch) -> tuple[UInt64s, Bools]:
         """Hold the texts of a batch; return the merchants' numbers, and which are whole numbers."""
-        for at, name in enumerate(self.layout.carried, len(self.layout.read)):
+        for at, name in enumerate(self.layout.carried, len(self.layout.columns)):
             self._held.add(name, batch.column(at))
         if self.layout.counted == "outlet_id":
             self._held.keep("outlet_id", _valid_texts(batch.column(2)))

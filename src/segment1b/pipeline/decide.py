@@ -21,12 +21,13 @@ from segment1b.identity import TOKENS, Identity, canonical_json
 from segment1b.outlets.column_names import parse_map
 from segment1b.outlets.earlier import find_earlier, followed, moves
 from segment1b.outlets.lists import Reading, warnings_about
+from segment1b.outlets.merchant_trades import find_trades, in_use
 from segment1b.outlets.names import default_list, find_list
 from segment1b.outlets.pairs import Pairs, read_outlets
 from segment1b.outlets.publishing import check_issue, imported
 from segment1b.pipeline.finding import find_identity
 from segment1b.reference import embedded
-from segment1b.reference.installing import SURFACES, is_embedded, missing
+from segment1b.reference.installing import LAYERS, SURFACES, is_embedded, layer_digests, missing
 from segment1b.states.protocol import Run
 from segment1b.storage.durable import read_json
 from segment1b.storage.ingress import iso_codes
@@ -84,13 +85,16 @@ def decide(root: Path, settings: RunSettings, given: Pairs | None, scratch: Path
     policy = load_policy(settings.policy_files, settings.settings, imported=own)
     sealed = tokens_of(bundle) if bundle else {}
     listed = pairs.fingerprint if pairs else sealed.get("manifest_fingerprint")
+    seed = first(settings.seed, sealed.get("seed"), DEFAULT_SEED)
+    fingerprint = first(settings.manifest_fingerprint, listed)
+    trades = _trades(root, known, pairs, seed, fingerprint)
+    if trades:
+        policy = policy.with_trades()
+        surfaces = surfaces | layer_digests(root, known, surfaces)
     # A hash that came from 1A with the data is adopted; an imported list has none of its own.
     adopted = None if own else sealed.get("parameter_hash")
-    identity = Identity(
-        first(settings.seed, sealed.get("seed"), DEFAULT_SEED),
-        first(settings.manifest_fingerprint, listed),
-        first(settings.parameter_hash, adopted, parameter_hash(policy, surfaces)),
-    )
+    parameters = first(settings.parameter_hash, adopted, parameter_hash(policy, surfaces))
+    identity = Identity(seed, fingerprint, parameters)
     run = Run(
         root,
         identity,
@@ -100,8 +104,18 @@ def decide(root: Path, settings: RunSettings, given: Pairs | None, scratch: Path
         settings.validation_bundle,
         os.path.abspath(settings.dictionary) if settings.dictionary else None,
         settings.merchant_summaries,
+        trades=trades,
     )
     return Decision(run, pairs, sealed if own else None)
+
+
+def _trades(
+    root: Path, known: Contracts, pairs: Pairs | None, seed: int, fingerprint: str
+) -> tuple[str, ...]:
+    """Return the trades in use of a list, or of what is in the root for its fingerprint."""
+    if pairs is None:
+        return find_trades(root, known, seed, fingerprint)
+    return in_use(None if pairs.trades is None else pairs.trades["trade"])
 
 
 def foresee(root: Path, settings: RunSettings) -> tuple[Run, str]:
@@ -146,7 +160,9 @@ def binding_refusal(run: Run) -> str:
 def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
     """Return the outlet list that is named, or None; fetch what decides about a run."""
     known = contracts.load(settings.dictionary)
-    Snapshot(root, known, {"manifest_fingerprint": "*"}).fetch([*SURFACES, "validation_bundle_1A"])
+    Snapshot(root, known, {"manifest_fingerprint": "*"}).fetch(
+        [*SURFACES, *LAYERS, "validation_bundle_1A"]
+    )
     if settings.outlets is None:
         return None
     iso = iso_set(root, known)
@@ -254,5 +270,9 @@ def published_run(root: Path, dictionary: Path | None, given: Mapping[str, Any])
     absent = missing(root, known)
     surfaces = dict.fromkeys(absent, "") | surface_digests(root, known, absent)
     elsewhere = os.path.abspath(dictionary) if dictionary else None
-    run = Run(root, identity, policy, surfaces, root / STAGING, None, elsewhere)
+    trades = find_trades(root, known, identity.seed, identity.manifest_fingerprint)
+    if trades:
+        surfaces |= layer_digests(root, known, surfaces)
+    staging = root / STAGING
+    run = Run(root, identity, policy, surfaces, staging, None, elsewhere, trades=trades)
     return run, binding_refusal(run)

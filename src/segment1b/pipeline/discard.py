@@ -22,7 +22,7 @@ from segment1b.storage.staging import staging
 
 _FLAG = "validation_bundle_1B"
 #: The tokens of datasets that lists share.
-_SHARED = ("parameter_hash",)
+_SHARED = frozenset(("parameter_hash", "trade"))
 _RECEIPT = "s0_gate_receipt_1B"
 _SEAL = "validation_bundle_1A"
 
@@ -64,7 +64,7 @@ def discard(
         shared: list[str] = []
         for dataset in _in_order(known, settings.states):
             items = _items(root, dataset, identity.places)
-            if dataset.tokens == _SHARED:
+            if _SHARED.issuperset(dataset.tokens):
                 if keep_shared:
                     continue
                 shared += items
@@ -149,7 +149,7 @@ def _items_of_list(
     found: dict[str, int] = {}
     states = list(_in_order(known, list(STATES)))
     for dataset in states:
-        if identity is not None and dataset.tokens != _SHARED:
+        if identity is not None and not _SHARED.issuperset(dataset.tokens):
             found |= _items(root, dataset, identity.places)
     rank = {_SEAL: 0, RECORD: 2}
     own = [dataset for dataset in known if dataset.owner == "1A"]
@@ -163,7 +163,7 @@ def _items_of_list(
 
 def _items(root: Path, dataset: Dataset, places: Mapping[str, object]) -> dict[str, int]:
     """Return the bytes by path of what is published of a dataset, in the order of paths."""
-    items = root_at(root).published(dataset.locate({**places, "attempt": "*"}))
+    items = root_at(root).published(dataset.locate({**places, "attempt": "*", "trade": "*"}))
     return dict(sorted(items.items()))
 
 
@@ -174,7 +174,7 @@ def _in_order(known: Contracts, states: Sequence[str]) -> Iterator[Dataset]:
     """
     for state in reversed(states):
         own = [dataset for dataset in known if dataset.owner == state.upper()]
-        rank = {_FLAG: 0, f"{state}_run_report": 1}
+        rank = {_FLAG: 0, f"{state}_run_report": 1, f"{state}_trade_run_report": 1}
         yield from sorted(own, key=lambda dataset: rank.get(dataset.id, 2))
 
 

@@ -22,7 +22,7 @@ from segment1b.contracts.faults import coded, coded_faults, keep_traceback
 from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError
 from segment1b.outlets.naming import Naming
-from segment1b.pipeline import worlds
+from segment1b.pipeline import trade_weights, worlds
 from segment1b.pipeline.engines import Pool, in_order, opened
 from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.pipeline.prepare import lay_and_decide, prepare
@@ -100,8 +100,7 @@ def run_pipeline(settings: RunSettings, progress: Progress = silent) -> RunResul
                 with _recorded(root, settings, state.id, run):
                     outcomes.append(run_state(state, run, settings, pool, progress, verified))
     since = decision.pairs.since if decision.pairs else None
-    policy = run.policy.model_dump(mode="json")
-    return RunResult(root, run.tokens, policy, tuple(outcomes), since)
+    return RunResult(root, run.tokens, run.policy.document(), tuple(outcomes), since)
 
 
 def run_state(
@@ -125,7 +124,6 @@ def run_state(
     if reused:
         if state.id == "s9":
             check_summary(run.snapshot.path("validation_bundle_1B"))
-        run.staging.rmdir()
     elif state.id in worlds.ADOPTED and (
         adopted := worlds.adopt(state, run, inputs, settings.world)
     ):
@@ -137,6 +135,10 @@ def run_state(
         verify_inputs(state, run, verified)
         report = _work_and_publish(state, run, workers, inputs, pool, progress)
         verified.update(state.writes)
+    if state.id == "s2":
+        run.staging.mkdir(exist_ok=True)
+        trade_weights.provide(run, pool, workers, settings.world, verify=settings.verify)
+    shutil.rmtree(run.staging, ignore_errors=True)
     paths = {dataset_id: run.snapshot.path(dataset_id) for dataset_id in state.writes}
     kind = PlanOutcome if state.id == "s4" else Outcome
     outcome = kind(state.id, reused, cache.report_path, report, paths)
@@ -159,7 +161,7 @@ def _work_and_publish(
     with Meter() as meter:
         progress(Event("plan", state.id))
         reader = run.reader(state)
-        reader.fetch(state.reads)
+        reader.fetch(state.inputs(run))
         shards = state.shards(run, reader)
         read.update(reader.bytes_read)
         progress(Event("begin", state.id, len(shards)))
@@ -261,7 +263,7 @@ def _is_gathered(dataset: Dataset) -> bool:
 def _reading(state: State, run: Run, read: Counter[str]) -> tuple[dict[str, int], dict[str, float]]:
     """Return bytes read and a plain-read baseline by the short name of each input."""
     count, baselines = {}, {}
-    for dataset_id in state.reads:
+    for dataset_id in state.inputs(run):
         path = run.snapshot.path(dataset_id)
         name = state.meters.get(dataset_id, dataset_id)
         count[name] = read[dataset_id]

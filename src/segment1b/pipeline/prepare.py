@@ -18,9 +18,11 @@ from segment1b.pipeline.since import continued
 from segment1b.pipeline.worlds import install_world
 from segment1b.reference.embedded import SAMPLE_OUTLETS
 from segment1b.reference.installing import (
+    LAYERS,
     SURFACES,
     install_at_resolution,
     install_embedded,
+    install_layers,
     is_imported,
     missing,
 )
@@ -50,6 +52,8 @@ def prepare(decision: Decision, settings: RunSettings) -> str | None:
     """
     name = _issue_bundle(decision, settings)
     run = decision.run
+    if run.trades:
+        install_layers(run.root, run.contracts, run.surfaces, run.staging)
     document, entry = parameter_document(run.policy, run.surfaces), run.contracts[BOUND]
     publish_document(run.root, run.contracts, entry, run.places, document, run.staging)
     return name
@@ -129,7 +133,8 @@ def fill_reference(
     with staging(root) as scratch:
         known = contracts.load(dictionary)
         wanted = missing(root, known)
-        return install_at_resolution(root, known, resolution_arcsec, scratch, wanted)
+        installed = install_at_resolution(root, known, resolution_arcsec, scratch, wanted)
+        return installed | install_layers(root, known, LAYERS, scratch)
 
 
 def _install_if_empty(root: Path, settings: RunSettings, scratch: Path) -> None:

@@ -28,6 +28,7 @@ _OWN = (
     "geometry",
     "bbox",
     "merchant",
+    "trade",
     "outlet_id",
     "hilbert",  # orders a GeoParquet file while it is written
 )
@@ -53,6 +54,8 @@ class Listed:
     def schema(self) -> pa.Schema:
         """Return the columns that are joined to sites."""
         fields = [pa.field("merchant", pa.string())]
+        if self.directories.trades is not None:
+            fields.append(pa.field("trade", pa.string()))
         if (outlets := self.directories.outlets) is not None:
             fields += [outlets.schema.field(old).with_name(new) for old, new in self.names.items()]
         return pa.schema([field.with_nullable(True) for field in fields])
@@ -61,6 +64,8 @@ class Listed:
         """Return sites with the columns of the list after their own."""
         merchant = sites["merchant_id"].to_numpy()
         columns = [self.directories.texts(merchant)]
+        if self.directories.trades is not None:
+            columns.append(self.directories.texts(merchant, "trade"))
         if (outlets := self.directories.outlets) is not None:
             order = sites["site_order"].to_numpy()
             by_pair = len(self.keys) > 0 and self.keys[0] % (1 << _ORDER_BITS) == 0

@@ -24,6 +24,11 @@ RESOLUTIONS: Final[dict[str, str]] = {
 SAMPLE_OUTLETS: Final = _DATA / "sample_outlets.csv"
 
 
+def path_of(name: str) -> Path:
+    """Return where an embedded file is, or would be."""
+    return _DATA / name
+
+
 def surface(name: str) -> Path:
     """Return the path of an embedded file; E_REFERENCE_SURFACE_MISSING when there is none."""
     path = _DATA / name

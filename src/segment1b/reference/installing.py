@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ import shapely
 from shapely import MultiPolygon
 
 from segment1b.contracts import Contracts
+from segment1b.contracts.states import ROADS, URBAN
 from segment1b.errors import Segment1BError, file_error
 from segment1b.geo.areas import as_array
 from segment1b.reference import embedded
@@ -31,7 +32,16 @@ ISO, COUNTRIES, ZONES = "iso3166_canonical_2024", "world_countries", "tz_world_2
 RASTER = "population_raster_2025"
 #: The surfaces in the order of their installation: a root that has the last has them all.
 SURFACES = (ISO, COUNTRIES, ZONES, RASTER)
-_FILES = {ISO: "iso3166.parquet", COUNTRIES: "world_countries.parquet", ZONES: "tz_world.parquet"}
+#: Surfaces that only lists with trades need.
+LAYERS = (URBAN, ROADS)
+LAYER_NAMES = {"urban": URBAN, "roads": ROADS}
+_FILES = {
+    ISO: "iso3166.parquet",
+    COUNTRIES: "world_countries.parquet",
+    ZONES: "tz_world.parquet",
+    URBAN: "urban_0p05deg.tif",
+    ROADS: "road_metres_0p05deg.tif",
+}
 #: The keys that the provenance of a surface may have.
 PROVENANCE_KEYS = (
     *("dataset", "licence", "attribution", "source", "columns", "options", "counts", "notes"),
@@ -73,6 +83,40 @@ def install_at_resolution(
     """Install embedded surfaces, the prior at another resolution (see `raster`)."""
     make_raster = functools.partial(build_population, resolution_arcsec)
     return _install(root, contracts, make_raster, scratch, wanted)
+
+
+def install_layers(
+    root: Path, contracts: Contracts, names: Collection[str], scratch: Path
+) -> dict[str, Path]:
+    """Install the embedded layers among some surfaces that a root lacks; return their paths."""
+    absent = [name for name in LAYERS if not (root / contracts[name].locate({})).exists()]
+    wanted = [name for name in absent if name in names]
+    return _install(root, contracts, lambda _: None, scratch, wanted)
+
+
+def layer_digests(root: Path, contracts: Contracts, surfaces: Mapping[str, str]) -> dict[str, str]:
+    """Return the SHA-256 of the layers that a run with trades uses, by dataset id.
+
+    A root of the embedded world gets those that it lacks. A layer of roads may be absent.
+
+    Raises:
+        Segment1BError: E_REFERENCE_SURFACE_MISSING when there are no urban cells.
+    """
+    digests = {}
+    own = is_embedded(surfaces) and not is_imported(root, contracts)
+    root_at(root).fetch([contracts[name].locate({}) for name in LAYERS])
+    for name in LAYERS:
+        path = root / contracts[name].locate({})
+        if not path.exists() and own:
+            path = embedded.path_of(_FILES[name])
+        if path.exists():
+            digests[name] = _digest(path)
+        elif name == URBAN:
+            hint = "import it ('segment1b reference import layer'), or fill the root with the "
+            hint += "embedded one ('segment1b reference fill')"
+            what = "is absent, and merchants of the list have trades"
+            raise file_error("E_REFERENCE_SURFACE_MISSING", path, what, hint, dataset=name)
+    return digests
 
 
 def missing(root: Path, contracts: Contracts) -> list[str]:

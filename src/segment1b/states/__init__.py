@@ -13,6 +13,7 @@ gathers their pieces by merchant. See docs/spec/index.md#the-way-of-the-data.
 from segment1b.states.protocol import State
 from segment1b.states.s0_gate import S0Gate
 from segment1b.states.s1_tiles import S1Tiles
+from segment1b.states.s2_trade_weights import S2TradeWeights
 from segment1b.states.s2_weights import S2Weights
 from segment1b.states.s3_requirements import S3Requirements
 from segment1b.states.s4_alloc_plan import S4AllocPlan
@@ -22,6 +23,8 @@ from segment1b.states.s7_synthesis import S7Synthesis
 from segment1b.states.s8_egress import S8Egress
 from segment1b.states.s9_validation import S9Validation
 
+#: What S2 publishes for each trade, beside its own dataset.
+TRADES = S2TradeWeights()
 #: The states by id, in the order in which they run.
 STATES: dict[str, State] = {
     state.id: state

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,13 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from segment1b.errors import Segment1BError, redo
+from segment1b.outlets.merchant_trades import read_trades
 from segment1b.states.protocol import Countries, Report, Run, ShardResult, State, check_conserved
 from segment1b.storage.gather import write_piece
 from segment1b.storage.parts import TileFile, cut_tiles
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import COUNTRY, Records, read_split, split_by_country
+from segment1b.trades import EVERYTHING, weights_of
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
@@ -72,8 +76,36 @@ class Job:
             code: staged_rows(self.run, dataset_id, columns, code, rows) for code, rows in counts
         }
 
-    def weights(self) -> dict[str, Weights]:
-        """Return tiles and weights of each country, or raise E414_WEIGHT_TAMPER.
+    def by_trade(self, merchants: UInt64s) -> list[tuple[str, Int64s]]:
+        """Return the positions of merchants by trade, int64 ascending, trades in ASCII order."""
+        if not self.run.trades:
+            return [(EVERYTHING, np.arange(len(merchants)))]
+        names = sorted((EVERYTHING, *self.run.trades))
+        known, trade = self._merchants
+        own = np.full(len(merchants), names.index(EVERYTHING))
+        at = np.minimum(np.searchsorted(known, merchants), max(len(known) - 1, 0))
+        listed = np.flatnonzero(known[at] == merchants) if len(known) else at[:0]
+        numbers = pc.index_in(trade.take(pa.array(at[listed])), pa.array(names))
+        own[listed] = numbers.to_numpy(zero_copy_only=False)
+        found = [(name, np.flatnonzero(own == number)) for number, name in enumerate(names)]
+        return [(name, positions) for name, positions in found if len(positions)]
+
+    @functools.cached_property
+    def _merchants(self) -> tuple[UInt64s, pa.Array]:
+        table = read_trades(self.reader)
+        return table["merchant_id"].to_numpy(), table["trade"].combine_chunks()
+
+    def weights_of(self) -> Callable[[str], dict[str, Weights]]:
+        """Return `weights` for a law that goes through the shard country by country.
+
+        Weights of many small countries are kept by trade; a large country is alone in its shard,
+        and each of its trades comes once.
+        """
+        many = len(self.shard.countries) > 1
+        return functools.cache(self.weights) if many else self.weights
+
+    def weights(self, trade: str = EVERYTHING) -> dict[str, Weights]:
+        """Return tiles and weights of each country for a trade, or raise E414_WEIGHT_TAMPER.
 
         They must sum to K under the policy's dp. Half of the world's tiles have no weight and get
         no site by any method: they are left out, and row groups without any other are not read.
@@ -81,7 +113,8 @@ class Job:
         dp = self.run.policy.prep.dp
         parts: dict[str, list[Weights]] = {code: [] for code in self.shard.countries}
         columns = ["tile_id", "weight_fp", "dp"]
-        for code, table in self._groups("tile_weights", columns, {"weight_fp": (1, 10**dp)}):
+        span = {"weight_fp": (1, 10**dp)}
+        for code, table in self._groups(weights_of(trade), columns, span):
             ids, weights, dps = (table.column(name).to_numpy() for name in columns)
             if (dps != dp).any():
                 raise _tampered(code, f"weights with another dp than {dp}")

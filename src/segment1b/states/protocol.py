@@ -42,6 +42,8 @@ class Run:
         dictionary: path of another dictionary than the packaged one.
         merchant_summaries: S4 reports a line for each merchant.
         threads: how many the client itself may use beside its workers; changes no byte.
+        trades: the trades of the list's merchants but `everything`, in ASCII order.
+        trade: the one of them that a partition of trade_weights is about; empty for others.
     """
 
     root: Path
@@ -53,11 +55,14 @@ class Run:
     dictionary: str | None = None
     merchant_summaries: bool = False
     threads: int = 1
+    trades: tuple[str, ...] = ()
+    trade: str = ""
 
     @property
     def contracts(self) -> Contracts:
         """Return the dictionary and schemas of this run."""
-        return contracts.load(self.dictionary)
+        known = contracts.load(self.dictionary)
+        return known.of_trade(self.trade) if self.trade else known
 
     @property
     def tokens(self) -> dict[str, int | str]:
@@ -72,7 +77,7 @@ class Run:
     @property
     def places(self) -> dict[str, int | str]:
         """Return the tokens and the run id, which locate paths."""
-        return self.identity.places
+        return self.identity.places | ({"trade": self.trade} if self.trade else {})
 
     @property
     def snapshot(self) -> Snapshot:
@@ -83,7 +88,7 @@ class Run:
         """Return a reader that opens what the state has declared and nothing else."""
         return Reader(
             self.snapshot,
-            state.reads,
+            state.inputs(self),
             state.contract.disallowed,
             state.contract.missing,
             self.surfaces,
@@ -181,6 +186,10 @@ class State(ABC):
         if hasattr(cls, "id"):
             cls.contract = contracts.load_states()[cls.id]
             cls.reads, cls.writes = cls.contract.reads, cls.contract.writes
+
+    def inputs(self, run: Run) -> tuple[str, ...]:
+        """Return the ids of what the state may open in a run."""
+        return self.contract.inputs(run.trades, run.surfaces)
 
     @abstractmethod
     def shards(self, run: Run, reader: Reader) -> Sequence[Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,24 +12,63 @@ from segment1b.config import RealismPolicy
 from segment1b.storage.arrays import distinct
 
 Int64s = npt.NDArray[np.int64]
+UInt64s = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]
 EARTH_RADIUS_KM = 6371.0088
 _ROWS = 500
 
 
+class Load(NamedTuple):
+    """What a country's tiles have, and what they were to have.
+
+    Attributes:
+        ids: uint64[t], ascending: the tiles that have weight.
+        sites: int64[t], sites of all pairs.
+        mean: float64[t], T*p, the sites that tiles of share p get on average.
+        missed: float64[t], T*log(1-p), the logarithm of the chance to get none.
+    """
+
+    ids: UInt64s
+    sites: Int64s
+    mean: Floats
+    missed: Floats
+
+
+def load_of(ids: UInt64s, sites: Int64s, weights: Int64s, scale: int) -> Load:
+    """Return the load of tiles by pairs of one trade; the weights int64[t] sum to `scale`."""
+    total, share = int(sites.sum()), weights / scale
+    return Load(ids, sites, share * total, _missed(share, total))
+
+
+def joined(loads: Sequence[Load]) -> Load:
+    """Return the load of tiles by pairs of several trades, each with weights of its own."""
+    if len(loads) == 1:
+        return loads[0]
+    ids = distinct(np.concatenate([load.ids for load in loads]))
+    sites, mean, missed = np.zeros(len(ids), np.int64), np.zeros(len(ids)), np.zeros(len(ids))
+    for load in loads:
+        at = np.searchsorted(ids, load.ids)
+        sites[at] += load.sites
+        mean[at] += load.mean
+        missed[at] += load.missed
+    return Load(ids, sites, mean, missed)
+
+
 def country_quality(sites: Int64s, weights: Int64s, scale: int, tiles: int) -> dict[str, Any]:
+    """Return `load_quality` of the tiles of one trade, int64[t] sites and weights."""
+    return load_quality(
+        load_of(np.arange(len(sites), dtype=np.uint64), sites, weights, scale), tiles
+    )
+
+
+def load_quality(load: Load, tiles: int) -> dict[str, Any]:
     """Return the figures of docs/spec/s4-allocation.md#quality, with 9 significant digits.
 
-    Args:
-        sites: int64[t], sites of all pairs in each tile that has weight.
-        weights: int64[t], weights that sum to `scale`.
-        scale: K.
-        tiles: number of tiles of the country, those without weight (and so without site) too.
+    `tiles` counts all tiles of the country, those without weight (and so without site) too.
     """
-    total = int(sites.sum())
-    share = weights / scale
-    expected = expected_tiles(share, total)
-    error = np.abs(sites - share * total)
+    sites, total = load.sites, int(load.sites.sum())
+    expected = float(-np.expm1(load.missed).sum()) if total else 0.0
+    error = np.abs(sites - load.mean)
     held = sites[sites > 0]
     top = np.partition(held, max(0, len(held) - 5))[-5:]
     hit = len(held)
@@ -52,10 +91,14 @@ def _percentile_99(error: npt.NDArray[np.float64], tiles: int) -> float:
 
 def expected_tiles(share: npt.NDArray[np.float64], total: int) -> float:
     """Return the mean number of distinct tiles that `total` independent draws would hit."""
+    return float(-np.expm1(_missed(share, total)).sum()) if total else 0.0
+
+
+def _missed(share: Floats, total: int) -> Floats:
     if not total:
-        return 0.0
+        return np.zeros(len(share))
     with np.errstate(divide="ignore"):
-        return float(-np.expm1(total * np.log1p(-share)).sum())
+        return np.asarray(total * np.log1p(-share))
 
 
 def overall_collapse(quality: dict[str, dict[str, Any]]) -> float:

@@ -33,7 +33,7 @@ class S0Gate(State):
     def shards(self, run: Run, reader: Reader) -> Sequence[str]:
         """Check steps 1 to 6 and the digests of step 7; return the outlet files."""
         bundle_files(run)
-        for dataset_id in self._inputs():
+        for dataset_id in self._inputs(run):
             reader.file(dataset_id)
         return [path for path, _, _ in check_outlet_digests(run, reader)]
 
@@ -67,7 +67,7 @@ class S0Gate(State):
             "validation_bundle_path": _shown(run, bundle_folder(run)),
             "flag_sha256_hex": flag,
             "verified_at_utc": utc_now(),
-            "sealed_inputs": [sealed_input(run, reader, d) for d in self._inputs()],
+            "sealed_inputs": [sealed_input(run, reader, d) for d in self._inputs(run)],
             "notes": None,
         }
         body = {
@@ -78,9 +78,9 @@ class S0Gate(State):
         }
         return Report(body, documents={"s0_gate_receipt_1B": receipt})
 
-    def _inputs(self) -> list[str]:
+    def _inputs(self, run: Run) -> list[str]:
         """Return what is sealed, by id: all that the state reads but the bundle itself."""
-        return sorted(set(self.reads) - {_BUNDLE})
+        return sorted(set(self.inputs(run)) - {_BUNDLE})
 
 
 def bundle_folder(run: Run) -> Path:

@@ -84,7 +84,7 @@ class S2Weights(State):
                 "dp": policy.dp,
                 "K": 10**policy.dp,
                 "mass_scale": MASS_SCALE[policy.basis],
-                "policy_sha256": sha256_hex(canonical_json(run.policy.model_dump(mode="json"))),
+                "policy_sha256": sha256_hex(canonical_json(run.policy.document())),
                 "ingress_versions": versions,
                 "rows_emitted": rows,
                 "countries_total": len(by_country),

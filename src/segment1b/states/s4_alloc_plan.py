@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +28,7 @@ from segment1b.laws.points import (
 )
 from segment1b.states.by_country import CountryState, Int64s, Job, UInt64s, Weights
 from segment1b.states.protocol import Countries, Report, Run, check_conserved, check_known, total
-from segment1b.states.quality import country_quality, overall_collapse
+from segment1b.states.quality import Load, joined, load_of, load_quality, overall_collapse
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import Records
@@ -60,29 +61,27 @@ class S4AllocPlan(CountryState):
 
     def law(self, job: Job, rows: Mapping[str, Records]) -> Iterator[dict[str, Any]]:
         """Allocate the pairs of each country by the policy's method."""
-        weights = job.weights()
+        weights = job.weights_of()
         for (code, required), tiles in zip(rows.items(), job.shard.tiles, strict=True):
             start = time.perf_counter()
-            pairs = required["merchant_id"].copy(), required["n_sites"].copy()
-            ids, weight = weights[code]
-            sites, counters = np.zeros(len(ids), np.int64), Counter(rows=0, shortfall=0, ties=0)
-            for plan in allocate(job.run, code, job.shard.grid, pairs, weights[code]):
-                np.add.at(sites, plan.tile, plan.sites)
-                counters.update(rows=len(plan.pair), shortfall=plan.shortfall, ties=plan.ties)
-                _check_sums(code, *pairs, plan)
-                yield {
-                    "merchant_id": pairs[0][plan.pair],
-                    "legal_country_iso": code,
-                    "tile_id": ids[plan.tile],
-                    "n_sites_tile": plan.sites,
-                }
+            merchants, n = required["merchant_id"].copy(), required["n_sites"].copy()
+            counters, loads = Counter(rows=0, shortfall=0, ties=0), list[Load]()
+            groups = job.by_trade(merchants)
+            planned = itertools.chain.from_iterable(
+                _of_trade(
+                    job, code, (merchants[own], n[own]), weights(trade)[code], counters, loads
+                )
+                for trade, own in groups
+            )
+            yield from planned if len(groups) == 1 else [_in_key_order(code, list(planned))]
+            load = joined(loads)
             job.counters[code] = {
                 **counters,
-                "quality": country_quality(sites, weight, 10**job.run.policy.prep.dp, tiles),
+                "quality": load_quality(load, tiles),
                 "pairs": len(required),
-                "merchants": pairs[0],
-                "n_sites": pairs[1],
-                "used": ids[sites > 0],
+                "merchants": merchants,
+                "n_sites": n,
+                "used": load.ids[load.sites > 0],
                 "wall_seconds": round(time.perf_counter() - start, 6),
             }
 
@@ -127,6 +126,38 @@ class S4AllocPlan(CountryState):
         if not run.merchant_summaries:
             return Report(body)
         return _with_summaries(run, body, summaries)
+
+
+def _of_trade(
+    job: Job,
+    code: str,
+    pairs: tuple[UInt64s, Int64s],
+    tiles: Weights,
+    counters: Counter[str],
+    loads: list[Load],
+) -> Iterator[dict[str, Any]]:
+    """Yield the plan of a country's pairs of one trade; count it and append its load of tiles."""
+    ids, weight = tiles
+    sites = np.zeros(len(ids), np.int64)
+    for plan in allocate(job.run, code, job.shard.grid, pairs, tiles):
+        np.add.at(sites, plan.tile, plan.sites)
+        counters.update(rows=len(plan.pair), shortfall=plan.shortfall, ties=plan.ties)
+        _check_sums(code, *pairs, plan)
+        yield {
+            "merchant_id": pairs[0][plan.pair],
+            "legal_country_iso": code,
+            "tile_id": ids[plan.tile],
+            "n_sites_tile": plan.sites,
+        }
+    loads.append(load_of(ids, sites, weight, 10**job.run.policy.prep.dp))
+
+
+def _in_key_order(code: str, plans: list[dict[str, Any]]) -> dict[str, Any]:
+    """Join the plans of a country's trades, by merchant and tile."""
+    names = ("merchant_id", "tile_id", "n_sites_tile")
+    columns = {name: np.concatenate([plan[name] for plan in plans]) for name in names}
+    order = np.lexsort((columns["tile_id"], columns["merchant_id"]))
+    return {name: column[order] for name, column in columns.items()} | {"legal_country_iso": code}
 
 
 def _known_countries(reader: Reader) -> dict[str, set[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ class S5Assignment(CountryState):
     def law(self, job: Job, rows: Mapping[str, Records]) -> Iterator[dict[str, Any]]:
         """Match the sites of each country to their tiles."""
         own_point = match_of(job.run) == "own_point"
-        weights = job.weights() if own_point else {}
+        weights = job.weights_of()
         for code, plan in rows.items():
             sites = _sites(code, plan)
             columns: dict[str, Any] = {
@@ -58,7 +58,7 @@ class S5Assignment(CountryState):
             }
             ties = 0
             if own_point:
-                tile = _own_points(job.run, code, job.shard.grid, sites, weights[code])
+                tile = _by_trade(job, code, sites, weights)
             else:
                 columns["word"] = words(job.run.identity.seed, code, sites)
                 tile, ties = permuted(sites, columns["word"])
@@ -120,6 +120,28 @@ def _repeated_keys(sites: Sites) -> int:
     """Count sites of one country whose key does not come after that of the site before."""
     same = sites.merchant[1:] == sites.merchant[:-1]
     return int(np.count_nonzero(same & (sites.order[1:] <= sites.order[:-1])))
+
+
+def _by_trade(
+    job: Job, code: str, sites: Sites, weights: Callable[[str], dict[str, Weights]]
+) -> UInt64s:
+    """Return the tile of each site's own point on the line of weights of its merchant's trade."""
+    first = np.cumsum(sites.quota) - sites.quota
+    groups = job.by_trade(sites.merchant[first])
+    tile = np.empty(len(sites.tile), np.uint64)
+    for trade, pairs in groups:
+        of_trade = np.zeros(len(sites.quota), np.bool_)
+        of_trade[pairs] = True
+        own = of_trade[sites.pair]
+        mine = Sites(
+            sites.pair[own],
+            sites.merchant[own],
+            sites.order[own],
+            sites.tile[own],
+            sites.quota[pairs],
+        )
+        tile[own] = _own_points(job.run, code, job.shard.grid, mine, weights(trade)[code])
+    return tile
 
 
 def _own_points(

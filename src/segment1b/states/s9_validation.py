@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from segment1b.audit import CheckResult, criteria, tile_proof, validate_published
 from segment1b.audit.acceptance import Acceptance, accept, examine, examined_states
 from segment1b.audit.published_files import Published
+from segment1b.contracts.states import TRADE_WEIGHTS
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.identity import canonical_json, sha256_hex
@@ -250,7 +251,8 @@ def _summary(run: Run, reader: Reader, verdicts: Sequence[Acceptance]) -> dict[s
         "verdict": verdict_of(verdicts),
         "proves": criteria.proves(run.policy.allocation.law),
         "tiles": {
-            name: reader.partition(name).receipt.content_sha256_hex for name in tile_proof.TABLES
+            name: reader.partition(name).receipt.content_sha256_hex
+            for name in (*tile_proof.TABLES, *(f"{TRADE_WEIGHTS}/{one}" for one in run.trades))
         },
         "checks": {
             v.check: {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,10 @@ class Reader:
             hint = "declare it in the state's contract and seal it"
             raise Segment1BError(self.disallowed_code, what, hint, dataset=dataset_id)
         return self.snapshot.contracts[dataset_id]
+
+    def allowing(self, *dataset_ids: str) -> Reader:
+        """Return a reader that may open these datasets too."""
+        return replace(self, allowed=(*self.allowed, *dataset_ids))
 
     def fetch(self, dataset_ids: Iterable[str]) -> None:
         """Bring declared inputs that a working copy of an object store does not hold yet."""
@@ -112,7 +116,7 @@ class Reader:
                     yield read_words(file, group, columns)
 
     def _absent(self, dataset: Dataset, why: str) -> Segment1BError:
-        code = self.missing.get(dataset.id, "E_REFERENCE_SURFACE_MISSING")
+        code = self.missing.get(dataset.id.partition("/")[0], "E_REFERENCE_SURFACE_MISSING")
         hint = "lay it there, or let 'segment1b reference build' lay the embedded world"
         if dataset.owner.startswith("S"):
             hint = f"run {dataset.owner} first"

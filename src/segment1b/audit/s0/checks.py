@@ -10,7 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from segment1b.audit.case import POLICY, RECEIPT, Case, Checks, state_checks
+from segment1b.audit.merchants import in_use, merchants_of
 from segment1b.audit.proofs import prove_bytes
 from segment1b.audit.published_files import UnusableError
 from segment1b.audit.results import Found, RefusedError, Row, differences, fields_differ
@@ -182,7 +186,8 @@ _DAMAGED = "E_RECEIPT_SCHEMA_INVALID"
 def _sealed_ids(case: Case) -> Iterator[Row]:
     """The receipt seals every input a later state opens, once, and nothing else."""
     entries = [entry["id"] for entry in case.report(RECEIPT)["sealed_inputs"]]
-    yield from differences({**Counter(entries)}, dict.fromkeys(PLAN.inputs, 1))
+    wanted = PLAN.inputs(case.published)
+    yield from differences({**Counter(entries)}, dict.fromkeys(wanted, 1))
     if entries != sorted(entries):
         yield {"found": entries, "expected": sorted(entries)}
 
@@ -192,8 +197,9 @@ def _sealed_bytes(case: Case) -> Found:
     """Paths, sizes and SHA-256 of the sealed inputs are those of today's bytes."""
     rows: list[Row] = []
     first = ""
+    inputs = PLAN.inputs(case.published)
     for entry in case.report(RECEIPT)["sealed_inputs"]:
-        if entry["id"] not in PLAN.inputs:
+        if entry["id"] not in inputs:
             continue
         dataset = case.published.dataset(entry["id"])
         expected: dict[str, Any] = {
@@ -221,6 +227,47 @@ def _policy_binding(case: Case) -> Iterator[Row]:
     """The parameter_hash is bound to the very surfaces that are sealed."""
     bound, sealed = case.published.document(POLICY)["surfaces"], case.sealed()
     return differences({name: sealed.get(name) for name in bound}, bound)
+
+
+@CHECKS.add("merchant_trades", "E_EGRESS_CHECKSUM_MISMATCH", POLICY)
+def _merchant_trades(case: Case) -> Iterator[Row]:
+    """The merchants ascend, the policy knows their trades, and their directory has the same."""
+    table = merchants_of(case.published)
+    known = case.published.document(POLICY)["policy"].get("trades")
+    trades = dict[int, str]() if table is None else dict(zip(*_columns(table), strict=True))
+    if (known is not None) != bool(in_use(case.published)):
+        yield {"found": sorted(set(trades.values())), "in_policy": known is not None}
+    if table is not None:
+        merchants = table["merchant_id"].to_pylist()
+        if merchants != sorted(trades):
+            yield {"reason": "merchants are there twice or out of order"}
+    ids = {trade["id"] for trade in (known or {}).get("trades", ())}
+    listed = _listed_trades(case)
+    for merchant, trade in trades.items():
+        expected = trade if listed is None else listed.get(merchant)
+        if trade not in ids or trade != expected:
+            yield {"merchant_id": merchant, "found": trade, "expected": expected}
+    for merchant in sorted((listed or {}).keys() - trades.keys()):
+        yield {"merchant_id": merchant, "found": None, "expected": (listed or {})[merchant]}
+
+
+def _listed_trades(case: Case) -> dict[int, str] | None:
+    """Return the trades in the directory of an imported list; None where it has none."""
+    files = case.published.files("merchant_directory")
+    try:
+        if not files or "trade" not in pq.read_schema(files[0]).names:
+            return None
+        table = pa.concat_tables(
+            [pq.read_table(file, columns=["merchant_id", "trade"]) for file in files]
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise_machine_fault(error)
+        raise ValueError(f"merchant_directory cannot be read: {error}") from None
+    return dict(zip(*_columns(table), strict=True))
+
+
+def _columns(table: pa.Table) -> tuple[list[int], list[str]]:
+    return table["merchant_id"].to_pylist(), table["trade"].to_pylist()
 
 
 @CHECKS.add("receipt_bytes", _DAMAGED, RECEIPT, _REPORT)

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segment1b.audit.by_trade import MERCHANTS, WEIGHTS, WEIGHTS_BY_TRADE, add_weights_check
 from segment1b.audit.case import (
     POLICY,
     RASTER,
@@ -54,7 +55,8 @@ def _versions(case: Case) -> Iterator[Row]:
     return iso_version_differs(case, _REPORT)
 
 
-CHECKS.add("quality", _FIELDS, _REPORT, "s4_alloc_plan", "tile_weights", POLICY)(check_quality)
+CHECKS.add("quality", _FIELDS, _REPORT, "s4_alloc_plan", WEIGHTS, MERCHANTS, POLICY)(check_quality)
+add_weights_check(CHECKS, _REPORT)
 
 
 @CHECKS.add("merchant_summaries", _FIELDS, _REPORT, "s3_requirements")
@@ -91,10 +93,11 @@ def _side_file(case: Case, summaries: dict[str, Any]) -> list[dict[str, Any]]:
 
 PLAN = state_checks(
     CHECKS,
+    WEIGHTS_BY_TRADE,
     script_preparation("s4", "largest_remainder", _is_largest_remainder),
     Preparation(
         "expected_by_points",
-        ("s3_requirements", "tile_weights", RASTER, POLICY),
+        ("s3_requirements", WEIGHTS, MERCHANTS, RASTER, POLICY),
         ("expected_plan", "solved"),
         curve_laws.make_expected_plan,
         _is_curve_law,

@@ -17,12 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segment1b.audit.case import Case
+from segment1b.audit.merchants import EVERYTHING
 from segment1b.audit.s4.hilbert import order_of, places
 from segment1b.audit.session import repeated
 from segment1b.audit.tiles import rows_of
 from segment1b.audit.words import country_word, key_of, words
+from segment1b.contracts.states import TRADE_WEIGHTS
 
 _PAIRS_AT_ONCE = 1 << 16
+_TRADE = f"coalesce(trade, '{EVERYTHING}')"
 
 # x_j = floor(((U + j*G) mod 2^64) * K / 2^64), j = 1..n, with G the golden ratio's 64-bit fraction.
 _STABLE = """
@@ -101,7 +104,8 @@ def make_expected_plan(case: Case) -> None:
     session.execute(
         "CREATE OR REPLACE TABLE expected_plan (merchant_id UBIGINT, legal_country_iso VARCHAR, "
         "tile_id UBIGINT, n_sites_tile BIGINT); "
-        "CREATE OR REPLACE TABLE solved (country_iso VARCHAR, n_sites BIGINT, pairs HUGEINT, "
+        "CREATE OR REPLACE TABLE solved (country_iso VARCHAR, trade VARCHAR, n_sites BIGINT, "
+        "pairs HUGEINT, "
         "shortfall HUGEINT, cut HUGEINT, ties HUGEINT)"
     )
     for points in points_by_country(case, "s3_requirements"):
@@ -117,22 +121,26 @@ def points_by_country(case: Case, pairs: str) -> Iterator[dict[str, Any]]:
 
     Only under `stable` is the point numbered site_order that site's own.
     """
-    named = case.session.rows(f"SELECT DISTINCT legal_country_iso AS code FROM {pairs}")  # noqa: S608
-    for code in sorted(str(row["code"]) for row in named):
-        tiles = _weighed_tiles(case, code)
+    named = case.session.rows(
+        f"SELECT DISTINCT legal_country_iso AS code, {_TRADE} AS trade "  # noqa: S608
+        f"FROM {pairs} LEFT JOIN merchant_trade USING (merchant_id)"
+    )
+    for code, trade in sorted((str(row["code"]), str(row["trade"])) for row in named):
+        tiles = _weighed_tiles(case, code, trade)
         if tiles is not None:
-            yield from _points_of(case, code, tiles, pairs)
+            yield from _points_of(case, code, trade, tiles, pairs)
 
 
-def _weighed_tiles(case: Case, code: str) -> Arrays | None:
-    """Return the tiles with weight of one country, or None where there are none.
+def _weighed_tiles(case: Case, code: str, trade: str) -> Arrays | None:
+    """Return the tiles of one country that have weight by a trade, or None if there are none.
 
     No point lies in a tile without weight, which is what most of a large country is.
     """
     names = ("tile_id", "weight_fp")
+    weights = "tile_weights" if trade == EVERYTHING else f"{TRADE_WEIGHTS}/{trade}"
     found = [
         table.filter(pc.greater(table.column("weight_fp"), 0))
-        for table in rows_of(case, "tile_weights", code, names)
+        for table in rows_of(case, weights, code, names)
     ]
     if not any(map(len, found)):
         return None
@@ -140,7 +148,9 @@ def _weighed_tiles(case: Case, code: str) -> Arrays | None:
     return {name: rows.column(name).to_numpy() for name in names}
 
 
-def _points_of(case: Case, code: str, tiles: Arrays, pairs: str) -> Iterator[dict[str, Any]]:
+def _points_of(
+    case: Case, code: str, trade: str, tiles: Arrays, pairs: str
+) -> Iterator[dict[str, Any]]:
     session, grid = case.session, case.grid
     assert grid is not None
     # Dividing once and multiplying back is faster than divmod.
@@ -150,8 +160,9 @@ def _points_of(case: Case, code: str, tiles: Arrays, pairs: str) -> Iterator[dic
     line = np.cumsum(tiles["weight_fp"][along])
     mine = session.arrays(
         f"SELECT merchant_id, n_sites::BIGINT AS n_sites FROM {pairs} "  # noqa: S608
-        "WHERE legal_country_iso = ? ORDER BY merchant_id",
-        [code],
+        f"LEFT JOIN merchant_trade USING (merchant_id) "
+        f"WHERE legal_country_iso = ? AND {_TRADE} = ? ORDER BY merchant_id",
+        [code, trade],
     )
     of_pairs = _POINTS[case.policy("allocation")["law"]]
     for points in of_pairs(case, code, mine):

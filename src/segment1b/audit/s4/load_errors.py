@@ -9,6 +9,7 @@ import numpy as np
 
 from segment1b.audit.case import Case
 from segment1b.audit.results import Row
+from segment1b.storage.sql import text_literal
 
 TOLERANCE = 1e-6
 _FIGURES = ("tile_load_error_max", "tile_load_error_p99", "collapse_index", "top_five_share")
@@ -46,26 +47,45 @@ def country_figures(case: Case, code: str) -> dict[str, float]:
 
 
 def _country(case: Case, code: str, scale: int) -> dict[str, float]:
-    found = case.session.arrays(
+    planned = {
+        str(row["trade"]): int(row["sites"])
+        for row in case.session.rows(
+            f"""
+            SELECT coalesce(trade, 'everything') AS trade, sum(n_sites_tile) AS sites
+            FROM s4_alloc_plan LEFT JOIN merchant_trade USING (merchant_id)
+            WHERE legal_country_iso = {text_literal(code)} GROUP BY ALL ORDER BY 1
+            """  # noqa: S608
+        )
+    }
+    sites = case.session.arrays(
         """
-        SELECT w.weight_fp AS weight, coalesce(p.sites, 0)::BIGINT AS sites
-        FROM (SELECT tile_id, weight_fp FROM tile_weights WHERE country_iso = $1) AS w
+        SELECT coalesce(p.sites, 0)::BIGINT AS sites
+        FROM (SELECT tile_id FROM tile_weights WHERE country_iso = $1) AS w
         LEFT JOIN (
             SELECT tile_id, sum(n_sites_tile)::BIGINT AS sites
             FROM s4_alloc_plan WHERE legal_country_iso = $1 GROUP BY tile_id
         ) AS p USING (tile_id)
+        ORDER BY tile_id
         """,
         [code],
-    )
-    sites, weight = found["sites"], found["weight"]
+    )["sites"]
     if not len(sites):
         return dict.fromkeys((*_FIGURES, "distinct", "expected"), 0.0)
-    total = int(sites.sum())
-    share = weight.astype(np.longdouble) / scale
-    errors = np.sort(np.abs(sites - total * share))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # 1 - (1-p)^T without losing small p; a tile with p = 1 is hit for certain.
-        hit = np.where(share < 1, -np.expm1(total * np.log1p(-np.minimum(share, 1))), 1)
+    mean, missed = np.zeros(len(sites), np.longdouble), np.zeros(len(sites), np.longdouble)
+    for trade, n in planned.items():
+        weight = case.session.arrays(
+            "SELECT weight_fp AS weight FROM weights_by_trade "
+            "WHERE country_iso = $1 AND trade = $2 "
+            "ORDER BY tile_id",
+            [code, trade],
+        )["weight"]
+        share = weight.astype(np.longdouble) / scale
+        mean += n * share
+        with np.errstate(divide="ignore"):
+            # 1 - (1-p)^T without losing small p; a tile with p = 1 is hit for certain.
+            missed += n * np.log1p(-share)
+    total, errors = int(sites.sum()), np.sort(np.abs(sites - mean))
+    hit = -np.expm1(missed)
     distinct, expected = int((sites > 0).sum()), float(hit.sum())
     # The 99th percentile is the smallest error that 99 of 100 tiles do not pass.
     rank = -(-99 * len(errors) // 100)

@@ -1,5 +1,6 @@
 -- makes: plan_differences
--- needs: s4_alloc_plan, s3_requirements, tile_weights, expected_plan, solved, parameter_policy_1B
+-- needs: s4_alloc_plan, s3_requirements, weights_by_trade, merchant_trade, expected_plan, solved,
+--   parameter_policy_1B
 -- Where the plan of a required pair is not the expected one, and whether all that is different in
 -- the pair is at the cut: only tiles whose remainder is the cut's, each with or without one
 -- more site. Such a pair was rounded right but for the tie rule.
@@ -21,10 +22,13 @@ explained AS (
         s.cut
     FROM different AS d
     JOIN s3_requirements AS r USING (merchant_id, legal_country_iso)
-    LEFT JOIN tile_weights AS w
+    LEFT JOIN merchant_trade AS m USING (merchant_id)
+    LEFT JOIN weights_by_trade AS w
         ON w.country_iso = d.legal_country_iso AND w.tile_id = d.tile_id
+        AND w.trade = coalesce(m.trade, 'everything')
     LEFT JOIN solved AS s
         ON s.country_iso = d.legal_country_iso AND s.n_sites = r.n_sites
+        AND s.trade = coalesce(m.trade, 'everything')
     CROSS JOIN run
 )
 SELECT

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from segment1b.audit.by_trade import MERCHANTS, WEIGHTS, WEIGHTS_BY_TRADE, add_weights_check
 from segment1b.audit.case import POLICY, RASTER, Case, Checks, Preparation, state_checks
 from segment1b.audit.logs import ASSIGN, add_audit_check, add_log_checks
 from segment1b.audit.results import Row
@@ -46,12 +47,14 @@ def _words(case: Case) -> Iterator[Row]:
 
 add_log_checks(CHECKS, ASSIGN)
 add_audit_check(CHECKS, _MISMATCH, ASSIGN.report)
+add_weights_check(CHECKS, ASSIGN.report)
 PLAN = state_checks(
     CHECKS,
+    WEIGHTS_BY_TRADE,
     keep_used("tile_index", ("s5_site_tile_assignment",), ()),
     Preparation(
         "own_points",
-        ("s4_alloc_plan", "tile_weights", RASTER, POLICY),
+        ("s4_alloc_plan", WEIGHTS, MERCHANTS, RASTER, POLICY),
         ("own_points",),
         _make_own_points,
     ),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from segment1b.audit.by_trade import MERCHANTS, WEIGHTS, WEIGHTS_BY_TRADE
 from segment1b.audit.case import COUNTRIES, POLICY, Case, Checks, state_checks
 from segment1b.audit.criteria import REALISM, criteria, proves
 from segment1b.audit.logs import ASSIGN, AUDIT, JITTER
@@ -15,7 +16,7 @@ from segment1b.audit.results import Row, differences, fields_differ
 from segment1b.audit.s0.checks import FLAG, index_faults
 from segment1b.audit.s6.checks import accounting
 from segment1b.audit.s9.realism import BUNDLE, check_bounds, check_realism, read
-from segment1b.audit.tile_proof import TABLES
+from segment1b.audit.tile_proof import tables_of
 from segment1b.contracts import load_states
 from segment1b.contracts.texts import read_regular
 
@@ -159,7 +160,10 @@ def _verdict(case: Case) -> Iterator[Row]:
     summary = {
         "verdict": "PASS",
         "proves": proves(law),
-        "tiles": {name: case.published.receipt(name)["content_sha256_hex"] for name in TABLES},
+        "tiles": {
+            name: case.published.receipt(name)["content_sha256_hex"]
+            for name in tables_of(case.published)
+        },
         "rows": sum(counted.values()),
         "by_country": counted,
         "checks": {
@@ -178,7 +182,7 @@ def _bundle_files(case: Case) -> dict[str, Path]:
 
 _MEASURED = (
     *(BUNDLE, "site_locations", "s7_site_synthesis", "s4_alloc_plan", "tile_weights"),
-    *(COUNTRIES, POLICY),
+    *(COUNTRIES, POLICY, WEIGHTS, MERCHANTS),
 )
 CHECKS.add("realism", REALISM.code, *_MEASURED)(check_realism)
 CHECKS.add("realism_bounds", REALISM.code, *_MEASURED)(check_bounds)
@@ -231,4 +235,4 @@ def _report(case: Case) -> Iterator[Row]:
     return differences(found, expected)
 
 
-PLAN = state_checks(CHECKS)
+PLAN = state_checks(CHECKS, WEIGHTS_BY_TRADE)

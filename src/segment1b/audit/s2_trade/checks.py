@@ -1,0 +1,138 @@
+"""S2, weights of trades: layers, percents, masses and weights derived again in SQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rasterio.windows import Window
+
+from segment1b.audit.case import (
+    POLICY,
+    RASTER,
+    Case,
+    Checks,
+    Preparation,
+    script_preparation,
+    state_checks,
+)
+from segment1b.audit.grid import Grid, grid_of
+from segment1b.audit.published_files import UnusableError
+from segment1b.audit.s2.checks import make_cell_masses
+from segment1b.contracts.states import OPTIONAL_SURFACES, URBAN
+from segment1b.errors import Segment1BError
+from segment1b.storage.rasters import open_raster
+
+CHECKS = Checks("s2_trade")
+_ROWS_AT_ONCE = 256
+_LAYERS = ("population", "area", "urban", "urban_people", "roads")
+_SLACK = 1e-9
+_MADE = "layer_shares"
+
+
+def _make_trade(case: Case) -> None:
+    """Make the one-row view mixture: the trade's percents, the boost, the cells of a tile."""
+    trades = case.policy("trades")
+    chosen = [one for one in trades["trades"] if one["id"] == case.published.tokens["trade"]]
+    if len(chosen) != 1:
+        raise ValueError("the policy has no such trade")
+    tiles, layer = case.grid, grid_of(case.published, URBAN)
+    assert tiles is not None
+    side = _side(tiles, layer)[1] if tiles.a >= layer.a else 1
+    row: dict[str, Any] = dict(zip(_LAYERS, chosen[0]["weights"], strict=True))
+    case.session.define("mixture", [row | {"boost": trades["boost"], "cells": side**2}])
+
+
+def _make_layer_cells(case: Case) -> None:
+    """Make urban_cells_2019 and road_metres_2026: side, place and value of cells that hold any."""
+    if _is_made(case):
+        return
+    assert case.grid is not None
+    for name in OPTIONAL_SURFACES:
+        none = np.empty(0, np.int64)
+        case.session.table(name, {"cell_row": none, "cell_col": none, "value": none})
+        try:
+            case.session.define(f"{name}_grid", [_alignment(case, name)])
+            if case.published.document(POLICY)["surfaces"].get(name):
+                _append_cells(case, name)
+        except (UnusableError, Segment1BError) as error:
+            raise ValueError(str(error)) from None
+
+
+def _append_cells(case: Case, name: str) -> None:
+    with open_raster(case.published.path(name)) as source:
+        for top in range(0, source.height, _ROWS_AT_ONCE):
+            rows = min(_ROWS_AT_ONCE, source.height - top)
+            cells = source.read(1, window=Window(0, top, source.width, rows))
+            if source.nodata is not None:
+                cells[cells == source.nodata] = 0
+            row, col = np.nonzero(cells)
+            value = cells[row, col].astype(np.int64)
+            columns = {"cell_row": row.astype(np.int64) + top, "cell_col": col.astype(np.int64)}
+            case.session.append(name, {**columns, "value": value})
+
+
+def _side(tiles: Grid, layer: Grid) -> tuple[bool, int]:
+    """Return whether a tile holds cells (else a cell holds tiles), and how many along an edge."""
+    holds = tiles.a >= layer.a
+    return holds, round(tiles.a / layer.a if holds else layer.a / tiles.a)
+
+
+def _alignment(case: Case, name: str) -> dict[str, Any]:
+    """Return side, first row and column and turn of a layer, in cells or, if finer, in tiles.
+
+    Raises:
+        ValueError: the cells do not fit the tiles.
+    """
+    tiles = case.grid
+    assert tiles is not None
+    if not case.published.document(POLICY)["surfaces"].get(name):
+        return {"holds": True, "side": 1, "first_row": 0, "first_col": 0, "turn": 1}
+    layer = grid_of(case.published, name)
+    holds, side = _side(tiles, layer)
+    height, width = (layer.b, layer.a) if holds else (tiles.b, tiles.a)
+    larger = (tiles.b, tiles.a) if holds else (layer.b, layer.a)
+    first_row, first_col = (layer.y0 - tiles.y0) / height, (tiles.x0 - layer.x0) / width
+    turn = layer.ncols * (1 if holds else side)
+    misfits = (
+        abs(larger[0] - side * height) * max(tiles.nrows, layer.nrows),
+        abs(larger[1] - side * width) * max(tiles.ncols, layer.ncols),
+        abs(first_row - round(first_row)) * height,
+        abs(first_col - round(first_col)) * width,
+    )
+    if max(misfits) > 2 * _SLACK:
+        raise ValueError(f"the cells of {name} do not fit the tiles")
+    placed = {"first_row": round(first_row), "first_col": round(first_col)}
+    return {"holds": holds, "side": side, **placed, "turn": turn}
+
+
+def _is_made(case: Case) -> bool:
+    """Return whether the shares of layers are there already: they are the same for each trade."""
+    query = f"SELECT count(*) AS n FROM duckdb_tables() WHERE table_name = '{_MADE}'"  # noqa: S608
+    return case.count(query) > 0
+
+
+def _make_shares(case: Case) -> None:
+    if not _is_made(case):
+        case.session.execute(_SHARES.script.text if _SHARES.script else "")
+
+
+_SHARES = script_preparation("s2_trade", _MADE)
+PLAN = state_checks(
+    CHECKS,
+    Preparation("mixture", (POLICY, RASTER, URBAN), ("mixture",), _make_trade),
+    Preparation("layer_cells", (POLICY, RASTER, URBAN), ("layer_cells",), _make_layer_cells),
+    Preparation(
+        "tile_cell_masses",
+        (RASTER,),
+        ("cell_masses", "bad_cells"),
+        lambda case: None if _is_made(case) else make_cell_masses(case),
+    ),
+    Preparation(
+        _SHARES.name,
+        ("tile_index", "cell_masses", "layer_cells", POLICY),
+        _SHARES.makes,
+        _make_shares,
+    ),
+    script_preparation("s2_trade", "mixed"),
+)

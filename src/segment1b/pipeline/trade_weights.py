@@ -1,0 +1,100 @@
+"""Publishes the weights of the trades that a run uses and its parameter hash lacks."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from segment1b.contracts.faults import coded_faults
+from segment1b.contracts.program import program
+from segment1b.contracts.states import TRADE_WEIGHTS
+from segment1b.pipeline import worlds
+from segment1b.pipeline.engines import Pool, in_order
+from segment1b.pipeline.reuse import cache_status, input_digests
+from segment1b.states import TRADES
+from segment1b.states.protocol import Run, ShardResult
+from segment1b.storage.meter import Meter
+from segment1b.storage.parts import FILE_ROWS
+from segment1b.storage.publisher import publish_folder, publish_report
+
+
+def lacking(run: Run, *, verify: bool = False) -> dict[str, str]:
+    """Return the trades of a run whose weights have to be made, each with the reason."""
+    if not run.trades:
+        return {}
+    inputs = input_digests(TRADES, run)
+    found = {
+        trade: cache_status(TRADES, replace(run, trade=trade), inputs, verify=verify).why
+        for trade in run.trades
+    }
+    return {trade: why for trade, why in found.items() if why}
+
+
+def provide(run: Run, pool: Pool, workers: int, world: Path | None, *, verify: bool) -> None:
+    """Publish the weights of the trades of a run that are not there: adopted, else computed.
+
+    Args:
+        run: the run, S1 and S2 of which are published; its staging folder is there.
+        pool, workers: as for a state.
+        world: the data root of a prepared world, looked at before the cache.
+        verify: hash what is published.
+    """
+    inputs, made = input_digests(TRADES, run) if run.trades else {}, []
+    for trade in lacking(run, verify=verify):
+        own = _of_trade(run, trade)
+        if (report := worlds.adopt(TRADES, own, inputs, world)) is not None:
+            _commit(own, report)
+        else:
+            made.append(trade)
+    if made:
+        _compute(replace(run, trades=tuple(made)), pool, workers, inputs)
+
+
+def _compute(run: Run, pool: Pool, workers: int, inputs: Mapping[str, str]) -> None:
+    """Weigh all tiles by several trades in one pass; publish and commit each trade."""
+    staged, read, counters = Counter[str](), Counter[str](), []
+    with Meter() as meter:
+        reader = run.reader(TRADES)
+        reader.fetch(TRADES.inputs(run))
+        shards = TRADES.shards(run, reader)
+        for result, bytes_read in in_order(pool, functools.partial(_work, run), shards, workers):
+            read.update(bytes_read)
+            staged.update(result.staged)
+            counters.append(result.counters)
+    resources = meter.resources(workers, FILE_ROWS, dict(read), {})
+    for trade in run.trades:
+        own = _of_trade(run, trade)
+        dataset = own.contracts[TRADE_WEIGHTS]
+        receipt = publish_folder(
+            run.root,
+            dataset,
+            own.places,
+            run.staging / f"{TRADE_WEIGHTS}-{trade}",
+            run.threads,
+            staged[trade],
+            is_committed=own.snapshot.path(f"{TRADES.id}_run_report").exists(),
+        )
+        body = {**TRADES.report(own, own.reader(TRADES), staged[trade], counters).body}
+        body |= {dataset.receipt_field: receipt.as_json(), "input_digests": dict(inputs)}
+        _commit(own, body | {"program": program(), "resources": resources})
+
+
+def _work(run: Run, shard: Any) -> tuple[ShardResult, Counter[str]]:
+    with coded_faults():
+        reader = run.reader(TRADES)
+        return TRADES.work(run, reader, shard), reader.bytes_read
+
+
+def _of_trade(run: Run, trade: str) -> Run:
+    staging = run.staging / f"of-{trade}"
+    staging.mkdir(exist_ok=True)
+    return replace(run, trade=trade, staging=staging)
+
+
+def _commit(run: Run, body: dict[str, Any]) -> None:
+    entry = run.contracts[f"{TRADES.id}_run_report"]
+    publish_report(run.root, run.contracts, entry, run.places, body, run.staging)

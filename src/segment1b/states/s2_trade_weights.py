@@ -1,0 +1,198 @@
+"""S2, weights of trades: mixtures of layers in integers that sum to exactly K for each country."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from segment1b.contracts.states import ROADS, TRADE_WEIGHTS, URBAN
+from segment1b.errors import Segment1BError
+from segment1b.geo.grid import Grid, read_grid
+from segment1b.geo.layers import Layer, close_layers, open_layer
+from segment1b.geo.population import close_population
+from segment1b.laws.apportionment import quantise
+from segment1b.laws.mixture import country_percents, layers_of, mix, totals
+from segment1b.states.by_country import Int64s, tile_units
+from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
+from segment1b.states.s2_weights import masses
+from segment1b.storage.parts import TileFile, write_part
+from segment1b.storage.reader import Reader
+from segment1b.storage.snapshot import Partition
+from segment1b.trades import LAYERS
+
+_RASTER = "population_raster_2025"
+
+
+class S2TradeWeights(State):
+    """Weights of all trades of a run in one pass; see docs/spec/trades.md#mixture.
+
+    What is staged and reported is by trade: each has a partition and a run report of its own.
+    """
+
+    id = "s2_trade"
+
+    def shards(self, run: Run, reader: Reader) -> Sequence[tuple[TileFile, ...]]:
+        """Return the units of work of S2; a layer that does not fit the tiles is refused here."""
+        grid = read_grid(reader.file(_RASTER))
+        for name in (URBAN, ROADS):
+            if name in run.surfaces:
+                Layer(reader.file(name), grid)
+        counts = reader.partition("tile_index").report["by_country"]
+        return tile_units({code: country["cells_included"] for code, country in counts.items()})
+
+    def work(self, run: Run, reader: Reader, shard: tuple[TileFile, ...]) -> ShardResult:
+        """Weigh the countries of one shard by each trade and stage its files."""
+        index, dataset = reader.partition("tile_index"), run.contracts[TRADE_WEIGHTS]
+        grid = read_grid(reader.file(_RASTER))
+        codes = dict.fromkeys(s[0] for file in shard for s in file.stretches)
+        solved = {code: weigh(run, reader, index, grid, shard, code) for code in codes}
+
+        def tables(file: TileFile, trade: str) -> Iterator[pa.Table]:
+            """Yield the rows of a file of tile_index, with their weights, by row groups."""
+            at = {code: start for code, start, _ in file.stretches}
+            for table in reader.row_groups(index, ["country_iso", "tile_id"], None, [file.number]):
+                code, count = table.column(0)[0].as_py(), table.num_rows
+                own = solved[code]
+                columns = {
+                    "country_iso": code,
+                    "tile_id": table.column(1).to_numpy(),
+                    "weight_fp": own.weights[trade][at[code] : at[code] + count],
+                    "dp": np.full(count, run.policy.prep.dp, np.uint8),
+                    "basis": own.basis,
+                }
+                yield from run.tables(dataset.id, columns)
+                at[code] += count
+
+        rows = {
+            trade: sum(
+                write_part(run.staged(f"{dataset.id}-{trade}", file.number), dataset, made)
+                for file in shard
+                for made in [tables(file, trade)]
+            )
+            for trade in run.trades
+        }
+        counters = {code: country.counters for code, country in solved.items()}
+        return ShardResult(sum(rows.values()), counters, rows)
+
+    def report(self, run: Run, reader: Reader, rows: int, counters: Sequence[Any]) -> Report:
+        """Return the counters of all countries for the run's trade; `rows` are those of its own."""
+        close_population()
+        close_layers()
+        policy = run.policy
+        assert policy.trades is not None
+        tiles = reader.partition("tile_index").receipt.rows
+        check_conserved("rows of tile_index", rows, tiles, "s1")
+        by_country = {
+            code: own[run.trade] for shard in counters for code, own in sorted(shard.items())
+        }
+        layer = Layer(reader.file(URBAN), read_grid(reader.file(_RASTER)))
+        return Report(
+            {
+                "parameter_hash": run.identity.parameter_hash,
+                "trade": run.trade,
+                "dp": policy.prep.dp,
+                "K": 10**policy.prep.dp,
+                "boost": policy.trades.boost,
+                "cells_per_tile": layer.alignment.cells,
+                "road_layer": ROADS in run.surfaces,
+                "rows_emitted": rows,
+                "countries_total": len(by_country),
+                "by_country": by_country,
+            }
+        )
+
+
+class Weighed(NamedTuple):
+    """A country's weights (int64[t], tile order, sum K) and counters by trade."""
+
+    weights: dict[str, Int64s]
+    counters: dict[str, dict[str, Any]]
+    basis: str
+
+
+def weigh(
+    run: Run, reader: Reader, index: Partition, grid: Grid, files: Sequence[TileFile], code: str
+) -> Weighed:
+    """Weigh the tiles of a country by each of the run's trades.
+
+    Raises:
+        Segment1BError: E105_NORMALIZATION for a product or sum beyond the exact path.
+    """
+    numbers, units = [file.number for file in files], 10**run.policy.prep.dp
+    people = masses(reader, index, numbers, code, "population")
+    try:
+        if not people.any():
+            del people
+            weights, _ = quantise(masses(reader, index, numbers, code, "area_m2"), units)
+            facts = _facts((0, 100, 0, 0, 0), [0] * len(LAYERS), [0, 0])
+            facts["zero_mass_fallback"] = True
+            every = dict.fromkeys(run.trades, weights)
+            return Weighed(every, {t: _counted(facts, weights) for t in run.trades}, "area_m2")
+        urban, metres, cells = _cells(run, reader, index, grid, numbers, code)
+        area = masses(reader, index, numbers, code, "area_m2")
+        return _mixed(run, (people, area, urban, metres), cells, units)
+    except (ValueError, OverflowError) as error:
+        problem, hint = f"{code}: {error}", "lower prep.dp or scale the raster down"
+        raise Segment1BError("E105_NORMALIZATION", problem, hint, country_iso=code) from None
+
+
+def _mixed(run: Run, columns: tuple[Int64s, ...], cells: int, units: int) -> Weighed:
+    trades = run.policy.trades
+    assert trades is not None
+    layers = layers_of(*columns)
+    sums, counts = totals(layers), [int(columns[2].sum()), int(columns[3].sum())]
+    percents = {
+        trade: country_percents(trades.percents[trade], sums, trades.boost, cells)
+        for trade in run.trades
+    }
+    # Quantised in place: nothing needs the masses of a layer any more.
+    shares = [
+        quantise(layer, units)[0] if any(own[at] for own in percents.values()) else None
+        for at, layer in enumerate(layers)
+    ]
+    weights = {trade: mix(shares, own, units) for trade, own in percents.items()}
+    facts = {trade: _facts(own, sums, counts) for trade, own in percents.items()}
+    counted = {trade: _counted(facts[trade], weights[trade]) for trade in run.trades}
+    return Weighed(weights, counted, "population")
+
+
+def _cells(
+    run: Run, reader: Reader, index: Partition, grid: Grid, files: Sequence[int], code: str
+) -> tuple[Int64s, Int64s, int]:
+    """Return a country's urban cells and metres of road by tile, and the cells of a whole tile."""
+    urban = open_layer(reader.file(URBAN), grid)
+    roads = open_layer(reader.file(ROADS), grid) if ROADS in run.surfaces else None
+    filled = np.zeros((2, index.report["by_country"][code]["cells_included"]), np.int64)
+    at, columns = 0, ["raster_row", "raster_col"]
+    for table in reader.row_groups(index, columns, {"country_iso": (code, code)}, files):
+        place = [column.to_numpy() for column in table.columns]
+        group = filled[:, at : at + table.num_rows]
+        at += table.num_rows
+        group[0], read = urban.copied(*place)
+        reader.bytes_read[URBAN] += read
+        if roads is not None:
+            group[1], read = roads.dealt(*place)
+            reader.bytes_read[ROADS] += read
+    return filled[0], filled[1], urban.alignment.cells
+
+
+def _facts(percents: Sequence[int], sums: Sequence[int], counts: Sequence[int]) -> dict[str, Any]:
+    return {
+        **dict(zip(LAYERS, percents, strict=True)),
+        "urban_cells": str(counts[0]),
+        "urban_people_sum": str(sums[LAYERS.index("urban_people")]),
+        "road_metres": str(counts[1]),
+        "zero_mass_fallback": False,
+    }
+
+
+def _counted(facts: dict[str, Any], weights: Int64s) -> dict[str, Any]:
+    return {
+        **facts,
+        "tiles": len(weights),
+        "postquant_sum_fp": int(weights.sum()),
+        "zero_weight_tiles": int(np.count_nonzero(weights == 0)),
+    }
