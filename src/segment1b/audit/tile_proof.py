@@ -17,8 +17,13 @@ from segment1b.contracts.texts import read_regular
 
 DATASET = "tile_proof_1B"
 STATES = ("s1", "s2")
-TABLES = ("tile_index", "tile_bounds", "tile_weights")
+_TABLES = ("tile_index", "tile_bounds", "tile_weights", "tile_centres")
 _INPUTS = (ISO, COUNTRIES, RASTER, POLICY, "s1_run_report", "s2_run_report")
+
+
+def tables(published: Published) -> list[str]:
+    """Return the tables of S1 and S2 that the policy in force uses."""
+    return [name for name in _TABLES if published.is_used(name)]
 
 
 def document(published: Published) -> dict[str, Any]:
@@ -34,7 +39,7 @@ def document(published: Published) -> dict[str, Any]:
                 "sha256_hex": published.composite(name),
                 "content_sha256_hex": published.receipt(name)["content_sha256_hex"],
             }
-            for name in TABLES
+            for name in tables(published)
         },
     }
 

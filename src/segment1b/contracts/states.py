@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -60,6 +60,21 @@ class StateContract(_Entry):
     def tables(self) -> tuple[str, ...]:
         """Return the ids of the tables that the state publishes with a receipt."""
         return self.writes if self.audit.tables is None else self.audit.tables
+
+    def without(self, unused: Collection[str]) -> StateContract:
+        """Return the contract without datasets that a policy does not use."""
+
+        def used(names: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(name for name in names if name not in unused)
+
+        audit = {"opens": used(self.audit.opens), "tables": used(self.tables)}
+        return self.model_copy(
+            update={
+                "reads": used(self.reads),
+                "writes": used(self.writes),
+                "audit": self.audit.model_copy(update=audit),
+            }
+        )
 
     @property
     def datasets(self) -> set[str]:

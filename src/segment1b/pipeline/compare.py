@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segment1b import contracts
-from segment1b.config import RunSettings, load_policy, run_settings
+from segment1b.config import RunSettings, load_policy, policy_file, run_settings
 from segment1b.contracts.locations import read_yaml, refuse_unknown
 from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
@@ -151,7 +151,7 @@ def _grow(result: RunResult, common: RunSettings, root: Path, progress: Progress
     )
     with open_database() as database:
         database.sql(pairs).write_csv(str(outlets))
-    write_file(policy, json.dumps(result.policy).encode())
+    write_file(policy, json.dumps(policy_file(result.policy)).encode())
     # The surfaces are only read, so they need not be laid twice.
     top = Path(contracts.load()[SURFACES[0]].locate({})).parts[0]
     (root / top).symlink_to(result.root / top, target_is_directory=True)

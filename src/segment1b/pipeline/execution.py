@@ -132,7 +132,7 @@ def run_state(
         verify_inputs(state, run, verified)
         report = _work_and_publish(state, run, workers, inputs, pool, progress)
         verified.update(state.writes)
-    paths = {dataset_id: run.snapshot.path(dataset_id) for dataset_id in state.writes}
+    paths = {dataset_id: run.snapshot.path(dataset_id) for dataset_id in run.used(state.writes)}
     kind = PlanOutcome if state.id == "s4" else Outcome
     outcome = kind(state.id, reused, cache.report_path, report, paths)
     progress(Event("reused" if reused else "published", state.id, outcome=outcome))
@@ -154,7 +154,7 @@ def _work_and_publish(
     with Meter() as meter:
         progress(Event("plan", state.id))
         reader = run.reader(state)
-        reader.fetch(state.reads)
+        reader.fetch(reader.allowed)
         shards = state.shards(run, reader)
         read.update(reader.bytes_read)
         progress(Event("begin", state.id, len(shards)))
@@ -212,7 +212,7 @@ def _gather(state: State, run: Run, pieces: int) -> None:
 
 
 def _written(state: State, run: Run) -> list[Dataset]:
-    return [run.contracts[dataset_id] for dataset_id in state.writes]
+    return [run.contracts[dataset_id] for dataset_id in run.used(state.writes)]
 
 
 def _publish(state: State, run: Run, report: Report, rows: Mapping[str, int]) -> dict[str, Any]:
@@ -256,7 +256,7 @@ def _is_gathered(dataset: Dataset) -> bool:
 def _reading(state: State, run: Run, read: Counter[str]) -> tuple[dict[str, int], dict[str, float]]:
     """Return bytes read and a plain-read baseline by the short name of each input."""
     count, baselines = {}, {}
-    for dataset_id in state.reads:
+    for dataset_id in run.used(state.reads):
         path = run.snapshot.path(dataset_id)
         name = state.meters.get(dataset_id, dataset_id)
         count[name] = read[dataset_id]

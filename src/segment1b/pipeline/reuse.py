@@ -92,11 +92,11 @@ def _missing_output(state: State, run: Run, report: dict[str, Any], *, verify: b
     if run.merchant_summaries and state.id == "s4" and "merchant_summaries" not in report:
         return "its report has no merchant summaries"
     final = [name for name in state.reads if verify and run.contracts[name].final_in_layer]
-    for dataset_id in (*state.writes, *final):
+    for dataset_id in (*run.used(state.writes), *final):
         if run.snapshot.partition(dataset_id, verify=verify) is None:
             return f"{dataset_id} is not there"
-    for log in (d for d in receipted(run.contracts) if d.kind == "file"):
-        own = log.owner == state.id.upper()
+    for log in receipted(run.contracts, run.policy.model_dump(mode="json")):
+        own = log.kind == "file" and log.owner == state.id.upper()
         if own and not run.snapshot.file_receipt(log.id, verify=verify):
             return f"{log.id} is not there"
     return ""
@@ -104,7 +104,7 @@ def _missing_output(state: State, run: Run, report: dict[str, Any], *, verify: b
 
 def verify_inputs(state: State, run: Run, verified: set[str]) -> None:
     """Hash the published datasets that a state is about to read, unless they are in `verified`."""
-    for dataset in (run.contracts[name] for name in state.reads):
+    for dataset in (run.contracts[name] for name in run.used(state.reads)):
         if dataset.receipt_in and dataset.kind != "document" and dataset.id not in verified:
             run.snapshot.partition(dataset.id, verify=True)
             verified.add(dataset.id)
@@ -132,9 +132,9 @@ def input_digests(state: State, run: Run) -> dict[str, str]:
         return {}
     reader, digests = run.reader(state), {}
     # Receipts tell what has changed; rows are brought when the state has work to do.
-    entries = [run.contracts[dataset_id] for dataset_id in state.reads]
+    entries = [run.contracts[dataset_id] for dataset_id in reader.allowed]
     reader.fetch(e.id for e in entries if e.kind == "document" or not e.receipt_in)
-    for dataset_id, dataset in zip(state.reads, entries, strict=True):
+    for dataset_id, dataset in zip(reader.allowed, entries, strict=True):
         if dataset_id in run.surfaces:
             digests[dataset_id] = run.surfaces[dataset_id]
         elif dataset.kind == "document":

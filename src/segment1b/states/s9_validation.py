@@ -187,7 +187,7 @@ def write_bundle(
     written = {name: canonical_json(value) for name, value in files.items()}
     datasets = {
         dataset.id: dataset.locate(run.places)
-        for dataset in run.contracts
+        for dataset in map(run.contracts.__getitem__, run.used(one.id for one in run.contracts))
         if "S4" <= dataset.owner <= "S8"
         and (dataset.kind == "table" or dataset.id.startswith("rng_"))
     }
@@ -217,7 +217,15 @@ def _accounting(reader: Reader, verdicts: Sequence[Acceptance]) -> dict[str, Any
     s6 = read_json(reader.file("s6_run_report"))
     events = s5["rng_events_emitted"]
     mismatches = sum(v.failures for v in verdicts if v.check in ("A905", "A913"))
+    centres = {}
+    if "centres" in s6:
+        named = {"events_total": "events", "blocks_total": "blocks", "draws_total": "draws"}
+        centres["centre_jitter"] = {
+            **{named.get(name, name): value for name, value in s6["centres"].items()},
+            "trace_sha256_hex": s6["centre_trace_receipt"]["sha256_hex"],
+        }
     return {
+        **centres,
         "site_tile_assign": {
             "sites": s5["rows_emitted"],
             "match": s5["match"],
@@ -250,7 +258,8 @@ def _summary(run: Run, reader: Reader, verdicts: Sequence[Acceptance]) -> dict[s
         "verdict": verdict_of(verdicts),
         "proves": criteria.proves(run.policy.allocation.law),
         "tiles": {
-            name: reader.partition(name).receipt.content_sha256_hex for name in tile_proof.TABLES
+            name: reader.partition(name).receipt.content_sha256_hex
+            for name in tile_proof.tables(_published(run))
         },
         "checks": {
             v.check: {
