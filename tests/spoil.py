@@ -176,7 +176,10 @@ WORLDS = {
     "stable": ("s9", "allocation.law=stable"),
     "permuted": ("s9", "allocation.law=largest_remainder", "prep.exclude_countries=[LS]"),
     # One attempt a site: many end in the last lane.
-    "hurried": ("s6", "jitter.max_attempts_tile=1", "jitter.max_attempts_clip=0"),
+    "hurried": (
+        *("s6", "jitter.max_attempts_tile=1", "jitter.max_attempts_clip=0"),
+        "jitter.centres=null",
+    ),
 }
 
 
