@@ -96,7 +96,7 @@ def test_an_offset_at_a_centre_is_proven_to_the_last_bit(world: Copy) -> None:
 def redrawn(world: World) -> Iterator[tuple[Key, int, list[Any]]]:
     """Yield sites at a centre, the logged attempt, and all 64 drawn again."""
     reader = Reader(Snapshot(world.root, KNOWN, world.tokens), [*map(str, KNOWN._datasets)])
-    policy = reader.snapshot.policy["jitter"]["centres"]
+    policy = reader.snapshot.bound_policy["jitter"]["centres"]
     draws = CentreDraws(Jitter(reader, 42), policy, 42)
     tiles = {
         dataset_id: {

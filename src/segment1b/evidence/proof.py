@@ -66,7 +66,7 @@ def _repeat(
         if source.exists():
             _bring(source, root / source.relative_to(published.root))
     policy = folder / "policy.yaml"  # JSON is YAML
-    repeated = policy_file(published.policy)
+    repeated = policy_file(published.bound_policy)
     write_file(policy, canonical_json(repeated))
     run_pipeline(
         RunSettings(
@@ -101,7 +101,7 @@ def _link_or_copy(source: str, target: str) -> None:
 def _receipts(published: Snapshot) -> dict[str, dict[str, Any]]:
     """Return what is compared of each receipt, by dataset id."""
     receipts = {}
-    for dataset in receipted(published.contracts, published.policy):
+    for dataset in receipted(published.contracts, published.bound_policy):
         receipt = published.document(report_id(dataset))[dataset.receipt_field]
         names = ("rows", "content_sha256_hex", *(() if dataset.volatile else ("sha256_hex",)))
         receipts[dataset.id] = {"state": dataset.owner} | {name: receipt[name] for name in names}

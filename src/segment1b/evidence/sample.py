@@ -42,7 +42,7 @@ def write_sample(run: Snapshot, sites: int, folder: Path) -> Sampled:
         Segment1BError: the receipt code of a dataset whose files are not those of its receipt.
     """
     tables = [d for d in run.contracts if d.kind == "table" and d.receipt_in]
-    published = [d for d in tables if d.is_used(run.policy)]
+    published = [d for d in tables if d.is_used(run.bound_policy)]
     partitions = {d.id: _partition(run, d) for d in published}
     pairs = _chosen(_table(partitions["s3_requirements"]), run.identity, sites)
     plan = _about(partitions["s4_alloc_plan"], pairs, _PAIR)

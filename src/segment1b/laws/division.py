@@ -89,11 +89,10 @@ def multiply_high(a: UInt64s, b: int | UInt64s) -> UInt64s:
     Raises:
         OverflowError: b is negative or 2^64 or more.
     """
-    if isinstance(b, int):
-        if not 0 <= b <= _WORD:
-            raise OverflowError(f"factor {b} is outside 0..2^64-1")
-        b = np.array([b], np.uint64)
-    b_low, b_high = b & _LOW_HALF, b >> _HALF
+    if isinstance(b, int) and not 0 <= b <= _WORD:
+        raise OverflowError(f"factor {b} is outside 0..2^64-1")
+    factor: np.uint64 | UInt64s = np.uint64(b) if isinstance(b, int) else b
+    b_low, b_high = factor & _LOW_HALF, factor >> _HALF
     a_low, a_high = a & _LOW_HALF, a >> _HALF
     # Neither sum can wrap: (2^32-1)^2 + 2*(2^32-1) = 2^64 - 1.
     carry = a_low * b_low

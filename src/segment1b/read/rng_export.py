@@ -110,7 +110,7 @@ def _attempts(database: Database, reader: Reader, seed: int) -> _Events:
     log, data = "rng_event_in_cell_jitter", "s6_site_jitter"
     jitter = Jitter(reader, seed)
     sites = _table(reader, data)
-    if reader.snapshot.policy["jitter"].get("centres"):
+    if reader.snapshot.bound_policy["jitter"].get("centres"):
         sites = _OFF_CENTRES.format(sites, _table(reader, "rng_event_centre_jitter"))
     rows = _rows(database, _POINTS, _table(reader, log), sites, _table(reader, "tile_bounds"))
     for merchant, country, order, blocks, lane, tile_id, *degrees in rows:
@@ -138,7 +138,7 @@ def _attempts(database: Database, reader: Reader, seed: int) -> _Events:
 
 def _centre_attempts(database: Database, reader: Reader, seed: int) -> _Events:
     """Yield S6's events at centres, one an attempt; a site at a centre got it by the last."""
-    policy = reader.snapshot.policy["jitter"].get("centres")
+    policy = reader.snapshot.bound_policy["jitter"].get("centres")
     if policy is None:
         hint = "the policy of this run has no jitter.centres"
         raise Segment1BError("E_USAGE", "there are no events of centre_jitter", hint)

@@ -62,7 +62,7 @@ class Snapshot:
         root_at(self.root).fetch([self.contracts[d].locate(self.tokens) for d in dataset_ids])
 
     @property
-    def policy(self) -> dict[str, Any]:
+    def bound_policy(self) -> dict[str, Any]:
         """Return the document of the policy in force; empty where the root does not hold it."""
         self.fetch([BOUND])
         bound = self.document(BOUND) if self.path(BOUND).exists() else {}
