@@ -28,6 +28,7 @@ KNOWN = contracts.load()
 PAIR = ("merchant_id", "legal_country_iso")
 
 INDEX, BOUNDS, WEIGHTS = "tile_index", "tile_bounds", "tile_weights"
+CENTRES, CENTRE_LOG = "tile_centres", "rng_event_centre_jitter"
 NEEDS, PLAN = "s3_requirements", "s4_alloc_plan"
 ASSIGNED, ASSIGN_LOG = "s5_site_tile_assignment", "rng_event_site_tile_assign"
 JITTERED, JITTER_LOG = "s6_site_jitter", "rng_event_in_cell_jitter"
@@ -35,11 +36,11 @@ JOINED, LOCATED = "s7_site_synthesis", "site_locations"
 #: The state that publishes a table.
 STATE = {
     **dict.fromkeys((INDEX, BOUNDS), "s1"),
-    WEIGHTS: "s2",
+    **dict.fromkeys((WEIGHTS, CENTRES), "s2"),
     NEEDS: "s3",
     PLAN: "s4",
     **dict.fromkeys((ASSIGNED, ASSIGN_LOG), "s5"),
-    **dict.fromkeys((JITTERED, JITTER_LOG), "s6"),
+    **dict.fromkeys((JITTERED, JITTER_LOG, CENTRE_LOG), "s6"),
     JOINED: "s7",
     LOCATED: "s8",
 }
@@ -179,7 +180,10 @@ WORLDS = {
     "trades_balanced": ("s5", "allocation.law=balanced"),
     "trades_permuted": ("s5", "allocation.law=largest_remainder"),
     # One attempt a site: many end in the last lane.
-    "hurried": ("s6", "jitter.max_attempts_tile=1", "jitter.max_attempts_clip=0"),
+    "hurried": (
+        *("s6", "jitter.max_attempts_tile=1", "jitter.max_attempts_clip=0"),
+        "jitter.centres=null",
+    ),
 }
 
 

@@ -8,6 +8,8 @@ from spoil import (
     ASSIGN_LOG,
     ASSIGNED,
     BOUNDS,
+    CENTRE_LOG,
+    CENTRES,
     INDEX,
     JITTER_LOG,
     JITTERED,
@@ -41,6 +43,10 @@ def every(change: str) -> str:
 
 def row(change: str) -> str:
     return f"{every(change)} WHERE part_row = 1"
+
+
+def placed(change: str) -> str:
+    return every(f"{change} WHERE centre > 0")
 
 
 def portugal(change: str) -> str:
@@ -119,6 +125,14 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
     "s2/10_sorted": [(WEIGHTS, SWAP)],
     "s2/11_unique": [(WEIGHTS, TWICE)],
     "s2/12_same_tiles": [(WEIGHTS, DROP), (INDEX, DROP)],
+    "s2/12_tile_centres_sorted": [(CENTRES, SWAP)],
+    "s2/13_tile_centres_unique": [(CENTRES, TWICE)],
+    "s2/25_centres": [
+        (CENTRES, row("centres = centres + 1")),
+        (CENTRES, every("centres = 513 WHERE centres = 512")),
+        (CENTRES, DROP),
+        (CENTRES, row("tile_id = 7")),
+    ],
     "s2/13_country_codes": [(WEIGHTS, row("country_iso = 'QQ'"))],
     "s2/20_one_dp": [(WEIGHTS, row("dp = 11"))],
     "s2/21_sums": [(WEIGHTS, row("weight_fp = weight_fp + 1"))],
@@ -310,7 +324,18 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
     ],
     "s6/30_sorted_log": [(JITTER_LOG, SWAP)],
     "s6/31_unique_log": [(JITTER_LOG, TWICE)],
-    "s6/32_events": [(JITTER_LOG, DROP), (JITTERED, DROP)],
+    "s6/32_events": [(JITTER_LOG, DROP), (JITTERED, NONE), (CENTRE_LOG, placed("centre = 0"))],
+    "s6/32_rng_event_centre_jitter_sorted_log": [(CENTRE_LOG, SWAP)],
+    "s6/33_rng_event_centre_jitter_unique_log": [(CENTRE_LOG, TWICE)],
+    "s6/34_centre_events": [(CENTRE_LOG, DROP), (JITTERED, NONE), ("centre_tiles", NO_PT)],
+    "s6/35_centre_attempts": [
+        (CENTRE_LOG, placed("blocks = 65")),
+        (CENTRE_LOG, placed("blocks = 0")),
+        (CENTRE_LOG, placed("centre = 512")),
+        (CENTRE_LOG, every("blocks = 2 WHERE centre = 0")),
+        ("centre_tiles", every("centres = 0")),
+    ],
+    "s6/36_centres_apart": [(CENTRE_LOG, placed("centre = 1, blocks = 8"))],
     "s6/33_attempts": [
         (JITTER_LOG, every("blocks = 65 WHERE lane = 0")),
         (JITTER_LOG, every("blocks = 64 WHERE lane = 1")),

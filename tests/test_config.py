@@ -18,6 +18,7 @@ from segment1b.config import (
     load_policy,
     parameter_document,
     parameter_hash,
+    policy_file,
     usable_cores,
 )
 from segment1b.contracts.locations import POLICIES
@@ -39,6 +40,7 @@ OTHERS = {
     "allocation.law": "stable",
     "jitter.max_attempts_tile": "63",
     "jitter.max_attempts_clip": "961",
+    "jitter.centres": "{}",
     "realism.max_country_gini": "0.5",
     "realism.max_top_one_percent_share": "0.5",
     "realism.min_countries_with_sites_share": "0.5",
@@ -106,8 +108,8 @@ def test_a_setting_is_taken_by_section_and_key_and_by_the_key_alone(key: str) ->
 
 
 def test_every_policy_key_has_been_tried() -> None:
-    document = load_policy().document()
-    assert set(OTHERS) == {f"{s}.{name}" for s, values in document.items() for name in values}
+    sections = policy_file(load_policy().document())
+    assert set(OTHERS) == {f"{s}.{name}" for s, values in sections.items() for name in values}
 
 
 def test_norway_can_be_left_out_in_a_file_and_in_a_setting(tmp_path: Path) -> None:
@@ -172,6 +174,8 @@ def test_a_setting_that_names_nothing_is_refused_with_a_suggestion(
         *("allocation.law=balanced_out", "jitter.max_attempts_tile=0"),
         *("jitter.max_attempts_tile=65536", "realism.max_tile_load_error=.inf"),
         *("realism.max_tile_load_error=-1", "realism.neighbour_sample=0"),
+        *("jitter.centres.radius_m=0", "jitter.centres.tail_permille=1001"),
+        *("jitter.centres.people_per_centre=0", "jitter.centres.radius=1", "jitter.centres=12"),
         "realism.min_southern_share=2",
     ],
 )
@@ -189,6 +193,7 @@ def contract_document() -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for name in ("prep", "alloc_plan", "jitter", "realism"):
         merged |= yaml.safe_load((contracts_root() / POLICIES / f"{name}.yaml").read_text())
+    assert merged["jitter"].pop("centres") is None  # left out of the document while unused
     return merged
 
 
@@ -205,6 +210,37 @@ def test_every_policy_value_changes_the_parameter_hash() -> None:
         parameter_hash(load_policy(settings=[f"{k}={v}"]), SURFACES) for k, v in OTHERS.items()
     ]
     assert len(set(hashes)) == len(OTHERS) + 1
+
+
+def test_imported_lists_have_centres_and_a_part_of_them_can_be_set() -> None:
+    numbers = {"people_per_centre": 12_000, "radius_m": 450, "tail_permille": 50}
+    assert load_policy().jitter.centres is None
+    assert load_policy(imported=True).model_dump()["jitter"]["centres"] == numbers
+    some = load_policy(settings=["jitter.centres.radius_m=300"], imported=True)
+    assert some.model_dump()["jitter"]["centres"] == {**numbers, "radius_m": 300}
+    off = load_policy(settings=["jitter.centres=null"], imported=True)
+    assert parameter_document(off, {})["policy"]["jitter"] == contract_document()["jitter"]
+
+
+def test_every_number_of_the_centres_changes_the_parameter_hash() -> None:
+    others = ("people_per_centre=12001", "radius_m=451", "tail_permille=51")
+    changed = [[], *([f"jitter.centres.{one}"] for one in others)]
+    hashes = {parameter_hash(load_policy(settings=one, imported=True), {}) for one in changed}
+    assert len(hashes) == len(changed)
+
+
+@pytest.mark.code("E_POLICY_INVALID")
+def test_centres_that_are_asked_for_need_people() -> None:
+    assert load_policy(settings=["basis=uniform"], imported=True).jitter.centres is None
+    refusal = refused(settings=("basis=uniform", "jitter.centres={}"))
+    assert "prep.basis is uniform" in refusal.message
+
+
+@pytest.mark.parametrize("settings", [["jitter.centres=null"], ["jitter.centres.radius_m=9"], []])
+def test_the_document_of_a_policy_is_a_policy_file(tmp_path: Path, settings: list[str]) -> None:
+    policy = load_policy(settings=settings, imported=True)
+    text = json.dumps(policy_file(policy.model_dump(mode="json")))
+    assert load_policy([written(tmp_path / "p.yaml", text)], imported=True) == policy
 
 
 def test_every_surface_digest_changes_the_parameter_hash() -> None:

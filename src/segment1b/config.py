@@ -10,7 +10,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from segment1b.contracts.locations import (
@@ -65,11 +74,28 @@ class AllocationPolicy(_PolicySection):
     law: Literal["largest_remainder", "systematic", "stable", "balanced"]
 
 
+class CentresPolicy(_PolicySection):
+    """The centres at which the outlets of all merchants gather (S2, S6)."""
+
+    people_per_centre: int = Field(12_000, ge=1, le=1_000_000_000)
+    radius_m: int = Field(450, ge=1, le=100_000)
+    tail_permille: int = Field(50, ge=0, le=1000)
+
+
 class JitterPolicy(_PolicySection):
-    """The number of attempts to place a point in a tile (S6)."""
+    """The number of attempts to place a point in a tile, and the centres (S6)."""
 
     max_attempts_tile: int = Field(ge=1, le=65535)
     max_attempts_clip: int = Field(ge=0, le=65535)
+    centres: CentresPolicy | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A policy without centres has the document, and so the parameter hash, it has always had.
+        document: dict[str, Any] = serialise(self)
+        if self.centres is None:
+            del document["centres"]
+        return document
 
     @model_validator(mode="after")
     def _counted_in_sixteen_bits(self) -> JitterPolicy:
@@ -111,6 +137,12 @@ class Policy(_Section):
             raise _invalid(what, "set prep.basis=population, or remove trade and mcc from the list")
         return self.model_copy(update={"trades": load_trades()})
 
+    @property
+    def people_per_centre(self) -> int | None:
+        """Return the people of a centre, by which S2 counts a tile's centres; None without any."""
+        centres = self.jitter.centres
+        return None if centres is None else centres.people_per_centre
+
 
 def load_policy(
     files: Iterable[Path] = (),
@@ -124,31 +156,53 @@ def load_policy(
     Args:
         files: YAML files with sections (prep, allocation, jitter, realism), later ones win.
         settings: `KEY=VALUE`, where KEY is `section.key` or a key that one section alone has.
-        imported: apply the settings of imported lists to the contract first.
+        imported: apply the settings of imported lists to the contract first; their centres need
+            people, so that on another basis they are on only where files or settings name them.
         base: the policy under files and settings, instead of the contract.
 
     Raises:
         Segment1BError: E_POLICY_INVALID, naming the file or setting and the nearest known key.
     """
-    merged: dict[str, Any] = base.model_dump() if base else {}
+    merged = policy_file(base.document()) if base else {}
     names = () if base else (*_CONTRACT_FILES, *([_LIST_OVERLAY] if imported else []))
-    for file in (*(contracts_root() / POLICIES / name for name in names), *files):
+    for name in names:
+        file = contracts_root() / POLICIES / name
+        _overlay(merged, read_yaml(file, _INVALID), str(file))
+    default = merged["jitter"]["centres"]
+    for file in files:
         _overlay(merged, read_yaml(file, _INVALID), str(file))
     for setting in settings:
         _overlay(merged, _setting(setting), f"--set {setting}")
+    if merged["prep"]["basis"] != "population" and merged["jitter"]["centres"] is default:
+        merged["jitter"]["centres"] = None
     try:
-        return Policy.model_validate(merged)
+        policy = Policy.model_validate(merged)
     except ValidationError as error:
         key, problem = first_problem(error)
         value = error.errors()[0]["input"]
         raise _invalid(f"{key} = {value!r}: {problem}", key=key) from None
+    if policy.jitter.centres and policy.prep.basis != "population":
+        what = f"jitter.centres counts people, and prep.basis is {policy.prep.basis}"
+        hint = "set jitter.centres to null, or prep.basis to population"
+        raise _invalid(what, hint, key="jitter.centres")
+    return policy
+
+
+def policy_file(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a policy file that gives exactly the policy of a document.
+
+    What the document leaves out is null, whatever the default of an imported list. Trades are not
+    in it: a list that has some brings them.
+    """
+    sections = {name: values for name, values in document.items() if name != "trades"}
+    return {**sections, "jitter": {"centres": None, **document["jitter"]}}
 
 
 def as_settings(policy: Policy) -> tuple[str, ...]:
     """Return the settings KEY=VALUE that make a policy, whatever the contract is."""
     return tuple(
         f"{section}.{key}={json.dumps(value)}"
-        for section, values in policy.model_dump(mode="json").items()
+        for section, values in policy_file(policy.document()).items()
         for key, value in values.items()
     )
 
@@ -205,7 +259,11 @@ def _overlay(merged: dict[str, Any], layer: Mapping[str, Any], place: str) -> No
             raise _invalid(f"{place}: section '{section}' is not a mapping")
         what = f"unknown key '{section}.{{}}'"
         refuse_unknown(values, fields[section], _INVALID, place, what)
-        merged.setdefault(section, {}).update(values)
+        own = merged.setdefault(section, {})
+        for key, value in values.items():
+            # A part of a mapping, such as one number of the centres, leaves the rest as it was.
+            both = isinstance(value, dict) and isinstance(own.get(key), dict)
+            own[key] = {**own[key], **value} if both else value
 
 
 class RunSettings(_Section):

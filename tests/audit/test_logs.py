@@ -19,8 +19,14 @@ TRACES = pytest.mark.parametrize(
     [
         ("rng_trace_site_tile_assign", "s5", "E507_RNG_EVENT_MISMATCH"),
         ("rng_trace_in_cell_jitter", "s6", "E610_RNG_BUDGET_OR_COUNTERS"),
+        ("rng_trace_centre_jitter", "s6", "E610_RNG_BUDGET_OR_COUNTERS"),
     ],
 )
+
+
+def trace_of(dataset_id: str) -> str:
+    """Return the name of the check of a trace."""
+    return "centre_trace" if "centre" in dataset_id else "trace"
 
 
 @TRACES
@@ -46,7 +52,7 @@ def test_a_changed_trace_is_found(
     spoiled.rewrite_lines(dataset_id, change)
     failing = spoiled.failing(state)
     assert failing.of_code(code)
-    assert {f"{state} trace", f"{state} readable_{dataset_id}"} & set(failing)
+    assert {f"{state} {trace_of(dataset_id)}", f"{state} readable_{dataset_id}"} & set(failing)
 
 
 @TRACES
@@ -67,9 +73,10 @@ def test_a_trace_is_that_of_its_whole_receipt(
     if change is None:
         spoiled.rewrite_lines(dataset_id, list)
     else:
-        spoiled.rewrite(f"{state}_run_report", lambda report: change(report["trace_receipt"]))
+        field = f"{trace_of(dataset_id)}_receipt"
+        spoiled.rewrite(f"{state}_run_report", lambda report: change(report[field]))
     failing = spoiled.failing(state)
-    assert set(failing) == {f"{state} trace_receipt"}
+    assert set(failing) == {f"{state} {trace_of(dataset_id)}_receipt"}
     assert failing.of_code(code)
 
 

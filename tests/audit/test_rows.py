@@ -12,6 +12,7 @@ from spoil import (
     ASSIGN_LOG,
     ASSIGNED,
     BOUNDS,
+    CENTRES,
     INDEX,
     JITTER_LOG,
     JITTERED,
@@ -111,7 +112,8 @@ CHANGES: dict[str, list[tuple[str, str, list[Change]]]] = {
         ("s5 unique", ASSIGNED, [repeat]),
         ("s5 own_points", ASSIGNED, [exchange("tile_id")]),
         ("s6 sorted", JITTERED, [swap]),
-        ("s6 replay", JITTERED, [add("delta_lat_deg", 1e-12), move_atolls]),
+        ("s6 centre_replay", JITTERED, [add("delta_lat_deg", 1e-12)]),
+        ("s6 replay", JITTERED, [move_atolls]),
         ("s6 replay", JITTER_LOG, [unlogged_attempt]),
         ("s7 coverage_missing", JOINED, [drop]),
         ("s7 coordinates", JOINED, [add("lon_deg", 1e-12)]),
@@ -133,7 +135,7 @@ CHANGES: dict[str, list[tuple[str, str, list[Change]]]] = {
         ("s6 unique", JITTERED, [repeat]),
         ("s6 rows_extra", JITTERED, [add("tile_id"), add("merchant_id")]),
         ("s6 tiles_known", JITTERED, [add("tile_id", 10**6), put("legal_country_iso", "QQ")]),
-        ("s6 replay", JITTERED, [add("delta_lon_deg", 1e-12)]),
+        ("s6 centre_replay", JITTERED, [add("delta_lon_deg", 1e-12)]),
         ("s6 in_tile", JITTERED, [add("delta_lon_deg", 0.99)]),
         ("s6 inside", JITTERED, [leave_the_country]),
         ("s6 fingerprint", JITTERED, [put("manifest_fingerprint", "0" * 64)]),
@@ -168,7 +170,7 @@ CASES = [
 ]
 RECEIPT_CODE = {
     **dict.fromkeys(STATE, "E410_NONDETERMINISTIC_OUTPUT"),
-    **dict.fromkeys((INDEX, BOUNDS, WEIGHTS), "E107_DETERMINISM"),
+    **dict.fromkeys((INDEX, BOUNDS, WEIGHTS, CENTRES), "E107_DETERMINISM"),
     NEEDS: "E313_NONDETERMINISTIC_OUTPUT",
 }
 

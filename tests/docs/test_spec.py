@@ -15,6 +15,7 @@ from segment1b.geo.grid import Grid
 from segment1b.identity import Identity
 from segment1b.laws.apportionment import largest_remainder, quantise
 from segment1b.laws.assignment import permuted, sites_of, words
+from segment1b.laws.centres import centres_of
 from segment1b.laws.curves import hilbert_index
 from segment1b.laws.jitter import Tiles, draws, in_tile, point
 from segment1b.laws.philox import alloc_offsets, key_of, philox4x64, u01
@@ -148,6 +149,25 @@ def test_weights() -> None:
         masses = np.array(whole(row["masses"]), np.int64)
         weights, shortfall = quantise(masses, 10 ** int(row["dp"]))
         assert (weights.tolist(), shortfall) == (whole(row["weights"]), int(row["S"]))
+
+
+def test_centres_of_tiles() -> None:
+    for row in worked("s2-weights", "people"):
+        people = np.array([round(float(row["people"]) * 10**6)])
+        assert centres_of(people, 12_000).tolist() == [int(row["centres"])]
+
+
+def test_draws_at_a_centre() -> None:
+    shares = worked("s6-points", "C")[0]
+    del shares["C"]
+    for count, total in shares.items():
+        assert sum(2**40 // rank for rank in range(1, int(count) + 1)) == int(total)
+    for row in worked("s6-points", "words"):
+        label = row["words"].split(",")[0].strip("`")
+        counter = (1, 1, 101, 18242) if label == "centre_jitter" else (1, 5, 1348181, 18242)
+        blocks = philox4x64(counter, key_of(label, 42))
+        for word, block in zip(("w0", "w1", "w2", "w3"), blocks, strict=True):
+            assert not row[word] or int(row[word], 16) == int(block[0])
 
 
 def test_requirements() -> None:

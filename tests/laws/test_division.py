@@ -43,6 +43,9 @@ def test_multiply_high_equals_python_integers() -> None:
     for b in [*edges, 10**15, 0xD2E7470EE14C6C93]:
         high = multiply_high(np.array(a, np.uint64), b)
         assert high.tolist() == [x * b >> 64 for x in a]
+    pairs = [(x, y) for x in a for y in edges]
+    many, factors = (np.array(column, np.uint64) for column in zip(*pairs, strict=True))
+    assert multiply_high(many, factors).tolist() == [x * y >> 64 for x, y in pairs]
 
 
 def test_multiply_high_leaves_its_operand_alone() -> None:

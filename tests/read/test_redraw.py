@@ -21,6 +21,7 @@ from segment1b.laws.philox import country_word as law_country_word
 from segment1b.laws.philox import u01 as law_u01
 from segment1b.read import redraw
 from segment1b.read.redraw import BOUNDS, Jitter, Stream, Tile
+from segment1b.read.redraw_centres import CentreDraws, CentreTile
 from segment1b.storage.reader import Reader
 from segment1b.storage.snapshot import Snapshot
 
@@ -126,14 +127,43 @@ def test_every_published_offset_of_s6_is_redrawn_in_every_lane(published: Snapsh
         (row["country_iso"], row["tile_id"]): Tile(*(row[name] for name in BOUNDS))
         for row in rows_of(published, "tile_bounds")
     }
-    events = rows_of(published, "rng_event_in_cell_jitter")
+    sites = {site_key(site): site for site in rows_of(published, "s6_site_jitter")}
     lanes: Counter[int] = Counter()
-    for event, site in zip(events, rows_of(published, "s6_site_jitter"), strict=True):
+    for event in rows_of(published, "rng_event_in_cell_jitter"):
         key = site_key(event)
-        assert key == site_key(site)
+        site = sites[key]
         tile = bounds[key[1], site["tile_id"]]
         *_, last = jitter.attempts(key, tile, event["blocks"])
         offset = jitter.surface(key[1], tile) if event["lane"] == 2 else last.offset
         assert offset == (site["delta_lon_deg"], site["delta_lat_deg"])
         lanes[event["lane"]] += 1
     assert set(lanes) == {0, 1, 2}
+
+
+def test_every_published_offset_at_a_centre_is_redrawn(published: Snapshot) -> None:
+    reads = ("parameter_policy_1B", "world_countries")
+    seed, policy = published.identity.seed, published.bound_policy["jitter"]["centres"]
+    jitter = Jitter(Reader(published, reads, "E510_DISALLOWED_READ"), seed)
+    draws = CentreDraws(jitter, policy, seed)
+    names = ("tile_bounds", "tile_index", "tile_centres")
+    tiles = [
+        {(row["country_iso"], row["tile_id"]): row for row in rows_of(published, name)}
+        for name in names
+    ]
+    sites = {site_key(site): site for site in rows_of(published, "s6_site_jitter")}
+    verdicts: Counter[str] = Counter()
+    for event in rows_of(published, "rng_event_centre_jitter"):
+        key = site_key(event)
+        bounds, index, counted = (rows[key[1], sites[key]["tile_id"]] for rows in tiles)
+        tile = Tile(*(bounds[name] for name in BOUNDS))
+        area, count = index["pixel_area_m2"], counted["centres"]
+        place = CentreTile(tile, sites[key]["tile_id"], area, count)
+        assert draws.admits(place)
+        *earlier, last = draws.attempts(key, place, event["blocks"])
+        assert (last.rank == event["centre"]) or not event["centre"]
+        if event["centre"]:
+            offset = (sites[key]["delta_lon_deg"], sites[key]["delta_lat_deg"])
+            assert (last.verdict, last.offset) == ("accepted", offset)
+        assert last.tail == (event["centre"] == 0 and event["blocks"] == 1)
+        verdicts.update(attempt.verdict for attempt in (*earlier, last))
+    assert len(verdicts) > 4

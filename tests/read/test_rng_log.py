@@ -110,6 +110,41 @@ def test_attempts(world: Snapshot, tmp_path: Path) -> None:
         assert event["delta_lat_deg"] == (u01(w1) - 0.5) * height
 
 
+def test_attempts_at_centres(world: Snapshot, tmp_path: Path) -> None:
+    events = exported(world, "centre_jitter", tmp_path / "centres.jsonl")
+    sites, log = by_site(world, "s6_site_jitter"), by_site(world, "rng_event_centre_jitter")
+    assert len(events) == world.document("s6_run_report")["centres"]["events_total"]
+    assert Counter(site_key(e) for e in events) == {k: row["blocks"] for k, row in log.items()}
+    more = {"attempt_index", "accepted", "centre", "delta_lat_deg", "delta_lon_deg"}
+    for event in events:
+        assert set(event) == FIELDS | more
+        row, site = log[site_key(event)], sites[site_key(event)]
+        last = event["attempt_index"] == row["blocks"]
+        assert event["accepted"] == (last and row["centre"] > 0)
+        if event["accepted"]:
+            names = ("delta_lat_deg", "delta_lon_deg")
+            assert {name: event[name] for name in names} == {name: site[name] for name in names}
+            assert event["centre"] == row["centre"]
+        assert (event["module"], event["draws"]) == ("1B.S6.jitter", "4")
+    tail = [event for event in events if not event["centre"]]
+    assert tail
+    for event in tail[:9]:
+        words = replayed(event, "centre_jitter", 42).tolist()
+        assert words[0] < 50 * (2**64 // 1000)
+
+
+def test_without_centres_there_are_none_to_export(world: Snapshot, tmp_path: Path) -> None:
+    path = world.path("parameter_policy_1B")
+    kept = path.read_text()
+    try:
+        held = json.loads(kept)
+        del held["policy"]["jitter"]["centres"]
+        path.write_text(json.dumps(held))
+        assert refused(world, "centre_jitter", tmp_path / "out") == "E_USAGE"
+    finally:
+        path.write_text(kept)
+
+
 def refused(world: Snapshot, stream: str, out: Path) -> str:
     with pytest.raises(Segment1BError) as caught:
         rng_export(world, stream, out)

@@ -14,6 +14,7 @@ from typing import Any
 from segment1b.audit import tile_proof
 from segment1b.audit.case import COUNTRIES, POLICY, PREFIX, Checks, StateChecks
 from segment1b.audit.criteria import STATES, Criterion, criteria, wanted, whole_states
+from segment1b.audit.logs import CENTRES
 from segment1b.audit.plans import PLANS
 from segment1b.audit.published_files import Published, UnusableError
 from segment1b.audit.results import SHOWN_ROWS, CheckResult
@@ -67,15 +68,17 @@ def accept(
     states = {state for state, _ in results} | {*(tile_proof.STATES if tiles_proven else ())}
     return [
         _judge(check, criterion, results, reason, states)
-        for check, criterion in criteria(_law(published)).items()
+        for check, criterion in criteria_of(published).items()
     ]
 
 
-def _law(published: Published) -> str:
+def criteria_of(published: Published) -> dict[str, Criterion]:
+    """Return the criteria of an identity, by its policy."""
     try:
-        return str(published.document(POLICY)["policy"]["allocation"]["law"])
+        law = str(published.document(POLICY)["policy"]["allocation"]["law"])
     except (UnusableError, KeyError):
-        return ""
+        law = ""
+    return criteria(law, centres=published.is_used(CENTRES.events))
 
 
 def uncommitted(published: Published) -> str:

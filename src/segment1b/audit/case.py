@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from segment1b.audit.grid import Grid
@@ -130,6 +130,7 @@ class StateChecks:
         contract: what the state reads and writes, and the codes of its faults.
         absent: the code for each dataset that is opened, where it is absent.
         preparations, checks: in the order in which they are run.
+        unused: datasets that the policy does not use; neither they nor their checks exist.
     """
 
     id: str
@@ -137,6 +138,18 @@ class StateChecks:
     absent: Mapping[str, str]
     preparations: Sequence[Preparation]
     checks: Sequence[Check]
+    unused: frozenset[str] = frozenset()
+
+    def without(self, unused: frozenset[str]) -> StateChecks:
+        """Return the plan without datasets that the policy in force does not use."""
+        absent = {name: code for name, code in self.absent.items() if name not in unused}
+        there, kept = {*absent}, []
+        for step in self.preparations:
+            if there.issuperset(step.needs):
+                there.update(step.makes)
+                kept.append(step)
+        contract = self.contract.without(unused)
+        return replace(self, contract=contract, absent=absent, preparations=kept, unused=unused)
 
     @property
     def report(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from segment1b.contracts.locations import CRITERIA, read_yaml
 from segment1b.contracts.program import contracts_root
@@ -20,6 +20,7 @@ class Criterion:
     Attributes:
         code: the error code of its failures, unless the failed check has one of its own.
         checks: by state, names of the checks that it is made of.
+        with_centres: the same, of checks that exist only where the policy has centres.
         codes: by name, error codes of checks whose failure means something else than `code`.
         whole: states of which every check counts.
         detail: what a passed criterion says.
@@ -27,9 +28,17 @@ class Criterion:
 
     code: str
     checks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    with_centres: Mapping[str, Sequence[str]] = field(default_factory=dict)
     codes: Mapping[str, str] = field(default_factory=dict)
     whole: tuple[str, ...] = ()
     detail: str = ""
+
+    @property
+    def joined(self) -> Criterion:
+        """Return the criterion with the checks of centres among the others."""
+        states = dict.fromkeys((*self.checks, *self.with_centres))
+        checks = {s: (*self.checks.get(s, ()), *self.with_centres.get(s, ())) for s in states}
+        return replace(self, checks=checks, with_centres={})
 
     @property
     def names(self) -> list[tuple[str, str]]:
@@ -59,13 +68,13 @@ def whole_states(law: str) -> tuple[str, ...]:
     return ("s3",) if law == "stable" else ("s3", "s4")
 
 
-def criteria(law: str) -> dict[str, Criterion]:
-    """Return the criteria that are made of checks, by id, under an allocation law."""
+def criteria(law: str, *, centres: bool) -> dict[str, Criterion]:
+    """Return the criteria that are made of checks, by id, under a law, with or without centres."""
     whole = whole_states(law)
     listed = " and ".join(state.upper() for state in whole)
     tiles = "every check of S1 and S2 passed on these files"
     return {
-        **_declared(),
+        **{name: one.joined if centres else one for name, one in _declared().items()},
         "A917": Criterion(_UPSTREAM, whole=whole, detail=f"every check of {listed} passed"),
         "A918": Criterion(_UPSTREAM, whole=("s1", "s2"), detail=tiles),
     }
@@ -87,4 +96,4 @@ def proves(law: str) -> dict[str, str]:
 
 def wanted(state: str) -> set[str]:
     """Return the names of a state's checks that the criteria are made of."""
-    return {name for one in _declared().values() for name in one.checks.get(state, ())}
+    return {name for one in _declared().values() for name in one.joined.checks.get(state, ())}

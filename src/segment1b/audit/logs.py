@@ -24,6 +24,7 @@ class Stream:
         blocks: SQL for the blocks of a row of the event log; each block is an event.
         draws: words used of a block.
         code: for totals that disagree.
+        prefix: of the names of its checks.
     """
 
     state: str
@@ -32,6 +33,7 @@ class Stream:
     blocks: str
     draws: int
     code: str
+    prefix: str = ""
 
     @property
     def events(self) -> str:
@@ -51,12 +53,13 @@ class Stream:
 
 ASSIGN = Stream("s5", "site_tile_assign", "1B.S5.assigner", "1", 1, "E507_RNG_EVENT_MISMATCH")
 JITTER = Stream("s6", "in_cell_jitter", "1B.S6.jitter", "blocks", 2, "E610_RNG_BUDGET_OR_COUNTERS")
+CENTRES = Stream("s6", "centre_jitter", JITTER.module, "blocks", 4, JITTER.code, "centre_")
 
 
 def add_log_checks(checks: Checks, stream: Stream) -> None:
     """Add the checks of a stream's trace and of its receipt in the run report."""
 
-    @checks.add("trace", stream.code, stream.events, stream.trace)
+    @checks.add(f"{stream.prefix}trace", stream.code, stream.events, stream.trace)
     def trace(case: Case) -> Iterator[Row]:
         """The trace has a row for each part of the event log, in order, with its running totals."""
         found, expected = case.published.document(stream.trace), totals(stream, case)
@@ -64,14 +67,14 @@ def add_log_checks(checks: Checks, stream: Stream) -> None:
         for line, counted in zip(found, expected, strict=False):
             yield from differences(line, counted, part=counted["part"])
 
-    @checks.add("trace_receipt", stream.code, stream.trace, stream.report)
+    @checks.add(f"{stream.prefix}trace_receipt", stream.code, stream.trace, stream.report)
     def trace_receipt(case: Case) -> Iterator[Row]:
         """The trace has the bytes of the receipt that the run report carries."""
         path, dataset = case.published.path(stream.trace), case.published.dataset(stream.trace)
         folder = dataset.locate(case.published.tokens).rpartition("/")[0]
         rows = read_regular(path).count(b"\n")
         expected = prove_bytes(path.parent, [path]).receipt(folder, rows)
-        return differences(case.report(stream.report)["trace_receipt"], expected)
+        return differences(case.report(stream.report)[dataset.receipt_field], expected)
 
 
 def add_audit_check(checks: Checks, code: str, report: str) -> None:
@@ -129,11 +132,12 @@ def add_dictionary_check(checks: Checks, code: str, *dataset_ids: str) -> None:
                     yield {"dataset": dataset_id, "reason": problem}
 
 
-def add_run_id_check(checks: Checks, code: str, report: str, events: str) -> None:
+def add_run_id_check(checks: Checks, code: str, stream: Stream, *needs: str) -> None:
     """Add the check that a log is stored under the run id that its tokens give."""
+    events, report = stream.events, stream.report
     lies = f"{events} lies under the seed, parameter_hash and derived run_id of this identity"
 
-    @checks.add("log_path", code, report, about=lies)
+    @checks.add(f"{stream.prefix}log_path", code, report, *needs, about=lies)
     def log_path(case: Case) -> Iterator[Row]:
         tokens, path = case.published.tokens, case.published.receipt(events)["partition_path"]
         found = {

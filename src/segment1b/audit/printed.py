@@ -47,9 +47,9 @@ def sql_of(published: Published, states: Sequence[str], name: str, folder: Path)
 
 def _find(published: Published, states: Sequence[str], name: str) -> tuple[StateChecks, Check]:
     known = {
-        f"{state} {check.name}": (PLANS[state], check)
-        for state in states
-        for check in checks_of(PLANS[state], published.contracts)
+        f"{plan.id} {check.name}": (plan, check)
+        for plan in (PLANS[state].without(published.unused) for state in states)
+        for check in checks_of(plan, published.contracts)
     }
     wanted = name.replace("/", " ")
     hits = [wanted] if wanted in known else [one for one in known if one.split()[1] == wanted]

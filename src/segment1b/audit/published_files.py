@@ -15,6 +15,7 @@ from segment1b.contracts.texts import MAX_JSON_BYTES, parse_json, read_bounded
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity, canonical_json, sha256_hex
 from segment1b.storage.root import root_at
+from segment1b.storage.snapshot import BOUND
 
 Fault = Literal["absent", "damaged", "schema"]
 Value = TypeVar("Value")
@@ -72,6 +73,19 @@ class Published:
     def dataset(self, dataset_id: str) -> Dataset:
         """Return a dictionary entry."""
         return self.contracts[dataset_id]
+
+    def is_used(self, dataset_id: str) -> bool:
+        """Return whether a dataset exists under the policy in force, if that can be read."""
+        try:
+            policy: dict[str, Any] = self.document(BOUND)["policy"]
+        except UnusableError:
+            policy = {}
+        return self.dataset(dataset_id).is_used(policy)
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """Return the datasets that the policy in force does not use."""
+        return frozenset(one.id for one in self.contracts if not self.is_used(one.id))
 
     def path(self, dataset_id: str) -> Path:
         """Return the path of a dataset (the bundle may have been given another folder)."""

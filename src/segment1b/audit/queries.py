@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segment1b.contracts import Contracts, Dataset, load_states
+from segment1b.contracts import Contracts, Dataset, StateContract
 from segment1b.contracts.texts import read_regular
 
 FOLDER = Path(__file__).parent
@@ -70,10 +70,9 @@ def read_script(path: Path, stem: str = "", values: Mapping[str, str] | None = N
     return Script(stem or path.stem, header, text)
 
 
-def scripts_of(state: str, contracts: Contracts) -> Sequence[Script]:
+def scripts_of(state: str, contract: StateContract, contracts: Contracts) -> Sequence[Script]:
     """Return a state's checks, from files and from templates, in the order of their numbers."""
     files = [read_script(path) for path in (FOLDER / state).glob("[0-9][0-9]_*.sql")]
-    contract = load_states()[state]
     tables = [contracts[name] for name in contract.tables]
     lookups = [
         _filled("countries", stem, check.model_dump())
@@ -98,7 +97,8 @@ def _key_checks(tables: Sequence[Dataset]) -> Iterator[Script]:
                 "row_scope": "S" if of_sites else "C" if "country_iso" in table.key else "R",
                 "suffix": "" if of_sites else "_rows",
             }
-            prefix = f"{table.id}_" if len(group) > 1 else ""
+            several = sum(not other.only_with for other in group) > 1
+            prefix = f"{table.id}_" if several or table.only_with else ""
             for step, name in enumerate(("sorted", "unique")):
                 yield _filled(name, f"{first + 2 * number + step}_{prefix}{name}{suffix}", values)
 

@@ -87,9 +87,9 @@ def run_state(
     progress: Progress = silent,
 ) -> list[CheckResult]:
     """Run all checks of one state, or some of them; with `perf` the budgets are checked too."""
+    case, plan = Case(session), plan.without(session.published.unused)
     checks = checks_of(plan, session.published.contracts, perf=perf)
     progress(plan.id, 0, len(checks))
-    case = Case(session)
     results, skipped = prepare_state(plan, case)
     for done, check in enumerate(checks, 1):
         if (only is None or check.name in only) and not skipped.lacks(case, check):
@@ -119,9 +119,13 @@ def run_trades(plan: StateChecks, session: Session) -> list[CheckResult]:
 
 def checks_of(plan: StateChecks, contracts: Contracts, *, perf: bool = False) -> list[Check]:
     """Return all checks of one state in the order in which they are run."""
-    scripts = scripts_of(plan.id, contracts)
+    scripts = scripts_of(plan.id, plan.contract, contracts)
     generic = generic_checks(plan, contracts, perf=perf)
-    return [*generic, *plan.checks, *(script_check(plan.id, script) for script in scripts)]
+    every = [*generic, *plan.checks, *(script_check(plan.id, script) for script in scripts)]
+    # Without a dataset there are no checks of it, nor of what would be made from it.
+    there = set(plan.absent).union(*(step.makes for step in plan.preparations))
+    there |= {BYTES_OF + name for name in plan.absent}
+    return [one for one in every if not plan.unused or there.issuperset(one.needs)]
 
 
 def prepare_state(plan: StateChecks, case: Case) -> tuple[list[CheckResult], _Skipped]:

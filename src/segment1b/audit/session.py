@@ -107,12 +107,19 @@ class Session(ExitStack):
             **{name: prep.get(name) for name in (*names, "min_units_per_tile", "grid")},
             "K": 10 ** prep["dp"] if prep else None,
             "law": policy["policy"]["allocation"].get("law") if policy else None,
+            **self._centres_policy(policy),
             **{n: getattr(grid, n, None) for n in ("nrows", "ncols", "x0", "y0", "a", "b")},
         }
         row["widen_below"] = None if row["widen_below"] is None else float(row["widen_below"])
         self.define("run", [row])
         excluded = [{"country_iso": code} for code in prep.get("exclude_countries", [])]
         self.define("excluded_countries", excluded, {"country_iso": ""})
+
+    @staticmethod
+    def _centres_policy(policy: Mapping[str, Any] | None) -> dict[str, Any]:
+        centres = policy["policy"]["jitter"].get("centres") if policy else None
+        names = ("people_per_centre", "radius_m", "tail_permille")
+        return {name: (centres or {}).get(name) for name in names}
 
     def same(self, one: str, other: str, columns: Sequence[str] = ()) -> bool:
         """Return whether two tables of sites have the same rows in the same order of reading.

@@ -19,15 +19,16 @@ from segment1b.contracts.texts import read_regular
 
 DATASET = "tile_proof_1B"
 STATES = ("s1", "s2")
-TABLES = ("tile_index", "tile_bounds", "tile_weights")
+_TABLES = ("tile_index", "tile_bounds", "tile_weights", "tile_centres")
 #: Inputs of the weights of trades, where some are in use.
 _LAYERS = (URBAN, ROADS)
 _INPUTS = (ISO, COUNTRIES, RASTER, POLICY, "s1_run_report", "s2_run_report")
 
 
-def tables_of(published: Published) -> tuple[str, ...]:
-    """Return the tables that the proof is about: those of any list, and of the trades in use."""
-    return (*TABLES, *partitions(published))
+def tables(published: Published) -> list[str]:
+    """Return the tables of S1 and S2 that policy and trades in use have."""
+    own = [name for name in _TABLES if published.is_used(name)]
+    return [*own, *partitions(published)]
 
 
 def document(published: Published) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def document(published: Published) -> dict[str, Any]:
                 "sha256_hex": published.composite(name),
                 "content_sha256_hex": published.receipt(name)["content_sha256_hex"],
             }
-            for name in tables_of(published)
+            for name in tables(published)
         },
     }
 

@@ -32,7 +32,10 @@ _CURVE_RULES = {
         "points k",
     ),
 }
-_LANES = ("whole tile", "its part inside the country", "a point on its surface")
+_LANES = (
+    *("in whole tile", "in its part inside the country", "in a point on its surface"),
+    "around a centre",
+)
 _COMPARED = {
     "": "{name}",
     "law": "{law}",
@@ -133,10 +136,40 @@ def print_replay(result: Row) -> None:
         rank = f"rank {s5['rank']} of {n} in the pair"
         print(f"S5 permuted: word {s5['word']:#018x} has {rank}")
     print(f"tile {result['tile_id']} (quota {result['quotas'][result['tile_id']]})")
-    print_table([_attempt(row) for row in result["attempts"]])
+    if "centres" in result:
+        _print_centres(result["centres"])
+    if result["attempts"]:
+        print_table([_attempt(row) for row in result["attempts"]])
     lane = _LANES[result["lane"]]
-    print(f"drawn in {lane}; point {point['lon_deg']!r}, {point['lat_deg']!r}")
+    print(f"drawn {lane}; point {point['lon_deg']!r}, {point['lat_deg']!r}")
     _print_agreement("This, computed again here,", result["agrees"], "the published coordinate.")
+
+
+def _print_centres(result: Row) -> None:
+    """Print the attempts at the centres of a tile, and what came of them."""
+    count, attempts = result["centres"], result["attempts"]
+    if not count:
+        print("the tile is too small for centres")
+        return
+    print(f"the tile has {count} centres" if count > 1 else "the tile has one centre")
+    numbers = {"x": "x", "y": "y", "centre lon": "centre_lon_deg", "centre lat": "centre_lat_deg"}
+    numbers |= {"lon": "lon_deg", "lat": "lat_deg"}
+    rows = [
+        {
+            "attempt": str(row["attempt"]),
+            "centre": str(row["rank"] or "-"),
+            **{n: "-" if row[k] is None else f"{row[k]:.7f}" for n, k in numbers.items()},
+            "verdict": row["verdict"],
+        }
+        for row in attempts
+    ]
+    print_table(rows)
+    last = attempts[-1]
+    words = " ".join(f"{last[f'w{number}']:016x}" for number in range(4))
+    print(f"words of attempt {last['attempt']}: {words}")
+    if not result["centre"]:
+        why = "by the tail" if last["rank"] == 0 else f"after {len(attempts)} attempts"
+        print(f"at no centre, {why}; drawn in the tile:")
 
 
 def _attempt(row: Row) -> dict[str, str]:

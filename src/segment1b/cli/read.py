@@ -122,7 +122,7 @@ def diff(
 
 
 def rng_export(
-    stream: Annotated[str, option("site_tile_assign or in_cell_jitter.")],
+    stream: Annotated[str, option("site_tile_assign, in_cell_jitter or centre_jitter.")],
     out: NewFile,
     *,
     data_root: DataRoot = ROOT,

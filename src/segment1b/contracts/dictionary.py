@@ -51,11 +51,19 @@ class Dataset(BaseModel):
     encodings: dict[str, Encoding] = {}
     receipt_in: str | None = None
     receipt_field: str = "determinism_receipt"
+    only_with: str = ""
     final_in_layer: bool = False
     volatile: list[str] = []
     version_tag: str = ""
     codes: dict[str, str] = {}
     columns: tuple[Column, ...] = ()
+
+    def is_used(self, policy: Mapping[str, Any]) -> bool:
+        """Return whether the dataset exists under a policy, given as its document."""
+        value: Any = policy
+        for key in self.only_with.split(".") if self.only_with else ():
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value is not None
 
     @property
     def tokens(self) -> tuple[str, ...]:

@@ -80,6 +80,21 @@ class StateContract(_Entry):
         """Return the ids of the tables that the state publishes with a receipt."""
         return self.writes if self.audit.tables is None else self.audit.tables
 
+    def without(self, unused: Collection[str]) -> StateContract:
+        """Return the contract without datasets that a policy does not use."""
+
+        def used(names: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(name for name in names if name not in unused)
+
+        audit = {"opens": used(self.audit.opens), "tables": used(self.tables)}
+        return self.model_copy(
+            update={
+                "reads": used(self.reads),
+                "writes": used(self.writes),
+                "audit": self.audit.model_copy(update=audit),
+            }
+        )
+
     @property
     def datasets(self) -> set[str]:
         """Return the ids of all datasets that the entry names."""

@@ -22,6 +22,7 @@ from segment1b.evidence.verification import (
     CHECKS,
     DETERMINISM,
     MANIFEST,
+    POLICY,
     REPORTS,
     is_evidence,
     verify_evidence,
@@ -146,7 +147,7 @@ def _fill(published: ProvedRun, folder: Path, sample_sites: int, say: Say) -> No
     surfaces = published.document("parameter_policy_1B")["surfaces"]
     texts = prose.texts(published.contracts, surfaces, manifest, proof, sampled.pairs, story)
     files = {
-        "policy/parameter_policy.json": policy,
+        POLICY: policy,
         "rederive.py": Path(__file__).with_name("rederive.py").read_bytes(),
         **{f"{VOLATILE}/{name}": data for name, data in records.originals(published).items()},
         **{name: _json(value) for name, value in documents.items()},

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segment1b.config import RunSettings
+from segment1b.config import RunSettings, policy_file
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
 from segment1b.pipeline.execution import run_pipeline
@@ -69,9 +69,8 @@ def _repeat(
         if source.exists():
             _bring(source, root / source.relative_to(published.root))
     policy = folder / "policy.yaml"  # JSON is YAML
-    sections = dict(published.document("parameter_policy_1B")["policy"])
-    sections.pop("trades", None)  # those of the package, where merchants have trades
-    write_file(policy, canonical_json(sections))
+    repeated = policy_file(published.bound_policy)
+    write_file(policy, canonical_json(repeated))
     run_pipeline(
         RunSettings(
             data_root=root,
@@ -105,7 +104,7 @@ def _link_or_copy(source: str, target: str) -> None:
 def _receipts(published: Snapshot) -> dict[str, dict[str, Any]]:
     """Return what is compared of each receipt, by dataset id."""
     receipts = {}
-    for dataset in receipted(published.contracts):
+    for dataset in receipted(published.contracts, published.bound_policy):
         receipt = published.document(report_id(dataset))[dataset.receipt_field]
         names = ("rows", "content_sha256_hex", *(() if dataset.volatile else ("sha256_hex",)))
         receipts[dataset.id] = {"state": dataset.owner} | {name: receipt[name] for name in names}

@@ -28,7 +28,7 @@ def steady_report(published: Snapshot, state: str) -> dict[str, Any]:
     """Return a run report without clocks, library versions and the digests that depend on them."""
     name = f"{state}_run_report"
     body = {k: v for k, v in steady_document(published, name).items() if k not in _MACHINE}
-    for dataset in receipted(published.contracts):
+    for dataset in receipted(published.contracts, published.bound_policy):
         if report_id(dataset) == name and dataset.volatile:
             steady = ("partition_path", "rows", "content_sha256_hex")
             receipt = body[dataset.receipt_field]

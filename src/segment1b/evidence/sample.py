@@ -41,7 +41,7 @@ def write_sample(run: Snapshot, sites: int, folder: Path) -> Sampled:
     Raises:
         Segment1BError: the receipt code of a dataset whose files are not those of its receipt.
     """
-    published = [d for d in receipted(run.contracts) if d.kind == "table"]
+    published = [d for d in receipted(run.contracts, run.bound_policy) if d.kind == "table"]
     partitions = {d.id: _partition(run, d) for d in published}
     pairs = _chosen(_table(partitions["s3_requirements"]), run.identity, sites)
     plan = _about(partitions["s4_alloc_plan"], pairs, _PAIR)

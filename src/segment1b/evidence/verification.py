@@ -18,6 +18,7 @@ DETERMINISM = "determinism.json"
 CHECKS = "checks.json"
 BUNDLE = "validation_bundle"
 REPORTS = "reports"
+POLICY = "policy/parameter_policy.json"
 
 
 def is_evidence(folder: Path) -> bool:
@@ -63,7 +64,8 @@ def _agree(folder: Path, contracts: Contracts, flag: str) -> dict[str, Any]:
         raise invalid(folder / CHECKS, f"has checks that do not pass: {', '.join(failed)}")
     entries = read_json(folder / DETERMINISM)["datasets"]
     digests = {entry["dataset_id"]: entry["content_sha256_hex"] for entry in entries}
-    for dataset in receipted(contracts):
+    policy = read_json(folder / POLICY)["policy"]
+    for dataset in receipted(contracts, policy):
         path = folder / REPORTS / f"{report_id(dataset)}.json"
         if not path.is_file():
             raise invalid(path, "is absent")

@@ -80,17 +80,19 @@ def muldiv(a: Int64s, b: int, m: int, r: Int64s | None = None) -> tuple[Int64s, 
     return q, r
 
 
-def multiply_high(a: UInt64s, b: int) -> UInt64s:
+def multiply_high(a: UInt64s, b: int | UInt64s) -> UInt64s:
     """Return the upper 64 bits, uint64[t], of products of uint64[t] a and b: `floor(a*b / 2^64)`.
 
-    About six arrays of the size of `a` are alive for a moment, so long arrays go by blocks.
+    `b` is one factor for all or uint64[t]. About six arrays of the size of `a` are alive for a
+    moment, so long arrays go by blocks.
 
     Raises:
         OverflowError: b is negative or 2^64 or more.
     """
-    if not 0 <= b <= _WORD:
+    if isinstance(b, int) and not 0 <= b <= _WORD:
         raise OverflowError(f"factor {b} is outside 0..2^64-1")
-    b_low, b_high = np.uint64(b & 0xFFFFFFFF), np.uint64(b >> 32)
+    factor: np.uint64 | UInt64s = np.uint64(b) if isinstance(b, int) else b
+    b_low, b_high = factor & _LOW_HALF, factor >> _HALF
     a_low, a_high = a & _LOW_HALF, a >> _HALF
     # Neither sum can wrap: (2^32-1)^2 + 2*(2^32-1) = 2^64 - 1.
     carry = a_low * b_low

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segment1b import contracts
-from segment1b.config import RunSettings, load_policy, run_settings
+from segment1b.config import RunSettings, load_policy, policy_file, run_settings
 from segment1b.contracts.locations import read_yaml, refuse_unknown
 from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
@@ -155,8 +155,7 @@ def _grow(result: RunResult, common: RunSettings, root: Path, progress: Progress
         pairs = f"SELECT * FROM ({pairs}) LEFT JOIN {parquet_table(trades)} USING (merchant_id)"  # noqa: S608
     with open_database() as database:
         database.sql(pairs).write_csv(str(outlets))
-    own = {name: section for name, section in result.policy.items() if name != "trades"}
-    write_file(policy, json.dumps(own).encode())
+    write_file(policy, json.dumps(policy_file(result.policy)).encode())
     # The surfaces are only read, so they need not be laid twice.
     top = Path(contracts.load()[SURFACES[0]].locate({})).parts[0]
     (root / top).symlink_to(result.root / top, target_is_directory=True)

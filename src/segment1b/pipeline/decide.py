@@ -33,11 +33,10 @@ from segment1b.storage.durable import read_json
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import hash_files
-from segment1b.storage.snapshot import Snapshot
+from segment1b.storage.snapshot import BOUND, Snapshot
 from segment1b.storage.staging import STAGING
 
 DEFAULT_SEED = 42
-BOUND = "parameter_policy_1B"
 LOG = logging.getLogger("segment1b")
 #: The files of a validation bundle that name the tokens.
 _TOKEN_FILES = {

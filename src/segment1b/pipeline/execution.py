@@ -139,7 +139,7 @@ def run_state(
         run.staging.mkdir(exist_ok=True)
         trade_weights.provide(run, pool, workers, settings.world, verify=settings.verify)
     shutil.rmtree(run.staging, ignore_errors=True)
-    paths = {dataset_id: run.snapshot.path(dataset_id) for dataset_id in state.writes}
+    paths = {dataset_id: run.snapshot.path(dataset_id) for dataset_id in run.used(state.writes)}
     kind = PlanOutcome if state.id == "s4" else Outcome
     outcome = kind(state.id, reused, cache.report_path, report, paths)
     progress(Event("reused" if reused else "published", state.id, outcome=outcome))
@@ -219,7 +219,7 @@ def _gather(state: State, run: Run, pieces: int) -> None:
 
 
 def _written(state: State, run: Run) -> list[Dataset]:
-    return [run.contracts[dataset_id] for dataset_id in state.writes]
+    return [run.contracts[dataset_id] for dataset_id in run.used(state.writes)]
 
 
 def _publish(state: State, run: Run, report: Report, rows: Mapping[str, int]) -> dict[str, Any]:

@@ -12,11 +12,10 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import TOKENS, Identity
 from segment1b.outlets.names import OutletList, outlet_lists
 from segment1b.outlets.publishing import imported
-from segment1b.pipeline.decide import BOUND
 from segment1b.states import STATES
 from segment1b.storage.durable import read_json
 from segment1b.storage.root import find_root, root_at
-from segment1b.storage.snapshot import Snapshot
+from segment1b.storage.snapshot import BOUND, Snapshot
 
 
 def list_outlets(location: Path, dictionary: Path | None = None) -> dict[str, Any]:

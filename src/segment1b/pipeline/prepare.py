@@ -13,7 +13,7 @@ from segment1b.outlets.dividing import divide
 from segment1b.outlets.names import free_name, record_list
 from segment1b.outlets.pairs import Pairs
 from segment1b.outlets.publishing import issue, pairs_of
-from segment1b.pipeline.decide import BOUND, Decision, decide, first, iso_set, named_outlets
+from segment1b.pipeline.decide import Decision, decide, first, iso_set, named_outlets
 from segment1b.pipeline.since import continued
 from segment1b.pipeline.worlds import install_world
 from segment1b.reference.embedded import SAMPLE_OUTLETS
@@ -29,6 +29,7 @@ from segment1b.reference.installing import (
 from segment1b.states.protocol import Run
 from segment1b.storage.publisher import publish_document
 from segment1b.storage.root import find_root, open_root
+from segment1b.storage.snapshot import BOUND
 from segment1b.storage.staging import staging
 
 DEFAULT_GRID = 0.1

@@ -92,11 +92,11 @@ def _missing_output(state: State, run: Run, report: dict[str, Any], *, verify: b
     if run.merchant_summaries and state.id == "s4" and "merchant_summaries" not in report:
         return "its report has no merchant summaries"
     final = [name for name in state.reads if verify and run.contracts[name].final_in_layer]
-    for dataset_id in (*state.writes, *final):
+    for dataset_id in (*run.used(state.writes), *final):
         if run.snapshot.partition(dataset_id, verify=verify) is None:
             return f"{dataset_id} is not there"
-    for log in (d for d in receipted(run.contracts) if d.kind == "file"):
-        own = log.owner == state.id.upper()
+    for log in receipted(run.contracts, run.policy.model_dump(mode="json")):
+        own = log.kind == "file" and log.owner == state.id.upper()
         if own and not run.snapshot.file_receipt(log.id, verify=verify):
             return f"{log.id} is not there"
     return ""

@@ -8,14 +8,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from segment1b.config import Policy, RunSettings, as_settings, load_policy
+from segment1b.config import Policy, RunSettings, as_settings, load_policy, policy_file
 from segment1b.errors import Segment1BError, visible
 from segment1b.outlets.earlier import Earlier, find_earlier
-from segment1b.pipeline.decide import BOUND, bound_parameters, surface_digests
+from segment1b.pipeline.decide import bound_parameters, surface_digests
 from segment1b.pipeline.worlds import find_world
 from segment1b.reference.installing import SURFACES, missing
 from segment1b.storage.root import find_root
-from segment1b.storage.snapshot import Snapshot
+from segment1b.storage.snapshot import BOUND, Snapshot
 
 LOG = logging.getLogger("segment1b")
 #: The sections of the policy that decide a coordinate.
@@ -67,7 +67,7 @@ def continued(settings: RunSettings) -> RunSettings:
 
 def _changes(old: Policy, policy: Policy) -> list[str]:
     """Return what differs of the policy that decides coordinates."""
-    then, now = old.model_dump(mode="json"), policy.model_dump(mode="json")
+    then, now = (policy_file(one.document()) for one in (old, policy))
     return [
         f"{section}.{key} is {value}, was {then[section][key]}"
         for section in _PLACING

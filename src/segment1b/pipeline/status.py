@@ -112,7 +112,8 @@ def _action(state: State, cache: CacheStatus, made: set[str]) -> str:
 
 def _entry(state: State, cache: CacheStatus, run: Run) -> dict[str, Any]:
     when = cache.report_path.stat().st_mtime if cache.report else None
-    receipts = {d: cache.report.get(run.contracts[d].receipt_field) for d in state.writes}
+    writes = run.used(state.writes)
+    receipts = {d: cache.report.get(run.contracts[d].receipt_field) for d in writes}
     return {
         "published_at_utc": None if when is None else f"{datetime.fromtimestamp(when, UTC):%FT%TZ}",
         "content_sha256_hex": {

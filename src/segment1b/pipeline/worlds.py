@@ -26,7 +26,6 @@ from segment1b.contracts.locations import nearest
 from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import canonical_json, sha256_hex
-from segment1b.pipeline.decide import BOUND
 from segment1b.reference.installing import LAYERS, SURFACES, missing
 from segment1b.states import STATES, TRADES
 from segment1b.states.protocol import Run, State
@@ -34,7 +33,7 @@ from segment1b.storage.durable import coded_os_errors, fsync_file, make_folder, 
 from segment1b.storage.publisher import publish_folder
 from segment1b.storage.receipts import document_receipt, file_names, hash_files
 from segment1b.storage.root import find_root, root_at
-from segment1b.storage.snapshot import Snapshot
+from segment1b.storage.snapshot import BOUND, Snapshot
 from segment1b.storage.store_root import default_cache
 
 LOG = logging.getLogger("segment1b")
@@ -73,6 +72,8 @@ def adopt(
         if source.root.parent.parent == worlds_folder():
             with suppress(OSError):  # a cache that is only read has no order of use
                 os.utime(source.root.parent)
+        if not run.policy.jitter.centres:  # this run does without those of the source
+            report = {name: value for name, value in report.items() if "centres" not in name}
         own = {"parameter_hash": run.identity.parameter_hash, "input_digests": dict(inputs)}
         if "policy_sha256" in report:
             own["policy_sha256"] = sha256_hex(canonical_json(run.policy.document()))
@@ -109,14 +110,17 @@ def _same_world(
     wanted = {name: value for name, value in inputs.items() if name != BOUND}
     same = then == {**wanted, BOUND: digest} and policy.prep == run.policy.prep
     same &= state.id != TRADES.id or policy.trades == run.policy.trades
+    if state.id == "s2" and run.policy.jitter.centres:
+        same &= policy.people_per_centre == run.policy.people_per_centre
     return report if same and report.get("program") == program() else None
 
 
 def _publish(source: Snapshot, state: State, run: Run) -> dict[str, Any]:
     """Publish the datasets of a source; return their receipts by their field in the report."""
-    source.fetch(state.writes)
+    writes = run.used(state.writes)
+    source.fetch(writes)
     receipts, committed = {}, run.snapshot.path(f"{state.id}_run_report").exists()
-    for dataset in (run.contracts[name] for name in state.writes):
+    for dataset in (run.contracts[name] for name in writes):
         if (partition := source.partition(dataset.id)) is None:
             raise file_error("E_INPUT_UNREADABLE", source.path(dataset.id), "is not complete")
         receipt, names = partition.receipt, [path.name for path in partition.paths]
@@ -202,11 +206,11 @@ def find_world(named: Path) -> Path:
 def keep(run: Run, name: str | None = None) -> Path:
     """Keep the tiles and weights of a run in the cache; return the root of the world.
 
-    The name is by default the first digits of the digest of surfaces, preparation policy and
-    program. One that is there already stays.
+    The name is by default the first digits of the digest of surfaces, preparation policy, people
+    per centre and program. One that is there already stays.
     """
-    prep = run.policy.prep.model_dump(mode="json")
-    key = {"surfaces": dict(run.surfaces), "program": program(), "prep": prep}
+    prep, people = run.policy.prep.model_dump(mode="json"), run.policy.people_per_centre
+    key = {"surfaces": dict(run.surfaces), "program": program(), "prep": prep, "people": people}
     folder = worlds_folder()
     target = folder / _checked(name or sha256_hex(canonical_json(key))[:16])
     make_folder(folder)
@@ -267,7 +271,7 @@ def _copy_world(run: Run, root: Path) -> None:
     documents = [BOUND, *(f"{name}_run_report" for name in ADOPTED)]
     for path in (run.snapshot.path(name) for name in documents):
         link_files(path.parent, root / path.parent.relative_to(run.root), [path.name])
-    for name in (name for state in ADOPTED for name in STATES[state].writes):
+    for name in run.used(name for state in ADOPTED for name in STATES[state].writes):
         folder = run.snapshot.path(name)
         link_files(folder, root / folder.relative_to(run.root), file_names(folder))
     for name in (f"{one}/{trade}" for trade in run.trades for one in TRADES.writes):

@@ -241,7 +241,7 @@ def _mismatch(path: Path, what: str) -> Segment1BError:
 
 def _check_receipts(run: Snapshot, egress: Mapping[str, Any]) -> list[str]:
     """Hash the files of everything in the root that a run report has a receipt of."""
-    checked, datasets = [], receipted(run.contracts)
+    checked, datasets = [], receipted(run.contracts, run.bound_policy)
     run.fetch(dataset.id for dataset in datasets)
     for dataset in datasets:
         path = run.path(dataset.id)

@@ -141,6 +141,14 @@ class Jitter:
             u = u01(w0), u01(w1)
             yield Attempt(number, (w0, w1), u, tile.offset(*u, clip))
 
+    def judge(self, country: str, tile: Tile, d_lon: float, d_lat: float) -> str:
+        """Return "accepted", or which test an offset from the centroid fails."""
+        lon, lat = tile.point(d_lon, d_lat)
+        if not tile.contains(lon, lat):
+            return "outside its tile"
+        inside = self.country(country).contains(np.array([lon]), np.array([lat]))[0]
+        return "accepted" if inside else "outside the country"
+
     def surface(self, country: str, tile: Tile) -> tuple[float, float]:
         """Return the offset of the point on the surface of tile and country (lane 2)."""
         clip = self.clip(country, tile)

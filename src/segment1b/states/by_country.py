@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segment1b.errors import Segment1BError, redo
+from segment1b.errors import Segment1BError
 from segment1b.outlets.merchant_trades import read_trades
 from segment1b.states.protocol import Countries, Report, Run, ShardResult, State, check_conserved
 from segment1b.storage.gather import write_piece
@@ -154,7 +154,8 @@ class Job:
                 tile = int(used[code][lost[0]])
                 what = f"{code}: tile {tile} has sites and is not in {dataset_id}"
                 what += f"; {len(lost)} such tiles"
-                hint = f"{dataset_id} belongs to another run: {redo('s1')}"
+                again = self.run.contracts[dataset_id].redo
+                hint = f"{dataset_id} belongs to another run: {again}"
                 raise Segment1BError(fault, what, hint, country_iso=code, tile_id=tile)
         return rows
 
@@ -215,7 +216,7 @@ class CountryState(State):
         if len(self.writes) > 1:  # each dataset is written from the same columns
             solved = list(solved)
         staged = {}
-        for dataset_id in self.writes:
+        for dataset_id in run.used(self.writes):
             tables = itertools.chain.from_iterable(map(partial(run.tables, dataset_id), solved))
             path, dataset = run.staged(dataset_id, shard.number), run.contracts[dataset_id]
             staged[dataset_id] = write_piece(path, dataset, tables, len(shard.countries))

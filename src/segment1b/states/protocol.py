@@ -84,6 +84,11 @@ class Run:
         """Return what is published at this run's identity."""
         return Snapshot(self.root, self.contracts, self.places)
 
+    def used(self, dataset_ids: Iterable[str]) -> list[str]:
+        """Return those of some datasets that exist under this run's policy."""
+        policy = self.policy.model_dump(mode="json")
+        return [name for name in dataset_ids if self.contracts[name].is_used(policy)]
+
     def reader(self, state: State) -> Reader:
         """Return a reader that opens what the state has declared and nothing else."""
         return Reader(
@@ -169,9 +174,10 @@ class State(ABC):
 
     Attributes:
         id: s0 to s9.
-        reads: dataset ids; the reader refuses any other.
-        writes: dataset ids; tables are cut by row count (workers stage sorted pieces, which the
-            pipeline gathers) or by tiles (workers stage the final parts).
+        reads: dataset ids; the reader refuses any other, and those that the policy does not use.
+        writes: dataset ids, of which `Run.used` are written; tables are cut by row count (workers
+            stage sorted pieces, which the pipeline gathers) or by tiles (workers stage the final
+            parts).
         contract: what the contracts declare of the state, with its codes for unusable inputs.
         meters: short names of inputs in the resources block, where the design gives them.
     """
@@ -189,7 +195,7 @@ class State(ABC):
 
     def inputs(self, run: Run) -> tuple[str, ...]:
         """Return the ids of what the state may open in a run."""
-        return self.contract.inputs(run.trades, run.surfaces)
+        return tuple(run.used(self.contract.inputs(run.trades, run.surfaces)))
 
     @abstractmethod
     def shards(self, run: Run, reader: Reader) -> Sequence[Any]:

@@ -19,7 +19,12 @@ from segment1b.storage.failures import utc_now
 from segment1b.storage.publisher import create_bytes
 
 _TRACKED_AS = "src/segment1b/states/rng_logs.py"
-MODULES = {"site_tile_assign": "1B.S5.assigner", "in_cell_jitter": "1B.S6.jitter"}
+_JITTER = "1B.S6.jitter"
+MODULES = {
+    "site_tile_assign": "1B.S5.assigner",
+    "in_cell_jitter": _JITTER,
+    "centre_jitter": _JITTER,
+}
 
 
 def write_audit(run: Run) -> Path:

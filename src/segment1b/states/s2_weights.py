@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from segment1b.errors import Segment1BError
 from segment1b.geo.population import close_population, open_population
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.laws.apportionment import quantise
+from segment1b.laws.centres import centres_of
 from segment1b.states.by_country import tile_units
 from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved, check_known
 from segment1b.storage.ingress import iso_codes
@@ -40,13 +41,13 @@ class S2Weights(State):
 
     def work(self, run: Run, reader: Reader, shard: tuple[TileFile, ...]) -> ShardResult:
         """Weigh the countries of one shard and stage its files."""
-        index, dataset = reader.partition("tile_index"), run.contracts["tile_weights"]
-        weights: dict[str, Masses] = {}
-        counters: dict[str, dict[str, Any]] = {}
-        for code in dict.fromkeys(s[0] for file in shard for s in file.stretches):
-            weights[code], counters[code] = weigh(run, reader, index, shard, code)
+        index = reader.partition("tile_index")
+        weighed = {
+            code: weigh(run, reader, index, shard, code)
+            for code in dict.fromkeys(s[0] for file in shard for s in file.stretches)
+        }
 
-        def tables(file: TileFile) -> Iterator[pa.Table]:
+        def tables(dataset_id: str, file: TileFile) -> Iterator[pa.Table]:
             """Yield the rows of a file of tile_index, with their weights, by row groups."""
             at = {code: start for code, start, _ in file.stretches}
             for table in reader.row_groups(index, ["country_iso", "tile_id"], None, [file.number]):
@@ -54,17 +55,23 @@ class S2Weights(State):
                 columns = {
                     "country_iso": code,
                     "tile_id": table.column(1).to_numpy(),
-                    "weight_fp": weights[code][at[code] : at[code] + count],
                     "dp": np.full(count, run.policy.prep.dp, np.uint8),
-                    "basis": counters[code]["basis"],
+                    "basis": weighed[code].counters["basis"],
                 }
-                yield from run.tables(dataset.id, columns)
+                for name, values in weighed[code].columns.items():
+                    columns[name] = values[at[code] : at[code] + count]
+                yield from run.tables(dataset_id, columns)
                 at[code] += count
 
-        rows = sum(
-            write_part(run.staged(dataset.id, file.number), dataset, tables(file)) for file in shard
-        )
-        return ShardResult(rows, counters, {dataset.id: rows})
+        staged = {}
+        for dataset_id in run.used(self.writes):
+            dataset = run.contracts[dataset_id]
+            staged[dataset_id] = sum(
+                write_part(run.staged(dataset_id, file.number), dataset, tables(dataset_id, file))
+                for file in shard
+            )
+        counters = {code: country.counters for code, country in weighed.items()}
+        return ShardResult(staged["tile_weights"], counters, staged)
 
     def report(self, run: Run, reader: Reader, rows: int, counters: Sequence[Any]) -> Report:
         """Return the counters of all countries."""
@@ -77,8 +84,11 @@ class S2Weights(State):
         versions = {d: run.contracts[d].version_tag for d in self.reads[1:3]}
         if policy.basis != "population":
             versions["population_raster_2025"] = None  # type: ignore[assignment]
+        centres = sum(country["centres"] for country in by_country.values())
+        people = {"people_per_centre": run.policy.people_per_centre, "centres_total": centres}
         return Report(
             {
+                **({"centres": people} if run.policy.jitter.centres else {}),
                 "parameter_hash": run.identity.parameter_hash,
                 "basis": policy.basis,
                 "dp": policy.dp,
@@ -89,21 +99,31 @@ class S2Weights(State):
                 "rows_emitted": rows,
                 "countries_total": len(by_country),
                 "by_country": {
-                    c: {k: v for k, v in country.items() if k != "basis"}
+                    c: {k: v for k, v in country.items() if k not in ("basis", "centres")}
                     for c, country in by_country.items()
                 },
             }
         )
 
 
+class Weighed(NamedTuple):
+    """A country's columns in tile order (weight_fp, int64, of sum K, and centres) and counters."""
+
+    columns: dict[str, npt.NDArray[Any]]
+    counters: dict[str, Any]
+
+
 def weigh(
     run: Run, reader: Reader, index: Partition, files: Sequence[TileFile], code: str
-) -> tuple[Masses, dict[str, Any]]:
-    """Return a country's weights (int64, tile order, sum K) and its counters."""
+) -> Weighed:
+    """Return a country's weights, its tiles' centres where the policy has any, and counters."""
     policy = run.policy.prep
     basis: str = policy.basis
     numbers = [file.number for file in files]
     mass = masses(reader, index, numbers, code, basis)
+    columns: dict[str, npt.NDArray[Any]] = {}
+    if run.policy.people_per_centre is not None:
+        columns["centres"] = centres_of(mass, run.policy.people_per_centre)
     total, fallback = int(mass.sum()), False
     if total == 0:
         basis, fallback = "area_m2", True
@@ -116,7 +136,8 @@ def weigh(
     except (ValueError, OverflowError) as error:
         problem, hint = f"{code}: {error}", "lower prep.dp or scale the raster down"
         raise Segment1BError("E105_NORMALIZATION", problem, hint, country_iso=code) from None
-    return weights, {
+    columns["weight_fp"] = weights
+    counters = {
         "basis": basis,
         "tiles": len(weights),
         "mass_sum": str(total),
@@ -124,7 +145,9 @@ def weigh(
         "residue_allocations": residue,
         "zero_weight_tiles": int(np.count_nonzero(weights == 0)),
         "zero_mass_fallback": fallback,
+        "centres": int(columns["centres"].sum(dtype=np.int64)) if "centres" in columns else 0,
     }
+    return Weighed(columns, counters)
 
 
 def masses(reader: Reader, index: Partition, files: Sequence[int], code: str, basis: str) -> Masses:

@@ -14,8 +14,10 @@ from shapely import MultiPolygon
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import checked_countries, country_codes
 from segment1b.geo.placement import Clip, Country
+from segment1b.laws.centres import SITES
 from segment1b.laws.jitter import LABEL, Tiles, draws, in_box, in_tile, inside_tile, point
 from segment1b.states.by_country import BOUNDS, CountryState, Int64s, Job
+from segment1b.states.centres import CentredSites, Ground
 from segment1b.states.protocol import Countries, Report, Run, check_conserved, check_known, total
 from segment1b.states.rng_logs import event_totals, trace
 from segment1b.storage.arrays import distinct
@@ -24,7 +26,7 @@ from segment1b.storage.records import Records
 
 Floats = npt.NDArray[np.float64]
 Pair = tuple[Floats, Floats]
-TILE, CLIP, SURFACE = 0, 1, 2
+TILE, CLIP, SURFACE, CENTRE = 0, 1, 2, 3
 
 
 class S6Jitter(CountryState):
@@ -46,8 +48,13 @@ class S6Jitter(CountryState):
         shapes = checked_countries(job.reader.file("world_countries"), rows)
         used = {code: distinct(sites["tile_id"]) for code, sites in rows.items()}
         bounds = job.tiles("tile_bounds", BOUNDS, used, self.unlisted)
+        if job.run.policy.jitter.centres:
+            areas = job.tiles("tile_index", ["pixel_area_m2"], used, self.unlisted)
+            centres = job.tiles("tile_centres", ["centres"], used, self.unlisted)
         for code, sites in rows.items():
             points = Points(job.run, code, shapes[code], sites, bounds[code])
+            if job.run.policy.jitter.centres:
+                points.gather(areas[code]["pixel_area_m2"], centres[code]["centres"])
             points.place()
             job.counters[code] = {"used": used[code], **points.counters()}
             yield {
@@ -58,9 +65,10 @@ class S6Jitter(CountryState):
                 "delta_lat_deg": points.d_lat,
                 "delta_lon_deg": points.d_lon,
                 "manifest_fingerprint": job.run.identity.manifest_fingerprint,
-                "blocks": points.blocks,
-                "lane": points.lane,
             }
+            for at, columns in points.events():
+                key = {name: sites[name][at] for name in ("merchant_id", "site_order")}
+                yield {**key, "legal_country_iso": code, **columns}
 
     def summary(self, run: Run, reader: Reader, rows: int, countries: Countries) -> Report:
         """Return the counters by country and the trace of the event log's parts."""
@@ -71,6 +79,7 @@ class S6Jitter(CountryState):
         assigned = reader.partition(self.source).report["rows_emitted"]
         check_conserved(f"sites of {self.source}", rows, assigned, "s5")
         lanes = np.array([country["lanes"] for country in countries.values()], np.int64)
+        lane_count = CENTRE + 1 if run.policy.jitter.centres else CENTRE
         body: dict[str, Any] = {
             **run.heading,
             "sites_total": rows,
@@ -80,8 +89,8 @@ class S6Jitter(CountryState):
                 "blocks_total": str(sum(events)),
                 "draws_total": str(draws_of_an_event * sum(events)),
                 "attempt_histogram": {str(k): histogram[k] for k in sorted(histogram)},
-                "resample_sites": rows - histogram[1],
-                "lanes": lanes.reshape(-1, 3).sum(axis=0).tolist(),
+                "resample_sites": histogram.total() - histogram[1],
+                "lanes": lanes.reshape(-1, lane_count).sum(axis=0).tolist(),
             },
             "fk_tile_index_failures": total(countries, "not_in_index"),
             "point_outside_pixel": total(countries, "outside_pixel"),
@@ -94,7 +103,18 @@ class S6Jitter(CountryState):
                 for code, country in countries.items()
             },
         }
-        return Report(body, logs=trace(run, LABEL, events, draws_of_an_event))
+        logs = trace(run, LABEL, events, draws_of_an_event)
+        if run.policy.jitter.centres:
+            events, draws_of_an_event = event_totals(run, SITES), 4
+            counted = ("sites", "placed", "tail", "exhausted")
+            body["centres"] = {
+                **{name: sum(c["centres"][name] for c in countries.values()) for name in counted},
+                "events_total": sum(events),
+                "blocks_total": str(sum(events)),
+                "draws_total": str(draws_of_an_event * sum(events)),
+            }
+            logs |= trace(run, SITES, events, draws_of_an_event)
+        return Report(body, logs=logs)
 
 
 def _foreign_rows(run: Run) -> int:
@@ -134,6 +154,31 @@ class Points:
         count = len(rows)
         self.d_lon, self.d_lat = np.zeros(count), np.zeros(count)
         self.blocks, self.lane = np.zeros(count, np.uint16), np.zeros(count, np.uint8)
+        self._centred: tuple[Int64s, CentredSites] | None = None
+
+    def gather(self, area_m2: Floats, centres: Floats) -> None:
+        """Place what is at the shared centres of its tile, given area and centres of the tiles."""
+        run, policy = self._run, self._run.policy.jitter.centres
+        assert policy is not None
+        ground = Ground(
+            *(run.identity.seed, self._code, policy, self._tile_ids, self._tiles),
+            *(area_m2.copy(), centres.astype(np.int64), self._accepted),
+        )
+        at = np.flatnonzero(ground.admitted[self._tile])
+        sites = CentredSites(ground, self._tile[at], self._merchant[at], self._order[at])
+        sites.place()
+        placed = sites.centre > 0
+        self.lane[at[placed]] = CENTRE
+        self.d_lon[at[placed]], self.d_lat[at[placed]] = sites.d_lon[placed], sites.d_lat[placed]
+        self._centred = at, sites
+
+    def events(self) -> Iterator[tuple[Int64s, dict[str, Any]]]:
+        """Yield the rows of each event log: whose, and the columns beside the site key."""
+        at = np.flatnonzero(self.lane != CENTRE)
+        yield at, {"blocks": self.blocks[at], "lane": self.lane[at]}
+        if self._centred is not None:
+            at, sites = self._centred
+            yield at, {"blocks": sites.blocks, "centre": sites.centre.astype(np.uint16)}
 
     def place(self) -> None:
         """Give every site a point in the common part of tile and country, or raise E613."""
@@ -143,7 +188,8 @@ class Points:
         def whole(u: Pair, at: Int64s) -> Pair:
             return in_tile(u, self._tiles.at(self._tile[at]))
 
-        left = self._attempt(np.arange(len(self._tile)), range(1, first + 1), whole, TILE)
+        left = np.flatnonzero(self.lane != CENTRE)
+        left = self._attempt(left, range(1, first + 1), whole, TILE)
         if not len(left):
             return
         used = distinct(self._tile[left])
@@ -169,12 +215,15 @@ class Points:
         """Return the report's counters; each point is tested again, without shortcut."""
         tiles = self._tiles.at(self._tile)
         lon, lat = point(self.d_lon, self.d_lat, tiles)
-        attempts, often = np.unique(self.blocks, return_counts=True)
+        drawn = self.blocks[self.lane != CENTRE]
+        attempts, often = np.unique(drawn, return_counts=True)
         interior = int(np.count_nonzero(self._interior))
+        counted = {} if self._centred is None else {"centres": self._centred[1].counters()}
         return {
+            **counted,
             "sites": len(self.blocks),
             "attempts": int(self.blocks.sum(dtype=np.int64)),
-            "lanes": np.bincount(self.lane, minlength=3).tolist(),
+            "lanes": np.bincount(self.lane, minlength=CENTRE + len(counted)).tolist(),
             "histogram": dict(zip(attempts.tolist(), often.tolist(), strict=True)),
             "interior": interior,
             "border": len(self._interior) - interior,
@@ -192,16 +241,15 @@ class Points:
                 break
             u = draws(seed, self._code, attempt, self._merchant[left], self._order[left])
             d_lon, d_lat = law(u, left)
-            good = self._accepted(left, d_lon, d_lat)
+            good = self._accepted(self._tile[left], d_lon, d_lat)
             done = left[good]
             self.d_lon[done], self.d_lat[done] = d_lon[good], d_lat[good]
             self.blocks[done], self.lane[done] = attempt, lane
             left = left[~good]
         return left
 
-    def _accepted(self, at: Int64s, d_lon: Floats, d_lat: Floats) -> npt.NDArray[np.bool_]:
+    def _accepted(self, tile: Int64s, d_lon: Floats, d_lat: Floats) -> npt.NDArray[np.bool_]:
         """Return which offsets give a point in the tile (a) and strictly inside the country (b)."""
-        tile = self._tile[at]
         tiles = self._tiles.at(tile)
         lon, lat = point(d_lon, d_lat, tiles)
         good = inside_tile(lon, lat, tiles)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from segment1b.audit import CheckResult, criteria, tile_proof, validate_published
 from segment1b.audit.acceptance import Acceptance, accept, examine, examined_states
 from segment1b.audit.published_files import Published
-from segment1b.contracts.states import TRADE_WEIGHTS
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.identity import canonical_json, sha256_hex
@@ -188,7 +187,7 @@ def write_bundle(
     written = {name: canonical_json(value) for name, value in files.items()}
     datasets = {
         dataset.id: dataset.locate(run.places)
-        for dataset in run.contracts
+        for dataset in map(run.contracts.__getitem__, run.used(one.id for one in run.contracts))
         if "S4" <= dataset.owner <= "S8"
         and (dataset.kind == "table" or dataset.id.startswith("rng_"))
     }
@@ -218,7 +217,15 @@ def _accounting(reader: Reader, verdicts: Sequence[Acceptance]) -> dict[str, Any
     s6 = read_json(reader.file("s6_run_report"))
     events = s5["rng_events_emitted"]
     mismatches = sum(v.failures for v in verdicts if v.check in ("A905", "A913"))
+    centres = {}
+    if "centres" in s6:
+        named = {"events_total": "events", "blocks_total": "blocks", "draws_total": "draws"}
+        centres["centre_jitter"] = {
+            **{named.get(name, name): value for name, value in s6["centres"].items()},
+            "trace_sha256_hex": s6["centre_trace_receipt"]["sha256_hex"],
+        }
     return {
+        **centres,
         "site_tile_assign": {
             "sites": s5["rows_emitted"],
             "match": s5["match"],
@@ -252,7 +259,7 @@ def _summary(run: Run, reader: Reader, verdicts: Sequence[Acceptance]) -> dict[s
         "proves": criteria.proves(run.policy.allocation.law),
         "tiles": {
             name: reader.partition(name).receipt.content_sha256_hex
-            for name in (*tile_proof.TABLES, *(f"{TRADE_WEIGHTS}/{one}" for one in run.trades))
+            for name in tile_proof.tables(_published(run))
         },
         "checks": {
             v.check: {

@@ -14,6 +14,9 @@ from segment1b.storage.durable import read_json
 from segment1b.storage.receipts import Receipt, hash_files
 from segment1b.storage.root import root_at
 
+#: The document that binds a parameter hash to policy and surfaces.
+BOUND = "parameter_policy_1B"
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -57,6 +60,14 @@ class Snapshot:
     def fetch(self, dataset_ids: Iterable[str]) -> None:
         """Bring datasets that the working copy of an object store does not hold yet."""
         root_at(self.root).fetch([self.contracts[d].locate(self.tokens) for d in dataset_ids])
+
+    @property
+    def bound_policy(self) -> dict[str, Any]:
+        """Return the document of the policy in force; empty where the root does not hold it."""
+        self.fetch([BOUND])
+        bound = self.document(BOUND) if self.path(BOUND).exists() else {}
+        policy: dict[str, Any] = bound.get("policy", {})
+        return policy
 
     def document(self, dataset_id: str) -> Any:
         """Return the value of a JSON document."""
@@ -109,13 +120,14 @@ class Snapshot:
         return receipt
 
 
-def receipted(contracts: Contracts) -> list[Dataset]:
+def receipted(contracts: Contracts, policy: Mapping[str, Any]) -> list[Dataset]:
     """Return the datasets and logs whose receipts are in the run reports of S0 to S9.
 
-    The weights of trades have reports of their own.
+    `policy` is the document of the policy in force, without which some do not exist. The weights
+    of trades have reports of their own.
     """
-    named = (d for d in contracts if d.receipt_in or d.receipt_field != "determinism_receipt")
-    return [dataset for dataset in named if "trade" not in dataset.tokens]
+    named = [d for d in contracts if d.receipt_in or d.receipt_field != "determinism_receipt"]
+    return [d for d in named if d.is_used(policy) and "trade" not in d.tokens]
 
 
 def report_id(dataset: Dataset) -> str:

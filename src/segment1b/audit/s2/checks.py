@@ -18,7 +18,7 @@ from segment1b.audit.case import (
     script_preparation,
     state_checks,
 )
-from segment1b.audit.results import Row, fields_differ
+from segment1b.audit.results import Row, differences, fields_differ
 from segment1b.identity import canonical_json
 from segment1b.storage.rasters import open_raster
 
@@ -74,6 +74,16 @@ def _report_policy(case: Case) -> Iterator[Row]:
         "ingress_versions": {ISO: case.published.dataset(ISO).version_tag, RASTER: raster},
     }
     return fields_differ(case.report("s2_run_report"), expected)
+
+
+@CHECKS.add("report_centres", "E108_WRITER_HYGIENE", "s2_run_report", "tile_centres", POLICY)
+def _report_centres(case: Case) -> Iterator[Row]:
+    """The run report has the policy's people per centre and the number of all centres."""
+    expected = {
+        "people_per_centre": case.policy("jitter")["centres"]["people_per_centre"],
+        "centres_total": case.count("SELECT sum(centres)::HUGEINT AS n FROM tile_centres"),
+    }
+    return differences(case.report("s2_run_report").get("centres", {}), expected)
 
 
 PLAN = state_checks(

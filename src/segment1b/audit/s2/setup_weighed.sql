@@ -1,4 +1,4 @@
--- makes: weighed, weighed_countries
+-- makes: masses, weighed, weighed_countries
 -- needs: tile_index, cell_masses, parameter_policy_1B
 -- The weights as the law gives them: integer masses first, then largest remainder to K, all in
 -- HUGEINT. DuckDB casts DOUBLE to BIGINT half to even, as the law's rint does.

@@ -18,13 +18,16 @@ from segment1b.audit.case import (
 )
 from segment1b.audit.country_areas import area_of
 from segment1b.audit.logs import (
+    CENTRES,
     JITTER,
+    Stream,
     add_dictionary_check,
     add_log_checks,
     add_run_id_check,
     totals,
 )
 from segment1b.audit.results import Found, Row, differences, fields_differ
+from segment1b.audit.s6.centres import check_centres
 from segment1b.audit.s6.redraw import check_replay, make_jitter_policy
 from segment1b.audit.strides import COUNTRY, by_country, site_key
 from segment1b.audit.tiles import BOUNDS, keep_used
@@ -84,6 +87,8 @@ def accounting(case: Case) -> dict[str, Any]:
         histogram[str(row["blocks"])] = histogram.get(str(row["blocks"]), 0) + row["n"]
         lanes[min(row["lane"], _LANES - 1)] += row["n"]
     blocks = sum(row["blocks"] * row["n"] for row in rows)
+    if case.published.is_used(CENTRES.events):
+        lanes.append(case.count(f"SELECT count(*) AS n FROM {CENTRES.events} WHERE centre > 0"))  # noqa: S608
     return {
         "events_total": blocks,
         "blocks_total": str(blocks),
@@ -94,9 +99,27 @@ def accounting(case: Case) -> dict[str, Any]:
     }
 
 
+def centre_accounting(case: Case) -> dict[str, Any]:
+    """Return what the event log of centres adds up to, as the run report puts it."""
+    (row,) = case.session.rows(
+        "SELECT count(*) AS sites, count(*) FILTER (centre > 0) AS placed, "  # noqa: S608
+        "count(*) FILTER (centre = 0 AND blocks = 1) AS tail, "
+        "count(*) FILTER (centre = 0 AND blocks > 1) AS exhausted, "
+        f"coalesce(sum(blocks), 0)::HUGEINT AS events_total FROM {CENTRES.events}"
+    )
+    blocks = row["events_total"]
+    totals = {"blocks_total": str(blocks), "draws_total": str(CENTRES.draws * blocks)}
+    return {**row, **totals}
+
+
 CHECKS.add(
     *("replay", JITTER.code, "jittered", COUNTRIES, JITTER.events, "jitter_policy"), scope="S"
 )(check_replay)
+CHECKS.add(
+    *("centre_replay", CENTRES.code, "jittered", COUNTRIES, CENTRES.events, "centre_tiles"),
+    *("at_centres", POLICY),
+    scope="S",
+)(check_centres)
 
 
 @CHECKS.add("accounting", JITTER.code, JITTER.events, JITTER.trace, _REPORT, scope="S")
@@ -107,13 +130,25 @@ def _accounting(case: Case) -> Iterator[Row]:
     reported, counted = case.report(_REPORT)["rng"], accounting(case)
     found = {name: reported.get(name) for name in counted}
     yield from differences(found, counted, document=_REPORT)
-    last = totals(JITTER, case)[-1:] or [{}]
-    traced = case.published.document(JITTER.trace)[-1:] or [{}]
+    yield from _unlike_trace(case, JITTER)
+
+
+@CHECKS.add(*("centre_accounting", CENTRES.code, CENTRES.events, CENTRES.trace, _REPORT), scope="S")
+def _centre_accounting(case: Case) -> Iterator[Row]:
+    """Sites, events, blocks and draws at centres are the same in log, trace and report."""
+    reported, counted = case.report(_REPORT).get("centres", {}), centre_accounting(case)
+    yield from differences(reported, counted, document=_REPORT)
+    yield from _unlike_trace(case, CENTRES)
+
+
+def _unlike_trace(case: Case, stream: Stream) -> Iterator[Row]:
+    last = totals(stream, case)[-1:] or [{}]
+    traced = case.published.document(stream.trace)[-1:] or [{}]
     names = ("events_total", "blocks_total", "draws_total")
-    yield from differences(
+    return differences(
         {name: traced[0].get(name) for name in names},
         {name: last[0].get(name) for name in names},
-        document=JITTER.trace,
+        document=stream.trace,
     )
 
 
@@ -121,13 +156,16 @@ def _accounting(case: Case) -> Iterator[Row]:
 def _countries(case: Case) -> Iterator[Row]:
     """Rows, and sites, attempts and lanes of each country are as reported."""
     report = case.report(_REPORT)
+    events, lanes = f"SELECT legal_country_iso, blocks, lane FROM {JITTER.events}", range(_LANES)  # noqa: S608
+    if case.published.is_used(CENTRES.events):
+        placed = f"SELECT legal_country_iso, 0, {_LANES} FROM {CENTRES.events} WHERE centre > 0"  # noqa: S608
+        events, lanes = f"{events} UNION ALL {placed}", range(_LANES + 1)
+    by_lane = ", ".join(f"count(*) FILTER (lane = {lane})" for lane in lanes)
     counted = {
         row["code"]: {"sites": row["sites"], "attempts": int(row["attempts"]), "lanes": row["l"]}
         for row in case.session.rows(
             "SELECT legal_country_iso AS code, count(*) AS sites, "  # noqa: S608
-            "sum(blocks)::HUGEINT AS attempts, "
-            "[count(*) FILTER (lane = 0), count(*) FILTER (lane = 1), count(*) FILTER (lane = 2)] "
-            f"AS l FROM {JITTER.events} GROUP BY code"
+            f"sum(blocks)::HUGEINT AS attempts, [{by_lane}] AS l FROM ({events}) GROUP BY code"
         )
     }
     rows = case.count("SELECT count(*) AS n FROM s6_site_jitter")
@@ -151,14 +189,19 @@ def _tiles(case: Case) -> Iterator[Row]:
     return fields_differ(case.report(_REPORT), expected)
 
 
-add_log_checks(CHECKS, JITTER)
-add_run_id_check(CHECKS, "E611_LOG_PARTITION_LAW", _REPORT, JITTER.events)
-add_dictionary_check(CHECKS, "E612_DICT_SCHEMA_MISMATCH", _SITES, JITTER.events)
+for _stream, _needs in ((JITTER, ()), (CENTRES, (CENTRES.events,))):
+    add_log_checks(CHECKS, _stream)
+    add_run_id_check(CHECKS, "E611_LOG_PARTITION_LAW", _stream, *_needs)
+add_dictionary_check(CHECKS, "E612_DICT_SCHEMA_MISMATCH", _SITES, JITTER.events, CENTRES.events)
 
 PLAN = state_checks(
     CHECKS,
-    keep_used("tile_index", (_SITES,), ()),
+    keep_used("tile_index", (_SITES,), ("pixel_area_m2",)),
     keep_used("tile_bounds", (_SITES,), BOUNDS),
+    keep_used("tile_centres", (_SITES,), ("centres",)),
     script_preparation("s6", "points"),
+    script_preparation("s6", "drawn"),
+    script_preparation("s6", "drawn_at_centres"),
+    script_preparation("s6", "centre_tiles"),
     Preparation("jitter_policy", (POLICY,), ("jitter_policy",), make_jitter_policy),
 )

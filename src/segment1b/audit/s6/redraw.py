@@ -82,11 +82,11 @@ def _differ(rows: Arrays, area: Area, key: UInt64s, in_tile: int) -> Iterator[Ro
         yield {"tile_id": int(rows["tile_id"][late[0]]), "reason": str(error)}
         return
     tries = _attempts(rows, meetings, key, in_tile)
-    good = _accepted(rows, area, tries)
+    good = accepted(rows, area, tries.site, tries.d_lon, tries.d_lat)
     last = tries.number == rows["blocks"][tries.site]
     taken = last & (rows["lane"][tries.site] != _SURFACE)
-    same = _same_bits(tries.d_lon, rows["delta_lon_deg"][tries.site])
-    same &= _same_bits(tries.d_lat, rows["delta_lat_deg"][tries.site])
+    same = same_bits(tries.d_lon, rows["delta_lon_deg"][tries.site])
+    same &= same_bits(tries.d_lat, rows["delta_lat_deg"][tries.site])
     for at in np.flatnonzero((good != taken) | (taken & ~same)).tolist():
         site = int(tries.site[at])
         yield {
@@ -127,17 +127,19 @@ def _attempts(rows: Arrays, meetings: dict[int, Meeting], key: UInt64s, in_tile:
     return _Attempts(site, number, d_lon, d_lat)
 
 
-def _accepted(rows: Arrays, area: Area, tries: _Attempts) -> npt.NDArray[np.bool_]:
-    """Return which attempts give a point in the tile (a) and strictly inside the country (b)."""
-    lon = rows["centroid_lon_deg"][tries.site] + tries.d_lon
+def accepted(
+    rows: Arrays, area: Area, site: npt.NDArray[np.int64], d_lon: Floats, d_lat: Floats
+) -> npt.NDArray[np.bool_]:
+    """Return which offsets give a point in the tile (a) and strictly inside the country (b)."""
+    lon = rows["centroid_lon_deg"][site] + d_lon
     lon = np.where(lon >= 180, lon - 360, np.where(lon < -180, lon + 360, lon))
-    lat = rows["centroid_lat_deg"][tries.site] + tries.d_lat
-    west, east = rows["min_lon_deg"][tries.site], rows["max_lon_deg"][tries.site]
+    lat = rows["centroid_lat_deg"][site] + d_lat
+    west, east = rows["min_lon_deg"][site], rows["max_lon_deg"][site]
     within: npt.NDArray[np.bool_] = np.where(
         west <= east, (lon >= west) & (lon <= east), (lon >= west) | (lon <= east)
     )
-    within &= lat >= rows["min_lat_deg"][tries.site]
-    within &= lat <= rows["max_lat_deg"][tries.site]
+    within &= lat >= rows["min_lat_deg"][site]
+    within &= lat <= rows["max_lat_deg"][site]
     ask = np.flatnonzero(within)
     good = np.zeros(len(lon), np.bool_)
     good[ask] = area.holds(lon[ask], lat[ask])
@@ -159,6 +161,7 @@ def _deltas(rows: Arrays, site: int) -> Row:
     return {"found": [float(rows["delta_lon_deg"][site]), float(rows["delta_lat_deg"][site])]}
 
 
-def _same_bits(a: Floats, b: Floats) -> npt.NDArray[np.bool_]:
+def same_bits(a: Floats, b: Floats) -> npt.NDArray[np.bool_]:
+    """Return which numbers are equal bit for bit."""
     one, other = (np.ascontiguousarray(values).view(np.int64) for values in (a, b))
     return np.equal(one, other)

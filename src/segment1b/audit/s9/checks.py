@@ -11,12 +11,12 @@ from typing import Any
 from segment1b.audit.by_trade import MERCHANTS, WEIGHTS, WEIGHTS_BY_TRADE
 from segment1b.audit.case import COUNTRIES, POLICY, Case, Checks, state_checks
 from segment1b.audit.criteria import REALISM, criteria, proves
-from segment1b.audit.logs import ASSIGN, AUDIT, JITTER
+from segment1b.audit.logs import ASSIGN, AUDIT, CENTRES, JITTER
 from segment1b.audit.results import Row, differences, fields_differ
 from segment1b.audit.s0.checks import FLAG, index_faults
-from segment1b.audit.s6.checks import accounting
+from segment1b.audit.s6.checks import accounting, centre_accounting
 from segment1b.audit.s9.realism import BUNDLE, check_bounds, check_realism, read
-from segment1b.audit.tile_proof import tables_of
+from segment1b.audit.tile_proof import tables
 from segment1b.contracts import load_states
 from segment1b.contracts.texts import read_regular
 
@@ -34,7 +34,7 @@ FILES = {
 }
 _DATASETS = (
     *(table for number in range(4, 9) for table in load_states()[f"s{number}"].tables),
-    *(ASSIGN.trace, JITTER.trace, AUDIT),
+    *(ASSIGN.trace, JITTER.trace, CENTRES.trace, AUDIT),
 )
 _UNNAMED = {"MANIFEST.json", "index.json"}
 _FLAG = re.compile(rb"(?:sha256_hex = )?([0-9a-f]{64})\n?")
@@ -110,9 +110,10 @@ def _flag(case: Case) -> Iterator[Row]:
 def _manifest(case: Case) -> Iterator[Row]:
     """The manifest names this identity, its datasets and the bytes of the other files."""
     published = case.published
+    datasets = filter(published.is_used, _DATASETS)
     expected = {
         **published.tokens,
-        "datasets": {name: published.dataset(name).locate(published.tokens) for name in _DATASETS},
+        "datasets": {name: published.dataset(name).locate(published.tokens) for name in datasets},
         "files": {
             file.name: file.sha256
             for file in published.proof(BUNDLE).files
@@ -155,6 +156,7 @@ def _checksums(case: Case) -> Iterator[Row]:
 def _verdict(case: Case) -> Iterator[Row]:
     """The summary names every acceptance check, all passed, and what site_locations has."""
     law, counted = case.policy("allocation")["law"], case.locations_by_country()
+    centres = case.published.is_used(CENTRES.events)
     passed = {"verdict": "PASS", "failures_by_code": {}}
     yield from fields_differ(case.report(_REPORT), passed, document=_REPORT)
     summary = {
@@ -162,13 +164,13 @@ def _verdict(case: Case) -> Iterator[Row]:
         "proves": proves(law),
         "tiles": {
             name: case.published.receipt(name)["content_sha256_hex"]
-            for name in tables_of(case.published)
+            for name in tables(case.published)
         },
         "rows": sum(counted.values()),
         "by_country": counted,
         "checks": {
             check: {"code": one.code, "failures": 0, "examples": [], "detail": one.passed}
-            for check, one in {**criteria(law), "A916": REALISM}.items()
+            for check, one in {**criteria(law, centres=centres), "A916": REALISM}.items()
         },
     }
     yield from _unlike(case, "s9_summary.json", summary)
@@ -218,6 +220,12 @@ def _accounting(case: Case) -> Iterator[Row]:
             "trace_sha256_hex": _digest(case, JITTER.trace),
         },
     }
+    if case.published.is_used(CENTRES.events):
+        named = {"events_total": "events", "blocks_total": "blocks", "draws_total": "draws"}
+        expected[CENTRES.label] = {
+            **{named.get(name, name): value for name, value in centre_accounting(case).items()},
+            "trace_sha256_hex": _digest(case, CENTRES.trace),
+        }
     return _unlike(case, "rng_accounting.json", expected)
 
 
