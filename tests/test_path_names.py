@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import base64
+import gzip
 import json
 import re
 import shutil
@@ -106,13 +108,16 @@ def test_page_validate_export_diff_and_s9_read_the_root_that_is_named(
     assert written == {"0.csv", "0.html", "1.csv", "1.html", "roots"}
 
 
-def _embedded(page: Path) -> tuple[Json, Json]:
-    """Return the map of a page and its charts from tables; costs differ from run to run."""
+def _embedded(page: Path) -> tuple[Json, Json, bytes]:
+    """Return the map of a page, its charts from tables and the arrays; costs differ each time."""
     text = page.read_text(encoding="utf-8")
-    (world,) = re.findall(r'<script type="application/json" class="world">(.*?)</script>', text)
-    found = json.loads(world)
-    assert found["map"]["sites"]["lon"]
-    return found["map"], {name: found["charts"][name] for name in ("conservation", "prior")}
+    (packed,) = re.findall(r'class="world">(.*?)</script>', text)
+    whole = gzip.decompress(base64.b64decode(packed))
+    end = 8 + int.from_bytes(whole[:8], "little")
+    found = json.loads(whole[8:end])
+    assert found["map"]["sites"]["lon"]["$"][2] > 0
+    charts = {name: found["charts"][name] for name in ("conservation", "prior")}
+    return found["map"], charts, whole[end:]
 
 
 @pytest.mark.parametrize("name", [*QUICK, pytest.param("it's", marks=pytest.mark.slow)])

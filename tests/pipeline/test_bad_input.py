@@ -296,18 +296,6 @@ def test_skipping_the_gate_without_its_receipt_is_e301(root: Path, outlets: Path
     assert error.code == "E301_NO_PASS_FLAG"
 
 
-def test_two_bundles_in_a_root_are_listed(root: Path, outlets: Path, tmp_path: Path) -> None:
-    worlds.run(root, outlets=outlets, to_state="s0")
-    other = tmp_path / "other.csv"
-    other.write_text("merchant_id,country_iso,n_outlets\n5,NL,3\n")
-    second = worlds.run(root, outlets=other, to_state="s0")
-    error = refused(root)
-    assert error.code == "E_USAGE"
-    assert str(second.identity["manifest_fingerprint"]) in error.message
-    chosen = worlds.run(root, manifest_fingerprint=second.identity["manifest_fingerprint"])
-    assert chosen.outcomes[4].report["sites_total"] == 3
-
-
 @pytest.mark.parametrize("engine", ["threads", "processes"])
 def test_a_fault_of_the_program_is_recorded_with_its_traceback(
     root: Path, outlets: Path, engine: str, monkeypatch: pytest.MonkeyPatch
