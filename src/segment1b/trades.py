@@ -1,6 +1,6 @@
 """Trades: which kinds of outlet there are, their MCCs, and how each weights a country's tiles.
 
-The law is docs/spec/trades.md; the values are contracts/policies/l1/seg_1B/trades.yaml.
+The law is docs/spec/trades.md#trades-file; the values are contracts/policies/l1/seg_1B/trades.yaml.
 """
 
 from __future__ import annotations

@@ -11,7 +11,21 @@ import pytest
 import rasterio
 
 from segment1b.audit import validate
-from spoil import ASSIGNED, KNOWN, PLAN, World, exchange, move_site, move_unit
+from spoil import (
+    ASSIGNED,
+    KNOWN,
+    PLAN,
+    Change,
+    World,
+    add,
+    drop,
+    exchange,
+    move_site,
+    move_unit,
+    put,
+    repeat,
+    swap,
+)
 
 FUEL = "trade_weights/fuel"
 REPORT = "s2_trade_run_report/fuel"
@@ -64,6 +78,45 @@ def test_a_weight_that_is_moved_without_a_receipt_is_found(world: Callable[[str]
     for state in ("s4", "s5"):
         found = changed.failing(state)[f"{state} trades_weighed"]
         assert found.code == "E402_MISSING_TILE_WEIGHTS"
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        (drop, "same_tiles"),
+        (put("dp", 11), "one_dp"),
+        (add("weight_fp"), "sums"),
+        (put("basis", "area_m2"), "basis"),
+        (swap, "sorted_rows"),
+        (repeat, "unique_rows"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_rule_of_the_rows_finds_what_breaks_it(
+    world: Callable[[str], World], change: Change, check: str
+) -> None:
+    changed = world("trades")
+    changed.forge(FUEL, change)
+    assert f"s2 fuel {check}" in changed.failing("s2")
+
+
+@pytest.mark.parametrize(
+    ("field", "check"),
+    [("boost", "report_totals"), ("cells_per_tile", "report_totals"), ("parameter_hash", "tokens")],
+)
+def test_a_forged_figure_of_the_report_is_found(
+    world: Callable[[str], World], field: str, check: str
+) -> None:
+    changed = world("trades")
+    forged = "1" * 64 if field == "parameter_hash" else 13
+    changed.rewrite(REPORT, lambda report: report.update({field: forged}))
+    assert f"s2 fuel {check}" in changed.failing("s2")
+
+
+def test_a_road_layer_that_is_denied_is_found(world: Callable[[str], World]) -> None:
+    changed = world("trades")
+    changed.rewrite(REPORT, lambda report: report.update(road_layer=False))
+    assert "s2 fuel report_layers" in changed.failing("s2")
 
 
 def test_absent_weights_of_a_trade_are_found(world: Callable[[str], World]) -> None:

@@ -18,6 +18,7 @@ from segment1b.laws.assignment import permuted, sites_of, words
 from segment1b.laws.centres import centres_of
 from segment1b.laws.curves import hilbert_index
 from segment1b.laws.jitter import Tiles, draws, in_tile, point
+from segment1b.laws.mixture import country_percents, layers_of, mix, totals
 from segment1b.laws.philox import alloc_offsets, key_of, philox4x64, u01
 from segment1b.laws.points import balanced_points, stable_points, systematic_points
 from segment1b.outlets.merchants import merchant_numbers
@@ -27,6 +28,7 @@ from segment1b.states.s3_requirements import Outlets, count_pairs
 from segment1b.states.s8_egress import _RANKS
 from segment1b.storage.bundles import flag_line, joined_digest
 from segment1b.storage.parts import cut_tiles
+from segment1b.trades import LAYERS, load_trades
 
 REPOSITORY = Path(__file__).parents[2]
 SPEC = REPOSITORY / "docs" / "spec"
@@ -262,3 +264,24 @@ def test_names_that_rank() -> None:
 def test_gini() -> None:
     for row in worked("s9-proof", "country_gini"):
         assert gini(np.array(whole(row["sites by country"]))) == float(row["country_gini"])
+
+
+def test_mixtures_of_layers() -> None:
+    rows = worked("trades", "metres")
+    names = ("people", "urban", "metres")
+    people, urban, metres = (np.array([whole(r[n])[0] for r in rows]) for n in names)
+    layers = layers_of(people * 10**6, np.ones(4, np.int64), urban, metres)
+    shares = [quantise(layer.copy(), 100)[0] for layer in layers]
+    percents = country_percents(load_trades().percents["fast_food"], totals(layers), 12, 4)
+    assert mix(shares, percents, 100).tolist() == [whole(row["weight"])[0] for row in rows]
+    for name in ("population", "urban_people", "roads"):
+        share = shares[LAYERS.index(name)]
+        assert share.tolist() == [whole(row[name])[0] for row in rows]
+
+
+def test_percents_of_a_country() -> None:
+    for row in worked("trades", "in this country"):
+        percents = tuple(whole(row["percents"]))
+        assert percents == load_trades().percents[row["trade"]]
+        found = country_percents(percents, [1000, 4, 1, 20, 1], 12, 4)
+        assert list(found) == whole(row["in this country"])

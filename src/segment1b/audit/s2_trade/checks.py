@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from segment1b.audit.case import (
 )
 from segment1b.audit.grid import Grid, grid_of
 from segment1b.audit.published_files import UnusableError
+from segment1b.audit.results import Row, fields_differ
 from segment1b.audit.s2.checks import make_cell_masses
-from segment1b.contracts.states import OPTIONAL_SURFACES, URBAN
+from segment1b.contracts.states import OPTIONAL_SURFACES, ROADS, URBAN
 from segment1b.errors import Segment1BError
 from segment1b.storage.rasters import open_raster
 
@@ -28,6 +30,14 @@ _ROWS_AT_ONCE = 256
 _LAYERS = ("population", "area", "urban", "urban_people", "roads")
 _SLACK = 1e-9
 _MADE = "layer_shares"
+
+
+@CHECKS.add("report_layers", "E108_WRITER_HYGIENE", "s2_trade_run_report", POLICY)
+def _report_layers(case: Case) -> Iterator[Row]:
+    """The run report names the trade of its path, and whether there is a road layer."""
+    roads = bool(case.published.document(POLICY)["surfaces"].get(ROADS))
+    expected = {"trade": case.published.tokens["trade"], "road_layer": roads}
+    return fields_differ(case.report("s2_trade_run_report"), expected)
 
 
 def _make_trade(case: Case) -> None:
