@@ -62,7 +62,7 @@ class Machines:
         """Start one more worker, of another installation when its packages are given."""
         command = ["worker", "--scheduler-file", self.file, "--no-nanny", "--nthreads", "1"]
         command += ["--host", "127.0.0.1", "--local-directory", self.folder, "--no-dashboard"]
-        paths = [str(HERE), *([str(packages)] if packages else [])]
+        paths = [str(HERE), *([str(packages)] if packages else filter(None, sys.path))]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), MARKS: str(self.marks)}
         if slow_state is not None:
             environment[STATE] = slow_state

@@ -168,7 +168,7 @@ def test_a_page_of_60_000_outlets_is_at_most_six_megabytes(report: Path) -> None
 
 
 def test_the_sentence_of_each_check_is_that_of_the_specification() -> None:
-    text = (Path(__file__).parents[2] / "docs/spec/s9-proof.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs/spec" / "s9-proof.md").read_text("utf-8")
     sentences: dict[str, list[str]] = {}
     for name, proves in re.findall(r"^\| (A9\d\d) \| (.*?) \|", text, re.M):
         plain = re.sub(r"\[(.*?)\]\(.*?\)|`", r"\1", proves)
