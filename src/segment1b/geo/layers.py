@@ -127,6 +127,8 @@ class Layer:
     def _cells(self, rows: Int64s, cols: Int64s) -> tuple[Int64s, int]:
         """Return whole values of cells; declared nodata is 0."""
         values, read = self._raster.values(rows.astype(np.uint32), cols.astype(np.uint32))
+        if self._raster.is_whole:
+            return values.astype(np.int64), read
         gap = self._raster.nodata
         if gap is not None:
             values[np.isnan(values) if np.isnan(gap) else values == gap] = 0.0

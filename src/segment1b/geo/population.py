@@ -27,6 +27,8 @@ _GDAL_KEEPS_BYTES = 16 << 20
 # Cells of the rectangle around the cells of one call; scattered islands are read in parts.
 _RECTANGLE = 1 << 25
 
+_UNSIGNED = ("uint8", "uint16", "uint32")
+
 Cells = npt.NDArray[np.uint32]
 
 
@@ -53,6 +55,8 @@ class CellRaster:
         self.path = path
         self._source = open_raster(path)
         self.nodata: float | None = self._source.nodata
+        # Whole numbers of 32 bits at most, none of which means no data: nothing can be wrong.
+        self.is_whole = self.nodata is None and self._source.dtypes[0] in _UNSIGNED
         self._blocks: OrderedDict[tuple[int, int], npt.NDArray[Any]] = OrderedDict()
         self._kept = 0
         # A GDAL handle serves one thread at a time.

@@ -20,6 +20,7 @@ from segment1b.states.protocol import Run, ShardResult
 from segment1b.storage.meter import Meter
 from segment1b.storage.parts import FILE_ROWS
 from segment1b.storage.publisher import publish_folder, publish_report
+from segment1b.storage.receipts import Receipt
 
 
 def lacking(run: Run, *, verify: bool = False) -> dict[str, str]:
@@ -65,22 +66,26 @@ def _compute(run: Run, pool: Pool, workers: int, inputs: Mapping[str, str]) -> N
             read.update(bytes_read)
             staged.update(result.staged)
             counters.append(result.counters)
+        receipts = {trade: _publish(_of_trade(run, trade), staged[trade]) for trade in run.trades}
     resources = meter.resources(workers, FILE_ROWS, dict(read), {})
-    for trade in run.trades:
+    for trade, receipt in receipts.items():
         own = _of_trade(run, trade)
-        dataset = own.contracts[TRADE_WEIGHTS]
-        receipt = publish_folder(
-            run.root,
-            dataset,
-            own.places,
-            run.staging / f"{TRADE_WEIGHTS}-{trade}",
-            run.threads,
-            staged[trade],
-            is_committed=own.snapshot.path(f"{TRADES.id}_run_report").exists(),
-        )
         body = {**TRADES.report(own, own.reader(TRADES), staged[trade], counters).body}
-        body |= {dataset.receipt_field: receipt.as_json(), "input_digests": dict(inputs)}
+        body |= {"determinism_receipt": receipt.as_json(), "input_digests": dict(inputs)}
         _commit(own, body | {"program": program(), "resources": resources})
+
+
+def _publish(run: Run, rows: int) -> Receipt:
+    """Publish the staged weights of a run's trade."""
+    return publish_folder(
+        run.root,
+        run.contracts[TRADE_WEIGHTS],
+        run.places,
+        run.staging.parent / f"{TRADE_WEIGHTS}-{run.trade}",
+        run.threads,
+        rows,
+        is_committed=run.snapshot.path(f"{TRADES.id}_run_report").exists(),
+    )
 
 
 def _work(run: Run, shard: Any) -> tuple[ShardResult, Counter[str]]:
