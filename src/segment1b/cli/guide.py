@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 PANELS = {
     "Place outlets": ("init", "run", "outlets", "scenario", "world"),
     "Read the result": ("export", "page", "explain", "replay", "diff", "rng-export"),
-    "Check and prove": ("validate", "evidence", "verify-bundle", "contracts"),
+    "Check and prove": ("validate", "realism", "evidence", "verify-bundle", "contracts"),
     "Maintain a data root": ("status", "clean", "discard", "reference", "nightly"),
 }
 ONE_STATE = "Check one state"
@@ -23,6 +23,7 @@ EXAMPLES = {
     "rng-export": "segment1b rng-export --stream in_cell_jitter --out draws.jsonl",
     "page": "segment1b page --out report.html --replace",
     "nightly": "segment1b nightly --config nights.yaml --dry-run",
+    "realism": "segment1b realism --against stores.csv --data-root mine",
     "evidence": "segment1b evidence --out evidence",
     "verify-bundle": "segment1b verify-bundle evidence",
     "status": "segment1b status --data-root mine",
