@@ -1,6 +1,6 @@
 """Compares the outlets of a run with real outlets: how alike are their distributions?
 
-The law is docs/spec/realism.md.
+The law is docs/spec/realism.md#figures.
 """
 
 from __future__ import annotations
