@@ -2,7 +2,7 @@
 
     python scripts/build_reference.py --out DIR [--cache reference-cache] [--public-domain]
 
-Needs pip and npm, 320 MB of downloads (kept in the cache), 2 GB of memory and two minutes. Writes
+Needs pip and npm, 350 MB of downloads (kept in the cache), 2 GB of memory and two minutes. Writes
 the files that MANIFEST.json lists, byte for byte as shipped with numpy 2.4, shapely 2.2 (GEOS
 3.14), pyarrow 26.0 and rasterio 1.4.4 (GDAL 3.10); other versions may encode them differently.
 """
@@ -20,6 +20,7 @@ from reference_sources.countries import (
     small_territories,
     with_small_territories,
 )
+from reference_sources.layers import write_layers
 from reference_sources.population import population_raster
 from reference_sources.time_zones import time_zones
 from segment1b.reference.installing import write_shapes
@@ -59,6 +60,7 @@ def build(out: Path, cache: Path, *, public_domain: bool) -> None:
         people_per_cell = population_raster(free_land, places, people, degrees)
         name = f"population_{tables.YEAR}_{str(degrees).replace('.', 'p')}deg.tif"
         files.write_raster(out / name, people_per_cell, degrees)
+    write_layers(out, cache)
     changed = files.PUBLIC_DOMAIN_COUNTRIES if public_domain else {}
     files.write_manifest(out, {**files.LICENCES, **changed})
 

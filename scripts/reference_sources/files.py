@@ -15,7 +15,7 @@ import rasterio
 import rasterio.shutil
 from rasterio.transform import Affine
 
-from reference_sources.archives import TARBALLS, WHEELS, ZONES
+from reference_sources.archives import LAND_COVER, ROADS, TARBALLS, WHEELS, ZONES
 from reference_sources.tables import YEAR, Area, IsoRow, People, Places
 from segment1b.reference.installing import write_parquet
 
@@ -28,6 +28,9 @@ LICENCES: Final = {
     "country_population": "CC BY 3.0 IGO (UN WPP 2024); GeoNames CC BY 4.0 where marked",
     "world_countries": "ODbL 1.0 (OpenStreetMap) over public domain (Natural Earth)",
     "tz_world": "ODbL 1.0 (timezone-boundary-builder 2026c, OpenStreetMap)",
+    "urban_": "NASA LP DAAC, no restrictions on use; cite MCD12C1 v006, "
+    "doi 10.5067/MODIS/MCD12C1.006",
+    "road_metres_": "ODbL 1.0 (OpenStreetMap contributors)",
     "population_": "CC BY 4.0 (GeoNames) and CC BY 3.0 IGO (UN WPP 2024)",
 }
 PUBLIC_DOMAIN_COUNTRIES: Final = {"world_countries": "public domain (Natural Earth)"}
@@ -73,27 +76,38 @@ def write_tables(
         write_parquet(folder / f"{name}.parquet", pa.table(table))
 
 
-def write_raster(path: Path, people: npt.NDArray[np.int64], degrees: float) -> None:
-    """Write people per cell as a cloud-optimised GeoTIFF, uint32, EPSG:4326, no nodata.
+def write_raster(
+    path: Path,
+    cells: npt.NDArray[np.int64],
+    degrees: float,
+    text: str = f"people per cell, {YEAR}",
+    *,
+    dtype: str = "uint32",
+    predictor: str = "YES",
+) -> None:
+    """Write a cloud-optimised GeoTIFF, EPSG:4326, without nodata.
 
     Args:
         path: the file.
-        people: int64[180/degrees, 360/degrees], north-west first.
+        cells: int64[180/degrees, 360/degrees], north-west first.
         degrees: cell size.
+        text: description of the band.
+        dtype: type in the file.
+        predictor: of the compression, YES or NO.
     """
     # The driver for such files only copies; it cannot be written to.
     with rasterio.MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
-            height=people.shape[0],
-            width=people.shape[1],
+            height=cells.shape[0],
+            width=cells.shape[1],
             count=1,
-            dtype="uint32",
+            dtype=dtype,
             crs="EPSG:4326",
             transform=Affine(degrees, 0, -180, 0, -degrees, 90),
         ) as plain:
-            plain.write(people.astype(np.uint32), 1)
-            plain.set_band_description(1, f"people per cell, {YEAR}")
+            plain.write(cells.astype(dtype), 1)
+            plain.set_band_description(1, text)
         with memory.open() as plain:
             # One thread: the order of tiles in the file must not depend on timing.
             rasterio.shutil.copy(
@@ -102,7 +116,7 @@ def write_raster(path: Path, people: npt.NDArray[np.int64], degrees: float) -> N
                 driver="COG",
                 COMPRESS="DEFLATE",
                 LEVEL=9,
-                PREDICTOR="YES",
+                PREDICTOR=predictor,
                 BLOCKSIZE=256,
                 OVERVIEWS="NONE",
                 NUM_THREADS=1,
@@ -119,7 +133,7 @@ def write_manifest(folder: Path, licences: Mapping[str, str]) -> None:
     made = sorted(folder.glob("*.parquet")) + sorted(folder.glob("*.tif"))
     inputs = [
         {"package": pin.package, "version": pin.version, "archive_sha256": pin.sha256}
-        for pin in (*WHEELS, *TARBALLS)
+        for pin in (*WHEELS, *TARBALLS, LAND_COVER, ROADS)
     ]
     document = {
         "inputs": [*inputs, {"package": ZONES.package, "version": ZONES.version}],

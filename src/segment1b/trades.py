@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from segment1b.contracts.locations import POLICIES, first_problem, read_yaml
 from segment1b.contracts.program import contracts_root
+from segment1b.contracts.states import TRADE_WEIGHTS
 from segment1b.errors import Segment1BError
 
 #: The trade of a merchant of which nothing is known: its outlets follow people alone.
@@ -20,6 +21,11 @@ EVERYTHING = "everything"
 #: The layers that a trade mixes, in the order of its weights.
 LAYERS = ("population", "area", "urban", "urban_people", "roads")
 _LARGEST_CODE = 9999
+
+
+def weights_of(trade: str) -> str:
+    """Return the id of the dataset with the weights of a trade."""
+    return "tile_weights" if trade == EVERYTHING else f"{TRADE_WEIGHTS}/{trade}"
 
 
 class _Entry(BaseModel):

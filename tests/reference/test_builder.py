@@ -4,14 +4,24 @@ import json
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import shapely
 
-from reference_sources.archives import DECODERS, TARBALLS, WHEELS, ZONES, Archives
+from reference_sources.archives import (
+    DECODERS,
+    LAND_COVER,
+    ROADS,
+    TARBALLS,
+    WHEELS,
+    ZONES,
+    Archives,
+)
 from reference_sources.countries import rounded, with_small_territories
+from reference_sources.layers import Edges, cut, highway_edges
 from reference_sources.population import population_raster
 from reference_sources.shapes import joined, on_grid
 from reference_sources.tables import People, Places
@@ -45,8 +55,51 @@ def test_a_build_gives_the_shipped_bytes(tmp_path: Path) -> None:
     assert made == embedded.manifest()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_build_of_the_layers_gives_the_shipped_bytes(tmp_path: Path) -> None:
+    script, cache = ROOT / "scripts" / "build_layers.py", ROOT / "reference-cache"
+    command = [sys.executable, str(script), "--out", str(tmp_path), "--cache", str(cache)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    for name in ("urban_0p05deg.tif", "road_metres_0p05deg.tif"):
+        assert (tmp_path / name).read_bytes() == embedded.surface(name).read_bytes()
+
+
+def test_no_metre_of_a_road_is_lost_and_each_is_in_the_cell_of_its_middle() -> None:
+    """Against the plain definition, one piece at a time, in Python's fractions."""
+    random = np.random.default_rng(5)
+    ends = random.integers(0, 400, (4, 40)) + np.array([[40_000], [359_800], [40_000], [359_800]])
+    edges = Edges(
+        ends[0], ends[1] % 360_000, ends[2], ends[3] % 360_000, random.integers(1, 90, 40)
+    )
+    wanted: dict[tuple[int, int], int] = {}
+    for y0, x0, y1, x1, metres in zip(*(column.tolist() for column in edges), strict=True):
+        x1 += 360_000 * ((x0 - x1 > 180_000) - (x1 - x0 > 180_000))
+        for k in range(metres):
+            along = Fraction(2 * k + 1, 2 * metres)
+            row, col = (y0 + (y1 - y0) * along) // 50, (x0 + (x1 - x0) * along) // 50
+            cell = (int(row), int(col) % 7200)
+            wanted[cell] = wanted.get(cell, 0) + 1
+    cells = cut(edges)
+    assert {(int(r), int(c)): int(cells[r, c]) for r, c in np.argwhere(cells)} == wanted
+
+
+def test_each_edge_of_a_graph_counts_once_in_whole_metres() -> None:
+    text = "graph=[{1:0.5, 2:1.234},{0:0.5},{0:1.234}]\nnodes=[[1.5,2],[0,-180],[90,179.999]]\n"
+    edges = highway_edges(text)
+    assert [column.tolist() for column in edges] == [
+        [88_500, 88_500],
+        [182_000, 182_000],
+        [90_000, 0],
+        [0, 359_999],
+        [500, 1234],
+    ]
+
+
 def test_pins_are_those_of_the_shipped_manifest() -> None:
-    pins = {pin.package: (pin.version, pin.sha256) for pin in (*WHEELS, *TARBALLS)}
+    pinned = (*WHEELS, *TARBALLS, LAND_COVER, ROADS)
+    pins = {pin.package: (pin.version, pin.sha256) for pin in pinned}
     inputs = embedded.manifest()["inputs"]
     assert pins == {
         i["package"]: (i["version"], i["archive_sha256"]) for i in inputs if "archive_sha256" in i

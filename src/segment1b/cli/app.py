@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from segment1b.cli import audit, guide, read, reference, run, starter, world
+from segment1b.cli import audit, guide, read, reference, run, starter, trades, world
 from segment1b.cli.options import expanded
 
 HELP = "Coordinates of merchants' outlets: on land, in their country, reproducible."
@@ -31,6 +31,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "clean": run.clean,
     "discard": run.discard,
     "outlets import": run.import_outlets,
+    "trades": trades.trades,
     "contracts check": audit.check_contracts,
     "reference build": reference.build,
     "reference fill": reference.fill,
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "reference import zones": reference.import_zones,
     "reference import population": reference.import_population,
     "reference import codes": reference.import_codes,
+    "reference import layer": reference.import_layer,
     "scenario compare": run.compare,
     "world build": world.build,
     "world list": world.list_worlds,

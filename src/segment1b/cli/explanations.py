@@ -59,6 +59,9 @@ def print_explanation(result: Row) -> None:
         f"merchant {_merchant(result)} in {result['country_iso']}: {result['n_sites']} sites "
         f"over {result['tiles_in_country']:,} tiles, law {result['law']}, K = {result['K']:,}"
     )
+    if "trade" in result:
+        percents = ", ".join(f"{name} {n} %" for name, n in result["percents"].items() if n)
+        print(f"trade {result['trade']}; weights in {result['country_iso']}: {percents}")
     if result["law"] == "largest_remainder":
         print(
             "quota = n*w/K; floor = whole part; remainder = n*w mod K. "

@@ -7,7 +7,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 PANELS = {
-    "Place outlets": ("init", "run", "outlets", "scenario", "world"),
+    "Place outlets": ("init", "run", "outlets", "trades", "scenario", "world"),
     "Read the result": ("export", "page", "explain", "replay", "diff", "rng-export"),
     "Check and prove": ("validate", "realism", "evidence", "verify-bundle", "contracts"),
     "Maintain a data root": ("status", "clean", "discard", "reference", "nightly"),
@@ -30,6 +30,7 @@ EXAMPLES = {
     "clean": "segment1b clean --data-root mine --dry-run",
     "discard": "segment1b discard --from-state s4 --data-root mine",
     "outlets import": "segment1b outlets import my.csv --data-root mine",
+    "trades": "segment1b trades",
     "contracts check": "segment1b contracts check",
     "reference build": "segment1b reference build --resolution-arcsec 180 --data-root mine",
     "reference fill": "segment1b reference fill --data-root mine",
@@ -49,6 +50,10 @@ EXAMPLES = {
     "reference import codes": (
         "segment1b reference import codes codes.csv "
         "--licence CC0-1.0 --attribution 'My company' --data-root mine"
+    ),
+    "reference import layer": (
+        "segment1b reference import layer roads.tif --name roads "
+        "--licence ODbL-1.0 --attribution OpenStreetMap --data-root mine"
     ),
     "scenario compare": "segment1b scenario compare stable balanced --outlets my.csv",
     "world build": "segment1b world build --resolution-arcsec 360",

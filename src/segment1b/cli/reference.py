@@ -106,6 +106,17 @@ def import_codes(
     _import("codes", source, column, dictionary, as_json=as_json)
 
 
+def import_layer(
+    source: Source,
+    name: Annotated[str, option("urban (urban cells) or roads (metres of main road).")],
+    band: Annotated[int | None, option("Band, if there are several.")] = None,
+    dictionary: Dictionary = None,
+    as_json: AsJson = False,
+) -> None:
+    """A raster that trades mix with people: whole numbers, on the tiles' grid or a multiple."""
+    _import("layer", source, None, dictionary, as_json=as_json, name=name, band=band)
+
+
 def check(
     data_root: DataRoot = ROOT,
     places: Annotated[

@@ -159,6 +159,13 @@ def import_outlets(
         "columns": pairs.findings.columns,
         "corrections": pairs.findings.corrections,
     }
+    if pairs.trades is not None:
+        summary["trades"] = {
+            row["values"]: row["counts"]
+            for row in sorted(
+                pairs.trades["trade"].value_counts().to_pylist(), key=lambda row: row["values"]
+            )
+        }
     show(
         summary,
         lambda _: print_fields({n: _listed(v) for n, v in summary.items()}),

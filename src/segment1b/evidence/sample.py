@@ -16,7 +16,7 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.read.gate import open_parts
 from segment1b.storage.parts import write_part
-from segment1b.storage.snapshot import Partition, Snapshot
+from segment1b.storage.snapshot import Partition, Snapshot, receipted
 
 COUNTRY = "legal_country_iso"
 _PAIR = ["merchant_id", COUNTRY]
@@ -41,7 +41,7 @@ def write_sample(run: Snapshot, sites: int, folder: Path) -> Sampled:
     Raises:
         Segment1BError: the receipt code of a dataset whose files are not those of its receipt.
     """
-    published = [d for d in run.contracts if d.kind == "table" and d.receipt_in]
+    published = [d for d in receipted(run.contracts) if d.kind == "table"]
     partitions = {d.id: _partition(run, d) for d in published}
     pairs = _chosen(_table(partitions["s3_requirements"]), run.identity, sites)
     plan = _about(partitions["s4_alloc_plan"], pairs, _PAIR)

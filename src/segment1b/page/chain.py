@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from segment1b.contracts.states import TRADE_WEIGHTS
 from segment1b.contracts.texts import read_regular
 from segment1b.page.published import World, read_optional
 from segment1b.storage.receipts import document_receipt
@@ -36,6 +37,8 @@ def chain_of(world: World) -> dict[str, Any]:
             {"state": state.upper(), "what": _WHAT[state], "read": read, "written": written}
         )
         known |= {entry["name"]: entry["digest"] for entry in written}
+        if state == "s2":
+            known |= _trades(world, report)
         dataset = world.contracts[f"{state}_run_report"]
         body = read_regular(world.path(dataset.id))
         # A report is read without its clocks.
@@ -45,6 +48,17 @@ def chain_of(world: World) -> dict[str, Any]:
         "read": sum(len(link["read"]) for link in links),
         "broken": broken,
     }
+
+
+def _trades(world: World, report: dict[str, Any]) -> dict[str, str]:
+    """Return the digests of the weights of trades, by name, at S2's parameter hash."""
+    entry = world.contracts["s2_trade_run_report"]
+    pattern = entry.locate({"trade": "*", "parameter_hash": report["parameter_hash"]})
+    found = {}
+    for path in sorted(world.root.glob(pattern)):
+        own = read_optional(path) or {}
+        found[f"{TRADE_WEIGHTS}/{own['trade']}"] = own["determinism_receipt"]["content_sha256_hex"]
+    return found
 
 
 def _sealed(world: World) -> dict[str, str]:

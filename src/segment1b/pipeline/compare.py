@@ -19,6 +19,7 @@ from segment1b.config import RunSettings, load_policy, run_settings
 from segment1b.contracts.locations import read_yaml, refuse_unknown
 from segment1b.contracts.urls import url_of
 from segment1b.errors import Segment1BError
+from segment1b.outlets.merchant_trades import DATASET
 from segment1b.pipeline.execution import Event, Progress, run_pipeline, silent
 from segment1b.pipeline.outcome import RunResult
 from segment1b.reference.installing import SURFACES
@@ -149,9 +150,13 @@ def _grow(result: RunResult, common: RunSettings, root: Path, progress: Progress
         "SELECT merchant_id, legal_country_iso AS country_iso, n_sites + 1 AS n_outlets "  # noqa: S608
         f"FROM {_table(result, 's3')} ORDER BY ALL"
     )
+    trades = sorted((result.root / "data").glob(f"layer1/1A/{DATASET}/*/*/part-*.parquet"))
+    if trades:
+        pairs = f"SELECT * FROM ({pairs}) LEFT JOIN {parquet_table(trades)} USING (merchant_id)"  # noqa: S608
     with open_database() as database:
         database.sql(pairs).write_csv(str(outlets))
-    write_file(policy, json.dumps(result.policy).encode())
+    own = {name: section for name, section in result.policy.items() if name != "trades"}
+    write_file(policy, json.dumps(own).encode())
     # The surfaces are only read, so they need not be laid twice.
     top = Path(contracts.load()[SURFACES[0]].locate({})).parts[0]
     (root / top).symlink_to(result.root / top, target_is_directory=True)

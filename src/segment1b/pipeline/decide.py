@@ -24,7 +24,7 @@ from segment1b.outlets.merchant_trades import find_trades, in_use
 from segment1b.outlets.pairs import Pairs, read_outlets
 from segment1b.outlets.publishing import check_issue, imported
 from segment1b.reference import embedded
-from segment1b.reference.installing import SURFACES, is_embedded, layer_digests, missing
+from segment1b.reference.installing import LAYERS, SURFACES, is_embedded, layer_digests, missing
 from segment1b.states.protocol import Run
 from segment1b.storage.durable import read_json, read_object
 from segment1b.storage.ingress import iso_codes
@@ -154,7 +154,9 @@ def binding_refusal(run: Run) -> str:
 def named_outlets(root: Path, settings: RunSettings) -> Pairs | None:
     """Return the outlet list that is named, or None; fetch what decides about a run."""
     known = contracts.load(settings.dictionary)
-    Snapshot(root, known, {"manifest_fingerprint": "*"}).fetch([*SURFACES, "validation_bundle_1A"])
+    Snapshot(root, known, {"manifest_fingerprint": "*"}).fetch(
+        [*SURFACES, *LAYERS, "validation_bundle_1A"]
+    )
     if settings.outlets is None:
         return None
     reading = Reading(settings.normalise, parse_map(settings.map_columns))

@@ -56,8 +56,10 @@ def discard(
         found: dict[str, int] = {}
         shared: list[str] = []
         for dataset in _in_order(known, settings.states):
-            items = root_at(root).published(dataset.locate({**identity.places, "attempt": "*"}))
-            if dataset.tokens == ("parameter_hash",):
+            items = root_at(root).published(
+                dataset.locate({**identity.places, "attempt": "*", "trade": "*"})
+            )
+            if {*dataset.tokens} <= {"parameter_hash", "trade"}:
                 if keep_shared:
                     continue
                 shared += items
@@ -78,7 +80,7 @@ def _in_order(known: Contracts, states: Sequence[str]) -> Iterator[Dataset]:
     """
     for state in reversed(states):
         own = [dataset for dataset in known if dataset.owner == state.upper()]
-        rank = {_FLAG: 0, f"{state}_run_report": 1}
+        rank = {_FLAG: 0, f"{state}_run_report": 1, f"{state}_trade_run_report": 1}
         yield from sorted(own, key=lambda dataset: rank.get(dataset.id, 2))
 
 

@@ -15,6 +15,7 @@ from segment1b.outlets.publishing import issue, pairs_of
 from segment1b.pipeline.decide import BOUND, Decision, decide, first, iso_set, named_outlets
 from segment1b.pipeline.worlds import install_world
 from segment1b.reference.installing import (
+    LAYERS,
     SURFACES,
     install_at_resolution,
     install_embedded,
@@ -115,7 +116,8 @@ def fill_reference(
     with staging(root) as scratch:
         known = contracts.load(dictionary)
         wanted = missing(root, known)
-        return install_at_resolution(root, known, resolution_arcsec, scratch, wanted)
+        installed = install_at_resolution(root, known, resolution_arcsec, scratch, wanted)
+        return installed | install_layers(root, known, LAYERS, scratch)
 
 
 def _install_if_empty(root: Path, settings: RunSettings, scratch: Path) -> None:

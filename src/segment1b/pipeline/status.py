@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
+from segment1b.pipeline import trade_weights
 from segment1b.pipeline.decide import foresee, published_run
 from segment1b.pipeline.reuse import (
     CacheStatus,
@@ -62,7 +64,7 @@ def _states(run: Run, *, refused: bool) -> dict[str, dict[str, Any]]:
     made: set[str] = set()
     stopped = False
     for name, state in STATES.items():
-        cache = _status_or_fault(state, run)
+        cache = _with_trades(state, run, _status_or_fault(state, run))
         action = "never" if stopped else _action(state, cache, made)
         stopped = action in ("stop", "never")
         if action in ("run", "depends"):
@@ -82,6 +84,18 @@ def _status_or_fault(state: State, run: Run) -> CacheStatus:
     except Segment1BError as error:
         why = f"{error.code}: {error.message}"
         return CacheStatus(report_path(state, run), report, why, fault=error)
+
+
+def _with_trades(state: State, run: Run, cache: CacheStatus) -> CacheStatus:
+    """Return the status of S2 with that of the weights of trades, which it makes too."""
+    if state.id != "s2" or cache.why:
+        return cache
+    try:
+        missing = trade_weights.lacking(run)
+    except Segment1BError as error:
+        return replace(cache, why=f"{error.code}: {error.message}", fault=error)
+    reasons = [f"trade {trade}: {why}" for trade, why in missing.items()]
+    return replace(cache, why="; ".join(reasons))
 
 
 def _action(state: State, cache: CacheStatus, made: set[str]) -> str:

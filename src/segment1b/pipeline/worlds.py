@@ -27,7 +27,7 @@ from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.pipeline.decide import BOUND
-from segment1b.reference.installing import SURFACES, missing
+from segment1b.reference.installing import LAYERS, SURFACES, missing
 from segment1b.states import STATES, TRADES
 from segment1b.states.protocol import Run, State
 from segment1b.storage.durable import coded_os_errors, fsync_file, make_folder, read_object
@@ -163,7 +163,10 @@ def install_world(root: Path, named: Path, dictionary: Path | None, scratch: Pat
         raise file_error("E_REFERENCE_SURFACE_MISSING", world, what)
     own, lacking = root_at(root), missing(root, known)
     # The raster is last: a run that was killed leaves only some of the first surfaces.
-    for place in (known[name].locate({}) for name in SURFACES if name in lacking):
+    held = [name for name in LAYERS if (world / known[name].locate({})).exists()]
+    held = [name for name in held if not (root / known[name].locate({})).exists()]
+    wanted = [name for name in (*held, *SURFACES) if name in held or name in lacking]
+    for place in (known[name].locate({}) for name in wanted):
         folder = (world / place).parent
         link_files(folder, scratch / folder.name, file_names(folder))
         names = sorted(file_names(folder), key=lambda name: name == Path(place).name)
@@ -257,7 +260,8 @@ def _checked(name: str) -> str:
 
 
 def _copy_world(run: Run, root: Path) -> None:
-    for dataset_id in SURFACES:
+    layers = [name for name in LAYERS if run.snapshot.path(name).exists()]
+    for dataset_id in (*SURFACES, *layers):
         folder = run.snapshot.path(dataset_id).parent
         link_files(folder, root / folder.relative_to(run.root), file_names(folder))
     documents = [BOUND, *(f"{name}_run_report" for name in ADOPTED)]
@@ -266,6 +270,11 @@ def _copy_world(run: Run, root: Path) -> None:
     for name in (name for state in ADOPTED for name in STATES[state].writes):
         folder = run.snapshot.path(name)
         link_files(folder, root / folder.relative_to(run.root), file_names(folder))
+    for name in (f"{one}/{trade}" for trade in run.trades for one in TRADES.writes):
+        folder = run.snapshot.path(name)
+        link_files(folder, root / folder.relative_to(run.root), file_names(folder))
+        path = run.snapshot.path(str(run.contracts[name].receipt_in))
+        link_files(path.parent, root / path.parent.relative_to(run.root), [path.name])
 
 
 def _evict(kept: Path) -> None:

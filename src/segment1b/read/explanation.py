@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from segment1b.errors import Segment1BError
 from segment1b.laws.apportionment import largest_remainder
@@ -19,9 +21,11 @@ from segment1b.laws.points import (
     stable_points,
     systematic_points,
 )
+from segment1b.outlets.merchant_trades import DATASET, read_trades
 from segment1b.read.gate import Which
 from segment1b.read.lookup import PublishedPair, open_pair
 from segment1b.read.redraw import pair_offset
+from segment1b.trades import EVERYTHING, LAYERS, weights_of
 
 _READS = ("s3_requirements", "s4_alloc_plan", "tile_weights", "tile_index", "parameter_policy_1B")
 # Sites of a country that are sorted at one time.
@@ -55,7 +59,8 @@ def explain(
         hint = "see s3_requirements for the pairs of this root; codes are two upper-case letters"
         raise Segment1BError("E_USAGE", what, hint, **pair.names)
     columns = ["tile_id", "weight_fp"]
-    tiles = pair.rows("tile_weights", columns, country_iso=country)
+    pair, trade = _with_trade(pair)
+    tiles = pair.rows(weights_of(trade), columns, country_iso=country)
     ids, weights = (tiles[name].to_numpy() for name in columns)
     explanation: dict[str, Any] = {
         **pair.identity.tokens,
@@ -65,6 +70,8 @@ def explain(
         "K": 10 ** pair.policy["prep"]["dp"],
         "tiles_in_country": len(ids),
     }
+    if trade != EVERYTHING:
+        explanation |= {"trade": trade, "percents": _percents(pair, trade)}
     by_law = _by_largest_remainder if explanation["law"] == "largest_remainder" else _by_curve
     explanation |= by_law(pair, explanation, ids, weights)
     published = pair.plan
@@ -72,6 +79,36 @@ def explain(
         row["published"] = published.pop(row["tile_id"], 0)
     agrees = all(row["sites"] == row["published"] for row in explanation["tiles"])
     return explanation | {"agrees": agrees and not published}
+
+
+def _with_trade(pair: PublishedPair) -> tuple[PublishedPair, str]:
+    """Return the pair as it may read the weights of its merchant's trade, and the trade."""
+    if "trades" not in pair.policy:
+        return pair, EVERYTHING
+    reader = pair.reader.allowing(DATASET)
+    reader.fetch([DATASET])
+    table = read_trades(reader)
+    found = table.filter(pc.field("merchant_id") == pair.merchant)["trade"].to_pylist()
+    trade = str(found[0]) if found else EVERYTHING
+    reader = reader.allowing(weights_of(trade))
+    reader.fetch([weights_of(trade)])
+    return replace(pair, reader=reader), trade
+
+
+def _of_trade(pair: PublishedPair, trade: str, merchants: _Ids) -> npt.NDArray[np.bool_]:
+    """Return which merchants have a trade; those that are not listed have `everything`."""
+    table = read_trades(pair.reader)
+    listed = table.filter(pc.field("trade") == trade)["merchant_id"].to_numpy()
+    found: npt.NDArray[np.bool_] = np.isin(merchants, listed)
+    if trade == EVERYTHING:
+        found |= ~np.isin(merchants, table["merchant_id"].to_numpy())
+    return found
+
+
+def _percents(pair: PublishedPair, trade: str) -> dict[str, int]:
+    """Return the percents of the layers in the pair's country."""
+    report = pair.reader.partition(weights_of(trade)).report["by_country"][pair.country]
+    return {name: report[name] for name in LAYERS}
 
 
 def _by_largest_remainder(
@@ -148,6 +185,9 @@ def _balanced_points(
     columns = ["merchant_id", "n_sites"]
     rows = pair.rows("s3_requirements", columns, legal_country_iso=pair.country)
     merchants, n = (rows[name].to_numpy() for name in columns)
+    if "trades" in pair.policy:
+        same = _of_trade(pair, known.get("trade", EVERYTHING), merchants)
+        merchants, n = merchants[same], n[same]
     total = int(n.sum())
     m = int(np.searchsorted(merchants, np.uint64(pair.merchant)))
     phase, first = balanced_phases(len(n)), int(n[:m].sum())

@@ -13,6 +13,7 @@ from typing import Any
 
 from segment1b import contracts
 from segment1b.contracts import Contracts
+from segment1b.contracts.locations import nearest
 from segment1b.contracts.program import VERSION
 from segment1b.errors import Segment1BError, schema_invalid
 from segment1b.identity import canonical_json
@@ -21,6 +22,7 @@ from segment1b.reference.codes import read_code_list, read_codes, with_alpha2
 from segment1b.reference.installing import (
     COUNTRIES,
     ISO,
+    LAYER_NAMES,
     RASTER,
     ZONES,
     provenance_path,
@@ -218,6 +220,29 @@ def import_population(
             "cells_without_data": count.cells_without_data,
         }
         grid = {**asdict(source.grid), "dtype": source.dtype}
+        return stage.publish(math.prod(source.shape), {}, options, counts, grid=grid)
+
+
+def import_layer(request: Request, *, name: str, band: int | None = None) -> Imported:
+    """Import a layer that trades mix with people: `urban` (cells) or `roads` (metres).
+
+    Raises:
+        Segment1BError: as `import_population`; E_USAGE for another name.
+    """
+    if name not in LAYER_NAMES:
+        what = f"--name {name}: there is no such layer"
+        raise Segment1BError("E_USAGE", what, nearest(name, LAYER_NAMES))
+    source = open_source(request.file, band, None)
+    with _staged(request, LAYER_NAMES[name]) as stage:
+        count = copy_people(source, stage.path, name)
+        counts = {
+            "total": str(count.micro_persons // 10**6),
+            "largest_cell": count.largest,
+            "cells_with_value": count.cells_with_people,
+            "cells_without_data": count.cells_without_data,
+        }
+        grid = {**asdict(source.grid), "dtype": source.dtype}
+        options = {"band": source.band, "nodata": None}
         return stage.publish(math.prod(source.shape), {}, options, counts, grid=grid)
 
 

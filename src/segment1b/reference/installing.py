@@ -34,6 +34,7 @@ RASTER = "population_raster_2025"
 SURFACES = (ISO, COUNTRIES, ZONES, RASTER)
 #: Surfaces that only lists with trades need.
 LAYERS = (URBAN, ROADS)
+LAYER_NAMES = {"urban": URBAN, "roads": ROADS}
 _FILES = {
     ISO: "iso3166.parquet",
     COUNTRIES: "world_countries.parquet",

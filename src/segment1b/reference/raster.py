@@ -115,18 +115,19 @@ def open_source(path: Path, band: int | None, nodata: float | None) -> Source:
     return Source(path, chosen, _exact(path, grid, chosen), nodata, written, block)
 
 
-def copy_people(source: Source, out: Path) -> Count:
+def copy_people(source: Source, out: Path, text: str = "people per cell") -> Count:
     """Write the people of a raster as the population surface, window by window.
 
     The file is a GeoTIFF, people per cell in uint32, float32 or float64, EPSG:4326, tiled, DEFLATE,
-    without nodata: cells without data hold 0. Tiles without people are left out of it.
+    without nodata: cells without data hold 0. Tiles without people are left out of it. `text`
+    describes the band.
     E105_NORMALIZATION names row and column of negative, non-finite or too large values.
     """
     count = Count()
     grid = source.grid
     transform = Affine(grid.a, 0, grid.x0, 0, -grid.b, grid.y0)
     with coded_os_errors(out):
-        target = PeopleRaster(out, source.shape, transform, source.dtype, "people per cell")
+        target = PeopleRaster(out, source.shape, transform, source.dtype, text)
         for window in source.windows():
             target.write(_people(source, window, count), window.row_off, window.col_off)
         target.check(source.windows(), _micro, count.micro_persons)

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segment1b.contracts.states import TRADE_WEIGHTS
 from segment1b.errors import Segment1BError, redo
 from segment1b.outlets.merchant_trades import read_trades
 from segment1b.states.protocol import Countries, Report, Run, ShardResult, State, check_conserved
@@ -23,7 +22,7 @@ from segment1b.storage.gather import write_piece
 from segment1b.storage.parts import TileFile, cut_tiles
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import COUNTRY, Records, read_split, split_by_country
-from segment1b.trades import EVERYTHING
+from segment1b.trades import EVERYTHING, weights_of
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
@@ -114,8 +113,8 @@ class Job:
         dp = self.run.policy.prep.dp
         parts: dict[str, list[Weights]] = {code: [] for code in self.shard.countries}
         columns = ["tile_id", "weight_fp", "dp"]
-        name = "tile_weights" if trade == EVERYTHING else f"{TRADE_WEIGHTS}/{trade}"
-        for code, table in self._groups(name, columns, {"weight_fp": (1, 10**dp)}):
+        span = {"weight_fp": (1, 10**dp)}
+        for code, table in self._groups(weights_of(trade), columns, span):
             ids, weights, dps = (table.column(name).to_numpy() for name in columns)
             if (dps != dp).any():
                 raise _tampered(code, f"weights with another dp than {dp}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,10 @@ class Reader:
             hint = "declare it in the state's contract and seal it"
             raise Segment1BError(self.disallowed_code, what, hint, dataset=dataset_id)
         return self.snapshot.contracts[dataset_id]
+
+    def allowing(self, *dataset_ids: str) -> Reader:
+        """Return a reader that may open these datasets too."""
+        return replace(self, allowed=(*self.allowed, *dataset_ids))
 
     def fetch(self, dataset_ids: Iterable[str]) -> None:
         """Bring declared inputs that a working copy of an object store does not hold yet."""
