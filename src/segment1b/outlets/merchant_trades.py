@@ -97,6 +97,12 @@ def texts_of(trade: Numbers) -> pa.StringArray:
     return pa.array(names()).take(pa.array(trade - 1))
 
 
+def trades_of(table: pa.Table, merchants: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return the trade of each merchant, by merchant_trades."""
+    at = pc.index_in(merchants, table["merchant_id"])
+    return pc.fill_null(table["trade"].combine_chunks().take(at), EVERYTHING)
+
+
 def in_use(trades: pa.Array | pa.ChunkedArray | None) -> tuple[str, ...]:
     """Return the distinct trades but `everything`, in ASCII order."""
     listed = [] if trades is None else pc.unique(trades).to_pylist()

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from segment1b.contracts.states import TRADE_WEIGHTS
 from segment1b.errors import Segment1BError
 from segment1b.geo.grid import Grid, read_grid
-from segment1b.outlets.merchant_trades import find_table, in_use
+from segment1b.outlets.merchant_trades import find_table, in_use, trades_of
 from segment1b.outlets.merchants import merchant_number
 from segment1b.pipeline.decide import iso_set
 from segment1b.read import likeness
@@ -120,9 +120,7 @@ def _placed(run: Snapshot, paths: list[Path], wanted: Wanted) -> tuple[pa.Table,
     tokens = run.identity
     trades = find_table(run.root, run.contracts, tokens.seed, tokens.manifest_fingerprint)
     if trades is not None:
-        at = pc.index_in(merchant, trades["merchant_id"])
-        names = trades["trade"].combine_chunks().take(at.combine_chunks())
-        columns["trade"] = pc.fill_null(names, EVERYTHING)
+        columns["trade"] = trades_of(trades, merchant)
     return pa.table(columns), trades
 
 
