@@ -121,8 +121,8 @@ def _in_country(
 def _expected(trades: npt.NDArray[np.object_], country: Country) -> Floats:
     """Return the share of outlets of these trades that each cell is expected to have."""
     names, counts = np.unique(trades.astype(str), return_counts=True)
-    parts = [n * country.expected[name] for name, n in zip(names.tolist(), counts, strict=True)]
-    return np.asarray(sum(parts) / counts.sum())
+    shares = zip(names.tolist(), counts / counts.sum(), strict=True)
+    return np.asarray(sum(share * country.expected[name] for name, share in shares))
 
 
 def _overlap(real: Side, placed: Side, here: Mapping[str, Bools]) -> float:
