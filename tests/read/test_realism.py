@@ -106,10 +106,15 @@ def test_the_command_prints_tables_and_draws_a_page(trades: World, tmp_path: Pat
 
 
 @pytest.mark.code("E_USAGE")
-def test_countries_without_outlets_on_both_sides_are_refused(trades: World, tmp_path: Path) -> None:
+def test_countries_and_trades_without_outlets_on_both_sides_are_refused(
+    trades: World, tmp_path: Path
+) -> None:
     real = write(tmp_path / "real.csv", "lon,lat,country,chain\n2.3,48.9,FR,a\n")
     with raises("E_USAGE", "the real outlets are in FR"):
         segment1b.realism(trades.root, real)
+    hotel = write(tmp_path / "hotel.csv", "lon,lat,country,trade\n4.9,52.4,NL,hotels\n")
+    with raises("E_USAGE", "no trade has both real and placed outlets"):
+        segment1b.realism(trades.root, hotel)
 
 
 @pytest.mark.parametrize(

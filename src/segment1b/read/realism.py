@@ -179,6 +179,10 @@ def _groups(
     if not by_trade:
         return {ALL: {name: np.ones(len(side.lon), np.bool_) for name, side in sides.items()}}
     shared = set.intersection(*(set(side.trade.tolist()) for side in sides.values()))
+    if not shared:
+        what = "no trade has both real and placed outlets"
+        hint = "leave trade and mcc out of the file to compare all outlets together"
+        raise Segment1BError("E_USAGE", what, hint)
     return {
         trade: {name: np.asarray(side.trade == trade) for name, side in sides.items()}
         for trade in sorted(shared)
