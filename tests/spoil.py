@@ -177,6 +177,12 @@ WORLDS = {
     "permuted": ("s9", "allocation.law=largest_remainder", "prep.exclude_countries=[LS]"),
     # Merchants of three trades, in tiles of 20 by 20 cells of the layers.
     "trades": ("s9", "allocation.law=stable"),
+    # With every figure that is taken only where it is bounded, none of which fails S9.
+    "trades_bounded": (
+        *("s9", "allocation.law=stable", "realism.few_sites=5", "realism.many_sites=10"),
+        *("realism.max_fullest_tile_share=0.0", "realism.min_nearest_outlet_m=1000000"),
+        "realism.urban_share={everything: [0, 0], fuel: [1, 1]}",
+    ),
     "trades_balanced": ("s5", "allocation.law=balanced"),
     "trades_permuted": ("s5", "allocation.law=largest_remainder"),
     # One attempt a site: many end in the last lane.

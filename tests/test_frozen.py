@@ -105,6 +105,8 @@ def lay_files() -> None:
     worlds.outlet_list(Path("my.csv"), COUNTRIES, 20)
     worlds.outlet_list(Path("more.csv"), COUNTRIES, 25)
     Path("places.csv").write_text("country_iso,lon_deg,lat_deg\nLS,28,-29.5\nNL,5,52\nNL,0,0\n")
+    real = ["lon,lat,country,chain", "5.1,52.1,NL,a", "5.1,52.2,NL,b", "28,-26.2,ZA,a", "2,49,FR,a"]
+    Path("real.csv").write_text("\n".join(real) + "\n")
     Path("codes.csv").write_text("country_iso,alpha3,numeric,name\nLS,LSO,426,Lesotho\n")
     corners = [[27, -30], [29, -30], [29, -29], [27, -29], [27, -30]]
     shape = {"type": "Polygon", "coordinates": [corners]}

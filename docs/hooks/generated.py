@@ -32,6 +32,7 @@ API = {
                 "diff.diff",
                 "explanation.explain",
                 "replay.replay",
+                "realism.realism",
             )
         ),
     ],

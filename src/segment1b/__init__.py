@@ -13,6 +13,7 @@ __all__ = [
     "open",
     "place",
     "read_site_locations",
+    "realism",
     "replay",
     "run",
     "validate",
@@ -24,6 +25,7 @@ _MODULES = {
     "export": "read.export",
     "place": "read.placed",
     "read_site_locations": "read.gate",
+    "realism": "read.realism",
     "replay": "read.replay",
 }
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from segment1b.read.export import export
     from segment1b.read.gate import read_site_locations
     from segment1b.read.placed import place
+    from segment1b.read.realism import realism
     from segment1b.read.replay import replay
 
     __version__: str

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -44,6 +44,13 @@ _LIST_OVERLAY = "imported_list.yaml"
 LOCAL_ENGINES = ("serial", "threads", "processes", "dask")
 _SCHEDULER = re.compile(r"(?:tcp|tls)://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 Share = Field(ge=0, le=1)
+#: Realism bounds that a policy document leaves out while they are the contract's: the parameter
+#: hash of roots that do not set them is the same as before there were any.
+_BOUNDS = (
+    *("enforce", "few_sites", "many_sites", "min_collapse_index", "max_tile_error"),
+    *("min_distinct_tiles", "min_latitude_span_share", "max_fullest_tile_share"),
+    *("min_nearest_outlet_m", "urban_share"),
+)
 
 
 class _Section(BaseModel):
@@ -115,6 +122,31 @@ class RealismPolicy(_PolicySection):
     max_tile_load_error: float | None = Field(ge=0)
     collapse_flag_below: float = Share
     neighbour_sample: int = Field(ge=1)
+    enforce: bool
+    few_sites: int = Field(ge=1)
+    many_sites: int = Field(ge=1)
+    min_collapse_index: float | None = Field(ge=0)
+    max_tile_error: float | None = Field(ge=0)
+    min_distinct_tiles: int | None = Field(ge=1)
+    min_latitude_span_share: float | None = Share
+    max_fullest_tile_share: float | None = Share
+    min_nearest_outlet_m: float | None = Field(ge=0)
+    urban_share: dict[str, Annotated[tuple[float, float], Field(strict=False)]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_bounds(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {**packaged_bounds(), **values}
+
+    @field_validator("urban_share")
+    @classmethod
+    def _of_trades(cls, bounds: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for trade, (low, high) in bounds.items():
+            if trade not in load_trades().percents:
+                raise ValueError(f"no trade is called {trade}")
+            if not 0 <= low <= high <= 1:
+                raise ValueError(f"{trade}: give two shares from 0 to 1, the lower first")
+        return bounds
 
 
 class Policy(_Section):
@@ -127,8 +159,15 @@ class Policy(_Section):
     trades: Trades | None = None  # where merchants have trades
 
     def document(self) -> dict[str, Any]:
-        """Return the policies as JSON holds them, without the trades where none is in use."""
-        return self.model_dump(mode="json", exclude=set() if self.trades else {"trades"})
+        """Return the policies as JSON holds them, without the trades where none is in use.
+
+        Bounds on realism that are those of the contract are left out too.
+        """
+        held = self.model_dump(mode="json", exclude=set() if self.trades else {"trades"})
+        for name, value in packaged_bounds().items():
+            if held["realism"][name] == value:
+                del held["realism"][name]
+        return held
 
     def with_trades(self) -> Policy:
         """Return these policies with the packaged trades; E_POLICY_INVALID unless by population."""
@@ -142,6 +181,21 @@ class Policy(_Section):
         """Return the people of a centre, by which S2 counts a tile's centres; None without any."""
         centres = self.jitter.centres
         return None if centres is None else centres.people_per_centre
+
+
+@functools.cache
+def packaged_bounds() -> dict[str, Any]:
+    """Return the contract's values of the realism bounds that a document may leave out."""
+    section = read_yaml(contracts_root() / POLICIES / "realism.yaml", _INVALID)["realism"]
+    return {name: section[name] for name in _BOUNDS}
+
+
+def realism_policy(document: Mapping[str, Any]) -> RealismPolicy:
+    """Return the realism section of a policy document, whose bounds are those of the contract."""
+    section = document.get("realism")
+    if section is None:
+        return load_policy().realism
+    return RealismPolicy.model_validate_json(canonical_json(section))
 
 
 def load_policy(
@@ -191,11 +245,12 @@ def load_policy(
 def policy_file(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of a policy file that gives exactly the policy of a document.
 
-    What the document leaves out is null, whatever the default of an imported list. Trades are not
-    in it: a list that has some brings them.
+    Centres that the document leaves out are null, whatever the default of an imported list.
+    Trades are not in it: a list that has some brings them.
     """
     sections = {name: values for name, values in document.items() if name != "trades"}
-    return {**sections, "jitter": {"centres": None, **document["jitter"]}}
+    sections["jitter"] = {"centres": None, **document["jitter"]}
+    return {**sections, "realism": {**packaged_bounds(), **document["realism"]}}
 
 
 def as_settings(policy: Policy) -> tuple[str, ...]:

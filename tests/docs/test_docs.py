@@ -99,6 +99,7 @@ def laid(small: Path) -> Path:
     shutil.copytree(REPOSITORY / "config" / "scenarios", folder / "config" / "scenarios")
     for name in ("my.csv", "grown.csv"):
         shutil.copy(small / name, folder / name)
+    (folder / "stores.csv").write_text("lon,lat,country,chain\n4.9,52.4,NL,a\n28,-26.2,ZA,b\n")
     for line in shell_lines(DOCS / "outlet-lists.md"):
         if line.startswith("printf "):
             subprocess.run(["sh", "-c", line], cwd=folder, check=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from read.test_likeness import figures as likeness_figures
 from segment1b.errors import Segment1BError
 from segment1b.geo.areas import cell_area_m2
 from segment1b.geo.grid import Grid
@@ -68,6 +69,11 @@ def test_every_citation_in_the_code_leads_to_a_heading() -> None:
         text = (SPEC / page).read_text(encoding="utf-8")
         titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
         assert anchor in {title.lower().replace(" ", "-") for title in titles}, (page, anchor)
+
+
+def test_bits_of_a_comparison() -> None:
+    (row,) = worked("realism", "bits")
+    assert likeness_figures()["bits"] == pytest.approx(float(row["bits"]), rel=1e-5)
 
 
 def test_run_id() -> None:

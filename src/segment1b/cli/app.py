@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "rng-export": read.rng_export,
     "page": read.page,
     "nightly": run.nightly,
+    "realism": audit.realism,
     "evidence": audit.evidence,
     "verify-bundle": audit.verify_bundle,
     "list": lists.list_lists,

@@ -71,6 +71,39 @@ def _print_sql(
     typer.echo(sql_of(published, states, check, Path.cwd() / "segment1b-sql"), nl=False)
 
 
+def realism(
+    against: Annotated[Path, option("Real outlets: lon, lat, country, and chain or trade.")],
+    *,
+    data_root: DataRoot = ROOT,
+    country: Annotated[list[str] | None, option("Only this country; may be repeated.")] = None,
+    merchant: Annotated[list[str] | None, option("Only this merchant; may be repeated.")] = None,
+    map_columns: Annotated[
+        list[str] | None,
+        option("COLUMN=NAME in the file, for example lon=x.", "--map", metavar="COLUMN=NAME"),
+    ] = None,
+    which: Which,
+    plot: Annotated[
+        Path | None, option("An HTML file to write, with charts.", rich_help_panel=OUTPUT)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the sites that passed with real outlets: how alike is where they are?"""
+    from segment1b.cli.comparison import print_realism
+    from segment1b.outlets.column_names import parse_map
+    from segment1b.read.real_outlets import COLUMNS
+
+    result = segment1b.realism(
+        data_root,
+        against,
+        plot=plot,
+        countries=country or (),
+        merchants=merchant or (),
+        columns=parse_map(map_columns or (), COLUMNS),
+        **vars(which),
+    )
+    show(result, print_realism, as_json=as_json)
+
+
 def evidence(
     out: Annotated[Path, option("The bundle's folder; absent or empty.")],
     *,

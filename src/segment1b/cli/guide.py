@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 PANELS = {
     "Place outlets": ("init", "run", "outlets", "trades", "scenario", "world"),
     "Read the result": ("export", "page", "explain", "replay", "diff", "rng-export"),
-    "Check and prove": ("validate", "evidence", "verify-bundle", "contracts"),
+    "Check and prove": ("validate", "realism", "evidence", "verify-bundle", "contracts"),
     "Maintain a data root": (
         "list",
         "status",
@@ -31,6 +31,7 @@ EXAMPLES = {
     "rng-export": "segment1b rng-export --stream in_cell_jitter --out draws.jsonl",
     "page": "segment1b page --out report.html --replace",
     "nightly": "segment1b nightly --config nights.yaml --dry-run",
+    "realism": "segment1b realism --against stores.csv --data-root mine",
     "evidence": "segment1b evidence --out evidence",
     "verify-bundle": "segment1b verify-bundle evidence",
     "list": "segment1b list --data-root mine",

@@ -28,7 +28,8 @@ def odd_of(result: RunResult) -> list[str]:
     realism, proof = {}, reports.get("s9")
     if proof and (file := proof.paths["validation_bundle_1B"] / "realism.json").exists():
         realism = read_object(file)
-    return concerns(reports["s4"].report if "s4" in reports else {}, realism)
+    plan = reports["s4"].report if "s4" in reports else {}
+    return concerns(plan, realism, result.policy)
 
 
 def print_summary(result: RunResult) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -43,13 +43,13 @@ def plain(name: str) -> str:
     return _SIGNS.sub("", name.casefold())
 
 
-def parse_map(pairs: Sequence[str]) -> dict[str, str]:
-    """Return the columns of a file by those of a list, from `country_iso=Land`; else E_USAGE."""
+def parse_map(pairs: Sequence[str], columns: Collection[str] = COMMON) -> dict[str, str]:
+    """Return the columns of a file by those to read, from `country_iso=Land`; else E_USAGE."""
     found: dict[str, str] = {}
     for pair in pairs:
         target, sign, name = (part.strip() for part in pair.partition("="))
-        if not (sign and name) or target not in COMMON:
-            hint = f"write COLUMN=NAME; {nearest(target, COMMON)}"
+        if not (sign and name) or target not in columns:
+            hint = f"write COLUMN=NAME; {nearest(target, columns)}"
             raise Segment1BError("E_USAGE", f"--map {pair!r} names no column of a list", hint)
         if target in found or name in found.values():
             what = f"--map {pair!r} maps a column that is mapped already"
@@ -64,7 +64,12 @@ def recognised(names: Sequence[str]) -> int:
     return sum(any(name in common for name in known) for common in COMMON.values())
 
 
-def recognise(path: Path, names: Sequence[str], mapped: Mapping[str, str]) -> dict[str, str]:
+def recognise(
+    path: Path,
+    names: Sequence[str],
+    mapped: Mapping[str, str],
+    common: Mapping[str, frozenset[str]] = COMMON,
+) -> dict[str, str]:
     """Return the name in the file of each column of a list that it has.
 
     A mapped name counts first, then the exact name, then a common name. Raises E_OUTLETS_INVALID
@@ -79,15 +84,15 @@ def recognise(path: Path, names: Sequence[str], mapped: Mapping[str, str]) -> di
             what = f"has a column {target} beside {name}, which --map takes for it"
             raise refusal(path, what, f"rename or remove the column {target}")
         found[target] = name
-    for target in COMMON:
+    for target in common:
         if target not in found and target in names and target not in mapped.values():
             found[target] = target
     # n_outlets comes last: its common names are words that any list may have.
-    for target in sorted(COMMON, key=lambda name: name == "n_outlets"):
+    for target in sorted(common, key=lambda name: name == "n_outlets"):
         if target in found or (target in _COUNTED and any(name in found for name in _COUNTED)):
             continue
         taken = set(found.values())
-        free = [name for name in names if name not in taken and plain(name) in COMMON[target]]
+        free = [name for name in names if name not in taken and plain(name) in common[target]]
         if len(set(free)) > 1:
             what = f"has several columns that may be {target}: {', '.join(free)}"
             raise refusal(path, what, f"choose one, for example --map '{target}={free[0]}'")

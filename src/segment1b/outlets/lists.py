@@ -32,6 +32,8 @@ class Reading:
 
     normalise: bool = False
     mapped: Mapping[str, str] = field(default_factory=dict)  # columns of the file, see `recognise`
+    #: Common names by column, where the file is no outlet list.
+    common: Mapping[str, frozenset[str]] | None = None
 
 
 @dataclass
@@ -127,6 +129,19 @@ def refusal(
 ) -> Segment1BError:
     """Return the error about a list that is not valid, with its first bad rows in the scope."""
     return file_error("E_OUTLETS_INVALID", path, problem, hint, rows=list(rows), total=total)
+
+
+def bad_rows(
+    source: Source, rows: Sequence[dict[str, Any]], total: int, hint: str
+) -> Segment1BError:
+    """Return the error that lists bad rows, each with line, column and reason."""
+    lines = [f"has {total} bad row{'s' if total > 1 else ''}:"]
+    for row in rows:
+        column = f", column {row['column']}" if row["column"] else ""
+        lines.append(f"  {source.unit} {row['line']}{column}: {row['reason']}")
+    if total > len(rows):
+        lines.append(f"  and {total - len(rows)} more")
+    return refusal(source.path, "\n".join(lines), hint, rows=rows, total=total)
 
 
 def check_rows(path: Path, rows: int) -> None:

@@ -97,6 +97,12 @@ def texts_of(trade: Numbers) -> pa.StringArray:
     return pa.array(names()).take(pa.array(trade - 1))
 
 
+def trades_of(table: pa.Table, merchants: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return the trade of each merchant, by merchant_trades."""
+    at = pc.index_in(merchants, table["merchant_id"])
+    return pc.fill_null(table["trade"].combine_chunks().take(at), EVERYTHING)
+
+
 def in_use(trades: pa.Array | pa.ChunkedArray | None) -> tuple[str, ...]:
     """Return the distinct trades but `everything`, in ASCII order."""
     listed = [] if trades is None else pc.unique(trades).to_pylist()
@@ -116,7 +122,13 @@ def write_trades(folder: Path, dataset: Dataset, table: pa.Table) -> None:
 
 
 def find_trades(root: Path, contracts: Contracts, seed: int, fingerprint: str) -> tuple[str, ...]:
-    """Return the trades in use that a root has for an outlet list.
+    """Return the trades in use that a root has for an outlet list; raises as `find_table`."""
+    table = find_table(root, contracts, seed, fingerprint)
+    return () if table is None else in_use(table["trade"])
+
+
+def find_table(root: Path, contracts: Contracts, seed: int, fingerprint: str) -> pa.Table | None:
+    """Return merchant_trades of an outlet list, as `read_trades`; None where a root has none.
 
     Those of an imported list are the same for any seed; the run's own seed goes first.
 
@@ -130,10 +142,10 @@ def find_trades(root: Path, contracts: Contracts, seed: int, fingerprint: str) -
     own = root / dataset.locate(tokens)
     folders = [own] if own.is_dir() else sorted(root.glob(pattern))
     if not folders:
-        return ()
+        return None
     seed_there = folders[0].parent.name.partition("=")[2]
     reader = Reader(Snapshot(root, contracts, {**tokens, "seed": seed_there}), (DATASET,))
-    return in_use(read_trades(reader)["trade"])
+    return read_trades(reader)
 
 
 def read_trades(reader: Reader) -> pa.Table:

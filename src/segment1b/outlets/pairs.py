@@ -24,8 +24,8 @@ from segment1b.outlets.lists import (
     Findings,
     Reading,
     Source,
+    bad_rows,
     check_rows,
-    refusal,
 )
 from segment1b.outlets.merchants import merchant_texts
 from segment1b.outlets.positions import Succession
@@ -384,16 +384,10 @@ def _bad_rows(
         entries.append((place, reasons))
     rows = [_entry(number, reasons) for number, reasons in sorted(entries)[:most]]
     total = source.skipped + int(np.count_nonzero(bad))
-    lines = [f"has {total} bad row{'s' if total > 1 else ''}:"]
-    for row in rows:
-        column = f", column {row['column']}" if row["column"] else ""
-        lines.append(f"  {source.unit} {row['line']}{column}: {row['reason']}")
-    if total > len(rows):
-        lines.append(f"  and {total - len(rows)} more")
     hint = "correct them in the list and import it again; nothing was written"
-    if any(NORMALISE in line for line in lines):
+    if any(NORMALISE in row["reason"] for row in rows):
         hint = f"correct them in the list, or give {NORMALISE}; nothing was written"
-    return refusal(source.path, "\n".join(lines), hint, rows=rows, total=total)
+    return bad_rows(source, rows, total, hint)
 
 
 def _entry(number: int, reasons: list[tuple[str, str]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
-from segment1b.outlets.column_names import recognise
+from segment1b.outlets.column_names import COMMON, recognise
 from segment1b.outlets.columnar import ArrowSource, ParquetSource, text_bytes
 from segment1b.outlets.content import STDIN, Content
 from segment1b.outlets.delimited import CsvSource
@@ -73,7 +73,8 @@ def open_source(path: Path, reading: Reading | None = None, iso: Collection[str]
     reading = reading or Reading()
     content = _content(path)
     source = _SOURCES[_format(content, path.name.lower())](content)
-    source.rename(recognise(source.path, source.names, reading.mapped))
+    common = COMMON if reading.common is None else reading.common
+    source.rename(recognise(source.path, source.names, reading.mapped, common))
     return NormalisedSource(source, iso) if reading.normalise else source
 
 

@@ -30,7 +30,7 @@ def head_of(world: World, figures: Mapping[str, float]) -> dict[str, Any]:
         "verdict": "not proven" if world.unproven else "proven",
         "proven": not world.unproven,
         "why": world.unproven,
-        "concerns": concerns(world.reports.get("s4", {}), world.realism),
+        "concerns": concerns(world.reports.get("s4", {}), world.realism, world.policy),
         "notes": world.notes,
         "flag": world.reports.get("s9", {}).get("flag_sha256_hex", ""),
         "identity": {name: str(value) for name, value in world.identity.tokens.items()},

@@ -90,6 +90,9 @@ def decide(root: Path, settings: RunSettings, given: Pairs | None, scratch: Path
     if trades:
         policy = policy.with_trades()
         surfaces = surfaces | layer_digests(root, known, surfaces)
+    elif policy.realism.urban_share:
+        what = "realism.urban_share bounds trades, and no merchant has one"
+        raise Segment1BError("E_POLICY_INVALID", what, "remove it, or add trade or mcc to the list")
     # A hash that came from 1A with the data is adopted; an imported list has none of its own.
     adopted = None if own else sealed.get("parameter_hash")
     parameters = first(settings.parameter_hash, adopted, parameter_hash(policy, surfaces))

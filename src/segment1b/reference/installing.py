@@ -119,6 +119,14 @@ def layer_digests(root: Path, contracts: Contracts, surfaces: Mapping[str, str])
     return digests
 
 
+def urban_layer(root: Path, contracts: Contracts) -> Path:
+    """Return the urban cells of a root, or the embedded ones where it has none."""
+    place = contracts[URBAN].locate({})
+    root_at(root).fetch([place])
+    own = root / place
+    return own if own.exists() else embedded.surface(_FILES[URBAN])
+
+
 def missing(root: Path, contracts: Contracts) -> list[str]:
     """Return the surfaces that a root lacks."""
     return [d for d in SURFACES if not (root / contracts[d].locate({})).exists()]

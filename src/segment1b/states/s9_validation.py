@@ -8,12 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from segment1b.audit import CheckResult, criteria, tile_proof, validate_published
 from segment1b.audit.acceptance import Acceptance, accept, examine, examined_states
 from segment1b.audit.published_files import Published
+from segment1b.config import RealismPolicy
+from segment1b.contracts.states import URBAN
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
+from segment1b.geo.grid import read_grid
 from segment1b.identity import canonical_json, sha256_hex
+from segment1b.outlets.merchant_trades import read_trades, trades_of
+from segment1b.states.bounds import Located, add_bounded, concerns
 from segment1b.states.by_country import stage_by_country, staged_rows
 from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.states.quality import breaches, measure
@@ -53,7 +60,7 @@ class S9Validation(State):
         of S1 and S2 is the largest, and its time is reported by itself.
         """
         self.sealed_inputs(run, reader)
-        stage_by_country(run, reader, "s7_site_synthesis", _POINTS)
+        stage_by_country(run, reader, "s7_site_synthesis", _columns(run))
         return (_prove_tiles(run), *examined_states(run.policy.allocation.law), _REALISM)
 
     def work(self, run: Run, reader: Reader, shard: str | Tiles) -> ShardResult:
@@ -70,7 +77,8 @@ class S9Validation(State):
         tiles, *states, figures = counters
         examined = [*tiles.results, *(check for state in states for check in state)]
         verdicts = accept(_published(run), examined, tiles_proven=tiles.stored)
-        verdicts.append(_within_bounds(breaches(figures, run.policy.realism)))
+        plan = read_json(reader.file("s4_run_report"))
+        verdicts.append(_within_bounds(_broken(plan, figures, run.policy.realism)))
         folder = run.staging / BUNDLE
         folder.mkdir()
         write_bundle(folder, run, reader, verdicts, figures)
@@ -123,23 +131,50 @@ def _published(run: Run) -> Published:
     return Published(run.root, run.contracts, run.identity.tokens)
 
 
+def _broken(
+    plan: dict[str, Any], figures: dict[str, Any], policy: RealismPolicy
+) -> list[dict[str, Any]]:
+    """Return the figures beyond a bound, those that only warn where the policy enforces them."""
+    warned = concerns(plan, figures, policy) if policy.enforce else []
+    return [
+        *breaches(figures, policy),
+        *({"figure": one.bound, **one._asdict()} for one in warned),
+    ]
+
+
 def _within_bounds(broken: list[dict[str, Any]]) -> Acceptance:
-    names = ", ".join(str(breach["figure"]) for breach in broken)
+    names = ", ".join(dict.fromkeys(str(breach["figure"]) for breach in broken))
     detail = f"beyond the policy's bounds: {names}" if broken else criteria.REALISM.passed
     return Acceptance("A916", criteria.REALISM.code, len(broken), broken, detail)
 
 
+def _columns(run: Run) -> list[str]:
+    return ["merchant_id", *_POINTS] if run.policy.realism.urban_share else _POINTS
+
+
 def _realism(run: Run, reader: Reader) -> dict[str, Any]:
     countries = reader.partition("s7_site_synthesis").report["by_country"]
-    sites = {}
+    policy, seed, sites = run.policy.realism, run.identity.seed, {}
+    merchants = read_trades(reader) if policy.urban_share else None
     for code, country in sorted(countries.items()):
-        rows = staged_rows(run, "s7_site_synthesis", _POINTS, code, country["sites"])
-        sites[code] = (rows["lon_deg"].copy(), rows["lat_deg"].copy(), rows["tile_id"].copy())
+        rows = staged_rows(run, "s7_site_synthesis", _columns(run), code, country["sites"])
+        columns = (rows["lon_deg"].copy(), rows["lat_deg"].copy(), rows["tile_id"].copy())
+        trade = None
+        if merchants is not None:
+            ids = pa.array(rows["merchant_id"].copy())
+            trade = trades_of(merchants, ids).to_numpy(zero_copy_only=False)
+        sites[code] = Located(*columns, trade)
     shapes = read_countries(reader.whole_file("world_countries"))
     spans = {code: shapes[code].bounds[3] - shapes[code].bounds[1] for code in sites}
     weights = reader.partition("tile_weights").report["by_country"]
     quality = read_json(reader.file("s4_run_report"))["quality_by_country"]
-    return measure(sites, sorted(weights), spans, quality, run.policy.realism, run.identity.seed)
+    points = {code: own[:3] for code, own in sites.items()}
+    figures = measure(points, sorted(weights), spans, quality, policy, seed)
+    urban = None
+    if merchants is not None:
+        urban = (reader.file(URBAN), read_grid(reader.file("population_raster_2025")))
+    add_bounded(figures, sites, policy, seed, urban)
+    return figures
 
 
 def _put_aside(run: Run, folder: Path) -> Path:

@@ -13,6 +13,13 @@ from segment1b.audit.case import Case
 from segment1b.audit.results import Row
 from segment1b.audit.s1.checks import countries
 from segment1b.audit.s4.load_errors import country_figures, is_close
+from segment1b.audit.s9.bounds import (
+    enforced,
+    fullest_shares,
+    points_by_country,
+    policy_of,
+    urban_shares,
+)
 from segment1b.audit.strides import COUNTRY, by_country
 from segment1b.audit.words import words
 from segment1b.contracts.texts import MAX_JSON_BYTES, parse_json, read_bounded
@@ -25,10 +32,11 @@ _STREAM = 9
 _HALF_METRE_KM = 0.0005
 _HALF_DIGIT = 5e-9
 _NOISE = 1e-12
+_HALF_METRE = 0.5
 _COUNTRIES = """
 SELECT
     l.code, l.sites, l.south, l.lowest, l.highest, coalesce(t.tiles, 0) AS tiles,
-    l.latitudes, l.longitudes
+    coalesce(t.fullest, 0) AS fullest, l.latitudes, l.longitudes
 FROM (
     SELECT
         legal_country_iso AS code, count(*) AS sites, count(*) FILTER (lat_deg < 0) AS south,
@@ -39,8 +47,12 @@ FROM (
     GROUP BY code
 ) AS l
 LEFT JOIN (
-    SELECT legal_country_iso AS code, count(DISTINCT tile_id) AS tiles
-    FROM s7_site_synthesis
+    SELECT code, count(*) AS tiles, max(held) AS fullest
+    FROM (
+        SELECT legal_country_iso AS code, tile_id, count(*) AS held
+        FROM s7_site_synthesis
+        GROUP BY code, tile_id
+    )
     GROUP BY code
 ) AS t USING (code)
 ORDER BY code
@@ -66,7 +78,7 @@ def check_realism(case: Case) -> Iterator[Row]:
 
 def check_bounds(case: Case) -> Iterator[Row]:
     """The figures are within the bounds of the policy."""
-    policy, figures = case.policy("realism"), _figures(case)
+    policy, figures = policy_of(case), _figures(case)
     worst = max(own["tile_load_error_max"] for own in figures["by_country"].values())
     for name, lower, upper in (
         ("country_gini", "", "max_country_gini"),
@@ -79,6 +91,8 @@ def check_bounds(case: Case) -> Iterator[Row]:
         low, high = policy.get(lower), policy.get(upper)
         if (low is not None and value < low) or (high is not None and value > high):
             yield {"field": name, "found": value, "minimum": low, "maximum": high}
+    if policy["enforce"]:
+        yield from enforced(case, policy, figures)
 
 
 def _figures(case: Case) -> dict[str, Any]:
@@ -98,11 +112,27 @@ def _figures(case: Case) -> dict[str, Any]:
         "nearest_neighbour_km": _neighbours(case, rows),
         "by_country": {row["code"]: _country(case, row) for row in rows},
     }
+    _add_bounded(case, rows, figures)
     for percent in (1, 5, 10):
         share = int(falling[: max(1, round(eligible * percent / 100))].sum()) / total
         figures[f"top_{percent}_percent_share"] = share
     case.memo["realism"] = figures
     return figures
+
+
+def _add_bounded(case: Case, rows: list[dict[str, Any]], figures: dict[str, Any]) -> None:
+    """Add the figures that are taken only where the policy bounds them."""
+    policy = policy_of(case)
+    if policy["max_fullest_tile_share"] is not None:
+        fullest_shares(rows, figures)
+    if policy["min_nearest_outlet_m"] is not None:
+        points = points_by_country(case)
+        for code, own in figures["by_country"].items():
+            at = _chosen(case, own["sites"])
+            km = _kilometres(*points[code][:, at])
+            own["nearest_outlet_m"] = 1000 * float(np.median(km)) if len(km) else 0.0
+    if policy["urban_share"]:
+        urban_shares(case, policy["urban_share"], figures)
 
 
 def _country(case: Case, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,22 +155,32 @@ def _country(case: Case, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _neighbours(case: Case, rows: list[dict[str, Any]]) -> dict[str, float]:
     lon, lat = _sample(case, rows)
-    x, y = np.radians(lon), np.radians(lat)
-    chord = _nearest(np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=1))
-    km = 2 * _EARTH_RADIUS_KM * np.arcsin(np.minimum(chord / 2, 1.0))
+    km = _kilometres(lon, lat)
     found = np.percentile(km, [50, 90, 99]) if len(km) else np.zeros(3)
     return dict(zip(("p50", "p90", "p99"), found.tolist(), strict=True))
 
 
+def _kilometres(lon: Floats, lat: Floats) -> Floats:
+    """Return the distance in km from each point to the nearest other one."""
+    x, y = np.radians(lon), np.radians(lat)
+    chord = _nearest(np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=1))
+    return np.asarray(2 * _EARTH_RADIUS_KM * np.arcsin(np.minimum(chord / 2, 1.0)))
+
+
+def _chosen(case: Case, total: int) -> npt.NDArray[np.int64]:
+    """Return the ascending numbers, from 0, of the sites of the sample of `total` sites."""
+    size = int(case.policy("realism")["neighbour_sample"])
+    if total <= size:
+        return np.arange(total)
+    key = np.array([case.published.tokens["seed"], _STREAM], np.uint64)
+    none, block = np.zeros(-(-size // 4), np.int64), np.arange(1, 1 - (-size // 4))
+    drawn = words(key, none, none, none, block, taken=4).reshape(-1)[:size]
+    return np.unique((drawn >> np.uint64(11)) % np.uint64(total)).astype(np.int64)
+
+
 def _sample(case: Case, rows: list[dict[str, Any]]) -> tuple[Floats, Floats]:
     """Return longitudes and latitudes of the sample: sites numbered by country, then by key."""
-    size, total = int(case.policy("realism")["neighbour_sample"]), sum(r["sites"] for r in rows)
-    chosen = np.arange(total)
-    if total > size:
-        key = np.array([case.published.tokens["seed"], _STREAM], np.uint64)
-        none, block = np.zeros(-(-size // 4), np.int64), np.arange(1, 1 - (-size // 4))
-        drawn = words(key, none, none, none, block, taken=4).reshape(-1)[:size]
-        chosen = np.unique((drawn >> np.uint64(11)) % np.uint64(total)).astype(np.int64)
+    numbers = _chosen(case, sum(row["sites"] for row in rows))
     first = dict(
         zip(
             (row["code"] for row in rows),
@@ -153,8 +193,8 @@ def _sample(case: Case, rows: list[dict[str, Any]]) -> tuple[Floats, Floats]:
         if code not in first:
             continue  # A code of another length, which a check of S8 reports.
         count = len(points["lon_deg"])
-        low, high = np.searchsorted(chosen, [first[code], first[code] + count])
-        at = chosen[low:high] - first[code]
+        low, high = np.searchsorted(numbers, [first[code], first[code] + count])
+        at = numbers[low:high] - first[code]
         taken.append(np.stack([points["lon_deg"][at], points["lat_deg"][at]]))
         first[code] += count
     lon, lat = np.concatenate(taken, axis=1)
@@ -197,6 +237,8 @@ def _is_equal(name: str, found: Any, expected: Any) -> bool:
         return type(found) is type(expected) and bool(found == expected)
     if name.startswith("nearest_neighbour_km"):
         return is_close(float(found), expected, _HALF_METRE_KM)
+    if name.endswith(".nearest_outlet_m"):
+        return is_close(float(found), expected, _HALF_METRE)
     if ".tile_load_error_" in name:
         return is_close(float(found), expected)
     return bool(abs(found - expected) <= _HALF_DIGIT * abs(expected) + _NOISE)
