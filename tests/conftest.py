@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 import worlds
+from chromium import ARGUMENTS, CHROMIUM
 from segment1b.errors import CODES
 from spoil import World, publish
 
@@ -62,3 +64,14 @@ def world(published: Callable[[str], World], tmp_path: Path) -> Callable[[str], 
 def embedded_world(tmp_path_factory: pytest.TempPathFactory) -> worlds.RunResult:
     """Run the embedded world from outlets to flag, once; tests that change it take a copy."""
     return worlds.run(tmp_path_factory.mktemp("embedded") / "world", to_state="s9")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Start Chromium, as Debian ships it."""
+    if not Path(CHROMIUM).exists() or not shutil.which("chromium"):
+        pytest.fail(f"{CHROMIUM} is not there: apt-get install chromium chromium-driver")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        started.close()

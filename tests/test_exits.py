@@ -208,12 +208,13 @@ def begun(pid: int, root: Path, workers_first: bool) -> bool:
     return len(psutil.Process(pid).children(recursive=True)) >= 2
 
 
-def test_an_interrupt_ends_workers_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers_first", [False, True])
+def test_an_interrupt_ends_workers_too(tmp_path: Path, workers_first: bool) -> None:
     """Ctrl-C goes to all processes at the terminal; those that are still starting included."""
     outlets = worlds.outlet_list(tmp_path / "outlets.csv")
-    root = worlds.lay_small_world(tmp_path / "root")
-    words = ["run", "--data-root", root, "--outlets", outlets]
-    for workers_first in (False, True):
+    for attempt in range(3):
+        root = worlds.lay_small_world(tmp_path / f"root-{attempt}")
+        words = ["run", "--data-root", root, "--outlets", outlets]
         with subprocess.Popen(
             [*PROGRAM, *words, "--engine", "processes", "--workers", "2"],
             env=ENVIRONMENT,
@@ -227,6 +228,8 @@ def test_an_interrupt_ends_workers_too(tmp_path: Path) -> None:
                 time.sleep(0.01)
             os.killpg(parent.pid, signal.SIGINT)
             _, stderr = parent.communicate(timeout=60)
-        assert parent.returncode == 3, stderr
-        assert "Traceback" not in stderr
-        assert "E_INTERRUPTED" in stderr
+        if parent.returncode != 0:  # else a busy machine was done before the interrupt
+            break
+    assert parent.returncode == 3, stderr
+    assert "Traceback" not in stderr
+    assert "E_INTERRUPTED" in stderr

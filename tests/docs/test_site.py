@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from segment1b import contracts
 from segment1b.errors import CODES
@@ -145,25 +145,23 @@ def test_generated_pages_are_complete(site: dict[Path, Page], built: tuple[Path,
 
 
 def test_the_search_finds_a_page_when_the_site_is_opened_from_the_disk(
-    built: tuple[Path, str],
+    built: tuple[Path, str], browser: Browser
 ) -> None:
     """In a real browser, which refuses workers there; and nothing is fetched from elsewhere."""
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page()
-        wanted: list[str] = []
-        complaints: list[str] = []
-        page.on("request", lambda request: wanted.append(urlsplit(request.url).scheme))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text))
-        page.goto((built[0] / "index.html").as_uri())
-        page.keyboard.press("f")
-        page.keyboard.type("collapse index")
-        first = page.locator(".md-search-result__item a").first
-        first.wait_for()
-        first.click()
-        page.wait_for_url("**/laws.html*")
-        browser.close()
+    page = browser.new_page()
+    wanted: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: wanted.append(urlsplit(request.url).scheme))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text))
+    page.goto((built[0] / "index.html").as_uri())
+    page.keyboard.press("f")
+    page.keyboard.type("collapse index")
+    first = page.locator(".md-search-result__item a").first
+    first.wait_for()
+    first.click()
+    page.wait_for_url("**/laws.html*")
+    page.close()
     assert set(wanted) <= {"file", "data", "blob"}
     assert complaints == []
 

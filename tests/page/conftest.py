@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from rasterio.transform import from_origin
 
 import bring
@@ -22,17 +21,6 @@ from segment1b.page.page import write_page
 from segment1b.pipeline.outcome import RunResult
 from segment1b.storage.snapshot import Snapshot
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # The page needs no WebGL.
-    "--disable-gpu",
-]
 #: Ids that would be harmful as HTML, as formulas, in CSV or in a shell.
 HOSTILE = (
     '=HYPERLINK("http://127.0.0.1:9/","x")',
@@ -87,17 +75,6 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
 def squares_report(squares: RunResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the page of the squares."""
     return page_of(squares, tmp_path_factory.mktemp("page") / "squares.html")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Start Chromium, as Debian ships it."""
-    if not Path(CHROMIUM).exists() or not shutil.which("chromium"):
-        pytest.fail(f"{CHROMIUM} is not there: apt-get install chromium chromium-driver")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield started
-        started.close()
 
 
 def until(page: Page, expression: str) -> None:
