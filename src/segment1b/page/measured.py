@@ -24,28 +24,28 @@ class Row(NamedTuple):
 
 #: Measured once, on seed 42 and cells of 0.1 degree; see docs/page.md.
 TRADES = (
-    Row("bits an outlet over population: coffee", "", "0", "0.300", "0.357"),
-    Row("fast food, mean of five chains", "", "0", "0.327", "0.301"),
-    Row("convenience, mean of two chains", "", "0", "0.365", "0.350"),
-    Row("big box, mean of three chains", "", "0", "0.393", "0.348"),
-    Row("fuel, Italy", "", "0", "0.054", ""),
-    Row("car chargers", "", "0", "0.318", ""),
+    Row("bits an outlet over people: coffee", "", "0", "0.300", "0.357"),
+    Row("bits: fast food, mean of five chains", "", "0", "0.327", "0.301"),
+    Row("bits: convenience, mean of two chains", "", "0", "0.365", "0.350"),
+    Row("bits: big box, mean of three chains", "", "0", "0.393", "0.348"),
+    Row("bits: fuel, Italy", "", "0", "0.054", ""),
+    Row("bits: car chargers", "", "0", "0.318", ""),
     Row("overlap at 0.5 degree: coffee, median of 30 countries", "1", "0.503", "0.677", "0.680"),
     Row("error of the top 1 % of cells: coffee, mean of 30", "0", "0.331", "0.133", "0.121"),
-    Row("share in urban cells: coffee", "0.866", "0.604", "0.903", "0.912"),
-    Row("furniture", "0.872", "0.578", "0.860", "0.857"),
-    Row("fast food", "0.633", "0.654", "", "0.648"),
-    Row("convenience", "0.871", "0.654", "", "0.913"),
-    Row("big box", "0.635", "0.654", "", "0.666"),
+    Row("urban share: coffee", "0.866", "0.604", "0.903", "0.912"),
+    Row("urban share: furniture", "0.872", "0.578", "0.860", "0.857"),
+    Row("urban share: fast food", "0.633", "0.654", "", "0.648"),
+    Row("urban share: convenience", "0.871", "0.654", "", "0.913"),
+    Row("urban share: big box", "0.635", "0.654", "", "0.666"),
 )
 CENTRES = (
     Row("another chain within 250 m, 11 chains", "0.47", "0.08", "", "0.44"),
-    Row("within 500 m", "0.66", "0.21", "", "0.72"),
-    Row("within 1 km", "0.82", "0.43", "", "0.82"),
+    Row("another chain within 500 m", "0.66", "0.21", "", "0.72"),
+    Row("another chain within 1 km", "0.82", "0.43", "", "0.82"),
     Row("nearest outlet of the chain, KS, mean of 11", "0", "0.203", "", "0.152"),
     Row("Ripley's L to the real one at 5 km, mean of 11", "1", "1.31", "", "0.87"),
-    Row("at 20 km", "1", "1.31", "", "1.00"),
-    Row("at 50 km", "1", "1.27", "", "1.04"),
+    Row("Ripley's L at 20 km", "1", "1.31", "", "1.00"),
+    Row("Ripley's L at 50 km", "1", "1.27", "", "1.04"),
 )
 
 
