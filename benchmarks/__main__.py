@@ -85,12 +85,13 @@ def lay(root: Path, scale: Scale, times: int) -> World:
 
 
 def multiplied_sample(times: int) -> str:
-    """Return the sample list with every count multiplied."""
+    """Return the sample list without trades, with every count multiplied."""
     from segment1b.reference import embedded
 
     lines = embedded.SAMPLE_OUTLETS.read_text().splitlines()
-    rows = [line.rsplit(",", 1) for line in lines[1:]]
-    return "\n".join([lines[0], *(f"{pair},{int(n) * times}" for pair, n in rows)]) + "\n"
+    rows = [line.split(",") for line in lines[1:]]
+    multiplied = (f"{merchant},{code},{int(n) * times}" for merchant, code, n, _ in rows)
+    return "\n".join(["merchant_id,country_iso,n_outlets", *multiplied]) + "\n"
 
 
 def run_once(world: World, root: Path, workers: int, to_state: str = STATES[-1]) -> RunResult:

@@ -2,14 +2,17 @@
 
     python scripts/make_sample_outlets.py [--out FILE]
 
-Writes a CSV, one row per merchant and country: merchant_id,country_iso,n_outlets, in ascending
-order. The bytes depend on the seed and the embedded tables alone: the only randomness are words of
-Philox, a stream that numpy keeps stable, and what is done with them is arithmetic on whole numbers.
+Writes a CSV, one row per merchant and country: merchant_id,country_iso,n_outlets,mcc, in ascending
+order; mcc is the merchant category code of the merchant. The bytes depend on the seeds and the
+embedded tables alone: the only randomness are words of Philox, a stream that numpy keeps stable,
+and what is done with them is arithmetic on whole numbers.
 """
 
 from __future__ import annotations
 
 import argparse
+import bisect
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -21,6 +24,8 @@ from segment1b.laws.apportionment import largest_remainder
 from segment1b.reference import embedded
 
 SEED: Final = 4
+#: Of the category codes: they have words of their own.
+MCC_SEED: Final = 5
 MERCHANTS: Final = 3_000
 #: A merchant's size is about SCALE/u, u uniform: half of them have one outlet, a few thousands.
 SCALE: Final = 3
@@ -30,6 +35,47 @@ LARGEST: Final = 4_500
 MOST_COUNTRIES: Final = 40
 #: A chain has no denser net than one outlet for that many people; one outlet fits anywhere.
 PEOPLE_PER_OUTLET: Final = 50_000
+
+#: Of 1,000 merchants, how many have a category code: chains in mass-market trades, and all others.
+#: No trade lists 5912, 5942, 7230, 7538 and 8099.
+CHAIN_MCCS: Final = {
+    5814: 210,  # fast food
+    5411: 180,  # groceries
+    5499: 110,  # convenience stores
+    5331: 90,  # discount stores
+    5812: 80,  # restaurants and coffee shops
+    5541: 80,  # fuel
+    5912: 60,  # pharmacies
+    5651: 60,  # clothes
+    5200: 40,  # building supplies
+    6011: 35,  # cash machines
+    7011: 25,  # hotels
+    5732: 20,  # electronics
+    5552: 10,  # charging points
+}
+OTHER_MCCS: Final = {
+    5812: 180,
+    5411: 150,
+    5814: 120,
+    5651: 80,
+    5541: 60,
+    5912: 50,
+    5499: 50,
+    5462: 40,  # bakeries
+    5813: 40,  # bars
+    7011: 50,
+    5712: 30,  # furniture
+    5732: 30,
+    5661: 20,  # shoes
+    5944: 20,  # jewellery
+    5251: 20,  # hardware
+    7538: 20,  # car repair
+    7230: 20,  # hairdressers
+    5942: 10,  # books
+    8099: 10,  # health care
+}
+#: Outlets from which a merchant is a chain.
+CHAIN: Final = 20
 
 _HALF_WORD: Final = 1 << 32
 #: Shares of a merchant's countries fall as 1/1, 1/2, ...: all divide this whole number.
@@ -92,6 +138,13 @@ def draw_reach(word: int) -> int:
     return max(1, _HALF_WORD // ((word >> 32) + _HALF_WORD // MOST_COUNTRIES))
 
 
+def draw_mcc(word: int, size: int) -> int:
+    """Turn a random word into the merchant category code of a merchant with `size` outlets."""
+    table = CHAIN_MCCS if size >= CHAIN else OTHER_MCCS
+    ends = list(itertools.accumulate(table.values()))
+    return list(table)[bisect.bisect_right(ends, word * ends[-1] >> 64)]
+
+
 def spread(size: int, reach: int, room: dict[str, int], countries: Countries) -> dict[str, int]:
     """Spread a merchant's outlets over countries, the first drawn getting most.
 
@@ -118,28 +171,30 @@ def spread(size: int, reach: int, room: dict[str, int], countries: Countries) ->
     return placed
 
 
-def sample_outlets(seed: int = SEED) -> list[tuple[int, str, int]]:
-    """Make the list: (merchant_id, country_iso, n_outlets), ascending.
+def sample_outlets(seed: int = SEED) -> list[tuple[int, str, int, int]]:
+    """Make the list: (merchant_id, country_iso, n_outlets, mcc), ascending.
 
     The first merchants are local ones, one in each country, so that none is left out.
     """
     people = inhabited()
     room = {code: 1 + n // PEOPLE_PER_OUTLET for code, n in people.items()}
-    words = random_words(seed)
+    words, mcc_words = random_words(seed), random_words(MCC_SEED)
     countries = Countries(people, words)
-    rows: list[tuple[int, str, int]] = []
+    rows: list[tuple[int, str, int, int]] = []
     for merchant_id, code in enumerate(people, start=1):
-        rows.append((merchant_id, code, min(draw_size(next(words)), room[code])))
+        size = min(draw_size(next(words)), room[code])
+        rows.append((merchant_id, code, size, draw_mcc(next(mcc_words), size)))
     for merchant_id in range(len(people) + 1, MERCHANTS + 1):
         size, reach = draw_size(next(words)), draw_reach(next(words))
         placed = spread(size, reach, room, countries)
-        rows += [(merchant_id, code, n) for code, n in sorted(placed.items())]
+        mcc = draw_mcc(next(mcc_words), size)
+        rows += [(merchant_id, code, n, mcc) for code, n in sorted(placed.items())]
     return rows
 
 
-def write_csv(path: Path, rows: list[tuple[int, str, int]]) -> None:
+def write_csv(path: Path, rows: list[tuple[int, str, int, int]]) -> None:
     """Write the rows with a header and bare newlines."""
-    lines = ["merchant_id,country_iso,n_outlets", *(f"{m},{c},{n}" for m, c, n in rows)]
+    lines = ["merchant_id,country_iso,n_outlets,mcc", *(",".join(map(str, row)) for row in rows)]
     path.write_bytes(("\n".join(lines) + "\n").encode("ascii"))
 
 

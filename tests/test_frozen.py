@@ -140,10 +140,12 @@ def checks() -> list[str]:
 def digests(root: Path) -> dict[str, str]:
     """Return the content digest of every dataset and log that the run reports of a root name."""
     found = {}
-    for path in root.glob("control/**/s[1-9]_run_report.json"):
-        for field, value in json.loads(path.read_text()).items():
+    for path in root.glob("control/**/s[1-9]*_run_report.json"):
+        report = json.loads(path.read_text())
+        name = ".".join([path.name[:2], *filter(None, [report.get("trade")])])
+        for field, value in report.items():
             if field.endswith("_receipt"):
-                found[f"{path.name[:2]}.{field}"] = value["content_sha256_hex"]
+                found[f"{name}.{field}"] = value["content_sha256_hex"]
     return found
 
 

@@ -143,7 +143,7 @@ def opened_squares(browser: Browser, squares_report: Path) -> Iterator[Page]:
 
 
 def _afresh(page: Page) -> Page:
-    page.evaluate("choose({country: '', merchant: '', tiles: false}); scrollTo(0, 0)")
+    page.evaluate("choose({country: '', merchant: '', trade: '', tiles: false}); scrollTo(0, 0)")
     return page
 
 

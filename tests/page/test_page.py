@@ -107,7 +107,7 @@ def test_a_country_is_zoomed_to_and_its_outlets_are_outlined_points(demo: Page) 
     assert "in 1 country, drawn as points" in shown(demo)
     after = pixels(demo)
     assert (np.abs(after - before).max(axis=2) > 30).mean() > 0.1
-    assert like(after, (0xC2, 0x41, 0x0C), 40) > 0.005, "points"
+    assert like(after, (0x88, 0xCC, 0xEE), 40) > 0.002, "points of the trade with most outlets"
     demo.check("#tiles")
     assert "Tiles: the heaviest 1,500, with" in shown(demo)
     tiles = pixels(demo)
@@ -277,14 +277,25 @@ def test_dark_mode_follows_the_system_and_the_button(report: Path, visit: Visito
 def test_the_keyboard_reaches_every_control(report: Path, visit: Visitor) -> None:
     page = visit(report)
     reached = []
-    for _ in range(15):
+    for _ in range(16):
         page.keyboard.press("Tab")
         reached.append(
             page.evaluate("document.activeElement.id || document.activeElement.className")
         )
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", reached[-1]
-    controls = ["theme", "country", "merchant", "tiles", "select", "list", "reset", "in", "out"]
+    controls = [
+        "theme",
+        "country",
+        "merchant",
+        "trade",
+        "tiles",
+        "select",
+        "list",
+        "reset",
+        "in",
+        "out",
+    ]
     assert [name for name in reached if name] == ["skip", *controls]
     page.focus("#country")
     page.keyboard.type("NG")

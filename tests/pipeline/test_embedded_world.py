@@ -47,11 +47,28 @@ def test_stable_keeps_every_tile_of_every_pair_within_three_sites_of_its_quota(
     result: RunResult,
 ) -> None:
     assert result.policy["allocation"]["law"] == "stable"
-    country, merchant, n = columns(result, 3, "legal_country_iso", "merchant_id", "n_sites")
-    wcountry, wtile, weight = columns(result, 2, "country_iso", "tile_id", "weight_fp")
-    pcountry, pmerchant, ptile, sites = columns(
-        result, 4, "legal_country_iso", "merchant_id", "tile_id", "n_sites_tile"
-    )
+    requirements = columns(result, 3, "legal_country_iso", "merchant_id", "n_sites")
+    plan = columns(result, 4, "legal_country_iso", "merchant_id", "tile_id", "n_sites_tile")
+    data = Path(result.root) / "data" / "layer1"
+    listed = pq.read_table(next(data.glob("1A/merchant_trades/*/*")), partitioning=None)
+    trades = dict(zip(listed["merchant_id"].to_pylist(), listed["trade"].to_pylist(), strict=True))
+    folders = {path.name.partition("=")[2]: path for path in data.glob("1B/trade_weights/*/*")}
+    folders["everything"] = Path(result.outcomes[2].datasets[0])
+    assert len(folders) == len(set(trades.values())) > 5
+    for trade, folder in folders.items():
+        mine = [m for m, own in trades.items() if own == trade]
+        parts = [[c[np.isin(table[1], mine)] for c in table] for table in (requirements, plan)]
+        within_three_sites(*parts, folder)
+
+
+def within_three_sites(
+    requirements: list[np.ndarray], plan: list[np.ndarray], folder: Path
+) -> None:
+    """Check the plan of one trade's merchants against the weights of the trade."""
+    names = ["country_iso", "tile_id", "weight_fp"]
+    table = pq.read_table(folder, columns=names, partitioning=None)
+    wcountry, wtile, weight = (table[name].to_numpy() for name in names)
+    (country, merchant, n), (pcountry, pmerchant, ptile, sites) = requirements, plan
     pairs, planned = keyed(country, merchant), keyed(pcountry, pmerchant)
     order = np.argsort(pairs)
     n_of = n[order][np.searchsorted(pairs[order], planned)]

@@ -16,28 +16,43 @@ from segment1b.page import charts, payload
 from segment1b.page.chain import chain_of
 from segment1b.page.checks import checks_of
 from segment1b.page.head import figures_of, head_of
+from segment1b.page.measured import measured_of
 from segment1b.page.published import World, open_tables
-from segment1b.page.reasons import EVENTS, names_of, shown_sites
+from segment1b.page.reasons import CENTRE_EVENTS, EVENTS, names_of, shown_sites
+from segment1b.page.trades import (
+    MerchantTrades,
+    add_views,
+    expected,
+    legend_of,
+    outlets_by_trade,
+    trades_of,
+    weight_tables,
+)
 
-_TABLES = ("s3_requirements", "s4_alloc_plan", "s7_site_synthesis", "tile_weights", EVENTS)
+_TABLES = ("s3_requirements", "s4_alloc_plan", "s7_site_synthesis", EVENTS)
 _WEIGHED_BY = {"area_m2": "area", "uniform": "number of cells"}
 
 
 def run_of(world: World) -> dict[str, Any]:
     """Return what the template and the script need of one run."""
-    with open_tables(world, _TABLES) as (database, views):
-        return _run_of(world, database, views)
+    trades = trades_of(world)
+    log = [CENTRE_EVENTS] if world.policy.get("jitter", {}).get("centres") else []
+    with open_tables(world, (*_TABLES, *weight_tables(trades), *log)) as (database, views):
+        add_views(database, views, trades)
+        return _run_of(world, database, views, trades)
 
 
-def _run_of(world: World, database: Database, views: set[str]) -> dict[str, Any]:
+def _run_of(
+    world: World, database: Database, views: set[str], trades: MerchantTrades
+) -> dict[str, Any]:
     placed = world.reports.get("s7", {}).get("by_country", {})
     sites = {code: int(row["sites"]) for code, row in placed.items()}
     heavy = _heaviest(database) if "tile_weights" in views else {}
     packer = payload.Packer()
     map_ = _map(world, packer, sites, heavy)
     if "s7_site_synthesis" in views:
-        map_ |= _outlets(world, database, views, packer, map_)
-    drawn = _charts(world, database, views, sites, heavy)
+        map_ |= _outlets(world, database, views, packer, map_, trades)
+    drawn = _charts(world, database, views, sites, bool(trades.used))
     figures = {chart.id: chart.figure for chart in drawn if chart.figure}
     return {
         "head": head_of(world, figures_of(world, sites)),
@@ -46,6 +61,7 @@ def _run_of(world: World, database: Database, views: set[str]) -> dict[str, Any]
         "failed": world.failed,
         "figures": figures_of(world, sites),
         "charts": drawn,
+        "measured": measured_of(world, outlets_by_trade(database, trades) if placed else {}),
         "payload": packer.text({"map": map_, "charts": figures}),
     }
 
@@ -82,6 +98,7 @@ def _outlets(
     views: set[str],
     packer: payload.Packer,
     map_: Mapping[str, Any],
+    trades: MerchantTrades,
 ) -> dict[str, Any]:
     """Return merchants, pairs, the sites that are shown one by one, and the bins of all."""
     places, names = payload.places(map_["countries"]), names_of(world)
@@ -93,7 +110,8 @@ def _outlets(
         "merchants": packer.add(merchants, "u8"),
         "texts": names.merchants(merchants),
         "keys": names.outlets(sites),
-        "problem": names.problem,
+        "problem": " ".join(filter(None, (names.problem, trades.problem))),
+        "trades": legend_of(packer, database, trades, merchants),
         "sites": payload.sites_of(packer, sites, every, places),
         "bins": payload.bins_of(packer, database, places),
         "pairs": None,
@@ -122,7 +140,7 @@ def _heaviest(database: Database) -> dict[str, tuple[Any, Any]]:
 
 
 def _charts(
-    world: World, database: Database, views: set[str], sites: dict[str, int], heavy: dict[str, Any]
+    world: World, database: Database, views: set[str], sites: dict[str, int], traded: bool
 ) -> list[charts.Chart]:
     reports = world.reports
     made = []
@@ -136,7 +154,10 @@ def _charts(
         made.append(charts.collapse(quality, float(reports["s4"]["collapse_index"])))
     if {"s4_alloc_plan", "tile_weights"} <= views:
         by = _WEIGHED_BY.get(world.policy["prep"]["basis"], "population")
-        made.append(charts.prior(*_followed(world, database, heavy), by))
+        due = expected(database, 10 ** int(world.policy["prep"]["dp"]))
+        made.append(
+            charts.prior(due["quota"], due["n"], "weights of their trades" if traded else by)
+        )
     if world.realism:
         made.append(charts.neighbours(world.realism))
     if "s6" in reports:
@@ -153,25 +174,3 @@ def _pairs(database: Database) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.in
         "FROM s7_site_synthesis GROUP BY ALL) AS p USING (merchant_id, legal_country_iso)"
     ).fetchnumpy()
     return np.asarray(rows["required"], np.int64), np.asarray(rows["placed"], np.int64)
-
-
-def _followed(
-    world: World, database: Database, heavy: dict[str, Any]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Return quota and sites of the heaviest tiles of the countries with outlets."""
-    totals = {c: int(q["sites"]) for c, q in world.reports["s4"]["quality_by_country"].items()}
-    scale = 10 ** int(world.policy["prep"]["dp"])
-    rows = database.execute(
-        "SELECT legal_country_iso AS code, tile_id, sum(n_sites_tile)::BIGINT AS n "
-        "FROM s4_alloc_plan GROUP BY ALL ORDER BY code, tile_id"
-    ).fetchnumpy()
-    codes, starts = np.unique(np.asarray(rows["code"], "U2"), return_index=True)
-    ends = np.append(starts[1:], len(rows["code"]))
-    quota, sites = [np.empty(0)], [np.empty(0, np.int64)]
-    for code, low, high in zip(codes, starts, ends, strict=True):
-        ids, weights = heavy.get(str(code), (np.empty(0, np.uint64), np.empty(0, np.int64)))
-        used, n = np.asarray(rows["tile_id"])[low:high], np.asarray(rows["n"])[low:high]
-        at = np.minimum(np.searchsorted(used, ids), len(used) - 1)
-        sites.append(np.where(used[at] == ids, n[at], 0).astype(np.int64))
-        quota.append(weights / scale * totals[str(code)])
-    return np.concatenate(quota), np.concatenate(sites)

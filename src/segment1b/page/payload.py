@@ -101,8 +101,8 @@ def frames_of(features: Mapping[str, Any]) -> dict[str, list[float]]:
 def sites_of(packer: Packer, sites: Columns, every: int, places: Mapping[str, int]) -> Any:
     """Return the sites that the page shows one by one; `every`, one of how many is shown.
 
-    Coordinates are in millionths of a degree. weight, line, blocks and lane are there where the
-    run has published them.
+    Coordinates are in millionths of a degree. weight, line, blocks, lane and centre are there where
+    the run has published them.
     """
     found: dict[str, Any] = {
         "every": every,
@@ -113,7 +113,7 @@ def sites_of(packer: Packer, sites: Columns, every: int, places: Mapping[str, in
         "order": packer.add(sites["site_order"]),
         "tile": packer.add(sites["tile_id"]),
     }
-    for name in ("weight", "line", "blocks", "lane"):
+    for name in ("weight", "line", "blocks", "lane", "centre"):
         if name in sites:
             found[name] = packer.add(sites[name])
     return found

@@ -139,7 +139,7 @@ def open_tables(world: World, dataset_ids: Sequence[str]) -> Iterator[tuple[Data
         for dataset_id, paths in views.items():
             source = parquet_table(paths, "file_row_number = true")
             database.execute(
-                f"CREATE VIEW {dataset_id} AS SELECT *, "  # noqa: S608 - names of the contracts
+                f'CREATE VIEW "{dataset_id}" AS SELECT *, '  # noqa: S608 - names of the contracts
                 f"file_index * 1048576::BIGINT + file_row_number AS row_number FROM {source}"
             )
         yield database, set(views)

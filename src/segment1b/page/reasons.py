@@ -16,8 +16,9 @@ from segment1b.laws.philox import alloc_offsets
 from segment1b.laws.points import stable_points
 from segment1b.page.published import World
 from segment1b.read.listed import Listed, listed
+from segment1b.trades import EVERYTHING
 
-EVENTS = "rng_event_in_cell_jitter"
+EVENTS, CENTRE_EVENTS = "rng_event_in_cell_jitter", "rng_event_centre_jitter"
 _KEY = ("merchant_id", "legal_country_iso", "site_order")
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -33,8 +34,8 @@ class Names:
         """Return the text of each merchant, or None where each is its number."""
         if self.listed is None:
             return None
-        texts = self.listed.directories.texts(ids).to_pylist()
-        return [str(text) for text in texts]
+        texts = [str(text) for text in self.listed.directories.texts(ids).to_pylist()]
+        return None if texts == [str(number) for number in ids] else texts
 
     def outlets(self, sites: dict[str, Any]) -> list[str] | None:
         """Return the key of each site's outlet, or None where the list has no keys."""
@@ -56,19 +57,28 @@ def names_of(world: World) -> Names:
 def shown_sites(world: World, database: Database, views: set[str], every: int) -> dict[str, Any]:
     """Return every k-th site in written order: key, point, tile, and why it is there.
 
-    weight: that of the tile. blocks, lane: attempts of S6 and where they were drawn. line: the
-    site's point on its country's line of weights, for the method `stable`.
+    weight: that of the tile for the merchant's trade. blocks, lane: attempts of S6 and where they
+    were drawn. centre: the tile's centre that the site is at, 0 for none. line: the site's point on
+    its country's line of weights, for the method `stable`.
     """
     columns, joins = "s.lon_deg, s.lat_deg, s.tile_id, s.merchant_id, s.legal_country_iso", ""
+    key = "USING (merchant_id, legal_country_iso, site_order)"
     if "tile_weights" in views:
         columns += ", coalesce(w.weight_fp, 0) AS weight"
         joins += (
-            " LEFT JOIN tile_weights AS w"
-            " ON w.country_iso = s.legal_country_iso AND w.tile_id = s.tile_id"
+            " LEFT JOIN merchant_trades AS t USING (merchant_id)"
+            f" LEFT JOIN weights AS w ON w.trade = coalesce(t.trade, '{EVERYTHING}')"
+            " AND w.country_iso = s.legal_country_iso AND w.tile_id = s.tile_id"
         )
     if EVENTS in views:
-        columns += ", coalesce(e.blocks, 0) AS blocks, coalesce(e.lane, 0) AS lane"
-        joins += f" LEFT JOIN {EVENTS} AS e USING (merchant_id, legal_country_iso, site_order)"
+        joins += f" LEFT JOIN {EVENTS} AS e {key}"
+        blocks = "e.blocks"
+        if CENTRE_EVENTS in views:
+            # A site at a centre is in this log alone.
+            joins += f" LEFT JOIN {CENTRE_EVENTS} AS c {key}"
+            columns += ", coalesce(c.centre, 0) AS centre"
+            blocks = "e.blocks, c.blocks"
+        columns += f", coalesce({blocks}, 0) AS blocks, coalesce(e.lane, 0) AS lane"
     rows: dict[str, Any] = database.execute(
         f"SELECT {columns}, s.site_order FROM "  # noqa: S608 - no text from outside
         "(SELECT * FROM s7_site_synthesis WHERE row_number % ? = 0) AS s"

@@ -51,6 +51,7 @@ function prepare({ map: m, charts }, number) {
   run.countries = m.countries;
   run.merchants = m.merchants ? m.texts || Array.from(m.merchants, String) : [];
   run.merchantAt = new Map(run.merchants.map((text, i) => [text, i]));
+  run.trades = m.trades ? m.trades.ids : [];
   run.paths = outlines(m.outlines, m.countries.length);
   if (m.sites) {
     run.sites = m.sites;
@@ -115,27 +116,52 @@ const nameOf = (code) => {
 };
 
 // ---- filters ------------------------------------------------------------------
-const chosen = { country: "", merchant: "" };
-// Indices of the chosen country and merchant: -1 for all, null when this run does not have it.
+const chosen = { country: "", merchant: "", trade: "" };
+// Index of a chosen value: -1 for all, null when this run does not have it.
+const indexOf = (all, value) => (value ? (all.includes(value) ? all.indexOf(value) : null) : -1);
 function filtersOf(run) {
-  const country = chosen.country ? run.countries.indexOf(chosen.country) : -1;
   return {
-    country: chosen.country && country < 0 ? null : country,
+    country: indexOf(run.countries, chosen.country),
     merchant: chosen.merchant ? (run.merchantAt.get(chosen.merchant) ?? null) : -1,
+    trade: indexOf(run.trades, chosen.trade),
   };
 }
-// Rows of sites or pairs that pass the filters.
+// Whether a row of sites or pairs passes the filters.
+function passes(run, table) {
+  const { country, merchant, trade } = filtersOf(run);
+  if (country === null || merchant === null || trade === null) return () => false;
+  const of = trade < 0 ? null : run.map.trades.of;
+  return (i) =>
+    (country < 0 || table.country[i] === country) &&
+    (merchant < 0 || table.merchant[i] === merchant) &&
+    (!of || of[table.merchant[i]] === trade);
+}
 function left(run, table) {
   const at = [],
-    { country, merchant } = filtersOf(run);
-  if (country === null || merchant === null) return at;
-  for (let i = 0; i < table.country.length; i++)
-    if (
-      (country < 0 || table.country[i] === country) &&
-      (merchant < 0 || table.merchant[i] === merchant)
-    )
-      at.push(i);
+    pass = passes(run, table);
+  for (let i = 0; i < table.country.length; i++) if (pass(i)) at.push(i);
   return at;
+}
+
+// ---- trades -------------------------------------------------------------------
+const NO_TRADE = "everything",
+  COLOURS = 8; // of the style sheet; further trades share one
+const tradeName = (id) => (id === NO_TRADE ? "no trade" : id.replaceAll("_", " "));
+const tradeOf = (run, merchant) => run.map.trades.of[merchant];
+// All trades of a page with their outlets, most outlets first, and the colours of the first ones.
+function rankTrades() {
+  const totals = new Map();
+  for (const { map, trades } of runs)
+    trades.forEach((id, i) => totals.set(id, (totals.get(id) || 0) + map.trades.n[i]));
+  const ranked = [...totals.keys()].sort(
+    (a, b) => (a === NO_TRADE) - (b === NO_TRADE) || totals.get(b) - totals.get(a),
+  );
+  const coloured = ranked.filter((id) => id !== NO_TRADE).slice(0, COLOURS);
+  for (const run of runs)
+    run.paint = run.trades.map((id) =>
+      coloured.includes(id) ? `--trade-${coloured.indexOf(id)}` : "--trade-other",
+    );
+  return ranked.map((id) => [id, totals.get(id)]);
 }
 // Outlets, merchants and countries of the whole run, not of what is drawn; null: not embedded.
 function counts(run) {
@@ -149,7 +175,7 @@ function counts(run) {
       countries: different("country"),
     };
   }
-  if (chosen.merchant) return null;
+  if (chosen.merchant || chosen.trade) return null;
   const all = Object.entries(run.map.sites_by_country).filter(
     ([code]) => !chosen.country || code === chosen.country,
   );
@@ -172,16 +198,18 @@ function outlet(run, i) {
     lon: s.lon[i] / 1e6,
     lat: s.lat[i] / 1e6,
     tile: s.tile[i],
+    trade: m.trades && run.trades[tradeOf(run, s.merchant[i])],
   };
 }
 
-// ---- state in the URL's fragment: #country=NG&merchant=7&tiles=1&view=lat,lon,zoom ----
+// ---- state in the URL's fragment: #country=NG&merchant=7&trade=fuel&tiles=1&view=lat,lon,zoom ----
 let following = false;
 function writeState(view) {
   if (!following) return;
   const state = new URLSearchParams();
   if (chosen.country) state.set("country", chosen.country);
   if (chosen.merchant) state.set("merchant", chosen.merchant);
+  if (chosen.trade) state.set("trade", chosen.trade);
   if (byId("tiles").checked) state.set("tiles", "1");
   if (byId("theme").dataset.chosen) state.set("theme", byId("theme").dataset.chosen);
   if (view)
@@ -194,6 +222,7 @@ function readState() {
   return {
     country: state.get("country") || "",
     merchant: state.get("merchant") || "",
+    trade: state.get("trade") || "",
     tiles: state.has("tiles"),
     theme: state.get("theme"),
     view:

@@ -37,7 +37,7 @@ function draw(run) {
   for (const { shape } of shapes) c.fill(shape, "evenodd");
   inPixels();
   const inView = visible(run, world),
-    near = Boolean(chosen.merchant) || inView.length <= MANY;
+    near = Boolean(chosen.merchant || chosen.trade) || inView.length <= MANY;
   const tiled = drawTiles(run, c);
   const classes = !near && run.sites ? drawDensity(run, c) : null;
   inWorld();
@@ -55,6 +55,7 @@ function draw(run) {
     classes && classes.length,
     chosen.country,
     chosen.merchant,
+    chosen.trade,
     dark(),
   ].join();
   if (state !== run.told) {
@@ -66,17 +67,16 @@ function draw(run) {
 
 // Embedded sites that pass the filters and are in view.
 function visible(run, [w, n, e, s]) {
-  const at = [],
-    { country, merchant } = filtersOf(run);
-  if (!run.sites || country === null || merchant === null) return at;
+  const at = [];
+  if (!run.sites) return at;
+  const pass = passes(run, run.sites);
   for (let i = 0; i < run.x.length; i++)
     if (
       run.x[i] >= w &&
       run.x[i] <= e &&
       run.y[i] >= n &&
       run.y[i] <= s &&
-      (country < 0 || run.sites.country[i] === country) &&
-      (merchant < 0 || run.sites.merchant[i] === merchant)
+      pass(i)
     )
       at.push(i);
   return at;
@@ -137,24 +137,36 @@ function drawTiles(run, c) {
 }
 
 const radiusOf = (n) => (n > 1500 ? 2.6 : n > 300 ? 3.4 : 4.5);
-function drawPoints(run, c, at) {
-  const radius = radiusOf(at.length),
-    { x, y, k } = run.view,
-    size = 2 * radius + 3;
-  const marker = document.createElement("canvas"),
-    ratio = run.ratio;
+// The picture of a point in a colour of the style sheet.
+function markerOf(ratio, radius, size, paint) {
+  const marker = document.createElement("canvas");
   marker.width = marker.height = Math.ceil(size * ratio);
   const m = marker.getContext("2d");
   m.scale(ratio, ratio);
   m.beginPath();
   m.arc(size / 2, size / 2, radius, 0, 2 * Math.PI);
-  m.fillStyle = css("--point");
+  m.fillStyle = css(paint);
   m.fill();
   m.lineWidth = 1.2;
   m.strokeStyle = css("--outline");
   m.stroke();
+  return marker;
+}
+function drawPoints(run, c, at) {
+  const radius = radiusOf(at.length),
+    { x, y, k } = run.view,
+    size = 2 * radius + 3;
+  const markers = (run.trades.length ? run.paint : ["--point"]).map((paint) =>
+    markerOf(run.ratio, radius, size, paint),
+  );
   for (const i of at)
-    c.drawImage(marker, x + k * run.x[i] - size / 2, y + k * run.y[i] - size / 2, size, size);
+    c.drawImage(
+      markers[run.trades.length ? tradeOf(run, run.sites.merchant[i]) : 0],
+      x + k * run.x[i] - size / 2,
+      y + k * run.y[i] - size / 2,
+      size,
+      size,
+    );
   if (run.told && run.reason >= 0) {
     c.beginPath();
     c.arc(x + k * run.x[run.reason], y + k * run.y[run.reason], radius + 5, 0, 2 * Math.PI);
@@ -212,6 +224,19 @@ function drawScale(run) {
     metres < 1000 ? `${metres} m` : `${grouped(metres / 1000)} km`;
 }
 
+function tradeLegend(run, swatch) {
+  const shown = run.trades.filter((id) => !chosen.trade || id === chosen.trade);
+  const other = shown.filter((id) => run.paint[run.trades.indexOf(id)] === "--trade-other");
+  for (const id of shown)
+    if (!other.includes(id)) swatch(css(run.paint[run.trades.indexOf(id)]), tradeName(id), "dot");
+  if (other.length)
+    swatch(
+      css("--trade-other"),
+      other.length > 1 || !other.includes(NO_TRADE) ? "other" : tradeName(NO_TRADE),
+      "dot",
+    );
+}
+
 // ---- legend and caption -------------------------------------------------------------
 function legend(run, near, tiled, classes) {
   const items = [],
@@ -237,7 +262,8 @@ function legend(run, near, tiled, classes) {
         low >= high ? grouped(low) : `${grouped(low)} to ${grouped(high)}`,
       );
     });
-  } else if (near && run.sites) swatch(css("--point"), "an outlet", "dot");
+  } else if (near && run.trades.length) tradeLegend(run, swatch);
+  else if (near && run.sites) swatch(css("--point"), "an outlet", "dot");
   if (tiled) {
     note("weight of a tile, heaviest = 1");
     [
@@ -262,7 +288,7 @@ function caption(run, near, tiled) {
   if (!all)
     sentences.push(
       `${counted(embedded, "outlet", "outlets")} drawn as points; ` +
-        "this run has too many merchants for the file to count the others of this one.",
+        "this run has too many merchants for the file to count the others.",
     );
   else {
     const who =

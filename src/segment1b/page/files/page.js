@@ -33,12 +33,15 @@ function chart(div) {
 }
 
 // ---- controls ------------------------------------------------------------------------
-function choose({ country, merchant, tiles }, views) {
+function choose({ country, merchant, trade, tiles }, views) {
   if (country !== undefined)
     chosen.country = runs.some((run) => run.countries.includes(country)) ? country : "";
   if (merchant !== undefined)
     chosen.merchant = runs.some((run) => run.merchantAt.has(merchant)) ? merchant : "";
+  if (trade !== undefined)
+    chosen.trade = runs.some((run) => run.trades.includes(trade)) ? trade : "";
   byId("country").value = chosen.country;
+  byId("trade").value = chosen.trade;
   if (merchant !== undefined) {
     byId("merchant").value = merchant;
     const missing = Boolean(merchant) && !chosen.merchant;
@@ -73,6 +76,11 @@ function controls() {
   const merchants = [...new Set(runs.flatMap((run) => run.merchants))];
   if (merchants.length <= 5000)
     byId("merchants").append(...merchants.map((value) => element("option", "", { value })));
+  const trades = rankTrades();
+  byId("trade-filter").hidden = !trades.length;
+  for (const [value, n] of trades)
+    byId("trade").append(element("option", `${tradeName(value)} (${grouped(n)})`, { value }));
+  byId("trade").addEventListener("change", (event) => choose({ trade: event.target.value }));
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("country").addEventListener("change", (event) => choose({ country: event.target.value }));
   byId("merchant").addEventListener("input", (event) =>
@@ -97,7 +105,7 @@ function controls() {
     runs.forEach((run) => run.sites && showSelection(run, run.inView)),
   );
   byId("reset").addEventListener("click", () =>
-    choose({ country: "", merchant: "", tiles: false }),
+    choose({ country: "", merchant: "", trade: "", tiles: false }),
   );
   byId("theme").addEventListener("click", () => {
     byId("theme").dataset.chosen = dark() ? "light" : "dark";

@@ -24,6 +24,7 @@ function hover(run, event) {
   if (i < 0) return;
   const o = outlet(run, i);
   note.textContent = `merchant ${o.merchant}, ${o.key ? o.key : `outlet ${o.order}`}, ${o.country}`;
+  if (o.trade) note.textContent += `, ${tradeName(o.trade)}`;
   const most = Math.max(0, run.width - note.offsetWidth - 4);
   note.style.left = `${Math.min(event.offsetX + 12, most)}px`;
   note.style.top = `${Math.min(event.offsetY + 12, run.height - 34)}px`;

@@ -178,6 +178,15 @@ function showTables(run) {
         text: (row) => run.merchants[row.merchant],
         act: (row) => choose({ merchant: run.merchants[row.merchant] }),
       },
+      ...(m.trades
+        ? [
+            {
+              title: "trade",
+              value: (row) => tradeName(run.trades[tradeOf(run, row.merchant)]),
+              act: (row) => choose({ trade: run.trades[tradeOf(run, row.merchant)] }),
+            },
+          ]
+        : []),
       {
         title: "outlets",
         number,
@@ -192,7 +201,7 @@ function showTables(run) {
       },
     ],
     [...tally.values()],
-    { by: 1, up: false },
+    { by: m.trades ? 2 : 1, up: false },
   );
 }
 
@@ -225,6 +234,7 @@ function showSelection(run, at) {
   const columns = [
     { title: "merchant", value: (row) => row.merchant, act: (row) => showReason(run, row.i) },
     ...(run.map.keys ? [{ title: "outlet_id", value: (row) => row.key }] : []),
+    ...(run.map.trades ? [{ title: "trade", value: (row) => row.trade }] : []),
     { title: "country", value: (row) => row.country },
     { title: "site_order", number, value: (row) => row.order },
     { title: "lon_deg", number, value: (row) => row.lon, text: (row) => row.lon.toFixed(6) },
@@ -266,14 +276,17 @@ function showReason(run, i) {
   run.reason = i;
   add("merchant", o.merchant);
   if (o.key) add("outlet", o.key);
+  if (o.trade)
+    add("trade", `${tradeName(o.trade)}: ${run.map.trades.titles[run.trades.indexOf(o.trade)]}`);
   add("country", nameOf(o.country));
   add("site", grouped(o.order));
   add("coordinates", `${o.lat.toFixed(6)}, ${o.lon.toFixed(6)}`);
-  const scale = run.map.scale;
+  const scale = run.map.scale,
+    trade = o.trade && o.trade !== NO_TRADE ? ` for ${tradeName(o.trade)}` : "";
   add(
     "tile",
     s.weight
-      ? `${o.tile}, with ${((100 * s.weight[i]) / scale).toPrecision(3)} % of the country's weight`
+      ? `${o.tile}, with ${((100 * s.weight[i]) / scale).toPrecision(3)} % of the country's weight${trade}`
       : String(o.tile),
   );
   if (s.line)
@@ -281,7 +294,9 @@ function showReason(run, i) {
       "point on the allocation line",
       `${(s.line[i] / scale).toFixed(12)} of the line of weights through the country's tiles`,
     );
-  if (s.blocks) add("draw", `attempt ${s.blocks[i]} was accepted, drawn ${LANES[s.lane[i]]}`);
+  const centre = s.centre ? s.centre[i] : 0,
+    place = centre ? `around centre ${centre} of the tile` : s.lane && LANES[s.lane[i]];
+  if (s.blocks) add("draw", `attempt ${s.blocks[i]} was accepted, drawn ${place}`);
   const pair = `--merchant ${shellWord(o)} --country ${o.country}`;
   const command = `segment1b replay ${pair} --site ${o.order}`;
   const copy = button("Copy", () =>
