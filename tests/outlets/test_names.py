@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -179,15 +180,33 @@ def test_what_a_killed_import_left_is_found_and_never_the_default(tmp_path: Path
     assert find_list(tmp_path, KNOWN, "ab13") == B
 
 
-@pytest.mark.parametrize("value", [[], {"name": "mine"}, {"name": "../x"}, {"name": "abcd"}])
-@pytest.mark.code("E_INPUT_UNREADABLE")
-def test_a_damaged_record_names_its_file(tmp_path: Path, value: object) -> None:
-    record(hold(tmp_path, A), A)
-    (path,) = tmp_path.rglob("outlet_list.json")
-    whole = json.loads(path.read_text())
-    path.write_text(json.dumps({**whole, **value} if isinstance(value, dict) else value))
-    if value == {"name": "mine"}:
-        assert find_list(tmp_path, KNOWN, "mine") == A
-        return
-    with pytest.raises(Segment1BError, match=r"^E_INPUT_UNREADABLE: .*outlet_list\.json"):
-        outlet_lists(tmp_path, KNOWN)
+@pytest.mark.parametrize(
+    "damage", ["cut", "fifo", "[]", {"name": "../x"}, {"name": "abcd"}, {"sequence": "1"}]
+)
+def test_a_damaged_record_leaves_its_list_alone_without_a_name(
+    tmp_path: Path, damage: str | dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    hold(tmp_path, A, B, C)
+    for fingerprint in (C, A, B):
+        record(tmp_path, fingerprint, f"list-{fingerprint[:4]}")
+    path = tmp_path / KNOWN["outlet_list"].locate({"manifest_fingerprint": A})
+    text = path.read_text()
+    path.unlink()
+    if damage == "fifo":
+        os.mkfifo(path)
+    elif isinstance(damage, dict):
+        path.write_text(json.dumps(json.loads(text) | damage))
+    else:
+        path.write_text(text[:20] if damage == "cut" else damage)
+    for _ in range(2):
+        found = [(one.name, one.fingerprint) for one in outlet_lists(tmp_path, KNOWN)]
+        assert found == [(None, A), ("list-cccc", C), ("list-ab13", B)]
+    (line,) = caplog.messages
+    assert str(path) in line
+    assert line.endswith("; remove this file, and import the list again to name it")
+    assert find_list(tmp_path, KNOWN, "list-cccc") == C
+    assert find_list(tmp_path, KNOWN, A[:6]) == A
+    assert default_list(tmp_path, KNOWN, []) == B
+    assert record(tmp_path, C, "another") == "another"
+    assert record(tmp_path, A, "again") == "again"
+    assert outlet_lists(tmp_path, KNOWN)[-1].name == "again"

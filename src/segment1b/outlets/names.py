@@ -5,6 +5,7 @@ The law is docs/spec/outlet-lists.md#names.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Collection, Mapping
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.contracts import Contracts
+from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.locations import nearest
-from segment1b.errors import Segment1BError, unreadable, visible
+from segment1b.errors import Segment1BError, visible
 from segment1b.identity import canonical_json
 from segment1b.storage.durable import read_json
 from segment1b.storage.failures import utc_now
@@ -60,8 +62,7 @@ class OutletList:
 def outlet_lists(root: Path, known: Contracts) -> list[OutletList]:
     """Return the lists in a data root, the last imported at the end.
 
-    Raises:
-        Segment1BError: E_INPUT_UNREADABLE for a record of a name that is damaged.
+    A list whose record is damaged counts as one that is not recorded; a warning names the file.
     """
     held: dict[str, set[str]] = {}
     for dataset_id in _HELD:
@@ -226,17 +227,26 @@ def safe_name(file: Path) -> str:
 
 
 def _read(root: Path, known: Contracts, fingerprint: str) -> dict[str, Any]:
-    """Return the record of a list."""
+    """Return the record of a list; empty, with a warning, where it is damaged."""
     dataset = known[RECORD]
     path = root / dataset.locate({"manifest_fingerprint": fingerprint})
-    record: dict[str, Any] = read_json(path)
+    try:
+        record: dict[str, Any] = read_json(path)
+    except (Segment1BError, OSError) as error:
+        raise_machine_fault(error, path)
+        return _unnamed(str(getattr(error, "message", error)))
     problems = known.schemas.problems(dataset.schema_ref, record)
     if not problems and not _is_name(record["name"]):
         problems = ["the name is malformed"]
-    if problems:
-        hint = "remove the file, and import the list again to name it"
-        raise unreadable(path, f"is no record of a list: {problems[0]}", hint)
-    return record
+    return _unnamed(f"{path}: {problems[0]}") if problems else record
+
+
+@functools.cache  # warns once: a command reads the records several times
+def _unnamed(problem: str) -> dict[str, Any]:
+    """Warn about a damaged record, and return none."""
+    hint = "remove this file, and import the list again to name it"
+    LOG.warning("an outlet list has no name, as its record is damaged: %s; %s", problem, hint)
+    return {}
 
 
 def _is_name(name: str) -> bool:
