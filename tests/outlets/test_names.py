@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segment1b import contracts
+from segment1b.config import RunSettings
+from segment1b.contracts.urls import check_name, split_list
 from segment1b.errors import Segment1BError
 from segment1b.outlets import names
 from segment1b.outlets.names import default_list, find_list, named_tokens, outlet_lists, record_list
@@ -39,15 +41,17 @@ def test_a_name_is_1_to_64_safe_characters_and_no_prefix_of_a_fingerprint(name: 
     safe = 1 <= len(name) <= 64 and set(name) <= set(letters + "._-") and name[0] in letters
     hexadecimal = len(name) >= 4 and set(name) <= set("0123456789abcdefABCDEF")
     if safe and not hexadecimal:
-        names.check_name(name)
+        check_name(name)
+        assert split_list(f"absent:{name}") == (Path("absent"), name)
+        assert RunSettings(outlets=Path("a.csv"), list_name=name).list_name == name
         return
-    with pytest.raises(Segment1BError, match=r"^E_USAGE: "):
-        names.check_name(name)
+    with pytest.raises(Segment1BError, match=r"(?s)^E_USAGE: .* cannot be the name of a list"):
+        RunSettings(outlets=Path("a.csv"), list_name=name)
 
 
 @given(st.text(min_size=1).filter(lambda text: "/" not in text and "\0" not in text))
 def test_the_name_of_any_file_can_be_one(stem: str) -> None:
-    names.check_name(names.safe_name(Path(stem)))
+    check_name(names.safe_name(Path(stem)))
 
 
 @pytest.mark.parametrize(
@@ -119,6 +123,31 @@ def test_the_name_of_another_list_is_refused_and_a_default_that_is_taken_extende
         record(tmp_path, B, "mine")
     assert [one.name for one in outlet_lists(tmp_path, KNOWN)] == [None, "mine"]
     assert record(tmp_path, B, file="mine.csv") == f"mine-{B[:8]}"
+
+
+def test_a_default_name_is_extended_until_it_is_free(tmp_path: Path) -> None:
+    other = B[:8] + "1" * 56
+    record(hold(tmp_path, A, B, C), A, "mine")
+    record(tmp_path, C, f"mine-{B[:8]}")
+    assert record(tmp_path, B, file="mine.csv") == f"mine-{B[:9]}"
+    record(hold(tmp_path, other), other, "x" * 64)
+    remaining = hold(tmp_path, "d" * 64)
+    assert record(remaining, "d" * 64, file="x" * 70) == "x" * 55 + "-dddddddd"
+
+
+def test_of_two_lists_with_one_name_none_is_renamed_and_the_fingerprint_tells_them_apart(
+    tmp_path: Path,
+) -> None:
+    for fingerprint in (A, B):
+        record(hold(tmp_path, fingerprint), fingerprint, f"list-{fingerprint[:4]}")
+        path = tmp_path / KNOWN["outlet_list"].locate({"manifest_fingerprint": fingerprint})
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"name": "mine"}))
+    with pytest.raises(Segment1BError, match=rf"{A}.*{B}.*\(give the fingerprint\)"):
+        find_list(tmp_path, KNOWN, "mine")
+    for fingerprint in (A, B, A):
+        assert record(tmp_path, fingerprint, file="other.csv") == "mine"
+    with pytest.raises(Segment1BError, match=f"^E_LIST_NAME_TAKEN: .*{B}"):
+        record(tmp_path, A, "mine")
 
 
 def test_a_list_keeps_its_name_until_it_is_given_another(tmp_path: Path) -> None:

@@ -52,12 +52,15 @@ def discard(
         The bytes of what was removed, by path relative to the data root, in order of removal.
 
     Raises:
-        Segment1BError: E_USAGE when `agree` returns False; E_LOCKED while a run of this identity
+        Segment1BError: E_USAGE when `agree` returns False, or the root has several lists and none
+            is named; E_LOCKED while a run of this identity
             works; E_DISCARD_REFUSED when another receipt uses datasets of this parameter hash; as
             `find_identity`. Nothing is removed then.
     """
     # A damaged dataset must not prevent its own removal.
     root = find_root(settings.data_root, folders=False)
+    if settings.manifest_fingerprint is None:
+        _check_single(root, contracts.load(settings.dictionary))
     known, identity = find_identity(root, settings.dictionary, settings.tokens)
     open_root(root)
     with identity_lock(root, identity, settings.wait_seconds), staging(root) as scratch:
@@ -122,6 +125,15 @@ def remove_list(
         for path in found:
             root_at(root).remove(path, scratch)
     return found
+
+
+def _check_single(root: Path, known: Contracts) -> None:
+    """Refuse to choose one of several lists: what is removed is named."""
+    lists = [one for one in outlet_lists(root, known) if one.is_whole]
+    if len(lists) > 1:
+        labels = ", ".join(one.label for one in lists)
+        what = f"{root_at(root)} holds several outlet lists: {labels}; nothing was removed"
+        raise Segment1BError("E_USAGE", what, "choose one with --list")
 
 
 def _identity_of(root: Path, known: Contracts, fingerprint: str) -> Identity | None:
