@@ -160,6 +160,13 @@ def test_a_merchant_that_the_list_does_not_have_is_named_as_it_was_given(both: P
             command(both, "Café", "PT")
 
 
+def test_added_columns_may_have_spaces_around_their_commas(both: Path, tmp_path: Path) -> None:
+    words = ["export", "--data-root", str(both), "--list", "first", "--with"]
+    for name, columns in (("a.csv", "tile_id,weight_fp"), ("b.csv", " tile_id, weight_fp")):
+        assert not app([*words, columns, "--out", str(tmp_path / name)], standalone_mode=False)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
 def test_an_import_prints_no_empty_fields(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

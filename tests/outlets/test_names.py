@@ -210,7 +210,11 @@ def test_what_a_killed_import_left_is_found_and_never_the_default(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "damage", ["cut", "fifo", "[]", {"name": "../x"}, {"name": "abcd"}, {"sequence": "1"}]
+    "damage",
+    [
+        *("cut", "fifo", "[]", {"name": "../x"}, {"name": "abcd"}, {"sequence": "1"}),
+        *({"sequence": 2**53 + 1}, {"file": "x" * 2049}),
+    ],
 )
 def test_a_damaged_record_leaves_its_list_alone_without_a_name(
     tmp_path: Path, damage: str | dict[str, object], caplog: pytest.LogCaptureFixture
