@@ -31,7 +31,7 @@ from segment1b.contracts.locations import (
 )
 from segment1b.contracts.program import contracts_root
 from segment1b.contracts.texts import parse_yaml
-from segment1b.contracts.urls import url_of
+from segment1b.contracts.urls import check_name, url_of
 from segment1b.errors import Segment1BError
 from segment1b.identity import STATE_NAMES, TOKENS, StateName, canonical_json, sha256_hex
 from segment1b.trades import Trades, load_trades
@@ -358,6 +358,13 @@ class RunSettings(_Section):
         if place is not None:
             url_of(place)
         return place
+
+    @field_validator("list_name")
+    @classmethod
+    def _well_formed(cls, name: str | None) -> str | None:
+        if name is not None:
+            check_name(name)
+        return name
 
     @field_validator("engine")
     @classmethod

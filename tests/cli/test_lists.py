@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import shutil
@@ -90,8 +91,11 @@ def call(line: str, root: Path, out: Path, capsys: pytest.CaptureFixture[str]) -
     return json.loads(printed.out), printed.err
 
 
-@pytest.mark.parametrize("named", [None, *NAMES])
-@pytest.mark.parametrize("command", LINES)
+@pytest.mark.parametrize(
+    ("command", "named"),
+    # What is removed has to be named.
+    [pair for pair in itertools.product(LINES, [None, *NAMES]) if pair != ("discard", None)],
+)
 def test_every_command_is_about_the_last_list_or_the_one_that_is_named(
     root: Path,
     tmp_path: Path,
@@ -121,8 +125,57 @@ def test_every_command_is_about_the_last_list_or_the_one_that_is_named(
         assert ours in json.dumps(found)
     if command == "export":
         assert found["rows"] == {"first": 30, "second": 21}[wanted]
-    notices = (err + caplog.text).count("using outlet list second, imported last of 2")
+    choice = "ROOT:LIST" if command == "diff" else "--list"
+    notice = f"using outlet list second, imported last of 2 in {root}; {choice} chooses another"
+    notices = (err + caplog.text).count(notice)
     assert notices == (0 if named else 2 if command == "diff" else 1)
+
+
+def test_a_list_of_diff_that_is_named_twice_is_refused(both: Path) -> None:
+    for side in ("old", "new"):
+        places = {"old": both, "new": both} | {side: f"{both}:first"}
+        with pytest.raises(Segment1BError, match=r"^E_USAGE: .*names the list first, .* second"):
+            segment1b.diff(**places, **{f"{side}_fingerprint": "second"})  # type: ignore[arg-type]
+
+
+def test_what_a_record_holds_is_printed_in_one_line(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / KNOWN["outlet_list"].locate({"manifest_fingerprint": fingerprint(root, "first")})
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"file": "a\nb\tc\x1b[2J"}))
+    assert not app(["list", "--data-root", str(root)], standalone_mode=False)
+    assert "a\\nb\\tc\\x1b[2J" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--write-fixed", "--rejects"])
+@pytest.mark.parametrize("more", ["--name", "--since"])
+def test_a_division_of_a_list_takes_no_option_of_an_import(option: str, more: str) -> None:
+    with pytest.raises(Segment1BError, match=r"^E_USAGE: .*import nothing"):
+        app(["outlets", "import", "a.csv", option, "b.csv", more, "c"], standalone_mode=False)
+
+
+def test_a_merchant_that_the_list_does_not_have_is_named_as_it_was_given(both: Path) -> None:
+    for command in (segment1b.explain, lambda *words: segment1b.replay(*words, 1)):
+        with pytest.raises(Segment1BError, match=r"merchant Café \(4153337992202400132\) has no"):
+            command(both, "Café", "PT")
+
+
+def test_added_columns_may_have_spaces_around_their_commas(both: Path, tmp_path: Path) -> None:
+    words = ["export", "--data-root", str(both), "--list", "first", "--with"]
+    for name, columns in (("a.csv", "tile_id,weight_fp"), ("b.csv", " tile_id, weight_fp")):
+        assert not app([*words, columns, "--out", str(tmp_path / name)], standalone_mode=False)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_an_import_prints_no_empty_fields(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = worlds.outlet_list(tmp_path / "my.csv", COUNTRIES, merchants=3)
+    words = ["outlets", "import", str(own), "--data-root", str(root)]
+    assert not app(words, standalone_mode=False)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert "pairs" in [line[0] for line in lines]
+    assert all(len(line) > 1 for line in lines)
 
 
 def test_the_python_interface_takes_names(both: Path) -> None:

@@ -14,6 +14,7 @@ import worlds
 from segment1b import contracts
 from segment1b.cli import summary, tables
 from segment1b.cli.app import app
+from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.page.page import render, run_of
 from segment1b.page.published import read_world
@@ -54,6 +55,13 @@ def test_an_imported_list_is_spread_and_a_pile_is_never_plainly_proven(ran: RunR
     assert ("<strong>Proven.</strong>" in page) != piled
     assert ('<p class="verdict warn"><strong>Correct, but look at this:' in page) == piled
     assert "merchants of the sample" not in page
+
+
+def test_the_summary_reads_lists_with_the_dictionary_of_the_run(
+    ran: RunResult, tmp_path: Path
+) -> None:
+    with pytest.raises(Segment1BError, match=r"other\.yaml"):
+        summary.print_summary(ran, tmp_path / "other.yaml")
 
 
 def test_a_run_ends_with_its_verdict_and_three_commands_that_parse(

@@ -188,6 +188,7 @@ def test_a_row_that_reaches_over_a_pole_with_its_centre_on_the_globe_is_read(
 
 
 @pytest.mark.parametrize("keep", [20, 0])
+@pytest.mark.code("E_INPUT_UNREADABLE")
 def test_a_truncated_raster_or_a_file_that_is_none_is_unreadable(tmp_path: Path, keep: int) -> None:
     path = raster(tmp_path / "r.tif")
     path.write_bytes(path.read_bytes()[:keep] or b"people,per,cell\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segment1b import contracts
+from segment1b.config import RunSettings
+from segment1b.contracts.urls import check_name, split_list
 from segment1b.errors import Segment1BError
 from segment1b.outlets import names
 from segment1b.outlets.names import default_list, find_list, named_tokens, outlet_lists, record_list
@@ -38,15 +41,17 @@ def test_a_name_is_1_to_64_safe_characters_and_no_prefix_of_a_fingerprint(name: 
     safe = 1 <= len(name) <= 64 and set(name) <= set(letters + "._-") and name[0] in letters
     hexadecimal = len(name) >= 4 and set(name) <= set("0123456789abcdefABCDEF")
     if safe and not hexadecimal:
-        names.check_name(name)
+        check_name(name)
+        assert split_list(f"absent:{name}") == (Path("absent"), name)
+        assert RunSettings(outlets=Path("a.csv"), list_name=name).list_name == name
         return
-    with pytest.raises(Segment1BError, match=r"^E_USAGE: "):
-        names.check_name(name)
+    with pytest.raises(Segment1BError, match=r"(?s)^E_USAGE: .* cannot be the name of a list"):
+        RunSettings(outlets=Path("a.csv"), list_name=name)
 
 
 @given(st.text(min_size=1).filter(lambda text: "/" not in text and "\0" not in text))
 def test_the_name_of_any_file_can_be_one(stem: str) -> None:
-    names.check_name(names.safe_name(Path(stem)))
+    check_name(names.safe_name(Path(stem)))
 
 
 @pytest.mark.parametrize(
@@ -120,6 +125,31 @@ def test_the_name_of_another_list_is_refused_and_a_default_that_is_taken_extende
     assert record(tmp_path, B, file="mine.csv") == f"mine-{B[:8]}"
 
 
+def test_a_default_name_is_extended_until_it_is_free(tmp_path: Path) -> None:
+    other = B[:8] + "1" * 56
+    record(hold(tmp_path, A, B, C), A, "mine")
+    record(tmp_path, C, f"mine-{B[:8]}")
+    assert record(tmp_path, B, file="mine.csv") == f"mine-{B[:9]}"
+    record(hold(tmp_path, other), other, "x" * 64)
+    remaining = hold(tmp_path, "d" * 64)
+    assert record(remaining, "d" * 64, file="x" * 70) == "x" * 55 + "-dddddddd"
+
+
+def test_of_two_lists_with_one_name_none_is_renamed_and_the_fingerprint_tells_them_apart(
+    tmp_path: Path,
+) -> None:
+    for fingerprint in (A, B):
+        record(hold(tmp_path, fingerprint), fingerprint, f"list-{fingerprint[:4]}")
+        path = tmp_path / KNOWN["outlet_list"].locate({"manifest_fingerprint": fingerprint})
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"name": "mine"}))
+    with pytest.raises(Segment1BError, match=rf"{A}.*{B}.*\(give the fingerprint\)"):
+        find_list(tmp_path, KNOWN, "mine")
+    for fingerprint in (A, B, A):
+        assert record(tmp_path, fingerprint, file="other.csv") == "mine"
+    with pytest.raises(Segment1BError, match=f"^E_LIST_NAME_TAKEN: .*{B}"):
+        record(tmp_path, A, "mine")
+
+
 def test_a_list_keeps_its_name_until_it_is_given_another(tmp_path: Path) -> None:
     record(hold(tmp_path, A), A, "mine")
     assert record(tmp_path, A, file="other.csv") == "mine"
@@ -179,15 +209,37 @@ def test_what_a_killed_import_left_is_found_and_never_the_default(tmp_path: Path
     assert find_list(tmp_path, KNOWN, "ab13") == B
 
 
-@pytest.mark.parametrize("value", [[], {"name": "mine"}, {"name": "../x"}, {"name": "abcd"}])
-@pytest.mark.code("E_INPUT_UNREADABLE")
-def test_a_damaged_record_names_its_file(tmp_path: Path, value: object) -> None:
-    record(hold(tmp_path, A), A)
-    (path,) = tmp_path.rglob("outlet_list.json")
-    whole = json.loads(path.read_text())
-    path.write_text(json.dumps({**whole, **value} if isinstance(value, dict) else value))
-    if value == {"name": "mine"}:
-        assert find_list(tmp_path, KNOWN, "mine") == A
-        return
-    with pytest.raises(Segment1BError, match=r"^E_INPUT_UNREADABLE: .*outlet_list\.json"):
-        outlet_lists(tmp_path, KNOWN)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *("cut", "fifo", "[]", {"name": "../x"}, {"name": "abcd"}, {"sequence": "1"}),
+        *({"sequence": 2**53 + 1}, {"file": "x" * 2049}),
+    ],
+)
+def test_a_damaged_record_leaves_its_list_alone_without_a_name(
+    tmp_path: Path, damage: str | dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    hold(tmp_path, A, B, C)
+    for fingerprint in (C, A, B):
+        record(tmp_path, fingerprint, f"list-{fingerprint[:4]}")
+    path = tmp_path / KNOWN["outlet_list"].locate({"manifest_fingerprint": A})
+    text = path.read_text()
+    path.unlink()
+    if damage == "fifo":
+        os.mkfifo(path)
+    elif isinstance(damage, dict):
+        path.write_text(json.dumps(json.loads(text) | damage))
+    else:
+        path.write_text(text[:20] if damage == "cut" else damage)
+    for _ in range(2):
+        found = [(one.name, one.fingerprint) for one in outlet_lists(tmp_path, KNOWN)]
+        assert found == [(None, A), ("list-cccc", C), ("list-ab13", B)]
+    (line,) = caplog.messages
+    assert str(path) in line
+    assert line.endswith("; remove this file, and import the list again to name it")
+    assert find_list(tmp_path, KNOWN, "list-cccc") == C
+    assert find_list(tmp_path, KNOWN, A[:6]) == A
+    assert default_list(tmp_path, KNOWN, []) == B
+    assert record(tmp_path, C, "another") == "another"
+    assert record(tmp_path, A, "again") == "again"
+    assert outlet_lists(tmp_path, KNOWN)[-1].name == "again"

@@ -31,6 +31,7 @@ from discards import (
 )
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
+from segment1b.outlets.names import outlet_lists
 from segment1b.pipeline.finding import find_identity
 from segment1b.storage.locks import identity_lock
 from segment1b.storage.publisher import publish_once
@@ -244,6 +245,13 @@ def test_tiles_that_another_receipt_uses_are_not_removed_and_it_is_named(
         take_back(root, state, manifest_fingerprint=first)
 
 
+def test_of_several_lists_the_one_to_discard_is_named(two: tuple[Path, str, str]) -> None:
+    root, _, _ = two
+    labels = ", ".join(one.label for one in outlet_lists(root, KNOWN))
+    with refused(root, "E_USAGE", f"holds several outlet lists: {labels}; nothing was removed"):
+        take_back(root, "s9")
+
+
 def test_from_s3_on_nothing_is_shared_and_tiles_can_be_kept_until_the_last_receipt_goes(
     world: World, two: tuple[Path, str, str]
 ) -> None:
@@ -275,7 +283,7 @@ def test_a_receipt_in_the_folder_of_another_identity_removes_nothing(
     text = path.read_text()
     assert second in text
     path.write_text(text.replace(second, first))
-    for fingerprint in (None, first, second):
+    for fingerprint in (first, second):
         with refused(root, "E_PATH_EMBED_MISMATCH", str(path)):
             take_back(root, "s0", manifest_fingerprint=fingerprint)
 

@@ -181,6 +181,31 @@ def test_a_damaged_list_is_listed_and_removed(root: Path) -> None:
     assert list_outlets(root)["lists"] == []
 
 
+def test_a_list_with_a_damaged_record_is_removed_by_its_fingerprint(root: Path) -> None:
+    mine, own = fingerprint(root, "my"), of(root, "my")
+    before = contents(root)
+    record = root / KNOWN["outlet_list"].locate({"manifest_fingerprint": mine})
+    record.write_bytes(record.read_bytes()[:20])
+    remove_list(root, mine[:8])
+    assert contents(root) == {path: data for path, data in before.items() if path not in own}
+
+
+def test_a_removal_depends_on_no_receipt_of_another_list(root: Path) -> None:
+    own, before = of(root, "other"), contents(root)
+    planned = remove_list(root, "other", dry_run=True)
+    receipts = {
+        name: root / KNOWN["s0_gate_receipt_1B"].locate({"manifest_fingerprint": digits})
+        for name, digits in ((name, fingerprint(root, name)) for name in ("my", "other"))
+    }
+    for damage in (b"{", receipts["my"].read_bytes()):
+        receipts["other"].write_bytes(damage)  # the bundle has the tokens as well
+        assert remove_list(root, "other", dry_run=True).keys() == planned.keys()
+    receipts["my"].write_bytes(b"{")
+    remove_list(root, "other")
+    kept = {path for path in before if path not in own}
+    assert set(contents(root)) == kept
+
+
 def test_lists_in_a_store_have_names_and_are_removed(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -226,6 +226,14 @@ def test_a_person_sees_counts_and_those_who_move(root: Path, february: Path) -> 
     assert "ACME in NL: c from position 3 to 1" in result.stderr
 
 
+def test_keys_that_were_written_in_another_way_are_a_warning(root: Path, tmp_path: Path) -> None:
+    file = write_list(tmp_path / "feb.csv", {("ACME", "NL"): {"A", "B", "C"}}, random.Random(1))
+    result = called("outlets", "import", file, "--data-root", root, "--since", root)
+    assert "ids differ only in case or spaces: 3" in result.stderr
+    assert "ACME in NL: a closed, ACME: A opened" in result.stderr
+    assert "of which no outlet is kept" in result.stderr
+
+
 @pytest.mark.code("E_USAGE")
 @pytest.mark.parametrize(
     ("options", "problem"),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from segment1b.cli.options import ROOT, AsJson, DataRoot, Dictionary, Wait, option, show
+from segment1b.errors import visible
 
 
 def list_lists(
@@ -57,9 +58,9 @@ def _print(found: Mapping[str, Any]) -> None:
         [
             {
                 "name": one["name"] or "",
-                "file": one["file"] or "",
+                "file": _cell(one["file"]),
                 "imported": (one["imported_at_utc"] or "")[:19],
-                "method": one["method"] or "",
+                "method": _cell(one["method"]),
                 "state": (one["state"] or "").upper(),
                 "fingerprint": one["manifest_fingerprint"][:SHORT],
                 "merchants": _count(one["merchants"]),
@@ -71,5 +72,11 @@ def _print(found: Mapping[str, Any]) -> None:
     )
 
 
-def _count(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"
+def _cell(value: object) -> str:
+    """Return text from a document in one line, without control characters."""
+    text = "" if value is None else visible(str(value))
+    return text.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _count(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else _cell(value)

@@ -84,7 +84,7 @@ def export(
             format=form,
             countries=country or (),
             merchants=merchant or (),
-            with_columns=with_columns.split(",") if with_columns else (),
+            with_columns=[name.strip() for name in with_columns.split(",")] if with_columns else (),
             **vars(which),
         )
 
@@ -103,8 +103,12 @@ def export(
 def diff(
     old: Annotated[Path, typer.Argument(help="A data root, or ROOT:LIST for a list in it.")],
     new: Annotated[Path, typer.Argument(help="The same or another data root.")],
-    old_fingerprint: Annotated[str | None, option("Which outlets of OLD.")] = None,
-    new_fingerprint: Annotated[str | None, option("Which outlets of NEW.")] = None,
+    old_fingerprint: Annotated[
+        str | None, option("Name or fingerprint of the list in OLD (its first 4 digits will do).")
+    ] = None,
+    new_fingerprint: Annotated[
+        str | None, option("Name or fingerprint of the list in NEW (its first 4 digits will do).")
+    ] = None,
     dictionary: Dictionary = None,
     as_json: AsJson = False,
 ) -> None:

@@ -131,7 +131,7 @@ def run(
             if since := summary.succession_text(result.since):
                 tables.print_fields({"since": since})
         else:
-            summary.print_summary(result)
+            summary.print_summary(result, asked.dictionary)
 
     show(document, text, as_json=as_json)
 
@@ -162,6 +162,9 @@ def import_outlets(
     from segment1b.config import run_settings
     from segment1b.pipeline.prepare import divide_outlets, import_outlets
 
+    if (write_fixed or rejects) and (since or list_name):
+        what = "--write-fixed and --rejects import nothing"
+        raise Segment1BError("E_USAGE", what, "leave --since and --name out")
     policy = {"policy_files": policy_files, "settings": settings}
     listed = {"outlets": file, "since": since, "list_name": list_name}
     own = {"data_root": data_root, "seed": seed, "dictionary": dictionary}
@@ -193,7 +196,9 @@ def import_outlets(
     shown = summary | {"since": succession_text(pairs.since)}
     show(
         summary,
-        lambda _: print_fields({n: _listed(v) for n, v in shown.items() if v is not None}),
+        lambda _: print_fields(
+            {n: _listed(v) for n, v in shown.items() if v not in (None, [], {})}
+        ),
         as_json=as_json,
     )
 

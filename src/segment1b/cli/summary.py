@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 
 from rich.text import Text
 
@@ -32,7 +33,7 @@ def odd_of(result: RunResult) -> list[str]:
     return concerns(plan, realism, result.policy)
 
 
-def print_summary(result: RunResult) -> None:
+def print_summary(result: RunResult, dictionary: Path | None = None) -> None:
     """Print what a run did, whether it is correct and plausible, and three next commands."""
     states = {outcome.state: outcome for outcome in result.outcomes}
     location = root_at(result.root).location
@@ -52,7 +53,7 @@ def print_summary(result: RunResult) -> None:
     print_fields(fields, 10)
     if "s9" in states:
         _print_verdict(states["s9"], odd_of(result))
-        _print_next(result, location)
+        _print_next(result, location, dictionary)
 
 
 def succession_text(since: Succession | None) -> str | None:
@@ -99,9 +100,9 @@ def _print_verdict(proof: Outcome, odd: list[str]) -> None:
         print_rich("plausible " if number == 0 else " " * 10, Text(f"look: {sentence}", "yellow"))
 
 
-def _print_next(result: RunResult, location: str) -> None:
+def _print_next(result: RunResult, location: str, dictionary: Path | None) -> None:
     root = f" --data-root {shlex.quote(location)}"
-    lists = outlet_lists(result.root, contracts.load())
+    lists = outlet_lists(result.root, contracts.load(dictionary))
     if len(lists) > 1:
         fingerprint = result.identity["manifest_fingerprint"]
         root += "".join(f" --list {one.label}" for one in lists if one.fingerprint == fingerprint)

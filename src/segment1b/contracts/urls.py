@@ -1,16 +1,18 @@
-"""URLs of object stores, as names of data roots."""
+"""URLs of object stores, as names of data roots, and names of outlet lists in them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, visible
 
 _SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file")
 # A command line's Path folds "//" into "/".
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL | re.IGNORECASE)
-_LIST = re.compile(r"(.+):([A-Za-z0-9][A-Za-z0-9._-]{0,63})", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_LIST = re.compile(f"(.+):({_NAME.pattern})", re.DOTALL)
+_PREFIX = re.compile("[0-9a-fA-F]{4,64}")
 # An Azure URL may name its container so: abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX.
 _CONTAINER = re.compile(r"[a-z0-9-]+@[a-z0-9]+\.dfs\.[a-z0-9.-]+")
 
@@ -53,3 +55,22 @@ def split_list(place: str | Path) -> tuple[Path, str | None]:
     if match is None or Path(place).is_dir():
         return Path(place), None
     return Path(match[1]), match[2]
+
+
+def check_name(name: str) -> None:
+    """Refuse text that cannot be the name of a list with E_USAGE."""
+    if not is_name(name):
+        what = f"'{visible(name)}' cannot be the name of a list"
+        hint = "use 1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit; "
+        hint += "4 or more hex digits alone would be a fingerprint"
+        raise Segment1BError("E_USAGE", what, hint)
+
+
+def is_name(name: str) -> bool:
+    """Return whether text can be the name of a list."""
+    return bool(_NAME.fullmatch(name)) and not is_prefix(name)
+
+
+def is_prefix(text: str) -> bool:
+    """Return whether text can be the start of a fingerprint."""
+    return bool(_PREFIX.fullmatch(text))

@@ -19,9 +19,9 @@ from segment1b import contracts
 from segment1b.config import RunSettings, load_policy
 from segment1b.contracts.locations import first_problem, nearest, read_yaml, refuse_unknown
 from segment1b.contracts.texts import parse_yaml
+from segment1b.contracts.urls import check_name
 from segment1b.errors import Segment1BError
 from segment1b.identity import STATE_NAMES, Identity, StateName
-from segment1b.outlets.names import check_name
 
 DEFAULT_LOCK = Path("segment1b-data/nightly.lock")
 Model = TypeVar("Model", bound=BaseModel)

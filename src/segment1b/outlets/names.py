@@ -5,6 +5,7 @@ The law is docs/spec/outlet-lists.md#names.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Collection, Mapping
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.contracts import Contracts
+from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.locations import nearest
-from segment1b.errors import Segment1BError, unreadable, visible
+from segment1b.contracts.urls import check_name, is_name, is_prefix
+from segment1b.errors import Segment1BError, visible
 from segment1b.identity import canonical_json
 from segment1b.storage.durable import read_json
 from segment1b.storage.failures import utc_now
@@ -27,8 +30,6 @@ SHORT = 8
 #: What makes a list one that a command can be about; the rest of `_HELD` is left by a killed one.
 _WHOLE = ("validation_bundle_1A", "s0_gate_receipt_1B", "validation_bundle_1B")
 _HELD = (RECORD, "outlet_catalogue", "merchant_directory", "outlet_directory", *_WHOLE)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HEX = re.compile("[0-9a-fA-F]{4,64}")
 _FINGERPRINT = re.compile("(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 
@@ -60,8 +61,7 @@ class OutletList:
 def outlet_lists(root: Path, known: Contracts) -> list[OutletList]:
     """Return the lists in a data root, the last imported at the end.
 
-    Raises:
-        Segment1BError: E_INPUT_UNREADABLE for a record of a name that is damaged.
+    A list whose record is damaged counts as one that is not recorded; a warning names the file.
     """
     held: dict[str, set[str]] = {}
     for dataset_id in _HELD:
@@ -91,7 +91,7 @@ def find_list(root: Path, known: Contracts, given: str) -> str:
     if re.fullmatch("[0-9a-f]{64}", given):
         return given
     lists = outlet_lists(root, known)
-    if _HEX.fullmatch(given):
+    if is_prefix(given):
         matches = [one for one in lists if one.fingerprint.startswith(given.lower())]
     else:
         matches = [one for one in lists if one.name == given]
@@ -100,7 +100,8 @@ def find_list(root: Path, known: Contracts, given: str) -> str:
     if matches:
         both = " and ".join(f"{one.label} ({one.fingerprint})" for one in matches)
         what = f"'{given}' names several outlet lists in {root_at(root)}: {both}"
-        raise Segment1BError("E_USAGE", what, "give more digits, or a name")
+        hint = "give more digits, or a name" if is_prefix(given) else "give the fingerprint"
+        raise Segment1BError("E_USAGE", what, hint)
     raise no_list(root, known, given)
 
 
@@ -129,7 +130,12 @@ def named_tokens(root: Path, known: Contracts, given: Mapping[str, Any]) -> dict
 
 
 def default_list(
-    root: Path, known: Contracts, fitting: Collection[str], *, narrowed: bool = False
+    root: Path,
+    known: Contracts,
+    fitting: Collection[str],
+    *,
+    narrowed: bool = False,
+    choice: str = "--list",
 ) -> str | None:
     """Return the fingerprint of the list that a command without a name is about; None without any.
 
@@ -140,6 +146,7 @@ def default_list(
         known: the contracts.
         fitting: the fingerprints of those that the command can use.
         narrowed: consider these alone, since other tokens were given.
+        choice: what chooses another list, for the user.
 
     Raises:
         Segment1BError: E_USAGE when several fit and none of them has a date.
@@ -153,10 +160,10 @@ def default_list(
     if len(lists) > 1 and not last.sequence:
         listed = ", ".join(one.fingerprint for one in lists)
         what = f"{root_at(root)} holds several outlet lists: {listed}"
-        raise Segment1BError("E_USAGE", what, "choose one with --list")
+        raise Segment1BError("E_USAGE", what, f"choose one with {choice}")
     if len(lists) > 1:
-        text = "using outlet list %s, imported last of %d in %s; --list chooses another"
-        LOG.warning(text, last.label, len(lists), root_at(root).location)
+        text = "using outlet list %s, imported last of %d in %s; %s chooses another"
+        LOG.warning(text, last.label, len(lists), root_at(root).location, choice)
     return last.fingerprint
 
 
@@ -166,34 +173,27 @@ def free_name(
     """Return the name for a list that is imported.
 
     Without a name that is wanted it keeps the one that it has, or takes the file's stem; where
-    another list has that, with the first digits of the fingerprint behind it.
+    another list has that, with the first digits of the fingerprint behind it, as few as make it
+    free, but 8 or more.
 
     Raises:
         Segment1BError: E_USAGE for a malformed name, E_LIST_NAME_TAKEN for that of another list.
     """
-    owners = {one.name: one for one in outlet_lists(root, known) if one.name}
+    lists = outlet_lists(root, known)
+    owners = {one.name: one.fingerprint for one in lists if one.fingerprint != fingerprint}
     if wanted is not None:
         check_name(wanted)
-        owner = owners.get(wanted)
-        if owner and owner.fingerprint != fingerprint:
-            what = f"the outlet list {owner.fingerprint} in {root_at(root)} has the name '{wanted}'"
+        if wanted in owners:
+            what = f"the outlet list {owners[wanted]} in {root_at(root)} has the name '{wanted}'"
             hint = f"give another --name, or remove that list with 'segment1b remove {wanted}'"
             raise Segment1BError("E_LIST_NAME_TAKEN", what, hint)
         return wanted
-    for name, owner in owners.items():
-        if name and owner.fingerprint == fingerprint:
-            return name
+    for one in lists:
+        if one.name and one.fingerprint == fingerprint:
+            return one.name
     stem = safe_name(file)
-    return stem if stem not in owners else f"{stem[:55]}-{fingerprint[:SHORT]}"
-
-
-def check_name(name: str) -> None:
-    """Refuse text that cannot be the name of a list with E_USAGE."""
-    if not _is_name(name):
-        what = f"'{visible(name)}' cannot be the name of a list"
-        hint = "use 1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit; "
-        hint += "4 or more hex digits alone would be a fingerprint"
-        raise Segment1BError("E_USAGE", what, hint)
+    longer = (f"{stem[: 63 - n]}-{fingerprint[:n]}" for n in range(SHORT, 63))
+    return next(name for name in (stem, *longer) if name not in owners)
 
 
 def record_list(
@@ -222,22 +222,27 @@ def record_list(
 def safe_name(file: Path) -> str:
     """Return a name made of the stem of a file; `list` for stdin."""
     stem = re.sub("[^A-Za-z0-9._-]+", "-", file.stem).strip("._-")[:64]
-    return f"list-{stem}"[:64] if _HEX.fullmatch(stem) else stem or "list"
+    return f"list-{stem}"[:64] if is_prefix(stem) else stem or "list"
 
 
 def _read(root: Path, known: Contracts, fingerprint: str) -> dict[str, Any]:
-    """Return the record of a list."""
+    """Return the record of a list; empty, with a warning, where it is damaged."""
     dataset = known[RECORD]
     path = root / dataset.locate({"manifest_fingerprint": fingerprint})
-    record: dict[str, Any] = read_json(path)
+    try:
+        record: dict[str, Any] = read_json(path)
+    except (Segment1BError, OSError) as error:
+        raise_machine_fault(error, path)
+        return _unnamed(str(getattr(error, "message", error)))
     problems = known.schemas.problems(dataset.schema_ref, record)
-    if not problems and not _is_name(record["name"]):
+    if not problems and not is_name(record["name"]):
         problems = ["the name is malformed"]
-    if problems:
-        hint = "remove the file, and import the list again to name it"
-        raise unreadable(path, f"is no record of a list: {problems[0]}", hint)
-    return record
+    return _unnamed(f"{path}: {problems[0]}") if problems else record
 
 
-def _is_name(name: str) -> bool:
-    return bool(_NAME.fullmatch(name)) and not _HEX.fullmatch(name)
+@functools.cache  # warns once: a command reads the records several times
+def _unnamed(problem: str) -> dict[str, Any]:
+    """Warn about a damaged record, and return none."""
+    hint = "remove this file, and import the list again to name it"
+    LOG.warning("an outlet list has no name, as its record is damaged: %s; %s", problem, hint)
+    return {}

@@ -88,6 +88,7 @@ class Succession:
         kept, opened, closed: numbers of outlets; those kept have their position.
         moved: merchant, country_iso, outlet_id, from and to (int32): the outlets that stay and
             have another position, as their pair has become smaller.
+        renamed: sentences about outlets whose keys may have been changed, see `suspects`.
     """
 
     fingerprint: str
@@ -95,6 +96,7 @@ class Succession:
     opened: int
     closed: int
     moved: pa.Table
+    renamed: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from segment1b import contracts
@@ -14,6 +14,7 @@ from segment1b.identity import TOKENS, Identity
 from segment1b.outlets.names import RECORD, find_list, no_list, outlet_lists
 from segment1b.pipeline.decide import tokens_of
 from segment1b.pipeline.finding import find_identity
+from segment1b.pipeline.listing import object_or_empty
 from segment1b.states import STATES
 from segment1b.storage.durable import read_json
 from segment1b.storage.locks import identity_lock
@@ -51,12 +52,15 @@ def discard(
         The bytes of what was removed, by path relative to the data root, in order of removal.
 
     Raises:
-        Segment1BError: E_USAGE when `agree` returns False; E_LOCKED while a run of this identity
+        Segment1BError: E_USAGE when `agree` returns False, or the root has several lists and none
+            is named; E_LOCKED while a run of this identity
             works; E_DISCARD_REFUSED when another receipt uses datasets of this parameter hash; as
             `find_identity`. Nothing is removed then.
     """
     # A damaged dataset must not prevent its own removal.
     root = find_root(settings.data_root, folders=False)
+    if settings.manifest_fingerprint is None:
+        _check_single(root, contracts.load(settings.dictionary))
     known, identity = find_identity(root, settings.dictionary, settings.tokens)
     open_root(root)
     with identity_lock(root, identity, settings.wait_seconds), staging(root) as scratch:
@@ -109,7 +113,7 @@ def remove_list(
     fingerprint = find_list(root, known, name)
     if fingerprint not in {one.fingerprint for one in outlet_lists(root, known)}:
         raise no_list(root, known, name)
-    identity = _identity_of(root, known, dictionary, fingerprint)
+    identity = _identity_of(root, known, fingerprint)
     if dry_run:
         return _items_of_list(root, known, fingerprint, identity)
     open_root(root)
@@ -123,19 +127,26 @@ def remove_list(
     return found
 
 
-def _identity_of(
-    root: Path, known: Contracts, dictionary: Path | None, fingerprint: str
-) -> Identity | None:
+def _check_single(root: Path, known: Contracts) -> None:
+    """Refuse to choose one of several lists: what is removed is named."""
+    lists = [one for one in outlet_lists(root, known) if one.is_whole]
+    if len(lists) > 1:
+        labels = ", ".join(one.label for one in lists)
+        what = f"{root_at(root)} holds several outlet lists: {labels}; nothing was removed"
+        raise Segment1BError("E_USAGE", what, "choose one with --list")
+
+
+def _identity_of(root: Path, known: Contracts, fingerprint: str) -> Identity | None:
     """Return the identity of a list: of its S0 receipt, or else that which its bundle names."""
-    try:
-        return find_identity(root, dictionary, {"manifest_fingerprint": fingerprint})[1]
-    except Segment1BError as error:
-        if error.code != "E301_NO_PASS_FLAG":
-            raise
-    seal = known[_SEAL].locate({"manifest_fingerprint": fingerprint})
-    root_at(root).fetch([seal])
-    tokens = tokens_of(root / seal)
-    return None if None in tokens.values() else Identity(**tokens)
+    own = {"manifest_fingerprint": fingerprint}
+    receipt, seal = (known[dataset_id].locate(own) for dataset_id in (_RECEIPT, _SEAL))
+    # The receipts of other lists, which may be damaged, are not read.
+    root_at(root).fetch([receipt, seal])
+    for tokens in (object_or_empty(root / receipt), tokens_of(root / seal)):
+        with suppress(KeyError, Segment1BError):
+            # A document that names another list must not lead to its removal.
+            return Identity(**{name: tokens[name] for name in TOKENS} | own)
+    return None
 
 
 def _items_of_list(

@@ -26,9 +26,6 @@ def list_outlets(location: Path, dictionary: Path | None = None) -> dict[str, An
         `merchants`, `outlets`, `method` (the allocation method) and `state` (the last of the
         states published without a gap, s0 to s9). What is not known, as the name of a list of 1A,
         the state of one that was not run, or a figure whose file is damaged, is None.
-
-    Raises:
-        Segment1BError: as `outlet_lists`.
     """
     root, known = find_root(location), contracts.load(dictionary)
     # An earlier list must not be told by what was not brought from a store.
@@ -42,15 +39,18 @@ def list_outlets(location: Path, dictionary: Path | None = None) -> dict[str, An
 
 def _described(root: Path, known: Contracts, one: OutletList) -> dict[str, Any]:
     own = Snapshot(root, known, {"manifest_fingerprint": one.fingerprint})
-    bundle, receipt = own.path("validation_bundle_1A"), _object(own.path("s0_gate_receipt_1B"))
-    size = _object(bundle / "s9_summary.json") if imported(bundle) else {}
+    bundle, receipt = (
+        own.path("validation_bundle_1A"),
+        object_or_empty(own.path("s0_gate_receipt_1B")),
+    )
+    size = object_or_empty(bundle / "s9_summary.json") if imported(bundle) else {}
     policy: dict[str, Any] = {}
     reports: list[dict[str, Any]] = []
     if receipt:
         run = Snapshot(root, known, Identity(**{name: receipt[name] for name in TOKENS}).places)
-        policy = _object(run.path(BOUND)).get("policy", {})
+        policy = object_or_empty(run.path(BOUND)).get("policy", {})
         for state in STATES:
-            report = _object(run.path(f"{state}_run_report"))
+            report = object_or_empty(run.path(f"{state}_run_report"))
             if not report:
                 break
             reports.append(report)
@@ -67,7 +67,7 @@ def _described(root: Path, known: Contracts, one: OutletList) -> dict[str, Any]:
     }
 
 
-def _object(path: Path) -> dict[str, Any]:
+def object_or_empty(path: Path) -> dict[str, Any]:
     """Return the object of a JSON file; empty where it is absent or damaged."""
     try:
         value = read_json(path)

@@ -15,8 +15,9 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from segment1b.contracts.urls import split_list
+from segment1b.errors import Segment1BError, visible
 from segment1b.outlets.directories import KEY, directory
-from segment1b.read.gate import locate, proven_paths
+from segment1b.read.gate import Which, locate, proven_paths
 from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.sql import open_database, parquet_table
 
@@ -81,7 +82,7 @@ def diff(
     Args:
         old: a data root, or ROOT:LIST for one of several lists in it.
         new: the same or another data root.
-        old_fingerprint: which list of `old`, if not LIST.
+        old_fingerprint: which list of `old`, by name, fingerprint or its first digits, if not LIST.
         new_fingerprint: which list of `new`.
         dictionary: another dataset dictionary than the packaged one.
 
@@ -92,7 +93,8 @@ def diff(
         where a list has no outlet_id.
 
     Raises:
-        Segment1BError: as `read_site_locations` and `directory`, for either list.
+        Segment1BError: E_USAGE for a list that is named twice; as `read_site_locations` and
+            `directory`, for either list.
     """
     sides = [
         _located(place, fingerprint, dictionary)
@@ -123,7 +125,11 @@ def diff(
 
 def _located(place: str | Path, fingerprint: str | None, dictionary: Path | None) -> Snapshot:
     root, name = split_list(place)
-    return locate(root, manifest_fingerprint=fingerprint or name, dictionary=dictionary)
+    if name is not None and fingerprint is not None:
+        what = f"{place} names the list {name}, and the fingerprint {visible(fingerprint)} is given"
+        raise Segment1BError("E_USAGE", what, "name the list in one way")
+    which: Which = {"manifest_fingerprint": fingerprint or name, "dictionary": dictionary}
+    return locate(root, choice="ROOT:LIST", **which)
 
 
 def _keys(side: Snapshot) -> pa.Table | None:

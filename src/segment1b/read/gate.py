@@ -64,7 +64,10 @@ def prove_sites(run: Snapshot) -> dict[str, Any]:
 
 
 def find_places(
-    root: Path, contracts: Contracts, given: Mapping[str, Any] | None = None
+    root: Path,
+    contracts: Contracts,
+    given: Mapping[str, Any] | None = None,
+    choice: str = "--list",
 ) -> dict[str, int | str]:
     """Return the path tokens of a list that passed in a root, which may hold nothing else.
 
@@ -79,9 +82,8 @@ def find_places(
     folders = [path for path in sorted(root.glob(pattern)) if path.is_dir()]
     if "manifest_fingerprint" not in wanted and folders:
         fitting = [path.name.partition("=")[2] for path in folders]
-        pattern = contracts[BUNDLE].locate(
-            {"manifest_fingerprint": default_list(root, contracts, fitting)}
-        )
+        default = default_list(root, contracts, fitting, choice=choice)
+        pattern = contracts[BUNDLE].locate({"manifest_fingerprint": default})
         folders = [path for path in folders if path == root / pattern]
     if not folders:
         what = "is absent: these sites have not passed"
@@ -109,12 +111,14 @@ class Which(TypedDict, total=False):
     dictionary: Path | None
 
 
-def locate(root: str | Path, cache: Path | None = None, **which: Unpack[Which]) -> Snapshot:
-    """Return the identity of a data root that passed."""
+def locate(
+    root: str | Path, cache: Path | None = None, choice: str = "--list", **which: Unpack[Which]
+) -> Snapshot:
+    """Return the identity of a data root that passed; `choice` as for `default_list`."""
     dictionary = which.pop("dictionary", None)
     folder = find_root(root, cache)
     known = contract_files.load(str(dictionary) if dictionary else None)
-    return Snapshot(folder, known, find_places(folder, known, which))
+    return Snapshot(folder, known, find_places(folder, known, which, choice))
 
 
 def read_site_locations(

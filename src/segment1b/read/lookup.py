@@ -32,6 +32,7 @@ class PublishedPair:
     merchant: int
     country: str
     listed: Listed | None = None
+    given: str | None = None
 
     @property
     def names(self) -> dict[str, Any]:
@@ -43,8 +44,8 @@ class PublishedPair:
 
     @property
     def label(self) -> str:
-        """Return the merchant's id in the list, and its number where that is another."""
-        number, text = str(self.merchant), self.names.get("merchant")
+        """Return the merchant's id, of the list or as given; its number if that is another."""
+        number, text = str(self.merchant), self.names.get("merchant") or self.given
         return number if text in (None, number) else f"{text} ({number})"
 
     @property
@@ -87,4 +88,4 @@ def open_pair(
     reader.fetch(reads)
     policy = read_object(reader.file("parameter_policy_1B"))["policy"]
     beside = listed(folder, known, identity.manifest_fingerprint)
-    return PublishedPair(reader, identity, policy, number, country, beside)
+    return PublishedPair(reader, identity, policy, number, country, beside, str(merchant))
