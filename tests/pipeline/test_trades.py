@@ -166,6 +166,20 @@ def test_an_absent_road_layer_counts_as_zero_and_is_reported(copied: Path) -> No
     assert failing(result, "s0", "s2", "s4", "s5") == []
 
 
+def test_a_country_without_people_reports_the_sums_of_its_layers(tmp_path: Path) -> None:
+    root = worlds.lay_small_world(tmp_path / "root", 1.0, COUNTRIES)
+    worlds.lay_layers(root)
+    with rasterio.open(worlds.place(root, "population_raster_2025"), "r+") as raster:
+        window = from_bounds(26, -31, 30, -28, raster.transform)
+        raster.write(np.zeros((3, 4), np.uint32), 1, window=window)
+    result = worlds.run(root, outlets=listed(tmp_path, *SHAPES), to_state="s2")
+    country = report_of(root, "fuel")["by_country"]["LS"]
+    assert (country["zero_mass_fallback"], country["urban_people_sum"]) == (True, "0")
+    assert int(country["road_metres"]) > 0
+    assert int(country["urban_cells"]) > 0
+    assert failing(result, "s2") == []
+
+
 @pytest.mark.code("E_POLICY_INVALID")
 def test_trades_need_the_basis_population(copied: Path) -> None:
     with pytest.raises(Segment1BError, match=r"E_POLICY_INVALID.*prep.basis = 'area_m2'.*trades"):

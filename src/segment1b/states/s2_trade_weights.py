@@ -124,15 +124,16 @@ def weigh(
     numbers, units = [file.number for file in files], 10**run.policy.prep.dp
     people = masses(reader, index, numbers, code, "population")
     try:
+        urban, metres, cells = _cells(run, reader, index, grid, numbers, code)
+        area = masses(reader, index, numbers, code, "area_m2")
         if not people.any():
-            del people
-            weights, _ = quantise(masses(reader, index, numbers, code, "area_m2"), units)
-            facts = _facts((0, 100, 0, 0, 0), [0] * len(LAYERS), [0, 0])
+            counts = [int(urban.sum()), int(metres.sum())]
+            del people, urban, metres
+            weights, _ = quantise(area, units)
+            facts = _facts((0, 100, 0, 0, 0), [0] * len(LAYERS), counts)
             facts["zero_mass_fallback"] = True
             every = dict.fromkeys(run.trades, weights)
             return Weighed(every, {t: _counted(facts, weights) for t in run.trades}, "area_m2")
-        urban, metres, cells = _cells(run, reader, index, grid, numbers, code)
-        area = masses(reader, index, numbers, code, "area_m2")
         return _mixed(run, (people, area, urban, metres), cells, units)
     except (ValueError, OverflowError) as error:
         problem, hint = f"{code}: {error}", "lower prep.dp or scale the raster down"
