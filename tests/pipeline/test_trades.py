@@ -180,6 +180,27 @@ def test_a_country_without_people_reports_the_sums_of_its_layers(tmp_path: Path)
     assert failing(result, "s2") == []
 
 
+@pytest.mark.code("E105_NORMALIZATION")
+@pytest.mark.parametrize("degrees", [0.5, 4.0])
+def test_a_layer_of_floats_may_lack_values_but_not_hold_parts_of_a_metre(
+    tmp_path: Path, degrees: float
+) -> None:
+    root = worlds.lay_small_world(tmp_path / "root", 1.0, COUNTRIES)
+    worlds.lay_layers(root)
+    roads = np.full((round(180 / degrees), round(360 / degrees)), np.nan, np.float32)
+    roads[::2, :] = 4321
+    step = rasterio.Affine(degrees, 0, -180, 0, -degrees, 90)
+    path = worlds.place(root, "road_metres_2026")
+    bring.raster(path, roads, step, nodata=np.nan)
+    result = worlds.run(root, outlets=listed(tmp_path, "fuel"), to_state="s2")
+    assert failing(result, "s2") == []
+    roads[:, round(200 / degrees) :] = 1.5
+    bring.raster(path, roads, step, nodata=np.nan)
+    assert "s2 fuel layer_limits" in failing(result, "s2")
+    with pytest.raises(Segment1BError, match=r"E105_NORMALIZATION.*holds 1\.5"):
+        worlds.run(root, outlets=listed(tmp_path, "fuel", "hotels"), to_state="s2")
+
+
 @pytest.mark.code("E_POLICY_INVALID")
 def test_trades_need_the_basis_population(copied: Path) -> None:
     with pytest.raises(Segment1BError, match=r"E_POLICY_INVALID.*prep.basis = 'area_m2'.*trades"):
