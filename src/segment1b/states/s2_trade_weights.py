@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from segment1b.contracts.states import ROADS, TRADE_WEIGHTS, URBAN
+from segment1b.contracts.trades import LAYERS
 from segment1b.errors import Segment1BError
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.layers import Layer, close_layers, open_layer
@@ -21,7 +22,6 @@ from segment1b.states.s2_weights import masses
 from segment1b.storage.parts import TileFile, write_part
 from segment1b.storage.reader import Reader
 from segment1b.storage.snapshot import Partition
-from segment1b.trades import LAYERS
 
 _RASTER = "population_raster_2025"
 
