@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +179,14 @@ def test_a_country_without_people_reports_the_sums_of_its_layers(tmp_path: Path)
     assert int(country["road_metres"]) > 0
     assert int(country["urban_cells"]) > 0
     assert failing(result, "s2") == []
+
+
+def test_a_road_layer_that_is_gone_is_named(fueled: RunResult, copied: Path) -> None:
+    (copied / KNOWN["road_metres_2026"].locate({})).unlink()
+    told = r".*E_REFERENCE_SURFACE_MISSING: road_metres_2026 was [0-9a-f]{8}, is absent"
+    assert re.match(told, status(RunSettings(data_root=copied))["refusal"])
+    with pytest.raises(Segment1BError, match=told):
+        worlds.run(copied, to_state="s5")
 
 
 @pytest.mark.code("E105_NORMALIZATION")
