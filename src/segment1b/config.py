@@ -31,10 +31,10 @@ from segment1b.contracts.locations import (
 )
 from segment1b.contracts.program import contracts_root
 from segment1b.contracts.texts import parse_yaml
+from segment1b.contracts.trades import Trades, load_trades
 from segment1b.contracts.urls import check_name, url_of
 from segment1b.errors import Segment1BError
 from segment1b.identity import STATE_NAMES, TOKENS, StateName, canonical_json, sha256_hex
-from segment1b.trades import Trades, load_trades
 
 _INVALID = "E_POLICY_INVALID"
 _invalid = functools.partial(Segment1BError, _INVALID)

@@ -29,8 +29,9 @@ Copy = Callable[[str], World]
 
 def accepted(world: World) -> dict[str, Acceptance]:
     root = world.published
-    law = root.document("parameter_policy_1B")["policy"]["allocation"]["law"]
-    examined = [check for state in examined_states(law) for check in examine(state, root)]
+    policy = root.document("parameter_policy_1B")["policy"]
+    states = examined_states(policy["allocation"]["law"], trades="trades" in policy)
+    examined = [check for state in states for check in examine(state, root)]
     return {one.check: one for one in accept(root, examined, tiles_proven=True)}
 
 

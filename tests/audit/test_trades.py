@@ -11,6 +11,7 @@ import pytest
 import rasterio
 
 from segment1b.audit import validate
+from segment1b.audit.acceptance import accept, examine
 from spoil import (
     ASSIGNED,
     KNOWN,
@@ -198,6 +199,45 @@ def test_another_trade_of_a_merchant_is_found_by_gate_and_plan(
     assert failing["s0 merchant_trades"].code == "E_EGRESS_CHECKSUM_MISMATCH"
     assert "s0 sealed_inputs" in failing
     assert "s4 law" in failing
+
+
+def exchange_first_trades(world: World, *datasets: str) -> None:
+    """Exchange the trades of the first two merchants that have different ones."""
+
+    def change(rows: list[dict[str, Any]]) -> None:
+        other = next(row for row in rows if row["trade"] != rows[0]["trade"])
+        rows[0]["trade"], other["trade"] = other["trade"], rows[0]["trade"]
+
+    for dataset in datasets:
+        world.edit(dataset, change)
+
+
+@pytest.mark.code("E_EGRESS_CHECKSUM_MISMATCH")
+@pytest.mark.parametrize(
+    "datasets",
+    [("merchant_trades",), ("merchant_directory",), ("merchant_trades", "merchant_directory")],
+)
+def test_exchanged_trades_are_refused_by_gate_validator_and_proof(
+    world: Callable[[str], World], datasets: tuple[str, ...]
+) -> None:
+    changed = world("trades")
+    exchange_first_trades(changed, *datasets)
+    assert changed.failing("s0")["s0 merchant_trades"].code == "E_EGRESS_CHECKSUM_MISMATCH"
+    (check,) = examine("s0", changed.published)[1:]
+    assert (check.name, check.ok) == ("merchant_trades", False)
+    verdict = next(one for one in accept(changed.published, [check]) if one.check == "A917")
+    assert verdict.failures
+    assert verdict.detail.startswith("s0 merchant_trades")
+    changed.remove("s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9")
+    assert changed.refused("s0").code == "E_EGRESS_CHECKSUM_MISMATCH"
+
+
+def test_a_directory_without_its_trades_is_found(world: Callable[[str], World]) -> None:
+    changed = world("trades")
+    changed.write("merchant_directory", lambda table: table.drop_columns(["trade"]))
+    rows = changed.failing("s0")["s0 merchant_trades"].rows
+    assert any(row.get("expected") is None and row.get("found") for row in rows)
+    assert changed.refused("s0").code == "E_EGRESS_CHECKSUM_MISMATCH"
 
 
 def test_quality_counts_each_trade_by_its_own_weights(published: Callable[[str], World]) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from read.test_likeness import figures as likeness_figures
+from segment1b.contracts.trades import LAYERS, load_trades
 from segment1b.errors import Segment1BError
 from segment1b.geo.areas import cell_area_m2
 from segment1b.geo.grid import Grid
@@ -29,7 +30,6 @@ from segment1b.states.s3_requirements import Outlets, count_pairs
 from segment1b.states.s8_egress import _RANKS
 from segment1b.storage.bundles import flag_line, joined_digest
 from segment1b.storage.parts import cut_tiles
-from segment1b.trades import LAYERS, load_trades
 
 REPOSITORY = Path(__file__).parents[2]
 SPEC = REPOSITORY / "docs" / "spec"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segment1b.contracts.trades import LAYERS, load_trades
 from segment1b.laws.apportionment import quantise
 from segment1b.laws.mixture import country_percents, isqrt, layers_of, mix, product, totals
-from segment1b.trades import LAYERS, load_trades
 
 PERCENTS = [trade.weights for trade in load_trades().trades]
 COFFEE, FAST_FOOD = PERCENTS[1], PERCENTS[2]

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listed import parquet
+from segment1b.contracts.trades import load_trades
 from segment1b.errors import Segment1BError
 from segment1b.outlets.dividing import divide
 from segment1b.outlets.lists import Reading
 from segment1b.outlets.merchant_trades import numbers_of
 from segment1b.outlets.pairs import Pairs, read_outlets
-from segment1b.trades import load_trades
 
 ISO = {"DE", "FR", "JP"}
 PLAIN = "merchant_id,country_iso,n_outlets\n1,DE,3\n1,FR,2\n2,JP,1\n"

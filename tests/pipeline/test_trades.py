@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -164,6 +165,49 @@ def test_an_absent_road_layer_counts_as_zero_and_is_reported(copied: Path) -> No
     assert report["by_country"]["NL"]["road_metres"] == "0"
     assert report["by_country"]["NL"]["roads"] == 0
     assert failing(result, "s0", "s2", "s4", "s5") == []
+
+
+def test_a_country_without_people_reports_the_sums_of_its_layers(tmp_path: Path) -> None:
+    root = worlds.lay_small_world(tmp_path / "root", 1.0, COUNTRIES)
+    worlds.lay_layers(root)
+    with rasterio.open(worlds.place(root, "population_raster_2025"), "r+") as raster:
+        window = from_bounds(26, -31, 30, -28, raster.transform)
+        raster.write(np.zeros((3, 4), np.uint32), 1, window=window)
+    result = worlds.run(root, outlets=listed(tmp_path, *SHAPES), to_state="s2")
+    country = report_of(root, "fuel")["by_country"]["LS"]
+    assert (country["zero_mass_fallback"], country["urban_people_sum"]) == (True, "0")
+    assert int(country["road_metres"]) > 0
+    assert int(country["urban_cells"]) > 0
+    assert failing(result, "s2") == []
+
+
+def test_a_road_layer_that_is_gone_is_named(fueled: RunResult, copied: Path) -> None:
+    (copied / KNOWN["road_metres_2026"].locate({})).unlink()
+    told = r".*E_REFERENCE_SURFACE_MISSING: road_metres_2026 was [0-9a-f]{8}, is absent"
+    assert re.match(told, status(RunSettings(data_root=copied))["refusal"])
+    with pytest.raises(Segment1BError, match=told):
+        worlds.run(copied, to_state="s5")
+
+
+@pytest.mark.code("E105_NORMALIZATION")
+@pytest.mark.parametrize("degrees", [0.5, 4.0])
+def test_a_layer_of_floats_may_lack_values_but_not_hold_parts_of_a_metre(
+    tmp_path: Path, degrees: float
+) -> None:
+    root = worlds.lay_small_world(tmp_path / "root", 1.0, COUNTRIES)
+    worlds.lay_layers(root)
+    roads = np.full((round(180 / degrees), round(360 / degrees)), np.nan, np.float32)
+    roads[::2, :] = 4321
+    step = rasterio.Affine(degrees, 0, -180, 0, -degrees, 90)
+    path = worlds.place(root, "road_metres_2026")
+    bring.raster(path, roads, step, nodata=np.nan)
+    result = worlds.run(root, outlets=listed(tmp_path, "fuel"), to_state="s2")
+    assert failing(result, "s2") == []
+    roads[:, round(200 / degrees) :] = 1.5
+    bring.raster(path, roads, step, nodata=np.nan)
+    assert "s2 fuel layer_limits" in failing(result, "s2")
+    with pytest.raises(Segment1BError, match=r"E105_NORMALIZATION.*holds 1\.5"):
+        worlds.run(root, outlets=listed(tmp_path, "fuel", "hotels"), to_state="s2")
 
 
 @pytest.mark.code("E_POLICY_INVALID")

@@ -13,7 +13,7 @@ from typing import Any
 
 from segment1b.audit import tile_proof
 from segment1b.audit.case import COUNTRIES, POLICY, PREFIX, Checks, StateChecks
-from segment1b.audit.criteria import STATES, Criterion, criteria, wanted, whole_states
+from segment1b.audit.criteria import OF_TRADES, STATES, Criterion, criteria, wanted, whole_states
 from segment1b.audit.logs import CENTRES
 from segment1b.audit.plans import PLANS
 from segment1b.audit.published_files import Published, UnusableError
@@ -34,9 +34,9 @@ class Acceptance:
     detail: str
 
 
-def examined_states(law: str) -> tuple[str, ...]:
-    """Return the states that S9 examines at every run, under an allocation law."""
-    return (*whole_states(law), *STATES)
+def examined_states(law: str, *, trades: bool) -> tuple[str, ...]:
+    """Return the states that S9 examines at every run, by law and whether merchants have trades."""
+    return (*(OF_TRADES if trades else ()), *whole_states(law), *STATES)
 
 
 def examine(state: str, published: Published) -> list[CheckResult]:
@@ -44,7 +44,7 @@ def examine(state: str, published: Published) -> list[CheckResult]:
     if uncommitted(published):
         return []
     with Session(published, threads=1) as session:
-        return run_state(_plan_of(state), session, wanted(state) if state in STATES else None)
+        return run_state(_plan_of(state), session, wanted(state) or None)
 
 
 def accept(
@@ -75,10 +75,11 @@ def accept(
 def criteria_of(published: Published) -> dict[str, Criterion]:
     """Return the criteria of an identity, by its policy."""
     try:
-        law = str(published.document(POLICY)["policy"]["allocation"]["law"])
+        policy = published.document(POLICY)["policy"]
+        law, trades = str(policy["allocation"]["law"]), "trades" in policy
     except (UnusableError, KeyError):
-        law = ""
-    return criteria(law, centres=published.is_used(CENTRES.events))
+        law, trades = "", False
+    return criteria(law, centres=published.is_used(CENTRES.events), trades=trades)
 
 
 def uncommitted(published: Published) -> str:
@@ -94,6 +95,8 @@ def uncommitted(published: Published) -> str:
 def _plan_of(state: str) -> StateChecks:
     """Return a state's plan; the locations themselves are looked for in their countries too."""
     plan = PLANS[state]
+    if state == "s0":  # its one check here reads no outlets
+        return replace(plan, absent={POLICY: plan.absent[POLICY]})
     if state != "s8":
         return plan
     checks = Checks("s8", *plan.checks)

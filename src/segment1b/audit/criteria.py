@@ -10,6 +10,8 @@ from segment1b.contracts.locations import CRITERIA, read_yaml
 from segment1b.contracts.program import contracts_root
 
 STATES = ("s5", "s6", "s7", "s8")
+#: The check of S0 that S9 runs too where merchants have trades.
+OF_TRADES = {"s0": ("merchant_trades",)}
 _UPSTREAM = "E918_UPSTREAM_NOT_PROVEN"
 
 
@@ -68,14 +70,19 @@ def whole_states(law: str) -> tuple[str, ...]:
     return ("s3",) if law == "stable" else ("s3", "s4")
 
 
-def criteria(law: str, *, centres: bool) -> dict[str, Criterion]:
-    """Return the criteria that are made of checks, by id, under a law, with or without centres."""
+def criteria(law: str, *, centres: bool, trades: bool) -> dict[str, Criterion]:
+    """Return the criteria that are made of checks, by id; with those of centres and of trades."""
     whole = whole_states(law)
     listed = " and ".join(state.upper() for state in whole)
     tiles = "every check of S1 and S2 passed on these files"
     return {
         **{name: one.joined if centres else one for name, one in _declared().items()},
-        "A917": Criterion(_UPSTREAM, whole=whole, detail=f"every check of {listed} passed"),
+        "A917": Criterion(
+            _UPSTREAM,
+            checks=OF_TRADES if trades else {},
+            whole=whole,
+            detail=f"every check of {listed} passed" + (", and that of trades" if trades else ""),
+        ),
         "A918": Criterion(_UPSTREAM, whole=("s1", "s2"), detail=tiles),
     }
 
@@ -96,4 +103,5 @@ def proves(law: str) -> dict[str, str]:
 
 def wanted(state: str) -> set[str]:
     """Return the names of a state's checks that the criteria are made of."""
-    return {name for one in _declared().values() for name in one.joined.checks.get(state, ())}
+    declared = {n for one in _declared().values() for n in one.joined.checks.get(state, ())}
+    return declared.union(OF_TRADES.get(state, ()))

@@ -10,7 +10,7 @@ from segment1b.cli.options import AsJson, show
 
 def trades(as_json: AsJson = False) -> None:
     """List the trades of merchants: codes, weights, and what these rest on."""
-    from segment1b.trades import load_trades
+    from segment1b.contracts.trades import load_trades
 
     found = load_trades().model_dump(mode="json")
     for trade in found["trades"]:
@@ -20,7 +20,7 @@ def trades(as_json: AsJson = False) -> None:
 
 def _print(found: Mapping[str, Any]) -> None:
     from segment1b.cli.tables import print_table
-    from segment1b.trades import LAYERS
+    from segment1b.contracts.trades import LAYERS
 
     print(f"weights: percents of {', '.join(LAYERS)}; boost {found['boost']}")
     print_table(

@@ -161,8 +161,12 @@ def seal(root: Path, contracts: Contracts, directories: Directories, tokens: Any
     return document
 
 
-def directory(root: Path, contracts: Contracts, fingerprint: str) -> Directories | None:
+def directory(
+    root: Path, contracts: Contracts, fingerprint: str, elsewhere: Path | None = None
+) -> Directories | None:
     """Return the directories of a list in a root, checked against its bundle; None without any.
+
+    The bundle may be `elsewhere`.
 
     Raises:
         Segment1BError: E_EGRESS_CHECKSUM_MISMATCH when a file differs from what the bundle seals,
@@ -175,6 +179,7 @@ def directory(root: Path, contracts: Contracts, fingerprint: str) -> Directories
     )
     relative = [path.relative_to(root).as_posix() for path in (bundle, *folders)]
     root_at(root).fetch(relative)
+    bundle = elsewhere or bundle
     document = bundle / DOCUMENT
     if not document.exists():
         for folder in folders:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.locations import nearest
+from segment1b.contracts.trades import EVERYTHING, load_trades
 from segment1b.errors import schema_invalid
 from segment1b.outlets.lists import Findings
 from segment1b.storage.arrays import distinct
@@ -24,7 +25,6 @@ from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import file_names
 from segment1b.storage.root import root_at
 from segment1b.storage.snapshot import Snapshot
-from segment1b.trades import EVERYTHING, load_trades
 
 DATASET = "merchant_trades"
 #: A trade is its number in the file, from 1; this one is an MCC that no trade lists.

@@ -149,12 +149,14 @@ def binding_refusal(run: Run) -> str:
     if then == now:
         return ""
     code, surfaces = bound.code("differs"), then.get("surfaces", {})
-    for name, digest in run.surfaces.items():
-        was = str(surfaces.get(name))[:8]
+    # A layer that is gone is one of the bound document alone.
+    gone = dict.fromkeys(surfaces, "") if run.trades else {}
+    for name, digest in {**gone, **run.surfaces}.items():
+        was = str(surfaces.get(name, "absent"))[:8]
         if digest and surfaces.get(name) != digest:
             return f"{code}: {name} was {was}, is {digest[:8]}"
-        # A run lays what the embedded world lacks again.
-        if not digest and not is_embedded(surfaces):
+        # A run lays what the embedded world lacks again; `layer_digests` has its layers.
+        if not digest and (name not in run.surfaces or not is_embedded(surfaces)):
             return f"E_REFERENCE_SURFACE_MISSING: {name} was {was}, is absent"
     return "" if then.get("policy") == now["policy"] else f"{code}: it is another policy's"
 

@@ -124,6 +124,7 @@ def run_state(
     if reused:
         if state.id == "s9":
             check_summary(run.snapshot.path("validation_bundle_1B"))
+        run.staging.rmdir()
     elif state.id in worlds.ADOPTED and (
         adopted := worlds.adopt(state, run, inputs, settings.world)
     ):
@@ -136,9 +137,8 @@ def run_state(
         report = _work_and_publish(state, run, workers, inputs, pool, progress)
         verified.update(state.writes)
     if state.id == "s2":
-        run.staging.mkdir(exist_ok=True)
-        trade_weights.provide(run, pool, workers, settings.world, verify=settings.verify)
-    shutil.rmtree(run.staging, ignore_errors=True)
+        own = dataclasses.replace(run, staging=run.staging.with_name("s2_trade"))
+        trade_weights.provide(own, pool, workers, settings.world, verify=settings.verify)
     paths = {dataset_id: run.snapshot.path(dataset_id) for dataset_id in run.used(state.writes)}
     kind = PlanOutcome if state.id == "s4" else Outcome
     outcome = kind(state.id, reused, cache.report_path, report, paths)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from segment1b import contracts
 from segment1b.config import RunSettings, load_policy, parameter_document
-from segment1b.errors import file_error
+from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import check_seed
 from segment1b.outlets.column_names import parse_map
 from segment1b.outlets.dividing import divide
 from segment1b.outlets.names import free_name, record_list
 from segment1b.outlets.pairs import Pairs
 from segment1b.outlets.publishing import issue, pairs_of
-from segment1b.pipeline.decide import Decision, decide, first, iso_set, named_outlets
+from segment1b.pipeline.decide import (
+    Decision,
+    binding_refusal,
+    decide,
+    first,
+    iso_set,
+    named_outlets,
+)
 from segment1b.pipeline.since import continued
 from segment1b.pipeline.worlds import install_world
 from segment1b.reference.embedded import SAMPLE_OUTLETS
@@ -76,7 +84,17 @@ def _issue_bundle(decision: Decision, settings: RunSettings) -> str | None:
         return None
     seed = check_seed(sealed["seed"])
     pairs = pairs_of(run.root, run.contracts, seed, own.manifest_fingerprint)
-    issue(run.root, run.contracts, pairs, own.seed, own.parameter_hash, run.staging)
+    try:
+        issue(run.root, run.contracts, pairs, own.seed, own.parameter_hash, run.staging)
+    except Segment1BError as error:
+        identity = replace(own, parameter_hash=sealed["parameter_hash"])
+        # A surface that is gone has changed the parameter hash: it is the reason to tell.
+        why = binding_refusal(replace(run, identity=identity))
+        if not why.startswith("E_REFERENCE_SURFACE_MISSING"):
+            raise
+        raise Segment1BError(
+            error.code, f"{why}; {error.message}", error.hint, **error.scope
+        ) from None
     return None
 
 

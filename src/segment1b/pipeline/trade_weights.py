@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -39,13 +40,17 @@ def provide(run: Run, pool: Pool, workers: int, world: Path | None, *, verify: b
     """Publish the weights of the trades of a run that are not there: adopted, else computed.
 
     Args:
-        run: the run, S1 and S2 of which are published; its staging folder is there.
+        run: the run, S1 and S2 of which are published; its staging folder is made and removed.
         pool, workers: as for a state.
         world: the data root of a prepared world, looked at before the cache.
         verify: hash what is published.
     """
-    inputs, made = input_digests(TRADES, run) if run.trades else {}, []
-    for trade in lacking(run, verify=verify):
+    lacks = lacking(run, verify=verify)
+    if not lacks:
+        return
+    run.staging.mkdir()
+    inputs, made = input_digests(TRADES, run), []
+    for trade in lacks:
         own = _of_trade(run, trade)
         if (report := worlds.adopt(TRADES, own, inputs, world)) is not None:
             _commit(own, report)
@@ -53,6 +58,7 @@ def provide(run: Run, pool: Pool, workers: int, world: Path | None, *, verify: b
             made.append(trade)
     if made:
         _compute(replace(run, trades=tuple(made)), pool, workers, inputs)
+    shutil.rmtree(run.staging)
 
 
 def _compute(run: Run, pool: Pool, workers: int, inputs: Mapping[str, str]) -> None:

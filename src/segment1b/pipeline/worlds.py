@@ -42,6 +42,8 @@ ADOPTED = ("s1", "s2")
 #: Bytes that the worlds of the cache may take together; the least recently used go first.
 DEFAULT_CACHE_GB = 20
 _ROOT = "root"
+#: What the run report of S2 has of centres alone.
+_OF_CENTRES = ("centres", "tile_centres_receipt")
 _WORLD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -73,7 +75,7 @@ def adopt(
             with suppress(OSError):  # a cache that is only read has no order of use
                 os.utime(source.root.parent)
         if not run.policy.jitter.centres:  # this run does without those of the source
-            report = {name: value for name, value in report.items() if "centres" not in name}
+            report = {name: value for name, value in report.items() if name not in _OF_CENTRES}
         own = {"parameter_hash": run.identity.parameter_hash, "input_digests": dict(inputs)}
         if "policy_sha256" in report:
             own["policy_sha256"] = sha256_hex(canonical_json(run.policy.document()))

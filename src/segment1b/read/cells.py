@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from segment1b.contracts.states import TRADE_WEIGHTS
+from segment1b.contracts.trades import EVERYTHING
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.layers import Layer, align
 from segment1b.storage.reader import Reader
 from segment1b.storage.sql import open_database, parquet_table, text_literal
-from segment1b.trades import EVERYTHING
 
 _DEGREES = 0.1
 Floats = npt.NDArray[np.float64]

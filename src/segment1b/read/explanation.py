@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
+from segment1b.contracts.trades import EVERYTHING, LAYERS, weights_of
 from segment1b.errors import Segment1BError
 from segment1b.laws.apportionment import largest_remainder
 from segment1b.laws.curves import locate
@@ -25,7 +26,6 @@ from segment1b.outlets.merchant_trades import DATASET, read_trades
 from segment1b.read.gate import Which
 from segment1b.read.lookup import PublishedPair, open_pair
 from segment1b.read.redraw import pair_offset
-from segment1b.trades import EVERYTHING, LAYERS, weights_of
 
 _READS = ("s3_requirements", "s4_alloc_plan", "tile_weights", "tile_index", "parameter_policy_1B")
 # Sites of a country that are sorted at one time.

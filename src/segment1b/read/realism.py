@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segment1b.contracts.states import TRADE_WEIGHTS
+from segment1b.contracts.trades import EVERYTHING
 from segment1b.errors import Segment1BError
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.outlets.merchant_trades import find_table, in_use, trades_of
@@ -29,7 +30,6 @@ from segment1b.reference.installing import RASTER, urban_layer
 from segment1b.storage.reader import Reader
 from segment1b.storage.site_tables import Wanted, site_tables
 from segment1b.storage.snapshot import Snapshot
-from segment1b.trades import EVERYTHING
 
 _SITES = ("merchant_id", "legal_country_iso", "lon_deg", "lat_deg")
 #: The group of all outlets, where trades are not known on both sides.

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from segment1b.contracts.trades import EVERYTHING, weights_of
 from segment1b.errors import Segment1BError
 from segment1b.outlets.merchant_trades import read_trades
 from segment1b.states.protocol import Countries, Report, Run, ShardResult, State, check_conserved
@@ -22,7 +23,6 @@ from segment1b.storage.gather import write_piece
 from segment1b.storage.parts import TileFile, cut_tiles
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import COUNTRY, Records, read_split, split_by_country
-from segment1b.trades import EVERYTHING, weights_of
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segment1b.errors import Segment1BError, file_error
+from segment1b.outlets.directories import directory
+from segment1b.outlets.merchant_trades import DATASET, read_trades
 from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, GATE_RULES, open_bundle
 from segment1b.storage.durable import read_json
@@ -35,7 +37,10 @@ class S0Gate(State):
         bundle_files(run)
         for dataset_id in self._inputs(run):
             reader.file(dataset_id)
-        return [path for path, _, _ in check_outlet_digests(run, reader)]
+        outlets = check_outlet_digests(run, reader)
+        if run.trades:
+            _check_trades(run, reader)
+        return [path for path, _, _ in outlets]
 
     def work(self, run: Run, reader: Reader, shard: str) -> ShardResult:
         """Check that every row of one outlet file carries the run's fingerprint and seed."""
@@ -156,6 +161,20 @@ def check_outlet_digests(run: Run, reader: Reader) -> tuple[tuple[str, int, str]
             path, f"{folder} hashes to {whole}, {path} says {checksums['composite_sha256_hex']}"
         )
     return files
+
+
+def _check_trades(run: Run, reader: Reader) -> None:
+    """Check merchant_trades against the directory of an imported list (step 8)."""
+    fingerprint = run.identity.manifest_fingerprint
+    found = directory(run.root, run.contracts, fingerprint, run.bundle)
+    if found is None:
+        return
+    published = read_trades(reader)
+    own = None if found.trades is None else found.trades.cast(published.schema)
+    if own is None or not own.equals(published):
+        what = "is not what merchant_directory has of the list"
+        hint = "restore it from where the data came from, or import the list again"
+        raise file_error("E_EGRESS_CHECKSUM_MISMATCH", reader.file(DATASET), what, hint)
 
 
 def _mismatch(path: Path, problem: str) -> Segment1BError:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from segment1b.contracts.states import ROADS, TRADE_WEIGHTS, URBAN
+from segment1b.contracts.trades import LAYERS
 from segment1b.errors import Segment1BError
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.layers import Layer, close_layers, open_layer
@@ -21,7 +22,6 @@ from segment1b.states.s2_weights import masses
 from segment1b.storage.parts import TileFile, write_part
 from segment1b.storage.reader import Reader
 from segment1b.storage.snapshot import Partition
-from segment1b.trades import LAYERS
 
 _RASTER = "population_raster_2025"
 
@@ -124,15 +124,16 @@ def weigh(
     numbers, units = [file.number for file in files], 10**run.policy.prep.dp
     people = masses(reader, index, numbers, code, "population")
     try:
+        urban, metres, cells = _cells(run, reader, index, grid, numbers, code)
+        area = masses(reader, index, numbers, code, "area_m2")
         if not people.any():
-            del people
-            weights, _ = quantise(masses(reader, index, numbers, code, "area_m2"), units)
-            facts = _facts((0, 100, 0, 0, 0), [0] * len(LAYERS), [0, 0])
+            counts = [int(urban.sum()), int(metres.sum())]
+            del people, urban, metres
+            weights, _ = quantise(area, units)
+            facts = _facts((0, 100, 0, 0, 0), [0] * len(LAYERS), counts)
             facts["zero_mass_fallback"] = True
             every = dict.fromkeys(run.trades, weights)
             return Weighed(every, {t: _counted(facts, weights) for t in run.trades}, "area_m2")
-        urban, metres, cells = _cells(run, reader, index, grid, numbers, code)
-        area = masses(reader, index, numbers, code, "area_m2")
         return _mixed(run, (people, area, urban, metres), cells, units)
     except (ValueError, OverflowError) as error:
         problem, hint = f"{code}: {error}", "lower prep.dp or scale the raster down"

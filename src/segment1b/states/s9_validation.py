@@ -61,7 +61,8 @@ class S9Validation(State):
         """
         self.sealed_inputs(run, reader)
         stage_by_country(run, reader, "s7_site_synthesis", _columns(run))
-        return (_prove_tiles(run), *examined_states(run.policy.allocation.law), _REALISM)
+        states = examined_states(run.policy.allocation.law, trades=bool(run.trades))
+        return (_prove_tiles(run), *states, _REALISM)
 
     def work(self, run: Run, reader: Reader, shard: str | Tiles) -> ShardResult:
         """Run the checks of one state, or measure realism; hand on what became of the tiles."""

@@ -33,6 +33,7 @@ _MINIMUM = (
     "egress_checksums.json",
     "index.json",
 )
+_DIRECTORY = "merchant_directory"
 _IDENTITY = ("seed", "manifest_fingerprint", "parameter_hash")
 # Printable ASCII but : and the backslash, without empty steps, . and ..
 _PLAIN = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[!-9;-\[\]-~]{1,1024}\Z")
@@ -231,7 +232,7 @@ def _policy_binding(case: Case) -> Iterator[Row]:
 
 @CHECKS.add("merchant_trades", "E_EGRESS_CHECKSUM_MISMATCH", POLICY)
 def _merchant_trades(case: Case) -> Iterator[Row]:
-    """The merchants ascend, the policy knows their trades, and their directory has the same."""
+    """Trades are known, by ascending merchant, and those of the directory that the bundle seals."""
     table = merchants_of(case.published)
     known = case.published.document(POLICY)["policy"].get("trades")
     trades = dict[int, str]() if table is None else dict(zip(*_columns(table), strict=True))
@@ -243,6 +244,8 @@ def _merchant_trades(case: Case) -> Iterator[Row]:
             yield {"reason": "merchants are there twice or out of order"}
     ids = {trade["id"] for trade in (known or {}).get("trades", ())}
     listed = _listed_trades(case)
+    if trades or listed:
+        yield from _directory_faults(case)
     for merchant, trade in trades.items():
         expected = trade if listed is None else listed.get(merchant)
         if trade not in ids or trade != expected:
@@ -251,12 +254,26 @@ def _merchant_trades(case: Case) -> Iterator[Row]:
         yield {"merchant_id": merchant, "found": None, "expected": (listed or {})[merchant]}
 
 
-def _listed_trades(case: Case) -> dict[int, str] | None:
-    """Return the trades in the directory of an imported list; None where it has none."""
-    files = case.published.files("merchant_directory")
+def _directory_faults(case: Case) -> Iterator[Row]:
+    """Yield where the files of the merchants' directory are not those that the bundle names."""
+    sealed = _read_object(_folder(case) / "directories.json").get(_DIRECTORY, {"files": ()})
     try:
-        if not files or "trade" not in pq.read_schema(files[0]).names:
+        expected = {f["path"]: (f["size_bytes"], f["sha256_hex"]) for f in sealed["files"]}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"directories.json names no files: {error}") from None
+    folder, present = case.published.path(_DIRECTORY), case.published.files(_DIRECTORY)
+    found = {file.name: (file.size, file.sha256) for file in prove_bytes(folder, present).files}
+    yield from differences(found, expected, dataset=_DIRECTORY)
+
+
+def _listed_trades(case: Case) -> dict[int, str] | None:
+    """Return the trades in the directory of an imported list; None where there is no directory."""
+    files = case.published.files(_DIRECTORY)
+    try:
+        if not files:
             return None
+        if "trade" not in pq.read_schema(files[0]).names:
+            return {}
         table = pa.concat_tables(
             [pq.read_table(file, columns=["merchant_id", "trade"]) for file in files]
         )

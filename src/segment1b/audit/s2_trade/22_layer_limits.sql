@@ -1,7 +1,7 @@
 -- code: E105_NORMALIZATION
 -- scope: C
 -- proves: sums of layers and products of people, cells and metres are below 2^62, and no listed
---   cell holds a bad number of people
+--   cell holds a bad number of people, of urban cells or of metres
 WITH largest AS (
     SELECT country_iso, greatest(population, area, urban, urban_people, roads, largest_product) AS most
     FROM layer_sums

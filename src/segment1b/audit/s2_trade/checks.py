@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rasterio.windows import Window
 
 from segment1b.audit.case import (
@@ -29,6 +30,7 @@ CHECKS = Checks("s2_trade")
 _ROWS_AT_ONCE = 256
 _LAYERS = ("population", "area", "urban", "urban_people", "roads")
 _SLACK = 1e-9
+_LARGEST = 2**32 - 1
 _MADE = "layer_shares"
 
 
@@ -62,24 +64,51 @@ def _make_layer_cells(case: Case) -> None:
         none = np.empty(0, np.int64)
         case.session.table(name, {"cell_row": none, "cell_col": none, "value": none})
         try:
-            case.session.define(f"{name}_grid", [_alignment(case, name)])
+            placed = _alignment(case, name)
+            case.session.define(f"{name}_grid", [placed])
             if case.published.document(POLICY)["surfaces"].get(name):
-                _append_cells(case, name)
+                _append_cells(case, name, placed)
         except (UnusableError, Segment1BError) as error:
             raise ValueError(str(error)) from None
 
 
-def _append_cells(case: Case, name: str) -> None:
+def _append_cells(case: Case, name: str, placed: Mapping[str, Any]) -> None:
+    """Append the cells of a layer; tiles of those with another value than a count are bad."""
     with open_raster(case.published.path(name)) as source:
         for top in range(0, source.height, _ROWS_AT_ONCE):
             rows = min(_ROWS_AT_ONCE, source.height - top)
-            cells = source.read(1, window=Window(0, top, source.width, rows))
+            read = source.read(1, window=Window(0, top, source.width, rows))
+            cells = read.astype(np.float64)
             if source.nodata is not None:
-                cells[cells == source.nodata] = 0
-            row, col = np.nonzero(cells)
+                gap = float(source.nodata)
+                cells[np.isnan(cells) if np.isnan(gap) else cells == gap] = 0
+            good = (cells >= 0) & (cells <= _LARGEST) & (cells == np.floor(cells))
+            row, col = np.nonzero(good & (cells > 0))
             value = cells[row, col].astype(np.int64)
             columns = {"cell_row": row.astype(np.int64) + top, "cell_col": col.astype(np.int64)}
             case.session.append(name, {**columns, "value": value})
+            row, col = np.nonzero(~good)
+            tiles = _tiles_of(case, placed, row + top, col)
+            bad = {"tile_id": tiles, "value": np.full(len(tiles), np.nan)}
+            case.session.append("bad_cells", bad)
+
+
+def _tiles_of(
+    case: Case, placed: Mapping[str, Any], row: npt.NDArray[np.int64], col: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint64]:
+    """Return the tiles that hold some cells of a layer, or lie in them."""
+    assert case.grid is not None
+    side, turn, nrows, ncols = placed["side"], placed["turn"], case.grid.nrows, case.grid.ncols
+    if placed["holds"]:
+        row = (row - placed["first_row"]) // side
+        col = (col - placed["first_col"]) % turn // side
+    else:
+        step = np.arange(side)
+        row = np.repeat(row, side**2) * side + np.tile(np.repeat(step, side), len(row))
+        col = np.repeat(col, side**2) * side + np.tile(step, side * len(col))
+        row, col = row - placed["first_row"], (col - placed["first_col"]) % turn
+    there = (row >= 0) & (row < nrows) & (col < ncols)
+    return (row[there] * ncols + col[there]).astype(np.uint64)
 
 
 def _side(tiles: Grid, layer: Grid) -> tuple[bool, int]:
@@ -131,12 +160,15 @@ _SHARES = script_preparation("s2_trade", _MADE)
 PLAN = state_checks(
     CHECKS,
     Preparation("mixture", (POLICY, RASTER, URBAN), ("mixture",), _make_trade),
-    Preparation("layer_cells", (POLICY, RASTER, URBAN), ("layer_cells",), _make_layer_cells),
     Preparation(
         "tile_cell_masses",
         (RASTER,),
         ("cell_masses", "bad_cells"),
         lambda case: None if _is_made(case) else make_cell_masses(case),
+    ),
+    Preparation(
+        *("layer_cells", (POLICY, RASTER, URBAN, "bad_cells"), ("layer_cells",)),
+        _make_layer_cells,
     ),
     Preparation(
         _SHARES.name,

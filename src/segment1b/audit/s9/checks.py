@@ -157,6 +157,7 @@ def _verdict(case: Case) -> Iterator[Row]:
     """The summary names every acceptance check, all passed, and what site_locations has."""
     law, counted = case.policy("allocation")["law"], case.locations_by_country()
     centres = case.published.is_used(CENTRES.events)
+    trades = "trades" in case.published.document(POLICY)["policy"]
     passed = {"verdict": "PASS", "failures_by_code": {}}
     yield from fields_differ(case.report(_REPORT), passed, document=_REPORT)
     summary = {
@@ -170,7 +171,10 @@ def _verdict(case: Case) -> Iterator[Row]:
         "by_country": counted,
         "checks": {
             check: {"code": one.code, "failures": 0, "examples": [], "detail": one.passed}
-            for check, one in {**criteria(law, centres=centres), "A916": REALISM}.items()
+            for check, one in {
+                **criteria(law, centres=centres, trades=trades),
+                "A916": REALISM,
+            }.items()
         },
     }
     yield from _unlike(case, "s9_summary.json", summary)
