@@ -166,7 +166,7 @@ def test_outputs_have_schema_rows_size_and_the_digest_of_their_receipt(
     assert len(read) == 4
     assert read <= written
     (whole,) = (e for e in told if e["job"]["name"] == "a" and e["eventType"] == "COMPLETE")
-    assert len(whole["outputs"]) == 6
+    assert len(whole["outputs"]) == 7
     assert not {i["name"] for i in whole["inputs"]} & {o["name"] for o in whole["outputs"]}
 
 

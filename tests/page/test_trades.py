@@ -14,8 +14,8 @@ from playwright.sync_api import Page
 
 from page.conftest import Visitor
 from page.test_page import like, pixels, settle, shown
+from segment1b.contracts.trades import load_trades
 from segment1b.page import measured
-from segment1b.trades import load_trades
 
 CSS = Path(measured.__file__).parent / "files" / "page.css"
 # Machado, Oliveira and Fernandes (2009): linear RGB as people without one kind of cones see it.

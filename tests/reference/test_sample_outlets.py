@@ -18,8 +18,8 @@ from make_sample_outlets import (
     tenth_root,
     write_csv,
 )
+from segment1b.contracts.trades import load_trades
 from segment1b.reference import embedded
-from segment1b.trades import load_trades
 
 Row = tuple[int, str, int, int]
 

@@ -131,6 +131,7 @@ class StateChecks:
         absent: the code for each dataset that is opened, where it is absent.
         preparations, checks: in the order in which they are run.
         unused: datasets that the policy does not use; neither they nor their checks exist.
+        also: what checks, by name, need besides where the policy uses it.
     """
 
     id: str
@@ -139,6 +140,11 @@ class StateChecks:
     preparations: Sequence[Preparation]
     checks: Sequence[Check]
     unused: frozenset[str] = frozenset()
+    also: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def needs(self, check: Check) -> tuple[str, ...]:
+        """Return what a check needs under the policy in force."""
+        return (*check.needs, *(n for n in self.also.get(check.name, ()) if n not in self.unused))
 
     def without(self, unused: frozenset[str]) -> StateChecks:
         """Return the plan without datasets that the policy in force does not use."""

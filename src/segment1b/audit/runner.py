@@ -125,6 +125,7 @@ def checks_of(plan: StateChecks, contracts: Contracts, *, perf: bool = False) ->
     # Without a dataset there are no checks of it, nor of what would be made from it.
     there = set(plan.absent).union(*(step.makes for step in plan.preparations))
     there |= {BYTES_OF + name for name in plan.absent}
+    every = [replace(one, needs=plan.needs(one)) for one in every]
     return [one for one in every if not plan.unused or there.issuperset(one.needs)]
 
 
@@ -220,6 +221,8 @@ def _open_table(case: Case, dataset: Dataset) -> None:
         # A column that is absent fails the binder, a value that does not fit the conversion.
         other = isinstance(error, (duckdb.BinderException, duckdb.ConversionException))
         reason = str(error).strip().splitlines()[0]
+        if ".parquet" not in reason:  # a damaged page is reported without its file
+            reason += f", in {', '.join(file.name for file in case.published.files(dataset.id))}"
         raise UnusableError(dataset.id, "schema" if other else "damaged", reason, path) from None
 
 

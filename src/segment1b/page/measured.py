@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from segment1b.contracts.trades import EVERYTHING, load_trades
 from segment1b.page.published import World
-from segment1b.trades import EVERYTHING, load_trades
 
 
 class Row(NamedTuple):

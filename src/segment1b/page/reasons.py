@@ -11,12 +11,12 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection as Database
 
 from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.trades import EVERYTHING
 from segment1b.errors import Segment1BError
 from segment1b.laws.philox import alloc_offsets
 from segment1b.laws.points import stable_points
 from segment1b.page.published import World
 from segment1b.read.listed import Listed, listed
-from segment1b.trades import EVERYTHING
 
 EVENTS, CENTRE_EVENTS = "rng_event_in_cell_jitter", "rng_event_centre_jitter"
 _KEY = ("merchant_id", "legal_country_iso", "site_order")

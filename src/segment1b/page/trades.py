@@ -9,12 +9,12 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection as Database
 
 from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.trades import EVERYTHING, load_trades, weights_of
 from segment1b.errors import Segment1BError
 from segment1b.outlets.merchant_trades import DATASET, in_use, read_trades
 from segment1b.page.payload import Columns, Packer
 from segment1b.page.published import World
 from segment1b.storage.reader import Reader
-from segment1b.trades import EVERYTHING, load_trades, weights_of
 
 
 @dataclass(frozen=True)
