@@ -222,12 +222,12 @@ def load_policy(
     for name in names:
         file = contracts_root() / POLICIES / name
         _overlay(merged, read_yaml(file, _INVALID), str(file))
-    default = merged["jitter"]["centres"]
-    for file in files:
-        _overlay(merged, read_yaml(file, _INVALID), str(file))
-    for setting in settings:
-        _overlay(merged, _setting(setting), f"--set {setting}")
-    if merged["prep"]["basis"] != "population" and merged["jitter"]["centres"] is default:
+    given = [(read_yaml(file, _INVALID), str(file)) for file in files]
+    given += [(_setting(setting), f"--set {setting}") for setting in settings]
+    for document, where in given:
+        _overlay(merged, document, where)
+    is_named = any("centres" in document.get("jitter", ()) for document, _ in given)
+    if merged["prep"]["basis"] != "population" and not is_named:
         merged["jitter"]["centres"] = None
     try:
         policy = Policy.model_validate(merged)

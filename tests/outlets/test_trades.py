@@ -85,6 +85,26 @@ def test_an_absent_trade_is_everything_and_so_contradicts_another(tmp_path: Path
     text = "merchant_id,country_iso,outlet_id,trade\n7,DE,a,fuel\n7,DE,b,\n"
     (row,) = refused(tmp_path, text)
     assert row["line"] == 3
+    told = "empty, which is everything, is another trade of the merchant than in line 2"
+    assert row["reason"] == told
+
+
+def test_two_trades_refer_to_the_first_line_of_the_merchant(tmp_path: Path) -> None:
+    text = "merchant_id,country_iso,n_outlets,trade\n7,FR,1,fuel\n7,DE,1,hotels\n"
+    (row,) = refused(tmp_path, text)
+    assert row["reason"] == "'hotels' is another trade of the merchant than in line 2"
+
+
+@pytest.mark.parametrize("column", ["trade", "mcc"])
+def test_a_column_of_trades_that_is_left_out_may_hold_anything(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(f"merchant_id,country_iso,n_outlets,{column},area\n7,DE,1,shop fitting,2\n")
+    for columns in ("none", "area"):
+        pairs = read_outlets(path, ISO, wanted=columns)
+        assert pairs.trades is None
+        assert column in pairs.ignored
+    with pytest.raises(Segment1BError, match=f"rename the column {column} or leave it out with"):
+        read_outlets(path, ISO)
 
 
 @pytest.mark.parametrize(

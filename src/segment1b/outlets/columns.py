@@ -33,7 +33,7 @@ _COUNTED = ("n_outlets", "site_order", "outlet_id")
 _TRADES = ("trade", "mcc")
 #: Similarity from which a column name is taken for a misspelt one.
 _MISSPELT = 0.8
-_LEAVE_OUT = "or leave it out with --columns"
+LEAVE_OUT = "or leave it out with --columns"
 
 
 class Layout(NamedTuple):
@@ -61,19 +61,20 @@ def layout_of(source: Source, wanted: str) -> Layout:
     if len(present) > 1:
         what = f"has {' and '.join(present)}: each of them alone tells the outlets of a pair apart"
         raise refusal(source.path, what, "keep one of them, or rename the other")
-    trades = [name for name in _TRADES if name in source.names]
+    asked = [] if wanted == NONE else [name.strip() for name in wanted.split(",")]
+    chosen = _TRADES if wanted == ALL else asked
+    trades = [name for name in _TRADES if name in source.names and name in chosen]
     if len(trades) > 1:
         what = f"has {' and '.join(trades)}: each of them alone gives the trade of a merchant"
-        raise refusal(source.path, what, "keep one of them, or rename the other")
+        raise refusal(source.path, what, f"rename one of them, {LEAVE_OUT}")
     if not present:
         _refuse_misspelt(source)
     counted = present[0] if present else None
     source.positions([*_KEYS, *present, *trades])
-    own = (*_KEYS, *_COUNTED, *_TRADES)
+    own = (*_KEYS, *_COUNTED, *trades)
     others = [name for name in source.names if name not in own]
     carried = others
     if wanted != ALL:
-        asked = [] if wanted == NONE else [name.strip() for name in wanted.split(",")]
         read = {*_KEYS, *present, *trades, *source.findings.columns.values()}
         carried = [name for name in dict.fromkeys(asked) if name not in read]
     _check_names(source, carried)
@@ -92,17 +93,17 @@ def _refuse_misspelt(source: Source) -> None:
 def _check_names(source: Source, carried: Sequence[str]) -> None:
     """Refuse names that a table cannot have twice, in any case, or that are too long."""
     source.positions(list(carried))
-    hint = f"rename it, {_LEAVE_OUT}"
+    hint = f"rename it, {LEAVE_OUT}"
     known = Counter(name.casefold() for name in carried)
     for name in carried:
         if not name:
-            raise refusal(source.path, "has a column without a name", f"name it, {_LEAVE_OUT}")
+            raise refusal(source.path, "has a column without a name", f"name it, {LEAVE_OUT}")
         if len(name.encode()) > MAX_ID:
             what = f"has a column name of more than {MAX_ID} bytes, {name[:40]!r}..."
             raise refusal(source.path, what, hint)
         if name.casefold() in (*_KEYS, *_COUNTED):
             what = f"has column {name!r}, which is {name.casefold()} but for its case"
-            raise refusal(source.path, what, f"write {name.casefold()}, {_LEAVE_OUT}")
+            raise refusal(source.path, what, f"write {name.casefold()}, {LEAVE_OUT}")
         if known[name.casefold()] > 1:
             what = f"has several columns {name!r} that differ in case alone"
             raise refusal(source.path, what, hint)
@@ -117,9 +118,14 @@ def id_faults(texts: pa.StringArray) -> npt.NDArray[np.bool_]:
     return np.asarray(wrong.to_numpy(zero_copy_only=False))
 
 
+def shortened(text: str) -> str:
+    """Return a text in quotes, of at most 40 characters."""
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
 def id_fault(text: str) -> str:
     """Return why an id or key is not valid; empty where it is."""
-    shown = repr(text if len(text) <= 40 else text[:37] + "...")
+    shown = shortened(text)
     if len(text.encode()) > MAX_ID:
         return f"{shown} has more than {MAX_ID} bytes"
     return f"{shown} begins or ends with a space" if text != text.strip() else ""
@@ -139,7 +145,7 @@ class Held:
         kind = _held_type(array.type)
         if kind is None:
             what = f"has {array.type} in column {name!r}, which cannot be carried"
-            raise refusal(self._path, what, f"write it as text, {_LEAVE_OUT}")
+            raise refusal(self._path, what, f"write it as text, {LEAVE_OUT}")
         self._count(name, array)
         try:
             array.validate(full=True)
@@ -147,7 +153,7 @@ class Held:
             values = values.cast(kind)
         except pa.ArrowInvalid as error:
             what = f"has a value in column {name!r} that cannot be carried: {error}"
-            raise refusal(self._path, what, f"correct it, {_LEAVE_OUT}") from None
+            raise refusal(self._path, what, f"correct it, {LEAVE_OUT}") from None
         if pa.types.is_floating(kind):
             values = pc.if_else(pc.is_nan(values), pa.scalar(None, kind), values)
         elif kind == pa.string():
@@ -173,7 +179,7 @@ class Held:
         longest = pc.max(sizes).as_py() or 0
         if longest > MAX_VALUE:
             what = f"has a text of {longest:,} bytes in column {name!r}; the limit is {MAX_VALUE:,}"
-            raise too_large(self._path, what, f"shorten it, {_LEAVE_OUT}")
+            raise too_large(self._path, what, f"shorten it, {LEAVE_OUT}")
         if _is_dictionary(array):
             sizes = sizes.take(array.indices)
         self._grow((pc.sum(sizes).as_py() or 0) + 4 * len(array))

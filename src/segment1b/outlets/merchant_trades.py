@@ -17,6 +17,7 @@ from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.locations import nearest
 from segment1b.contracts.trades import EVERYTHING, load_trades
 from segment1b.errors import schema_invalid
+from segment1b.outlets.columns import shortened
 from segment1b.outlets.lists import Findings
 from segment1b.storage.arrays import distinct
 from segment1b.storage.ingress import ingress_groups
@@ -55,7 +56,7 @@ def numbers_of(column: str, values: pa.Array) -> Numbers:
 
 def fault_of(column: str, text: str) -> str:
     """Return why a value of a column `trade` or `mcc` is not valid."""
-    shown = repr(text if len(text) <= 40 else text[:37] + "...")
+    shown = shortened(text)
     if column == "mcc":
         return f"{shown} is not a merchant category code of up to four digits"
     return f"{shown} is not a trade: {nearest(text.strip(), names())}"
@@ -84,11 +85,21 @@ def as_lines(trades: pa.Table) -> bytes:
     return "".join(f"{one},{trade}\n" for one, trade in zip(merchants, own, strict=True)).encode()
 
 
-def contradicted(merchant: npt.NDArray[np.uint64], trade: Numbers) -> npt.NDArray[np.bool_]:
-    """Return which rows, by merchant, have another trade than their merchant's first row."""
+def contradicted(
+    merchant: npt.NDArray[np.uint64], trade: Numbers, row: npt.NDArray[np.int32]
+) -> npt.NDArray[np.bool_]:
+    """Return which rows, by merchant, have another trade than their merchant's first in the file.
+
+    `row` is the position in the file, from 0.
+    """
+    if not len(merchant):
+        return np.zeros(0, np.bool_)
     first = np.ones(len(merchant), np.bool_)
     first[1:] = merchant[1:] != merchant[:-1]
-    own = trade[np.flatnonzero(first)][np.cumsum(first) - 1]
+    place = np.empty_like(row)
+    place[row] = np.arange(len(row), dtype=row.dtype)
+    earliest = place[np.minimum.reduceat(row, np.flatnonzero(first))]
+    own = trade[earliest][np.cumsum(first) - 1]
     return np.asarray((own != trade) & (own > 0) & (trade > 0) & (merchant > 0))
 
 

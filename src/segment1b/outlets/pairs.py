@@ -7,14 +7,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pv
 
-from segment1b.errors import Segment1BError, too_large
+from segment1b.errors import too_large
 from segment1b.outlets import merchant_trades
 from segment1b.outlets.columns import ALL, Layout, layout_of, ranks
 from segment1b.outlets.directories import Directories
@@ -24,14 +24,14 @@ from segment1b.outlets.lists import (
     Findings,
     Reading,
     Source,
-    bad_rows,
     check_rows,
 )
 from segment1b.outlets.merchants import merchant_texts
+from segment1b.outlets.pair_faults import Sorted, pair_faults, refused
 from segment1b.outlets.positions import Succession
 from segment1b.outlets.readers import open_source, text_bytes
 from segment1b.outlets.texts import ListTexts, whole_numbers
-from segment1b.outlets.value_faults import ISO, NORMALISE, value_fault
+from segment1b.outlets.value_faults import ISO
 from segment1b.storage.arrays import distinct
 
 UInt64s = npt.NDArray[np.uint64]
@@ -123,11 +123,11 @@ def read_outlets(
     source = open_source(path, reading, iso)
     layout = layout_of(source, wanted)
     table, bad, texts = _read_sorted(source, layout, _known(iso))
-    faults = _pair_faults(table, layout.counted)
+    faults = pair_faults(table, layout.counted)
     for rule in faults.values():
         bad[table.row[rule]] = True
     if source.skipped or bad.any():
-        raise _bad_rows(source, texts, iso, bad, table, faults, shown)
+        raise refused(source, texts, iso, bad, table, faults, shown)
     del faults, bad
     pairs = _pairs(table, layout, texts, source.findings)
     total = int(pairs.n_sites.sum())
@@ -151,7 +151,7 @@ def refused_rows(
     table, bad, texts = _read_sorted(source, layout, _known(iso))
     reasons = dict.fromkeys(np.flatnonzero(bad).tolist(), "")
     kept = ~bad[table.row]
-    faults = _pair_faults(table, layout.counted)
+    faults = pair_faults(table, layout.counted)
     doubled = np.zeros_like(kept)
     contradicts = faults["trade"] & kept
     reasons |= dict.fromkeys(table.row[contradicts].tolist(), "another trade of its merchant")
@@ -177,33 +177,6 @@ def refused_rows(
     return reasons, texts.shared
 
 
-class _Sorted(NamedTuple):
-    """Rows by (merchant, country, site_order if there is one, row)."""
-
-    merchant: UInt64s
-    country: UInt16s
-    number: npt.NDArray[np.int32]
-    row: npt.NDArray[np.int32]  # position in file order
-    first: Bools  # whether a pair begins
-    trade: merchant_trades.Numbers
-
-
-#: Sorted rows that break a rule between rows: bool[r] by the name of the rule.
-_Faults = dict[str, Bools]
-#: Column and reason of each rule; `place` is that of an earlier row, `other` a missing number.
-_RULES = {
-    "pair": ("merchant_id", "{pair}: duplicate of {place}"),
-    "many": (
-        "merchant_id",
-        f"{{pair}}: more than {MAX_OUTLETS} outlets of one pair, which begins in {{place}}",
-    ),
-    "site": ("site_order", "site_order {site} of {pair}: duplicate of {place}"),
-    "key": ("outlet_id", "outlet_id {key!r} of {pair}: duplicate of {place}"),
-    "gap": ("site_order", "{site} leaves a gap: {pair} has no site_order {other}"),
-    "trade": ("trade", "{trade!r} is another trade of the merchant than in {place}"),
-}
-
-
 def _known(iso: set[str]) -> Bools:
     """Return bool[65536]: whether 256*A + B is a known code."""
     known = np.zeros(1 << 16, np.bool_)
@@ -211,7 +184,7 @@ def _known(iso: set[str]) -> Bools:
     return known
 
 
-def _read_sorted(source: Source, layout: Layout, known: Bools) -> tuple[_Sorted, Bools, ListTexts]:
+def _read_sorted(source: Source, layout: Layout, known: Bools) -> tuple[Sorted, Bools, ListTexts]:
     """Return the rows of a list, 0 for every value that is not valid, and which rows have one."""
     kinds = ("u8", "?", "u2", "i4")
     trades: list[merchant_trades.Numbers] = []
@@ -246,7 +219,7 @@ def _read_sorted(source: Source, layout: Layout, known: Bools) -> tuple[_Sorted,
     merchant, country, number = merchant[row], country[row], number[row]
     trade = merchant_trades.listed(merchant, trade[row], source.findings) if trades else trade
     first = begins(merchant, country)
-    return _Sorted(merchant, country, number, row, first, trade), bad, texts
+    return Sorted(merchant, country, number, row, first, trade), bad, texts
 
 
 def begins(merchant: npt.NDArray[Any], code: npt.NDArray[Any]) -> Bools:
@@ -267,44 +240,7 @@ def _codes(array: pa.Array, known: Bools) -> UInt16s:
     return codes
 
 
-def _pair_faults(table: _Sorted, counted: str | None) -> _Faults:
-    known = (table.merchant != 0) & (table.country != 0)
-    trade = {"trade": merchant_trades.contradicted(table.merchant, table.trade)}
-    if counted == "n_outlets":
-        return {"pair": ~table.first & known, **trade}
-    starts = np.flatnonzero(table.first)
-    size = np.diff(np.append(starts, len(table.first)))
-    if counted != "site_order":
-        many = np.zeros(len(known), np.bool_)
-        many[starts[size > MAX_OUTLETS] + MAX_OUTLETS] = True
-        faults = {"many": many & known}
-        if counted == "outlet_id":
-            twice = np.zeros(len(known), np.bool_)
-            twice[1:] = table.number[1:] == table.number[:-1]
-            faults["key"] = twice & ~table.first & (table.number > 0) & known
-        return faults | trade
-    # The gaps of a pair with an unreadable site_order are unknown.
-    readable = np.repeat(table.number[starts] > 0, size) & known
-    before = np.zeros_like(table.number)
-    before[1:] = table.number[:-1]
-    before[table.first] = 0
-    doubled = (table.number == before) & ~table.first & (table.number > 0) & known
-    return {"site": doubled, "gap": (table.number > before + 1) & readable, **trade}
-
-
-def _other(table: _Sorted, kind: str, at: int) -> int:
-    """Return the row that a fault at a sorted position refers to; for a gap, the missing number."""
-    if kind == "gap":
-        return 1 if table.first[at] else int(table.number[at - 1]) + 1
-    if kind == "trade":
-        return int(table.row[np.searchsorted(table.merchant, table.merchant[at])])
-    begin = at - int(np.argmax(table.first[at::-1]))
-    if kind in ("site", "key"):
-        begin += int(np.searchsorted(table.number[begin : at + 1], table.number[at]))
-    return int(table.row[begin])
-
-
-def _pairs(table: _Sorted, layout: Layout, texts: ListTexts, findings: Findings) -> Pairs:
+def _pairs(table: Sorted, layout: Layout, texts: ListTexts, findings: Findings) -> Pairs:
     """Return the pairs of sorted rows without faults."""
     first = table.first
     if layout.counted == "n_outlets":
@@ -325,7 +261,7 @@ def _pairs(table: _Sorted, layout: Layout, texts: ListTexts, findings: Findings)
     return Pairs(*pairs, Directories(merchants, outlets), findings)
 
 
-def _outlets(table: _Sorted, layout: Layout, texts: ListTexts) -> pa.Table:
+def _outlets(table: Sorted, layout: Layout, texts: ListTexts) -> pa.Table:
     """Return the outlet directory of sorted rows: they are in the order of their positions."""
     starts = np.flatnonzero(table.first)
     size = np.diff(np.append(starts, len(table.first)))
@@ -341,56 +277,3 @@ def _outlets(table: _Sorted, layout: Layout, texts: ListTexts) -> pa.Table:
     for name in layout.carried:
         columns[name] = texts.carried.pop(name).take(row)
     return pa.table(columns)
-
-
-def _bad_rows(
-    source: Source,
-    found: ListTexts,
-    iso: set[str],
-    bad: Bools,
-    table: _Sorted,
-    faults: _Faults,
-    most: int,
-) -> Segment1BError:
-    """Return the error that lists the first bad rows; a second pass finds their lines."""
-    shown = np.flatnonzero(bad)[:most]
-    arrays: list[npt.NDArray[Any]] = [table.merchant, table.country, table.number]
-    values = dict(zip(found.layout.read, arrays, strict=False))
-    invalid: dict[int, list[str]] = {}
-    between: dict[int, list[tuple[str, int]]] = {}
-    for at in np.flatnonzero(np.isin(table.row, shown)).tolist():
-        key, kinds = int(table.row[at]), [kind for kind, rule in faults.items() if rule[at]]
-        invalid[key] = [name for name, array in values.items() if array[at] == 0]
-        if table.trade[at] == 0:
-            invalid[key].append(str(found.layout.trade))
-        between[key] = [(kind, _other(table, kind, at)) for kind in kinds]
-    others = {other for found in between.values() for kind, other in found if kind != "gap"}
-    places, misfits = source.survey({*shown.tolist(), *others})
-    entries = [(line, [("", reason)]) for line, reason in misfits]
-    for row in shown.tolist():
-        place, texts = places[row]
-        reasons = [
-            (name, value_fault(name, texts[name], iso, found.shared)) for name in invalid[row]
-        ]
-        pair = f"merchant {texts['merchant_id']} in {texts['country_iso']}"
-        for kind, other in between[row]:
-            column, reason = _RULES[kind]
-            column = found.layout.trade or column if kind == "trade" else column
-            earlier = "" if kind == "gap" else f"{source.unit} {places[other].number}"
-            about = {"pair": pair, "place": earlier, "other": other}
-            about |= {"site": texts.get("site_order"), "key": texts.get("outlet_id")}
-            about["trade"] = texts.get(found.layout.trade or "")
-            reasons.append((column, reason.format(**about)))
-        entries.append((place, reasons))
-    rows = [_entry(number, reasons) for number, reasons in sorted(entries)[:most]]
-    total = source.skipped + int(np.count_nonzero(bad))
-    hint = "correct them in the list and import it again; nothing was written"
-    if any(NORMALISE in row["reason"] for row in rows):
-        hint = f"correct them in the list, or give {NORMALISE}; nothing was written"
-    return bad_rows(source, rows, total, hint)
-
-
-def _entry(number: int, reasons: list[tuple[str, str]]) -> dict[str, Any]:
-    (column, reason), *further = reasons
-    text = "; ".join([reason, *(f"column {name}: {why}" for name, why in further)])
-    return {"line": number, "column": column or None, "reason": text}

@@ -90,19 +90,7 @@ def issue(
             publish(
                 candidates, lambda folder: write_part(folder / part_name(0), candidates, [empty])
             )
-        tables = pairs.directories.tables if pairs.directories else {}
-        for name, table in tables.items():
-            dataset = contracts[name]
-            root_at(root).fetch([dataset.locate(tokens)])
-            if not holds(root / dataset.locate(tokens), content_digest(table)):
-                publish(dataset, functools.partial(write_directory, table=table))
-        if pairs.trades is not None:
-            dataset = contracts[merchant_trades.DATASET]
-            root_at(root).fetch([dataset.locate(tokens)])
-            write = functools.partial(
-                merchant_trades.write_trades, dataset=dataset, table=pairs.trades
-            )
-            publish(dataset, write)
+        _publish_merchants(root, contracts, pairs, tokens, publish)
         if _tokens_of(target) != tokens:
             # The tokens of another bundle were never sealed (see check_issue): nothing depends on
             # it.
@@ -113,6 +101,27 @@ def issue(
                 replace=True,
             )
     return target
+
+
+def _publish_merchants(
+    root: Path,
+    contracts: Contracts,
+    pairs: Pairs,
+    tokens: Mapping[str, object],
+    publish: Callable[[Dataset, Callable[[Path], object]], None],
+) -> None:
+    """Publish the directories of a list that the root lacks, and its trades."""
+    tables = pairs.directories.tables if pairs.directories else {}
+    for name, table in tables.items():
+        dataset = contracts[name]
+        root_at(root).fetch([dataset.locate(tokens)])
+        if not holds(root / dataset.locate(tokens), content_digest(table)):
+            publish(dataset, functools.partial(write_directory, table=table))
+    if pairs.trades is not None:
+        dataset = contracts[merchant_trades.DATASET]
+        root_at(root).fetch([dataset.locate(tokens)])
+        write = functools.partial(merchant_trades.write_trades, dataset=dataset, table=pairs.trades)
+        publish(dataset, write)
 
 
 def check_issue(root: Path, contracts: Contracts, tokens: Mapping[str, object]) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from segment1b.outlets.columns import id_fault
+from segment1b.outlets.columns import id_fault, shortened
 from segment1b.outlets.lists import MAX_OUTLETS
 from segment1b.outlets.merchant_trades import fault_of as trade_fault
 from segment1b.outlets.normalising import ambiguity, bare, normalised
@@ -25,7 +25,7 @@ def value_fault(
         return "value is missing"
     if column in ("trade", "mcc"):
         return trade_fault(column, text)
-    shown = repr(text if len(text) <= 40 else text[:37] + "...")
+    shown = shortened(text)
     correction = normalised(column, text, iso)
     if column in ("merchant_id", "outlet_id"):
         reason = shared.get(text) or shared.get(bare(text))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from segment1b.audit.case import Case
+from segment1b.audit.merchants import EVERYTHING
 from segment1b.audit.results import Row
 from segment1b.storage.sql import text_literal
 
@@ -51,7 +52,7 @@ def _country(case: Case, code: str, scale: int) -> dict[str, float]:
         str(row["trade"]): int(row["sites"])
         for row in case.session.rows(
             f"""
-            SELECT coalesce(trade, 'everything') AS trade, sum(n_sites_tile) AS sites
+            SELECT coalesce(trade, {text_literal(EVERYTHING)}) AS trade, sum(n_sites_tile) AS sites
             FROM s4_alloc_plan LEFT JOIN merchant_trade USING (merchant_id)
             WHERE legal_country_iso = {text_literal(code)} GROUP BY ALL ORDER BY 1
             """  # noqa: S608

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from segment1b.audit.case import RASTER, Case
 from segment1b.audit.grid import Grid, grid_of
+from segment1b.audit.merchants import EVERYTHING
 from segment1b.audit.results import Row
 from segment1b.audit.s4.load_errors import country_figures
 from segment1b.audit.strides import COUNTRY, by_country
@@ -20,12 +21,12 @@ from segment1b.storage.rasters import open_raster
 
 Figures = dict[str, Any]
 _POINTS = f"SELECT {COUNTRY}, lon_deg, lat_deg FROM site_locations"  # noqa: S608
-_BY_TRADE = """
+_BY_TRADE = f"""
 SELECT
-    legal_country_iso AS code, coalesce(trade, 'everything') AS trade, tile_id, count(*) AS n
+    legal_country_iso AS code, coalesce(trade, '{EVERYTHING}') AS trade, tile_id, count(*) AS n
 FROM s7_site_synthesis LEFT JOIN merchant_trade USING (merchant_id)
 GROUP BY ALL ORDER BY ALL
-"""
+"""  # noqa: S608
 
 
 def policy_of(case: Case) -> dict[str, Any]:
