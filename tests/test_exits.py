@@ -208,6 +208,12 @@ def begun(pid: int, root: Path, workers_first: bool) -> bool:
     return len(psutil.Process(pid).children(recursive=True)) >= 2
 
 
+def as_at_a_terminal() -> None:
+    """Let an interrupt through: a child inherits what its parent ignores or blocks."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
 @pytest.mark.parametrize("workers_first", [False, True])
 def test_an_interrupt_ends_workers_too(tmp_path: Path, workers_first: bool) -> None:
     """Ctrl-C goes to all processes at the terminal; those that are still starting included."""
@@ -219,6 +225,7 @@ def test_an_interrupt_ends_workers_too(tmp_path: Path, workers_first: bool) -> N
             [*PROGRAM, *words, "--engine", "processes", "--workers", "2"],
             env=ENVIRONMENT,
             start_new_session=True,
+            preexec_fn=as_at_a_terminal,  # noqa: PLW1509 - no thread of this process holds a lock
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
