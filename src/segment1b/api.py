@@ -133,7 +133,7 @@ def validate(
     from segment1b.audit import validate_published
     from segment1b.audit.published_files import Published
     from segment1b.audit.runner import silent
-    from segment1b.outlets.naming import Naming
+    from segment1b.outlets.merchant_names import Naming
     from segment1b.pipeline.finding import find_identity
 
     folder = find_root(root)

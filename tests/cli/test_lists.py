@@ -20,7 +20,7 @@ from segment1b import contracts
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
 from segment1b.evidence import bundle
-from segment1b.outlets.names import outlet_lists
+from segment1b.outlets.list_names import outlet_lists
 
 KNOWN = contracts.load()
 COUNTRIES = ("NL", "PT")

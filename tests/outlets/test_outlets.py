@@ -282,7 +282,7 @@ FILES = [
     ("note.csv", b"merchant_id,country_iso,x\n1,DE,\xc3\xa9\n2,DE,\xe9\n", "line 3: not UTF-8"),
     ("late.csv", HEAD.encode() + b"1,DE,1\n" * 9000 + b"2,\xff\x81,1\n", "line 9002: not UTF-8"),
     ("wide.csv", HEAD.encode("utf-16"), "has column names but no rows"),
-    ("cut.csv.gz", gzip.compress(GOOD.encode())[:-9], "cannot be read"),
+    ("cut.csv.gz", gzip.compress(GOOD.encode(), mtime=0)[:-9], "cannot be read"),
     ("plain.csv.gz", GOOD.encode(), "cannot be read"),
     ("bad.parquet", b"PAR1 and nothing else", "is not a whole Parquet file"),
     ("list.xlsx", b"PK", "is not a whole XLSX file"),

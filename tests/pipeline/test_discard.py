@@ -31,7 +31,7 @@ from discards import (
 )
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
-from segment1b.outlets.names import outlet_lists
+from segment1b.outlets.list_names import outlet_lists
 from segment1b.pipeline.finding import find_identity
 from segment1b.storage.locks import identity_lock
 from segment1b.storage.publisher import publish_once

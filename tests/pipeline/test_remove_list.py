@@ -14,7 +14,7 @@ import segment1b
 from discards import COUNTRIES, KNOWN, World, publish
 from segment1b.config import RunSettings
 from segment1b.errors import Segment1BError
-from segment1b.outlets.names import default_list, outlet_lists
+from segment1b.outlets.list_names import default_list, outlet_lists
 from segment1b.pipeline.discard import remove_list
 from segment1b.pipeline.finding import find_identity
 from segment1b.pipeline.listing import list_outlets

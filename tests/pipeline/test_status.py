@@ -310,7 +310,6 @@ def test_status_reads_a_list_as_a_run_does(folder: Path, tmp_path: Path) -> None
         str(tmp_path / "loose.csv"),
     ]
     words += ["--normalise", "--map", "merchant_id=Kunde", "--json"]
-    output = CliRunner().invoke(app, words).output
-    document = json.loads(output[output.index("{") :])
+    document = json.loads(CliRunner().invoke(app, words).stdout)
     assert document["refusal"] == ""
     assert would(document)[1:] == ["reuse"] * 9

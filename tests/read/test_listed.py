@@ -22,8 +22,8 @@ from segment1b.audit.results import Rule, judge
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError, pair_error
 from segment1b.outlets.directories import directory
+from segment1b.outlets.merchant_names import Naming
 from segment1b.outlets.merchants import merchant_number
-from segment1b.outlets.naming import Naming
 from segment1b.pipeline import execution
 from segment1b.read import listed
 from segment1b.read.explanation import explain

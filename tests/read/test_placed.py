@@ -11,14 +11,12 @@ from typing import Any
 
 import duckdb
 import geopandas
-import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-import shapely
 
 import segment1b
 from segment1b.cli.app import app
@@ -26,8 +24,6 @@ from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.pipeline import worlds
 from segment1b.read.placed import Placed
-from segment1b.read.zones import Zones
-from segment1b.reference import embedded
 from worlds import lay_small_world, place, run
 
 ROWS = [
@@ -350,27 +346,6 @@ def test_the_files_go_with_the_object(world: Path) -> None:
 def test_proof_runs_s9(world: Path) -> None:
     with segment1b.place(ROWS, world=world, proof=True) as placed:
         assert placed.result.s9.report["verdict"] == "PASS"
-
-
-def test_zones_are_those_of_the_polygon_that_holds_a_point(tmp_path: Path) -> None:
-    """Against each zone asked on its own; a point in no zone gets the nearest."""
-    boxes = {"Z/b": shapely.box(0, 0, 2, 2), "Z/a": shapely.box(1, 1, 3, 3)}
-    boxes["Z/c"] = shapely.union(shapely.box(10, 0, 11, 1), shapely.box(10, 5, 11, 6))
-    shapes = pa.array([shapely.to_wkb(box) for box in boxes.values()])
-    pq.write_table(pa.table({"tzid": [*boxes], "geom": shapes}), tmp_path / "zones.parquet")
-    x, y = (each.ravel() for each in np.meshgrid(np.arange(-1, 13, 0.25), np.arange(-1, 8, 0.25)))
-    got = Zones(tmp_path / "zones.parquet").at(x, y).to_pylist()
-    for zone, *point in zip(got, x, y, strict=True):
-        spot = shapely.Point(*point)
-        away = {name: box.distance(spot) for name, box in boxes.items()}
-        inside = sorted(name for name, gap in away.items() if gap == 0)
-        assert zone == inside[0] if inside else away[zone] == min(away.values())
-
-
-def test_the_embedded_zones_hold_known_places() -> None:
-    spots = {"Europe/Berlin": (13.4, 52.5), "Asia/Tokyo": (139.7, 35.7)}
-    lon, lat = (np.array([spot[k] for spot in spots.values()]) for k in (0, 1))
-    assert Zones(embedded.surface("tz_world.parquet")).at(lon, lat).to_pylist() == [*spots]
 
 
 def test_the_embedded_world_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def remove(
 
 def _print(found: Mapping[str, Any]) -> None:
     from segment1b.cli.tables import print_table
-    from segment1b.outlets.names import SHORT
+    from segment1b.outlets.list_names import SHORT
 
     if not found["lists"]:
         print(f"no outlet lists in {found['data_root']}")

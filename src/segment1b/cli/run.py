@@ -46,7 +46,7 @@ Columns = Annotated[
 ]
 Since = Annotated[
     Path | None,
-    option("Earlier list, ROOT or ROOT:LIST: who stays keeps position, seed and policy."),
+    option("Earlier list, ROOT or ROOT:LIST: its outlets that stay keep their position."),
 ]
 Name = Annotated[
     str | None,
@@ -72,9 +72,6 @@ class RunOptions:
     outlets: Annotated[Path | None, option("Outlet list to import first; - is stdin.")] = None
     since: Since = None
     list_name: Name = None
-    columns: Columns = None
-    normalise: Normalise = False
-    map_columns: MapColumns = None
     world: Annotated[
         Path | None, option("Prepared world: a name of 'world list', or a data root.")
     ] = None
@@ -110,6 +107,7 @@ class RunOptions:
 def run(
     *,
     options: RunOptions,
+    listing: Listing,
     as_json: AsJson = False,
     log_format: LogFormat = "text",
     quiet: Quiet = False,
@@ -119,7 +117,7 @@ def run(
     from segment1b.cli import console, summary, tables
     from segment1b.config import run_settings
 
-    asked = run_settings(given(options))
+    asked = run_settings(given(options, listing))
     with console.progress(log_format, quiet=quiet) as progress:
         result = segment1b.run(asked, progress)
     odd = summary.odd_of(result)

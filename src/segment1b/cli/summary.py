@@ -12,7 +12,7 @@ from rich.text import Text
 
 from segment1b import contracts
 from segment1b.cli.tables import print_fields, print_rich
-from segment1b.outlets.names import outlet_lists
+from segment1b.outlets.list_names import outlet_lists
 from segment1b.outlets.positions import Succession
 from segment1b.pipeline.outcome import Outcome, RunResult
 from segment1b.read.plausibility import concerns

@@ -18,8 +18,8 @@ from segment1b.contracts.urls import split_list
 from segment1b.errors import Segment1BError
 from segment1b.identity import TOKENS, Identity
 from segment1b.outlets.directories import OUTLETS, Directories, directory
+from segment1b.outlets.list_names import default_list, find_list, outlet_lists
 from segment1b.outlets.lists import SHOWN, refusal
-from segment1b.outlets.names import default_list, find_list, outlet_lists
 from segment1b.outlets.pairs import Pairs
 from segment1b.outlets.positions import Succession, follow
 from segment1b.outlets.publishing import imported

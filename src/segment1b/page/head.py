@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from segment1b.identity import STATE_NAMES
-from segment1b.outlets.names import OutletList, outlet_lists
+from segment1b.outlets.list_names import OutletList, outlet_lists
 from segment1b.page.published import World, read_optional
 from segment1b.read.plausibility import concerns
 from segment1b.reference.installing import provenance_path

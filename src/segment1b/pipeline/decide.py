@@ -20,9 +20,9 @@ from segment1b.errors import Segment1BError, unreadable
 from segment1b.identity import TOKENS, Identity, canonical_json
 from segment1b.outlets.column_names import parse_map
 from segment1b.outlets.earlier import find_earlier, followed, moves
+from segment1b.outlets.list_names import default_list, find_list
 from segment1b.outlets.lists import Reading, warnings_about
 from segment1b.outlets.merchant_trades import find_trades, in_use
-from segment1b.outlets.names import default_list, find_list
 from segment1b.outlets.pairs import Pairs, read_outlets
 from segment1b.outlets.publishing import check_issue, imported
 from segment1b.pipeline.finding import find_identity

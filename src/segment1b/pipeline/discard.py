@@ -11,7 +11,7 @@ from segment1b.config import RunSettings
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError
 from segment1b.identity import TOKENS, Identity
-from segment1b.outlets.names import RECORD, find_list, no_list, outlet_lists
+from segment1b.outlets.list_names import RECORD, find_list, no_list, outlet_lists
 from segment1b.pipeline.decide import tokens_of
 from segment1b.pipeline.finding import find_identity
 from segment1b.pipeline.listing import object_or_empty

@@ -21,7 +21,7 @@ from segment1b.contracts import Dataset
 from segment1b.contracts.faults import coded, coded_faults, keep_traceback
 from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError
-from segment1b.outlets.naming import Naming
+from segment1b.outlets.merchant_names import Naming
 from segment1b.pipeline import trade_weights, worlds
 from segment1b.pipeline.engines import Pool, in_order, opened
 from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult

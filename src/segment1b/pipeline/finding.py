@@ -10,7 +10,7 @@ from segment1b import contracts
 from segment1b.contracts import Contracts
 from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import TOKENS, Identity
-from segment1b.outlets.names import default_list, named_tokens
+from segment1b.outlets.list_names import default_list, named_tokens
 from segment1b.storage.durable import read_object
 from segment1b.storage.root import root_at
 

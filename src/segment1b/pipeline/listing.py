@@ -10,7 +10,7 @@ from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
 from segment1b.identity import TOKENS, Identity
-from segment1b.outlets.names import OutletList, outlet_lists
+from segment1b.outlets.list_names import OutletList, outlet_lists
 from segment1b.outlets.publishing import imported
 from segment1b.states import STATES
 from segment1b.storage.durable import read_json

@@ -11,7 +11,7 @@ from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import check_seed
 from segment1b.outlets.column_names import parse_map
 from segment1b.outlets.dividing import divide
-from segment1b.outlets.names import free_name, record_list
+from segment1b.outlets.list_names import free_name, record_list
 from segment1b.outlets.pairs import Pairs
 from segment1b.outlets.publishing import issue, pairs_of
 from segment1b.pipeline.decide import (

@@ -287,7 +287,7 @@ def _evict(kept: Path) -> None:
     """Remove the worlds used longest ago while all together are above the limit."""
     asked = os.environ.get("SEGMENT1B_CACHE_GB") or str(DEFAULT_CACHE_GB)
     if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", asked, re.ASCII):
-        what = f"SEGMENT1B_CACHE_GB is '{asked}', which is no number of gigabytes"
+        what = f"SEGMENT1B_CACHE_GB is '{asked}', not a number of gigabytes"
         raise Segment1BError("E_USAGE", what, "set it to a number such as 20")
     limit = float(asked) * 1e9
     total = 0

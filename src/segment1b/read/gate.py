@@ -10,7 +10,7 @@ from segment1b import contracts as contract_files
 from segment1b.contracts import Contracts, Dataset
 from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import Identity
-from segment1b.outlets.names import default_list, named_tokens
+from segment1b.outlets.list_names import default_list, named_tokens
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, RULES, check_summary, open_bundle
 from segment1b.storage.durable import coded_os_errors, read_json, read_object
 from segment1b.storage.receipts import Receipt, file_names, hash_files, unequal

@@ -29,7 +29,7 @@ from segment1b.outlets.frames import (
     table_of,
     write_table,
 )
-from segment1b.outlets.naming import Naming
+from segment1b.outlets.merchant_names import Naming
 from segment1b.outlets.pairs import read_outlets
 from segment1b.pipeline import worlds
 from segment1b.pipeline.decide import foresee, iso_set, reading_of, surface_digests

@@ -15,8 +15,14 @@ from segment1b import contracts
 from segment1b.config import RunSettings
 from segment1b.contracts.urls import check_name, split_list
 from segment1b.errors import Segment1BError
-from segment1b.outlets import names
-from segment1b.outlets.names import default_list, find_list, named_tokens, outlet_lists, record_list
+from segment1b.outlets import list_names
+from segment1b.outlets.list_names import (
+    default_list,
+    find_list,
+    named_tokens,
+    outlet_lists,
+    record_list,
+)
 
 KNOWN = contracts.load()
 A, B, C = "ab12" + "0" * 60, "ab13" + "0" * 60, "c" * 64
@@ -51,7 +57,7 @@ def test_a_name_is_1_to_64_safe_characters_and_no_prefix_of_a_fingerprint(name: 
 
 @given(st.text(min_size=1).filter(lambda text: "/" not in text and "\0" not in text))
 def test_the_name_of_any_file_can_be_one(stem: str) -> None:
-    check_name(names.safe_name(Path(stem)))
+    check_name(list_names.safe_name(Path(stem)))
 
 
 @pytest.mark.parametrize(
