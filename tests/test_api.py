@@ -12,7 +12,7 @@ import pytest
 
 import segment1b
 from segment1b.errors import Segment1BError
-from worlds import lay_small_world, outlet_list, run
+from worlds import lay_layers, lay_small_world, outlet_list, run
 
 NAMES = [name for name in segment1b.__all__ if name != "errors"]
 
@@ -24,7 +24,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = lay_small_world(found / "segment1b-data", degrees=1.0, countries=("DE", "NL"))
     outlets = outlet_list(found / "my.csv", countries=("DE", "NL"), merchants=5)
     outlets.write_text(outlets.read_text() + "259,DE,6\n")
+    lay_layers(root)
     run(root, outlets=outlets, to_state="s9")
+    stores = ["13.4,52.5,DE,A", "11.55,48.15,DE,A", "9.95,53.55,DE,A", "8.35,54.9,DE,A"]
+    (found / "stores.csv").write_text("\n".join(["lon,lat,country,chain", *stores]) + "\n")
     return found
 
 

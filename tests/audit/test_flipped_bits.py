@@ -12,13 +12,14 @@ import segment1b
 from segment1b.cli import tables
 from segment1b.cli.app import app as typer_app
 from segment1b.errors import Segment1BError
-from segment1b.read.gate import receipted, verify_bundle
+from segment1b.read.gate import verify_bundle
 from segment1b.storage.snapshot import Snapshot
 from shapes import flip
 from spoil import KNOWN, World
 
 Copy = Callable[[str], World]
-RECEIPTED = [dataset.id for dataset in receipted(KNOWN)]
+RECEIPTED = [d.id for d in KNOWN if d.receipt_in or d.receipt_field != "determinism_receipt"]
+RECEIPTED.remove("trade_weights")
 
 
 def test_verify_bundle_names_everything_that_has_a_receipt(published: Copy) -> None:
@@ -26,6 +27,17 @@ def test_verify_bundle_names_everything_that_has_a_receipt(published: Copy) -> N
     assert verify_bundle(Snapshot(world.root, KNOWN, world.tokens))["receipts"] == RECEIPTED
     logs = {"rng_trace_site_tile_assign", "rng_trace_in_cell_jitter"}
     assert {"s0_gate_receipt_1B", "validation_bundle_1B", *logs} < {*RECEIPTED}
+
+
+def test_verify_bundle_hashes_the_weights_of_trades(world: Copy) -> None:
+    spoiled = world("trades")
+    weights = ["trade_weights/fuel", "trade_weights/restaurants_and_coffee"]
+    run = Snapshot(spoiled.root, KNOWN, spoiled.tokens)
+    assert verify_bundle(run)["receipts"] == [*RECEIPTED, *weights]
+    flip(spoiled.path(weights[1]))
+    with pytest.raises(Segment1BError, match=weights[1]) as caught:
+        verify_bundle(run)
+    assert caught.value.code == "E107_DETERMINISM"
 
 
 @pytest.mark.parametrize("dataset_id", RECEIPTED)

@@ -68,7 +68,7 @@ def test_the_bundle_in_the_repository_is_small_and_holds_everything() -> None:
     found = verify_evidence(IN_REPOSITORY, KNOWN)
     assert sum(p.stat().st_size for p in IN_REPOSITORY.rglob("*") if p.is_file()) < 2_000_000
     assert found["checks"] > 300
-    assert found["datasets"] == 15
+    assert found["datasets"] == 18
     checks = json.loads((IN_REPOSITORY / "checks.json").read_text())["checks"]
     assert {check["state"] for check in checks} == set(STATE_NAMES)
 
@@ -248,7 +248,7 @@ def test_a_sample_holds_whole_pairs_and_every_tile_they_use(
     write_evidence(world, tmp_path / "out", sample_sites=25, with_page=False)
     samples = tmp_path / "out" / "samples"
     tables = {p.stem: pq.read_table(p) for p in samples.glob("*.parquet")}
-    whole = {d.id: d for d in KNOWN if d.kind == "table" and d.receipt_in}
+    whole = {d.id: d for d in world.receipted() if d.kind == "table"}
     assert set(tables) == set(whole)
     need = tables["s3_requirements"].to_pylist()
     assert 0 < sum(row["n_sites"] for row in need) <= 25

@@ -50,8 +50,11 @@ def test_nothing_of_centres_is_published_or_named(result: RunResult) -> None:
     assert not [p for p in bundle.rglob("*.json") if b"centre_jitter" in p.read_bytes()]
 
 
-def test_another_policy_adopts_only_what_its_centres_fit(result: RunResult, tmp_path: Path) -> None:
+def test_another_policy_adopts_only_what_its_centres_fit(
+    result: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From a world with 12,000 people a centre: none, the same, and another number."""
+    monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / "cache"))
     outlets = worlds.outlet_list(tmp_path / "my.csv", COUNTRIES, 3)
 
     def prepared(name: str, *settings: str, world: Path | None = None) -> RunResult:

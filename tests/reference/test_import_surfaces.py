@@ -274,7 +274,8 @@ def test_a_run_uses_what_was_imported(tmp_path: Path) -> None:
         worlds.run(root, outlets=outlets)
     raster = import_population(bring.request(population(tmp_path), root))
     laid = fill_reference(root, 3600, None)
-    assert set(laid) == {"iso3166_canonical_2024", "tz_world_2025a"}
+    layers = {"urban_cells_2019", "road_metres_2026"}
+    assert set(laid) == {"iso3166_canonical_2024", "tz_world_2025a", *layers}
     result = worlds.run(root, outlets=outlets, workers=2, to_state="s5")
     assert [outcome.state for outcome in result.outcomes] == [f"s{n}" for n in range(6)]
     tiles = result.outcomes[1].report
@@ -320,6 +321,10 @@ def test_the_commands_import_and_print(tmp_path: Path) -> None:
     )
     zone = bring.polygons(tmp_path / "z.gpkg", ["Europe/Vatican"], [bring.country("VA")], "tzid")
     assert "zones                     1" in ran("import", "zones", str(zone), *terms)
+    assert {line.split()[0] for line in ran("fill").splitlines()} == {
+        "urban_cells_2019",
+        "road_metres_2026",
+    }
     assert ran("fill") == ""
     bad = CliRunner().invoke(
         app, ["reference", "import", "countries", str(zone), "--column", "x", *terms, *place]

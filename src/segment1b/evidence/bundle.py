@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from segment1b.audit import validate
 from segment1b.contracts.program import VERSION
+from segment1b.contracts.states import TRADE_WEIGHTS
 from segment1b.errors import Segment1BError
 from segment1b.evidence import prose, records
 from segment1b.evidence.proof import ProvedRun, prove
@@ -41,6 +42,7 @@ from segment1b.storage.durable import (
     write_file,
 )
 from segment1b.storage.scratch import REPLACED, scratch_beside
+from segment1b.storage.snapshot import report_id
 
 VOLATILE = "volatile"
 SAMPLE_SITES = 200
@@ -143,6 +145,10 @@ def _fill(published: ProvedRun, folder: Path, sample_sites: int, say: Say) -> No
     for state in STATE_NAMES:
         report = records.steady_report(published, state)
         documents[f"{REPORTS}/{state}_run_report.json"] = report
+    for dataset in published.receipted():
+        if dataset.id.startswith(f"{TRADE_WEIGHTS}/"):
+            name = report_id(dataset)
+            documents[f"{REPORTS}/{name}.json"] = records.steady_document(published, name)
     story = _story(folder / "samples", *sampled.shown)
     surfaces = published.document("parameter_policy_1B")["surfaces"]
     texts = prose.texts(published.contracts, surfaces, manifest, proof, sampled.pairs, story)
@@ -154,7 +160,7 @@ def _fill(published: ProvedRun, folder: Path, sample_sites: int, say: Say) -> No
         **{name: text.encode() for name, text in texts.items()},
     }
     for name, data in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_file(folder / name, data)
     shutil.copytree(published.path("validation_bundle_1B"), folder / BUNDLE)
 

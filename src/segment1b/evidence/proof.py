@@ -16,7 +16,7 @@ from segment1b.identity import canonical_json
 from segment1b.pipeline.execution import run_pipeline
 from segment1b.reference.installing import LAYERS, SURFACES
 from segment1b.storage.durable import write_file
-from segment1b.storage.snapshot import Snapshot, receipted, report_id
+from segment1b.storage.snapshot import Snapshot, report_id
 
 #: Engine and workers of each repeat.
 REPEATS: tuple[tuple[str, int], ...] = (("serial", 1), ("processes", 3))
@@ -104,7 +104,7 @@ def _link_or_copy(source: str, target: str) -> None:
 def _receipts(published: Snapshot) -> dict[str, dict[str, Any]]:
     """Return what is compared of each receipt, by dataset id."""
     receipts = {}
-    for dataset in receipted(published.contracts, published.bound_policy):
+    for dataset in published.receipted():
         receipt = published.document(report_id(dataset))[dataset.receipt_field]
         names = ("rows", "content_sha256_hex", *(() if dataset.volatile else ("sha256_hex",)))
         receipts[dataset.id] = {"state": dataset.owner} | {name: receipt[name] for name in names}

@@ -15,7 +15,7 @@ from segment1b.contracts.texts import read_regular
 from segment1b.identity import STATE_NAMES, sha256_hex
 from segment1b.reference import embedded
 from segment1b.storage.failures import utc_now
-from segment1b.storage.snapshot import Snapshot, receipted, report_id
+from segment1b.storage.snapshot import Snapshot, report_id
 from segment1b.storage.versions import versions
 
 _REPORTS = tuple(f"{state}_run_report" for state in STATE_NAMES)
@@ -28,7 +28,7 @@ def steady_report(published: Snapshot, state: str) -> dict[str, Any]:
     """Return a run report without clocks, library versions and the digests that depend on them."""
     name = f"{state}_run_report"
     body = {k: v for k, v in steady_document(published, name).items() if k not in _MACHINE}
-    for dataset in receipted(published.contracts, published.bound_policy):
+    for dataset in published.receipted():
         if report_id(dataset) == name and dataset.volatile:
             steady = ("partition_path", "rows", "content_sha256_hex")
             receipt = body[dataset.receipt_field]

@@ -16,7 +16,7 @@ from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.read.gate import open_parts
 from segment1b.storage.parts import write_part
-from segment1b.storage.snapshot import Partition, Snapshot, receipted
+from segment1b.storage.snapshot import Partition, Snapshot
 
 COUNTRY = "legal_country_iso"
 _PAIR = ["merchant_id", COUNTRY]
@@ -41,7 +41,7 @@ def write_sample(run: Snapshot, sites: int, folder: Path) -> Sampled:
     Raises:
         Segment1BError: the receipt code of a dataset whose files are not those of its receipt.
     """
-    published = [d for d in receipted(run.contracts, run.bound_policy) if d.kind == "table"]
+    published = [d for d in run.receipted() if d.kind == "table"]
     partitions = {d.id: _partition(run, d) for d in published}
     pairs = _chosen(_table(partitions["s3_requirements"]), run.identity, sites)
     plan = _about(partitions["s4_alloc_plan"], pairs, _PAIR)
@@ -50,8 +50,9 @@ def write_sample(run: Snapshot, sites: int, folder: Path) -> Sampled:
     for dataset in published:
         wanted = (pairs, _PAIR) if dataset.key[:2] == _PAIR else (tiles, _TILE)
         table = _about(partitions[dataset.id], *wanted)
-        write_part(folder / f"{dataset.id}.parquet", dataset, [table])
-        pacsv.write_csv(table, folder / f"{dataset.id}.csv")
+        stem = dataset.id.replace("/", "-")
+        write_part(folder / f"{stem}.parquet", dataset, [table])
+        pacsv.write_csv(table, folder / f"{stem}.csv")
         rows[dataset.id] = table.num_rows
     whole = {name: partition.receipt.rows for name, partition in partitions.items()}
     return Sampled(pairs.num_rows, _readable(pairs, plan), rows, whole)

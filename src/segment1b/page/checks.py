@@ -19,7 +19,7 @@ PROVES = {
     "A914": "every location is strictly inside its country",
     "A915": "the locations are the outlets less the countries excluded by policy",
     "A916": "figures of realism are within the policy's bounds",
-    "A917": "every check of S3, and of S4 unless the method is stable",
+    "A917": "every check of S3, of S4 unless stable, and S0's of trades",
     "A918": "every check of S1 and S2",
 }
 

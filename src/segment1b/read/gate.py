@@ -15,7 +15,7 @@ from segment1b.storage.bundles import CHECKSUMS_SCHEMA, RULES, check_summary, op
 from segment1b.storage.durable import coded_os_errors, read_json, read_object
 from segment1b.storage.receipts import Receipt, file_names, hash_files, unequal
 from segment1b.storage.root import find_root, root_at
-from segment1b.storage.snapshot import Snapshot, receipted, report_id
+from segment1b.storage.snapshot import Snapshot, report_id
 
 if TYPE_CHECKING:
     import polars as pl
@@ -245,7 +245,7 @@ def _mismatch(path: Path, what: str) -> Segment1BError:
 
 def _check_receipts(run: Snapshot, egress: Mapping[str, Any]) -> list[str]:
     """Hash the files of everything in the root that a run report has a receipt of."""
-    checked, datasets = [], receipted(run.contracts, run.bound_policy)
+    checked, datasets = [], run.receipted()
     run.fetch(dataset.id for dataset in datasets)
     for dataset in datasets:
         path = run.path(dataset.id)

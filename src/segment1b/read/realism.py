@@ -51,7 +51,7 @@ def realism(
     Examples:
         >>> figures = segment1b.realism("segment1b-data", "stores.csv")
         >>> figures["groups"]["all"]["urban_share"]["real"]
-        0.87
+        0.75
 
     Args:
         root: the data root.

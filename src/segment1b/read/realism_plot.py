@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.read.export import new_file
+from segment1b.storage.durable import write_file
 
 _COLOURS = {"real": "#E69F00", "placed": "#0072B2"}
 _COUNTRIES = 30
@@ -40,7 +41,7 @@ def write(out: Path, result: Mapping[str, Any]) -> None:
             )
         )
     with new_file(out) as (fresh, _):
-        fresh.write_text(_PAGE.format(body="\n".join(parts)), encoding="utf-8")
+        write_file(fresh, _PAGE.format(body="\n".join(parts)).encode())
 
 
 def _figure(figures: Mapping[str, Any]) -> Any:

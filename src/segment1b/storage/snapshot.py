@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.contracts import Contracts, Dataset
+from segment1b.contracts.states import TRADE_WEIGHTS
 from segment1b.errors import Segment1BError, unreadable
 from segment1b.identity import Identity
 from segment1b.storage.durable import read_json
@@ -99,6 +100,13 @@ class Snapshot:
         if verify and hash_files(folder, list(sizes))[0] != receipt.files:
             raise _not_reproduced(dataset, folder, "its bytes do not hash to its receipt")
         return Partition(dataset, folder, receipt, report)
+
+    def receipted(self) -> list[Dataset]:
+        """Return the datasets and logs whose receipts are in run reports, of trades too."""
+        report = self.path("s4_run_report")
+        used = read_json(report).get("input_digests", {}) if report.exists() else {}
+        weights = [self.contracts[name] for name in used if name.startswith(f"{TRADE_WEIGHTS}/")]
+        return [*receipted(self.contracts, self.bound_policy), *weights]
 
     def file_receipt(self, dataset_id: str, *, verify: bool) -> Receipt | None:
         """Return the receipt of a log or document, or None when it or its run report is absent.
