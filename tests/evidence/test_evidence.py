@@ -29,6 +29,7 @@ from segment1b.evidence.proof import ProvedRun
 from segment1b.evidence.verification import verify_evidence
 from segment1b.identity import STATE_NAMES
 from segment1b.storage.checksums import write_sums
+from spoil import World
 
 KNOWN = contracts.load()
 IN_REPOSITORY = make_evidence.OUT
@@ -240,6 +241,25 @@ def test_the_validation_bundle_inside_is_held_to_its_own_law(copy: Path) -> None
     write_sums(copy)
     with pytest.raises(Segment1BError, match="E910_FLAG_BAD_OR_MISSING"):
         verify_evidence(copy, KNOWN)
+
+
+def test_weights_of_trades_are_made_again_and_their_reports_compared(
+    published: Callable[[str], World], tmp_path: Path, one_repeat: None
+) -> None:
+    run, out = published("trades"), tmp_path / "out"
+    found = write_evidence(ProvedRun(run.root, KNOWN, run.tokens), out, with_page=False)
+    entries = json.loads((out / "determinism.json").read_text())["datasets"]
+    compared = {entry["dataset_id"] for entry in entries}
+    weights = {"trade_weights/fuel", "trade_weights/restaurants_and_coffee"}
+    assert weights < compared
+    assert found["datasets"] == len(compared)
+    report = out / "reports" / "s2_trade_run_report" / "fuel.json"
+    document = json.loads(report.read_text())
+    document["determinism_receipt"]["content_sha256_hex"] = "1" * 64
+    report.write_text(json.dumps(document))
+    write_sums(out)
+    with pytest.raises(Segment1BError, match="does not repeat trade_weights/fuel"):
+        verify_evidence(out, KNOWN)
 
 
 def test_a_sample_holds_whole_pairs_and_every_tile_they_use(

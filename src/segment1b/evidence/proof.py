@@ -20,10 +20,6 @@ from segment1b.storage.snapshot import Snapshot, report_id
 
 #: Engine and workers of each repeat.
 REPEATS: tuple[tuple[str, int], ...] = (("serial", 1), ("processes", 3))
-_INPUTS = (
-    *(*SURFACES, *LAYERS, "outlet_catalogue", "merchant_trades"),
-    *("s3_candidate_set", "validation_bundle_1A"),
-)
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,8 @@ def _repeat(
     published: ProvedRun, engine: str, workers: int, folder: Path
 ) -> dict[str, dict[str, Any]]:
     root = folder / "root"
-    for dataset_id in _INPUTS:
+    upstream = [dataset.id for dataset in published.contracts if dataset.owner == "1A"]
+    for dataset_id in (*SURFACES, *LAYERS, *upstream):
         source = published.path(dataset_id)
         if source.exists():
             _bring(source, root / source.relative_to(published.root))
