@@ -63,7 +63,10 @@ def world(published: Callable[[str], World], tmp_path: Path) -> Callable[[str], 
 @pytest.fixture(scope="session")
 def embedded_world(tmp_path_factory: pytest.TempPathFactory) -> worlds.RunResult:
     """Run the embedded world from outlets to flag, once; tests that change it take a copy."""
-    return worlds.run(tmp_path_factory.mktemp("embedded") / "world", to_state="s9")
+    own = tmp_path_factory.getbasetemp()
+    # Processes of tests share it: who comes second waits, and finds everything published.
+    folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return worlds.run(folder / "embedded" / "world", to_state="s9", wait_seconds=600)
 
 
 @pytest.fixture(scope="session")

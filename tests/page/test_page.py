@@ -70,19 +70,29 @@ def test_the_legend_explains_each_colour_of_the_density_and_the_bar_the_scale(de
     assert metres == pytest.approx(1000 * float(text[:-3].replace(",", "")), rel=0.03)
 
 
-def test_countries_are_named_where_there_is_room(demo: Page) -> None:
-    names = """
-        (() => {
-            const texts = [], c = runs[0].canvas.getContext('2d'), own = c.fillText;
-            c.fillText = (text) => texts.push(text);
-            draw(runs[0]);
-            c.fillText = own;
-            return texts;
-        })()
-    """
-    assert {"China", "Brazil", "Australia"} <= set(demo.evaluate(names))
+#: What the map writes when it is drawn again.
+NAMES = """
+    (() => {
+        const texts = [], c = runs[0].canvas.getContext('2d'), own = c.fillText;
+        c.fillText = (text) => texts.push(text);
+        draw(runs[0]);
+        c.fillText = own;
+        return texts;
+    })()
+"""
+
+
+def test_countries_are_named_where_there_is_room_and_large_places_in_a_country(demo: Page) -> None:
+    world = set(demo.evaluate(NAMES))
+    assert {"China", "Brazil", "Australia"} <= world
+    assert not {"Lagos", "Shanghai", "Tokyo"} & world
     demo.select_option("#country", "NG")
-    assert {"Nigeria", "Benin"} <= set(demo.evaluate(names))
+    assert {"Nigeria", "Benin", "Lagos", "Kano"} <= set(demo.evaluate(NAMES))
+
+
+def test_places_outside_the_map_of_their_country_are_not_named(square: Page) -> None:
+    assert square.evaluate("runs[0].map.places.name") == []
+    assert not {"Paris", "Barcelona"} & set(square.evaluate(NAMES))
 
 
 def test_at_first_sight_the_map_fits_the_data(square: Page) -> None:
@@ -180,7 +190,7 @@ def test_the_line_below_the_map_counts_all_outlets_when_some_are_embedded(
     page.select_option("#country", "NG")
     found = re.fullmatch(
         r"3,372 outlets of 120 merchants in 1 country, drawn as points\. "
-        r"One of every 6 is embedded: (\d+) points of these\.",
+        r"One of every 6 is embedded: (\d+) points of these\. Place names: GeoNames, CC BY 4\.0\.",
         shown(page),
     )
     assert found

@@ -17,6 +17,7 @@ from segment1b.page.chain import chain_of
 from segment1b.page.checks import checks_of
 from segment1b.page.head import figures_of, head_of
 from segment1b.page.measured import measured_of
+from segment1b.page.place_names import place_names
 from segment1b.page.published import World, open_tables
 from segment1b.page.reasons import CENTRE_EVENTS, EVENTS, names_of, shown_sites
 from segment1b.page.trades import (
@@ -74,9 +75,11 @@ def _map(
     polygons, raster = world.path("world_countries"), world.path("population_raster_2025")
     features = outlines(read_countries(polygons) if polygons.exists() else {})
     quality = world.reports.get("s4", {}).get("quality_by_country", {})
+    frames = payload.frames_of(features)
     found: dict[str, Any] = {
         "countries": codes,
-        "frames": payload.frames_of(features),
+        "frames": frames,
+        "places": place_names(packer, frames),
         "outlines": payload.outlines_of(packer, features, payload.places(codes)),
         "sites_by_country": sites,
         "quality": {

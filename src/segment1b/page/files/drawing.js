@@ -2,6 +2,8 @@
 // Draws the map: land, tiles, density or points, names, scale bar, legend and the line below it.
 const MANY = 4000; // outlets in view above which their density is drawn
 const LEVELS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000];
+const PLACES = 30; // names of places at most, and the share of the world within which they are
+const PLACES_WITHIN = 0.25;
 const RAMP = {
   light: ["#fbe0a8", "#f0a830", "#d5600b", "#96330a", "#4f1600"],
   dark: ["#5c3a10", "#a3601a", "#e08f2c", "#ffc766", "#fff6d5"],
@@ -56,6 +58,7 @@ function draw(run) {
     chosen.country,
     chosen.merchant,
     chosen.trade,
+    run.placed,
     dark(),
   ].join();
   if (state !== run.told) {
@@ -176,7 +179,25 @@ function drawPoints(run, c, at) {
   }
 }
 
-// Names of countries, those with most outlets first, where they fit and cover no other.
+// Writes a name with its middle at x, y, unless it leaves the map or covers another.
+function writeName(run, c, text, x, y, taken) {
+  const half = c.measureText(text).width / 2 + 4,
+    box = [x - half, y - 9, x + half, y + 9];
+  if (
+    box[0] < 0 ||
+    box[2] > run.width ||
+    box[1] < 0 ||
+    box[3] > run.height ||
+    taken.some((b) => b[0] < box[2] && b[2] > box[0] && b[1] < box[3] && b[3] > box[1])
+  )
+    return false;
+  taken.push(box);
+  c.strokeText(text, x, y);
+  c.fillText(text, x, y);
+  return true;
+}
+
+// Names of countries, those with most outlets first, then of the largest places in view.
 function drawNames(run, c) {
   const taken = [],
     { x, y, k } = run.view;
@@ -192,25 +213,27 @@ function drawNames(run, c) {
   c.fillStyle = css("--text");
   for (const code of run.ranked) {
     const [w, s, e, n] = run.map.frames[code],
-      west = x + k * worldX(w),
-      east = x + k * worldX(e);
-    const middle = (west + east) / 2,
-      line = (y + k * worldY(n) + y + k * worldY(s)) / 2;
-    if (middle < 0 || middle > run.width || line < 8 || line > run.height - 8) continue;
-    const text = nameOf(code),
-      wide = c.measureText(text).width;
-    if (wide > (east - west) * 0.95 && code !== chosen.country) continue;
-    const box = [middle - wide / 2 - 4, line - 9, middle + wide / 2 + 4, line + 9];
-    if (
-      box[0] < 0 ||
-      box[2] > run.width ||
-      taken.some((b) => b[0] < box[2] && b[2] > box[0] && b[1] < box[3] && b[3] > box[1])
-    )
-      continue;
-    taken.push(box);
-    c.strokeText(text, middle, line);
-    c.fillText(text, middle, line);
+      wide = k * (worldX(e) - worldX(w));
+    if (c.measureText(nameOf(code)).width > wide * 0.95 && code !== chosen.country) continue;
+    const middle = x + (k * (worldX(w) + worldX(e))) / 2,
+      line = y + (k * (worldY(n) + worldY(s))) / 2;
+    writeName(run, c, nameOf(code), middle, line, taken);
   }
+  run.placed = run.width / k < PLACES_WITHIN && drawPlaces(run, c, taken);
+}
+
+// Returns whether there is room for any.
+function drawPlaces(run, c, taken) {
+  const { name, lon, lat } = run.map.places,
+    { x, y, k } = run.view;
+  let written = 0;
+  c.font = "11px system-ui, sans-serif";
+  for (let i = 0; i < name.length && written < PLACES; i++) {
+    const east = x + k * worldX(lon[i] / 1e3),
+      south = y + k * worldY(lat[i] / 1e3);
+    if (writeName(run, c, name[i], east, south, taken)) written++;
+  }
+  return written > 0;
 }
 
 function drawScale(run) {
@@ -310,6 +333,7 @@ function caption(run, near, tiled) {
       `Tiles: the heaviest ${grouped(tiled.n)}, ` +
         `with ${(100 * tiled.share).toFixed(1)} % of the country's weight.`,
     );
+  if (run.placed) sentences.push("Place names: GeoNames, CC BY 4.0.");
   if (run.map.problem) sentences.push(run.map.problem);
   out.textContent = sentences.join(" ");
 }
