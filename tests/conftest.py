@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from chromium import ARGUMENTS, CHROMIUM
 from segment1b.errors import CODES
 from spoil import World, publish
 
+MANY_CASES = 20
 # A busy machine is no fault of the code.
 hypothesis.settings.register_profile("segment1b", deadline=None)
 hypothesis.settings.load_profile("segment1b")
@@ -24,8 +27,15 @@ hypothesis.settings.load_profile("segment1b")
 
 @pytest.hookimpl(tryfirst=True)  # before tests are deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test that has a parameter `code`; every code has a test, every marker a code."""
+    """Mark each test that has a parameter `code`; every code has a test, every marker a code.
+
+    Of a test with many cases every third is run by `make test`, and all by `make test-all`.
+    """
+    cases = Counter(item.nodeid.partition("[")[0] for item in items)
     for item in items:
+        many = cases[item.nodeid.partition("[")[0]] > MANY_CASES
+        if many and zlib.crc32(item.nodeid.encode()) % 3:
+            item.add_marker(pytest.mark.slow)
         code = item.callspec.params.get("code") if hasattr(item, "callspec") else None
         if code in CODES:
             item.add_marker(pytest.mark.code(code))

@@ -134,7 +134,14 @@ def test_every_command_parses(path: Path) -> None:
         command.make_context(command.name, list(words))
 
 
-@pytest.mark.parametrize("path", COMMANDED, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [
+        path if path.name == "README.md" else pytest.param(path, marks=pytest.mark.slow)
+        for path in COMMANDED
+    ],
+    ids=lambda path: path.name,
+)
 def test_every_command_runs_in_a_small_root(path: Path, desk: Path) -> None:
     """The commands of a page, one after the other, end well."""
     for words in commands(path):

@@ -324,6 +324,7 @@ def test_a_run_with_offending_rows_has_no_evidence(root: ProvedRun, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_nothing_but_older_evidence_is_ever_replaced(
     world: ProvedRun, tmp_path: Path, one_repeat: None
 ) -> None:

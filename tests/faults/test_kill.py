@@ -42,7 +42,7 @@ def run_reports(root: Path) -> int:
     return sum(1 for _ in (root / "control").glob("**/s?_run_report.json"))
 
 
-@pytest.mark.parametrize("kills", [15, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_run_killed_at_random_moments_ends_with_the_digests_of_an_undisturbed_one(
     tmp_path: Path, kills: int
 ) -> None:

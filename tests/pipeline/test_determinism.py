@@ -84,6 +84,7 @@ def test_a_shuffled_outlet_list_gives_the_same_plan(
     assert worlds.digests(rerun(surfaces, tmp_path, outlets=shuffled)) == worlds.digests(first)
 
 
+@pytest.mark.slow
 def test_country_polygons_in_another_order_give_the_same_tiles_and_plan(
     surfaces: Path, outlets: Path, first: RunResult, tmp_path: Path
 ) -> None:
@@ -99,6 +100,7 @@ def test_country_polygons_in_another_order_give_the_same_tiles_and_plan(
     assert rows_alone(again) == rows_alone(first)
 
 
+@pytest.mark.slow
 def test_the_order_in_which_shards_are_worked_changes_nothing(
     surfaces: Path,
     outlets: Path,

@@ -62,6 +62,7 @@ def test_a_discard_in_a_store_that_fails_at_every_deletion_is_completed_by_the_n
     assert digests(run(Path(url), to_state="s9")) == world.digests
 
 
+@pytest.mark.slow
 def test_a_damaged_dataset_in_a_store_is_discarded_by_a_machine_that_cannot_read_it(
     world: World, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -348,6 +348,7 @@ def test_proof_runs_s9(world: Path) -> None:
         assert placed.result.s9.report["verdict"] == "PASS"
 
 
+@pytest.mark.slow
 def test_the_embedded_world_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a world the first call keeps its tiles in the cache, and the second adopts them."""
     monkeypatch.setenv("SEGMENT1B_CACHE", str(tmp_path / "cache"))
@@ -364,6 +365,7 @@ def test_the_embedded_world_is_made_once(tmp_path: Path, monkeypatch: pytest.Mon
     ).as_py()
 
 
+@pytest.mark.slow
 def test_outlets_follow_those_placed_before(world: Path, tmp_path: Path) -> None:
     """Rows stay with their keys, and keys with their coordinates, also once both are saved."""
 

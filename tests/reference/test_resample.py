@@ -39,6 +39,7 @@ def test_everybody_is_kept(arcsec: int, tmp_path: Path) -> None:
     assert int(people.sum(dtype=np.uint64)) == WORLD_PEOPLE
 
 
+@pytest.mark.slow
 def test_the_file_is_a_plain_world_raster_and_the_same_bytes_again(tmp_path: Path) -> None:
     for name in ("p.tif", "again.tif"):
         build_population(150, tmp_path / name)

@@ -160,6 +160,7 @@ def test_bounded_figures_are_those_counted_by_hand() -> None:
     }
 
 
+@pytest.mark.slow
 def test_bounded_figures_are_published_and_checked_independently(
     published: Callable[[str], World], world: Callable[[str], World]
 ) -> None:
