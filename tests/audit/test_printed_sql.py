@@ -16,7 +16,8 @@ from segment1b.audit.printed import sql_of
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
 from spoil import PLAN, World
-from sql_spoils import SPOILS, spoil
+from sql_changes import spoil
+from sql_spoils import SPOILS
 
 Copy = Callable[[str], World]
 CASES = [(name, *spoils[0]) for name, spoils in SPOILS.items()]
