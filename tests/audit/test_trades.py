@@ -88,8 +88,8 @@ def test_a_weight_that_is_moved_without_a_receipt_is_found(world: Callable[[str]
         (put("dp", 11), "one_dp"),
         (add("weight_fp"), "sums"),
         (put("basis", "area_m2"), "basis"),
-        (swap, "sorted_rows"),
-        (repeat, "unique_rows"),
+        (swap, "sorted"),
+        (repeat, "unique"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
