@@ -12,14 +12,19 @@ import pytest
 from typer.testing import CliRunner
 
 import segment1b.audit.s0.checks
+from segment1b.audit.plans import TRADES
 from segment1b.audit.printed import sql_of
+from segment1b.audit.queries import scripts_of
 from segment1b.cli.app import app
 from segment1b.errors import Segment1BError
-from spoil import PLAN, World
-from sql_spoils import SPOILS, spoil
+from spoil import KNOWN, PLAN, World
+from sql_changes import every, spoil
+from sql_spoils import SPOILS
 
 Copy = Callable[[str], World]
 CASES = [(name, *spoils[0]) for name, spoils in SPOILS.items()]
+
+TRADE = "restaurants_and_coffee"
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +66,49 @@ def test_a_spoiled_file_is_found_by_the_sql_as_the_command_prints_it(
     result = CliRunner().invoke(app, ["validate", "--data-root", ".", "--print-sql", "s5 quotas"])
     assert result.exit_code == 0, result.output
     assert len(run(result.stdout)) == 1
+
+
+@pytest.fixture(scope="module")
+def of_trades(published: Copy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Give the text of every SQL check of trades and centres, by its name in the results."""
+    root, folder = published("trades").published, tmp_path_factory.mktemp("sql")
+    queries = [script.stem for script in scripts_of("s2_trade", TRADES.contract, KNOWN)]
+    names = [f"s2 {TRADE} {stem.partition('_')[2]}" for stem in queries]
+    names += ["s2 centres", "s4 weights_whole", "s4 report_by_country", "s6 centre_attempts"]
+    return {name: sql_of(root, [name[:2]], name, folder) for name in names}
+
+
+def test_the_printed_sql_of_trades_finds_nothing_in_what_was_published(
+    of_trades: dict[str, str],
+) -> None:
+    assert {f"s2 {TRADE} law", f"s2 {TRADE} percents"} <= of_trades.keys()
+    assert {name: found for name, text in of_trades.items() if (found := run(text))} == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "change"),
+    [
+        ("law", "trade_weights", "weight_fp = weight_fp + 1 WHERE part_row = 1"),
+        ("law", "road_cells", "value = value + 1000"),
+        ("law", "urban_cells", "value = 2 WHERE cell_row % 2 = 0"),
+        ("law", "cell_masses", "mass = mass + 1000000000 WHERE tile_id % 7 = 0"),
+        ("percents", "mixture", "boost = 1"),
+        ("layer_limits", "road_cells", "value = 4611686018427387904"),
+        ("sums", "trade_weights", "weight_fp = weight_fp + 1 WHERE part_row = 1"),
+        ("basis", "trade_weights", "basis = 'area_m2'"),
+    ],
+)
+def test_the_printed_sql_of_a_trade_finds_what_was_spoiled(
+    name: str, table: str, change: str, of_trades: dict[str, str]
+) -> None:
+    assert run(of_trades[f"s2 {TRADE} {name}"], table, every(change))
+
+
+def test_a_check_of_trades_in_python_names_its_module(published: Copy, tmp_path: Path) -> None:
+    root = published("trades").published
+    for name in ("s2 fuel report_layers", "s4 trades_weighed", "s6 centre_accounting"):
+        text = sql_of(root, [name[:2]], name, tmp_path)
+        assert text.startswith(f"-- {name} is checked in Python, in segment1b.audit.")
 
 
 def test_a_check_in_python_names_its_module(published: Copy, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from segment1b.audit.runner import checks_of, prepare_state
 from segment1b.audit.session import Session
 from segment1b.errors import CODES
 from spoil import KNOWN, World
-from sql_spoils import SPOILS, spoil
+from sql_changes import spoil
+from sql_spoils import SPOILS
 
 STATES = [f"s{number}" for number in range(9)]
 CHECKS = {

@@ -213,7 +213,11 @@ def test_pictures_are_small_and_used() -> None:
         assert picture in used, picture.name
 
 
-@page
+@pytest.mark.parametrize(
+    "path",
+    [*PAGES, REPOSITORY / "CHANGELOG.md", REPOSITORY / "CONTRIBUTING.md"],
+    ids=lambda path: path.name,
+)
 def test_pages_are_neat(path: Path) -> None:
     """Lines are short, blocks closed, and nothing tells of the machine they were written on."""
     text = path.read_text(encoding="utf-8")

@@ -173,12 +173,18 @@ def test_a_country_without_people_reports_the_sums_of_its_layers(tmp_path: Path)
     with rasterio.open(worlds.place(root, "population_raster_2025"), "r+") as raster:
         window = from_bounds(26, -31, 30, -28, raster.transform)
         raster.write(np.zeros((3, 4), np.uint32), 1, window=window)
-    result = worlds.run(root, outlets=listed(tmp_path, *SHAPES), to_state="s2")
+    result = worlds.run(root, outlets=listed(tmp_path, *SHAPES), to_state="s4")
     country = report_of(root, "fuel")["by_country"]["LS"]
     assert (country["zero_mass_fallback"], country["urban_people_sum"]) == (True, "0")
     assert int(country["road_metres"]) > 0
     assert int(country["urban_cells"]) > 0
     assert failing(result, "s2") == []
+    trades = pq.read_table(next(root.rglob("merchant_trades/**/*.parquet"))).to_pylist()
+    plan = pq.read_table(next(root.rglob("s4_alloc_plan/**/*.parquet"))).to_pylist()
+    fuel = {row["merchant_id"] for row in trades if row["trade"] == "fuel"}
+    merchants = {row["merchant_id"] for row in plan if row["legal_country_iso"] == "LS"}
+    found = segment1b.explain(root, min(fuel & merchants), "LS")
+    assert (found["agrees"], found["percents"]["area"]) == (True, 100)
 
 
 def test_a_road_layer_that_is_gone_is_named(fueled: RunResult, copied: Path) -> None:

@@ -6,15 +6,20 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from segment1b.audit.case import Case, Check, Preparation, StateChecks
-from segment1b.audit.plans import PLANS
-from segment1b.audit.published_files import Published
+from segment1b.audit.merchants import in_use, of_trade
+from segment1b.audit.plans import PLANS, TRADES
+from segment1b.audit.published_files import Published, UnusableError
 from segment1b.audit.runner import checks_of, prepare_state
 from segment1b.audit.session import Session
 from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
 from segment1b.storage.sql import parquet_table
+
+#: The identity that a check looks at, the plan of its state, and the check.
+_Found: TypeAlias = tuple[Published, StateChecks, Check]
 
 
 def sql_of(published: Published, states: Sequence[str], name: str, folder: Path) -> str:
@@ -23,7 +28,8 @@ def sql_of(published: Published, states: Sequence[str], name: str, folder: Path)
     Args:
         published: the identity whose files the SQL reads.
         states: among whose checks `name` is looked for.
-        name: of the check, with its state in front where several states have one: "s4 sums".
+        name: of the check, with its state in front where several states have one: "s4 sums"; of
+            the weights of a trade with the trade, "s2 fuel law".
         folder: for the Parquet files of tables that are made in Python, if the SQL needs any.
 
     Returns:
@@ -32,10 +38,10 @@ def sql_of(published: Published, states: Sequence[str], name: str, folder: Path)
     Raises:
         Segment1BError: E_USAGE, or the code of an input that is absent or cannot be read.
     """
-    plan, check = _find(published, states, name)
+    full_name, (own, plan, check) = _find(published, states, name)
     if check.script is None:
-        return f"-- {plan.id} {check.name} is checked in Python, in {check.run.__module__}\n"
-    with Session(published) as session:
+        return f"-- {full_name} is checked in Python, in {check.run.__module__}\n"
+    with Session(own) as session:
         case, part = Case(session), _needed_by(check, plan)
         for result in prepare_state(part, case)[0]:
             if not result.ok:
@@ -45,21 +51,37 @@ def sql_of(published: Published, states: Sequence[str], name: str, folder: Path)
         return "\n".join(_statements(session, check.script.text, makers, folder, set()))
 
 
-def _find(published: Published, states: Sequence[str], name: str) -> tuple[StateChecks, Check]:
-    known = {
-        f"{plan.id} {check.name}": (plan, check)
-        for plan in (PLANS[state].without(published.unused) for state in states)
-        for check in checks_of(plan, published.contracts)
-    }
+def _find(published: Published, states: Sequence[str], name: str) -> tuple[str, _Found]:
+    """Return a check by its name, with the name in full."""
+    known = dict(_all_checks(published, states))
     wanted = name.replace("/", " ")
-    hits = [wanted] if wanted in known else [one for one in known if one.split()[1] == wanted]
+    hits = [wanted] if wanted in known else [one for one in known if _without_state(one) == wanted]
     if not hits:
-        names = {*known, *(one.split()[1] for one in known)}
+        names = {*known, *map(_without_state, known)}
         raise Segment1BError("E_USAGE", f"there is no check '{name}'", nearest(wanted, names))
     if len(hits) > 1:
         what = f"several states have a check '{name}'"
         raise Segment1BError("E_USAGE", what, f"name one: {', '.join(hits)}")
-    return known[hits[0]]
+    return hits[0], known[hits[0]]
+
+
+def _without_state(name: str) -> str:
+    return name.partition(" ")[2]
+
+
+def _all_checks(published: Published, states: Sequence[str]) -> Iterator[tuple[str, _Found]]:
+    """Yield all checks, named as in the results, each with the identity that it looks at."""
+    plans = [(state, published, PLANS[state]) for state in states]
+    if "s2" in states:
+        try:
+            trades = in_use(published)
+        except UnusableError as error:
+            raise Segment1BError(TRADES.contract.stale, str(error)) from None
+        plans += [(f"s2 {trade}", of_trade(published, trade), TRADES) for trade in trades]
+    for prefix, own, plan in plans:
+        used = plan.without(own.unused)
+        for check in checks_of(used, own.contracts):
+            yield f"{prefix} {check.name}", (own, used, check)
 
 
 def _needed_by(check: Check, plan: StateChecks) -> StateChecks:

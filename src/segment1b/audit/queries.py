@@ -17,7 +17,7 @@ _FIELD = re.compile(r"^-- (code|scope|proves|needs|makes|settled): (.*(?:\n--   
 # Names of tables after FROM and JOIN, and of run reports as arguments of macros. No tables are
 # subqueries, the fields of a report, and the views of the run: whether those come from the policy
 # or the raster, the header states.
-_TABLE = re.compile(r"(?:(?<!DISTINCT )\bFROM |\bJOIN |'(?=s\d_run_report))([a-z]\w+)\b(?!\()")
+_TABLE = re.compile(r"(?:(?<!DISTINCT )\bFROM |\bJOIN |'(?=s\d_\w*run_report))([a-z]\w+)\b(?!\()")
 _SUBQUERY = re.compile(r"\b(\w+) AS (?:NOT MATERIALIZED )?\(")
 _FIELD_VIEW = re.compile(r"(?<=_run_report)_\w+")
 _RUN_VIEWS = {"run", "excluded_countries"}

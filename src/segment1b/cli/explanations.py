@@ -63,8 +63,7 @@ def print_explanation(result: Row) -> None:
         f"over {result['tiles_in_country']:,} tiles, law {result['law']}, K = {result['K']:,}"
     )
     if "trade" in result:
-        percents = ", ".join(f"{name} {n} %" for name, n in result["percents"].items() if n)
-        print(f"trade {result['trade']}; weights in {result['country_iso']}: {percents}")
+        _print_layers(result)
     if result["law"] == "largest_remainder":
         print(
             "quota = n*w/K; floor = whole part; remainder = n*w mod K. "
@@ -86,6 +85,30 @@ def print_explanation(result: Row) -> None:
             f"{result['ties_broken']} of {result['shortfall']} sites."
         )
     _print_agreement("The law, applied again here,", result["agrees"], "the published plan.")
+
+
+def _print_layers(result: Row) -> None:
+    """Print the layers that a trade mixes in a country: sums, percents and the tiles' values."""
+    names = [name for name, percent in result["percents"].items() if percent]
+    heads = {
+        "sum": result["sums"],
+        "percent": result["trade_percents"],
+        f"in {result['country_iso']}": result["percents"],
+    }
+    rows = [
+        {"tile_id": head, **{name: f"{values[name]:,}" for name in names}, "mass": ""}
+        for head, values in heads.items()
+    ]
+    for tile in result["tiles"]:
+        values = {**tile["layers"], "mass": tile["mass"]}
+        cells = {name: f"{values[name]:,}" for name in (*names, "mass")}
+        rows.append({"tile_id": str(tile["tile_id"]), **cells})
+    print(
+        f"trade {result['trade']}, boost {result['boost']}, {result['cells_per_tile']} cells a "
+        f"tile; percents of the trade, and in {result['country_iso']}. "
+        "mass = sum of percent * layer, each layer in shares of K; weight = mass in shares of K."
+    )
+    print_table(rows)
 
 
 def _merchant(result: Row) -> str:

@@ -42,7 +42,8 @@ from segment1b.cli.options import (
 from segment1b.errors import Segment1BError
 
 Columns = Annotated[
-    str | None, option("Columns of the list to carry: all (default), none, or NAME,NAME.")
+    str | None,
+    option("Columns to carry, and trade or mcc to use: all (default), none, or NAME,NAME."),
 ]
 Since = Annotated[
     Path | None,

@@ -22,7 +22,7 @@ class Row(NamedTuple):
     laws: str = ""
 
 
-#: Measured once, on seed 42 and cells of 0.1 degree; see docs/page.md.
+#: Measured once, on seed 42 and cells of 0.1 degree; see docs/realism.md.
 TRADES = (
     Row("bits an outlet over people: coffee", "", "0", "0.300", "0.357"),
     Row("bits: fast food, mean of five chains", "", "0", "0.327", "0.301"),

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from segment1b.contracts.trades import EVERYTHING, LAYERS, weights_of
+from segment1b.contracts.trades import EVERYTHING, weights_of
 from segment1b.errors import Segment1BError
 from segment1b.laws.apportionment import largest_remainder
 from segment1b.laws.curves import locate
@@ -26,6 +26,7 @@ from segment1b.outlets.merchant_trades import DATASET, read_trades
 from segment1b.read.gate import Which
 from segment1b.read.lookup import PublishedPair, open_pair
 from segment1b.read.redraw import pair_offset
+from segment1b.read.tile_layers import explain_layers
 
 _READS = ("s3_requirements", "s4_alloc_plan", "tile_weights", "tile_index", "parameter_policy_1B")
 # Sites of a country that are sorted at one time.
@@ -46,8 +47,9 @@ def explain(
         True
 
     Returns:
-        Law, number of sites and a row for each tile; `agrees` tells whether the law, applied
-        again, gives the published plan.
+        Law, number of sites and a row for each tile; of a merchant with a trade also the layers
+        of each tile, with sums and percents of the country. `agrees` tells whether the laws,
+        applied again, give the published weights and plan.
 
     Raises:
         Segment1BError: E_USAGE when the merchant has no sites in the country.
@@ -71,14 +73,17 @@ def explain(
         "tiles_in_country": len(ids),
     }
     if trade != EVERYTHING:
-        explanation |= {"trade": trade, "percents": _percents(pair, trade)}
+        explanation["trade"] = trade
     by_law = _by_largest_remainder if explanation["law"] == "largest_remainder" else _by_curve
     explanation |= by_law(pair, explanation, ids, weights)
     published = pair.plan
     for row in explanation["tiles"]:
         row["published"] = published.pop(row["tile_id"], 0)
     agrees = all(row["sites"] == row["published"] for row in explanation["tiles"])
-    return explanation | {"agrees": agrees and not published}
+    agrees &= not published
+    if trade != EVERYTHING:
+        agrees &= _add_layers(explanation, pair, trade, ids)
+    return explanation | {"agrees": agrees}
 
 
 def _with_trade(pair: PublishedPair) -> tuple[PublishedPair, str]:
@@ -105,10 +110,17 @@ def _of_trade(pair: PublishedPair, trade: str, merchants: _Ids) -> npt.NDArray[n
     return found
 
 
-def _percents(pair: PublishedPair, trade: str) -> dict[str, int]:
-    """Return the percents of the layers in the pair's country."""
-    report = pair.reader.partition(weights_of(trade)).report["by_country"][pair.country]
-    return {name: report[name] for name in LAYERS}
+def _add_layers(explanation: dict[str, Any], pair: PublishedPair, trade: str, ids: _Ids) -> bool:
+    """Add the layers behind the weights; return whether they give the published weights."""
+    shown = np.array([row["tile_id"] for row in explanation["tiles"]], np.uint64)
+    facts, tiles = explain_layers(pair, trade, ids, shown)
+    explanation |= facts
+    agrees = True
+    for row in explanation["tiles"]:
+        found = tiles[row["tile_id"]]
+        agrees &= row["weight"] == found.pop("weight")
+        row |= found
+    return agrees
 
 
 def _by_largest_remainder(

@@ -12,13 +12,13 @@ from segment1b.contracts.states import ROADS, TRADE_WEIGHTS, URBAN
 from segment1b.contracts.trades import LAYERS
 from segment1b.errors import Segment1BError
 from segment1b.geo.grid import Grid, read_grid
-from segment1b.geo.layers import Layer, close_layers, open_layer
+from segment1b.geo.layers import Layer, close_layers
 from segment1b.geo.population import close_population
+from segment1b.geo.tile_masses import layer_cells, masses
 from segment1b.laws.apportionment import quantise
 from segment1b.laws.mixture import country_percents, layers_of, mix, totals
 from segment1b.states.by_country import Int64s, tile_units
 from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
-from segment1b.states.s2_weights import masses
 from segment1b.storage.parts import TileFile, write_part
 from segment1b.storage.reader import Reader
 from segment1b.storage.snapshot import Partition
@@ -124,7 +124,9 @@ def weigh(
     numbers, units = [file.number for file in files], 10**run.policy.prep.dp
     people = masses(reader, index, numbers, code, "population")
     try:
-        urban, metres, cells = _cells(run, reader, index, grid, numbers, code)
+        urban, metres, cells = layer_cells(
+            reader, index, grid, numbers, code, with_roads=ROADS in run.surfaces
+        )
         area = masses(reader, index, numbers, code, "area_m2")
         if not people.any():
             counts = [int(urban.sum()), int(metres.sum())]
@@ -158,26 +160,6 @@ def _mixed(run: Run, columns: tuple[Int64s, ...], cells: int, units: int) -> Wei
     facts = {trade: _facts(own, sums, counts) for trade, own in percents.items()}
     counted = {trade: _counted(facts[trade], weights[trade]) for trade in run.trades}
     return Weighed(weights, counted, "population")
-
-
-def _cells(
-    run: Run, reader: Reader, index: Partition, grid: Grid, files: Sequence[int], code: str
-) -> tuple[Int64s, Int64s, int]:
-    """Return a country's urban cells and metres of road by tile, and the cells of a whole tile."""
-    urban = open_layer(reader.file(URBAN), grid)
-    roads = open_layer(reader.file(ROADS), grid) if ROADS in run.surfaces else None
-    filled = np.zeros((2, index.report["by_country"][code]["cells_included"]), np.int64)
-    at, columns = 0, ["raster_row", "raster_col"]
-    for table in reader.row_groups(index, columns, {"country_iso": (code, code)}, files):
-        place = [column.to_numpy() for column in table.columns]
-        group = filled[:, at : at + table.num_rows]
-        at += table.num_rows
-        group[0], read = urban.copied(*place)
-        reader.bytes_read[URBAN] += read
-        if roads is not None:
-            group[1], read = roads.dealt(*place)
-            reader.bytes_read[ROADS] += read
-    return filled[0], filled[1], urban.alignment.cells
 
 
 def _facts(percents: Sequence[int], sums: Sequence[int], counts: Sequence[int]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segment1b.errors import Segment1BError
-from segment1b.geo.population import close_population, open_population
+from segment1b.geo.population import close_population
+from segment1b.geo.tile_masses import MASS_SCALE, masses
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.laws.apportionment import quantise
 from segment1b.laws.centres import centres_of
@@ -20,9 +21,6 @@ from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import TileFile, write_part
 from segment1b.storage.reader import Reader
 from segment1b.storage.snapshot import Partition
-
-MASS_SCALE = {"population": 1_000_000, "area_m2": 1_000, "uniform": 1}
-Masses = npt.NDArray[np.int64]
 
 
 class S2Weights(State):
@@ -148,29 +146,6 @@ def weigh(
         "centres": int(columns["centres"].sum(dtype=np.int64)) if "centres" in columns else 0,
     }
     return Weighed(columns, counters)
-
-
-def masses(reader: Reader, index: Partition, files: Sequence[int], code: str, basis: str) -> Masses:
-    """Return a country's integer masses: uniform 1, area in 1e-3 m2, population in 1e-6 people."""
-    columns = {
-        "uniform": ["tile_id"],
-        "area_m2": ["pixel_area_m2"],
-        "population": ["raster_row", "raster_col"],
-    }[basis]
-    # Filled in place: a list of groups and their concatenation would hold a large country twice.
-    filled = np.ones(index.report["by_country"][code]["cells_included"], np.int64)
-    at = 0
-    for table in reader.row_groups(index, columns, {"country_iso": (code, code)}, files):
-        arrays = [column.to_numpy() for column in table.columns]
-        group = filled[at : at + table.num_rows]
-        at += table.num_rows
-        if basis == "area_m2":
-            group[:] = np.rint(arrays[0] * MASS_SCALE[basis])
-        elif basis == "population":
-            raster = open_population(reader.file("population_raster_2025"))
-            group[:], read = raster.masses(code, *arrays)
-            reader.bytes_read["population_raster_2025"] += read
-    return filled
 
 
 def _check_resolution(run: Run, counts: dict[str, int]) -> None:

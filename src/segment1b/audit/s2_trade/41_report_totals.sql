@@ -1,7 +1,7 @@
 -- code: E108_WRITER_HYGIENE
 -- scope: R
 -- proves: rows, countries, dp, K, boost and cells of the run report are those of data and policy
--- needs: parameter_policy_1B
+-- needs: mixture, parameter_policy_1B
 WITH counted AS (
     SELECT w.*, run.dp, run.K AS K, m.boost, m.cells AS cells_per_tile
     FROM run, mixture AS m, (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from segment1b.audit.grid import Grid, grid_of
 from segment1b.audit.published_files import UnusableError
 from segment1b.audit.results import Row, fields_differ
 from segment1b.audit.s2.checks import make_cell_masses
-from segment1b.contracts.states import OPTIONAL_SURFACES, ROADS, URBAN
+from segment1b.contracts.states import ROADS, URBAN
 from segment1b.errors import Segment1BError
 from segment1b.storage.rasters import open_raster
 
@@ -32,6 +33,8 @@ _LAYERS = ("population", "area", "urban", "urban_people", "roads")
 _SLACK = 1e-9
 _LARGEST = 2**32 - 1
 _MADE = "layer_shares"
+#: The cells of each layer, as a table.
+_CELLS = {URBAN: "urban_cells", ROADS: "road_cells"}
 
 
 @CHECKS.add("report_layers", "E108_WRITER_HYGIENE", "s2_trade_run_report", POLICY)
@@ -56,13 +59,13 @@ def _make_trade(case: Case) -> None:
 
 
 def _make_layer_cells(case: Case) -> None:
-    """Make urban_cells_2019 and road_metres_2026: side, place and value of cells that hold any."""
+    """Make urban_cells and road_cells: place and value of the cells of a layer that hold any."""
     if _is_made(case):
         return
     assert case.grid is not None
-    for name in OPTIONAL_SURFACES:
+    for name, table in _CELLS.items():
         none = np.empty(0, np.int64)
-        case.session.table(name, {"cell_row": none, "cell_col": none, "value": none})
+        case.session.table(table, {"cell_row": none, "cell_col": none, "value": none})
         try:
             placed = _alignment(case, name)
             case.session.define(f"{name}_grid", [placed])
@@ -86,7 +89,7 @@ def _append_cells(case: Case, name: str, placed: Mapping[str, Any]) -> None:
             row, col = np.nonzero(good & (cells > 0))
             value = cells[row, col].astype(np.int64)
             columns = {"cell_row": row.astype(np.int64) + top, "cell_col": col.astype(np.int64)}
-            case.session.append(name, {**columns, "value": value})
+            case.session.append(_CELLS[name], {**columns, "value": value})
             row, col = np.nonzero(~good)
             tiles = _tiles_of(case, placed, row + top, col)
             bad = {"tile_id": tiles, "value": np.full(len(tiles), np.nan)}
@@ -167,14 +170,11 @@ PLAN = state_checks(
         lambda case: None if _is_made(case) else make_cell_masses(case),
     ),
     Preparation(
-        *("layer_cells", (POLICY, RASTER, URBAN, "bad_cells"), ("layer_cells",)),
+        "layer_cells",
+        (POLICY, RASTER, URBAN, "bad_cells"),
+        tuple(_CELLS.values()),
         _make_layer_cells,
     ),
-    Preparation(
-        _SHARES.name,
-        ("tile_index", "cell_masses", "layer_cells", POLICY),
-        _SHARES.makes,
-        _make_shares,
-    ),
+    replace(_SHARES, run=_make_shares),
     script_preparation("s2_trade", "mixed"),
 )

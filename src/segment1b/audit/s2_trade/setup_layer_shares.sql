@@ -1,5 +1,5 @@
 -- makes: tile_layers, layer_sums, layer_shares
--- needs: tile_index, cell_masses, layer_cells, parameter_policy_1B
+-- needs: tile_index, cell_masses, urban_cells, road_cells, parameter_policy_1B
 -- The layers of each tile and their shares of K. A tile of a coarser grid has the sum of its cells.
 -- Tiles of a finer one each have the urban value of their cell; its metres are dealt evenly,
 -- `metres // n` to each of its n tiles and one more to the first `metres % n` in raster order.
@@ -7,7 +7,7 @@ CREATE OR REPLACE TABLE urban_tiles AS
 SELECT i.tile_id, c.value::HUGEINT AS urban
 FROM (SELECT DISTINCT tile_id, raster_row::BIGINT AS r, raster_col::BIGINT AS c FROM tile_index) AS i
 CROSS JOIN urban_cells_2019_grid AS g
-JOIN urban_cells_2019 AS c
+JOIN urban_cells AS c
     ON c.cell_row = (i.r + g.first_row)::BIGINT // g.side::BIGINT
     AND c.cell_col = ((i.c + g.first_col)::BIGINT % g.turn::BIGINT + g.turn::BIGINT)
         % g.turn::BIGINT // g.side::BIGINT
@@ -18,7 +18,7 @@ FROM (
     SELECT
         (c.cell_row - g.first_row) // g.side AS tile_row, c.cell_row >= g.first_row AS below,
         ((c.cell_col - g.first_col) % g.turn + g.turn) % g.turn // g.side AS tile_col, c.value
-    FROM urban_cells_2019 AS c
+    FROM urban_cells AS c
     CROSS JOIN urban_cells_2019_grid AS g
     WHERE g.holds
 ), run
@@ -35,7 +35,7 @@ SELECT
             THEN 1 ELSE 0 END AS metres
 FROM (SELECT DISTINCT tile_id, raster_row::BIGINT AS r, raster_col::BIGINT AS c FROM tile_index) AS i
 CROSS JOIN road_metres_2026_grid AS g
-JOIN road_metres_2026 AS c
+JOIN road_cells AS c
     ON c.cell_row = (i.r + g.first_row)::BIGINT // g.side::BIGINT
     AND c.cell_col = ((i.c + g.first_col)::BIGINT % g.turn::BIGINT + g.turn::BIGINT)
         % g.turn::BIGINT // g.side::BIGINT
@@ -46,7 +46,7 @@ FROM (
     SELECT
         (c.cell_row - g.first_row) // g.side AS tile_row, c.cell_row >= g.first_row AS below,
         ((c.cell_col - g.first_col) % g.turn + g.turn) % g.turn // g.side AS tile_col, c.value
-    FROM road_metres_2026 AS c
+    FROM road_cells AS c
     CROSS JOIN road_metres_2026_grid AS g
     WHERE g.holds
 ), run
