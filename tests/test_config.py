@@ -13,16 +13,15 @@ import yaml
 from pydantic import ValidationError
 
 from segment1b.config import (
-    Policy,
     RunSettings,
     load_policy,
-    packaged_bounds,
     parameter_document,
     parameter_hash,
     policy_file,
     usable_cores,
 )
 from segment1b.contracts.locations import POLICIES
+from segment1b.contracts.policy import Policy, packaged_bounds
 from segment1b.contracts.program import contracts_root
 from segment1b.errors import Segment1BError
 

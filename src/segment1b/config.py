@@ -8,16 +8,12 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
-    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -29,165 +25,19 @@ from segment1b.contracts.locations import (
     read_yaml,
     refuse_unknown,
 )
+from segment1b.contracts.policy import INVALID, Policy, RealismPolicy, Section, packaged_bounds
 from segment1b.contracts.program import contracts_root
 from segment1b.contracts.texts import parse_yaml
-from segment1b.contracts.trades import Trades, load_trades
 from segment1b.contracts.urls import check_name, url_of
 from segment1b.errors import Segment1BError
 from segment1b.identity import STATE_NAMES, TOKENS, StateName, canonical_json, sha256_hex
 
-_INVALID = "E_POLICY_INVALID"
-_invalid = functools.partial(Segment1BError, _INVALID)
+_invalid = functools.partial(Segment1BError, INVALID)
 _CONTRACT_FILES = ("prep.yaml", "alloc_plan.yaml", "jitter.yaml", "realism.yaml")
 _LIST_OVERLAY = "imported_list.yaml"
 #: Engines on this machine; any other engine is the address of a Dask scheduler.
 LOCAL_ENGINES = ("serial", "threads", "processes", "dask")
 _SCHEDULER = re.compile(r"(?:tcp|tls)://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
-Share = Field(ge=0, le=1)
-#: Realism bounds that a policy document leaves out while they are the contract's: the parameter
-#: hash of roots that do not set them is the same as before there were any.
-_BOUNDS = (
-    *("enforce", "few_sites", "many_sites", "min_collapse_index", "max_tile_error"),
-    *("min_distinct_tiles", "min_latitude_span_share", "max_fullest_tile_share"),
-    *("min_nearest_outlet_m", "urban_share"),
-)
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _PolicySection(_Section):
-    # Strict, so that `true` is not 1; finite, because the parameter hash is taken over JSON.
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-class PrepPolicy(_PolicySection):
-    """Listing and weighting of tiles, and the excluded countries (S1 to S3)."""
-
-    grid: float | None = Field(gt=0)
-    inclusion_rule: Literal["center", "any_overlap"]
-    on_empty_country: Literal["any_overlap", "omit", "abort"]
-    widen_below: float = Share
-    basis: Literal["population", "area_m2", "uniform"]
-    dp: int = Field(ge=0, le=15)
-    min_units_per_tile: int = Field(ge=0)
-    exclude_countries: tuple[str, ...] = Field(strict=False)
-
-
-class AllocationPolicy(_PolicySection):
-    """The allocation method that turns weights into numbers of sites (S4)."""
-
-    law: Literal["largest_remainder", "systematic", "stable", "balanced"]
-
-
-class CentresPolicy(_PolicySection):
-    """The centres at which the outlets of all merchants gather (S2, S6)."""
-
-    people_per_centre: int = Field(12_000, ge=1, le=1_000_000_000)
-    radius_m: int = Field(450, ge=1, le=100_000)
-    tail_permille: int = Field(50, ge=0, le=1000)
-
-
-class JitterPolicy(_PolicySection):
-    """The number of attempts to place a point in a tile, and the centres (S6)."""
-
-    max_attempts_tile: int = Field(ge=1, le=65535)
-    max_attempts_clip: int = Field(ge=0, le=65535)
-    centres: CentresPolicy | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_unused(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A policy without centres has the document, and so the parameter hash, it has always had.
-        document: dict[str, Any] = serialise(self)
-        if self.centres is None:
-            del document["centres"]
-        return document
-
-    @model_validator(mode="after")
-    def _counted_in_sixteen_bits(self) -> JitterPolicy:
-        if self.max_attempts_tile + self.max_attempts_clip > 65535:
-            raise ValueError("max_attempts_tile + max_attempts_clip must not exceed 65535")
-        return self
-
-
-class RealismPolicy(_PolicySection):
-    """Bounds on realism figures (S9); null means that a figure is reported only."""
-
-    max_country_gini: float | None = Share
-    max_top_one_percent_share: float | None = Share
-    min_countries_with_sites_share: float | None = Share
-    min_southern_share: float | None = Share
-    max_southern_share: float | None = Share
-    max_tile_load_error: float | None = Field(ge=0)
-    collapse_flag_below: float = Share
-    neighbour_sample: int = Field(ge=1)
-    enforce: bool
-    few_sites: int = Field(ge=1)
-    many_sites: int = Field(ge=1)
-    min_collapse_index: float | None = Field(ge=0)
-    max_tile_error: float | None = Field(ge=0)
-    min_distinct_tiles: int | None = Field(ge=1)
-    min_latitude_span_share: float | None = Share
-    max_fullest_tile_share: float | None = Share
-    min_nearest_outlet_m: float | None = Field(ge=0)
-    urban_share: dict[str, Annotated[tuple[float, float], Field(strict=False)]]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _with_bounds(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {**packaged_bounds(), **values}
-
-    @field_validator("urban_share")
-    @classmethod
-    def _of_trades(cls, bounds: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-        for trade, (low, high) in bounds.items():
-            if trade not in load_trades().percents:
-                raise ValueError(f"no trade is called {trade}")
-            if not 0 <= low <= high <= 1:
-                raise ValueError(f"{trade}: give two shares from 0 to 1, the lower first")
-        return bounds
-
-
-class Policy(_Section):
-    """All policies in force; part of the parameter hash."""
-
-    prep: PrepPolicy
-    allocation: AllocationPolicy
-    jitter: JitterPolicy
-    realism: RealismPolicy
-    trades: Trades | None = None  # where merchants have trades
-
-    def document(self) -> dict[str, Any]:
-        """Return the policies as JSON holds them, without the trades where none is in use.
-
-        Bounds on realism that are those of the contract are left out too.
-        """
-        held = self.model_dump(mode="json", exclude=set() if self.trades else {"trades"})
-        for name, value in packaged_bounds().items():
-            if held["realism"][name] == value:
-                del held["realism"][name]
-        return held
-
-    def with_trades(self) -> Policy:
-        """Return these policies with the packaged trades; E_POLICY_INVALID unless by population."""
-        if self.prep.basis != "population":
-            what = f"prep.basis = {self.prep.basis!r}: merchants with trades need 'population'"
-            raise _invalid(what, "set prep.basis=population, or remove trade and mcc from the list")
-        return self.model_copy(update={"trades": load_trades()})
-
-    @property
-    def people_per_centre(self) -> int | None:
-        """Return the people of a centre, by which S2 counts a tile's centres; None without any."""
-        centres = self.jitter.centres
-        return None if centres is None else centres.people_per_centre
-
-
-@functools.cache
-def packaged_bounds() -> dict[str, Any]:
-    """Return the contract's values of the realism bounds that a document may leave out."""
-    section = read_yaml(contracts_root() / POLICIES / "realism.yaml", _INVALID)["realism"]
-    return {name: section[name] for name in _BOUNDS}
 
 
 def realism_policy(document: Mapping[str, Any]) -> RealismPolicy:
@@ -215,14 +65,14 @@ def load_policy(
         base: the policy under files and settings, instead of the contract.
 
     Raises:
-        Segment1BError: E_POLICY_INVALID, naming the file or setting and the nearest known key.
+        Segment1BError: E_POLICYINVALID, naming the file or setting and the nearest known key.
     """
     merged = policy_file(base.document()) if base else {}
     names = () if base else (*_CONTRACT_FILES, *([_LIST_OVERLAY] if imported else []))
     for name in names:
         file = contracts_root() / POLICIES / name
-        _overlay(merged, read_yaml(file, _INVALID), str(file))
-    given = [(read_yaml(file, _INVALID), str(file)) for file in files]
+        _overlay(merged, read_yaml(file, INVALID), str(file))
+    given = [(read_yaml(file, INVALID), str(file)) for file in files]
     given += [(_setting(setting), f"--set {setting}") for setting in settings]
     for document, where in given:
         _overlay(merged, document, where)
@@ -286,7 +136,7 @@ def _setting(setting: str) -> dict[str, Any]:
     path = key.strip().split(".")
     if len(path) == 1:
         owners = {name: section for section, names in _fields().items() for name in names}
-        refuse_unknown(path, owners, _INVALID, "--set")
+        refuse_unknown(path, owners, INVALID, "--set")
         path = [owners[path[0]], path[0]]
     try:
         value: Any = parse_yaml(text)
@@ -308,12 +158,12 @@ def _fields() -> dict[str, set[str]]:
 
 def _overlay(merged: dict[str, Any], layer: Mapping[str, Any], place: str) -> None:
     fields = _fields()
-    refuse_unknown(layer, fields, _INVALID, place, "unknown section '{}'")
+    refuse_unknown(layer, fields, INVALID, place, "unknown section '{}'")
     for section, values in layer.items():
         if not isinstance(values, dict):
             raise _invalid(f"{place}: section '{section}' is not a mapping")
         what = f"unknown key '{section}.{{}}'"
-        refuse_unknown(values, fields[section], _INVALID, place, what)
+        refuse_unknown(values, fields[section], INVALID, place, what)
         own = merged.setdefault(section, {})
         for key, value in values.items():
             # A part of a mapping, such as one number of the centres, leaves the rest as it was.
@@ -321,7 +171,7 @@ def _overlay(merged: dict[str, Any], layer: Mapping[str, Any], place: str) -> No
             own[key] = {**own[key], **value} if both else value
 
 
-class RunSettings(_Section):
+class RunSettings(Section):
     """The settings of one run, from the command line, YAML files or Python."""
 
     data_root: Path = Path("segment1b-data")

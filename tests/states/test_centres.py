@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segment1b.config import CentresPolicy
+from segment1b.contracts.policy import CentresPolicy
 from segment1b.geo.grid import read_grid
 from segment1b.laws.centres import centres_of
 from segment1b.laws.jitter import Tiles, inside_tile, point

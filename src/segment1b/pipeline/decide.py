@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from segment1b import contracts
-from segment1b.config import Policy, RunSettings, load_policy, parameter_document, parameter_hash
+from segment1b.config import RunSettings, load_policy, parameter_document, parameter_hash
 from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
+from segment1b.contracts.policy import Policy
 from segment1b.errors import Segment1BError, unreadable
 from segment1b.identity import TOKENS, Identity, canonical_json
 from segment1b.outlets.column_names import parse_map

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from segment1b.config import Policy, RunSettings, as_settings, load_policy, policy_file
+from segment1b.config import RunSettings, as_settings, load_policy, policy_file
+from segment1b.contracts.policy import Policy
 from segment1b.errors import Segment1BError, visible
 from segment1b.outlets.earlier import Earlier, find_earlier
 from segment1b.pipeline.decide import bound_parameters, surface_digests

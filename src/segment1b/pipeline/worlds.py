@@ -20,9 +20,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from segment1b import contracts
-from segment1b.config import Policy
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.locations import nearest
+from segment1b.contracts.policy import Policy
 from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import canonical_json, sha256_hex

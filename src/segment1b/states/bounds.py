@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from segment1b.config import RealismPolicy
+from segment1b.contracts.policy import RealismPolicy
 from segment1b.geo.grid import Grid
 from segment1b.geo.layers import open_layer
 from segment1b.states.quality import digits, neighbours

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segment1b.config import CentresPolicy
+from segment1b.contracts.policy import CentresPolicy
 from segment1b.laws import centres as law
 from segment1b.laws.jitter import Tiles, in_tile
 from segment1b.states.by_country import Int64s, UInt64s

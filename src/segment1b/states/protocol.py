@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from segment1b import contracts
-from segment1b.config import Policy
 from segment1b.contracts import Contracts, StateContract
+from segment1b.contracts.policy import Policy
 from segment1b.errors import Segment1BError, file_error, redo
 from segment1b.identity import Identity
 from segment1b.storage.durable import read_json

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from segment1b.config import RealismPolicy
+from segment1b.contracts.policy import RealismPolicy
 from segment1b.storage.arrays import distinct
 
 Int64s = npt.NDArray[np.int64]

@@ -13,7 +13,7 @@ import pyarrow as pa
 from segment1b.audit import CheckResult, criteria, tile_proof, validate_published
 from segment1b.audit.acceptance import Acceptance, accept, examine, examined_states
 from segment1b.audit.published_files import Published
-from segment1b.config import RealismPolicy
+from segment1b.contracts.policy import RealismPolicy
 from segment1b.contracts.states import URBAN
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
