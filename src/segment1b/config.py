@@ -65,7 +65,7 @@ def load_policy(
         base: the policy under files and settings, instead of the contract.
 
     Raises:
-        Segment1BError: E_POLICYINVALID, naming the file or setting and the nearest known key.
+        Segment1BError: E_POLICY_INVALID, naming the file or setting and the nearest known key.
     """
     merged = policy_file(base.document()) if base else {}
     names = () if base else (*_CONTRACT_FILES, *([_LIST_OVERLAY] if imported else []))

@@ -152,7 +152,7 @@ class Policy(Section):
         return held
 
     def with_trades(self) -> Policy:
-        """Return these policies with the packaged trades; E_POLICYINVALID unless by population."""
+        """Return these policies with the packaged trades; E_POLICY_INVALID unless by population."""
         if self.prep.basis != "population":
             what = f"prep.basis = {self.prep.basis!r}: merchants with trades need 'population'"
             raise Segment1BError(
