@@ -219,7 +219,7 @@ def published(root: Path, identity: dict[str, Any]) -> list[str]:
     """Return the tables with a receipt that their files keep, and refuse any other visible part."""
     known, whole, places = contracts.load(), [], Identity(**identity).places
     for dataset in known:
-        if dataset.kind == "table" and dataset.receipt_in:
+        if dataset.kind == "table" and dataset.receipt_in and "trade" not in dataset.tokens:
             if Snapshot(root, known, places).partition(dataset.id, verify=True):
                 whole.append(dataset.id)
             else:
