@@ -10,7 +10,8 @@ import resource
 import signal
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +21,9 @@ from segment1b.errors import Segment1BError
 _LEAST_BYTES = 2 << 30
 _NO_FILES = ("--attribution", "--engine", "--licence", "--openlineage", "--set")
 _MAY_HOLD_CREDENTIALS = re.compile(r"[a-z][a-z0-9+.-]+:/+(?:[^/]*[@:]|.*[?#])", re.I | re.DOTALL)
+# No command needs them. Where they are installed, Arrow imports the one at its first array and
+# rasterio the other, which takes longer than to explain an outlet.
+_UNUSED = ("pandas", "boto3")
 _INTERRUPTED = 130  # typer's exit code for Ctrl-C
 
 
@@ -34,7 +38,7 @@ def main() -> None:
         # Without any handler, tracebacks that libraries log would reach stderr.
         logging.getLogger().addHandler(logging.NullHandler())
         threading.excepthook = sys.unraisablehook = _in_one_line
-        with checked_output() as output:
+        with _without_unused(), checked_output() as output:
             # For commands that set up no log of their own.
             warnings = logging.StreamHandler(sys.stderr)
             warnings.setFormatter(TextLines())
@@ -51,6 +55,26 @@ def main() -> None:
         with suppress(OSError):
             os.write(2, f"E_INTERNAL {type(error).__name__}\n".encode())
     sys.exit(code)
+
+
+class _Unused:
+    """Finds no package of `_UNUSED`, as if it were not installed."""
+
+    @staticmethod
+    def find_spec(name: str, _path: object = None, _target: object = None) -> None:
+        """Refuse an unused package; leave any other to the next finder."""
+        if name in _UNUSED:
+            raise ModuleNotFoundError(f"no command uses {name}", name=name)
+
+
+@contextmanager
+def _without_unused() -> Iterator[None]:
+    """Let libraries find no unused package in the block."""
+    sys.meta_path.insert(0, _Unused)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(_Unused)
 
 
 def _run() -> int:

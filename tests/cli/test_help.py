@@ -111,6 +111,12 @@ def modules_after(program: str) -> set[str]:
     return set(done.stdout.split())
 
 
+def test_no_command_imports_what_libraries_import_when_it_is_installed() -> None:
+    program = "from segment1b.__main__ import _without_unused\nwith _without_unused():\n"
+    program += "    import pyarrow, rasterio; pyarrow.array([1])"
+    assert not {"pandas", "boto3"} & modules_after(program)
+
+
 def test_the_help_does_not_import_what_computes() -> None:
     heavy = {"numpy", "pyarrow", "shapely", "rasterio", "duckdb", "plotly", "pydantic", "yaml"}
     found = modules_after(

@@ -57,6 +57,16 @@ def test_processor_time_of_children_is_counted_in_the_block_where_it_is_used() -
     assert later.cpu < 0.4
 
 
+def test_work_within_the_process_is_measured_without_looking_for_children(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[bool] = []
+    monkeypatch.setattr(psutil.Process, "children", lambda *_, **__: looked.append(True) or [])
+    with Meter(children=False) as meter:
+        burn(LONG_ENOUGH)
+    assert (looked, meter.peak_rss > 0, meter.cpu >= LONG_ENOUGH) == ([], True, True)
+
+
 def test_figures_that_cannot_be_read_do_not_stop_the_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -15,6 +15,7 @@ from segment1b.contracts.policy import CentresPolicy
 from segment1b.geo.grid import read_grid
 from segment1b.laws.centres import centres_of
 from segment1b.laws.jitter import Tiles, inside_tile, point
+from segment1b.laws.philox import country_word
 from segment1b.reference import embedded
 from segment1b.states.centres import CentredSites, Ground
 
@@ -47,7 +48,9 @@ class Case(NamedTuple):
         policy = CentresPolicy(tail_permille=self.tail)
         ids, areas = np.array(IDS, np.uint64), np.full(len(IDS), AREA)
         counts = np.array(self.centres)
-        return Ground(self.seed, "FJ", policy, ids, self.tiles(), areas, counts, self.accepted)
+        country = np.full(len(IDS), country_word("FJ"), np.uint64)
+        place = (country, ids, self.tiles(), areas)
+        return Ground(self.seed, policy, *place, counts, self.accepted)
 
 
 def worked_ground() -> Ground:
@@ -58,8 +61,9 @@ def worked_ground() -> Ground:
     tiles = Tiles(*edges, grid.centre_lat(row), grid.centre_lon(col))
     ids, people = np.array([1348181], np.uint64), np.array([239_098_000_000])
     counts = centres_of(people, 12_000).astype(np.int64)
+    country = np.array([country_word("GB")], np.uint64)
     return Ground(
-        *(42, "GB", CentresPolicy(), ids, tiles, grid.area_m2(row), counts),
+        *(42, CentresPolicy(), country, ids, tiles, grid.area_m2(row), counts),
         lambda tile, lon, lat: inside_tile(*point(lon, lat, tiles.at(tile)), tiles.at(tile)),
     )
 

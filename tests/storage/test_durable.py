@@ -12,11 +12,15 @@ import pytest
 
 from published import raises
 from segment1b.errors import Segment1BError
+from segment1b.pipeline.worlds import link_files
 from segment1b.storage.durable import (
     coded_os_errors,
+    is_temporary,
     make_folder,
+    make_temporary,
     read_json,
     regular_file,
+    remove_temporary,
     replace_bytes,
     replace_json,
 )
@@ -163,3 +167,23 @@ def test_a_regular_file_is_accepted_by_name_or_link_and_nothing_else_is_opened(
     for path in (tmp_path / name for name in names):
         with raises("E_INPUT_UNREADABLE"):
             regular_file(path)
+
+
+def test_what_is_temporary_is_not_flushed_until_it_is_linked_to_what_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: flushed.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+    )
+    folder = make_temporary("segment1b-test-")
+    try:
+        replace_bytes(folder / "a/b.bin", b"1", folder)
+        assert (folder / "a/b.bin").read_bytes() == b"1"
+        link_files(folder / "a", folder / "linked", ["b.bin"])
+        assert flushed == []
+        link_files(folder / "a", tmp_path / "kept", ["b.bin"])
+        assert str(tmp_path / "kept/b.bin") in flushed
+    finally:
+        remove_temporary(folder)
+    assert (folder.exists(), is_temporary(folder / "a")) == (False, False)

@@ -13,6 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from published import KNOWN, S3, TOKENS, commit, publish, raises, requirements
+from segment1b.storage import reader as storage_reader
+from segment1b.storage import snapshot
+from segment1b.storage.durable import read_json, replace_json
 from segment1b.storage.reader import Reader, matching_groups
 from segment1b.storage.snapshot import Partition, Snapshot
 from shapes import dataset, flip, write_files
@@ -278,3 +281,43 @@ def test_a_file_without_statistics_is_read_whole(tmp_path: Path) -> None:
     with pq.ParquetFile(tmp_path / "part-00000.parquet") as file:
         found = list(matching_groups(file, ["tile_id"], {"tile_id": (9, 9)}))
     assert [group for group, _ in found] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "groups"), [({"SE"}, [0]), ({"AD", "VA"}, [1, 3]), ({"NO"}, [0, 1, 2]), ({"ZZ"}, [])]
+)
+def test_groups_that_hold_none_of_some_words_are_not_read(
+    tmp_path: Path, words: set[str], groups: list[int]
+) -> None:
+    laid(tmp_path)
+    tables, count, found = read(tmp_path, {"legal_country_iso": frozenset(words)})
+    assert rows(tables) == rows([[*FILES[0], *FILES[1]][group] for group in groups])
+    assert count == chunk_bytes(found, [divmod(group, 2) for group in groups], COLUMNS)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 4])
+def test_tables_are_the_row_groups_however_many_are_read_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    laid(tmp_path)
+    whole = read(tmp_path)
+    monkeypatch.setattr(storage_reader, "GROUP_ROWS", most)
+    tables, count, _ = read(tmp_path)
+    assert [table.num_rows for table in tables] == [2, 2, 1, 1]
+    assert (rows(tables), count) == (ALL, whole[1])
+
+
+def test_a_run_report_is_parsed_again_when_it_was_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, parsed = tmp_path / "s3_run_report.json", list[Path]()
+
+    def parse(path: Path) -> Any:
+        parsed.append(path)
+        return read_json(path)
+
+    monkeypatch.setattr(snapshot, "read_json", parse)
+    for value, count in (({"a": 1}, 1), ({"a": 2}, 2)):
+        replace_json(path, value, tmp_path)
+        assert snapshot.read_report(path) == snapshot.read_report(path) == value
+        assert len(parsed) == count

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -22,6 +22,7 @@ MAX_YAML_EVENTS = 100_000
 MAX_DEPTH = 64
 #: Characters of an integer; the largest number in use, 2^64, has 20.
 MAX_DIGITS = 64
+_BASES = {"0o": 8, "0x": 16}
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -96,7 +97,7 @@ def parse_json(data: bytes) -> Any:
             parse_int=_integer,
             parse_float=_finite,
         )
-        too_deep = data.count(b"[") + data.count(b"{") > MAX_DEPTH < _depth(value)
+        too_deep = data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_too_deep(value)
     except RecursionError:
         too_deep = True
     if too_deep:
@@ -150,7 +151,7 @@ def _refuse_constant(text: str) -> NoReturn:
 def _integer(text: str) -> int:
     if len(text) > MAX_DIGITS:
         raise ValueError(f"an integer of {len(text):,} characters; the limit is {MAX_DIGITS}")
-    return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    return int(text, _BASES.get(text[:2], 10))
 
 
 def _finite(text: str) -> float:
@@ -160,13 +161,17 @@ def _finite(text: str) -> float:
     return value
 
 
-def _depth(value: Any) -> int:
-    """Return how deep lists and mappings are nested; 0 for a scalar."""
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
-        return 0
-    return 1 + max(map(_depth, value), default=0)
+def _is_too_deep(value: Any) -> bool:
+    """Return whether lists and mappings are nested deeper than MAX_DEPTH."""
+    level: list[Collection[Any]] = [[value]]
+    for _ in range(MAX_DEPTH + 1):
+        items = [item for nested in level for item in nested]
+        level = [
+            item.values() if isinstance(item, dict) else item
+            for item in items
+            if isinstance(item, (dict, list))
+        ]
+    return bool(level)
 
 
 def _shown(text: object) -> str:

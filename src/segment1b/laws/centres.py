@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from segment1b.laws.division import BLOCK, Int64s, UInt64s, multiply_high
 from segment1b.laws.jitter import Floats, Tiles
-from segment1b.laws.philox import country_word, key_of, philox4x64, u01
+from segment1b.laws.philox import country_words, key_of, philox4x64, u01
 
 SITES: Final = "centre_jitter"
 CENTRES: Final = "tile_centres"
@@ -67,17 +67,21 @@ def radii_deg(tiles: Tiles, area_m2: Floats, radius_m: int) -> tuple[Floats, Flo
 
 
 def site_words(
-    seed: int, country: str, attempt: Int64s, order: Int64s, merchant: UInt64s
+    seed: int, country: str | UInt64s, attempt: Int64s, order: Int64s, merchant: UInt64s
 ) -> tuple[UInt64s, UInt64s, UInt64s, UInt64s]:
-    """Return the words of attempts of sites, uint64 [n] each."""
-    return philox4x64((attempt, order, merchant, country_word(country)), key_of(SITES, seed))
+    """Return the words of attempts of sites, uint64 [n] each; `country` is a code or words [n]."""
+    return philox4x64((attempt, order, merchant, country_words(country)), key_of(SITES, seed))
 
 
 def centre_uniforms(
-    seed: int, country: str, attempt: Int64s, rank: Int64s, tile: UInt64s
+    seed: int, country: str | UInt64s, attempt: Int64s, rank: Int64s, tile: UInt64s
 ) -> tuple[Floats, Floats]:
-    """Return u01 of w0 (longitude) and w1 (latitude) of attempts of centres, float64 [n] each."""
-    w0, w1, _, _ = philox4x64((attempt, rank, tile, country_word(country)), key_of(CENTRES, seed))
+    """Return u01 of w0 (longitude) and w1 (latitude) of attempts of centres, float64 [n] each.
+
+    `country` is a code or words [n].
+    """
+    counter = (attempt, rank, tile, country_words(country))
+    w0, w1, _, _ = philox4x64(counter, key_of(CENTRES, seed))
     return u01(w0), u01(w1)
 
 

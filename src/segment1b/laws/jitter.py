@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from segment1b.laws.philox import country_word, key_of, philox4x64, u01
+from segment1b.laws.philox import country_words, key_of, philox4x64, u01
 
 Floats = npt.NDArray[np.float64]
 UInt64s = npt.NDArray[np.uint64]
@@ -36,10 +36,17 @@ class Tiles(NamedTuple):
 
 
 def draws(
-    seed: int, country: str, attempt: int, merchant: UInt64s, order: npt.NDArray[np.int64]
+    seed: int,
+    country: str | UInt64s,
+    attempt: int,
+    merchant: UInt64s,
+    order: npt.NDArray[np.int64],
 ) -> tuple[Floats, Floats]:
-    """Return u01 of words w0 (longitude) and w1 (latitude) of an attempt, float64 [n] each."""
-    counter = (attempt, order.astype(np.uint64), merchant, country_word(country))
+    """Return u01 of words w0 (longitude) and w1 (latitude) of an attempt, float64 [n] each.
+
+    `country` is a code or words [n].
+    """
+    counter = (attempt, order.astype(np.uint64), merchant, country_words(country))
     w0, w1, _, _ = philox4x64(counter, key_of(LABEL, seed))
     return u01(w0), u01(w1)
 

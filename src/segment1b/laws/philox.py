@@ -82,6 +82,11 @@ def country_word(iso: str) -> int:
     return 256 * ord(iso[0]) + ord(iso[1])
 
 
+def country_words(country: str | UInt64s) -> int | UInt64s:
+    """Return the word of a country code; arrays of such words, one a block, stay as they are."""
+    return country_word(country) if isinstance(country, str) else country
+
+
 def u01(words: UInt64s) -> npt.NDArray[np.float64]:
     """Turn words uint64[t] into uniforms float64[t]: `((x >> 12) + 0.5) * 2^-52`, exact."""
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52

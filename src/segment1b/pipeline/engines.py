@@ -95,10 +95,13 @@ class Pool:
         executor: takes the calls.
         size: how many calls can be at work at once.
         existed: whether the workers were there before the run, so that their number is theirs.
+        within: whether the calls run in this process.
     """
 
-    def __init__(self, executor: Executor, size: int, *, existed: bool = False) -> None:
-        self.executor, self.size, self.existed = executor, size, existed
+    def __init__(
+        self, executor: Executor, size: int, *, existed: bool = False, within: bool = False
+    ) -> None:
+        self.executor, self.size, self.existed, self.within = executor, size, existed, within
 
     def check(self) -> None:
         """Raise a coded error when nobody is left who could finish a call."""
@@ -136,7 +139,7 @@ def opened(
             yield cluster
     else:
         with _local(engine, workers) as executor:
-            yield Pool(executor, workers)
+            yield Pool(executor, workers, within=engine != "processes")
 
 
 def _local(engine: str, workers: int) -> Executor:

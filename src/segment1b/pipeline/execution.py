@@ -158,7 +158,7 @@ def _work_and_publish(
     read = Counter[str]()
     # What earlier states have freed goes back to the system: each state's peak is its own.
     pa.default_memory_pool().release_unused()
-    with Meter() as meter:
+    with Meter(children=not pool.within) as meter:
         progress(Event("plan", state.id))
         reader = run.reader(state)
         reader.fetch(state.inputs(run))

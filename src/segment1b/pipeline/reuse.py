@@ -10,9 +10,8 @@ from typing import Any
 from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError
 from segment1b.states.protocol import Run, State
-from segment1b.storage.durable import read_json
 from segment1b.storage.receipts import document_receipt, hash_files
-from segment1b.storage.snapshot import receipted
+from segment1b.storage.snapshot import read_report, receipted
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def report_path(state: State, run: Run) -> Path:
 def run_report(state: State, run: Run) -> dict[str, Any]:
     """Return the published run report of a state; empty where there is none."""
     path = report_path(state, run)
-    report = read_json(path) if path.exists() else None
+    report = read_report(path) if path.exists() else None
     return report if isinstance(report, dict) else {}
 
 

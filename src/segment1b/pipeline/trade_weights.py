@@ -64,7 +64,7 @@ def provide(run: Run, pool: Pool, workers: int, world: Path | None, *, verify: b
 def _compute(run: Run, pool: Pool, workers: int, inputs: Mapping[str, str]) -> None:
     """Weigh all tiles by several trades in one pass; publish and commit each trade."""
     staged, read, counters = Counter[str](), Counter[str](), []
-    with Meter() as meter:
+    with Meter(children=not pool.within) as meter:
         reader = run.reader(TRADES)
         reader.fetch(TRADES.inputs(run))
         shards = TRADES.shards(run, reader)

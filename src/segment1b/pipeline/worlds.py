@@ -29,7 +29,13 @@ from segment1b.identity import canonical_json, sha256_hex
 from segment1b.reference.installing import LAYERS, SURFACES, missing
 from segment1b.states import STATES, TRADES
 from segment1b.states.protocol import Run, State
-from segment1b.storage.durable import coded_os_errors, fsync_file, make_folder, read_object
+from segment1b.storage.durable import (
+    coded_os_errors,
+    fsync_file,
+    is_temporary,
+    make_folder,
+    read_object,
+)
 from segment1b.storage.publisher import publish_folder
 from segment1b.storage.receipts import document_receipt, file_names, hash_files
 from segment1b.storage.root import find_root, root_at
@@ -159,6 +165,9 @@ def link_files(source: Path, target: Path, names: Iterable[str]) -> None:
             except OSError:
                 shutil.copyfile(source / name, place, follow_symlinks=False)
                 fsync_file(place)
+            else:
+                if is_temporary(source):  # it was written without being flushed
+                    fsync_file(place)
 
 
 def install_world(root: Path, named: Path, dictionary: Path | None, scratch: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -39,6 +37,7 @@ from segment1b.read import explanation, replay
 from segment1b.read.gate import open_parts
 from segment1b.read.zones import Zones
 from segment1b.reference.installing import COUNTRIES, SURFACES, ZONES, missing
+from segment1b.storage.durable import make_temporary, remove_temporary
 from segment1b.storage.root import find_root
 from segment1b.storage.snapshot import Snapshot
 
@@ -116,7 +115,7 @@ def place(
     if clash:
         what = f"the outlets have the column {clash[0]}, which the sites have too"
         raise Segment1BError("E_USAGE", what, "rename it, or leave it out of columns=")
-    folder = Path(tempfile.mkdtemp(prefix="segment1b-"))
+    folder = make_temporary("segment1b-")
     try:
         file = _list_file(outlets, table, folder)
         earlier = since._snapshot.root if isinstance(since, Placed) else since
@@ -140,11 +139,11 @@ def place(
         if world is None and since is None:
             _keep_world(settings, result)
         if normalise:
-            iso = iso_set(result.root, contracts.load())
+            iso = iso_set(result.root, contracts.load(settings.dictionary))
             table = corrected(table, file, reading_of(settings), iso)
         return Placed(folder, settings, table, result)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_temporary(folder)
         raise
 
 
@@ -164,7 +163,7 @@ class Placed:
     ) -> None:
         self._settings = settings
         # Removes the folder with the object, or when the program ends.
-        self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._remove = weakref.finalize(self, remove_temporary, folder)
         self.result = result
         self.sites = self._joined(table)
 
@@ -266,7 +265,8 @@ class Placed:
     @functools.cached_property
     def _published(self) -> Snapshot:
         identity = Identity(**self.result.identity)  # type: ignore[arg-type]
-        return Snapshot(self.result.root, contracts.load(), identity.places)
+        known = contracts.load(self._settings.dictionary)
+        return Snapshot(self.result.root, known, identity.places)
 
     @property
     def _snapshot(self) -> Snapshot:
@@ -321,7 +321,7 @@ def _whole(error: Segment1BError, settings: RunSettings, file: Path) -> Segment1
     """Return the error about an outlet list with all of its bad rows."""
     if error.scope.get("total", 0) <= len(error.scope.get("rows", ())):
         return error
-    iso = iso_set(settings.data_root, contracts.load())
+    iso = iso_set(settings.data_root, contracts.load(settings.dictionary))
     try:
         read_outlets(file, iso, reading_of(settings), settings.columns, LISTED)
     except Segment1BError as whole:

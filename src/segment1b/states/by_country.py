@@ -166,8 +166,8 @@ class Job:
         span: Mapping[str, tuple[Any, Any]] | None = None,
     ) -> Iterator[tuple[str, pa.Table]]:
         """Yield the row groups of a tile dataset that belong to the countries, with the code."""
-        countries = self.shard.countries
-        some = {"country_iso": (countries[0], countries[-1]), **(span or {})}
+        countries = frozenset(self.shard.countries)
+        some: dict[str, Any] = {"country_iso": countries, **(span or {})}
         names = ["country_iso", *columns]
         partition = self.reader.partition(dataset_id)
         for table in self.reader.row_groups(partition, names, some, self.shard.files):

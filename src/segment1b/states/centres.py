@@ -1,4 +1,4 @@
-"""Sites of a country at the shared centres of their tiles: draws, refusals and retries.
+"""Sites of some countries at the shared centres of their tiles: draws, refusals and retries.
 
 Source: docs/spec/s6-points.md#shared-centres
 """
@@ -28,19 +28,19 @@ _AT_ONCE = 1 << 14
 
 @dataclass(frozen=True)
 class Ground:
-    """The tiles of a country that have sites.
+    """The tiles of some countries that have sites.
 
     Attributes:
-        seed, code: of the run, of the country.
+        seed: of the run.
         policy: the centres in force.
-        ids, tiles: uint64[t] and bounds.
+        country, ids, tiles: country words and tile ids, uint64[t] each, and bounds.
         area_m2, centres: float64[t] and int64[t].
         accepted: whether points pass tests (a) and (b).
     """
 
     seed: int
-    code: str
     policy: CentresPolicy
+    country: UInt64s
     ids: UInt64s
     tiles: Tiles
     area_m2: Floats
@@ -123,7 +123,8 @@ class _Centres(_Attempts):
         ground = self._ground
         tile = np.searchsorted(self.start, items, side="right") - 1
         rank = items - self.start[tile] + 1
-        u = law.centre_uniforms(ground.seed, ground.code, attempt, rank, ground.ids[tile])
+        country, tile_id = ground.country[tile], ground.ids[tile]
+        u = law.centre_uniforms(ground.seed, country, attempt, rank, tile_id)
         offset = in_tile(u, ground.tiles.at(tile))
         return ground.accepted(tile, *offset), offset
 
@@ -164,18 +165,20 @@ class CentredSites(_Attempts):
             left, group, held = left[~final], group[~final], held[~final]
             self.advance(left[self._refusable(left) & taken[held]])
 
-    def counters(self) -> dict[str, int]:
-        """Return the report's counters."""
-        sites, placed = len(self.centre), int(np.count_nonzero(self.centre))
-        exhausted = int(np.count_nonzero(self.attempt == 0))
+    def counters(self, span: slice) -> dict[str, int]:
+        """Return the report's counters of a stretch of the sites."""
+        centre = self.centre[span]
+        sites, placed = len(centre), int(np.count_nonzero(centre))
+        exhausted = int(np.count_nonzero(self.attempt[span] == 0))
         tail = sites - placed - exhausted
         return {"sites": sites, "placed": placed, "tail": tail, "exhausted": exhausted}
 
     def draw(self, items: Int64s, attempt: Int64s) -> tuple[Bools, tuple[npt.NDArray[Any], ...]]:
         """Return which attempts end a site's draws: its centre (0: the tail) and its offset."""
         ground, count = self._ground, len(items)
+        country = ground.country[self._tile[items]]
         w0, w1, w2, w3 = law.site_words(
-            ground.seed, ground.code, attempt, self._order[items], self._merchant[items]
+            ground.seed, country, attempt, self._order[items], self._merchant[items]
         )
         tail = (attempt == 1) & law.is_tail(w0, ground.policy.tail_permille)
         x, y, inside = law.disk(w2, w3)

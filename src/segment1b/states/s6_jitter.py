@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from segment1b.geo.countries import checked_countries, country_codes
 from segment1b.geo.placement import Clip, Country
 from segment1b.laws.centres import SITES
 from segment1b.laws.jitter import LABEL, Tiles, draws, in_box, in_tile, inside_tile, point
+from segment1b.laws.philox import country_word
 from segment1b.states.by_country import BOUNDS, CountryState, Int64s, Job
 from segment1b.states.centres import CentredSites, Ground
 from segment1b.states.protocol import Countries, Report, Run, check_conserved, check_known, total
@@ -44,29 +45,34 @@ class S6Jitter(CountryState):
         check_known(rows, shapes, self.unlisted, problem, hint)
 
     def law(self, job: Job, rows: Mapping[str, Records]) -> Iterator[dict[str, Any]]:
-        """Draw the points of each country."""
+        """Draw the points of all countries of the shard together: most have only a few sites."""
         shapes = checked_countries(job.reader.file("world_countries"), rows)
         used = {code: distinct(sites["tile_id"]) for code, sites in rows.items()}
         bounds = job.tiles("tile_bounds", BOUNDS, used, self.unlisted)
+        points = Points(
+            job.run, [Land(c, shapes[c], sites, bounds[c]) for c, sites in rows.items()]
+        )
         if job.run.policy.jitter.centres:
             areas = job.tiles("tile_index", ["pixel_area_m2"], used, self.unlisted)
             centres = job.tiles("tile_centres", ["centres"], used, self.unlisted)
-        for code, sites in rows.items():
-            points = Points(job.run, code, shapes[code], sites, bounds[code])
-            if job.run.policy.jitter.centres:
-                points.gather(areas[code]["pixel_area_m2"], centres[code]["centres"])
-            points.place()
-            job.counters[code] = {"used": used[code], **points.counters()}
+            points.gather(
+                np.concatenate([areas[code]["pixel_area_m2"] for code in rows]),
+                np.concatenate([centres[code]["centres"] for code in rows]),
+            )
+        points.place()
+        for number, (code, sites) in enumerate(rows.items()):
+            job.counters[code] = {"used": used[code], **points.counters(number)}
+            span = points.sites[number]
             yield {
                 "merchant_id": sites["merchant_id"],
                 "legal_country_iso": code,
                 "site_order": sites["site_order"],
                 "tile_id": sites["tile_id"],
-                "delta_lat_deg": points.d_lat,
-                "delta_lon_deg": points.d_lon,
+                "delta_lat_deg": points.d_lat[span],
+                "delta_lon_deg": points.d_lon[span],
                 "manifest_fingerprint": job.run.identity.manifest_fingerprint,
             }
-            for at, columns in points.events():
+            for at, columns in points.events(number):
                 key = {name: sites[name][at] for name in ("merchant_id", "site_order")}
                 yield {**key, "legal_country_iso": code, **columns}
 
@@ -132,25 +138,52 @@ def _foreign_rows(run: Run) -> int:
     return count
 
 
+class Land(NamedTuple):
+    """A country, its sites and the tiles that they are in."""
+
+    code: str
+    shape: MultiPolygon
+    rows: Records
+    tiles: Records
+
+
 class Points:
-    """The sites of a country and their points, which rounds of attempts fill, lane by lane.
+    """The sites of some countries and their points, which rounds of attempts fill, lane by lane.
 
     Attributes:
+        sites: the stretch of sites of each country.
         d_lon, d_lat: float64[n], offset from the tile's centroid, degrees.
         blocks: uint16[n], attempts; lane: uint8[n].
     """
 
-    def __init__(
-        self, run: Run, code: str, shape: MultiPolygon, rows: Records, tiles: Records
-    ) -> None:
-        self._run, self._code, self._tile_ids = run, code, tiles["tile_id"].copy()
-        # A copy of the shape for these points alone: threads must not share one.
-        self._country = Country(shape)
+    def __init__(self, run: Run, lands: Sequence[Land]) -> None:
+        self._run, self._codes = run, [land.code for land in lands]
+        # Copies of the shapes for these points alone: threads must not share one.
+        self._countries = [Country(land.shape) for land in lands]
+        self.sites = _stretches([len(land.rows) for land in lands])
+        self._owned = _stretches([len(land.tiles) for land in lands])
+        rows = np.concatenate([land.rows for land in lands])
+        tiles = np.concatenate([land.tiles for land in lands])
         self._merchant, self._order = rows["merchant_id"].copy(), rows["site_order"].copy()
+        self._tile_ids = tiles["tile_id"].copy()
         self._tiles = Tiles(*(tiles[name].copy() for name in BOUNDS))
-        self._tile = np.searchsorted(self._tile_ids, rows["tile_id"])
         south, north, west, east, _, _ = self._tiles
-        self._interior = self._country.interior(west, south, east, north)
+        self._tile = np.concatenate(
+            [
+                np.searchsorted(land.tiles["tile_id"], land.rows["tile_id"]) + owned.start
+                for land, owned in zip(lands, self._owned, strict=True)
+            ]
+        )
+        #: The number of the country of each tile.
+        self._number = np.repeat(np.arange(len(lands)), [len(land.tiles) for land in lands])
+        words = np.array([country_word(code) for code in self._codes], np.uint64)
+        self._word = words[self._number]
+        self._interior = np.concatenate(
+            [
+                country.interior(*(side[owned] for side in (west, south, east, north)))
+                for country, owned in zip(self._countries, self._owned, strict=True)
+            ]
+        )
         count = len(rows)
         self.d_lon, self.d_lat = np.zeros(count), np.zeros(count)
         self.blocks, self.lane = np.zeros(count, np.uint16), np.zeros(count, np.uint8)
@@ -161,8 +194,8 @@ class Points:
         run, policy = self._run, self._run.policy.jitter.centres
         assert policy is not None
         ground = Ground(
-            *(run.identity.seed, self._code, policy, self._tile_ids, self._tiles),
-            *(area_m2.copy(), centres.astype(np.int64), self._accepted),
+            *(run.identity.seed, policy, self._word, self._tile_ids, self._tiles),
+            *(area_m2, centres.astype(np.int64), self._accepted),
         )
         at = np.flatnonzero(ground.admitted[self._tile])
         sites = CentredSites(ground, self._tile[at], self._merchant[at], self._order[at])
@@ -172,13 +205,16 @@ class Points:
         self.d_lon[at[placed]], self.d_lat[at[placed]] = sites.d_lon[placed], sites.d_lat[placed]
         self._centred = at, sites
 
-    def events(self) -> Iterator[tuple[Int64s, dict[str, Any]]]:
-        """Yield the rows of each event log: whose, and the columns beside the site key."""
-        at = np.flatnonzero(self.lane != CENTRE)
-        yield at, {"blocks": self.blocks[at], "lane": self.lane[at]}
+    def events(self, number: int) -> Iterator[tuple[Int64s, dict[str, Any]]]:
+        """Yield the rows of each event log of a country: whose, and columns beside the site key."""
+        span = self.sites[number]
+        at = np.flatnonzero(self.lane[span] != CENTRE)
+        yield at, {"blocks": self.blocks[span][at], "lane": self.lane[span][at]}
         if self._centred is not None:
-            at, sites = self._centred
-            yield at, {"blocks": sites.blocks, "centre": sites.centre.astype(np.uint16)}
+            whose, sites = self._centred
+            own = _within(whose, span)
+            columns = {"blocks": sites.blocks[own], "centre": sites.centre[own].astype(np.uint16)}
+            yield whose[own] - span.start, columns
 
     def place(self) -> None:
         """Give every site a point in the common part of tile and country, or raise E613."""
@@ -211,24 +247,28 @@ class Points:
         if len(left):
             raise self._exhausted(self._tile[left[0]], "not even a point on its surface is inside")
 
-    def counters(self) -> dict[str, Any]:
-        """Return the report's counters; each point is tested again, without shortcut."""
-        tiles = self._tiles.at(self._tile)
-        lon, lat = point(self.d_lon, self.d_lat, tiles)
-        drawn = self.blocks[self.lane != CENTRE]
-        attempts, often = np.unique(drawn, return_counts=True)
-        interior = int(np.count_nonzero(self._interior))
-        counted = {} if self._centred is None else {"centres": self._centred[1].counters()}
+    def counters(self, number: int) -> dict[str, Any]:
+        """Return a country's counters; each point is tested again, without shortcut."""
+        span, owned = self.sites[number], self._owned[number]
+        tiles = self._tiles.at(self._tile[span])
+        lon, lat = point(self.d_lon[span], self.d_lat[span], tiles)
+        blocks, lane, interior = self.blocks[span], self.lane[span], self._interior[owned]
+        attempts, often = np.unique(blocks[lane != CENTRE], return_counts=True)
+        inside = int(np.count_nonzero(interior))
+        counted = {}
+        if self._centred is not None:
+            whose, sites = self._centred
+            counted = {"centres": sites.counters(_within(whose, span))}
         return {
             **counted,
-            "sites": len(self.blocks),
-            "attempts": int(self.blocks.sum(dtype=np.int64)),
-            "lanes": np.bincount(self.lane, minlength=CENTRE + len(counted)).tolist(),
+            "sites": len(blocks),
+            "attempts": int(blocks.sum(dtype=np.int64)),
+            "lanes": np.bincount(lane, minlength=CENTRE + len(counted)).tolist(),
             "histogram": dict(zip(attempts.tolist(), often.tolist(), strict=True)),
-            "interior": interior,
-            "border": len(self._interior) - interior,
+            "interior": inside,
+            "border": len(interior) - inside,
             "outside_pixel": int(np.count_nonzero(~inside_tile(lon, lat, tiles))),
-            "outside_country": int(np.count_nonzero(~self._country.contains(lon, lat))),
+            "outside_country": int(np.count_nonzero(~self._countries[number].contains(lon, lat))),
         }
 
     def _attempt(
@@ -239,7 +279,8 @@ class Points:
         for attempt in attempts:
             if not len(left):
                 break
-            u = draws(seed, self._code, attempt, self._merchant[left], self._order[left])
+            word = self._word[self._tile[left]]
+            u = draws(seed, word, attempt, self._merchant[left], self._order[left])
             d_lon, d_lat = law(u, left)
             good = self._accepted(self._tile[left], d_lon, d_lat)
             done = left[good]
@@ -255,19 +296,35 @@ class Points:
         good = inside_tile(lon, lat, tiles)
         # An interior tile needs no (b): all of it lies properly inside. (a) is never skipped.
         ask = np.flatnonzero(good & ~self._interior[tile])
-        good[ask] = self._country.contains(lon[ask], lat[ask])
+        number = self._number[tile[ask]]
+        for country in distinct(number):
+            own = ask[number == country]
+            good[own] = self._countries[country].contains(lon[own], lat[own])
         return good
 
     def _clip(self, t: int) -> Clip:
         tiles = self._tiles
         sides = (tiles.west, tiles.south, tiles.east, tiles.north, tiles.lon)
-        clip = self._country.clip(*(float(side[t]) for side in sides))
+        country = self._countries[int(self._number[t])]
+        clip = country.clip(*(float(side[t]) for side in sides))
         if clip is None:
             raise self._exhausted(t, "tile and country have no area in common")
         return clip
 
     def _exhausted(self, t: int, why: str) -> Segment1BError:
-        tile_id = int(self._tile_ids[t])
-        what = f"{self._code}, tile {tile_id}: {why}"
-        code = "E613_RESAMPLE_EXHAUSTED"
-        return Segment1BError(code, what, country_iso=self._code, tile_id=tile_id)
+        code, tile_id = self._codes[int(self._number[t])], int(self._tile_ids[t])
+        what = f"{code}, tile {tile_id}: {why}"
+        fault = "E613_RESAMPLE_EXHAUSTED"
+        return Segment1BError(fault, what, country_iso=code, tile_id=tile_id)
+
+
+def _stretches(counts: Sequence[int]) -> list[slice]:
+    """Return where so many items of each kind lie, one kind after another."""
+    ends = np.cumsum(counts).tolist()
+    return [slice(end - count, end) for count, end in zip(counts, ends, strict=True)]
+
+
+def _within(ascending: Int64s, span: slice) -> slice:
+    """Return which of some ascending positions are in a stretch."""
+    low, high = np.searchsorted(ascending, [span.start, span.stop]).tolist()
+    return slice(low, high)

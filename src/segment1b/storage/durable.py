@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +18,8 @@ from segment1b.contracts.texts import MAX_JSON_BYTES, irregular, parse_json, rea
 from segment1b.errors import Segment1BError, redo, unreadable
 from segment1b.identity import canonical_json
 
+#: Folders of this process that are removed with it: what is below them is not flushed.
+_TEMPORARY = set[Path]()
 _REPORT = re.compile(r"(s\d)_run_report\.json")
 
 
@@ -31,6 +35,24 @@ def coded_os_errors(path: Path) -> Iterator[None]:
         raise coded(error, path) from None
 
 
+def make_temporary(prefix: str) -> Path:
+    """Create a folder for files that need not survive a crash; `remove_temporary` removes it."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    _TEMPORARY.add(folder)
+    return folder
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove a folder that `make_temporary` has created."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _TEMPORARY.discard(folder)
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a path is below a folder of `make_temporary`."""
+    return any(path.is_relative_to(folder) for folder in _TEMPORARY)
+
+
 def write_file(
     path: Path, data: bytes | memoryview, *, append: bool = False, sync: bool = True
 ) -> int:
@@ -42,7 +64,7 @@ def write_file(
         expected = handle.tell() + len(data)
         handle.write(data)
         handle.flush()
-        if sync:
+        if sync and not is_temporary(path):
             os.fsync(handle.fileno())
         size = os.fstat(handle.fileno()).st_size
         if size != expected:
@@ -67,7 +89,9 @@ def regular_file(path: Path) -> Path:
 
 
 def fsync_file(path: Path) -> None:
-    """Flush a file to the disk."""
+    """Flush a file to the disk, unless it is temporary."""
+    if is_temporary(path):
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

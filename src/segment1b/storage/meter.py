@@ -18,6 +18,10 @@ _BASELINE_BYTES = 64 << 20
 class Meter:
     """Measures the block it surrounds, child processes included.
 
+    Args:
+        children: whether the work may be done by child processes. To find them, all processes of
+            the machine are looked at, which takes milliseconds at every sample.
+
     Attributes:
         wall: seconds from entry to exit.
         cpu: processor seconds of this process and its children.
@@ -25,7 +29,8 @@ class Meter:
         peak_files: largest number of open file descriptors, all processes together.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, children: bool = True) -> None:
+        self._with_children = children
         self.wall = self.cpu = 0.0
         self.peak_rss = self.peak_files = 0
         self._own = psutil.Process()
@@ -57,8 +62,9 @@ class Meter:
         files = 0
         # A figure that cannot be read is no reason to stop the work that it is about.
         processes = [self._own]
-        with suppress(psutil.Error, OSError):
-            processes += self._own.children(recursive=True)
+        if self._with_children:
+            with suppress(psutil.Error, OSError):
+                processes += self._own.children(recursive=True)
         for process in processes:
             with suppress(psutil.Error, OSError):
                 self.peak_rss = max(self.peak_rss, process.memory_info().rss)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from segment1b.contracts import Dataset
 from segment1b.errors import Segment1BError
+from segment1b.storage.parts import GROUP_ROWS
 from segment1b.storage.receipts import coded_parquet_errors, open_words, read_words
 from segment1b.storage.snapshot import Partition, Snapshot
 
@@ -99,21 +100,25 @@ class Reader:
         self,
         partition: Partition,
         columns: list[str],
-        where: Mapping[str, tuple[Any, Any]] | None = None,
+        where: Mapping[str, tuple[Any, Any] | frozenset[str]] | None = None,
         files: Sequence[int] | None = None,
     ) -> Iterator[pa.Table]:
         """Yield row groups in writer order, strings as dictionaries.
 
-        `where` gives (low, high) per column: groups whose statistics lie outside are skipped.
-        `files` are the numbers of the only part files to open.
+        `where` gives (low, high) or a set of words per column: groups whose statistics lie outside
+        are skipped. `files` are the numbers of the only part files to open.
         """
         paths = partition.paths
         strings = [c.name for c in partition.dataset.columns if c.type == "string"]
         for path in paths if files is None else [paths[number] for number in files]:
             with coded_parquet_errors(path), open_words(path, strings) as file:
-                for group, size in matching_groups(file, columns, where or {}):
-                    self.bytes_read[partition.dataset.id] += size
-                    yield read_words(file, group, columns)
+                for groups, sizes in _together(file, matching_groups(file, columns, where or {})):
+                    self.bytes_read[partition.dataset.id] += sum(sizes)
+                    table, row = read_words(file, groups, columns), 0
+                    for group in groups:
+                        count = file.metadata.row_group(group).num_rows
+                        yield table.slice(row, count)
+                        row += count
 
     def _absent(self, dataset: Dataset, why: str) -> Segment1BError:
         code = self.missing.get(dataset.id.partition("/")[0], "E_REFERENCE_SURFACE_MISSING")
@@ -135,12 +140,37 @@ def matching_groups(
     names = [meta.schema.column(i).path for i in range(meta.num_columns)]
     for group in range(meta.num_row_groups):
         info = meta.row_group(group)
-        for name, (low, high) in where.items():
+        for name, wanted in where.items():
             stats = info.column(names.index(name)).statistics
-            if stats is not None and stats.has_min_max and (stats.max < low or stats.min > high):
+            if stats is not None and stats.has_min_max and not _meets(stats, wanted):
                 break
         else:
             yield (
                 group,
                 sum(info.column(names.index(name)).total_compressed_size for name in columns),
             )
+
+
+def _meets(stats: pq.Statistics, wanted: tuple[Any, Any] | frozenset[str]) -> bool:
+    """Return whether a group with these statistics can hold a wanted value."""
+    if isinstance(wanted, tuple):
+        low, high = wanted
+        return bool(stats.min <= high and stats.max >= low)
+    low, high = stats.min, stats.max
+    return low in wanted if low == high else any(low <= word <= high for word in wanted)
+
+
+def _together(
+    file: pq.ParquetFile, groups: Iterable[tuple[int, int]]
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield groups and their sizes in runs of at most GROUP_ROWS rows: one call reads a run."""
+    run: list[tuple[int, int]] = []
+    rows = 0
+    for group, size in groups:
+        rows += file.metadata.row_group(group).num_rows
+        if run and rows > GROUP_ROWS:
+            yield [one for one, _ in run], [size for _, size in run]
+            run, rows = [], file.metadata.row_group(group).num_rows
+        run.append((group, size))
+    if run:
+        yield [one for one, _ in run], [size for _, size in run]

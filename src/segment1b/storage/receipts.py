@@ -174,7 +174,7 @@ def column_batches(paths: Sequence[Path], columns: list[str]) -> Iterator[pa.Tab
     for path in paths:
         with coded_parquet_errors(path), open_words(path, columns) as file:
             for group in range(file.num_row_groups):
-                yield read_words(file, group, columns)
+                yield read_words(file, [group], columns)
 
 
 def open_words(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
@@ -195,9 +195,9 @@ def open_words(path: Path, columns: Sequence[str]) -> pq.ParquetFile:
     return pq.ParquetFile(path, metadata=meta, read_dictionary=words, pre_buffer=False)
 
 
-def read_words(file: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
-    """Return a row group with its strings as dictionaries."""
-    table = checked_text(file.read_row_group(group, columns, use_threads=False))
+def read_words(file: pq.ParquetFile, groups: list[int], columns: list[str]) -> pa.Table:
+    """Return row groups with their strings as dictionaries."""
+    table = checked_text(file.read_row_groups(groups, columns, use_threads=False))
     for at, column in enumerate(table.columns):
         if pa.types.is_string(column.type):
             table = table.set_column(at, table.column_names[at], column.dictionary_encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ class Snapshot:
         sizes = root.sizes(dataset.locate(self.tokens))
         if sizes is None or not report_path.exists():
             return None
-        report = read_json(report_path)
+        report = read_report(report_path)
         try:
             receipt = Receipt.from_json(report[dataset.receipt_field])
             report["input_digests"].items()
@@ -120,12 +121,27 @@ class Snapshot:
         if not report.exists() or not file.exists():
             return None
         try:
-            receipt = Receipt.from_json(read_json(report)[dataset.receipt_field])
+            receipt = Receipt.from_json(read_report(report)[dataset.receipt_field])
         except (KeyError, TypeError):
             raise _not_reproduced(dataset, file, f"{report} has no receipt of it") from None
         if verify and hash_files(file.parent, [file.name])[0] != receipt.files:
             raise _not_reproduced(dataset, file, "its bytes do not hash to its receipt")
         return receipt
+
+
+def read_report(path: Path) -> Any:
+    """Return the value of a run report, parsed once as long as the file stays; not to be changed.
+
+    A run report is replaced by a rename: a new one has another inode.
+    """
+    status = path.stat()
+    key = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return _parsed(path, key)
+
+
+@functools.lru_cache(maxsize=32)
+def _parsed(path: Path, _status: tuple[int, ...]) -> Any:
+    return read_json(path)
 
 
 def receipted(contracts: Contracts, policy: Mapping[str, Any]) -> list[Dataset]:
