@@ -234,7 +234,7 @@ def outcome(program: str, folder: Path, *arguments: str) -> list[str]:
 
 
 def test_the_digest_program_reproduces_every_receipt(small: Path) -> None:
-    """docs/spec/receipts.md: the content digest, without any code of the package."""
+    """docs/spec/receipts.md#content-digest: the digest, without any code of the package."""
     (program,) = programs(DOCS / "spec" / "receipts.md")
     reports = sorted((small / "root" / "control").rglob("s[1-4]_run_report.json"))
     assert len(reports) == 4
