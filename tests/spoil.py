@@ -17,7 +17,7 @@ import worlds
 from segment1b import contracts
 from segment1b.audit import CheckResult, validate
 from segment1b.audit.proofs import prove_table
-from segment1b.audit.published_files import Published, declared_columns
+from segment1b.audit.published_files import Published, blocks_by, declared_columns
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
 from segment1b.pipeline.outcome import RunResult
@@ -149,7 +149,8 @@ class World:
     def forge_receipt(self, dataset_id: str) -> None:
         """Make the run report's receipt fit the files as they are now."""
         dataset, folder = KNOWN[dataset_id], self.path(dataset_id)
-        proof = prove_table(folder, sorted(folder.iterdir()), declared_columns(dataset))
+        files = sorted(folder.iterdir())
+        proof = prove_table(folder, files, declared_columns(dataset), blocks_by(dataset))
         receipt = {
             "rows": proof.rows,
             "sha256_hex": proof.composite,

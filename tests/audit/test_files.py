@@ -65,6 +65,20 @@ def test_a_flipped_byte_is_found_wherever_it_is(name: str, dataset_id: str, worl
         assert "part-00000.parquet" in str(found.rows[0])
 
 
+@pytest.mark.parametrize("dataset_id", ["tile_bounds", "site_locations"])
+def test_a_forged_content_digest_is_found_though_all_bytes_are_those_of_the_receipt(
+    dataset_id: str, world: Copy
+) -> None:
+    spoiled, dataset, state = world("systematic"), KNOWN[dataset_id], STATE[dataset_id]
+    forged = {"content_sha256_hex": "0" * 64}
+    spoiled.rewrite(
+        str(dataset.receipt_in), lambda report: report[dataset.receipt_field].update(forged)
+    )
+    found = spoiled.failing(state)[f"{state} receipt_{dataset_id}"]
+    assert found.code == receipt_code(dataset_id)
+    assert [(row["field"], row["expected"]) for row in found.rows] == [*forged.items()]
+
+
 @pytest.mark.parametrize(("name", "dataset_id"), TABLES)
 def test_a_truncated_file_is_one_fault_that_names_the_checks_it_makes_impossible(
     name: str, dataset_id: str, world: Copy

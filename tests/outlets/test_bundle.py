@@ -22,7 +22,7 @@ from segment1b.outlets.publishing import imported, issue, pairs_of
 from segment1b.states.protocol import Run
 from segment1b.states.s0_gate import S0Gate, bundle_files, check_outlet_digests
 from segment1b.storage.parts import FILE_ROWS
-from segment1b.storage.receipts import take_receipt
+from segment1b.storage.proofs import take_receipt
 
 KNOWN = contracts.load()
 P, Q = "a1" * 32, "b2" * 32

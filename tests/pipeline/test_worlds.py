@@ -90,7 +90,13 @@ def without_report(prepared: RunResult, _: pytest.MonkeyPatch) -> None:
     prepared.outcomes[1].report_path.write_text("[]")
 
 
-@pytest.mark.parametrize("spoil", [other_program, damaged, without_report])
+def other_digests(prepared: RunResult, _: pytest.MonkeyPatch) -> None:
+    report = json.loads(prepared.outcomes[1].report_path.read_text())
+    del report["determinism_receipt"]["digest_version"]
+    prepared.outcomes[1].report_path.write_text(json.dumps(report))
+
+
+@pytest.mark.parametrize("spoil", [other_program, other_digests, damaged, without_report])
 def test_a_world_that_does_not_fit_is_not_adopted(
     spoil: Callable[[RunResult, pytest.MonkeyPatch], None],
     monkeypatch: pytest.MonkeyPatch,

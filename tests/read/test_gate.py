@@ -18,7 +18,8 @@ import segment1b
 from read.conftest import IDENTITY, KNOWN, PLACES, SITES, MakeRoot, lay_sites, sites, write_flag
 from segment1b.errors import Segment1BError
 from segment1b.read.gate import find_places, verify_bundle
-from segment1b.storage.receipts import Receipt, take_receipt
+from segment1b.storage.proofs import take_receipt
+from segment1b.storage.receipts import Receipt
 from segment1b.storage.snapshot import Snapshot
 from shapes import flip
 

@@ -19,6 +19,7 @@ from segment1b.contracts import load
 from segment1b.storage import gather as room
 from segment1b.storage.gather import gather, write_piece
 from segment1b.storage.parts import part_name, write_part
+from segment1b.storage.proofs import joined_receipt, take_receipt
 
 PLAN = load()["s4_alloc_plan"]
 COUNTRIES = ["AD", "FJ", "NL", "NO", "VA"]
@@ -68,7 +69,9 @@ def gathered(base: Path, dealt: Sequence[Sequence[Row]]) -> list[Path]:
     pieces.mkdir(parents=True)
     parts.mkdir()
     paths = [piece(pieces / part_name(n), rows) for n, rows in enumerate(dealt)]
-    assert gather(paths, PLAN, parts) == sum(len(rows) for rows in dealt)
+    proofs = gather(paths, PLAN, parts)
+    assert sum(proof.rows for proof in proofs) == sum(len(rows) for rows in dealt)
+    assert joined_receipt(parts, PLAN, "x", proofs) == take_receipt(parts, PLAN, "x", 1)
     return sorted(parts.iterdir())
 
 
@@ -176,13 +179,16 @@ def test_full_sizes_give_a_full_file_and_the_rest(tmp_path: Path) -> None:
         write_part(
             pieces[-1], PLAN, [table.slice(at, 131_072) for at in range(0, len(own), 131_072)]
         )
-    written = []
+    written, receipts = [], []
     for threads in (1, 2, 5):
         parts = tmp_path / f"parts-{threads}"
         parts.mkdir()
-        assert gather(pieces, PLAN, parts, threads) == 1_048_586
+        proofs = gather(pieces, PLAN, parts, threads)
+        assert [proof.rows for proof in proofs] == [1_048_576, 10]
+        receipts.append(joined_receipt(parts, PLAN, "x", proofs))
         written.append([path.read_bytes() for path in sorted(parts.iterdir())])
     assert written[0] == written[1] == written[2]
+    assert receipts == [take_receipt(parts, PLAN, "x", 2)] * 3
     metas = [pq.read_metadata(path) for path in sorted(parts.iterdir())]
     assert [[m.row_group(g).num_rows for g in range(m.num_row_groups)] for m in metas] == [
         [131_072] * 8,

@@ -25,8 +25,9 @@ from published import (
 )
 from segment1b.identity import canonical_json
 from segment1b.storage.durable import read_json
+from segment1b.storage.proofs import take_receipt
 from segment1b.storage.publisher import check_document, publish_document, publish_report
-from segment1b.storage.receipts import Receipt, take_receipt
+from segment1b.storage.receipts import Receipt
 from shapes import files_end_at, tree
 
 POLICY = KNOWN["parameter_policy_1B"]

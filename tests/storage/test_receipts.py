@@ -16,11 +16,8 @@ import pytest
 from published import raises
 from segment1b.contracts import Column, load
 from segment1b.errors import Segment1BError
-from segment1b.storage.receipts import (
-    check_values,
-    key_words,
-    take_receipt,
-)
+from segment1b.storage.proofs import check_values, take_receipt
+from segment1b.storage.receipts import key_words
 from shapes import DUPLICATE, EXTRAS, SCHEMA, UNSORTED, dataset, write_files
 
 STRICT = dataset(
@@ -134,15 +131,23 @@ def parts(files: Sequence[Sequence[tuple[int, str]]]) -> list[pa.Table]:
     ],
 )
 @pytest.mark.parametrize("group", [1, 100])
-def test_keys_out_of_order_or_there_twice_are_refused_with_their_row(
+def test_keys_out_of_order_or_there_twice_are_refused_with_file_and_row(
     tmp_path: Path, files: list[list[tuple[int, str]]], row: int, code: str, group: int
 ) -> None:
     folder = write_files(tmp_path / "p", parts(files), row_group_size=group)
     with raises(code) as caught:
         take_receipt(folder, STRICT, "data/p", 2)
-    merchant, country = [key for keys in files for key in keys][row - 1]
-    place = {"row": row, "merchant_id": merchant, "country_iso": country}
-    assert place.items() <= caught.value.scope.items()
+    rows = [
+        {
+            "path": f"part-{number:05d}.parquet",
+            "row": at,
+            "merchant_id": key[0],
+            "country_iso": key[1],
+        }
+        for number, keys in enumerate(files)
+        for at, key in enumerate(keys, 1)
+    ]
+    assert rows[row - 1].items() <= caught.value.scope.items()
 
 
 def test_keys_that_rise_over_every_border_are_accepted(tmp_path: Path) -> None:

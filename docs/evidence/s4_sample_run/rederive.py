@@ -113,6 +113,18 @@ def repeats() -> tuple[Any, Any]:
     return found, {entry["dataset_id"]: {entry["content_sha256_hex"][0]} for entry in said}
 
 
+def digest_versions() -> tuple[Any, Any]:
+    """Compare the version of each receipt's content digest with that of the repeated runs."""
+    said = document("determinism.json")["digest_version"]
+    found = {
+        f"{path.name} {field}": receipt.get("digest_version")
+        for path in sorted((HERE / "reports").iterdir())
+        for field, receipt in json.loads(path.read_bytes()).items()
+        if isinstance(receipt, dict) and "content_sha256_hex" in receipt
+    }
+    return found, dict.fromkeys(found, said)
+
+
 def derived() -> Iterator[tuple[str, Any, Any]]:
     """Yield what is derived, with what was found and what the bundle says."""
     for derive in (
@@ -124,6 +136,7 @@ def derived() -> Iterator[tuple[str, Any, Any]]:
         assignment,
         coordinates,
         repeats,
+        digest_versions,
     ):
         yield derive.__name__, *derive()
 

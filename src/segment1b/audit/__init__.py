@@ -17,6 +17,10 @@ from segment1b.audit.results import CheckResult
 from segment1b.audit.runner import Progress, run_state, run_trades, silent
 from segment1b.audit.session import Session
 from segment1b.contracts import Contracts
+from segment1b.contracts.faults import raise_machine_fault
+from segment1b.errors import Segment1BError
+from segment1b.storage.durable import read_object
+from segment1b.storage.snapshot import check_version
 
 __all__ = ["CheckResult", "validate", "validate_published"]
 
@@ -43,6 +47,9 @@ def validate(
     Returns:
         One result for each check, in a fixed order. A dataset that cannot be read is one result
         with a row that says why, and names the checks that were not possible for it.
+
+    Raises:
+        Segment1BError: E_DIGEST_VERSION for a run report whose content digests follow another rule.
     """
     return validate_published(Published(root, contracts, tokens, bundle), states, perf=perf)
 
@@ -56,6 +63,8 @@ def validate_published(
     progress: Progress = silent,
 ) -> list[CheckResult]:
     """Check the published datasets of some states; `published` keeps the digests of their bytes."""
+    for state in states:
+        _check_version(published, f"{state}_run_report")
     results: list[CheckResult] = []
     with Session(published, threads) as session:
         for state in states:
@@ -63,3 +72,14 @@ def validate_published(
             if state == "s2":
                 results += run_trades(TRADES, session)
     return results
+
+
+def _check_version(published: Published, report_id: str) -> None:
+    """Refuse digests of another version; what cannot be read has a check of its own."""
+    path = published.path(report_id)
+    try:
+        report = read_object(path)
+    except (OSError, Segment1BError) as error:
+        raise_machine_fault(error, path)
+        return
+    check_version(path, report)

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.texts import open_regular
 
 BLOCK = 1 << 20
+# Of the content digest, whose rule is docs/spec/receipts.md#content-digest.
+DIGEST_VERSION, BLOCK_ROWS = 2, 131_072
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Proof:
             ],
             "sha256_hex": self.composite,
             "content_sha256_hex": content or self.composite,
+            "digest_version": DIGEST_VERSION,
         }
 
     @property
@@ -86,78 +90,119 @@ def prove_bytes(folder: Path, paths: Sequence[Path]) -> Proof:
 
 
 def prove_table(
-    folder: Path, paths: Sequence[Path], declared: Sequence[tuple[str, str, bool]]
+    folder: Path, paths: Sequence[Path], declared: Sequence[tuple[str, str, bool]], by: str = ""
 ) -> Proof:
     """Return the proof of a Parquet partition, every value read.
+
+    `by` is the column at each change of which the content digest begins a block, if there is one.
 
     Raises:
         ValueError: a file cannot be decoded; the text names it.
     """
-    proof = prove_bytes(folder, paths)
-    digests = {name: hashlib.sha256() for name, _, _ in declared}
-    files, whole = [], True
+    proof, tree, files = prove_bytes(folder, paths), Tree(tuple(declared), by), []
     for file in proof.files:
         try:
-            looked, complete = _look_into(folder, file, tuple(declared), digests)
+            files.append(_look_into(folder, file, tree))
         except (pa.ArrowException, OSError, ValueError) as error:
             raise_machine_fault(error, folder / file.name)
             raise ValueError(f"{file.name}: {error}") from None
-        files.append(looked)
-        whole = whole and complete
-    joined = b"".join(digest.digest() for digest in digests.values())
-    content = hashlib.sha256(joined).hexdigest() if whole else None
-    return Proof(tuple(files), proof.composite, content)
+    return Proof(tuple(files), proof.composite, tree.digest())
 
 
-def _look_into(
-    folder: Path,
-    file: FileProof,
-    declared: tuple[tuple[str, str, bool], ...],
-    digests: dict[str, Any],
-) -> tuple[FileProof, bool]:
-    """Feed one file's values to the digests; say whether the digests cover all of them."""
-    complete = True
-    path, texts = folder / file.name, [name for name, kind, _ in declared if kind == "string"]
+def _look_into(folder: Path, file: FileProof, tree: Tree) -> FileProof:
+    """Add one file's values to the tree; return what the file says of itself."""
+    path, texts = folder / file.name, [name for name, kind, _ in tree.declared if kind == "string"]
     with pq.ParquetFile(path, pre_buffer=False, read_dictionary=texts) as parquet:
         schema = parquet.metadata.schema.to_arrow_schema()
         columns = tuple((f.name, str(f.type), f.nullable) for f in schema)
+        tree.whole = tree.whole and columns == tree.declared
         groups = range(parquet.num_row_groups)
         rows = tuple(parquet.metadata.row_group(group).num_rows for group in groups)
         for group in groups:
             table = parquet.read_row_group(group)
-            for name in digests if columns == declared else ():
-                values = little_endian(table.column(name))
-                complete = complete and values is not None
-                digests[name].update(values or b"")
-    return replace(file, rows=rows, columns=columns), complete and columns == declared
+            if tree.whole:
+                tree.add(table)
+    return replace(file, rows=rows, columns=columns)
 
 
-def little_endian(array: pa.Array | pa.ChunkedArray) -> bytes | None:
-    """Return the bytes of a column's values: numbers little-endian, strings as LE32 length + bytes.
+class Tree:
+    """The content digest of a table whose row groups are added in order, of any size.
 
-    None when the column holds nulls, which no digest covers.
+    Attributes:
+        declared: (name, type, nullable) of each column.
+        by: the column at each change of which a block begins, if there is one.
+        whole: whether the digest covers every value; nulls and other columns are not covered.
     """
-    if array.null_count:
-        return None
-    if isinstance(array, pa.ChunkedArray):
-        return b"".join(little_endian(chunk) or b"" for chunk in array.chunks)
-    if pa.types.is_dictionary(array.type):
-        return _words(array)
-    if pa.types.is_string(array.type):
-        return _words(array.dictionary_encode())
-    if pa.types.is_boolean(array.type):
-        array = array.cast(pa.uint8())
-    values: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
+
+    def __init__(self, declared: tuple[tuple[str, str, bool], ...], by: str) -> None:
+        self.declared, self.by, self.whole = declared, by, True
+        lines = "".join(f"{name} {kind}\n" for name, kind, _ in declared)
+        self._sha = hashlib.sha256(f"segment1b content digest {DIGEST_VERSION}\n{lines}".encode())
+        # Of the block that is not full yet: its rows, and what it is about.
+        self._held: list[pa.Table] = []
+        self._about: object = None
+
+    def add(self, table: pa.Table) -> None:
+        """Add rows behind those that were added before."""
+        self.whole = self.whole and not any(column.null_count for column in table.columns)
+        while self.whole and len(table):
+            about, same = self._leading(table)
+            if about != self._about:
+                self._close()
+                self._about = about
+            taken = min(same, BLOCK_ROWS - sum(map(len, self._held)))
+            self._held.append(table.slice(0, taken))
+            if sum(map(len, self._held)) == BLOCK_ROWS:
+                self._close()
+            table = table.slice(taken)
+
+    def digest(self) -> str | None:
+        """Return the digest in hex, once all rows were added; None if it does not cover them."""
+        self._close()
+        return self._sha.hexdigest() if self.whole else None
+
+    def _leading(self, table: pa.Table) -> tuple[object, int]:
+        """Return what the first rows of a table are about, and how many there are of them."""
+        if not self.by:
+            return None, len(table)
+        column = table.column(self.by)
+        other = pc.index(pc.equal(column, column[0]), pa.scalar(value=False)).as_py()
+        return column[0].as_py(), len(table) if other < 0 else other
+
+    def _close(self) -> None:
+        if not self._held:
+            return
+        block, self._held = pa.concat_tables(self._held), []
+        self._sha.update(struct.pack("<I", len(block)))
+        for name, _, _ in self.declared:
+            self._sha.update(hashlib.sha256(values_of(block.column(name))).digest())
+
+
+def values_of(column: pa.ChunkedArray) -> bytes:
+    """Return the bytes of a column of a block without nulls.
+
+    Numbers are little-endian. Strings are the distinct ones in the order in which they come, then
+    the number of each row's string among them, in no more bytes than these numbers need.
+    """
+    if pa.types.is_dictionary(column.type) or pa.types.is_string(column.type):
+        return _texts(column)
+    values: npt.NDArray[Any] = column.to_numpy()
     return values.astype(values.dtype.newbyteorder("<")).tobytes()
 
 
-def _words(array: pa.DictionaryArray) -> bytes:
-    """Return the bytes of a column that has few words, most often of one length."""
-    words: list[bytes] = [word.encode() for word in array.dictionary.to_pylist()]
-    coded = [struct.pack("<I", len(word)) + word for word in words]
-    if len(coded) == 1:
-        return coded[0] * len(array)
-    indices = array.indices.to_numpy()
-    if len({len(word) for word in words}) == 1:
-        return bytes(np.array(coded, f"V{len(coded[0])}")[indices])
-    return b"".join(np.array(coded, object)[indices].tolist())
+def _texts(column: pa.ChunkedArray) -> bytes:
+    numbers: dict[str, int] = {}
+    parts = []
+    for chunk in column.chunks:
+        coded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+        codes, known = coded.indices.to_numpy(), coded.dictionary.to_pylist()
+        seen, first = np.unique(codes, return_index=True)
+        own = np.zeros(len(known), "<u4")
+        for code in seen[np.argsort(first)].tolist():
+            own[code] = numbers.setdefault(known[code], len(numbers))
+        parts.append(own[codes])
+    texts = [text.encode() for text in numbers]
+    head = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    width = next(size for size in (0, 1, 2, 4) if len(texts) <= 256**size)
+    rows = b"".join(part.astype(f"<u{width}").tobytes() for part in parts) if width else b""
+    return struct.pack("<I", len(texts)) + head + rows

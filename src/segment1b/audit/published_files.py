@@ -155,7 +155,7 @@ class Published:
             return prove_bytes(path.parent if path.is_file() else path, files)
         columns = declared_columns(dataset)
         try:
-            proof = prove_table(path, files, columns)
+            proof = prove_table(path, files, columns, blocks_by(dataset))
         except ValueError as error:
             raise UnusableError(dataset_id, "damaged", f"cannot be read: {error}", path) from None
         self.memo[f"composite of {dataset_id}"] = proof.composite
@@ -219,6 +219,11 @@ def is_our_table(dataset: Dataset) -> bool:
 def is_log(dataset: Dataset) -> bool:
     """Return whether a dataset is one file of JSON lines."""
     return dataset.kind == "file" and dataset.path.endswith(".jsonl")
+
+
+def blocks_by(dataset: Dataset) -> str:
+    """Return the column at each change of which the content digest begins a block, if any."""
+    return dataset.key[0] if dataset.cut == "tiles" else ""
 
 
 def declared_columns(dataset: Dataset) -> list[tuple[str, str, bool]]:

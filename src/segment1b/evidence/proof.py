@@ -16,6 +16,7 @@ from segment1b.identity import canonical_json
 from segment1b.pipeline.execution import run_pipeline
 from segment1b.reference.installing import LAYERS, SURFACES
 from segment1b.storage.durable import write_file
+from segment1b.storage.receipts import DIGEST_VERSION
 from segment1b.storage.snapshot import Snapshot, report_id
 
 #: Engine and workers of each repeat.
@@ -39,8 +40,9 @@ def prove(published: ProvedRun) -> dict[str, Any]:
     """Repeat a run in temporary roots, once for each of `REPEATS`, and compare.
 
     Returns:
-        `repeats` (engine, workers) and `datasets`: of each dataset and log its rows and the lists
-        `content_sha256_hex` and, unless it has clocks, `sha256_hex`, as published and repeated.
+        `repeats` (engine, workers), `digest_version` (of the content digests) and `datasets`: of
+        each dataset and log its rows and the lists `content_sha256_hex` and, unless it has clocks,
+        `sha256_hex`, as published and repeated.
 
     Raises:
         Segment1BError: E_EVIDENCE_NOT_REPRODUCED where content differs; what a repeat raises.
@@ -52,6 +54,7 @@ def prove(published: ProvedRun) -> dict[str, Any]:
     datasets = [_compared(dataset_id, [run[dataset_id] for run in runs]) for dataset_id in runs[0]]
     return {
         "repeats": [{"engine": engine, "workers": workers} for engine, workers in REPEATS],
+        "digest_version": DIGEST_VERSION,
         "datasets": datasets,
     }
 

@@ -30,7 +30,7 @@ def steady_report(published: Snapshot, state: str) -> dict[str, Any]:
     body = {k: v for k, v in steady_document(published, name).items() if k not in _MACHINE}
     for dataset in published.receipted():
         if report_id(dataset) == name and dataset.volatile:
-            steady = ("partition_path", "rows", "content_sha256_hex")
+            steady = ("partition_path", "rows", "content_sha256_hex", "digest_version")
             receipt = body[dataset.receipt_field]
             body[dataset.receipt_field] = {key: receipt[key] for key in steady}
     inputs = body["input_digests"].items()

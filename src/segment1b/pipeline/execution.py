@@ -7,7 +7,7 @@ import functools
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -36,6 +36,7 @@ from segment1b.storage.gather import gather
 from segment1b.storage.locks import identity_lock
 from segment1b.storage.meter import Meter, read_baseline
 from segment1b.storage.parts import FILE_ROWS
+from segment1b.storage.proofs import Proof
 from segment1b.storage.publisher import (
     publish_document,
     publish_folder,
@@ -166,17 +167,20 @@ def _work_and_publish(
         read.update(reader.bytes_read)
         progress(Event("begin", state.id, len(shards)))
         rows, counters, staged = 0, [], Counter[str]()
+        proofs: dict[str, list[Proof]] = {}
         work = functools.partial(_work, state.id, run)
         for result, bytes_read in in_order(pool, work, shards, workers):
             read.update(bytes_read)
             staged.update(result.staged)
+            for dataset_id, own in result.proofs.items():
+                proofs.setdefault(dataset_id, []).extend(own)
             counters.append(result.counters)
             rows += result.rows
             progress(Event("advance", state.id, result.rows))
-        _gather(state, run, len(shards))
+        proofs |= _gather(state, run, len(shards))
         report = state.report(run, run.reader(state), rows, counters)
         body = dict(report.body)
-        body |= _publish(state, run, report, staged)
+        body |= _publish(state, run, report, staged, proofs)
     body.setdefault("input_digests", inputs)
     body["program"] = program()
     body["resources"] = {
@@ -205,24 +209,32 @@ def _work(state_id: str, run: Run, shard: Any) -> tuple[ShardResult, Counter[str
         return STATES[state_id].work(run, reader, shard), reader.bytes_read
 
 
-def _gather(state: State, run: Run, pieces: int) -> None:
-    """Merge the pieces of tables cut by rows into their final parts, still staged."""
+def _gather(state: State, run: Run, pieces: int) -> dict[str, list[Proof]]:
+    """Merge the pieces of tables cut by rows into their final parts, still staged; prove these."""
 
-    def gather_one(dataset: Dataset) -> None:
+    def gather_one(dataset: Dataset) -> list[Proof]:
         parts = run.parts(dataset.id)
         parts.mkdir()
         staged = [run.staged(dataset.id, number) for number in range(pieces)]
-        gather(staged, dataset, parts, run.threads)
+        return gather(staged, dataset, parts, run.threads)
 
+    gathered = list(filter(_is_gathered, _written(state, run)))
     with ThreadPoolExecutor(run.threads) as pool:
-        list(pool.map(gather_one, filter(_is_gathered, _written(state, run))))
+        proofs = pool.map(gather_one, gathered)
+        return {dataset.id: own for dataset, own in zip(gathered, proofs, strict=True)}
 
 
 def _written(state: State, run: Run) -> list[Dataset]:
     return [run.contracts[dataset_id] for dataset_id in run.used(state.writes)]
 
 
-def _publish(state: State, run: Run, report: Report, rows: Mapping[str, int]) -> dict[str, Any]:
+def _publish(
+    state: State,
+    run: Run,
+    report: Report,
+    rows: Mapping[str, int],
+    proofs: Mapping[str, Sequence[Proof]],
+) -> dict[str, Any]:
     """Publish a state's logs and datasets; return the receipts by their field in the report."""
     receipts: dict[str, Any] = {}
     is_committed = report_path(state, run).exists()
@@ -251,6 +263,7 @@ def _publish(state: State, run: Run, report: Report, rows: Mapping[str, int]) ->
                 run.threads,
                 rows[dataset.id] if dataset.kind == "table" else None,
                 is_committed=is_committed,
+                proofs=proofs.get(dataset.id, ()),
             )
         receipts[dataset.receipt_field] = receipt.as_json()
     return receipts

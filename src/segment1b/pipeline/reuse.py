@@ -11,7 +11,7 @@ from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError
 from segment1b.states.protocol import Run, State
 from segment1b.storage.receipts import document_receipt, hash_files
-from segment1b.storage.snapshot import read_report, receipted
+from segment1b.storage.snapshot import check_version, read_report, receipted
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,17 @@ def cache_status(state: State, run: Run, inputs: Mapping[str, str], *, verify: b
 
     `verify` hashes published files instead of comparing sizes, and those of `site_locations` for a
     state that reads them.
+
+    Raises:
+        Segment1BError: E_DIGEST_VERSION for a run report of another version; the code of a dataset
+            whose files are not those of its receipt.
     """
     path, report = report_path(state, run), run_report(state, run)
     if not report:
         return CacheStatus(path, {}, "it has no run report")
     if state.id == "s0":
         return CacheStatus(path, report, "the gate is checked at every run")
+    check_version(path, report)
     then = report.get("input_digests")
     then = then if isinstance(then, dict) else {}
     names = [name for name in {**inputs, **then} if then.get(name) != inputs.get(name)]

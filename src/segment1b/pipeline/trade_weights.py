@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from segment1b.states import TRADES
 from segment1b.states.protocol import Run, ShardResult
 from segment1b.storage.meter import Meter
 from segment1b.storage.parts import FILE_ROWS
+from segment1b.storage.proofs import Proof
 from segment1b.storage.publisher import publish_folder, publish_report
 from segment1b.storage.receipts import Receipt
 
@@ -64,6 +65,7 @@ def provide(run: Run, pool: Pool, workers: int, world: Path | None, *, verify: b
 def _compute(run: Run, pool: Pool, workers: int, inputs: Mapping[str, str]) -> None:
     """Weigh all tiles by several trades in one pass; publish and commit each trade."""
     staged, read, counters = Counter[str](), Counter[str](), []
+    proofs: dict[str, list[Proof]] = {trade: [] for trade in run.trades}
     with Meter(children=not pool.within) as meter:
         reader = run.reader(TRADES)
         reader.fetch(TRADES.inputs(run))
@@ -71,8 +73,13 @@ def _compute(run: Run, pool: Pool, workers: int, inputs: Mapping[str, str]) -> N
         for result, bytes_read in in_order(pool, functools.partial(_work, run), shards, workers):
             read.update(bytes_read)
             staged.update(result.staged)
+            for trade, proven in result.proofs.items():
+                proofs[trade].extend(proven)
             counters.append(result.counters)
-        receipts = {trade: _publish(_of_trade(run, trade), staged[trade]) for trade in run.trades}
+        receipts = {
+            trade: _publish(_of_trade(run, trade), staged[trade], proofs[trade])
+            for trade in run.trades
+        }
     resources = meter.resources(workers, FILE_ROWS, dict(read), {})
     for trade, receipt in receipts.items():
         own = _of_trade(run, trade)
@@ -81,7 +88,7 @@ def _compute(run: Run, pool: Pool, workers: int, inputs: Mapping[str, str]) -> N
         _commit(own, body | {"program": program(), "resources": resources})
 
 
-def _publish(run: Run, rows: int) -> Receipt:
+def _publish(run: Run, rows: int, proofs: Sequence[Proof]) -> Receipt:
     """Publish the staged weights of a run's trade."""
     return publish_folder(
         run.root,
@@ -91,6 +98,7 @@ def _publish(run: Run, rows: int) -> Receipt:
         run.threads,
         rows,
         is_committed=run.snapshot.path(f"{TRADES.id}_run_report").exists(),
+        proofs=proofs,
     )
 
 

@@ -16,9 +16,8 @@ from segment1b.errors import Segment1BError
 from segment1b.read.zones import Zones
 from segment1b.reference.installing import ZONES
 from segment1b.storage import site_tables as rows
-from segment1b.storage.arrays import distinct
+from segment1b.storage.arrays import distinct, rebatch
 from segment1b.storage.durable import read_object
-from segment1b.storage.gather import rebatch
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import column_batches, hash_files, key_words
 from segment1b.storage.snapshot import Partition, Snapshot

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection as Database
 
 from segment1b.storage import site_tables as rows
-from segment1b.storage.gather import rebatch
+from segment1b.storage.arrays import rebatch
 from segment1b.storage.sql import open_database, text_literal
 
 #: Rows of a row group, the least that a map window reads.

@@ -18,6 +18,7 @@ from segment1b.errors import Segment1BError, file_error, redo
 from segment1b.identity import Identity
 from segment1b.storage.durable import read_json
 from segment1b.storage.parts import constant, groups, part_name
+from segment1b.storage.proofs import Proof
 from segment1b.storage.publisher import check_document
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import file_names
@@ -143,11 +144,19 @@ class ShardResult:
         rows: rows of the state's own dataset.
         counters: figures for the state's report, picklable.
         staged: rows written by dataset id; what is published has the sum of them.
+        proofs: of the final part files that were written, in order, by dataset id.
     """
 
     rows: int
     counters: Any = None
     staged: Mapping[str, int] = field(default_factory=dict)
+    proofs: Mapping[str, Sequence[Proof]] = field(default_factory=dict)
+
+    @classmethod
+    def of_parts(cls, proofs: Mapping[str, Sequence[Proof]], counters: Any = None) -> ShardResult:
+        """Return the result of a shard that has written final parts, its own dataset's first."""
+        staged = {name: sum(proof.rows for proof in own) for name, own in proofs.items()}
+        return cls(next(iter(staged.values())), counters, staged, proofs)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from segment1b.geo.scanline import Runs, bounding_cells, center_runs, hole_cells
 from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved, total
 from segment1b.storage.durable import make_folder, read_json, replace_json
 from segment1b.storage.ingress import iso_codes
-from segment1b.storage.parts import TileFile, cut_tiles, groups, write_part
+from segment1b.storage.parts import TileFile, cut_tiles, groups
+from segment1b.storage.proofs import write_proven
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import read_records, write_records
 
@@ -82,14 +83,14 @@ class S1Tiles(State):
             runs = _staged_runs(run, code, count)
             for low, high in groups(start, stop):
                 tiles.append(tile_columns(shard.grid, code, rule, *runs.expand(low, high)))
-        staged = {}
+        proofs = {}
         for dataset_id in self.writes:
             tables = itertools.chain.from_iterable(
                 map(functools.partial(run.tables, dataset_id), tiles)
             )
             path = run.staged(dataset_id, shard.file.number)
-            staged[dataset_id] = write_part(path, run.contracts[dataset_id], tables)
-        return ShardResult(shard.file.rows, staged=staged)
+            proofs[dataset_id] = [write_proven(path, run.contracts[dataset_id], tables)]
+        return ShardResult.of_parts(proofs)
 
     def report(self, run: Run, _reader: Reader, rows: int, _counters: Sequence[Any]) -> Report:
         """Return the counters of the plan."""

@@ -19,7 +19,8 @@ from segment1b.laws.apportionment import quantise
 from segment1b.laws.mixture import country_percents, layers_of, mix, totals
 from segment1b.states.by_country import Int64s, tile_units
 from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
-from segment1b.storage.parts import TileFile, write_part
+from segment1b.storage.parts import TileFile
+from segment1b.storage.proofs import write_proven
 from segment1b.storage.reader import Reader
 from segment1b.storage.snapshot import Partition
 
@@ -66,16 +67,16 @@ class S2TradeWeights(State):
                 yield from run.tables(dataset.id, columns)
                 at[code] += count
 
-        rows = {
-            trade: sum(
-                write_part(run.staged(f"{dataset.id}-{trade}", file.number), dataset, made)
+        proofs = {
+            trade: [
+                write_proven(run.staged(f"{dataset.id}-{trade}", file.number), dataset, made)
                 for file in shard
                 for made in [tables(file, trade)]
-            )
+            ]
             for trade in run.trades
         }
         counters = {code: country.counters for code, country in solved.items()}
-        return ShardResult(sum(rows.values()), counters, rows)
+        return ShardResult.of_parts(proofs, counters)
 
     def report(self, run: Run, reader: Reader, rows: int, counters: Sequence[Any]) -> Report:
         """Return the counters of all countries for the run's trade; `rows` are those of its own."""

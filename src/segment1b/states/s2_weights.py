@@ -18,7 +18,8 @@ from segment1b.laws.centres import centres_of
 from segment1b.states.by_country import tile_units
 from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved, check_known
 from segment1b.storage.ingress import iso_codes
-from segment1b.storage.parts import TileFile, write_part
+from segment1b.storage.parts import TileFile
+from segment1b.storage.proofs import write_proven
 from segment1b.storage.reader import Reader
 from segment1b.storage.snapshot import Partition
 
@@ -61,15 +62,15 @@ class S2Weights(State):
                 yield from run.tables(dataset_id, columns)
                 at[code] += count
 
-        staged = {}
+        proofs = {}
         for dataset_id in run.used(self.writes):
             dataset = run.contracts[dataset_id]
-            staged[dataset_id] = sum(
-                write_part(run.staged(dataset_id, file.number), dataset, tables(dataset_id, file))
+            proofs[dataset_id] = [
+                write_proven(run.staged(dataset_id, file.number), dataset, tables(dataset_id, file))
                 for file in shard
-            )
+            ]
         counters = {code: country.counters for code, country in weighed.items()}
-        return ShardResult(staged["tile_weights"], counters, staged)
+        return ShardResult.of_parts(proofs, counters)
 
     def report(self, run: Run, reader: Reader, rows: int, counters: Sequence[Any]) -> Report:
         """Return the counters of all countries."""

@@ -89,7 +89,7 @@ class FolderRoot:
         with coded_os_errors(target.parent):
             if not _rename(staged, target):
                 held = read(target)
-                if held and held.content_sha256_hex == receipt.content_sha256_hex:
+                if held and held.same_content(receipt):
                     return held
                 if is_committed and not replace:
                     return held

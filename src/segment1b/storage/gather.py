@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segment1b.contracts import Dataset
+from segment1b.storage.arrays import rebatch
 from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS, part_name, write_part
+from segment1b.storage.proofs import Proof, write_proven
 from segment1b.storage.receipts import column_batches, open_words
 
 _RANGE_ROWS = 2 * FILE_ROWS
@@ -44,8 +46,8 @@ def _by_merchant(table: pa.Table, dataset: Dataset) -> pa.Table:
     return table
 
 
-def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path, threads: int = 1) -> int:
-    """Merge pieces into the final part files of a dataset cut by rows; return the number of rows.
+def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path, threads: int = 1) -> list[Proof]:
+    """Merge pieces into the final part files of a dataset cut by rows; return the proof of each.
 
     Each piece is sorted by the dataset's key; its first key column is a number (merchant_id).
     Where several pieces hold the same merchant, piece order must be key order (pieces by
@@ -58,18 +60,18 @@ def gather(pieces: Sequence[Path], dataset: Dataset, folder: Path, threads: int 
     parts = iter(lambda: list(itertools.islice(batches, FILE_ROWS // GROUP_ROWS)), [])
     first = next(parts, [dataset.words_schema.empty_table()])
     jobs = (
-        functools.partial(write_part, folder / part_name(number), dataset, groups)
+        functools.partial(write_proven, folder / part_name(number), dataset, groups)
         for number, groups in enumerate(itertools.chain([first], parts))
     )
     if threads == 1:
-        return sum(job() for job in jobs)
-    rows, writing = 0, deque[Future[int]]()
+        return [job() for job in jobs]
+    proofs, writing = list[Proof](), deque[Future[Proof]]()
     with ThreadPoolExecutor(threads) as pool:
         for job in jobs:
             writing.append(pool.submit(job))
             if len(writing) > threads:
-                rows += writing.popleft().result()
-        return rows + sum(future.result() for future in writing)
+                proofs.append(writing.popleft().result())
+        return proofs + [future.result() for future in writing]
 
 
 class _Piece:
@@ -123,15 +125,3 @@ def _merged(pieces: Sequence[_Piece], dataset: Dataset) -> Iterator[pa.Table]:
     for low, high in _ranges(pieces):
         table = pa.concat_tables([piece.read(low, high) for piece in pieces])
         yield _by_merchant(table.combine_chunks(), dataset)
-
-
-def rebatch(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
-    """Yield the same rows in tables of `size` rows, the last one shorter."""
-    rest: pa.Table | None = None
-    for table in tables:
-        rest = table if rest is None else pa.concat_tables([rest, table])
-        while rest.num_rows >= size:
-            yield rest.slice(0, size).combine_chunks()
-            rest = rest.slice(size)
-    if rest is not None and rest.num_rows:
-        yield rest.combine_chunks()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
 from segment1b.identity import canonical_json
 from segment1b.storage.durable import read_json, write_file
+from segment1b.storage.proofs import Proof, joined_receipt, take_receipt
 from segment1b.storage.receipts import (
     Receipt,
     document_receipt,
     folder_receipt,
     hash_files,
-    take_receipt,
 )
 from segment1b.storage.records import damaged
 from segment1b.storage.root import root_at
@@ -34,18 +34,22 @@ def publish_folder(
     is_committed: bool = True,
     replace: bool = False,
     receipt: Receipt | None = None,
+    proofs: Sequence[Proof] = (),
 ) -> Receipt:
     """Publish a staged folder as a partition: a table's parts, or the files of a bundle.
 
     The staged files must hold `rows` rows, where a number is given. The partition that is there
     already stays when its content is the same; `is_committed` and `replace` are as for
-    `FolderRoot.publish`. `receipt` is what the staged files were checked against, if they were.
+    `FolderRoot.publish`. `receipt` is what the staged files were checked against, and `proofs` are
+    what their writers read back, if there are any; else the files are read.
 
     Raises:
-        Segment1BError: as `take_receipt`; the dataset's `differs` code, and nothing is changed.
+        Segment1BError: as `joined_receipt`; the dataset's `differs` code, and nothing is changed.
     """
     relative = dataset.locate(tokens)
     take = take_receipt if dataset.kind == "table" else folder_receipt
+    if receipt is None and proofs:
+        receipt = joined_receipt(staged, dataset, relative, proofs)
     receipt = receipt or take(staged, dataset, relative, threads)
     if rows is not None and receipt.rows != rows:
         raise damaged(staged, f"{rows} rows were written, {receipt.rows} are there")
@@ -59,7 +63,7 @@ def publish_folder(
 
     own = root_at(root)
     held = own.publish(staged, receipt, read, is_committed=is_committed, replace=replace)
-    if held is None or held.content_sha256_hex != receipt.content_sha256_hex:
+    if held is None or not held.same_content(receipt):
         content = held.content_sha256_hex if held else "that cannot be read"
         what = f"holds content {content}, this run made {receipt.content_sha256_hex}"
         hint = "published data is never changed: use another data root or identity"

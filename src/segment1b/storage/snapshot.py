@@ -10,10 +10,10 @@ from typing import Any
 
 from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.states import TRADE_WEIGHTS
-from segment1b.errors import Segment1BError, unreadable
+from segment1b.errors import Segment1BError, file_error, unreadable
 from segment1b.identity import Identity
 from segment1b.storage.durable import read_json
-from segment1b.storage.receipts import Receipt, hash_files
+from segment1b.storage.receipts import DIGEST_VERSION, Receipt, hash_files
 from segment1b.storage.root import root_at
 
 #: The document that binds a parameter hash to policy and surfaces.
@@ -94,6 +94,7 @@ class Snapshot:
         except (KeyError, TypeError, AttributeError):
             what = "carries no receipt or no input digests"
             raise unreadable(report_path, what, dataset.redo) from None
+        check_version(report_path, report)
         if verify and not folder.is_dir():
             self.fetch([dataset_id])
         if sizes != receipt.sizes:
@@ -121,9 +122,10 @@ class Snapshot:
         if not report.exists() or not file.exists():
             return None
         try:
-            receipt = Receipt.from_json(read_report(report)[dataset.receipt_field])
+            receipt = Receipt.from_json((body := read_report(report))[dataset.receipt_field])
         except (KeyError, TypeError):
             raise _not_reproduced(dataset, file, f"{report} has no receipt of it") from None
+        check_version(report, body)
         if verify and hash_files(file.parent, [file.name])[0] != receipt.files:
             raise _not_reproduced(dataset, file, "its bytes do not hash to its receipt")
         return receipt
@@ -152,6 +154,16 @@ def receipted(contracts: Contracts, policy: Mapping[str, Any]) -> list[Dataset]:
     """
     named = [d for d in contracts if d.receipt_in or d.receipt_field != "determinism_receipt"]
     return [d for d in named if d.is_used(policy) and "trade" not in d.tokens]
+
+
+def check_version(path: Path, report: Mapping[str, Any]) -> None:
+    """Refuse a run report whose content digests follow another rule than those of today."""
+    receipts = [value for value in report.values() if isinstance(value, dict)]
+    for receipt in receipts:
+        version = receipt.get("digest_version", "1, which has no number")
+        if "content_sha256_hex" in receipt and version != DIGEST_VERSION:
+            what = f"has content digests of version {version}; this program has {DIGEST_VERSION}"
+            raise file_error("E_DIGEST_VERSION", path, what)
 
 
 def report_id(dataset: Dataset) -> str:

@@ -223,7 +223,7 @@ class StoreRoot(FolderRoot):
 
 
 def _same(commit: Commit, receipt: Receipt) -> bool:
-    return commit.receipt.content_sha256_hex == receipt.content_sha256_hex
+    return commit.receipt.same_content(receipt)
 
 
 def _uploads(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
