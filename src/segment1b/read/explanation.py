@@ -26,7 +26,6 @@ from segment1b.outlets.merchant_trades import DATASET, read_trades
 from segment1b.read.gate import Which
 from segment1b.read.lookup import PublishedPair, open_pair
 from segment1b.read.redraw import pair_offset
-from segment1b.read.tile_layers import explain_layers
 
 _READS = ("s3_requirements", "s4_alloc_plan", "tile_weights", "tile_index", "parameter_policy_1B")
 # Sites of a country that are sorted at one time.
@@ -113,6 +112,9 @@ def _of_trade(pair: PublishedPair, trade: str, merchants: _Ids) -> npt.NDArray[n
 def _add_layers(explanation: dict[str, Any], pair: PublishedPair, trade: str, ids: _Ids) -> bool:
     """Add the layers behind the weights; return whether they give the published weights."""
     shown = np.array([row["tile_id"] for row in explanation["tiles"]], np.uint64)
+    # Rasters take a while to import, and outlets without a trade do without.
+    from segment1b.read.tile_layers import explain_layers
+
     facts, tiles = explain_layers(pair, trade, ids, shown)
     explanation |= facts
     agrees = True
