@@ -51,7 +51,7 @@ class Session(ExitStack):
 
     def __init__(self, published: Published, threads: int = 2) -> None:
         super().__init__()
-        self.published = published
+        self.published, self.threads = published, threads
         self.compared: dict[tuple[str, ...], bool] = {}
         self.statements: dict[str, str] = {}
         self.connection = self.enter_context(open_database(threads))
