@@ -78,8 +78,8 @@ class Country:
     @functools.cached_property
     def parts(self) -> list[Part]:
         """Return its polygons."""
-        shapes = shapely.get_parts(self.shape)
-        return [Part(one, *own) for one, own in zip(shapes, shapely.bounds(shapes)[:, [1, 3]])]
+        shapes = shapely.get_parts(self.shape).tolist()
+        return [Part(one, one.bounds[1], one.bounds[3]) for one in shapes]
 
     def holds(self, lon: Floats, lat: Floats) -> npt.NDArray[np.bool_]:
         """Return whether points lie in a closed shell and not in a closed hole of that part."""
