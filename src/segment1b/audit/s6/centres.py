@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -16,7 +15,7 @@ from segment1b.audit.logs import CENTRES
 from segment1b.audit.results import Found, Row
 from segment1b.audit.s6.redraw import Floats, accepted, same_bits
 from segment1b.audit.strides import COUNTRY, Arrays, by_country, letters_of, portions, site_key
-from segment1b.audit.words import UInt64s, key_of, uniforms, words
+from segment1b.audit.words import UInt64s, key_of, products, uniforms, words
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -102,14 +101,9 @@ def _attempts(rows: Arrays, area: Area, keys: tuple[UInt64s, UInt64s], tail: int
     number = np.arange(len(site)) - np.repeat(np.cumsum(blocks) - blocks, blocks) + 1
     order, merchant = rows["site_order"][site], rows["merchant_id"][site]
     raw = words(keys[0], order, merchant, rows["country"][site], number, taken=4)
-    totals = [_SHARES[count] for count in rows["centres"].tolist()]
-    rank = np.array(
-        [
-            bisect_right(_SHARES, word * totals[at] >> 64)
-            for word, at in zip(raw[:, 1].tolist(), site.tolist(), strict=True)
-        ],
-        np.int64,
-    )
+    shares = np.array(_SHARES, np.uint64)
+    place = products(raw[:, 1], shares[rows["centres"][site]])
+    rank = np.searchsorted(shares, place, "right")
     lon, lat, there = _centres(rows, area, keys[1], site, rank)
     x, y = 2 * uniforms(raw[:, 2]) - 1, 2 * uniforms(raw[:, 3]) - 1
     d_lon = lon + x * rows["radius_lon_deg"][site]
