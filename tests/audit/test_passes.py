@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,16 @@ from segment1b.audit.passes import UnsettledError, sum_of
 from segment1b.audit.plans import PLANS
 from segment1b.audit.s2.settled import _Country, rounded
 from segment1b.audit.session import Session
-from spoil import BOUNDS, CENTRES, INDEX, KNOWN, WEIGHTS, Change, World, move_unit
+from spoil import (
+    BOUNDS,
+    CENTRES,
+    INDEX,
+    KNOWN,
+    WEIGHTS,
+    Change,
+    World,
+    move_unit,
+)
 from sql_spoils import SPOILS, spoil
 
 TABLES = (INDEX, BOUNDS, WEIGHTS, CENTRES)
@@ -54,9 +63,9 @@ def plan_of(world: World, state: str) -> StateChecks:
     return PLANS[state].without(world.published.unused)
 
 
-def settled(world: World, state: str) -> Collection[str]:
+def settled(world: World, state: str) -> set[str]:
     with opened(world, state) as case:
-        return runner._settled(PLANS[state], case)
+        return set(runner._settled(plan_of(world, state), case))
 
 
 def expected(world: World, state: str) -> set[str]:
@@ -91,7 +100,7 @@ def rewrite(world: World, table: str, change: str) -> None:
 def test_a_pass_settles_every_check_of_tiles_that_have_nothing_to_find(
     state: str, name: str, published: World_
 ) -> None:
-    assert set(settled(published(name), state)) == expected(published(name), state)
+    assert settled(published(name), state) == expected(published(name), state)
 
 
 @pytest.mark.parametrize(("state", "name", "table", "change"), CASES)
@@ -149,13 +158,13 @@ def test_a_pass_does_not_settle_what_a_run_report_says_otherwise(
 ) -> None:
     spoiled = world("permuted")
     spoiled.rewrite(f"{state}_run_report", lambda report: change(report) and None)
-    assert not names & set(settled(spoiled, state))
+    assert not names & settled(spoiled, state)
 
 
 def test_what_is_wrong_with_a_column_leaves_the_checks_of_others_settled(world: World_) -> None:
     spoiled = world("permuted")
     rewrite(spoiled, INDEX, "UPDATE {t} SET pixel_area_m2 = 1.0 WHERE part_row = 1")
-    assert expected(spoiled, "s1") - set(settled(spoiled, "s1")) == {"areas"}
+    assert expected(spoiled, "s1") - settled(spoiled, "s1") == {"areas"}
 
 
 def test_checks_that_are_not_settled_find_what_they_found_before(world: World_) -> None:

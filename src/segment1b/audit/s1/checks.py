@@ -94,10 +94,11 @@ def _codes(case: Case) -> set[str | None]:
     return {row["country_iso"] for row in rows}
 
 
-def _listed(case: Case, code: str) -> tuple[Ints, str]:
+def _listed(case: Case, code: str | None) -> tuple[Ints, str]:
     """Return the tiles that a country has, ascending, and the rule that it claims."""
     parts, overlap = [np.empty(0, np.int64)], False
-    for table in rows_of(case, "tile_index", code, ["tile_id", "inclusion_rule"]):
+    columns = ["tile_id", "inclusion_rule"]
+    for table in () if code is None else rows_of(case, "tile_index", code, columns):
         parts.append(table.column("tile_id").to_numpy().astype(np.int64))
         overlap = overlap or bool(pc.any(pc.equal(table.column("inclusion_rule"), "any_overlap")))
     ids = np.concatenate(parts)
