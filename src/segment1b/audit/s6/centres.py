@@ -132,10 +132,10 @@ def _centres(
     width = np.where(width < 0, width + 360, width)
     height = rows["max_lat_deg"] - rows["min_lat_deg"]
     lon, lat, there = np.zeros(count), np.zeros(count), np.zeros(count, np.bool_)
-    left, first = np.arange(count), 1
-    while len(left) and first <= _ATTEMPTS:
+    left, start = np.arange(count), 1
+    while len(left) and start <= _ATTEMPTS:
         # Twice as many attempts each time, for ever fewer centres: small arrays cost most by call.
-        numbers = np.arange(first, min(2 * first, _ATTEMPTS + 1))
+        numbers = np.arange(start, min(2 * start, _ATTEMPTS + 1))
         which, number = np.repeat(left, len(numbers)), np.tile(numbers, len(left))
         at = own[which]
         raw = words(key, rank[which], rows["tile_id"][at], rows["country"][at], number, taken=2)
@@ -146,7 +146,7 @@ def _centres(
         taken = np.where(found, good.argmax(axis=1), len(numbers) - 1)
         taken += np.arange(0, good.size, len(numbers))
         lon[left], lat[left], there[left] = x[taken], y[taken], found
-        left, first = left[~found], 2 * first
+        left, start = left[~found], 2 * start
     return lon[inverse], lat[inverse], there[inverse]
 
 
