@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
+from hypothesis import given
+from hypothesis import strategies as st
 from shapely import MultiPolygon, Polygon
 
 from segment1b.audit.country_areas import Area
 from segment1b.audit.s1.polygons import Country
-from segment1b.audit.words import country_word, key_of, uniforms, words
+from segment1b.audit.words import country_word, key_of, products, uniforms, words
+
+KEYS = st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 
 
 def area(*parts: Polygon) -> Area:
@@ -50,6 +54,32 @@ def test_each_attempt_of_each_site_has_a_block_of_its_own(taken: int) -> None:
     ]
     assert found == [block.tolist() for block in expected]
     assert words(key, orders[:0], merchants[:0], country[:0], taken=taken).shape == (0, taken)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 2**64 - 1), *[st.integers(0, 2**64 - 1)] * 3),
+        min_size=1,
+        max_size=5,
+    ),
+    KEYS,
+)
+def test_blocks_of_any_counter_and_key_are_those_of_numpy(
+    counters: list[tuple[int, ...]], key: tuple[int, int]
+) -> None:
+    attempt, order, merchant, country = (
+        np.array(c, np.uint64) for c in zip(*counters, strict=True)
+    )
+    own = np.array(key, np.uint64)
+    found = words(own, order, merchant, country, attempt, 4).tolist()
+    before = np.array(counters, np.uint64)
+    before[:, 0] -= np.uint64(1)
+    assert found == [np.random.Philox(key=own, counter=c).random_raw(4).tolist() for c in before]
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_the_upper_half_of_a_product_is_exact(one: int, other: int) -> None:
+    assert products(np.array([one], np.uint64), np.uint64(other)).tolist() == [one * other >> 64]
 
 
 def test_uniforms_never_reach_their_ends() -> None:

@@ -2,7 +2,8 @@
 
 No producer's code is used here. Each state has a folder of SQL files that DuckDB runs over the
 published Parquet; checks that SQL cannot express are in Python beside them. Each check returns the
-rows that offend. `segment1b validate --print-sql CHECK` prints a check for DuckDB alone.
+rows that offend. Checks of tiles that a pass over the tables (passes.py) has settled are not run.
+`segment1b validate --print-sql CHECK` prints a check for DuckDB alone.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -109,6 +109,10 @@ def _always(_case: Case) -> bool:
     return True
 
 
+def _nothing(_case: Case) -> Collection[str]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Preparation:
     """A step that makes tables for the checks behind it, where it is wanted."""
@@ -131,6 +135,7 @@ class StateChecks:
         absent: the code for each dataset that is opened, where it is absent.
         preparations, checks: in the order in which they are run.
         unused: datasets that the policy does not use; neither they nor their checks exist.
+        settle: gives the names of checks against which nothing offends, by a faster way.
         also: what checks, by name, need besides where the policy uses it.
     """
 
@@ -141,6 +146,7 @@ class StateChecks:
     checks: Sequence[Check]
     unused: frozenset[str] = frozenset()
     also: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    settle: Callable[[Case], Collection[str]] = _nothing
 
     def needs(self, check: Check) -> tuple[str, ...]:
         """Return what a check needs under the policy in force."""
@@ -156,6 +162,15 @@ class StateChecks:
                 kept.append(step)
         contract = self.contract.without(unused)
         return replace(self, contract=contract, absent=absent, preparations=kept, unused=unused)
+
+    def needed_by(self, checks: Iterable[Check]) -> StateChecks:
+        """Return the plan with those preparations alone that make what some checks need."""
+        needed, steps = {need for check in checks for need in check.needs}, list[Preparation]()
+        for step in reversed(self.preparations):
+            if needed & {*step.makes}:
+                needed |= {*step.needs}
+                steps.insert(0, step)
+        return replace(self, preparations=steps)
 
     @property
     def report(self) -> str:
@@ -183,13 +198,17 @@ class StateChecks:
         return audit.stale_inputs.get(dataset_id, audit.stale or self.contract.stale)
 
 
-def state_checks(checks: Checks, *preparations: Preparation) -> StateChecks:
+def state_checks(
+    checks: Checks,
+    *preparations: Preparation,
+    settle: Callable[[Case], Collection[str]] = _nothing,
+) -> StateChecks:
     """Return the checks of a state with what the contracts declare of it."""
     contract = load_states()[checks.state]
     audit = contract.audit
     codes = {f"{checks.state}_run_report": audit.report, **contract.missing, **audit.missing}
     absent = {dataset_id: codes.get(dataset_id, _ABSENT) for dataset_id in audit.opens}
-    return StateChecks(checks.state, contract, absent, preparations, checks)
+    return StateChecks(checks.state, contract, absent, preparations, checks, settle=settle)
 
 
 def script_preparation(

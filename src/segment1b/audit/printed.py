@@ -86,13 +86,9 @@ def _all_checks(published: Published, states: Sequence[str]) -> Iterator[tuple[s
 
 def _needed_by(check: Check, plan: StateChecks) -> StateChecks:
     """Return the part of a plan that makes what a check needs."""
-    needed, steps = set(check.needs), list[Preparation]()
-    for step in reversed(plan.preparations):
-        if needed & {*step.makes}:
-            needed |= {*step.needs}
-            steps.insert(0, step)
-    absent = {name: code for name, code in plan.absent.items() if name in needed}
-    return replace(plan, absent=absent, preparations=steps)
+    part = plan.needed_by([check])
+    needed = {*check.needs}.union(*(step.needs for step in part.preparations))
+    return replace(part, absent={n: code for n, code in plan.absent.items() if n in needed})
 
 
 def _statements(

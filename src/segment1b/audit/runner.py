@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import duckdb
+import pyarrow as pa
 from rasterio.errors import RasterioError
 
 from segment1b.audit.case import (
@@ -22,6 +23,7 @@ from segment1b.audit.case import (
 )
 from segment1b.audit.grid import grid_of, read_grid
 from segment1b.audit.merchants import in_use, of_trade
+from segment1b.audit.passes import UnsettledError
 from segment1b.audit.published_files import UnusableError, is_log
 from segment1b.audit.queries import scripts_of
 from segment1b.audit.results import CheckResult, Found, RefusedError, Rule, judge
@@ -90,9 +92,15 @@ def run_state(
     case, plan = Case(session), plan.without(session.published.unused)
     checks = checks_of(plan, session.published.contracts, perf=perf)
     progress(plan.id, 0, len(checks))
-    results, skipped = prepare_state(plan, case)
+    results = _open_state(plan, case)
+    settled = {name for name in _settled(plan, case) if only is None or name in only}
+    left = [one for one in checks if (only is None or one.name in only) and one.name not in settled]
+    failed, skipped = _prepare_all(plan.needed_by(left), case)
+    results += failed
     for done, check in enumerate(checks, 1):
-        if (only is None or check.name in only) and not skipped.lacks(case, check):
+        if check.name in settled:
+            results.append(judge(check, ()))
+        elif check in left and not skipped.lacks(case, check):
             results.append(_run(case, check))
         progress(plan.id, done, len(checks))
     return skipped.explained(plan, results)
@@ -131,17 +139,35 @@ def checks_of(plan: StateChecks, contracts: Contracts, *, perf: bool = False) ->
 
 def prepare_state(plan: StateChecks, case: Case) -> tuple[list[CheckResult], _Skipped]:
     """Open the state's datasets and make the tables of its checks, as far as that is possible."""
-    skipped = _Skipped()
+    results = _open_state(plan, case)
+    failed, skipped = _prepare_all(plan, case)
+    return [*results, *failed], skipped
+
+
+def _open_state(plan: StateChecks, case: Case) -> list[CheckResult]:
     results = [_open_dataset(plan, case, dataset_id) for dataset_id in plan.absent]
     policy = case.published.document(POLICY) if POLICY in case.usable else None
     case.session.open_run(case.grid, policy)
+    return results
+
+
+def _settled(plan: StateChecks, case: Case) -> Collection[str]:
+    """Return the names of settled checks; what cannot be looked into is for the checks to say."""
+    try:
+        return plan.settle(case)
+    except (*_BREAKS, UnsettledError, pa.ArrowException, Segment1BError):
+        return ()
+
+
+def _prepare_all(plan: StateChecks, case: Case) -> tuple[list[CheckResult], _Skipped]:
+    skipped, failed = _Skipped(), list[CheckResult]()
     for step in plan.preparations:
         if not skipped.lacks(case, step) and step.wanted(case):
             failure = _prepare(plan, case, step)
             if failure:
                 skipped.blame |= dict.fromkeys(step.makes, step.name)
-                results.append(failure)
-    return results, skipped
+                failed.append(failure)
+    return failed, skipped
 
 
 def _run(case: Case, check: Check) -> CheckResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ _TYPES = {
 SITE_KEY = ("merchant_id", "legal_country_iso", "site_order")
 # Columns whose zeros have signs.
 _FLOATS = {"lon_deg", "lat_deg"}
+_ROWS_TOGETHER = 1 << 20
 # One a file, by its name.
 _MACROS = Path(__file__).parent / "macros"
 # Shapes of report fields that may be empty, where no value shows them.
@@ -51,7 +52,7 @@ class Session(ExitStack):
 
     def __init__(self, published: Published, threads: int = 2) -> None:
         super().__init__()
-        self.published = published
+        self.published, self.threads = published, threads
         self.compared: dict[tuple[str, ...], bool] = {}
         self.statements: dict[str, str] = {}
         self.connection = self.enter_context(open_database(threads))
@@ -173,6 +174,22 @@ class Session(ExitStack):
         """Append arrays to a table of the database."""
         self._copy(f"INSERT INTO {_name(name)}", columns)
 
+    def append_all(self, name: str, parts: Iterable[Mapping[str, Any]]) -> None:
+        """Append small parts to a table, many together: each statement has its price."""
+        waiting, rows = list[pa.Table](), 0
+        for part in parts:
+            waiting.append(pa.table(dict(part)))
+            rows += waiting[-1].num_rows
+            if rows >= _ROWS_TOGETHER:
+                self._append_tables(name, waiting)
+                waiting, rows = [], 0
+        if waiting:
+            self._append_tables(name, waiting)
+
+    def _append_tables(self, name: str, tables: Sequence[pa.Table]) -> None:
+        whole = pa.concat_tables(tables).unify_dictionaries()
+        self.append(name, dict(zip(whole.column_names, whole.columns, strict=True)))
+
     def _copy(self, into: str, columns: Mapping[str, Any]) -> None:
         self.connection.register("incoming", pa.table(dict(columns)))
         self.connection.execute(f"{into} FROM incoming")
@@ -204,7 +221,7 @@ class Session(ExitStack):
 
 def repeated(text: str, rows: int) -> pa.DictionaryArray:
     """Return a column that holds one text in every row."""
-    return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int8), [text])
+    return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int16), [text])
 
 
 def _nested(value: Any) -> bool:

@@ -22,7 +22,7 @@ def cut_differences(dataset: Dataset, proof: Proof, session: Session) -> Iterato
     if dataset.cut == "tiles":
         files = _stretches(dataset, session)
         expected = {
-            name: [size for _, rows in stretches for size in _pieces(rows, ROWS_OF_A_GROUP)]
+            name: [size for _, rows in stretches for size in pieces(rows, ROWS_OF_A_GROUP)]
             for name, stretches in files.items()
         }
         counts = Counter[str]()
@@ -33,8 +33,8 @@ def cut_differences(dataset: Dataset, proof: Proof, session: Session) -> Iterato
             shown = {side: _shown(row[side]) for side in ("found", "expected")}
             yield {"what": "countries and their rows", **row, **shown}
     else:
-        sizes = _pieces(proof.rows, ROWS_OF_A_FILE) or [0]
-        expected = _named([_pieces(size, ROWS_OF_A_GROUP) for size in sizes])
+        sizes = pieces(proof.rows, ROWS_OF_A_FILE) or [0]
+        expected = _named([pieces(size, ROWS_OF_A_GROUP) for size in sizes])
     groups = {file.name: [rows for rows in file.rows if rows] for file in proof.files}
     yield from differences(
         groups, expected, named="path", absent=None, what="rows of its row groups"
@@ -51,7 +51,7 @@ def pack(counts: Mapping[str, int]) -> list[Stretches]:
     for country in sorted(counts):
         count = counts[country]
         if count > ROWS_OF_A_FILE:
-            files += [[(country, rows)] for rows in _pieces(count, ROWS_OF_A_FILE)]
+            files += [[(country, rows)] for rows in pieces(count, ROWS_OF_A_FILE)]
             room = 0
             continue
         if count > room:
@@ -62,7 +62,8 @@ def pack(counts: Mapping[str, int]) -> list[Stretches]:
     return files
 
 
-def _pieces(total: int, size: int) -> list[int]:
+def pieces(total: int, size: int) -> list[int]:
+    """Return the sizes of the pieces of `size` rows, the last one shorter, that hold all rows."""
     return [size] * (total // size) + ([total % size] if total % size else [])
 
 

@@ -6,6 +6,7 @@ times as much as looking up the few used tiles in a row group.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,15 +83,16 @@ def _groups_of(path: Path) -> Iterator[_Group]:
 
 def used_tiles(case: Case, sites: Sequence[str]) -> dict[str, npt.NDArray[np.uint64]]:
     """Return the distinct tiles in which some datasets have sites, by country, ascending."""
-    keys = np.empty(0, np.uint64)
+    published, keys = case.published, np.empty(0, np.uint64)
+    datasets = {dataset.id for dataset in published.contracts}
     for view in sites:
-        found = [keys]
-        for batch in case.session.batches(_SITES.format(view=view)):
-            tile, country = batch["tile_id"], batch["country"]
-            # What no raster and no table of countries can hold stays unknown.
-            fits = (tile >> _TILE_BITS == 0) & (country >> _COUNTRY_BITS == 0)
-            found.append(distinct((country << _TILE_BITS | tile)[fits]))
-        keys = distinct(np.concatenate(found))
+        # Files stay as they are; several tables are asked for the same tiles.
+        own = (
+            published.once(f"used tiles of {view}", functools.partial(_keys, case, view))
+            if view in datasets
+            else _keys(case, view)
+        )
+        keys = distinct(np.concatenate([keys, own])) if len(keys) else own
     if not len(keys):
         return {}
     starts = np.flatnonzero(np.diff(keys >> _TILE_BITS, prepend=_COUNTRY_BITS << _COUNTRY_BITS))
@@ -99,6 +101,17 @@ def used_tiles(case: Case, sites: Sequence[str]) -> dict[str, npt.NDArray[np.uin
         letters_of(int(keys[low] >> _TILE_BITS)): own
         for low, own in zip(starts, np.split(tiles, starts[1:]), strict=True)
     }
+
+
+def _keys(case: Case, view: str) -> npt.NDArray[np.uint64]:
+    """Return country and tile of each tile in which a dataset has sites, as one number each."""
+    found = [np.empty(0, np.uint64)]
+    for batch in case.session.batches(_SITES.format(view=view)):
+        tile, country = batch["tile_id"], batch["country"]
+        # What no raster and no table of countries can hold stays unknown.
+        fits = (tile >> _TILE_BITS == 0) & (country >> _COUNTRY_BITS == 0)
+        found.append(distinct((country << _TILE_BITS | tile)[fits]))
+    return distinct(np.concatenate(found))
 
 
 def keep_used(dataset_id: str, sites: Sequence[str], columns: Sequence[str]) -> Preparation:
@@ -110,12 +123,16 @@ def keep_used(dataset_id: str, sites: Sequence[str], columns: Sequence[str]) -> 
         case.session.execute(
             f"CREATE OR REPLACE TABLE {name} AS SELECT {listed} FROM {dataset_id} LIMIT 0"  # noqa: S608
         )
-        for code, used in used_tiles(case, sites).items():
-            found = [_picked(table, used) for table in rows_of(case, dataset_id, code, copied)]
-            if found:
-                rows = pa.concat_tables(found)
-                columns = {column: rows.column(column) for column in copied}
-                case.session.append(name, {_CODE: repeated(code, len(rows)), **columns})
+        picked = (
+            (code, _picked(table, used))
+            for code, used in used_tiles(case, sites).items()
+            for table in rows_of(case, dataset_id, code, copied)
+        )
+        parts = (
+            {_CODE: repeated(code, len(rows)), **{n: rows.column(n) for n in copied}}
+            for code, rows in picked
+        )
+        case.session.append_all(name, parts)
 
     return Preparation(f"setup_{name}", (*sites, dataset_id), (name,), copy)
 

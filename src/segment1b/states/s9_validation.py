@@ -53,31 +53,40 @@ class S9Validation(State):
 
     id = "s9"
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[str | Tiles]:
-        """Check the seal, prove the tiles and stage the points by country.
+    def shards(self, run: Run, reader: Reader) -> Sequence[str | StoredProof]:
+        """Check the seal, look for a stored proof of the tiles and stage the points by country.
 
-        The tiles are proven before the other shards, each a state or realism, start: the database
-        of S1 and S2 is the largest, and its time is reported by itself.
+        Each state is a shard, those of tiles unless they are proven; so is realism.
         """
         self.sealed_inputs(run, reader)
         stage_by_country(run, reader, "s7_site_synthesis", _columns(run))
+        start = time.perf_counter()
+        stored = StoredProof(
+            holds=tile_proof.is_stored(_published(run)), seconds=time.perf_counter() - start
+        )
         states = examined_states(run.policy.allocation.law, trades=bool(run.trades))
-        return (_prove_tiles(run), *states, _REALISM)
+        return (stored, *(() if stored.holds else tile_proof.STATES), *states, _REALISM)
 
-    def work(self, run: Run, reader: Reader, shard: str | Tiles) -> ShardResult:
-        """Run the checks of one state, or measure realism; hand on what became of the tiles."""
-        if isinstance(shard, Tiles):
+    def work(self, run: Run, reader: Reader, shard: str | StoredProof) -> ShardResult:
+        """Run the checks of one state, or measure realism; hand on what is stored."""
+        if isinstance(shard, StoredProof):
             return ShardResult(0, shard)
         if shard == _REALISM:
             return ShardResult(0, _realism(run, reader))
-        return ShardResult(0, examine(shard, _published(run)))
+        start = time.perf_counter()
+        if shard in tile_proof.STATES:
+            results = validate_published(_published(run), (shard,), threads=1)
+        else:
+            results = examine(shard, _published(run))
+        return ShardResult(0, Examined(shard, results, time.perf_counter() - start))
 
     def report(self, run: Run, reader: Reader, _rows: int, counters: Sequence[Any]) -> Report:
         """Stage the bundle; with failures put it aside and refuse."""
-        tiles: Tiles
-        tiles, *states, figures = counters
-        examined = [*tiles.results, *(check for state in states for check in state)]
-        verdicts = accept(_published(run), examined, tiles_proven=tiles.stored)
+        stored: StoredProof
+        stored, *states, figures = counters
+        published, examined = _published(run), [check for one in states for check in one.results]
+        tiles = [one for one in states if one.state in tile_proof.STATES]
+        verdicts = accept(published, examined, tiles_proven=stored.holds)
         plan = read_json(reader.file("s4_run_report"))
         verdicts.append(_within_bounds(_broken(plan, figures, run.policy.realism)))
         folder = run.staging / BUNDLE
@@ -88,7 +97,9 @@ class S9Validation(State):
             raise _failure(failed, _put_aside(run, folder))
         flag = hash_files(folder, file_names(folder))[1]
         write_file(folder / FLAG, flag_line(flag))
-        proof = {} if tiles.proof is None else {tile_proof.DATASET: canonical_json(tiles.proof)}
+        proof = {}
+        if not stored.holds:
+            proof[tile_proof.DATASET] = canonical_json(tile_proof.document(published))
         body = {
             **run.heading,
             "verdict": verdict_of(verdicts),
@@ -97,35 +108,27 @@ class S9Validation(State):
             "flag_sha256_hex": flag,
             "bundle_path": run.contracts[BUNDLE].locate(run.places),
         }
-        resources = {"tile_proof_seconds": tiles.seconds, "tile_proof_stored": tiles.stored}
+        seconds = stored.seconds + sum(one.seconds for one in tiles)
+        resources = {
+            "tile_proof_seconds": round(seconds, 6),
+            "tile_proof_stored": stored.holds,
+        }
         return Report(body, side_files=proof, resources=resources)
 
 
-class Tiles(NamedTuple):
-    """What became of the tile proof.
+class StoredProof(NamedTuple):
+    """Whether a stored tile proof holds, and the wall-clock seconds that this took."""
 
-    Attributes:
-        results: of the checks of S1 and S2; none when a stored proof holds.
-        proof: to be stored; None when a stored proof holds or a check failed.
-        stored: a stored proof holds.
-        seconds: wall-clock time.
-    """
-
-    results: list[CheckResult]
-    proof: dict[str, Any] | None
-    stored: bool
+    holds: bool
     seconds: float
 
 
-def _prove_tiles(run: Run) -> Tiles:
-    start = time.perf_counter()
-    published, results, proof = _published(run), list[CheckResult](), None
-    stored = tile_proof.is_stored(published)
-    if not stored:
-        results = validate_published(published, tile_proof.STATES, threads=run.threads)
-        if all(result.ok for result in results):
-            proof = tile_proof.document(published)
-    return Tiles(results, proof, stored, round(time.perf_counter() - start, 6))
+class Examined(NamedTuple):
+    """The results of the checks of a state, and their wall-clock seconds."""
+
+    state: str
+    results: list[CheckResult]
+    seconds: float
 
 
 def _published(run: Run) -> Published:

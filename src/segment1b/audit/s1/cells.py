@@ -162,9 +162,12 @@ def _burnt(country: Country, window: Window, turn: int) -> Bools:
     grid = window.grid
     west, north = grid.x0 + grid.a * window.left - 360.0 * turn, window.lat(np.zeros(1))[0]
     transform = Affine(grid.a, 0.0, west, 0.0, -grid.b, north)
-    burnt = rasterize(
-        [(country.shape, 1)], out_shape=window.shape, transform=transform, dtype="uint8"
-    )
+    north, south = window.lat(np.array([-1, window.shape[0] + 1]))
+    parts = [part.outline for part in country.parts if part.south <= north and part.north >= south]
+    if not parts:
+        return np.zeros(window.shape, np.bool_)
+    shape = {"type": "MultiPolygon", "coordinates": parts}
+    burnt = rasterize([(shape, 1)], out_shape=window.shape, transform=transform, dtype="uint8")
     return np.asarray(burnt, np.bool_)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from segment1b.audit.case import (
     COUNTRIES,
@@ -24,6 +25,8 @@ from segment1b.audit.results import SHOWN_ROWS, Found, Row, differences
 from segment1b.audit.s1.axes import grid_columns, grid_rows
 from segment1b.audit.s1.cells import cells_of, windows_of
 from segment1b.audit.s1.polygons import Country, crs_fault, read_countries
+from segment1b.audit.s1.settled import settle
+from segment1b.audit.tiles import rows_of
 
 CHECKS = Checks("s1")
 Bools = npt.NDArray[np.bool_]
@@ -72,8 +75,7 @@ def _membership(case: Case) -> Found:
     policy, total = case.policy("prep"), 0
     shown: list[Row] = []
     known = {country.code: country for country in countries(case)}
-    rows = case.session.rows("SELECT DISTINCT country_iso FROM tile_index")
-    for code in sorted({row["country_iso"] for row in rows} | set(known), key=str):
+    for code in sorted(_codes(case) | set(known), key=str):
         ids, claimed_rule = _listed(case, code)
         if code not in known:
             wrong = _Tally(wrong=1, rows=[{"tiles": len(ids), "reason": "has no polygon"}])
@@ -86,14 +88,23 @@ def _membership(case: Case) -> Found:
     return Found(shown, count=total)
 
 
-def _listed(case: Case, code: str) -> tuple[Ints, str]:
-    found = case.session.arrays(
-        "SELECT tile_id, inclusion_rule = 'any_overlap' AS by_overlap FROM tile_index "
-        "WHERE country_iso = ?",
-        [code],
-    )
-    overlap = bool(found["by_overlap"].any())
-    return found["tile_id"].astype(np.int64), "any_overlap" if overlap else "center"
+def _codes(case: Case) -> set[str | None]:
+    """Return the countries of tile_index."""
+    rows = case.session.rows("SELECT DISTINCT country_iso FROM tile_index")
+    return {row["country_iso"] for row in rows}
+
+
+def _listed(case: Case, code: str | None) -> tuple[Ints, str]:
+    """Return the tiles that a country has, ascending, and the rule that it claims."""
+    parts, overlap = [np.empty(0, np.int64)], False
+    columns = ["tile_id", "inclusion_rule"]
+    for table in () if code is None else rows_of(case, "tile_index", code, columns):
+        parts.append(table.column("tile_id").to_numpy().astype(np.int64))
+        overlap = overlap or bool(pc.any(pc.equal(table.column("inclusion_rule"), "any_overlap")))
+    ids = np.concatenate(parts)
+    if not (ids[1:] >= ids[:-1]).all():
+        ids.sort()
+    return ids, "any_overlap" if overlap else "center"
 
 
 def _judge_country(
@@ -124,11 +135,12 @@ def expected_rule(policy: dict[str, Any], center: int, overlap: int) -> str | No
 
 def _tallies(country: Country, grid: Grid, ids: Ints, *, by_overlap: bool) -> dict[str, _Tally]:
     tallies = {"center": _Tally(), "any_overlap": _Tally()}
-    rows, cols = np.divmod(ids, grid.ncols)
     far = np.ones(len(ids), np.bool_)
     for window in windows_of(country, grid):
+        low, high = np.searchsorted(ids, [window.first * grid.ncols, window.last * grid.ncols])
+        rows, cols = np.divmod(ids[low:high], grid.ncols)
         here = window.holds(rows, cols)
-        far &= ~here
+        far[low:high] = ~here
         claimed = np.zeros(window.shape, np.bool_)
         claimed[rows[here] - window.first, cols[here] - window.left] = True
         cells = cells_of(country, window, claimed, by_overlap=by_overlap)
@@ -180,5 +192,7 @@ def _versions(case: Case) -> Iterator[Row]:
 
 
 PLAN = state_checks(
-    CHECKS, Preparation("grid_axes", (RASTER,), ("grid_rows", "grid_columns"), _make_axes)
+    CHECKS,
+    Preparation("grid_axes", (RASTER,), ("grid_rows", "grid_columns"), _make_axes),
+    settle=settle,
 )

@@ -32,6 +32,28 @@ _LON_LAT = {("OGC", "CRS84"), ("EPSG", 4326), ("EPSG", "4326")}
 
 
 @dataclass(frozen=True)
+class Part:
+    """A polygon of a country, and between which latitudes it lies."""
+
+    shape: Polygon
+    south: float
+    north: float
+
+    @functools.cached_property
+    def outline(self) -> list[list[list[float]]]:
+        """Return the coordinates of its rings, the shell first."""
+        rings = (self.shape.exterior, *self.shape.interiors)
+        return [shapely.get_coordinates(ring).tolist() for ring in rings]
+
+    @functools.cached_property
+    def rings(self) -> list[Polygon]:
+        """Return the areas of its rings, the shell first, prepared."""
+        areas = [Polygon(ring) for ring in (self.shape.exterior, *self.shape.interiors)]
+        shapely.prepare(areas)
+        return areas
+
+
+@dataclass(frozen=True)
 class Country:
     """A country's area in unwrapped longitudes.
 
@@ -53,19 +75,25 @@ class Country:
         same = ring[1:] == ring[:-1]
         return points[:-1][same], points[1:][same]
 
+    @functools.cached_property
+    def parts(self) -> list[Part]:
+        """Return its polygons."""
+        shapes = shapely.get_parts(self.shape).tolist()
+        return [Part(one, one.bounds[1], one.bounds[3]) for one in shapes]
+
     def holds(self, lon: Floats, lat: Floats) -> npt.NDArray[np.bool_]:
         """Return whether points lie in a closed shell and not in a closed hole of that part."""
+        order = np.argsort(lat)
+        lon, lat = lon[order], lat[order]
         inside = np.zeros(len(lon), np.bool_)
-        for part in shapely.get_parts(self.shape):
-            west, south, east, north = part.bounds
-            near = np.flatnonzero((lon >= west) & (lon <= east) & (lat >= south) & (lat <= north))
-            for ring, keep in ((part.exterior, True), *((r, False) for r in part.interiors)):
-                if len(near):
-                    area = Polygon(ring)
-                    shapely.prepare(area)
-                    hit = shapely.intersects_xy(area, lon[near], lat[near])
-                    near = near[hit] if keep else near[~hit]
-            inside[near] = True
+        for part in self.parts:
+            low, high = np.searchsorted(lat, part.south), np.searchsorted(lat, part.north, "right")
+            west, _, east, _ = part.shape.bounds
+            near = low + np.flatnonzero((lon[low:high] >= west) & (lon[low:high] <= east))
+            for number, area in enumerate(part.rings if len(near) else ()):
+                hit = shapely.intersects_xy(area, lon[near], lat[near])
+                near = near[hit == (number == 0)]
+            inside[order[near]] = True
         return inside
 
 

@@ -19,6 +19,7 @@ from segment1b.audit.case import (
     state_checks,
 )
 from segment1b.audit.results import Row, differences, fields_differ
+from segment1b.audit.s2.settled import settle
 from segment1b.identity import canonical_json
 from segment1b.storage.rasters import open_raster
 
@@ -90,4 +91,5 @@ PLAN = state_checks(
     CHECKS,
     Preparation("cell_masses", (RASTER,), ("cell_masses", "bad_cells"), make_cell_masses),
     script_preparation("s2", "weighed"),
+    settle=settle,
 )

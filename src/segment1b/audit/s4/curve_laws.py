@@ -1,9 +1,10 @@
-"""The curve laws derived again: points in SQL's 128-bit integers, one full sort of the country.
+"""The curve laws derived again: points in exact integers, one full sort of the country.
 
-Offsets come from numpy's own Philox. Every number below fits HUGEINT, which holds up to 2^127:
-fewer than 2^62 sites times 2^64 plus a phase, and 2^64 times K <= 10^15. One product would not,
-(j*2^64 + U) * K of `systematic`; there U*K/2^64 is cut to whole units first, which changes no
-point, since what is cut off is less than a unit and the division by n rounds down to whole ones.
+Offsets come from numpy's own Philox, points of `stable` from the upper halves of products of 64
+bits. Every other number below fits HUGEINT, which holds up to 2^127: fewer than 2^62 sites times
+2^64 plus a phase, and 2^64 times K <= 10^15. One product would not, (j*2^64 + U) * K of
+`systematic`; there U*K/2^64 is cut to whole units first, which changes no point, since what is cut
+off is less than a unit and the division by n rounds down to whole ones.
 """
 
 from __future__ import annotations
@@ -21,23 +22,12 @@ from segment1b.audit.merchants import EVERYTHING
 from segment1b.audit.s4.hilbert import order_of, places
 from segment1b.audit.session import repeated
 from segment1b.audit.tiles import rows_of
-from segment1b.audit.words import country_word, key_of, words
+from segment1b.audit.words import country_word, key_of, products, words
 from segment1b.contracts.states import TRADE_WEIGHTS
 
-_PAIRS_AT_ONCE = 1 << 16
+_PAIRS_AT_ONCE, _SITES_AT_ONCE, _MOST_SITES = 1 << 16, 1 << 20, 1 << 32
+_GOLDEN = np.uint64(11400714819323198485)
 _TRADE = f"coalesce(trade, '{EVERYTHING}')"
-
-# x_j = floor(((U + j*G) mod 2^64) * K / 2^64), j = 1..n, with G the golden ratio's 64-bit fraction.
-_STABLE = """
-SELECT
-    merchant_id,
-    site AS site_order,
-    ((word::HUGEINT + site::HUGEINT * 11400714819323198485::HUGEINT
-        & 18446744073709551615::HUGEINT) * (SELECT K FROM run) >> 64)::BIGINT AS point
-FROM (
-    SELECT merchant_id, word, unnest(range(1, n_sites + 1)) AS site FROM offsets
-)
-"""
 
 # x_j = floor((j*2^64 + U) * K / (n * 2^64)), j = 0..n-1.
 _SYSTEMATIC = """
@@ -121,14 +111,22 @@ def points_by_country(case: Case, pairs: str) -> Iterator[dict[str, Any]]:
 
     Only under `stable` is the point numbered site_order that site's own.
     """
-    named = case.session.rows(
-        f"SELECT DISTINCT legal_country_iso AS code, {_TRADE} AS trade "  # noqa: S608
-        f"FROM {pairs} LEFT JOIN merchant_trade USING (merchant_id)"
+    of_trade = (
+        f"(SELECT legal_country_iso AS code, {_TRADE} AS trade, merchant_id, "  # noqa: S608
+        f"n_sites::BIGINT AS n_sites FROM {pairs} LEFT JOIN merchant_trade USING (merchant_id))"
     )
-    for code, trade in sorted((str(row["code"]), str(row["trade"])) for row in named):
+    counts = f"SELECT code, trade, count(*) AS n FROM {of_trade} GROUP BY ALL ORDER BY code, trade"  # noqa: S608
+    whole = case.session.arrays(
+        f"SELECT merchant_id, n_sites FROM {of_trade} ORDER BY code, trade, merchant_id"  # noqa: S608
+    )
+    start = 0
+    for row in case.session.rows(counts):
+        part = slice(start, start := start + row["n"])
+        code, trade = str(row["code"]), str(row["trade"])
         tiles = _weighed_tiles(case, code, trade)
         if tiles is not None:
-            yield from _points_of(case, code, trade, tiles, pairs)
+            mine = {name: values[part] for name, values in whole.items()}
+            yield from _points_of(case, code, mine, tiles)
 
 
 def _weighed_tiles(case: Case, code: str, trade: str) -> Arrays | None:
@@ -148,22 +146,14 @@ def _weighed_tiles(case: Case, code: str, trade: str) -> Arrays | None:
     return {name: rows.column(name).to_numpy() for name in names}
 
 
-def _points_of(
-    case: Case, code: str, trade: str, tiles: Arrays, pairs: str
-) -> Iterator[dict[str, Any]]:
-    session, grid = case.session, case.grid
+def _points_of(case: Case, code: str, mine: Arrays, tiles: Arrays) -> Iterator[dict[str, Any]]:
+    grid = case.grid
     assert grid is not None
     # Dividing once and multiplying back is faster than divmod.
     rows = tiles["tile_id"] // np.uint64(grid.ncols)
     cols = tiles["tile_id"] - rows * np.uint64(grid.ncols)
     along = np.argsort(places(rows, cols, order_of(grid.nrows, grid.ncols)))
     line = np.cumsum(tiles["weight_fp"][along])
-    mine = session.arrays(
-        f"SELECT merchant_id, n_sites::BIGINT AS n_sites FROM {pairs} "  # noqa: S608
-        f"LEFT JOIN merchant_trade USING (merchant_id) "
-        f"WHERE legal_country_iso = ? AND {_TRADE} = ? ORDER BY merchant_id",
-        [code, trade],
-    )
     of_pairs = _POINTS[case.policy("allocation")["law"]]
     for points in of_pairs(case, code, mine):
         # The point x lies in the tile whose running sum is the first above x; weights that do not
@@ -177,18 +167,30 @@ def _points_of(
         }
 
 
-def _by_offset(query: str) -> Callable[[Case, str, Arrays], Iterator[Arrays]]:
-    """Return the function that gives the points of pairs by a law that looks at a pair alone."""
+def _systematic(case: Case, code: str, pairs: Arrays) -> Iterator[Arrays]:
+    seed = int(case.published.tokens["seed"])
+    for part in _stretches(pairs):
+        word = offsets(seed, pairs["merchant_id"][part], code)
+        columns = {name: values[part] for name, values in pairs.items()}
+        case.session.table("offsets", {**columns, "word": word})
+        yield case.session.arrays(_SYSTEMATIC)
 
-    def points(case: Case, code: str, pairs: Arrays) -> Iterator[Arrays]:
-        seed = int(case.published.tokens["seed"])
-        for part in _stretches(pairs):
-            word = offsets(seed, pairs["merchant_id"][part], code)
-            columns = {name: values[part] for name, values in pairs.items()}
-            case.session.table("offsets", {**columns, "word": word})
-            yield case.session.arrays(query)
 
-    return points
+def _stable(case: Case, code: str, pairs: Arrays) -> Iterator[Arrays]:
+    """Yield x_j = floor(((U + j*G) mod 2^64) * K / 2^64), j = 1..n, in arrays of 64 bits."""
+    merchants, n = pairs["merchant_id"], np.maximum(pairs["n_sites"], 0)
+    if n.max(initial=0) > _MOST_SITES:
+        raise ValueError(f"{code}: a pair of {n.max()} sites")
+    word = offsets(int(case.published.tokens["seed"]), merchants, code)
+    scale = np.uint64(10 ** int(case.policy("prep")["dp"]))
+    ends = np.cumsum(n)
+    for start in range(0, int(ends[-1]) if len(ends) else 0, _SITES_AT_ONCE):
+        number = np.arange(start, min(start + _SITES_AT_ONCE, int(ends[-1])))
+        pair = np.searchsorted(ends, number, "right")
+        order = number - (ends - n)[pair] + 1
+        phase = word[pair] + order.astype(np.uint64) * _GOLDEN
+        points = products(phase, scale).astype(np.int64)
+        yield {"merchant_id": merchants[pair], "site_order": order, "point": points}
 
 
 def _balanced(case: Case, _: str, pairs: Arrays) -> Iterator[Arrays]:
@@ -205,8 +207,8 @@ def _stretches(pairs: Arrays) -> Iterator[slice]:
 
 
 _POINTS: dict[str, Callable[[Case, str, Arrays], Iterator[Arrays]]] = {
-    "systematic": _by_offset(_SYSTEMATIC),
-    "stable": _by_offset(_STABLE),
+    "systematic": _systematic,
+    "stable": _stable,
     "balanced": _balanced,
 }
 LAWS = frozenset(_POINTS)

@@ -30,8 +30,7 @@ def _make_own_points(case: Case) -> None:
     )
     if case.policy("allocation")["law"] != "stable":
         return
-    for points in points_by_country(case, "planned_pairs"):
-        case.session.append("own_points", points)
+    case.session.append_all("own_points", points_by_country(case, "planned_pairs"))
 
 
 @CHECKS.add("words", _MISMATCH, ASSIGN.events, scope="S")

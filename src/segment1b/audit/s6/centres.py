@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -16,12 +15,12 @@ from segment1b.audit.logs import CENTRES
 from segment1b.audit.results import Found, Row
 from segment1b.audit.s6.redraw import Floats, accepted, same_bits
 from segment1b.audit.strides import COUNTRY, Arrays, by_country, letters_of, portions, site_key
-from segment1b.audit.words import UInt64s, key_of, uniforms, words
+from segment1b.audit.words import UInt64s, key_of, products, uniforms, words
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 _ATTEMPTS, _APART, _MOST = 64, 8, 512
-_BLOCKS_AT_ONCE = 1 << 19
+_BLOCKS_AT_ONCE, _PORTIONS_AT_ONCE = 1 << 19, 32
 # [C] is S_C, the sum of the shares of the ranks 1 to C.
 _SHARES = [0, *accumulate(2**40 // rank for rank in range(1, _MOST + 1))]
 # Tiles without centres and counts beyond the limits are reported by checks of their own.
@@ -84,6 +83,7 @@ def _unlike(case: Case) -> Iterator[Row]:
         f"CREATE OR REPLACE TABLE {_CLAIMS} (merchant_id UBIGINT, country UBIGINT, "
         "tile_id UBIGINT, site_order BIGINT, attempt BIGINT, centre BIGINT)"
     )
+    claims: list[Arrays] = []
     for code, rows in by_country(case, _EVENTS):
         area = area_of(case, code)
         if area is not None:
@@ -91,7 +91,11 @@ def _unlike(case: Case) -> Iterator[Row]:
                 tries = _attempts(some, area, keys, permille * (2**64 // 1000))
                 refused, wrong = _judged(some, tries)
                 yield from (_offence(some, tries, at) for at in wrong.tolist())
-                _claim(case, some, tries, refused)
+                claims.append(_claims(some, tries, refused))
+                if len(claims) == _PORTIONS_AT_ONCE:
+                    case.session.append_all(_CLAIMS, claims)
+                    claims.clear()
+    case.session.append_all(_CLAIMS, claims)
     for row in case.session.rows(_UNFOUNDED):
         yield {**row, "country": letters_of(row["country"])}
 
@@ -102,14 +106,9 @@ def _attempts(rows: Arrays, area: Area, keys: tuple[UInt64s, UInt64s], tail: int
     number = np.arange(len(site)) - np.repeat(np.cumsum(blocks) - blocks, blocks) + 1
     order, merchant = rows["site_order"][site], rows["merchant_id"][site]
     raw = words(keys[0], order, merchant, rows["country"][site], number, taken=4)
-    totals = [_SHARES[count] for count in rows["centres"].tolist()]
-    rank = np.array(
-        [
-            bisect_right(_SHARES, word * totals[at] >> 64)
-            for word, at in zip(raw[:, 1].tolist(), site.tolist(), strict=True)
-        ],
-        np.int64,
-    )
+    shares = np.array(_SHARES, np.uint64)
+    place = products(raw[:, 1], shares[rows["centres"][site]])
+    rank = np.searchsorted(shares, place, "right")
     lon, lat, there = _centres(rows, area, keys[1], site, rank)
     x, y = 2 * uniforms(raw[:, 2]) - 1, 2 * uniforms(raw[:, 3]) - 1
     d_lon = lon + x * rows["radius_lon_deg"][site]
@@ -133,17 +132,21 @@ def _centres(
     width = np.where(width < 0, width + 360, width)
     height = rows["max_lat_deg"] - rows["min_lat_deg"]
     lon, lat, there = np.zeros(count), np.zeros(count), np.zeros(count, np.bool_)
-    left = np.arange(count)
-    for attempt in range(1, _ATTEMPTS + 1):
-        at = own[left]
-        tried = np.full(len(left), attempt, np.int64)
-        raw = words(key, rank[left], rows["tile_id"][at], rows["country"][at], tried, taken=2)
-        lon[left] = (uniforms(raw[:, 0]) - 0.5) * width[at]
-        lat[left] = (uniforms(raw[:, 1]) - 0.5) * height[at]
-        there[left] = accepted(rows, area, at, lon[left], lat[left])
-        left = left[~there[left]]
-        if not len(left):
-            break
+    left, start = np.arange(count), 1
+    while len(left) and start <= _ATTEMPTS:
+        # Twice as many attempts each time, for ever fewer centres: small arrays cost most by call.
+        numbers = np.arange(start, min(2 * start, _ATTEMPTS + 1))
+        which, number = np.repeat(left, len(numbers)), np.tile(numbers, len(left))
+        at = own[which]
+        raw = words(key, rank[which], rows["tile_id"][at], rows["country"][at], number, taken=2)
+        x = (uniforms(raw[:, 0]) - 0.5) * width[at]
+        y = (uniforms(raw[:, 1]) - 0.5) * height[at]
+        good = accepted(rows, area, at, x, y).reshape(len(left), len(numbers))
+        found = good.any(axis=1)
+        taken = np.where(found, good.argmax(axis=1), len(numbers) - 1)
+        taken += np.arange(0, good.size, len(numbers))
+        lon[left], lat[left], there[left] = x[taken], y[taken], found
+        left, start = left[~found], 2 * start
     return lon[inverse], lat[inverse], there[inverse]
 
 
@@ -180,10 +183,9 @@ def _offence(rows: Arrays, tries: _Attempts, at: int) -> Row:
     }
 
 
-def _claim(case: Case, rows: Arrays, tries: _Attempts, refused: Ints) -> None:
-    """Note the attempts that hold only if an earlier site of the merchant is at their centre."""
+def _claims(rows: Arrays, tries: _Attempts, refused: Ints) -> Arrays:
+    """Return the attempts that hold only if an earlier site of the merchant is at their centre."""
     site = tries.site[refused]
     names = ("merchant_id", "country", "tile_id", "site_order")
     columns = {name: rows[name][site] for name in names}
-    columns |= {"attempt": tries.number[refused], "centre": tries.rank[refused]}
-    case.session.append(_CLAIMS, columns)
+    return columns | {"attempt": tries.number[refused], "centre": tries.rank[refused]}
