@@ -25,21 +25,35 @@ hypothesis.settings.register_profile("segment1b", deadline=None)
 hypothesis.settings.load_profile("segment1b")
 
 
+def _codes_of(item: pytest.Item) -> set[str]:
+    """Return the codes that a test of `make test` provokes."""
+    if item.get_closest_marker("slow"):
+        return set()
+    return {code for mark in item.iter_markers("code") for code in mark.args}
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark each test that has a parameter `code`; every code has a test, every marker a code.
 
-    Of a test with many cases every third is run by `make test`, and all by `make test-all`.
+    Of a test with many cases `make test` runs every third, and as many more as every code needs.
     """
-    cases = Counter(item.nodeid.partition("[")[0] for item in items)
     for item in items:
-        many = cases[item.nodeid.partition("[")[0]] > MANY_CASES
-        if many and zlib.crc32(item.nodeid.encode()) % 3:
-            item.add_marker(pytest.mark.slow)
         code = item.callspec.params.get("code") if hasattr(item, "callspec") else None
         if code in CODES:
             item.add_marker(pytest.mark.code(code))
-    tested = {code for item in items for mark in item.iter_markers("code") for code in mark.args}
+    cases = Counter(item.nodeid.partition("[")[0] for item in items)
+    rest = [
+        item
+        for item in items
+        if cases[item.nodeid.partition("[")[0]] > MANY_CASES
+        and zlib.crc32(item.nodeid.encode()) % 3
+    ]
+    tested = {code for item in {*items} - {*rest} for code in _codes_of(item)}
+    for item in rest:
+        if tested >= _codes_of(item):
+            item.add_marker(pytest.mark.slow)
+        tested |= _codes_of(item)
     if unknown := tested - CODES.keys():
         raise pytest.UsageError(f"tests are marked with unknown codes: {sorted(unknown)}")
     whole = config.args == config.getini("testpaths")

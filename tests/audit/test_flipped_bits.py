@@ -40,6 +40,18 @@ def test_verify_bundle_hashes_the_weights_of_trades(world: Copy) -> None:
     assert caught.value.code == "E107_DETERMINISM"
 
 
+@pytest.mark.parametrize("name", ["trade_weights/{", "trade_weights/../x", "trade_weights/no"])
+def test_verify_bundle_refuses_weights_that_are_not_those_of_a_trade(
+    world: Copy, name: str
+) -> None:
+    spoiled = world("trades")
+    spoiled.rewrite("s4_run_report", lambda report: report["input_digests"].update({name: "1"}))
+    with pytest.raises(Segment1BError) as caught:
+        verify_bundle(Snapshot(spoiled.root, KNOWN, spoiled.tokens))
+    assert caught.value.code != "E_INTERNAL"
+    assert name in caught.value.message
+
+
 @pytest.mark.parametrize("dataset_id", RECEIPTED)
 def test_verify_bundle_hashes_every_file_that_a_receipt_names(dataset_id: str, world: Copy) -> None:
     spoiled = world("stable")

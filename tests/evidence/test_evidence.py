@@ -260,6 +260,10 @@ def test_weights_of_trades_are_made_again_and_their_reports_compared(
     write_sums(out)
     with pytest.raises(Segment1BError, match="does not repeat trade_weights/fuel"):
         verify_evidence(out, KNOWN)
+    report.unlink()
+    write_sums(out)
+    with pytest.raises(Segment1BError, match="is absent"):
+        verify_evidence(out, KNOWN)
 
 
 def test_a_sample_holds_whole_pairs_and_every_tile_they_use(

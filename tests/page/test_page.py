@@ -88,6 +88,9 @@ def test_countries_are_named_where_there_is_room_and_large_places_in_a_country(d
     assert not {"Lagos", "Shanghai", "Tokyo"} & world
     demo.select_option("#country", "NG")
     assert {"Nigeria", "Benin", "Lagos", "Kano"} <= set(demo.evaluate(NAMES))
+    # On the largest island of their country or on another.
+    named = set(demo.evaluate("runs[0].map.places.name"))
+    assert {"Jakarta", "Copenhagen", "Kuala Lumpur", "Auckland", "Sapporo", "Tokyo"} <= named
 
 
 def test_places_outside_the_map_of_their_country_are_not_named(square: Page) -> None:
@@ -190,7 +193,8 @@ def test_the_line_below_the_map_counts_all_outlets_when_some_are_embedded(
     page.select_option("#country", "NG")
     found = re.fullmatch(
         r"3,372 outlets of 120 merchants in 1 country, drawn as points\. "
-        r"One of every 6 is embedded: (\d+) points of these\. Place names: GeoNames, CC BY 4\.0\.",
+        r"One of every 6 is embedded: (\d+) points of these\. "
+        r"Place names: GeoNames, CC BY 4\.0, rounded\.",
         shown(page),
     )
     assert found

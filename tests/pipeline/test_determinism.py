@@ -17,7 +17,7 @@ import pytest
 
 import worlds
 from segment1b.pipeline.outcome import RunResult
-from segment1b.states import STATES
+from segment1b.states import STATES, s6_jitter
 
 STABLE = ("allocation.law=stable",)
 Undisturbed = Callable[[str], RunResult]
@@ -120,6 +120,18 @@ def test_the_order_in_which_shards_are_worked_changes_nothing(
 
         monkeypatch.setattr(state, "shards", backwards)
     again = rerun(surfaces, tmp_path, outlets=outlets, workers=2)
+    assert worlds.digests(again) == worlds.digests(first)
+
+
+def test_points_do_not_depend_on_which_countries_are_drawn_together(
+    surfaces: Path,
+    outlets: Path,
+    first: RunResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(s6_jitter, "SITES_AT_ONCE", 0)  # each alone
+    again = rerun(surfaces, tmp_path, outlets=outlets, engine="serial", workers=1)
     assert worlds.digests(again) == worlds.digests(first)
 
 

@@ -112,3 +112,20 @@ def test_a_merchant_without_a_trade_has_no_layers(published: Published) -> None:
     found = segment1b.explain(world.root, *pair_of(world, "everything"))
     assert "sums" not in found
     assert "layers" not in found["tiles"][0]
+
+
+def test_a_root_without_its_rasters_is_explained_without_layers(
+    world: Callable[[str], World],
+) -> None:
+    bare = world("trades")
+    merchant, country = pair_of(bare, "fuel")
+    whole = segment1b.explain(bare.root, merchant, country)
+    bare.path("urban_cells_2019").unlink()
+    found = segment1b.explain(bare.root, merchant, country)
+    assert found["agrees"]
+    assert "urban_cells_2019" in found["layers_missing"]
+    assert [row["weight"] for row in found["tiles"]] == [row["weight"] for row in whole["tiles"]]
+    line = f"explain --data-root {bare.root} --merchant {merchant} --country {country}"
+    shown = CliRunner().invoke(app, line.split())
+    assert shown.exit_code == 0
+    assert "its layers are not shown" in shown.stdout

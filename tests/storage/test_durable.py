@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import threading
 import uuid
 from pathlib import Path
 
@@ -187,3 +188,21 @@ def test_what_is_temporary_is_not_flushed_until_it_is_linked_to_what_stays(
     finally:
         remove_temporary(folder)
     assert (folder.exists(), is_temporary(folder / "a")) == (False, False)
+
+
+def test_a_path_is_asked_for_while_temporary_folders_come_and_go(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            remove_temporary(make_temporary("segment1b-test-"))
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert not any(is_temporary(tmp_path) for _ in range(20_000))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

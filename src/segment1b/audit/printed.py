@@ -18,7 +18,7 @@ from segment1b.contracts.locations import nearest
 from segment1b.errors import Segment1BError
 from segment1b.storage.sql import parquet_table
 
-#: The identity that a check looks at, the plan of its state, and the check.
+#: The identity whose files a check reads, the plan of its state, and the check.
 _Found: TypeAlias = tuple[Published, StateChecks, Check]
 
 
@@ -70,7 +70,7 @@ def _without_state(name: str) -> str:
 
 
 def _all_checks(published: Published, states: Sequence[str]) -> Iterator[tuple[str, _Found]]:
-    """Yield all checks, named as in the results, each with the identity that it looks at."""
+    """Yield all checks, named as in the results, each with the identity whose files it reads."""
     plans = [(state, published, PLANS[state]) for state in states]
     if "s2" in states:
         try:

@@ -62,7 +62,9 @@ def print_explanation(result: Row) -> None:
         f"merchant {_merchant(result)} in {result['country_iso']}: {result['n_sites']} sites "
         f"over {result['tiles_in_country']:,} tiles, law {result['law']}, K = {result['K']:,}"
     )
-    if "trade" in result:
+    if "layers_missing" in result:
+        print(f"trade {result['trade']}; its layers are not shown: {result['layers_missing']}")
+    elif "trade" in result:
         _print_layers(result)
     if result["law"] == "largest_remainder":
         print(

@@ -23,9 +23,10 @@ from segment1b.contracts.locations import (
 from segment1b.contracts.program import contracts_root
 from segment1b.contracts.schemas import Column, Schemas
 from segment1b.contracts.states import load_states
-from segment1b.errors import CODES, Segment1BError, redo
+from segment1b.errors import CODES, Segment1BError, redo, visible
 
 PATH_TOKENS = ("seed", "manifest_fingerprint", "parameter_hash", "run_id", "attempt", "trade")
+_OF_TRADE = re.compile(r"(\w+)/([a-z][a-z0-9_]{0,63})")
 _TOKEN = re.compile(r"\{(\w+)\}")
 _FAULTS = {"schema", "extras", "duplicate", "unsorted", "receipt", "differs"}
 Encoding = Literal[
@@ -151,11 +152,10 @@ class Contracts:
 
         `<id>/<trade>` is an entry of one trade: its path, and the report with its receipt.
         """
-        dataset_id, _, trade = dataset_id.partition("/")
-        if trade:
-            return _of_trade(self[dataset_id], trade, suffix=True)
+        if of_trade := _OF_TRADE.fullmatch(dataset_id):
+            return _of_trade(self[of_trade[1]], of_trade[2], suffix=True)
         if dataset_id not in self._datasets:
-            what = f"{self.path} has no dataset {dataset_id}"
+            what = f"{self.path} has no dataset {visible(dataset_id)}"
             hint = nearest(dataset_id, self._datasets)
             raise Segment1BError(_FAILED, what, hint, dataset=dataset_id)
         return self._datasets[dataset_id]

@@ -7,12 +7,11 @@ from typing import Any
 
 from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
-from segment1b.contracts.states import TRADE_WEIGHTS
 from segment1b.read.gate import bundle_tokens
 from segment1b.storage.bundles import RULES, check_summary, open_bundle
 from segment1b.storage.checksums import SUMS, invalid, verify_sums
-from segment1b.storage.durable import read_json
-from segment1b.storage.snapshot import receipted, report_id
+from segment1b.storage.durable import read_json, read_object
+from segment1b.storage.snapshot import receipted, report_id, weights_used
 
 MANIFEST = "manifest.json"
 DETERMINISM = "determinism.json"
@@ -66,8 +65,8 @@ def _agree(folder: Path, contracts: Contracts, flag: str) -> dict[str, Any]:
     entries = read_json(folder / DETERMINISM)["datasets"]
     digests = {entry["dataset_id"]: entry["content_sha256_hex"] for entry in entries}
     policy = read_json(folder / POLICY)["policy"]
-    weights = [contracts[name] for name in digests if name.startswith(f"{TRADE_WEIGHTS}/")]
-    for dataset in (*receipted(contracts, policy), *weights):
+    plan = read_object(folder / REPORTS / "s4_run_report.json")
+    for dataset in (*receipted(contracts, policy), *weights_used(contracts, plan)):
         path = folder / REPORTS / f"{report_id(dataset)}.json"
         if not path.is_file():
             raise invalid(path, "is absent")

@@ -78,7 +78,7 @@ def _map(
     frames = payload.frames_of(features)
     found: dict[str, Any] = {
         "countries": codes,
-        "frames": frames,
+        "frames": {code: boxes[0] for code, boxes in frames.items()},
         "places": place_names(packer, frames),
         "outlines": payload.outlines_of(packer, features, payload.places(codes)),
         "sites_by_country": sites,

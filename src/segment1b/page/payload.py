@@ -85,8 +85,8 @@ def outlines_of(packer: Packer, features: Mapping[str, Any], places: Mapping[str
     }
 
 
-def frames_of(features: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Return west, south, east and north of the largest piece of each country, in degrees."""
+def frames_of(features: Mapping[str, Any]) -> dict[str, list[list[float]]]:
+    """Return west, south, east and north of the pieces of each country, degrees, largest first."""
     frames = {}
     for feature in features["features"]:
         boxes = []
@@ -94,7 +94,7 @@ def frames_of(features: Mapping[str, Any]) -> dict[str, list[float]]:
             ring = np.array(piece[0])
             low, high = ring.min(axis=0), ring.max(axis=0)
             boxes.append((float(np.prod(high - low)), [*low.tolist(), *high.tolist()]))
-        frames[feature["id"]] = max(boxes)[1]
+        frames[feature["id"]] = [box for _, box in sorted(boxes, reverse=True)]
     return frames
 
 

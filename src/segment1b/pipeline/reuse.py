@@ -71,7 +71,7 @@ def run_report(state: State, run: Run) -> dict[str, Any]:
     """Return the published run report of a state; empty where there is none."""
     path = report_path(state, run)
     report = read_report(path) if path.exists() else None
-    return report if isinstance(report, dict) else {}
+    return dict(report) if isinstance(report, dict) else {}
 
 
 def _other_program(report: dict[str, Any]) -> str:

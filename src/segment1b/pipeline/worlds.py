@@ -32,7 +32,6 @@ from segment1b.states.protocol import Run, State
 from segment1b.storage.durable import (
     coded_os_errors,
     fsync_file,
-    is_temporary,
     make_folder,
     read_object,
 )
@@ -164,10 +163,8 @@ def link_files(source: Path, target: Path, names: Iterable[str]) -> None:
                 raise
             except OSError:
                 shutil.copyfile(source / name, place, follow_symlinks=False)
-                fsync_file(place)
-            else:
-                if is_temporary(source):  # it was written without being flushed
-                    fsync_file(place)
+            # What is linked may be a file of `place`, which does not flush it.
+            fsync_file(place)
 
 
 def install_world(root: Path, named: Path, dictionary: Path | None, scratch: Path) -> None:

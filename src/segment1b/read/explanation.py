@@ -115,7 +115,14 @@ def _add_layers(explanation: dict[str, Any], pair: PublishedPair, trade: str, id
     # Rasters take a while to import, and outlets without a trade do without.
     from segment1b.read.tile_layers import explain_layers
 
-    facts, tiles = explain_layers(pair, trade, ids, shown)
+    try:
+        facts, tiles = explain_layers(pair, trade, ids, shown)
+    except Segment1BError as error:
+        if error.code != "E_REFERENCE_SURFACE_MISSING":
+            raise
+        # A root may be handed over without its rasters.
+        explanation["layers_missing"] = error.message
+        return True
     explanation |= facts
     agrees = True
     for row in explanation["tiles"]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from segment1b import contracts as contract_files
 from segment1b.contracts import Contracts, Dataset
+from segment1b.contracts.states import TRADE_WEIGHTS
 from segment1b.errors import Segment1BError, file_error
 from segment1b.identity import Identity
 from segment1b.outlets.list_names import default_list, named_tokens
@@ -252,6 +253,8 @@ def _check_receipts(run: Snapshot, egress: Mapping[str, Any]) -> list[str]:
         if not path.exists():
             if run.path(report_id(dataset)).exists():
                 raise _no_receipt(path, dataset, "is absent, and its run report is here")
+            if dataset.id.startswith(f"{TRADE_WEIGHTS}/") and run.path("tile_weights").exists():
+                raise _no_receipt(path, dataset, "is absent, and S4 has used it")
             continue  # A root that was handed over may hold the sites and their bundle alone.
         with coded_os_errors(path):
             receipt = _receipt_of(run, dataset)

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from segment1b.contracts.states import ROADS, URBAN
 from segment1b.contracts.trades import LAYERS, weights_of
 from segment1b.geo.grid import read_grid
+from segment1b.geo.layers import close_layers
+from segment1b.geo.population import close_population
 from segment1b.geo.tile_masses import layer_cells, masses
 from segment1b.laws.apportionment import cut_largest, quantise
 from segment1b.laws.mixture import layers_of
@@ -83,8 +85,12 @@ def _layers(pair: PublishedPair, *, with_roads: bool) -> dict[str, _Ints]:
     reader.fetch(needed)
     index, grid = reader.partition("tile_index"), read_grid(reader.file(_RASTER))
     place = (None, pair.country)
-    urban, metres, _ = layer_cells(reader, index, grid, *place, with_roads=with_roads)
-    people, area = (masses(reader, index, *place, basis) for basis in ("population", "area_m2"))
+    try:
+        urban, metres, _ = layer_cells(reader, index, grid, *place, with_roads=with_roads)
+        people, area = (masses(reader, index, *place, basis) for basis in ("population", "area_m2"))
+    finally:
+        close_layers()
+        close_population()
     return dict(zip(LAYERS, layers_of(people, area, urban, metres), strict=True))
 
 

@@ -28,6 +28,8 @@ from segment1b.storage.records import Records
 Floats = npt.NDArray[np.float64]
 Pair = tuple[Floats, Floats]
 TILE, CLIP, SURFACE, CENTRE = 0, 1, 2, 3
+#: Of countries whose points are drawn together: a site takes some 200 bytes.
+SITES_AT_ONCE = 1_000_000
 
 
 class S6Jitter(CountryState):
@@ -45,36 +47,26 @@ class S6Jitter(CountryState):
         check_known(rows, shapes, self.unlisted, problem, hint)
 
     def law(self, job: Job, rows: Mapping[str, Records]) -> Iterator[dict[str, Any]]:
-        """Draw the points of all countries of the shard together: most have only a few sites."""
+        """Draw the points of several countries together: most have only a few sites."""
         shapes = checked_countries(job.reader.file("world_countries"), rows)
         used = {code: distinct(sites["tile_id"]) for code, sites in rows.items()}
         bounds = job.tiles("tile_bounds", BOUNDS, used, self.unlisted)
-        points = Points(
-            job.run, [Land(c, shapes[c], sites, bounds[c]) for c, sites in rows.items()]
-        )
-        if job.run.policy.jitter.centres:
+        if centred := job.run.policy.jitter.centres is not None:
             areas = job.tiles("tile_index", ["pixel_area_m2"], used, self.unlisted)
             centres = job.tiles("tile_centres", ["centres"], used, self.unlisted)
-            points.gather(
-                np.concatenate([areas[code]["pixel_area_m2"] for code in rows]),
-                np.concatenate([centres[code]["centres"] for code in rows]),
+        for batch in _batches(rows):
+            points = Points(
+                job.run, [Land(c, shapes[c], sites, bounds[c]) for c, sites in batch.items()]
             )
-        points.place()
-        for number, (code, sites) in enumerate(rows.items()):
-            job.counters[code] = {"used": used[code], **points.counters(number)}
-            span = points.sites[number]
-            yield {
-                "merchant_id": sites["merchant_id"],
-                "legal_country_iso": code,
-                "site_order": sites["site_order"],
-                "tile_id": sites["tile_id"],
-                "delta_lat_deg": points.d_lat[span],
-                "delta_lon_deg": points.d_lon[span],
-                "manifest_fingerprint": job.run.identity.manifest_fingerprint,
-            }
-            for at, columns in points.events(number):
-                key = {name: sites[name][at] for name in ("merchant_id", "site_order")}
-                yield {**key, "legal_country_iso": code, **columns}
+            if centred:
+                points.gather(
+                    np.concatenate([areas[code]["pixel_area_m2"] for code in batch]),
+                    np.concatenate([centres[code]["centres"] for code in batch]),
+                )
+            points.place()
+            for number, (code, sites) in enumerate(batch.items()):
+                job.counters[code] = {"used": used[code], **points.counters(number)}
+                yield from _rows(job, code, sites, points, number)
 
     def summary(self, run: Run, reader: Reader, rows: int, countries: Countries) -> Report:
         """Return the counters by country and the trace of the event log's parts."""
@@ -316,6 +308,36 @@ class Points:
         what = f"{code}, tile {tile_id}: {why}"
         fault = "E613_RESAMPLE_EXHAUSTED"
         return Segment1BError(fault, what, country_iso=code, tile_id=tile_id)
+
+
+def _rows(
+    job: Job, code: str, sites: Records, points: Points, number: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the columns of the dataset, then of each event log, of a country of some points."""
+    span = points.sites[number]
+    yield {
+        "merchant_id": sites["merchant_id"],
+        "legal_country_iso": code,
+        "site_order": sites["site_order"],
+        "tile_id": sites["tile_id"],
+        "delta_lat_deg": points.d_lat[span],
+        "delta_lon_deg": points.d_lon[span],
+        "manifest_fingerprint": job.run.identity.manifest_fingerprint,
+    }
+    for at, columns in points.events(number):
+        key = {name: sites[name][at] for name in ("merchant_id", "site_order")}
+        yield {**key, "legal_country_iso": code, **columns}
+
+
+def _batches(rows: Mapping[str, Records]) -> Iterator[dict[str, Records]]:
+    """Yield whole countries, several while they have at most SITES_AT_ONCE sites together."""
+    batch: dict[str, Records] = {}
+    for code, sites in rows.items():
+        if batch and len(sites) + sum(map(len, batch.values())) > SITES_AT_ONCE:
+            yield batch
+            batch = {}
+        batch[code] = sites
+    yield batch
 
 
 def _stretches(counts: Sequence[int]) -> list[slice]:

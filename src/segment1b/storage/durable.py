@@ -50,7 +50,7 @@ def remove_temporary(folder: Path) -> None:
 
 def is_temporary(path: Path) -> bool:
     """Return whether a path is below a folder of `make_temporary`."""
-    return any(path.is_relative_to(folder) for folder in _TEMPORARY)
+    return any(path.is_relative_to(folder) for folder in tuple(_TEMPORARY))
 
 
 def write_file(

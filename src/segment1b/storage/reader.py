@@ -155,7 +155,7 @@ def _meets(stats: pq.Statistics, wanted: tuple[Any, Any] | frozenset[str]) -> bo
     """Return whether a group with these statistics can hold a wanted value."""
     if isinstance(wanted, tuple):
         low, high = wanted
-        return bool(stats.min <= high and stats.max >= low)
+        return not (stats.max < low or stats.min > high)
     low, high = stats.min, stats.max
     return low in wanted if low == high else any(low <= word <= high for word in wanted)
 

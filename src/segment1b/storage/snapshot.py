@@ -12,7 +12,7 @@ from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.states import TRADE_WEIGHTS
 from segment1b.errors import Segment1BError, file_error, unreadable
 from segment1b.identity import Identity
-from segment1b.storage.durable import read_json
+from segment1b.storage.durable import read_json, read_object
 from segment1b.storage.receipts import DIGEST_VERSION, Receipt, hash_files
 from segment1b.storage.root import root_at
 
@@ -106,8 +106,8 @@ class Snapshot:
     def receipted(self) -> list[Dataset]:
         """Return the datasets and logs whose receipts are in run reports, of trades too."""
         report = self.path("s4_run_report")
-        used = read_json(report).get("input_digests", {}) if report.exists() else {}
-        weights = [self.contracts[name] for name in used if name.startswith(f"{TRADE_WEIGHTS}/")]
+        plan = read_object(report) if report.exists() else {}
+        weights = weights_used(self.contracts, plan)
         return [*receipted(self.contracts, self.bound_policy), *weights]
 
     def file_receipt(self, dataset_id: str, *, verify: bool) -> Receipt | None:
@@ -129,6 +129,13 @@ class Snapshot:
         if verify and hash_files(file.parent, [file.name])[0] != receipt.files:
             raise _not_reproduced(dataset, file, "its bytes do not hash to its receipt")
         return receipt
+
+
+def weights_used(contracts: Contracts, plan: Mapping[str, Any]) -> list[Dataset]:
+    """Return the weights of trades that S4 has used, by its run report."""
+    used = plan.get("input_digests")
+    names = used if isinstance(used, dict) else ()
+    return [contracts[name] for name in names if name.startswith(f"{TRADE_WEIGHTS}/")]
 
 
 def read_report(path: Path) -> Any:

@@ -181,13 +181,12 @@ function drawPoints(run, c, at) {
 
 // Writes a name with its middle at x, y, unless it leaves the map or covers another.
 function writeName(run, c, text, x, y, taken) {
+  if (x < 0 || x > run.width || y < 9 || y > run.height - 9) return false;
   const half = c.measureText(text).width / 2 + 4,
     box = [x - half, y - 9, x + half, y + 9];
   if (
     box[0] < 0 ||
     box[2] > run.width ||
-    box[1] < 0 ||
-    box[3] > run.height ||
     taken.some((b) => b[0] < box[2] && b[2] > box[0] && b[1] < box[3] && b[3] > box[1])
   )
     return false;
@@ -333,7 +332,7 @@ function caption(run, near, tiled) {
       `Tiles: the heaviest ${grouped(tiled.n)}, ` +
         `with ${(100 * tiled.share).toFixed(1)} % of the country's weight.`,
     );
-  if (run.placed) sentences.push("Place names: GeoNames, CC BY 4.0.");
+  if (run.placed) sentences.push("Place names: GeoNames, CC BY 4.0, rounded.");
   if (run.map.problem) sentences.push(run.map.problem);
   out.textContent = sentences.join(" ");
 }
