@@ -388,7 +388,6 @@ def test_surfaces_are_built_into_a_store(proxy: Proxy, tmp_path: Path) -> None:
     assert len([e for e in Objects(url).list() if e.path.startswith("reference/")]) == 4
 
 
-@pytest.mark.slow
 def test_the_status_of_a_bucket_is_told_from_receipts_and_writes_nothing(
     url: str, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

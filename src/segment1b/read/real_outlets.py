@@ -162,7 +162,9 @@ def _reason(column: str, text: str, iso: set[str]) -> str:
     if not text:
         return "value is missing"
     if column in _LIMITS:
-        return f"{shown} is no number of degrees from -{_LIMITS[column]:g} to {_LIMITS[column]:g}"
+        return (
+            f"{shown} is not a number of degrees from -{_LIMITS[column]:g} to {_LIMITS[column]:g}"
+        )
     if column == "country":
         return value_fault("country_iso", text, iso).removesuffix(f" ({NORMALISE})")
     return id_fault(text) if column == "chain" else trade_fault(column, text)
