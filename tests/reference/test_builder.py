@@ -58,8 +58,8 @@ def test_a_build_gives_the_shipped_bytes(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_build_of_the_layers_gives_the_shipped_bytes(tmp_path: Path) -> None:
-    script, cache = ROOT / "scripts" / "build_layers.py", ROOT / "reference-cache"
-    command = [sys.executable, str(script), "--out", str(tmp_path), "--cache", str(cache)]
+    script, cache = ROOT / "scripts" / "build_reference.py", ROOT / "reference-cache"
+    command = [sys.executable, script, "--layers", "--out", tmp_path, "--cache", cache]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     for name in ("urban_0p05deg.tif", "road_metres_0p05deg.tif"):

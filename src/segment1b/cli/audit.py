@@ -113,7 +113,7 @@ def evidence(
     sample_rows: Annotated[int, option("At most so many outlets in the data sample.", min=1)] = 200,
     replace: Annotated[bool, option("Replace older evidence.", "--replace")] = False,
     without_page: Annotated[
-        bool, option("Leave the page out: 10 MB less.", "--without-page")
+        bool, option("Leave the page out: some 3 MB less.", "--without-page")
     ] = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, option("No steps on stderr.", "--quiet")] = False,

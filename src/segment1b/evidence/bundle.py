@@ -69,7 +69,7 @@ def write_evidence(
         out: absent, an empty folder, or with `replace` an older evidence bundle.
         sample_sites: most outlets in the data sample (see `write_sample`).
         replace: replace an older bundle.
-        with_page: include the HTML report, about 10 MB.
+        with_page: include the HTML report, about 3 MB.
         say: callback for each step.
 
     Returns:

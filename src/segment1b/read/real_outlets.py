@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from segment1b.errors import Segment1BError, too_large
 from segment1b.outlets.column_names import COMMON
-from segment1b.outlets.columns import id_fault, id_faults
+from segment1b.outlets.columns import id_fault, id_faults, shortened
 from segment1b.outlets.lists import SHOWN, Reading, Source, bad_rows, refusal
 from segment1b.outlets.merchant_trades import (
     NUMBER_OF_EVERYTHING,
@@ -43,7 +43,6 @@ _POSITION = ("lon", "lat", "country")
 _TRADES = ("trade", "mcc")
 _LIMITS = {"lon": 180.0, "lat": 90.0}
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
-_SHOWN = 40  # characters of a value
 Bools = npt.NDArray[np.bool_]
 
 
@@ -158,11 +157,13 @@ def _refused(
 
 def _reason(column: str, text: str, iso: set[str]) -> str:
     """Return why a value is not valid."""
-    shown = repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
+    shown = shortened(text)
     if not text:
         return "value is missing"
     if column in _LIMITS:
-        return f"{shown} is no number of degrees from -{_LIMITS[column]:g} to {_LIMITS[column]:g}"
+        return (
+            f"{shown} is not a number of degrees from -{_LIMITS[column]:g} to {_LIMITS[column]:g}"
+        )
     if column == "country":
         return value_fault("country_iso", text, iso).removesuffix(f" ({NORMALISE})")
     return id_fault(text) if column == "chain" else trade_fault(column, text)

@@ -5,6 +5,7 @@ Source: docs/spec/s6-points.md#shared-centres
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,7 @@ class Ground:
         return law.admits(self.tiles, self.area_m2, self.policy.radius_m)
 
 
-class _Attempts:
+class _Attempts(ABC):
     """Items that are drawn in attempts 1..64 until one is good.
 
     Attributes:
@@ -65,9 +66,9 @@ class _Attempts:
         self.attempt = np.zeros(len(values[0]), np.int64)
         self.values = values
 
+    @abstractmethod
     def draw(self, items: Int64s, attempt: Int64s) -> tuple[Bools, tuple[npt.NDArray[Any], ...]]:
         """Return which attempts of which items are good, and what they give."""
-        raise NotImplementedError
 
     def advance(self, left: Int64s) -> None:
         """Give items their next good attempt, or 0 and zeros."""

@@ -1,10 +1,5 @@
 -- code: E102_FK_MISMATCH
 -- scope: C
 -- proves: tile_weights has the tiles of tile_index and no other
-SELECT
-    country_iso, tile_id, w.tile_id IS NOT NULL AS in_tile_weights,
-    i.tile_id IS NOT NULL AS in_tile_index
-FROM tile_weights AS w
-FULL JOIN tile_index AS i USING (country_iso, tile_id)
-WHERE w.tile_id IS NULL OR i.tile_id IS NULL
-ORDER BY 1, 2
+-- needs: tile_weights, tile_index
+FROM tiles_differ('tile_weights', 'tile_index')

@@ -3,55 +3,6 @@
 -- The layers of each tile and their shares of K. A tile of a coarser grid has the sum of its cells.
 -- Tiles of a finer one each have the urban value of their cell; its metres are dealt evenly,
 -- `metres // n` to each of its n tiles and one more to the first `metres % n` in raster order.
-CREATE OR REPLACE TABLE urban_tiles AS
-SELECT i.tile_id, c.value::HUGEINT AS urban
-FROM (SELECT DISTINCT tile_id, raster_row::BIGINT AS r, raster_col::BIGINT AS c FROM tile_index) AS i
-CROSS JOIN urban_cells_2019_grid AS g
-JOIN urban_cells AS c
-    ON c.cell_row = (i.r + g.first_row)::BIGINT // g.side::BIGINT
-    AND c.cell_col = ((i.c + g.first_col)::BIGINT % g.turn::BIGINT + g.turn::BIGINT)
-        % g.turn::BIGINT // g.side::BIGINT
-WHERE NOT g.holds
-UNION ALL
-SELECT (tile_row * run.ncols + tile_col)::UBIGINT, sum(value)::HUGEINT
-FROM (
-    SELECT
-        (c.cell_row - g.first_row) // g.side AS tile_row, c.cell_row >= g.first_row AS below,
-        ((c.cell_col - g.first_col) % g.turn + g.turn) % g.turn // g.side AS tile_col, c.value
-    FROM urban_cells AS c
-    CROSS JOIN urban_cells_2019_grid AS g
-    WHERE g.holds
-), run
-WHERE below AND tile_row < run.nrows AND tile_col < run.ncols
-GROUP BY tile_row, tile_col, run.ncols;
-
-CREATE OR REPLACE TABLE road_tiles AS
-SELECT
-    i.tile_id,
-    c.value::HUGEINT // (g.side * g.side)
-        + CASE WHEN (i.r + g.first_row) % g.side * g.side
-                + ((i.c + g.first_col) % g.turn + g.turn) % g.turn % g.side
-                < c.value::HUGEINT % (g.side * g.side)
-            THEN 1 ELSE 0 END AS metres
-FROM (SELECT DISTINCT tile_id, raster_row::BIGINT AS r, raster_col::BIGINT AS c FROM tile_index) AS i
-CROSS JOIN road_metres_2026_grid AS g
-JOIN road_cells AS c
-    ON c.cell_row = (i.r + g.first_row)::BIGINT // g.side::BIGINT
-    AND c.cell_col = ((i.c + g.first_col)::BIGINT % g.turn::BIGINT + g.turn::BIGINT)
-        % g.turn::BIGINT // g.side::BIGINT
-WHERE NOT g.holds
-UNION ALL
-SELECT (tile_row * run.ncols + tile_col)::UBIGINT, sum(value)::HUGEINT
-FROM (
-    SELECT
-        (c.cell_row - g.first_row) // g.side AS tile_row, c.cell_row >= g.first_row AS below,
-        ((c.cell_col - g.first_col) % g.turn + g.turn) % g.turn // g.side AS tile_col, c.value
-    FROM road_cells AS c
-    CROSS JOIN road_metres_2026_grid AS g
-    WHERE g.holds
-), run
-WHERE below AND tile_row < run.nrows AND tile_col < run.ncols
-GROUP BY tile_row, tile_col, run.ncols;
 
 -- The root of x is the s with s*s <= x < (s+1)*(s+1), which a float root misses by one at most.
 CREATE OR REPLACE TABLE tile_layers AS
@@ -60,12 +11,14 @@ WITH placed AS (
         i.country_iso, i.tile_id,
         coalesce(m.mass, 0)::HUGEINT AS population,
         CAST(1000 * i.pixel_area_m2 AS BIGINT)::HUGEINT AS area,
-        coalesce(u.urban, 0)::HUGEINT AS urban,
-        coalesce(r.metres, 0)::HUGEINT AS metres
+        coalesce(u.value, 0)::HUGEINT AS urban,
+        coalesce(
+            r.value // r.tiles_in_cell + (r.place < r.value % r.tiles_in_cell)::INT, 0
+        )::HUGEINT AS metres
     FROM tile_index AS i
     LEFT JOIN cell_masses AS m ON m.tile_id = i.tile_id
-    LEFT JOIN urban_tiles AS u ON u.tile_id = i.tile_id
-    LEFT JOIN road_tiles AS r ON r.tile_id = i.tile_id
+    LEFT JOIN tile_cells('tile_index', 'urban_cells', 'urban_cells_2019_grid') AS u ON u.tile_id = i.tile_id
+    LEFT JOIN tile_cells('tile_index', 'road_cells', 'road_metres_2026_grid') AS r ON r.tile_id = i.tile_id
 ),
 squared AS (
     SELECT
