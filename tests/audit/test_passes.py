@@ -19,7 +19,7 @@ from segment1b.audit import runner
 from segment1b.audit.case import Case, StateChecks
 from segment1b.audit.passes import UnsettledError, sum_of
 from segment1b.audit.plans import PLANS
-from segment1b.audit.s2.settled import _Country, rounded
+from segment1b.audit.s2.settled import Country, rounded
 from segment1b.audit.session import Session
 from spoil import (
     BOUNDS,
@@ -199,7 +199,7 @@ def test_weights_are_settled_exactly_when_they_are_the_largest_remainders(
 
 def are_settled(masses: list[int], weights: list[int], total: int, units: int, cut: int) -> bool:
     """Return whether weights are settled, as figures of two row groups."""
-    whole = _Country()
+    whole = Country()
     with suppress(UnsettledError):
         for part in (slice(0, cut), slice(cut, None)):
             if masses[part]:

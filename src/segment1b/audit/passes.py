@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segment1b.audit.case import Case
+from segment1b.audit.published_files import Published
 from segment1b.audit.shapes import ROWS_OF_A_GROUP, pack, pieces
 from segment1b.contracts import Dataset
 
@@ -156,6 +157,21 @@ def in_step(datasets: Sequence[Dataset], paths: Sequence[Path]) -> Iterator[tupl
         yield some
 
 
+def declared_files(published: Published, dataset_id: str) -> list[Path]:
+    """Return the files of a table; raise UnsettledError unless they are named as declared."""
+    files = published.files(dataset_id)
+    if [file.name for file in files] != [f"part-{n:05d}.parquet" for n in range(len(files))]:
+        raise UnsettledError
+    return files
+
+
+def numbered_groups(published: Published, dataset_id: str) -> Iterator[tuple[int, Group]]:
+    """Yield the row groups of a table in written order, each with the number of its file."""
+    for number, file in enumerate(declared_files(published, dataset_id)):
+        for group in groups(published.dataset(dataset_id), file):
+            yield number, group
+
+
 def each_file(
     case: Case, work: Callable[[Sequence[Path]], Tally], *dataset_ids: str
 ) -> list[Tally]:
@@ -164,9 +180,8 @@ def each_file(
     Raises:
         UnsettledError: they have other files than the declared ones, or not all the same.
     """
-    listed = [case.published.files(dataset_id) for dataset_id in dataset_ids]
-    named = [f"part-{number:05d}.parquet" for number in range(len(listed[0]))]
-    if any([path.name for path in files] != named for files in listed):
+    listed = [declared_files(case.published, dataset_id) for dataset_id in dataset_ids]
+    if len({*map(len, listed)}) != 1:
         raise UnsettledError
     with ThreadPoolExecutor(case.session.threads) as pool:
         return list(pool.map(work, zip(*listed, strict=True)))

@@ -112,14 +112,15 @@ def run_trades(plan: StateChecks, session: Session) -> list[CheckResult]:
     proves = "the merchants' trades can be read to the last value"
     rule = Rule("s2", "trades_in_use", plan.contract.stale, "R", proves)
     try:
-        trades = in_use(published)
+        session.trades = [of_trade(published, trade) for trade in in_use(published)]
     except UnusableError as error:
         return [judge(rule, [error.row()])]
     try:
-        for trade in trades:
-            session.published = of_trade(published, trade)
+        for own in session.trades:
+            session.published = own
+            named = own.tokens["trade"]
             found = run_state(plan, session)
-            results += [replace(one, state="s2", name=f"{trade} {one.name}") for one in found]
+            results += [replace(one, state="s2", name=f"{named} {one.name}") for one in found]
     finally:
         session.published = published
     return results

@@ -54,6 +54,9 @@ class Session(ExitStack):
         super().__init__()
         self.published, self.threads = published, threads
         self.compared: dict[tuple[str, ...], bool] = {}
+        # The identity by trade, and what one look at all of them has settled of each.
+        self.trades: Sequence[Published] = ()
+        self.settled_of_trades: dict[str, set[str]] | None = None
         self.statements: dict[str, str] = {}
         self.connection = self.enter_context(open_database(threads))
         for path in sorted(_MACROS.glob("*.sql")):

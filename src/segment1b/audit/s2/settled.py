@@ -56,7 +56,7 @@ _OF_CENTRES = {
 
 
 @dataclass
-class _Country:
+class Country:
     """Figures of some tiles of a country.
 
     Attributes:
@@ -77,7 +77,7 @@ class _Country:
     cut: tuple[int, int] = (_MOST_MASS, -1)
     left: tuple[int, int] = (-1, 0)
 
-    def add(self, other: _Country) -> None:
+    def add(self, other: Country) -> None:
         """Add the figures of more of its tiles."""
         for name in ("mass", "by_basis", "units", "tiles", "up", "zero"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -104,10 +104,10 @@ def _doubts(case: Case, *, centres: bool) -> set[str]:
     look = _Look(case, centres=centres)
     tallies = each_file(case, look.tally, *look.names)
     whole_countries(tallies)
-    countries: dict[str, _Country] = {}
+    countries: dict[str, Country] = {}
     for tally in tallies:
         for code, own in tally.figures.items():
-            countries.setdefault(code, _Country()).add(own)
+            countries.setdefault(code, Country()).add(own)
     doubts = Doubts(name for tally in tallies for name in tally.doubts)
     doubts.unless(cut_as_declared(tallies), *(f"file_cut_{name}" for name in look.names))
     doubts.unless(countries.keys() <= codes_of(case, ISO), "country_codes")
@@ -132,7 +132,7 @@ class _Look:
 
     def tally(self, paths: Sequence[Path]) -> Tally:
         """Return what a file of each table holds."""
-        doubts, stretches, countries = Doubts(), list[Stretch](), dict[str, _Country]()
+        doubts, stretches, countries = Doubts(), list[Stretch](), dict[str, Country]()
         with open_raster(self.raster) as source:
             for index, weights, *centres in in_step(self.datasets, paths):
                 own = stretch(index)
@@ -141,7 +141,7 @@ class _Look:
                 doubts.unless((weights.values["dp"] == self.dp).all(), "one_dp")
                 by_basis = self._masses(source, index)
                 figures = self._weighed(index, by_basis, weights, doubts)
-                countries.setdefault(own.code, _Country()).add(figures)
+                countries.setdefault(own.code, Country()).add(figures)
                 for group in centres:
                     doubts.unless(fit(self.datasets[2], group), f"values_{_CENTRES}")
                     micro = 1_000_000 * self.people
@@ -154,14 +154,14 @@ class _Look:
         if self.basis == "uniform":
             return np.ones(len(index.values["tile_id"]), np.int64)
         if self.basis == "area_m2":
-            return _areas(index)
-        people = _people(source, index.values["tile_id"], self.ncols)
+            return areas_of(index)
+        people = people_of(source, index.values["tile_id"], self.ncols)
         mass = np.rint(people * 1e6)
         if not ((people >= 0) & (mass <= _LARGEST)).all():
             raise UnsettledError
         return mass.astype(np.int64)
 
-    def _weighed(self, index: Group, by_basis: Ints, weights: Group, doubts: Doubts) -> _Country:
+    def _weighed(self, index: Group, by_basis: Ints, weights: Group, doubts: Doubts) -> Country:
         """Return figures of a row group; doubt what its weights do not show."""
         reported, values = (
             self.reported.get(index.words["country_iso"]),
@@ -171,7 +171,7 @@ class _Look:
             raise UnsettledError
         by_area = bool(reported["zero_mass_fallback"])
         doubts.unless(weights.words["basis"] == ("area_m2" if by_area else self.basis), "basis")
-        mass, total = _areas(index) if by_area else by_basis, int(reported["mass_sum"])
+        mass, total = areas_of(index) if by_area else by_basis, int(reported["mass_sum"])
         figures = rounded(index.values["tile_id"], mass, values, total, self.units)
         figures.by_basis = sum_of(by_basis)
         return figures
@@ -179,7 +179,7 @@ class _Look:
 
 def rounded(
     tiles: npt.NDArray[np.uint64], mass: Ints, weights: Ints, total: int, units: int
-) -> _Country:
+) -> Country:
     """Return figures of tiles whose weights are quotients mass * units / total, rounded.
 
     Raises:
@@ -196,7 +196,7 @@ def rounded(
     if not (near & (over < total) & (over > -total)).all():
         raise UnsettledError
     up = over > 0
-    figures = _Country(
+    figures = Country(
         *(sum_of(mass), 0, sum_of(weights), len(weights)),
         *(int(np.count_nonzero(up)), int(np.count_nonzero(weights == 0))),
     )
@@ -208,7 +208,8 @@ def rounded(
     return figures
 
 
-def _areas(index: Group) -> Ints:
+def areas_of(index: Group) -> Ints:
+    """Return the areas of the tiles of a row group in 1/1000 m2, int64."""
     areas = index.values["pixel_area_m2"]
     if not (areas.min() >= 0 and areas.max() < _LARGEST / 1000):
         raise UnsettledError
@@ -216,7 +217,7 @@ def _areas(index: Group) -> Ints:
     return millis
 
 
-def _people(source: Any, tiles: npt.NDArray[np.uint64], ncols: int) -> npt.NDArray[np.float64]:
+def people_of(source: Any, tiles: npt.NDArray[np.uint64], ncols: int) -> npt.NDArray[np.float64]:
     """Return the people of ascending tiles; declared nodata is none."""
     row, col = np.divmod(tiles.astype(np.int64), ncols)
     left, width = int(col.min()), int(col.max() - col.min()) + 1
@@ -234,7 +235,7 @@ def _people(source: Any, tiles: npt.NDArray[np.uint64], ncols: int) -> npt.NDArr
     return found
 
 
-def _totals(case: Case, look: _Look, countries: Mapping[str, _Country]) -> Doubts:
+def _totals(case: Case, look: _Look, countries: Mapping[str, Country]) -> Doubts:
     """Doubt what the sums of each country do not show."""
     doubts, least = Doubts(), case.policy("prep")["min_units_per_tile"]
     for code, own in countries.items():
@@ -250,7 +251,7 @@ def _totals(case: Case, look: _Look, countries: Mapping[str, _Country]) -> Doubt
     return doubts
 
 
-def _reported(case: Case, look: _Look, countries: Mapping[str, _Country]) -> Doubts:
+def _reported(case: Case, look: _Look, countries: Mapping[str, Country]) -> Doubts:
     """Doubt what the run report says otherwise."""
     doubts, report = Doubts(), case.report(_REPORT)
     doubts.unless(look.reported.keys() == countries.keys(), "report_by_country", "basis")

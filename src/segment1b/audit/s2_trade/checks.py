@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.windows import Window
 
 from segment1b.audit.case import (
     POLICY,
@@ -19,19 +18,26 @@ from segment1b.audit.case import (
     script_preparation,
     state_checks,
 )
-from segment1b.audit.grid import Grid, grid_of
+from segment1b.audit.grid import grid_of
 from segment1b.audit.published_files import UnusableError
 from segment1b.audit.results import Row, fields_differ
 from segment1b.audit.s2.checks import make_cell_masses
+from segment1b.audit.s2_trade.layer_cells import (
+    LAYERS,
+    Placed,
+    alignment,
+    cells_of,
+    has_layer,
+    is_count,
+    side_of,
+)
+from segment1b.audit.s2_trade.settled import settle
 from segment1b.contracts.states import ROADS, URBAN
 from segment1b.errors import Segment1BError
 from segment1b.storage.rasters import open_raster
 
 CHECKS = Checks("s2_trade")
 _ROWS_AT_ONCE = 256
-_LAYERS = ("population", "area", "urban", "urban_people", "roads")
-_SLACK = 1e-9
-_LARGEST = 2**32 - 1
 _MADE = "layer_shares"
 #: The cells of each layer, as a table.
 _CELLS = {URBAN: "urban_cells", ROADS: "road_cells"}
@@ -40,7 +46,7 @@ _CELLS = {URBAN: "urban_cells", ROADS: "road_cells"}
 @CHECKS.add("report_layers", "E108_WRITER_HYGIENE", "s2_trade_run_report", POLICY)
 def _report_layers(case: Case) -> Iterator[Row]:
     """The run report names the trade of its path, and whether there is a road layer."""
-    roads = bool(case.published.document(POLICY)["surfaces"].get(ROADS))
+    roads = has_layer(case, ROADS)
     expected = {"trade": case.published.tokens["trade"], "road_layer": roads}
     return fields_differ(case.report("s2_trade_run_report"), expected)
 
@@ -53,9 +59,11 @@ def _make_trade(case: Case) -> None:
         raise ValueError("the policy has no such trade")
     tiles, layer = case.grid, grid_of(case.published, URBAN)
     assert tiles is not None
-    side = _side(tiles, layer)[1] if tiles.a >= layer.a else 1
-    row: dict[str, Any] = dict(zip(_LAYERS, chosen[0]["weights"], strict=True))
-    case.session.define("mixture", [row | {"boost": trades["boost"], "cells": side**2}])
+    holds, side = side_of(tiles, layer)
+    row: dict[str, Any] = dict(zip(LAYERS, chosen[0]["weights"], strict=True))
+    case.session.define(
+        "mixture", [row | {"boost": trades["boost"], "cells": side**2 if holds else 1}]
+    )
 
 
 def _make_layer_cells(case: Case) -> None:
@@ -67,25 +75,21 @@ def _make_layer_cells(case: Case) -> None:
         none = np.empty(0, np.int64)
         case.session.table(table, {"cell_row": none, "cell_col": none, "value": none})
         try:
-            placed = _alignment(case, name)
-            case.session.define(f"{name}_grid", [placed])
-            if case.published.document(POLICY)["surfaces"].get(name):
+            placed = alignment(case, name)
+            case.session.define(f"{name}_grid", [placed._asdict()])
+            if has_layer(case, name):
                 _append_cells(case, name, placed)
         except (UnusableError, Segment1BError) as error:
             raise ValueError(str(error)) from None
 
 
-def _append_cells(case: Case, name: str, placed: Mapping[str, Any]) -> None:
+def _append_cells(case: Case, name: str, placed: Placed) -> None:
     """Append the cells of a layer; tiles of those with another value than a count are bad."""
     with open_raster(case.published.path(name)) as source:
         for top in range(0, source.height, _ROWS_AT_ONCE):
             rows = min(_ROWS_AT_ONCE, source.height - top)
-            read = source.read(1, window=Window(0, top, source.width, rows))
-            cells = read.astype(np.float64)
-            if source.nodata is not None:
-                gap = float(source.nodata)
-                cells[np.isnan(cells) if np.isnan(gap) else cells == gap] = 0
-            good = (cells >= 0) & (cells <= _LARGEST) & (cells == np.floor(cells))
+            cells = cells_of(source, top, rows)
+            good = is_count(cells)
             row, col = np.nonzero(good & (cells > 0))
             value = cells[row, col].astype(np.int64)
             columns = {"cell_row": row.astype(np.int64) + top, "cell_col": col.astype(np.int64)}
@@ -97,55 +101,21 @@ def _append_cells(case: Case, name: str, placed: Mapping[str, Any]) -> None:
 
 
 def _tiles_of(
-    case: Case, placed: Mapping[str, Any], row: npt.NDArray[np.int64], col: npt.NDArray[np.int64]
+    case: Case, placed: Placed, row: npt.NDArray[np.int64], col: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint64]:
     """Return the tiles that hold some cells of a layer, or lie in them."""
     assert case.grid is not None
-    side, turn, nrows, ncols = placed["side"], placed["turn"], case.grid.nrows, case.grid.ncols
-    if placed["holds"]:
-        row = (row - placed["first_row"]) // side
-        col = (col - placed["first_col"]) % turn // side
+    side, turn, nrows, ncols = placed.side, placed.turn, case.grid.nrows, case.grid.ncols
+    if placed.holds:
+        row = (row - placed.first_row) // side
+        col = (col - placed.first_col) % turn // side
     else:
         step = np.arange(side)
         row = np.repeat(row, side**2) * side + np.tile(np.repeat(step, side), len(row))
         col = np.repeat(col, side**2) * side + np.tile(step, side * len(col))
-        row, col = row - placed["first_row"], (col - placed["first_col"]) % turn
+        row, col = row - placed.first_row, (col - placed.first_col) % turn
     there = (row >= 0) & (row < nrows) & (col < ncols)
     return (row[there] * ncols + col[there]).astype(np.uint64)
-
-
-def _side(tiles: Grid, layer: Grid) -> tuple[bool, int]:
-    """Return whether a tile holds cells (else a cell holds tiles), and how many along an edge."""
-    holds = tiles.a >= layer.a
-    return holds, round(tiles.a / layer.a if holds else layer.a / tiles.a)
-
-
-def _alignment(case: Case, name: str) -> dict[str, Any]:
-    """Return side, first row and column and turn of a layer, in cells or, if finer, in tiles.
-
-    Raises:
-        ValueError: the cells do not fit the tiles.
-    """
-    tiles = case.grid
-    assert tiles is not None
-    if not case.published.document(POLICY)["surfaces"].get(name):
-        return {"holds": True, "side": 1, "first_row": 0, "first_col": 0, "turn": 1}
-    layer = grid_of(case.published, name)
-    holds, side = _side(tiles, layer)
-    height, width = (layer.b, layer.a) if holds else (tiles.b, tiles.a)
-    larger = (tiles.b, tiles.a) if holds else (layer.b, layer.a)
-    first_row, first_col = (layer.y0 - tiles.y0) / height, (tiles.x0 - layer.x0) / width
-    turn = layer.ncols * (1 if holds else side)
-    misfits = (
-        abs(larger[0] - side * height) * max(tiles.nrows, layer.nrows),
-        abs(larger[1] - side * width) * max(tiles.ncols, layer.ncols),
-        abs(first_row - round(first_row)) * height,
-        abs(first_col - round(first_col)) * width,
-    )
-    if max(misfits) > 2 * _SLACK:
-        raise ValueError(f"the cells of {name} do not fit the tiles")
-    placed = {"first_row": round(first_row), "first_col": round(first_col)}
-    return {"holds": holds, "side": side, **placed, "turn": turn}
 
 
 def _is_made(case: Case) -> bool:
@@ -177,4 +147,5 @@ PLAN = state_checks(
     ),
     replace(_SHARES, run=_make_shares),
     script_preparation("s2_trade", "mixed"),
+    settle=settle,
 )
