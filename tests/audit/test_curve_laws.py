@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from segment1b.audit import session
+from segment1b.audit.s4 import curve_laws
 from spoil import Rows, World
 
 LAWS = ("systematic", "stable", "balanced")
@@ -88,3 +90,12 @@ def test_a_plan_of_another_curve_law_is_found(
         "parameter_policy_1B", lambda sealed: sealed["policy"]["allocation"].update(law=other)
     )
     assert spoiled.failing("s4").of_code("E417_LAW_VIOLATION").rows
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 40])
+def test_a_plan_that_is_derived_in_many_parts_is_the_same(
+    published: Callable[[str], World], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curve_laws, "_SITES_AT_ONCE", at_once)
+    monkeypatch.setattr(session, "_ROWS_TOGETHER", at_once)
+    assert published("stable").failing("s4", "s5") == {}

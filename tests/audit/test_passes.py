@@ -31,7 +31,8 @@ from spoil import (
     World,
     move_unit,
 )
-from sql_spoils import SPOILS, spoil
+from sql_changes import spoil
+from sql_spoils import SPOILS
 
 TABLES = (INDEX, BOUNDS, WEIGHTS, CENTRES)
 OWN = {"s1": {INDEX, BOUNDS}, "s2": {WEIGHTS, CENTRES}}

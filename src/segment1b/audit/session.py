@@ -179,19 +179,8 @@ class Session(ExitStack):
 
     def append_all(self, name: str, parts: Iterable[Mapping[str, Any]]) -> None:
         """Append small parts to a table, many together: each statement has its price."""
-        waiting, rows = list[pa.Table](), 0
-        for part in parts:
-            waiting.append(pa.table(dict(part)))
-            rows += waiting[-1].num_rows
-            if rows >= _ROWS_TOGETHER:
-                self._append_tables(name, waiting)
-                waiting, rows = [], 0
-        if waiting:
-            self._append_tables(name, waiting)
-
-    def _append_tables(self, name: str, tables: Sequence[pa.Table]) -> None:
-        whole = pa.concat_tables(tables).unify_dictionaries()
-        self.append(name, dict(zip(whole.column_names, whole.columns, strict=True)))
+        for whole in together(parts):
+            self.append(name, whole)
 
     def _copy(self, into: str, columns: Mapping[str, Any]) -> None:
         self.connection.register("incoming", pa.table(dict(columns)))
@@ -220,6 +209,24 @@ class Session(ExitStack):
     def execute(self, script: str) -> None:
         """Run statements that make tables; raises duckdb.Error."""
         self.connection.execute(script)
+
+
+def together(parts: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of small parts as columns of whole parts together."""
+    waiting, rows = list[pa.Table](), 0
+    for part in parts:
+        waiting.append(pa.table(dict(part)))
+        rows += waiting[-1].num_rows
+        if rows >= _ROWS_TOGETHER:
+            yield _joined(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(tables: Sequence[pa.Table]) -> dict[str, Any]:
+    whole = pa.concat_tables(tables).unify_dictionaries()
+    return dict(zip(whole.column_names, whole.columns, strict=True))
 
 
 def repeated(text: str, rows: int) -> pa.DictionaryArray:

@@ -113,9 +113,9 @@ def _sums(source: Any, placed: Placed, row: Ints, col: Ints) -> Ints:
     side, top, left = placed.side, int(row[0]), int(col.min())
     height, width = int(row[-1]) + 1 - top, int(col.max()) + 1 - left
     first = placed.first_row + top * side
-    cells = _whole(source, first, first + height * side)
     columns = (placed.first_col + np.arange(left * side, (left + width) * side)) % placed.turn
-    summed = cells[:, columns].reshape(height, side, width, side).sum(axis=(1, 3))
+    cells = _whole(source, first, first + height * side, columns)
+    summed = cells.reshape(height, side, width, side).sum(axis=(1, 3))
     found: Ints = summed[row - top, col - left]
     return found
 
@@ -123,9 +123,12 @@ def _sums(source: Any, placed: Placed, row: Ints, col: Ints) -> Ints:
 def _copied(source: Any, placed: Placed, row: Ints, col: Ints) -> Ints:
     """Return the values of the cells that hold tiles."""
     row, col = row + placed.first_row, (col + placed.first_col) % placed.turn
-    first = int(row[0]) // placed.side
-    cells = _whole(source, first, int(row[-1]) // placed.side + 1)
-    found: Ints = cells[row // placed.side - first, col // placed.side]
+    first, (columns, at) = (
+        int(row[0]) // placed.side,
+        np.unique(col // placed.side, return_inverse=True),
+    )
+    cells = _whole(source, first, int(row[-1]) // placed.side + 1, columns)
+    found: Ints = cells[row // placed.side - first, at]
     return found
 
 
@@ -136,11 +139,11 @@ def _dealt(source: Any, placed: Placed, row: Ints, col: Ints) -> Ints:
     return value // side**2 + (row % side * side + col % side < value % side**2)
 
 
-def _whole(source: Any, first: int, end: int) -> Ints:
-    """Return rows of cells of a layer, int64."""
+def _whole(source: Any, first: int, end: int, columns: Ints) -> Ints:
+    """Return some columns of some rows of a layer, int64."""
     if not 0 <= first < end <= source.height:
         raise UnsettledError
-    cells = cells_of(source, first, end - first)
+    cells = cells_of(source, first, end - first)[:, columns]
     if not is_count(cells).all():
         raise UnsettledError
     return cells.astype(np.int64)

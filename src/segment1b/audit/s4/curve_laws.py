@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from segment1b.audit.case import Case
 from segment1b.audit.merchants import EVERYTHING
 from segment1b.audit.s4.hilbert import order_of, places
-from segment1b.audit.session import repeated
+from segment1b.audit.session import repeated, together
 from segment1b.audit.tiles import rows_of
 from segment1b.audit.words import country_word, key_of, products, words
 from segment1b.contracts.states import TRADE_WEIGHTS
@@ -98,7 +98,8 @@ def make_expected_plan(case: Case) -> None:
         "pairs HUGEINT, "
         "shortfall HUGEINT, cut HUGEINT, ties HUGEINT)"
     )
-    for points in points_by_country(case, "s3_requirements"):
+    # Pairs are never cut, so that no tile of a pair is counted in two parts.
+    for points in together(points_by_country(case, "s3_requirements")):
         session.table("points", points)
         session.execute(
             "INSERT INTO expected_plan SELECT merchant_id, legal_country_iso, tile_id, count(*) "
@@ -107,7 +108,7 @@ def make_expected_plan(case: Case) -> None:
 
 
 def points_by_country(case: Case, pairs: str) -> Iterator[dict[str, Any]]:
-    """Yield each country's sites (key and tile_id) by their points, in no order.
+    """Yield sites (key and tile_id) by their points, whole pairs of a country together.
 
     Only under `stable` is the point numbered site_order that site's own.
     """
@@ -184,13 +185,15 @@ def _stable(case: Case, code: str, pairs: Arrays) -> Iterator[Arrays]:
     word = offsets(int(case.published.tokens["seed"]), merchants, code)
     scale = np.uint64(10 ** int(case.policy("prep")["dp"]))
     ends = np.cumsum(n)
-    for start in range(0, int(ends[-1]) if len(ends) else 0, _SITES_AT_ONCE):
-        number = np.arange(start, min(start + _SITES_AT_ONCE, int(ends[-1])))
-        pair = np.searchsorted(ends, number, "right")
-        order = number - (ends - n)[pair] + 1
+    starts, low = ends - n, 0
+    while low < len(n):
+        high = max(low + 1, int(np.searchsorted(ends, starts[low] + _SITES_AT_ONCE, "right")))
+        pair = np.repeat(np.arange(low, high), n[low:high])
+        order = np.arange(starts[low], ends[high - 1]) - starts[pair] + 1
         phase = word[pair] + order.astype(np.uint64) * _GOLDEN
         points = products(phase, scale).astype(np.int64)
         yield {"merchant_id": merchants[pair], "site_order": order, "point": points}
+        low = high
 
 
 def _balanced(case: Case, _: str, pairs: Arrays) -> Iterator[Arrays]:
