@@ -162,23 +162,23 @@ def test_time_zone_and_locale_change_no_byte(
 def test_every_python_and_library_version_comes_to_the_golden_digests(first: RunResult) -> None:
     # These change only with a law, a schema or the embedded data, and then the changelog says so.
     assert worlds.digests(first) == {
-        "s1": "a5d8d8416332ea7b677fce0d77375796e05e754847bda6e5472fa57883e1fa7b",
-        "s1.tile_bounds": "909e8cd06b49351b95c43a6c785b36a65abcff2f8e02bb377a0c364e01e165a8",
-        "s2": "239e462a350c735f8d02092e7e9e53f585beed453c7838320d23be0dcc4838b1",
-        "s2.tile_centres": "04a6709a9d4944386693a9069bfb14e6ca3cf533c0b57a2b77f83f7d38b4e712",
-        "s3": "b8989f9d85861e1cb41c0244c66ad2164bd50e6453b3d4ec6d00b14a51407cda",
-        "s4": "3fa5f8b29234a7096c46ec95d913bb9657dc8c668f6de2afcebba7c5bcd9f0bc",
+        "s1": "494171e357bd3a6a80d9667ef8ee8dca49eeab30402358166d4b0b762e38521c",
+        "s1.tile_bounds": "273f922a6fe32e69aaf1ea9511f1b31b653f062da4ebbf48ffb757921cad092e",
+        "s2": "e94e0a45312c3412e04e9ed588a7452a38b4938f19f4226b44eb8bc8a563d6d1",
+        "s2.tile_centres": "bd95437d7ae6afffb7a09cd258a3f05bc1afa319a8a88a3c1dc2a5b68f61bf37",
+        "s3": "1ad16c63a3d6c8206aaa7a24cceef0ca9249889df400fef049a10a01a1542e36",
+        "s4": "e307a5a18260f8bc979d92af3d28812f1ee65c1d25a80ccd6882a1266749b4e2",
         "s5.trace": "6720c3f7b90f36edc18c376fc7e1a6fc878f679ea0aea2dd45aca14c221e5fd7",
-        "s5.event_log": "9fb03d22515ca48e57b578de80bbc1e75d5126dbb2de6db177947c3da3b2276f",
-        "s5": "52f4048e5d2126ceb61acf90c350cb35f6d078055386ead156c37054a4ebd4d2",
+        "s5.event_log": "05e646176bf24855a593c537962da47879ca48d9bb45604c5a9a9f4c6f03e232",
+        "s5": "79a597609fdaf670b66ae1b032bc350ea4953d20c0a0542867a68e160db2a1d0",
         "s6.trace": "8c100f11faf1c9ab8edf16528f86a5595f13513d8d0165ac3850033ae25d0ae6",
         "s6.centre_trace": "3e6ea9405941ccc2bb5f740fb83744adbc4b8c182a752c29b4b2e65435ae6212",
-        "s6.event_log": "c45a660dcb0ab707500ae98d3d6255a3c6d9add83f2c8414566829ff7401410b",
-        "s6.centre_event_log": "7cef1e7b031acbf732c970ae8c5ba4841007fdc4297064a59eb0063037d42980",
-        "s6": "c856b8916ebb6e9416585b856bc0116fd1e477f8347a884dd0c08d7ea78e0bb9",
-        "s7": "e4900c053ff0b9555ecf7d495c06b76913dc99c46c95e2201b5fddb7b6ac15ef",
-        "s8": "11a0d29e1affee9f0c963e338edff3cc62c074ce88dae5360b0593e9a20d8e34",
-        "s9": "e393da9ad22a4bf9f7909ad0226311719cb4027fd232857b7253bd8e44e32be4",
+        "s6.event_log": "0fc5fc5f0beb8c5b9a763bae0765373c94597bcc5c6cc92be82cfa7481fe0e54",
+        "s6.centre_event_log": "a7761c586371ca2f0bca63edd891b1437c8fe987f5b8bb2df7718fa8259f9fb0",
+        "s6": "ac1e68e85117e3f7910155625865488d4ef26a9dca2c5bdf5343fc5b56ba3667",
+        "s7": "646e93b6f9b82d0457abe1dae7dc0d0ce10e20eb7aa2a8f07ab284672e784048",
+        "s8": "b05020c133a6f24ed32c49b9b31174746307a89e753708a40a2580719fe46227",
+        "s9": "7bbf1bdc710e5c4bf64ec4910673b09edf50f75aa149c23f4cb7c7c8ec94d855",
     }
 
 
@@ -187,18 +187,18 @@ def test_every_python_and_library_version_comes_to_the_golden_digests(first: Run
     [
         (
             "largest_remainder",
-            "96e7cead7bfb4e255bf948eeb3eb192a1f9dcb77adf9e3c7706b5419705bcd9a",
-            "d10d3bbb3929f6d1e57329f5840913bf24b479b1f1556fc5cad423e02e1a1fcb",
+            "584972a8e9f362c995e86be4fe28ba678c14f72973251e5129ee606845447765",
+            "37181dfa161d8daf9d2952e44ef4f4a8a43812fd9712a7005eede553aa9ca30e",
         ),
         (
             "systematic",
-            "92f93182a7833b8c687e733ade91e7a557f8a2b076d8045869eba70247187ea1",
-            "c16c06122f3662cdac1546a27b289e0badb8fc85b25f0db7d4827c407ad18993",
+            "712578e956d1a4209925aa7a275a8ec03f942b0e40433e04ec63b7ca6d6d049c",
+            "d01d783fe2be5f8f64ec4f20c5dfb0446b8e93df4c71074c0c325601067bbc1d",
         ),
         (
             "balanced",
-            "7a7895027c4c142dbebe5d77c39dfafda8e2f73323a2192ef9e554e3f2bdcf0a",
-            "49abc2219ee588170d4433a15c1a730b290e7375b7f0ed93689fb365efecfb19",
+            "8c360381740298d7a7ecd2ffce7bc56a7380d76e0e966414d03af312177f19c6",
+            "d8684c91920a051e7640d7d5e5bd7c90c3b5cbe9ddbafa414f0831f26546b5ab",
         ),
     ],
 )

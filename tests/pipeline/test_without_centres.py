@@ -12,13 +12,13 @@ from segment1b.pipeline.outcome import RunResult
 COUNTRIES = ("FJ", "LS", "NL", "VA", "ZA")
 #: Content digests of the frozen small world from before there were centres.
 DIGESTS = {
-    "s2.determinism_receipt": "34111bd10ac7b6c68dc91dec35a33295bddbdb31b08333e19cb39a57b94ba35c",
-    "s5.determinism_receipt": "8b209416c837917dae0a85f6fa8479dbcab1cd30327c245adb70c2d8ca5b6d71",
-    "s5.event_log_receipt": "9fb03d22515ca48e57b578de80bbc1e75d5126dbb2de6db177947c3da3b2276f",
-    "s6.determinism_receipt": "7ff220f234a3bf6b74ab0a064a58fd2181500cd0db156f5cf0e41fb08553910a",
-    "s6.event_log_receipt": "0dd098790142d6a94ba2e60ebbdc491c515f9669b6bb7bcc600b23c9b57757ea",
-    "s7.determinism_receipt": "84cad7931cab81a5230c467e94bbe72627e4cf6c323228d3e9a157ddebc40e0c",
-    "s8.determinism_receipt": "4cdb1ed9acd0e4fa5ae7e296ebff7f579e1b814bb0a94a79a2dec95a8c57aaf0",
+    "s2.determinism_receipt": "2286d7a8c9452e9472a2ef76dd42cf8db5b4cf3178c90e2ac418d34ea3f77391",
+    "s5.determinism_receipt": "b3b9054ca9a2337b0f602528c5a906d456e58ae63613cc348e1a48e89e333521",
+    "s5.event_log_receipt": "05e646176bf24855a593c537962da47879ca48d9bb45604c5a9a9f4c6f03e232",
+    "s6.determinism_receipt": "fe8c45fa32b4c6f9a5187f653e5597bed36d98e83de772c1e5b6fa3b1dbb6349",
+    "s6.event_log_receipt": "12ff2eae8924fc8186363ca5af11e011755cbd3e083f241b091ba363e28abf32",
+    "s7.determinism_receipt": "eedf9b24dc215f3f28cc551f88eb31e034433d6c19a3e43d5d08a0ada1365c3e",
+    "s8.determinism_receipt": "51f2d089c34b921c7c5d2524bd8507462e1f7ae532f516d8c34bde94bc1c84d2",
 }
 
 

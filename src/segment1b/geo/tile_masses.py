@@ -5,8 +5,9 @@ Source: docs/spec/s2-weights.md#integer-masses and docs/spec/trades.md#layers
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,56 +22,91 @@ from segment1b.storage.snapshot import Partition
 Int64s = npt.NDArray[np.int64]
 MASS_SCALE: Final = {"population": 1_000_000, "area_m2": 1_000, "uniform": 1}
 _PLACE = ["raster_row", "raster_col"]
+_COLUMNS = {"uniform": ["tile_id"], "area_m2": ["pixel_area_m2"], "population": _PLACE}
+
+
+class Group(NamedTuple):
+    """A row group of tile_index: its country, its range of the country's tiles, and columns."""
+
+    code: str
+    tiles: slice
+    columns: dict[str, npt.NDArray[Any]]
+
+
+def groups(
+    reader: Reader, index: Partition, files: Sequence[int] | None, *bases: str, code: str = ""
+) -> Iterator[Group]:
+    """Yield the row groups of some part files of tile_index (None: all), or those of a country.
+
+    They have the columns that the masses by some bases are made from.
+    """
+    columns = [name for basis in bases for name in _COLUMNS[basis]]
+    where, before = {"country_iso": (code, code)} if code else {}, ("", 0)
+    for table in reader.row_groups(index, ["country_iso", *columns], where, files):
+        own = table.column(0)[0].as_py()
+        start = before[1] if before[0] == own else 0
+        before = own, start + table.num_rows
+        arrays = {name: table.column(name).to_numpy() for name in columns}
+        yield Group(own, slice(start, before[1]), arrays)
+
+
+def by_country(rows: Iterable[Group]) -> Iterator[tuple[str, Iterator[Group]]]:
+    """Yield the countries of row groups in written order, each with its own."""
+    return itertools.groupby(rows, lambda group: group.code)
 
 
 def masses(
-    reader: Reader, index: Partition, files: Sequence[int] | None, code: str, basis: str
+    reader: Reader, index: Partition, code: str, basis: str, rows: Iterable[Group]
 ) -> Int64s:
-    """Return a country's integer masses: uniform 1, area in 1e-3 m2, population in 1e-6 people.
-
-    `files` are the numbers of the part files of tile_index that hold the country, None for all.
-    """
-    columns = {"uniform": ["tile_id"], "area_m2": ["pixel_area_m2"], "population": _PLACE}[basis]
+    """Return a country's integer masses: uniform 1, area in 1e-3 m2, population in 1e-6 people."""
     # Filled in place: a list of groups and their concatenation would hold a large country twice.
-    filled = np.ones(index.report["by_country"][code]["cells_included"], np.int64)
-    for group, arrays in _groups(reader, index, files, code, columns):
+    filled = np.ones(_tiles(index, code), np.int64)
+    for group in rows:
         if basis == "area_m2":
-            filled[group] = np.rint(arrays[0] * MASS_SCALE[basis])
+            filled[group.tiles] = _areas(group)
         elif basis == "population":
-            raster = open_population(reader.file("population_raster_2025"))
-            filled[group], read = raster.masses(code, *arrays)
-            reader.bytes_read["population_raster_2025"] += read
+            filled[group.tiles] = _people(reader, group)
     return filled
 
 
-def layer_cells(
+def layer_columns(
     reader: Reader,
     index: Partition,
     grid: Grid,
-    files: Sequence[int] | None,
     code: str,
+    rows: Iterable[Group],
     *,
     with_roads: bool,
-) -> tuple[Int64s, Int64s, int]:
-    """Return a country's urban cells and metres of road by tile, and the cells of a whole tile."""
+) -> tuple[tuple[Int64s, ...], int]:
+    """Return people, area, urban cells and metres of road by tile, and the cells of a whole tile.
+
+    The row groups are those by "population" and "area_m2".
+    """
     urban = open_layer(reader.file(URBAN), grid)
     roads = open_layer(reader.file(ROADS), grid) if with_roads else None
-    filled = np.zeros((2, index.report["by_country"][code]["cells_included"]), np.int64)
-    for group, place in _groups(reader, index, files, code, _PLACE):
-        filled[0, group], read = urban.copied(*place)
+    filled = np.zeros((4, _tiles(index, code)), np.int64)
+    for group in rows:
+        place = [group.columns[name] for name in _PLACE]
+        filled[0, group.tiles], filled[1, group.tiles] = _people(reader, group), _areas(group)
+        filled[2, group.tiles], read = urban.copied(*place)
         reader.bytes_read[URBAN] += read
         if roads is not None:
-            filled[1, group], read = roads.dealt(*place)
+            filled[3, group.tiles], read = roads.dealt(*place)
             reader.bytes_read[ROADS] += read
-    return filled[0], filled[1], urban.alignment.cells
+    return tuple(filled), urban.alignment.cells
 
 
-def _groups(
-    reader: Reader, index: Partition, files: Sequence[int] | None, code: str, columns: list[str]
-) -> Iterator[tuple[slice, list[npt.NDArray[Any]]]]:
-    """Yield columns of a country's row groups of tile_index, each with its range of tiles."""
-    at = 0
-    for table in reader.row_groups(index, columns, {"country_iso": (code, code)}, files):
-        group = slice(at, at + table.num_rows)
-        at = group.stop
-        yield group, [column.to_numpy() for column in table.columns]
+def _tiles(index: Partition, code: str) -> int:
+    return int(index.report["by_country"][code]["cells_included"])
+
+
+def _areas(group: Group) -> npt.NDArray[np.float64]:
+    areas: npt.NDArray[np.float64] = group.columns["pixel_area_m2"]
+    return np.rint(areas * MASS_SCALE["area_m2"])
+
+
+def _people(reader: Reader, group: Group) -> Int64s:
+    raster = open_population(reader.file("population_raster_2025"))
+    people, read = raster.masses(group.code, *(group.columns[name] for name in _PLACE))
+    reader.bytes_read["population_raster_2025"] += read
+    return people

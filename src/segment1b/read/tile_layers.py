@@ -15,7 +15,7 @@ from segment1b.contracts.trades import LAYERS, weights_of
 from segment1b.geo.grid import read_grid
 from segment1b.geo.layers import close_layers
 from segment1b.geo.population import close_population
-from segment1b.geo.tile_masses import layer_cells, masses
+from segment1b.geo.tile_masses import groups, layer_columns
 from segment1b.laws.apportionment import cut_largest, quantise
 from segment1b.laws.mixture import layers_of
 from segment1b.read.lookup import PublishedPair
@@ -84,14 +84,13 @@ def _layers(pair: PublishedPair, *, with_roads: bool) -> dict[str, _Ints]:
     reader = pair.reader.allowing(*needed)
     reader.fetch(needed)
     index, grid = reader.partition("tile_index"), read_grid(reader.file(_RASTER))
-    place = (None, pair.country)
+    rows = groups(reader, index, None, "population", "area_m2", code=pair.country)
     try:
-        urban, metres, _ = layer_cells(reader, index, grid, *place, with_roads=with_roads)
-        people, area = (masses(reader, index, *place, basis) for basis in ("population", "area_m2"))
+        columns, _ = layer_columns(reader, index, grid, pair.country, rows, with_roads=with_roads)
     finally:
         close_layers()
         close_population()
-    return dict(zip(LAYERS, layers_of(people, area, urban, metres), strict=True))
+    return dict(zip(LAYERS, layers_of(*columns), strict=True))
 
 
 def _put(tiles: dict[int, dict[str, Any]], kind: str, name: str, values: _Ints) -> None:

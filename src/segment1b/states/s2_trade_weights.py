@@ -11,10 +11,10 @@ import pyarrow as pa
 from segment1b.contracts.states import ROADS, TRADE_WEIGHTS, URBAN
 from segment1b.contracts.trades import LAYERS
 from segment1b.errors import Segment1BError
-from segment1b.geo.grid import Grid, read_grid
+from segment1b.geo.grid import read_grid
 from segment1b.geo.layers import Layer, close_layers
 from segment1b.geo.population import close_population
-from segment1b.geo.tile_masses import layer_cells, masses
+from segment1b.geo.tile_masses import by_country, groups, layer_columns
 from segment1b.laws.apportionment import quantise
 from segment1b.laws.mixture import country_percents, layers_of, mix, totals
 from segment1b.states.by_country import Int64s, tile_units
@@ -22,7 +22,6 @@ from segment1b.states.protocol import Report, Run, ShardResult, State, check_con
 from segment1b.storage.parts import TileFile
 from segment1b.storage.proofs import write_proven
 from segment1b.storage.reader import Reader
-from segment1b.storage.snapshot import Partition
 
 _RASTER = "population_raster_2025"
 
@@ -48,8 +47,13 @@ class S2TradeWeights(State):
         """Weigh the countries of one shard by each trade and stage its files."""
         index, dataset = reader.partition("tile_index"), run.contracts[TRADE_WEIGHTS]
         grid = read_grid(reader.file(_RASTER))
-        codes = dict.fromkeys(s[0] for file in shard for s in file.stretches)
-        solved = {code: weigh(run, reader, index, grid, shard, code) for code in codes}
+        files, with_roads = [file.number for file in shard], ROADS in run.surfaces
+        solved = {
+            code: weigh(
+                run, code, *layer_columns(reader, index, grid, code, own, with_roads=with_roads)
+            )
+            for code, own in by_country(groups(reader, index, files, "population", "area_m2"))
+        }
 
         def tables(file: TileFile, trade: str) -> Iterator[pa.Table]:
             """Yield the rows of a file of tile_index, with their weights, by row groups."""
@@ -114,30 +118,25 @@ class Weighed(NamedTuple):
     basis: str
 
 
-def weigh(
-    run: Run, reader: Reader, index: Partition, grid: Grid, files: Sequence[TileFile], code: str
-) -> Weighed:
+def weigh(run: Run, code: str, columns: tuple[Int64s, ...], cells: int) -> Weighed:
     """Weigh the tiles of a country by each of the run's trades.
+
+    Args:
+        columns: people, area, urban cells and metres of road by tile, int64[t]; overwritten.
+        cells: of the urban layer in a tile.
 
     Raises:
         Segment1BError: E105_NORMALIZATION for a product or sum beyond the exact path.
     """
-    numbers, units = [file.number for file in files], 10**run.policy.prep.dp
-    people = masses(reader, index, numbers, code, "population")
+    units, (people, area, urban, metres) = 10**run.policy.prep.dp, columns
     try:
-        urban, metres, cells = layer_cells(
-            reader, index, grid, numbers, code, with_roads=ROADS in run.surfaces
-        )
-        area = masses(reader, index, numbers, code, "area_m2")
-        if not people.any():
-            counts = [int(urban.sum()), int(metres.sum())]
-            del people, urban, metres
-            weights, _ = quantise(area, units)
-            facts = _facts((0, 100, 0, 0, 0), [0] * len(LAYERS), counts)
-            facts["zero_mass_fallback"] = True
-            every = dict.fromkeys(run.trades, weights)
-            return Weighed(every, {t: _counted(facts, weights) for t in run.trades}, "area_m2")
-        return _mixed(run, (people, area, urban, metres), cells, units)
+        if people.any():
+            return _mixed(run, columns, cells, units)
+        facts = _facts((0, 100, 0, 0, 0), [0] * len(LAYERS), [int(urban.sum()), int(metres.sum())])
+        facts["zero_mass_fallback"] = True
+        weights, _ = quantise(area, units)
+        every = dict.fromkeys(run.trades, weights)
+        return Weighed(every, {t: _counted(facts, weights) for t in run.trades}, "area_m2")
     except (ValueError, OverflowError) as error:
         problem, hint = f"{code}: {error}", "lower prep.dp or scale the raster down"
         raise Segment1BError("E105_NORMALIZATION", problem, hint, country_iso=code) from None

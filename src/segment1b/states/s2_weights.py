@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from segment1b.errors import Segment1BError
 from segment1b.geo.population import close_population
-from segment1b.geo.tile_masses import MASS_SCALE, masses
+from segment1b.geo.tile_masses import MASS_SCALE, Group, by_country, groups, masses
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.laws.apportionment import quantise
 from segment1b.laws.centres import centres_of
@@ -41,9 +41,10 @@ class S2Weights(State):
     def work(self, run: Run, reader: Reader, shard: tuple[TileFile, ...]) -> ShardResult:
         """Weigh the countries of one shard and stage its files."""
         index = reader.partition("tile_index")
+        files = [file.number for file in shard]
         weighed = {
-            code: weigh(run, reader, index, shard, code)
-            for code in dict.fromkeys(s[0] for file in shard for s in file.stretches)
+            code: weigh(run, reader, index, files, code, own)
+            for code, own in by_country(groups(reader, index, files, run.policy.prep.basis))
         }
 
         def tables(dataset_id: str, file: TileFile) -> Iterator[pa.Table]:
@@ -113,13 +114,17 @@ class Weighed(NamedTuple):
 
 
 def weigh(
-    run: Run, reader: Reader, index: Partition, files: Sequence[TileFile], code: str
+    run: Run,
+    reader: Reader,
+    index: Partition,
+    files: Sequence[int],
+    code: str,
+    rows: Iterable[Group],
 ) -> Weighed:
     """Return a country's weights, its tiles' centres where the policy has any, and counters."""
     policy = run.policy.prep
     basis: str = policy.basis
-    numbers = [file.number for file in files]
-    mass = masses(reader, index, numbers, code, basis)
+    mass = masses(reader, index, code, basis, rows)
     columns: dict[str, npt.NDArray[Any]] = {}
     if run.policy.people_per_centre is not None:
         columns["centres"] = centres_of(mass, run.policy.people_per_centre)
@@ -128,7 +133,7 @@ def weigh(
         basis, fallback = "area_m2", True
         # Antarctica, the largest country, has no people: two arrays of it at once are too many.
         del mass
-        mass = masses(reader, index, numbers, code, basis)
+        mass = masses(reader, index, code, basis, groups(reader, index, files, basis, code=code))
         total = int(mass.sum())
     try:
         weights, residue = quantise(mass, 10**policy.dp)
