@@ -6,13 +6,10 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from segment1b.audit import CheckResult, criteria, tile_proof, validate_published
-from segment1b.audit.acceptance import Acceptance, accept, examine, examined_states
-from segment1b.audit.published_files import Published
 from segment1b.contracts.policy import RealismPolicy
 from segment1b.contracts.states import URBAN
 from segment1b.errors import Segment1BError
@@ -31,6 +28,11 @@ from segment1b.storage.publisher import publish_folder
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import file_names, hash_files
 from segment1b.storage.root import root_at
+
+if TYPE_CHECKING:  # a run that reuses everything needs no checks
+    from segment1b.audit import CheckResult
+    from segment1b.audit.acceptance import Acceptance
+    from segment1b.audit.published_files import Published
 
 _POINTS = ["tile_id", "lon_deg", "lat_deg"]
 BUNDLE = "validation_bundle_1B"
@@ -58,6 +60,9 @@ class S9Validation(State):
 
         Each state is a shard, those of tiles unless they are proven; so is realism.
         """
+        from segment1b.audit import tile_proof
+        from segment1b.audit.acceptance import examined_states
+
         self.sealed_inputs(run, reader)
         stage_by_country(run, reader, "s7_site_synthesis", _columns(run))
         start = time.perf_counter()
@@ -73,6 +78,9 @@ class S9Validation(State):
             return ShardResult(0, shard)
         if shard == _REALISM:
             return ShardResult(0, _realism(run, reader))
+        from segment1b.audit import tile_proof, validate_published
+        from segment1b.audit.acceptance import examine
+
         start = time.perf_counter()
         if shard in tile_proof.STATES:
             results = validate_published(_published(run), (shard,), threads=1)
@@ -82,6 +90,9 @@ class S9Validation(State):
 
     def report(self, run: Run, reader: Reader, _rows: int, counters: Sequence[Any]) -> Report:
         """Stage the bundle; with failures put it aside and refuse."""
+        from segment1b.audit import tile_proof
+        from segment1b.audit.acceptance import accept
+
         stored: StoredProof
         stored, *states, figures = counters
         published, examined = _published(run), [check for one in states for check in one.results]
@@ -132,6 +143,8 @@ class Examined(NamedTuple):
 
 
 def _published(run: Run) -> Published:
+    from segment1b.audit.published_files import Published
+
     return Published(run.root, run.contracts, run.identity.tokens)
 
 
@@ -147,6 +160,9 @@ def _broken(
 
 
 def _within_bounds(broken: list[dict[str, Any]]) -> Acceptance:
+    from segment1b.audit import criteria
+    from segment1b.audit.acceptance import Acceptance
+
     names = ", ".join(dict.fromkeys(str(breach["figure"]) for breach in broken))
     detail = f"beyond the policy's bounds: {names}" if broken else criteria.REALISM.passed
     return Acceptance("A916", criteria.REALISM.code, len(broken), broken, detail)
@@ -292,6 +308,8 @@ def verdict_of(verdicts: Sequence[Acceptance]) -> str:
 
 
 def _summary(run: Run, reader: Reader, verdicts: Sequence[Acceptance]) -> dict[str, Any]:
+    from segment1b.audit import criteria, tile_proof
+
     s8 = read_json(reader.file("s8_run_report"))
     return {
         "verdict": verdict_of(verdicts),

@@ -8,11 +8,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from segment1b.contracts.faults import coded
 from segment1b.errors import Segment1BError
+
+if TYPE_CHECKING:
+    import duckdb
 
 _MEMORY_BYTES = 2 << 30
 _GLOB = re.compile(r"[*?\[]")
@@ -25,6 +27,8 @@ def open_database(threads: int = 2) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         Segment1BError: the code of an error that the database raises.
     """
+    import duckdb  # most runs need no database
+
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with tempfile.TemporaryDirectory(prefix="segment1b-query-") as folder:
         settings: dict[str, str | bool | int | float | list[str]] = {
