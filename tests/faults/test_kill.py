@@ -76,7 +76,8 @@ def test_a_run_killed_at_random_moments_ends_with_the_digests_of_an_undisturbed_
             finished += 1
             root = tmp_path / f"root-{finished}"
             shutil.copytree(world, root)
-    assert len(seen) > 2, "the kills never fell into different states"
+    # Each second kill lets one more state publish; S0 alone publishes no partition.
+    assert len(seen) >= min(kills // 2, 4), "the kills never fell into different states"
     assert worlds.digests(worlds.run(root, outlets=outlets, to_state="s9")) == worlds.digests(
         undisturbed
     )
