@@ -130,7 +130,7 @@ def validate(
         One result for each check, in a fixed order; `result.ok` is its conclusion. Offending rows
         have the column `merchant` where the list has another id than the number.
     """
-    from segment1b.audit import validate_published
+    from segment1b.audit import validate_published, with_trades
     from segment1b.audit.published_files import Published
     from segment1b.audit.runner import silent
     from segment1b.outlets.merchant_names import Naming
@@ -140,7 +140,8 @@ def validate(
     dictionary = which.pop("dictionary", None)
     known, identity = find_identity(folder, dictionary, which)
     published = Published(folder, known, identity.tokens, validation_bundle)
-    results = validate_published(published, states, perf=perf, progress=progress or silent)
+    every = with_trades(states)
+    results = validate_published(published, every, perf=perf, progress=progress or silent)
     _store_tile_proof(published, results)
     naming = Naming(folder, known, identity.manifest_fingerprint)
     return [replace(result, rows=naming.rows(result.rows)) for result in results]

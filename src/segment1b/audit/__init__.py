@@ -23,7 +23,7 @@ from segment1b.errors import Segment1BError
 from segment1b.storage.durable import read_object
 from segment1b.storage.snapshot import check_version
 
-__all__ = ["CheckResult", "validate", "validate_published"]
+__all__ = ["TRADES", "CheckResult", "validate", "validate_published", "with_trades"]
 
 
 def validate(
@@ -52,7 +52,8 @@ def validate(
     Raises:
         Segment1BError: E_DIGEST_VERSION for a run report whose content digests follow another rule.
     """
-    return validate_published(Published(root, contracts, tokens, bundle), states, perf=perf)
+    published = Published(root, contracts, tokens, bundle)
+    return validate_published(published, with_trades(states), perf=perf)
 
 
 def validate_published(
@@ -65,7 +66,7 @@ def validate_published(
 ) -> list[CheckResult]:
     """Check the published datasets of some states; `published` keeps the digests of their bytes.
 
-    The weights of trades are checked after S2, or alone, as the state TRADES.id.
+    The weights of trades, which are checked with S2, can be asked for alone: as TRADES.id.
     """
     for state in states:
         if state != TRADES.id:
@@ -73,11 +74,18 @@ def validate_published(
     results: list[CheckResult] = []
     with Session(published, threads) as session:
         for state in states:
-            if state != TRADES.id:
-                results += run_state(PLANS[state], session, perf=perf, progress=progress)
-            if state in trades_after:
+            if state == TRADES.id:
                 results += run_trades(TRADES, session)
+            else:
+                results += run_state(PLANS[state], session, perf=perf, progress=progress)
     return results
+
+
+def with_trades(states: Sequence[str]) -> list[str]:
+    """Return states with the weights of trades behind S2."""
+    return [
+        part for state in states for part in ((state, TRADES.id) if state == "s2" else (state,))
+    ]
 
 
 def _check_version(published: Published, report_id: str) -> None:

@@ -19,6 +19,8 @@ from segment1b.contracts.texts import read_regular
 
 DATASET = "tile_proof_1B"
 STATES = ("s1", "s2")
+#: What S9 checks beside each other for it; `audit.TRADES` is the last.
+SHARDS = (*STATES, "s2_trade")
 _TABLES = ("tile_index", "tile_bounds", "tile_weights", "tile_centres")
 #: Inputs of the weights of trades, where some are in use.
 _LAYERS = (URBAN, ROADS)

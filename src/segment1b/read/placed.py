@@ -224,12 +224,13 @@ class Placed:
 
     def validate(self) -> list[CheckResult]:
         """Check what the states published, independently, as `segment1b.validate`."""
-        from segment1b.audit import validate_published
+        from segment1b.audit import validate_published, with_trades
         from segment1b.audit.published_files import Published
 
         snapshot = self._snapshot
         published = Published(snapshot.root, snapshot.contracts, self.result.identity)
-        results = validate_published(published, [one.state for one in self.result.outcomes])
+        states = with_trades([one.state for one in self.result.outcomes])
+        results = validate_published(published, states)
         fingerprint = snapshot.identity.manifest_fingerprint
         naming = Naming(snapshot.root, snapshot.contracts, fingerprint)
         return [replace(result, rows=naming.rows(result.rows)) for result in results]

@@ -70,7 +70,8 @@ class S9Validation(State):
             holds=tile_proof.is_stored(_published(run)), seconds=time.perf_counter() - start
         )
         states = examined_states(run.policy.allocation.law, trades=bool(run.trades))
-        return (stored, *(() if stored.holds else tile_proof.STATES), *states, _REALISM)
+        tiles = () if stored.holds else tile_proof.SHARDS
+        return (stored, *tiles, *states, _REALISM)
 
     def work(self, run: Run, reader: Reader, shard: str | StoredProof) -> ShardResult:
         """Run the checks of one state, or measure realism; hand on what is stored."""
@@ -82,7 +83,7 @@ class S9Validation(State):
         from segment1b.audit.acceptance import examine
 
         start = time.perf_counter()
-        if shard in tile_proof.STATES:
+        if shard in tile_proof.SHARDS:
             results = validate_published(_published(run), (shard,), threads=1)
         else:
             results = examine(shard, _published(run))
@@ -96,7 +97,7 @@ class S9Validation(State):
         stored: StoredProof
         stored, *states, figures = counters
         published, examined = _published(run), [check for one in states for check in one.results]
-        tiles = [one for one in states if one.state in tile_proof.STATES]
+        tiles = [one for one in states if one.state in tile_proof.SHARDS]
         verdicts = accept(published, examined, tiles_proven=stored.holds)
         plan = read_json(reader.file("s4_run_report"))
         verdicts.append(_within_bounds(_broken(plan, figures, run.policy.realism)))
