@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from segment1b.audit import session
@@ -99,3 +100,15 @@ def test_a_plan_that_is_derived_in_many_parts_is_the_same(
     monkeypatch.setattr(curve_laws, "_SITES_AT_ONCE", at_once)
     monkeypatch.setattr(session, "_ROWS_TOGETHER", at_once)
     assert published("stable").failing("s4", "s5") == {}
+
+
+def test_a_pair_without_a_number_of_sites_is_a_finding(world: Callable[[str], World]) -> None:
+    spoiled = world("stable")
+
+    def forget(table: pa.Table) -> pa.Table:
+        at = table.schema.get_field_index("n_sites")
+        numbers = [None, *table.column("n_sites").to_pylist()[1:]]
+        return table.set_column(at, "n_sites", pa.array(numbers, table.schema.types[at]))
+
+    spoiled.write("s3_requirements", forget)
+    assert "s4 expected_by_points" in spoiled.failing("s4")

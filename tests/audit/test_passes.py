@@ -28,6 +28,7 @@ from spoil import (
     KNOWN,
     WEIGHTS,
     Change,
+    Rows,
     World,
     move_unit,
 )
@@ -173,6 +174,19 @@ def test_checks_that_are_not_settled_find_what_they_found_before(world: World_) 
     spoiled.forge(WEIGHTS, move_unit("weight_fp"))
     failing = spoiled.failing("s2")
     assert len(failing["s2 law"].rows) == 2
+
+
+@pytest.mark.parametrize("tile", [10**9, 2**50, 2**63])
+def test_a_tile_beyond_the_raster_is_a_finding_at_once(tile: int, world: World_) -> None:
+    spoiled = world("permuted")
+
+    def beyond(rows: Rows) -> None:
+        rows[-1]["tile_id"] = tile
+
+    for table in (INDEX, WEIGHTS, CENTRES):
+        spoiled.forge(table, beyond)
+    assert "law" not in settled(spoiled, "s2")
+    assert "s1 tile_id_from_grid" in spoiled.failing("s1", "s2")
 
 
 masses = st.lists(st.integers(0, 2**53), min_size=1, max_size=12).filter(any)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 from hypothesis import given, settings
@@ -23,6 +24,7 @@ from segment1b.audit.plans import TRADES
 from segment1b.audit.s2_trade.layer_cells import Placed
 from segment1b.audit.s2_trade.layers import _values, root, shares_of
 from segment1b.audit.session import Session
+from segment1b.errors import Segment1BError
 from spoil import KNOWN, Change, World, add, drop, move_unit, put, repeat, swap
 
 FUEL = "trade_weights/fuel"
@@ -187,3 +189,54 @@ def test_a_cell_that_is_no_count_is_not_settled(tmp_path: Path) -> None:
     )
     with rasterio.open(path) as source, pytest.raises(UnsettledError):
         list(_values(source, Placed(True, 1, 0, 0, 1), *[np.zeros(1, np.int64)] * 2, dealt=False))
+
+
+def test_a_pass_does_not_settle_the_cut_of_a_trade_that_has_an_empty_file_more(
+    world: World_,
+) -> None:
+    spoiled = world("trades")
+    schema = pq.read_schema(spoiled.part(FUEL))
+    pq.ParquetWriter(spoiled.path(FUEL) / "part-00001.parquet", schema).close()
+    spoiled.forge_receipt(FUEL)
+    assert "s2 fuel file_cut_trade_weights" in spoiled.failing("s2")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        # Half of the world: its cells are not those of the tiles on the other side.
+        ({"width": 3600}, "s2 fuel layer_cells"),
+        ({"crs": "EPSG:3857"}, "s2 fuel layer_cells"),
+    ],
+    ids=str,
+)
+def test_a_layer_that_does_not_fit_is_a_finding_and_settles_nothing(
+    change: dict[str, Any], found: str, world: World_
+) -> None:
+    spoiled = world("trades")
+    path = spoiled.path("road_metres_2026")
+    with rasterio.open(path) as raster:
+        profile, cells = {**raster.profile, **change}, raster.read(1)
+    with rasterio.open(path, "w", **profile) as raster:
+        raster.write(cells[:, : profile["width"]], 1)
+    assert settled(spoiled)["fuel"] == ()
+    assert found in spoiled.failing("s2")
+
+
+def test_a_trade_that_the_policy_lists_twice_is_not_settled(world: World_) -> None:
+    spoiled = world("trades")
+
+    def twice(document: dict[str, Any]) -> None:
+        trades = document["policy"]["trades"]["trades"]
+        trades.insert(0, {**next(t for t in trades if t["id"] == "fuel"), "title": "other"})
+
+    spoiled.rewrite("parameter_policy_1B", twice)
+    assert "law" not in settled(spoiled)["fuel"]
+
+
+@pytest.mark.code("E_DIGEST_VERSION")
+def test_the_weights_of_a_trade_by_another_digest_version_are_refused(world: World_) -> None:
+    spoiled = world("trades")
+    spoiled.rewrite(REPORT, lambda report: report["determinism_receipt"].update(digest_version=1))
+    with pytest.raises(Segment1BError, match="E_DIGEST_VERSION"):
+        spoiled.failing("s2")

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from segment1b.audit.merchants import in_use, of_trade
 from segment1b.audit.plans import PLANS, TRADES
-from segment1b.audit.published_files import Published
+from segment1b.audit.published_files import Published, UnusableError
 from segment1b.audit.results import CheckResult
 from segment1b.audit.runner import Progress, run_state, run_trades, silent
 from segment1b.audit.session import Session
@@ -69,8 +70,9 @@ def validate_published(
     The weights of trades, which are checked with S2, can be asked for alone: as TRADES.id.
     """
     for state in states:
-        if state != TRADES.id:
-            _check_version(published, f"{state}_run_report")
+        parts = _by_trade(published) if state == TRADES.id else [published]
+        for part in parts:
+            _check_version(part, f"{state}_run_report")
     results: list[CheckResult] = []
     with Session(published, threads) as session:
         for state in states:
@@ -86,6 +88,14 @@ def with_trades(states: Sequence[str]) -> list[str]:
     return [
         part for state in states for part in ((state, TRADES.id) if state == "s2" else (state,))
     ]
+
+
+def _by_trade(published: Published) -> list[Published]:
+    """Return the identity by trade; nothing where trades cannot be read, which has a check."""
+    try:
+        return [of_trade(published, trade) for trade in in_use(published)]
+    except UnusableError:
+        return []
 
 
 def _check_version(published: Published, report_id: str) -> None:

@@ -17,15 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rasterio.errors import RasterioError
 
 from segment1b.audit.case import Case
-from segment1b.audit.published_files import Published
+from segment1b.audit.published_files import Published, UnusableError
 from segment1b.audit.shapes import ROWS_OF_A_GROUP, pack, pieces
 from segment1b.contracts import Dataset
+from segment1b.errors import Segment1BError
 
 Arrays = dict[str, npt.NDArray[Any]]
 _CODE, _TILE = "country_iso", "tile_id"
@@ -33,6 +36,13 @@ _CODE, _TILE = "country_iso", "tile_id"
 
 class UnsettledError(Exception):
     """A table that is not as a pass needs it: the checks look into it."""
+
+
+#: What ends a pass before its end: whatever it is about, the checks say it, each with its code.
+ENDS = (
+    *(UnsettledError, UnusableError, Segment1BError, duckdb.Error, RasterioError),
+    *(pa.ArrowException, OSError, ValueError, ArithmeticError, LookupError, TypeError),
+)
 
 
 class Group(NamedTuple):
@@ -79,12 +89,14 @@ def groups(dataset: Dataset, path: Path) -> Iterator[Group]:
     """Yield the row groups of a file of a tile dataset.
 
     Raises:
-        UnsettledError: no rows, nulls, another type than declared, or a column of text with several
-            words in a row group.
+        UnsettledError: no row groups or rows, nulls, another type than declared, or a column of
+            text with several words in a row group.
     """
     texts = [column.name for column in dataset.columns if column.type == "string"]
     declared = {column.name: column.arrow_type for column in dataset.columns}
     with pq.ParquetFile(path, read_dictionary=texts) as file:
+        if not file.num_row_groups:
+            raise UnsettledError
         for number in range(file.num_row_groups):
             table = file.read_row_group(number, columns=[*declared], use_threads=False)
             if not table.num_rows or any(column.null_count for column in table.columns):

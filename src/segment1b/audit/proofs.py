@@ -131,7 +131,7 @@ class Tree:
     Attributes:
         declared: (name, type, nullable) of each column.
         by: the column at each change of which a block begins, if there is one.
-        whole: whether the digest covers every value; nulls and other columns are not covered.
+        whole: whether the digest covers every value; nulls, NaN and other columns are not covered.
     """
 
     def __init__(self, declared: tuple[tuple[str, str, bool], ...], by: str) -> None:
@@ -144,7 +144,7 @@ class Tree:
 
     def add(self, table: pa.Table) -> None:
         """Add rows behind those that were added before."""
-        self.whole = self.whole and not any(column.null_count for column in table.columns)
+        self.whole = self.whole and not any(map(_has_gaps, table.columns))
         while self.whole and len(table):
             about, same = self._leading(table)
             if about != self._about:
@@ -176,6 +176,12 @@ class Tree:
         self._sha.update(struct.pack("<I", len(block)))
         for name, _, _ in self.declared:
             self._sha.update(hashlib.sha256(values_of(block.column(name))).digest())
+
+
+def _has_gaps(column: pa.ChunkedArray) -> bool:
+    """Return whether a column has nulls or NaN, which no digest covers."""
+    has_nan = pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py()
+    return bool(column.null_count or has_nan)
 
 
 def values_of(column: pa.ChunkedArray) -> bytes:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import duckdb
-import pyarrow as pa
 from rasterio.errors import RasterioError
 
 from segment1b.audit.case import (
@@ -23,7 +22,7 @@ from segment1b.audit.case import (
 )
 from segment1b.audit.grid import grid_of, read_grid
 from segment1b.audit.merchants import in_use, of_trade
-from segment1b.audit.passes import UnsettledError
+from segment1b.audit.passes import ENDS
 from segment1b.audit.published_files import UnusableError, is_log
 from segment1b.audit.queries import scripts_of
 from segment1b.audit.results import CheckResult, Found, RefusedError, Rule, judge
@@ -156,7 +155,8 @@ def _settled(plan: StateChecks, case: Case) -> Collection[str]:
     """Return the names of settled checks; what cannot be looked into is for the checks to say."""
     try:
         return plan.settle(case)
-    except (*_BREAKS, UnsettledError, pa.ArrowException, Segment1BError):
+    except ENDS as error:
+        raise_machine_fault(error)
         return ()
 
 

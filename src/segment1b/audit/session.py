@@ -196,8 +196,10 @@ class Session(ExitStack):
                 yield dict(zip(names, values, strict=True))
 
     def arrays(self, query: str, values: Sequence[Any] = ()) -> dict[str, npt.NDArray[Any]]:
-        """Return the columns of a query without nulls as arrays; raises duckdb.Error."""
+        """Return the columns of a query as arrays; raises duckdb.Error, ValueError for a null."""
         found = self.connection.cursor().sql(query, params=list(values)).to_arrow_table()
+        if any(column.null_count for column in found.columns):
+            raise ValueError("a column has nulls")
         return {name: found.column(name).to_numpy() for name in found.column_names}
 
     def batches(self, query: str, rows: int = 1 << 18) -> Iterator[dict[str, npt.NDArray[Any]]]:

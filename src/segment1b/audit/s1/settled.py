@@ -124,7 +124,7 @@ def _reports(case: Case, whole: Sequence[Stretch], rules: dict[str, str]) -> Dou
     doubts.unless(listed | polygons <= known, "country_codes")
     by_country = report["by_country"]
     doubts.unless(
-        by_country.keys() == listed and not any(_country(by_country[s.code], s) for s in whole),
+        by_country.keys() == listed and not any(_differs(by_country[s.code], s) for s in whole),
         "report_by_country",
     )
     totals = {
@@ -143,7 +143,7 @@ def _reports(case: Case, whole: Sequence[Stretch], rules: dict[str, str]) -> Dou
     return doubts
 
 
-def _country(reported: dict[str, Any], tiles: Stretch) -> bool:
+def _differs(reported: dict[str, Any], tiles: Stretch) -> bool:
     """Return whether a country is reported otherwise than with its tiles."""
     left_out = reported["cells_excluded_outside"] + reported["cells_excluded_hole"]
     counted = {

@@ -218,7 +218,13 @@ def areas_of(index: Group) -> Ints:
 
 
 def people_of(source: Any, tiles: npt.NDArray[np.uint64], ncols: int) -> npt.NDArray[np.float64]:
-    """Return the people of ascending tiles; declared nodata is none."""
+    """Return the people of ascending tiles; declared nodata is none.
+
+    Raises:
+        UnsettledError: the raster has no such tiles.
+    """
+    if source.width != ncols or tiles[-1] >= source.width * source.height:
+        raise UnsettledError
     row, col = np.divmod(tiles.astype(np.int64), ncols)
     left, width = int(col.min()), int(col.max() - col.min()) + 1
     step = max(1, _CELLS_AT_ONCE // width)

@@ -1,4 +1,4 @@
-"""S2, weights of trades: layers, percents, masses and weights derived again in SQL."""
+"""S2, weights of trades: layers, percents, masses and weights derived again."""
 
 from __future__ import annotations
 

@@ -45,7 +45,11 @@ def has_layer(case: Case, name: str) -> bool:
 
 
 def alignment(case: Case, name: str) -> Placed:
-    """Return where the tiles lie on a layer; ValueError where its cells do not fit them."""
+    """Return where the tiles lie on a layer.
+
+    Raises:
+        ValueError: its cells do not fit the tiles, or do not cover them.
+    """
     tiles = case.grid
     assert tiles is not None
     if not has_layer(case, name):
@@ -64,7 +68,16 @@ def alignment(case: Case, name: str) -> Placed:
     )
     if max(misfits) > 2 * _SLACK:
         raise ValueError(f"the cells of {name} do not fit the tiles")
-    return Placed(holds, side, round(first_row), round(first_col), turn)
+    placed = Placed(holds, side, round(first_row), round(first_col), turn)
+    # Rows and columns of both in the smaller of cells and tiles.
+    rows, cols = tiles.nrows * (side if holds else 1), tiles.ncols * (side if holds else 1)
+    whole_turn = abs(layer.a * layer.ncols - 360) <= _SLACK
+    if not (
+        0 <= placed.first_row <= layer.nrows * (1 if holds else side) - rows
+        and (whole_turn or 0 <= placed.first_col <= turn - cols)
+    ):
+        raise ValueError(f"the cells of {name} do not cover the tiles")
+    return placed
 
 
 def cells_of(source: Any, top: int, rows: int) -> npt.NDArray[np.float64]:

@@ -7,15 +7,14 @@ total M, what is over, share * M - mass * K, is the same modulo 2^64.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from segment1b.audit.case import RASTER, Case
-from segment1b.audit.passes import Group, UnsettledError, numbered_groups, sum_of
+from segment1b.audit.passes import Group, Stretch, UnsettledError, numbered_groups, stretch, sum_of
 from segment1b.audit.s2.settled import Ints, areas_of, people_of
 from segment1b.audit.s2_trade.layer_cells import Placed, alignment, cells_of, has_layer, is_count
 from segment1b.contracts.states import ROADS, URBAN
@@ -23,7 +22,7 @@ from segment1b.storage.rasters import open_raster
 
 _BELOW, _MOST_UNITS, _CELLS_AT_ONCE = 2**62, 10**15, 1 << 22
 # The layers of a country lie in memory; larger ones are left to queries, which can use the disk.
-_MOST_TILES = 1 << 25
+_MOST_TILES = 1 << 24
 
 
 class Layers(NamedTuple):
@@ -44,14 +43,19 @@ class Layers(NamedTuple):
 
 
 class World:
-    """The layers of all countries, and what the policy says of all trades."""
+    """The layers of all countries, and what the policy says of all trades.
 
-    def __init__(self, case: Case, stack: ExitStack, pool: ThreadPoolExecutor) -> None:
+    Attributes:
+        files: the row groups of each file of tile_index that was read.
+    """
+
+    def __init__(self, case: Case, stack: ExitStack) -> None:
         assert case.grid is not None
         prep, trades = case.policy("prep"), case.policy("trades")
-        self.published, self.pool, self.ncols = case.published, pool, case.grid.ncols
+        self.published, self.ncols = case.published, case.grid.ncols
         self.dp, self.units, self.boost = prep["dp"], 10 ** prep["dp"], trades["boost"]
-        self.percents = {one["id"]: one["weights"] for one in trades["trades"]}
+        self.percents = {trade["id"]: trade["weights"] for trade in trades["trades"]}
+        self.files: dict[int, list[Stretch]] = {}
         self.people = stack.enter_context(open_raster(case.published.path(RASTER)))
         self.layers: dict[str, tuple[Any, Placed] | None] = {URBAN: None, ROADS: None}
         for name in (name for name in self.layers if has_layer(case, name)):
@@ -59,25 +63,34 @@ class World:
             self.layers[name] = source, alignment(case, name)
         urban = alignment(case, URBAN)
         self.cells = urban.side**2 if urban.holds else 1
-        if self.units > _MOST_UNITS:
+        if self.units > _MOST_UNITS or len(self.percents) < len(trades["trades"]):
             raise UnsettledError
 
     def countries(self) -> Iterator[Layers]:
         """Yield the countries of tile_index in written order."""
         every = numbered_groups(self.published, "tile_index")
         for code, own in itertools.groupby(every, lambda pair: pair[1].words["country_iso"]):
-            yield self._layers(code, list(own))
+            yield self._layers(code, own)
 
-    def _layers(self, code: str, own: Sequence[tuple[int, Group]]) -> Layers:
-        if sum(len(group.values["tile_id"]) for _, group in own) > _MOST_TILES:
-            raise UnsettledError
-        parts = [self._read(group) for _, group in own]
-        people, area, urban, metres = (np.concatenate(one) for one in zip(*parts, strict=True))
+    def _layers(self, code: str, every: Iterable[tuple[int, Group]]) -> Layers:
+        kept, parts, tiles = list[tuple[int, Group]](), list[tuple[Ints, ...]](), 0
+        for number, group in every:
+            rows = stretch(group)
+            self.files.setdefault(number, []).append(rows)
+            tiles += rows.rows
+            if tiles > _MOST_TILES:
+                raise UnsettledError
+            parts.append(self._read(group))
+            kept.append((number, Group(group.words, {"tile_id": group.values["tile_id"]})))
+        people, area, urban, metres = map(np.concatenate, zip(*parts, strict=True))
+        del parts
         roads = root(_product(people // 1000, metres))
-        layers = people, area, urban, _product(people, urban), roads
+        layers = [people, area, urban, _product(people, urban), roads]
+        del people, area, urban, roads
         sums = [*map(sum_of, layers)]
-        shares = self.pool.map(shares_of, layers, sums, [self.units] * len(layers))
-        return Layers(code, own, [*shares], sums, sum_of(metres))
+        # Each layer goes as soon as it has been shared out.
+        shares = [shares_of(layers.pop(0), total, self.units) for total in sums]
+        return Layers(code, kept, shares, sums, sum_of(metres))
 
     def _read(self, index: Group) -> tuple[Ints, Ints, Ints, Ints]:
         """Return people in millionths, area, urban cells and metres of the tiles of a row group."""

@@ -7,17 +7,15 @@ mixture of shares as those of people are (s2/settled.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-import pyarrow as pa
-
 from segment1b.audit.case import ISO, POLICY, RASTER, Case
 from segment1b.audit.passes import (
+    ENDS,
     Doubts,
-    Stretch,
     Tally,
     UnsettledError,
     codes_of,
@@ -25,14 +23,14 @@ from segment1b.audit.passes import (
     fit,
     numbered_groups,
     same_tiles,
-    stretch,
     whole_countries,
 )
-from segment1b.audit.published_files import Published, UnusableError
+from segment1b.audit.published_files import Published
 from segment1b.audit.results import fields_differ
 from segment1b.audit.s2.settled import Country, rounded
 from segment1b.audit.s2_trade.layer_cells import LAYERS
 from segment1b.audit.s2_trade.layers import Layers, World
+from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.states import URBAN
 
 _WEIGHTS, _REPORT = "trade_weights", "s2_trade_run_report"
@@ -55,22 +53,19 @@ def settle(case: Case) -> set[str]:
 
 
 def _settle_all(case: Case) -> dict[str, set[str]]:
-    files: dict[int, list[Stretch]] = {}
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(case.session.threads))
-        world = World(case, stack, pool)
-        trades = [_Trade(own, world) for own in case.session.trades]
+        world = World(case, stack)
+        trades = [_Trade(published, world) for published in case.session.trades]
         for layers in world.countries():
-            for number, group in layers.groups:
-                files.setdefault(number, []).append(stretch(group))
             list(pool.map(_Trade.compare, trades, [layers] * len(trades)))
-    for one in trades:
-        one.end()
-    tallies = [Tally(own, Doubts(), None) for own in files.values()]
+    for trade in trades:
+        trade.finish()
+    tallies = [Tally(rows, Doubts(), None) for rows in world.files.values()]
     if not {own.code for own in whole_countries(tallies)} <= codes_of(case, ISO):
         return {}
     cut = set() if cut_as_declared(tallies) else {f"file_cut_{_WEIGHTS}"}
-    return {one.trade: _CHECKS - one.doubts - cut for one in trades}
+    return {trade.name: _CHECKS - trade.doubts - cut for trade in trades}
 
 
 class _Trade:
@@ -78,7 +73,7 @@ class _Trade:
 
     def __init__(self, published: Published, world: World) -> None:
         self.published, self.world, self.doubts = published, world, Doubts()
-        self.trade = str(published.tokens["trade"])
+        self.name = str(published.tokens["trade"])
         self.groups = numbered_groups(published, _WEIGHTS)
         self.countries: dict[str, Country] = {}
 
@@ -90,17 +85,22 @@ class _Trade:
 
     def compare(self, layers: Layers) -> None:
         """Read the weights of the next country; doubt every check where that is not possible."""
+        self._try(self._compare, layers)
+
+    def finish(self) -> None:
+        """Doubt what does not hold for all countries together."""
+        self._try(self._finish)
+
+    def _try(self, step: Callable[..., None], *about: Layers) -> None:
         if self.doubts >= _CHECKS:
             return
         try:
-            self._compare(layers)
-        except (UnsettledError, UnusableError, pa.ArrowException, OSError):
+            step(*about)
+        except ENDS as error:
+            raise_machine_fault(error)
             self.doubts.update(_CHECKS)
 
-    def end(self) -> None:
-        """Doubt what does not hold for all countries together."""
-        if self.doubts >= _CHECKS:
-            return
+    def _finish(self) -> None:
         world, same = self.world, self.report["by_country"].keys() == self.countries.keys()
         self.doubts.unless(next(self.groups, None) is None, *_CHECKS)
         self.doubts.unless(same, "percents", "report_by_country")
@@ -120,7 +120,10 @@ class _Trade:
         if reported is None:
             raise UnsettledError
         parts = zip(percents, layers.shares, strict=True)
-        mass = sum(percent * share for percent, share in parts if percent and share is not None)
+        weighed = [percent * share for percent, share in parts if percent and share is not None]
+        if not weighed:
+            raise UnsettledError
+        mass = sum(weighed[1:], weighed[0])
         fallback, units = layers.sums[0] == 0, self.world.units
         own = self._weighed(layers, mass, "area_m2" if fallback else "population")
         if not ((own.mass, own.units) == (100 * units, units) and own.is_by_remainders):
@@ -157,7 +160,7 @@ class _Trade:
 
     def _percents(self, sums: Sequence[int]) -> list[int]:
         """Return the trade's percents in a country with these sums of layers."""
-        declared = self.world.percents.get(self.trade)
+        declared = self.world.percents.get(self.name)
         if declared is None:
             raise UnsettledError
         if not sums[0]:

@@ -25,7 +25,7 @@ from segment1b.audit.tiles import rows_of
 from segment1b.audit.words import country_word, key_of, products, words
 from segment1b.contracts.states import TRADE_WEIGHTS
 
-_PAIRS_AT_ONCE, _SITES_AT_ONCE, _MOST_SITES = 1 << 16, 1 << 20, 1 << 32
+_PAIRS_AT_ONCE, _SITES_AT_ONCE, _MOST_SITES = 1 << 16, 1 << 20, 1 << 25
 _GOLDEN = np.uint64(11400714819323198485)
 _TRADE = f"coalesce(trade, '{EVERYTHING}')"
 
