@@ -95,7 +95,12 @@ def without_a_country(report: dict[str, Any]) -> None:
     ],
 )
 def test_a_pass_does_not_settle_what_finds_something_and_leaves_other_trades_alone(
-    table: str, change: Change, checks: set[str], published: World_, world: World_
+    table: str,
+    change: Change,
+    checks: set[str],
+    published: World_,
+    world: World_,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spoiled = world("trades")
     spoil: Callable[[str, Change], None] = spoiled.edit if table == FUEL else spoiled.rewrite
@@ -104,6 +109,9 @@ def test_a_pass_does_not_settle_what_finds_something_and_leaves_other_trades_alo
     assert not checks & {*found["fuel"]}
     other = "restaurants_and_coffee"
     assert found[other] == settled(published("trades"))[other]
+    monkeypatch.setattr(runner, "_settled", lambda *_: ())
+    by_queries = {name.removeprefix("s2 fuel ") for name in spoiled.failing("s2")}
+    assert not by_queries & {*found["fuel"]}
 
 
 @pytest.mark.parametrize("layer", ["urban_cells_2019", "road_metres_2026"])
