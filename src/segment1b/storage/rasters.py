@@ -16,6 +16,10 @@ from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import schema_invalid, too_large, unreadable
 from segment1b.storage.durable import regular_file
 
+# A raster without a geotransform is refused by its grid, with a hint. For the whole process, since
+# a filter that one thread sets for itself is undone by another.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
 #: Rows or columns: one arc-second around the globe. States keep arrays of this length.
 MAX_SIDE: Final = 1_296_000
 #: Cells: a world of three arc-seconds (432000 x 216000) fits.
@@ -49,9 +53,7 @@ def open_raster(path: Path) -> Any:
     """
     regular_file(path)
     try:
-        with warnings.catch_warnings(), rasterio.Env(**_FILE_ALONE):
-            # A raster without a geotransform is refused by its grid, with a hint.
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.Env(**_FILE_ALONE):
             source = rasterio.open(  # noqa: TID251
                 Path(os.path.abspath(path)), driver="GTiff", GEOREF_SOURCES="INTERNAL"
             )
