@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segment1b.audit.merchants import in_use, of_trade
+from segment1b.audit.merchants import each_trade
 from segment1b.audit.plans import PLANS, TRADES
 from segment1b.audit.published_files import Published, UnusableError
 from segment1b.audit.results import CheckResult
@@ -70,7 +70,7 @@ def validate_published(
     The weights of trades, which are checked with S2, can be asked for alone: as TRADES.id.
     """
     for state in states:
-        parts = _by_trade(published) if state == TRADES.id else [published]
+        parts = _trades_of(published) if state == TRADES.id else [published]
         for part in parts:
             _check_version(part, f"{state}_run_report")
     results: list[CheckResult] = []
@@ -90,10 +90,10 @@ def with_trades(states: Sequence[str]) -> list[str]:
     ]
 
 
-def _by_trade(published: Published) -> list[Published]:
+def _trades_of(published: Published) -> list[Published]:
     """Return the identity by trade; nothing where trades cannot be read, which has a check."""
     try:
-        return [of_trade(published, trade) for trade in in_use(published)]
+        return each_trade(published)
     except UnusableError:
         return []
 

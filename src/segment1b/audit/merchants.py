@@ -48,6 +48,11 @@ def partitions(published: Published) -> list[str]:
     return [f"{TRADE_WEIGHTS}/{trade}" for trade in in_use(published)]
 
 
+def each_trade(published: Published) -> list[Published]:
+    """Return the identity once for each trade in use, with the partition of that trade."""
+    return [of_trade(published, trade) for trade in in_use(published)]
+
+
 def of_trade(published: Published, trade: str) -> Published:
     """Return the identity with the partition of one trade in the place of those of any."""
     own = replace(published, contracts=published.contracts.of_trade(trade), memo={})

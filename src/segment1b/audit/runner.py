@@ -21,7 +21,7 @@ from segment1b.audit.case import (
     script_check,
 )
 from segment1b.audit.grid import grid_of, read_grid
-from segment1b.audit.merchants import in_use, of_trade
+from segment1b.audit.merchants import each_trade
 from segment1b.audit.passes import ENDS
 from segment1b.audit.published_files import UnusableError, is_log
 from segment1b.audit.queries import scripts_of
@@ -111,7 +111,7 @@ def run_trades(plan: StateChecks, session: Session) -> list[CheckResult]:
     proves = "the merchants' trades can be read to the last value"
     rule = Rule("s2", "trades_in_use", plan.contract.stale, "R", proves)
     try:
-        session.trades = [of_trade(published, trade) for trade in in_use(published)]
+        session.trades = each_trade(published)
     except UnusableError as error:
         return [judge(rule, [error.row()])]
     try:

@@ -41,7 +41,7 @@ Ints = npt.NDArray[np.int64]
 _INDEX, _WEIGHTS, _CENTRES, _REPORT = "tile_index", "tile_weights", "tile_centres", "s2_run_report"
 _NEEDS = {_INDEX, _WEIGHTS, _REPORT, POLICY, RASTER, ISO}
 _CELLS_AT_ONCE = 1 << 22
-_LARGEST, _MOST_MASS, _MOST_UNITS, _MOST_CENTRES = 2**53, 2**62, 10**15, 512
+_LARGEST, MOST_MASS, MOST_UNITS, _MOST_CENTRES = 2**53, 2**62, 10**15, 512
 _SCALES = {"population": 1_000_000, "area_m2": 1_000, "uniform": 1}
 _SHARED = ("sorted", "unique")
 _CHECKS = {
@@ -74,7 +74,7 @@ class Country:
     tiles: int = 0
     up: int = 0
     zero: int = 0
-    cut: tuple[int, int] = (_MOST_MASS, -1)
+    cut: tuple[int, int] = (MOST_MASS, -1)
     left: tuple[int, int] = (-1, 0)
 
     def add(self, other: Country) -> None:
@@ -127,7 +127,7 @@ class _Look:
         self.units = 10**self.dp
         self.reported = case.report(_REPORT)["by_country"]
         self.people = case.policy("jitter")["centres"]["people_per_centre"] if centres else 0
-        if self.units > _MOST_UNITS:
+        if self.units > MOST_UNITS:
             raise UnsettledError
 
     def tally(self, paths: Sequence[Path]) -> Tally:
@@ -155,11 +155,7 @@ class _Look:
             return np.ones(len(index.values["tile_id"]), np.int64)
         if self.basis == "area_m2":
             return areas_of(index)
-        people = people_of(source, index.values["tile_id"], self.ncols)
-        mass = np.rint(people * 1e6)
-        if not ((people >= 0) & (mass <= _LARGEST)).all():
-            raise UnsettledError
-        return mass.astype(np.int64)
+        return masses_of(source, index.values["tile_id"], self.ncols)
 
     def _weighed(self, index: Group, by_basis: Ints, weights: Group, doubts: Doubts) -> Country:
         """Return figures of a row group; doubt what its weights do not show."""
@@ -186,7 +182,7 @@ def rounded(
         UnsettledError: a weight is no such quotient rounded up or down, or the total no sum of
             masses.
     """
-    if not (0 < total < _MOST_MASS and weights.min() >= 0 and weights.max() <= units):
+    if not (0 < total < MOST_MASS and weights.min() >= 0 and weights.max() <= units):
         raise UnsettledError
     # By floats a quotient of at most 10^15 errs by less than a quarter, so that the weight is off
     # by less than two times M, and 2 M < 2^63.
@@ -217,12 +213,20 @@ def areas_of(index: Group) -> Ints:
     return millis
 
 
-def people_of(source: Any, tiles: npt.NDArray[np.uint64], ncols: int) -> npt.NDArray[np.float64]:
-    """Return the people of ascending tiles; declared nodata is none.
+def masses_of(source: Any, tiles: npt.NDArray[np.uint64], ncols: int) -> Ints:
+    """Return the people of ascending tiles in millionths, int64; declared nodata is none.
 
     Raises:
-        UnsettledError: the raster has no such tiles.
+        UnsettledError: the raster has no such tiles, or a cell holds no number of people.
     """
+    people = _people(source, tiles, ncols)
+    mass = np.rint(people * 1e6)
+    if not ((people >= 0) & (mass <= _LARGEST)).all():
+        raise UnsettledError
+    return mass.astype(np.int64)
+
+
+def _people(source: Any, tiles: npt.NDArray[np.uint64], ncols: int) -> npt.NDArray[np.float64]:
     if source.width != ncols or tiles[-1] >= source.width * source.height:
         raise UnsettledError
     row, col = np.divmod(tiles.astype(np.int64), ncols)

@@ -15,12 +15,12 @@ import numpy as np
 
 from segment1b.audit.case import RASTER, Case
 from segment1b.audit.passes import Group, Stretch, UnsettledError, numbered_groups, stretch, sum_of
-from segment1b.audit.s2.settled import Ints, areas_of, people_of
+from segment1b.audit.s2.settled import MOST_MASS, MOST_UNITS, Ints, areas_of, masses_of
 from segment1b.audit.s2_trade.layer_cells import Placed, alignment, cells_of, has_layer, is_count
 from segment1b.contracts.states import ROADS, URBAN
 from segment1b.storage.rasters import open_raster
 
-_BELOW, _MOST_UNITS, _CELLS_AT_ONCE = 2**62, 10**15, 1 << 22
+_CELLS_AT_ONCE = 1 << 22
 # The layers of a country lie in memory; larger ones are left to queries, which can use the disk.
 _MOST_TILES = 1 << 24
 
@@ -63,7 +63,7 @@ class World:
             self.layers[name] = source, alignment(case, name)
         urban = alignment(case, URBAN)
         self.cells = urban.side**2 if urban.holds else 1
-        if self.units > _MOST_UNITS or len(self.percents) < len(trades["trades"]):
+        if self.units > MOST_UNITS or len(self.percents) < len(trades["trades"]):
             raise UnsettledError
 
     def countries(self) -> Iterator[Layers]:
@@ -95,9 +95,7 @@ class World:
     def _read(self, index: Group) -> tuple[Ints, Ints, Ints, Ints]:
         """Return people in millionths, area, urban cells and metres of the tiles of a row group."""
         tiles = index.values["tile_id"]
-        people = np.rint(people_of(self.people, tiles, self.ncols) * 1e6)
-        if not ((people >= 0) & (people <= 2.0**53)).all():
-            raise UnsettledError
+        people = masses_of(self.people, tiles, self.ncols)
         row, col = np.divmod(tiles.astype(np.int64), self.ncols)
         urban, metres = (
             np.zeros(len(tiles), np.int64)
@@ -105,7 +103,7 @@ class World:
             else np.concatenate([*_values(*placed, row, col, dealt=name == ROADS)])
             for name, placed in self.layers.items()
         )
-        return people.astype(np.int64), areas_of(index), urban, metres
+        return people, areas_of(index), urban, metres
 
 
 def _values(source: Any, placed: Placed, row: Ints, col: Ints, *, dealt: bool) -> Iterator[Ints]:
@@ -183,7 +181,7 @@ def shares_of(mass: Ints, total: int, units: int) -> Ints | None:
     """
     if total == 0:
         return None
-    if total >= _BELOW:
+    if total >= MOST_MASS:
         raise UnsettledError
     # A quotient of at most 10^15 by floats errs by less than one half.
     share: Ints = np.floor(mass * (units / total)).astype(np.int64)
