@@ -62,9 +62,9 @@ def plans(law: str, country: Country) -> list[s4_alloc_plan.Plan]:
         policy=SimpleNamespace(
             prep=SimpleNamespace(dp=country.dp), allocation=SimpleNamespace(law=law)
         ),
-        identity=SimpleNamespace(seed=country.seed),
     )
-    pairs = np.array(list(country.n), np.uint64), np.array(list(country.n.values()), np.int64)
+    merchants, n = np.array(list(country.n), np.uint64), np.array(list(country.n.values()))
+    pairs = s4_alloc_plan.Pairs(merchants, n, alloc_offsets(country.seed, merchants, CODE))
     grid, tiles = (country.nrows, country.ncols), (country.ids, country.weights)
     return list(s4_alloc_plan.allocate(run, CODE, grid, pairs, tiles))
 
@@ -286,9 +286,8 @@ def test_a_country_of_four_tiles_worked_by_hand(law: str, expected: Plan) -> Non
     ],
 )
 def test_one_pair_of_four_sites_worked_by_hand(law: str, offset: int, expected: Plan) -> None:
-    with mock.patch.object(
-        s4_alloc_plan, "alloc_offsets", return_value=np.array([offset], np.uint64)
-    ):
+    drawn = np.array([offset], np.uint64)
+    with mock.patch(f"{__name__}.alloc_offsets", return_value=drawn):
         assert solve(law, SQUARE._replace(n={5: 4})) == expected
 
 

@@ -93,9 +93,11 @@ def u01(words: UInt64s) -> npt.NDArray[np.float64]:
 
 
 def alloc_offsets(
-    seed: int, merchant_ids: npt.NDArray[np.uint64] | npt.NDArray[np.int64], country_iso: str
+    seed: int, merchant_ids: npt.NDArray[np.uint64] | npt.NDArray[np.int64], country: str | UInt64s
 ) -> UInt64s:
-    """Compute the offset U, uint64[pairs], of each merchant's pair with one country.
+    """Compute the offset U, uint64[pairs], of each merchant's pair with a country.
+
+    `country` is a code or words [pairs].
 
     Source: docs/spec/s4-allocation.md#offset-of-a-pair
 
@@ -103,7 +105,7 @@ def alloc_offsets(
         ValueError: a bad country, or merchant ids that are not uint64 or int64.
         OverflowError: the seed does not fit 64 bits.
     """
-    counter = (1, 0, merchant_ids, country_word(country_iso))
+    counter = (1, 0, merchant_ids, country_words(country))
     return philox4x64(counter, key_of("alloc_offset", seed))[0]
 
 

@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 
 from segment1b.contracts.trades import EVERYTHING, weights_of
 from segment1b.errors import Segment1BError
+from segment1b.laws.philox import alloc_offsets, country_word
 from segment1b.outlets.merchant_trades import read_trades
 from segment1b.states.protocol import Countries, Report, Run, ShardResult, State, check_conserved
 from segment1b.storage.gather import write_piece
-from segment1b.storage.parts import TileFile, cut_tiles
+from segment1b.storage.parts import TileFile, cut_tiles, repeated
 from segment1b.storage.reader import Reader
 from segment1b.storage.records import COUNTRY, Records, read_split, split_by_country
 
@@ -71,10 +72,20 @@ class Job:
 
     def rows(self, dataset_id: str, columns: Sequence[str]) -> dict[str, Records]:
         """Return the staged rows of each country as records, in the dataset's order."""
-        counts = zip(self.shard.countries, self.shard.rows, strict=True)
-        return {
-            code: staged_rows(self.run, dataset_id, columns, code, rows) for code, rows in counts
-        }
+        shard = self.shard
+        rows = dict(zip(shard.countries, shard.rows, strict=True))
+        return staged_rows(self.run, dataset_id, columns, shard.files[0], rows)
+
+    def offsets(self, merchants: Mapping[str, UInt64s]) -> dict[str, UInt64s]:
+        """Return the offsets of the pairs of each country, computed together."""
+        ends = np.cumsum([len(own) for own in merchants.values()])
+        words = np.array([country_word(code) for code in merchants], np.uint64)
+        offsets = alloc_offsets(
+            self.run.identity.seed,
+            np.concatenate(list(merchants.values())),
+            np.repeat(words, np.diff(ends, prepend=0)),
+        )
+        return dict(zip(merchants, np.split(offsets, ends[:-1]), strict=True))
 
     def by_trade(self, merchants: UInt64s) -> list[tuple[str, Int64s]]:
         """Return the positions of merchants by trade, int64 ascending, trades in ASCII order."""
@@ -195,7 +206,8 @@ class CountryState(State):
     def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
         """Stage the source by country and return shards of its countries in ASCII order."""
         self.sealed_inputs(run, reader)
-        rows = stage_by_country(run, reader, self.source, self.columns)
+        files = staged_files(reader)
+        rows = stage_by_country(run, reader, self.source, self.columns, files)
         self.check(reader, rows)
         return country_shards(reader, rows)
 
@@ -213,7 +225,9 @@ class CountryState(State):
         """Apply the law to a shard's countries; stage a piece of each dataset."""
         job = Job(run, reader, shard)
         solved: Iterable[dict[str, Any]] = self.law(job, job.rows(self.source, self.columns))
-        if len(self.writes) > 1:  # each dataset is written from the same columns
+        if len(shard.countries) > 1:
+            solved = _joined(solved)
+        elif len(self.writes) > 1:  # each dataset is written from the same columns
             solved = list(solved)
         staged = {}
         for dataset_id in run.used(self.writes):
@@ -236,6 +250,24 @@ class CountryState(State):
         return self.summary(run, reader, rows, countries)
 
 
+def _joined(solved: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join columns of the same names: a table a country would cost more than its few rows."""
+    by_names: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for columns in solved:
+        by_names.setdefault(tuple(columns), []).append(columns)
+    joined = []
+    for names, some in by_names.items():
+        counts = [len(columns["merchant_id"]) for columns in some]
+        parts = {name: [columns[name] for columns in some] for name in names}
+        joined.append(
+            {
+                name: repeated(own, counts) if isinstance(own[0], str) else np.concatenate(own)
+                for name, own in parts.items()
+            }
+        )
+    return joined
+
+
 def tile_units(counts: Mapping[str, int]) -> list[tuple[TileFile, ...]]:
     """Return the files of a tile dataset in units of whole countries, from their tile counts."""
     units: list[tuple[TileFile, ...]] = []
@@ -253,7 +285,7 @@ def country_shards(
     """Return shards of the countries with staged rows, cut as S1 cut the dataset `tiles`."""
     report = reader.partition(tiles).report
     grid = (report["grid_dims"]["nrows"], report["grid_dims"]["ncols"])
-    counts = {code: country["cells_included"] for code, country in report["by_country"].items()}
+    counts = _tile_counts(reader, tiles)
     shards: list[CountryShard] = []
     for unit in tile_units(counts):
         codes = tuple(code for code, _, _ in unit[0].stretches if code in rows)
@@ -264,22 +296,37 @@ def country_shards(
     return shards
 
 
+def staged_files(reader: Reader, tiles: str = "tile_index") -> dict[str, int]:
+    """Return the number of the staged file of each country: that of its first file of tiles."""
+    units = tile_units(_tile_counts(reader, tiles))
+    return {code: unit[0].number for unit in units for code, _, _ in unit[0].stretches}
+
+
 def stage_by_country(
-    run: Run, reader: Reader, dataset_id: str, columns: Sequence[str]
+    run: Run,
+    reader: Reader,
+    dataset_id: str,
+    columns: Sequence[str],
+    files: Mapping[str, int],
 ) -> dict[str, int]:
     """Stage a published dataset's rows by country; return the number of rows of each."""
     partition = reader.partition(dataset_id)
     tables = reader.row_groups(partition, [*columns, COUNTRY])
     folder = run.staging / f"{dataset_id}.split"
-    rows = split_by_country(folder, partition.dataset, list(columns), tables)
+    rows = split_by_country(folder, partition.dataset, list(columns), tables, files)
     owner, expected = partition.dataset.owner.lower(), partition.receipt.rows
     check_conserved(f"rows of {dataset_id}", sum(rows.values()), expected, owner)
     return rows
 
 
 def staged_rows(
-    run: Run, dataset_id: str, columns: Sequence[str], code: str, count: int
-) -> Records:
-    """Return the `count` rows of a country that were staged, in the dataset's order."""
+    run: Run, dataset_id: str, columns: Sequence[str], file: int, rows: Mapping[str, int]
+) -> dict[str, Records]:
+    """Return the rows of the countries in a staged file, `rows` of each, in the dataset's order."""
     folder = run.staging / f"{dataset_id}.split"
-    return read_split(folder, code, run.contracts[dataset_id], list(columns), count)
+    return read_split(folder, run.contracts[dataset_id], list(columns), file, rows)
+
+
+def _tile_counts(reader: Reader, tiles: str) -> dict[str, int]:
+    report = reader.partition(tiles).report
+    return {code: country["cells_included"] for code, country in report["by_country"].items()}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from segment1b import contracts
@@ -130,7 +129,7 @@ class Run:
                 {
                     name: constant(columns[name], high - low)
                     if isinstance(columns[name], str)
-                    else np.ascontiguousarray(columns[name][low:high])
+                    else columns[name][low:high]
                     for name in names
                 }
             ).cast(dataset.words_schema)

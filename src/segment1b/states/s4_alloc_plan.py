@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from segment1b.errors import Segment1BError, pair_error, redo
 from segment1b.laws.apportionment import largest_remainder_by_n
 from segment1b.laws.curves import locate
-from segment1b.laws.philox import alloc_offsets
 from segment1b.laws.points import (
     balanced_phases,
     balanced_points,
@@ -62,15 +61,15 @@ class S4AllocPlan(CountryState):
     def law(self, job: Job, rows: Mapping[str, Records]) -> Iterator[dict[str, Any]]:
         """Allocate the pairs of each country by the policy's method."""
         weights = job.weights_of()
-        for (code, required), tiles in zip(rows.items(), job.shard.tiles, strict=True):
+        listed = {code: required["merchant_id"].copy() for code, required in rows.items()}
+        offsets = job.offsets(listed)
+        for (code, merchants), tiles in zip(listed.items(), job.shard.tiles, strict=True):
             start = time.perf_counter()
-            merchants, n = required["merchant_id"].copy(), required["n_sites"].copy()
+            n = rows[code]["n_sites"].copy()
             counters, loads = Counter(rows=0, shortfall=0, ties=0), list[Load]()
-            groups = job.by_trade(merchants)
+            pairs, groups = Pairs(merchants, n, offsets[code]), job.by_trade(merchants)
             planned = itertools.chain.from_iterable(
-                _of_trade(
-                    job, code, (merchants[own], n[own]), weights(trade)[code], counters, loads
-                )
+                _of_trade(job, code, pairs.of(own), weights(trade)[code], counters, loads)
                 for trade, own in groups
             )
             yield from planned if len(groups) == 1 else [_in_key_order(code, list(planned))]
@@ -78,7 +77,7 @@ class S4AllocPlan(CountryState):
             job.counters[code] = {
                 **counters,
                 "quality": load_quality(load, tiles),
-                "pairs": len(required),
+                "pairs": len(n),
                 "merchants": merchants,
                 "n_sites": n,
                 "used": load.ids[load.sites > 0],
@@ -131,7 +130,7 @@ class S4AllocPlan(CountryState):
 def _of_trade(
     job: Job,
     code: str,
-    pairs: tuple[UInt64s, Int64s],
+    pairs: Pairs,
     tiles: Weights,
     counters: Counter[str],
     loads: list[Load],
@@ -142,9 +141,9 @@ def _of_trade(
     for plan in allocate(job.run, code, job.shard.grid, pairs, tiles):
         np.add.at(sites, plan.tile, plan.sites)
         counters.update(rows=len(plan.pair), shortfall=plan.shortfall, ties=plan.ties)
-        _check_sums(code, *pairs, plan)
+        _check_sums(code, pairs, plan)
         yield {
-            "merchant_id": pairs[0][plan.pair],
+            "merchant_id": pairs.merchants[plan.pair],
             "legal_country_iso": code,
             "tile_id": ids[plan.tile],
             "n_sites_tile": plan.sites,
@@ -176,7 +175,8 @@ def _required(reader: Reader) -> tuple[int, int]:
     return report["rows_emitted"], report["source_rows_total"] - excluded
 
 
-def _check_sums(code: str, merchants: UInt64s, n: Int64s, plan: Plan) -> None:
+def _check_sums(code: str, pairs: Pairs, plan: Plan) -> None:
+    n = pairs.n
     low, high = int(plan.pair[0]), int(plan.pair[-1]) + 1
     sums = np.zeros(high - low, np.int64)
     np.add.at(sums, plan.pair - low, plan.sites)
@@ -185,7 +185,7 @@ def _check_sums(code: str, merchants: UInt64s, n: Int64s, plan: Plan) -> None:
         at = low + int(wrong[0])
         problem = f"{n[at]} sites are required, {sums[wrong[0]]} were allocated"
         problem += f"; {len(wrong)} such pairs"
-        raise pair_error("E404_ALLOCATION_MISMATCH", merchants[at], code, problem)
+        raise pair_error("E404_ALLOCATION_MISMATCH", pairs.merchants[at], code, problem)
 
 
 def _merchant_summaries(countries: Countries) -> dict[str, Any]:
@@ -215,6 +215,24 @@ def _with_summaries(run: Run, body: dict[str, Any], summaries: dict[str, Any]) -
     return Report(body, side_files={dataset.id: buffer.getvalue()})
 
 
+class Pairs(NamedTuple):
+    """Pairs of a country.
+
+    Attributes:
+        merchants: uint64[p], ascending.
+        n: int64[p], sites of each.
+        offsets: uint64[p], the offset of each on the line of weights.
+    """
+
+    merchants: UInt64s
+    n: Int64s
+    offsets: UInt64s
+
+    def of(self, own: Int64s) -> Pairs:
+        """Return some of the pairs."""
+        return Pairs(self.merchants[own], self.n[own], self.offsets[own])
+
+
 @dataclass(frozen=True)
 class Plan:
     """The plan of one stretch of pairs.
@@ -235,18 +253,18 @@ class Plan:
 
 
 def allocate(
-    run: Run, code: str, grid: tuple[int, int], pairs: tuple[UInt64s, Int64s], tiles: Weights
+    run: Run, code: str, grid: tuple[int, int], pairs: Pairs, tiles: Weights
 ) -> Iterator[Plan]:
     """Yield the plan of a country's pairs, stretch by stretch, or raise E416_NUMERIC_OVERFLOW.
 
     Args:
-        run: gives the method, K and the seed.
+        run: gives the method and K.
         code: the country.
         grid: rows and columns of the raster.
-        pairs: merchants uint64[p] ascending, and their sites int64[p].
+        pairs: the country's pairs, or those of one trade.
         tiles: tile ids uint64[t] ascending, and their weights int64[t] that sum to K.
     """
-    merchants, n = pairs
+    n = pairs.n
     scale, law = 10**run.policy.prep.dp, run.policy.allocation.law
     located = partial(locate, *tiles, grid[1], grid[0])
     try:
@@ -257,9 +275,8 @@ def allocate(
             for low, high in _stretches(n):
                 yield _counted(low, n[low:high], tile[ends[low] - n[low] : ends[high - 1]])
         else:
-            offsets = alloc_offsets(run.identity.seed, merchants, code)
             for low, high in _stretches(n):
-                points = _POINTS_OF_A_PAIR[law](offsets[low:high], n[low:high], scale)
+                points = _POINTS_OF_A_PAIR[law](pairs.offsets[low:high], n[low:high], scale)
                 yield _counted(low, n[low:high], located(points))
     except OverflowError as error:
         problem = f"{code}: {error}"

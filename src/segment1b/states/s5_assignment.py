@@ -11,9 +11,8 @@ from segment1b.errors import Segment1BError, pair_error, redo
 from segment1b.identity import sha256_hex
 from segment1b.laws.assignment import LABEL, Sites, permuted, sites_of, words
 from segment1b.laws.curves import locate
-from segment1b.laws.philox import alloc_offsets
 from segment1b.laws.points import stable_points
-from segment1b.states.by_country import CountryShard, CountryState, Job, UInt64s, Weights
+from segment1b.states.by_country import CountryShard, CountryState, Int64s, Job, UInt64s, Weights
 from segment1b.states.protocol import Countries, Report, Run, check_conserved, check_known, total
 from segment1b.states.rng_logs import event_totals, trace, write_audit
 from segment1b.storage.arrays import distinct
@@ -49,8 +48,10 @@ class S5Assignment(CountryState):
         """Match the sites of each country to their tiles."""
         own_point = match_of(job.run) == "own_point"
         weights = job.weights_of()
-        for code, plan in rows.items():
-            sites = _sites(code, plan)
+        expanded = {code: _sites(code, plan) for code, plan in rows.items()}
+        if own_point:
+            offsets = job.offsets({c: s.merchant[_first(s)] for c, s in expanded.items()})
+        for code, sites in expanded.items():
             columns: dict[str, Any] = {
                 "merchant_id": sites.merchant,
                 "legal_country_iso": code,
@@ -58,7 +59,7 @@ class S5Assignment(CountryState):
             }
             ties = 0
             if own_point:
-                tile = _by_trade(job, code, sites, weights)
+                tile = _by_trade(job, code, sites, offsets[code], weights)
             else:
                 columns["word"] = words(job.run.identity.seed, code, sites)
                 tile, ties = permuted(sites, columns["word"])
@@ -122,12 +123,20 @@ def _repeated_keys(sites: Sites) -> int:
     return int(np.count_nonzero(same & (sites.order[1:] <= sites.order[:-1])))
 
 
+def _first(sites: Sites) -> Int64s:
+    """Return where the sites of each pair begin."""
+    return np.cumsum(sites.quota) - sites.quota
+
+
 def _by_trade(
-    job: Job, code: str, sites: Sites, weights: Callable[[str], dict[str, Weights]]
+    job: Job,
+    code: str,
+    sites: Sites,
+    offsets: UInt64s,
+    weights: Callable[[str], dict[str, Weights]],
 ) -> UInt64s:
     """Return the tile of each site's own point on the line of weights of its merchant's trade."""
-    first = np.cumsum(sites.quota) - sites.quota
-    groups = job.by_trade(sites.merchant[first])
+    groups = job.by_trade(sites.merchant[_first(sites)])
     tile = np.empty(len(sites.tile), np.uint64)
     for trade, pairs in groups:
         of_trade = np.zeros(len(sites.quota), np.bool_)
@@ -140,18 +149,15 @@ def _by_trade(
             sites.tile[own],
             sites.quota[pairs],
         )
-        tile[own] = _own_points(job.run, code, job.shard.grid, mine, weights(trade)[code])
+        tile[own] = _own_points(job, code, mine, offsets[pairs], weights(trade)[code])
     return tile
 
 
-def _own_points(
-    run: Run, code: str, grid: tuple[int, int], sites: Sites, weights: Weights
-) -> UInt64s:
+def _own_points(job: Job, code: str, sites: Sites, offsets: UInt64s, weights: Weights) -> UInt64s:
     """Return the tile of each site's own point, whose counts must be S4's."""
-    first = np.cumsum(sites.quota) - sites.quota
-    offsets = alloc_offsets(run.identity.seed, sites.merchant[first], code)
-    points = stable_points(offsets, sites.quota, 10**run.policy.prep.dp)
-    tile: UInt64s = weights[0][locate(*weights, grid[1], grid[0], points)]
+    points = stable_points(offsets, sites.quota, 10**job.run.policy.prep.dp)
+    nrows, ncols = job.shard.grid
+    tile: UInt64s = weights[0][locate(*weights, ncols, nrows, points)]
     counted = tile[np.lexsort((tile, sites.pair))]
     wrong = np.flatnonzero(counted != sites.tile)
     if len(wrong):

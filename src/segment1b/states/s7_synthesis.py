@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,7 +18,7 @@ from segment1b.states.by_country import (
     Job,
     country_shards,
     stage_by_country,
-    staged_rows,
+    staged_files,
 )
 from segment1b.states.protocol import (
     Countries,
@@ -49,11 +49,15 @@ class S7Synthesis(CountryState):
     def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
         """Stage S5, S6 and the catalogue by country; their countries must agree."""
         self.sealed_inputs(run, reader)
+        files, excluded = (
+            staged_files(reader, "tile_bounds"),
+            _s3_report(reader)["excluded_by_policy"],
+        )
         with ThreadPoolExecutor(run.threads) as pool:
             staged = [
-                pool.submit(stage_by_country, run, reader, _S5, self.columns[:3]),
-                pool.submit(stage_by_country, run, reader, self.source, self.columns),
-                pool.submit(_stage_catalogue, run, reader),
+                pool.submit(stage_by_country, run, reader, _S5, self.columns[:3], files),
+                pool.submit(stage_by_country, run, reader, self.source, self.columns, files),
+                pool.submit(_stage_catalogue, run, reader, files, excluded),
             ]
         s5, s6, catalogue = (future.result() for future in staged)
         for code in sorted(set(s5) | set(s6)):
@@ -62,8 +66,7 @@ class S7Synthesis(CountryState):
                 fault = "E702_ROW_EXTRA" if extra else "E701_ROW_MISSING"
                 problem = f"{code}: S5 has {s5.get(code, 0)} sites, S6 {s6.get(code, 0)}"
                 raise Segment1BError(fault, problem, redo("s5"), country_iso=code)
-        excluded = set(_s3_report(reader)["excluded_by_policy"])
-        for code in sorted(set(s5) | (set(catalogue) - excluded)):
+        for code in sorted(set(s5) | (set(catalogue) - set(excluded))):
             if s5.get(code, 0) != catalogue.get(code, 0):
                 raise Segment1BError(
                     "E708_1A_COVERAGE_FAIL",
@@ -75,13 +78,13 @@ class S7Synthesis(CountryState):
 
     def law(self, job: Job, rows: Mapping[str, Records]) -> Iterator[dict[str, Any]]:
         """Join the sites of each country."""
-        assigned = job.rows(_S5, self.columns[:3])
+        assigned, outlets = job.rows(_S5, self.columns[:3]), job.rows("outlet_catalogue", _KEY)
         for code, sites in rows.items():
             _check_same(code, assigned[code], sites)
         used = {code: distinct(sites["tile_id"]) for code, sites in rows.items()}
         bounds = job.tiles("tile_bounds", BOUNDS, used, self.unlisted)
         for code, sites in rows.items():
-            covered, missed = _coverage(job.run, code, sites)
+            covered, missed = _coverage(code, outlets[code], sites)
             tile = np.searchsorted(used[code], sites["tile_id"])
             tiles = Tiles(*(bounds[code][name][tile] for name in BOUNDS))
             lon, lat = point(sites["delta_lon_deg"], sites["delta_lat_deg"], tiles)
@@ -150,14 +153,17 @@ def _s3_report(reader: Reader) -> dict[str, Any]:
     return dict(read_json(reader.file("s3_run_report")))
 
 
-def _stage_catalogue(run: Run, reader: Reader) -> dict[str, int]:
+def _stage_catalogue(
+    run: Run, reader: Reader, files: Mapping[str, int], excluded: Collection[str]
+) -> dict[str, int]:
+    files = {code: file for code, file in files.items() if code not in excluded}
     dataset = reader.dataset("outlet_catalogue")
     tables = (
         _coded(table)
         for path in catalogue_files(reader)
         for table in ingress_groups(reader, dataset, path, [*_KEY, COUNTRY])
     )
-    return split_by_country(run.staging / "outlet_catalogue.split", dataset, _KEY, tables)
+    return split_by_country(run.staging / "outlet_catalogue.split", dataset, _KEY, tables, files)
 
 
 def _coded(table: pa.Table) -> pa.Table:
@@ -176,9 +182,8 @@ def _check_same(code: str, s5: Records, s6: Records) -> None:
             raise _site_error(fault, code, s5[~same][0], problem, redo("s5"))
 
 
-def _coverage(run: Run, code: str, rows: Records) -> tuple[int, int]:
+def _coverage(code: str, outlets: Records, rows: Records) -> tuple[int, int]:
     """Return how many sites are outlets and how many outlets have no site, or raise E708."""
-    outlets = staged_rows(run, "outlet_catalogue", _KEY, code, len(rows))
     outlets = outlets[np.lexsort((outlets["site_order"], outlets["merchant_id"]))]
     same = np.ones(len(rows), bool)
     for name in _KEY:

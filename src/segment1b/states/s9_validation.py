@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,7 @@ from segment1b.geo.grid import read_grid
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.outlets.merchant_trades import read_trades, trades_of
 from segment1b.states.bounds import Located, add_bounded, concerns
-from segment1b.states.by_country import stage_by_country, staged_rows
+from segment1b.states.by_country import stage_by_country, staged_files, staged_rows
 from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.states.quality import breaches, measure
 from segment1b.storage.bundles import FLAG, flag_line
@@ -27,6 +28,7 @@ from segment1b.storage.failures import utc_now
 from segment1b.storage.publisher import publish_folder
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import file_names, hash_files
+from segment1b.storage.records import Records
 from segment1b.storage.root import root_at
 
 if TYPE_CHECKING:  # a run that reuses everything needs no checks
@@ -64,7 +66,7 @@ class S9Validation(State):
         from segment1b.audit.acceptance import examined_states
 
         self.sealed_inputs(run, reader)
-        stage_by_country(run, reader, "s7_site_synthesis", _columns(run))
+        stage_by_country(run, reader, "s7_site_synthesis", _columns(run), staged_files(reader))
         start = time.perf_counter()
         stored = StoredProof(
             holds=tile_proof.is_stored(_published(run)), seconds=time.perf_counter() - start
@@ -173,12 +175,19 @@ def _columns(run: Run) -> list[str]:
     return ["merchant_id", *_POINTS] if run.policy.realism.urban_share else _POINTS
 
 
-def _realism(run: Run, reader: Reader) -> dict[str, Any]:
+def _staged_sites(run: Run, reader: Reader) -> Iterator[tuple[str, Records]]:
+    """Yield the staged points of each country, countries in ASCII order."""
     countries = reader.partition("s7_site_synthesis").report["by_country"]
+    files = staged_files(reader)
+    for file, codes in itertools.groupby(sorted(countries), files.__getitem__):
+        rows = {code: countries[code]["sites"] for code in codes}
+        yield from staged_rows(run, "s7_site_synthesis", _columns(run), file, rows).items()
+
+
+def _realism(run: Run, reader: Reader) -> dict[str, Any]:
     policy, seed, sites = run.policy.realism, run.identity.seed, {}
     merchants = read_trades(reader) if policy.urban_share else None
-    for code, country in sorted(countries.items()):
-        rows = staged_rows(run, "s7_site_synthesis", _columns(run), code, country["sites"])
+    for code, rows in _staged_sites(run, reader):
         columns = (rows["lon_deg"].copy(), rows["lat_deg"].copy(), rows["tile_id"].copy())
         trade = None
         if merchants is not None:

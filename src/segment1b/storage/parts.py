@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,4 +138,11 @@ def _tight(table: pa.Table) -> pa.Table:
 
 def constant(value: str, count: int) -> pa.Array:
     """Return a string column that holds one value in all its rows, once in memory."""
-    return pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [value])
+    return repeated([value], [count])
+
+
+def repeated(values: Sequence[str], counts: Sequence[int]) -> pa.Array:
+    """Return a string column that holds each value `counts` times, once in memory."""
+    words = pa.array(values, pa.string()).dictionary_encode()
+    numbers = np.repeat(words.indices.to_numpy(), counts)
+    return pa.DictionaryArray.from_arrays(numbers, words.dictionary)

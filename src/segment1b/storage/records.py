@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from segment1b.errors import Segment1BError, file_error
 from segment1b.storage.durable import coded_os_errors, make_folder, write_file
 
 COUNTRY = "legal_country_iso"
+#: Field of a staged record: the place of its country among those that are staged.
+_PLACE = "country_place"
 Records = npt.NDArray[Any]
 
 
@@ -34,45 +38,66 @@ def read_records(path: Path, record: np.dtype[Any], count: int) -> Records:
     return records
 
 
-def record_type(dataset: Dataset, columns: list[str]) -> np.dtype[Any]:
-    """Return the record of some columns (numbers), packed, in the order given."""
-    types = {column.name: column.arrow_type.to_pandas_dtype() for column in dataset.columns}
-    return np.dtype([(name, types[name]) for name in columns])
-
-
 def split_by_country(
-    folder: Path, dataset: Dataset, columns: list[str], tables: Iterable[pa.Table]
+    folder: Path,
+    dataset: Dataset,
+    columns: list[str],
+    tables: Iterable[pa.Table],
+    files: Mapping[str, int],
 ) -> dict[str, int]:
-    """Append the rows of each table to one file of records a country; return their counts.
+    """Append the rows of each table to files of records; return the number of each country's rows.
 
-    The columns are numbers; the tables have legal_country_iso as a dictionary beside them.
+    The columns are numbers; the tables have legal_country_iso as a dictionary beside them. `files`
+    has the number of each country's file, ascending; rows of other countries are only counted.
     """
     make_folder(folder)
-    record, counts = record_type(dataset, columns), dict[str, int]()
+    record, counts = _record_type(dataset, columns), Counter[str]()
+    places, file_at = {code: place for place, code in enumerate(files)}, [*files.values()]
     for table in tables:
         country = table.column(COUNTRY).combine_chunks()
+        codes, own = country.dictionary.to_pylist(), country.indices.to_numpy()
+        counts.update(
+            dict(zip(codes, np.bincount(own, minlength=len(codes)).tolist(), strict=True))
+        )
         # Numbers of 16 bits are sorted by their digits, four times as fast as wider ones.
-        codes = country.indices.to_numpy().astype(np.uint16)
-        order = np.argsort(codes, kind="stable")
-        rows = np.empty(len(codes), record)
+        place = np.array([places.get(code, len(places)) for code in codes], np.uint16)[own]
+        order = np.argsort(place, kind="stable")[: np.count_nonzero(place < len(places))]
+        rows = np.empty(len(order), record)
+        rows[_PLACE] = place[order]
         for name in columns:
             rows[name] = table.column(name).to_numpy()[order]
-        edges = np.searchsorted(codes[order], np.arange(len(country.dictionary) + 1))
-        for number, code in enumerate(country.dictionary.to_pylist()):
-            mine = rows[edges[number] : edges[number + 1]]
-            if len(mine):
-                counts[code] = counts.get(code, 0) + len(mine)
-                write_records(folder / code, mine, append=True)
-    return counts
+        file = np.array(file_at)[rows[_PLACE]]
+        edges = np.flatnonzero(np.diff(file)) + 1
+        for low, high in itertools.pairwise([0, *edges.tolist(), len(rows)]):
+            if low < high:
+                write_records(folder / str(file[low]), rows[low:high], append=True)
+    return +counts
 
 
-def read_split(folder: Path, code: str, dataset: Dataset, columns: list[str], rows: int) -> Records:
-    """Return the records of one country, in the order in which they came.
+def read_split(
+    folder: Path, dataset: Dataset, columns: list[str], file: int, rows: Mapping[str, int]
+) -> dict[str, Records]:
+    """Return the records of each country in a file, in the order in which they came.
 
-    `rows` is what `split_by_country` has returned for it, 0 for a country it did not name; with
+    `rows` is what `split_by_country` has returned for the countries of the file, in its order; with
     anything else in the file this is E_STAGING_DAMAGED.
     """
-    return read_records(folder / code, record_type(dataset, columns), rows)
+    path, counts = folder / str(file), list(rows.values())
+    records = read_records(path, _record_type(dataset, columns), sum(counts))
+    place = records[_PLACE].copy()
+    if (place[1:] < place[:-1]).any():
+        order = np.argsort(place, kind="stable")
+        records, place = records[order], place[order]
+    edges = np.cumsum(counts)[:-1]
+    if not np.array_equal(np.flatnonzero(np.diff(place)) + 1, edges):
+        raise damaged(path, "its rows are of other countries than were written")
+    return dict(zip(rows, np.split(records, edges), strict=True))
+
+
+def _record_type(dataset: Dataset, columns: list[str]) -> np.dtype[Any]:
+    """Return the record of some columns (numbers), packed, behind the place of the country."""
+    types = {column.name: column.arrow_type.to_pandas_dtype() for column in dataset.columns}
+    return np.dtype([(_PLACE, np.uint16), *((name, types[name]) for name in columns)])
 
 
 def damaged(path: Path, what: str) -> Segment1BError:
