@@ -138,7 +138,7 @@ def _tight(table: pa.Table) -> pa.Table:
 
 def constant(value: str, count: int) -> pa.Array:
     """Return a string column that holds one value in all its rows, once in memory."""
-    return repeated([value], [count])
+    return pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [value])
 
 
 def repeated(values: Sequence[str], counts: Sequence[int]) -> pa.Array:
