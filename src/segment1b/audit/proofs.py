@@ -162,12 +162,13 @@ class Tree:
         return self._sha.hexdigest() if self.whole else None
 
     def _leading(self, table: pa.Table) -> tuple[object, int]:
-        """Return what the first rows of a table are about, and how many there are of them."""
+        """Return what the first rows of a table are about, and how many of them there are."""
         if not self.by:
             return None, len(table)
-        column = table.column(self.by)
-        other = pc.index(pc.equal(column, column[0]), pa.scalar(value=False)).as_py()
-        return column[0].as_py(), len(table) if other < 0 else other
+        coded = _coded(table.column(self.by).combine_chunks())
+        codes = coded.indices.to_numpy()
+        other = int(np.argmax(codes != codes[0]))
+        return coded[0].as_py(), other or len(codes)
 
     def _close(self) -> None:
         if not self._held:
@@ -184,7 +185,7 @@ def _has_gaps(column: pa.ChunkedArray) -> bool:
     return bool(column.null_count or has_nan)
 
 
-def values_of(column: pa.ChunkedArray) -> bytes:
+def values_of(column: pa.ChunkedArray) -> bytes | memoryview:
     """Return the bytes of a column of a block without nulls.
 
     Numbers are little-endian. Strings are the distinct ones in the order in which they come, then
@@ -193,18 +194,17 @@ def values_of(column: pa.ChunkedArray) -> bytes:
     if pa.types.is_dictionary(column.type) or pa.types.is_string(column.type):
         return _texts(column)
     values: npt.NDArray[Any] = column.to_numpy()
-    return values.astype(values.dtype.newbyteorder("<")).tobytes()
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).view(np.uint8).data
 
 
 def _texts(column: pa.ChunkedArray) -> bytes:
     numbers: dict[str, int] = {}
     parts = []
     for chunk in column.chunks:
-        coded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+        coded = _coded(chunk)
         codes, known = coded.indices.to_numpy(), coded.dictionary.to_pylist()
-        seen, first = np.unique(codes, return_index=True)
         own = np.zeros(len(known), "<u4")
-        for code in seen[np.argsort(first)].tolist():
+        for code in _in_order(codes):
             own[code] = numbers.setdefault(known[code], len(numbers))
         parts.append(own[codes])
     texts = [text.encode() for text in numbers]
@@ -212,3 +212,16 @@ def _texts(column: pa.ChunkedArray) -> bytes:
     width = next(size for size in (0, 1, 2, 4) if len(texts) <= 256**size)
     rows = b"".join(part.astype(f"<u{width}").tobytes() for part in parts) if width else b""
     return struct.pack("<I", len(texts)) + head + rows
+
+
+def _coded(words: pa.Array) -> pa.DictionaryArray:
+    return words if pa.types.is_dictionary(words.type) else words.dictionary_encode()
+
+
+def _in_order(codes: npt.NDArray[np.int32]) -> list[int]:
+    """Return the distinct codes in the order in which they come first."""
+    if len(codes) and codes.min() == codes.max():
+        return [int(codes[0])]
+    seen, first = np.unique(codes, return_index=True)
+    in_order: list[int] = seen[np.argsort(first)].tolist()
+    return in_order

@@ -14,6 +14,7 @@ from segment1b.audit.merchants import EVERYTHING
 from segment1b.audit.results import Row
 from segment1b.audit.tiles import rows_of
 from segment1b.contracts.states import TRADE_WEIGHTS
+from segment1b.storage.arrays import distinct
 from segment1b.storage.sql import text_literal
 
 UInt64s = npt.NDArray[np.uint64]
@@ -118,7 +119,7 @@ def _country(case: Case, code: str, scale: int) -> dict[str, float]:
     of_trade = {EVERYTHING: (ids, weight)}
     for trade in planned.trades.keys() - {EVERYTHING}:
         of_trade[trade] = _weights(case, code, trade, planned.tiles[:0])[1:]
-    ids = np.unique(np.concatenate([own for own, _ in of_trade.values()]))
+    ids = distinct(np.concatenate([own for own, _ in of_trade.values()]))
     # Other tiles have no site, and none to expect: their errors are 0.
     sites, empty = np.zeros(len(ids), np.int64), count - len(ids)
     at = np.minimum(np.searchsorted(ids, planned.tiles), max(len(ids) - 1, 0))
