@@ -18,7 +18,7 @@ from segment1b.audit.grid import Grid
 from segment1b.audit.proofs import values_of
 from segment1b.audit.s1.axes import grid_rows
 from segment1b.audit.s1.cells import cells_of, runs_through, windows_of
-from segment1b.audit.s1.checks import expected_rule
+from segment1b.audit.s1.membership import expected_rule
 from segment1b.audit.s1.polygons import Country, read_countries
 from segment1b.audit.s4.curve_laws import offsets
 from segment1b.audit.s4.hilbert import order_of, places

@@ -12,7 +12,7 @@ import shapely
 from shapely import MultiPolygon, Polygon
 
 from segment1b.audit.case import Case
-from segment1b.audit.s1.checks import countries
+from segment1b.audit.s1.membership import countries
 from segment1b.audit.s1.polygons import Country, moved
 
 Floats = npt.NDArray[np.float64]

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ BOUNDS = (
     *("centroid_lon_deg", "centroid_lat_deg"),
 )
 _CODE = "country_iso"
+_EVERY = range(1 << 64)
 # A country word and a tile id share one number.
 _COUNTRY_BITS, _TILE_BITS = np.uint64(16), np.uint64(48)
 _SITES = (
@@ -37,24 +39,35 @@ _SITES = (
 
 @dataclass(frozen=True)
 class _Group:
-    """A row group: its file and number, and the least and largest country of its rows."""
+    """A row group: its file and number, and between which countries and tiles its rows are."""
 
     path: Path
     footer: pq.FileMetaData
     number: int
-    first: str
-    last: str
+    countries: tuple[str, str]
+    tiles: tuple[int, int]
 
 
-def rows_of(case: Case, dataset_id: str, code: str, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield the rows of one country of a tile dataset, some columns, a row group at a time."""
+def rows_of(
+    case: Case, dataset_id: str, code: str, columns: Sequence[str], tiles: range = _EVERY
+) -> Iterator[pa.Table]:
+    """Yield the rows of one country of a tile dataset, some columns, a row group at a time.
+
+    `tiles`, if given, are those that are wanted, and tile_id is among the columns.
+    """
+    texts = [c.name for c in case.published.dataset(dataset_id).columns if c.type == "string"]
     for group in _groups(case, dataset_id):
-        if not group.first <= code <= group.last:
+        (first, last), (low, high) = group.countries, group.tiles
+        if not first <= code <= last or high < tiles.start or low >= tiles.stop:
             continue
-        whole = group.first == group.last
+        whole = first == last
         wanted = list(columns) if whole else [*columns, _CODE]
-        with pq.ParquetFile(group.path, metadata=group.footer) as file:
+        with pq.ParquetFile(group.path, metadata=group.footer, read_dictionary=texts) as file:
             table = file.read_row_group(group.number, columns=wanted, use_threads=False)
+        if low < tiles.start or high >= tiles.stop:
+            least, most = (pa.scalar(tile, pa.uint64()) for tile in (tiles.start, tiles.stop - 1))
+            ids = table.column("tile_id")
+            table = table.filter(pc.and_(pc.greater_equal(ids, least), pc.less_equal(ids, most)))
         if not whole:
             table = table.filter(pc.equal(table.column(_CODE), code)).select(list(columns))
         if any(column.null_count for column in table.columns):
@@ -74,11 +87,17 @@ def _groups(case: Case, dataset_id: str) -> list[_Group]:
 
 def _groups_of(path: Path) -> Iterator[_Group]:
     footer = pq.read_metadata(path)
-    at = footer.schema.to_arrow_schema().get_field_index(_CODE)
     for number in range(footer.num_row_groups):
-        known = footer.row_group(number).column(at).statistics
-        span = (known.min, known.max) if known is not None and known.has_min_max else ("", "\uffff")
-        yield _Group(path, footer, number, *span)
+        countries = _span(footer, number, _CODE) or ("", "\uffff")
+        tiles = _span(footer, number, "tile_id") or (0, _EVERY.stop - 1)
+        yield _Group(path, footer, number, countries, tiles)
+
+
+def _span(footer: pq.FileMetaData, number: int, column: str) -> tuple[Any, Any] | None:
+    """Return the least and largest value of a column of a row group, if the file tells."""
+    at = footer.schema.to_arrow_schema().get_field_index(column)
+    known = footer.row_group(number).column(at).statistics
+    return (known.min, known.max) if known is not None and known.has_min_max else None
 
 
 def used_tiles(case: Case, sites: Sequence[str]) -> dict[str, npt.NDArray[np.uint64]]:

@@ -11,7 +11,7 @@ from shapely import MultiPolygon
 
 from segment1b.audit.case import Case
 from segment1b.audit.results import Row
-from segment1b.audit.s1.checks import countries
+from segment1b.audit.s1.membership import countries
 from segment1b.audit.s4.load_errors import country_figures, is_close
 from segment1b.audit.s9.bounds import (
     enforced,
