@@ -5,12 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +19,6 @@ from segment1b.audit.plans import PLANS
 from segment1b.audit.s2.settled import Country, rounded
 from segment1b.audit.session import Session
 from spoil import (
-    BOUNDS,
     CENTRES,
     INDEX,
     KNOWN,
@@ -32,17 +28,8 @@ from spoil import (
     World,
     move_unit,
 )
-from sql_changes import spoil
-from sql_spoils import SPOILS
+from tile_tables import CASES, OWN, rewrite
 
-TABLES = (INDEX, BOUNDS, WEIGHTS, CENTRES)
-OWN = {"s1": {INDEX, BOUNDS}, "s2": {WEIGHTS, CENTRES}}
-CASES = [
-    (name[:2], name.partition("_")[2], table, change)
-    for name, spoils in SPOILS.items()
-    for table, change in spoils
-    if name[:2] in OWN and table in TABLES and "weighed" not in change
-]
 #: What no pass looks into: the checks themselves are cheap, or are made in another way.
 LEFT = {
     "s1": {"cell_size", "crs", "membership", "polygons", "versions"},
@@ -73,28 +60,6 @@ def settled(world: World, state: str) -> set[str]:
 def expected(world: World, state: str) -> set[str]:
     left = LEFT[state] | OF_STATES | {f"{w}_{table}" for w in OF_FILES for table in OWN[state]}
     return {one.name for one in runner.checks_of(plan_of(world, state), KNOWN)} - left
-
-
-def write(path: Path, rows: pa.Table) -> None:
-    """Write rows with a row group for each run of rows of one country."""
-    codes = rows["country_iso"].to_pylist()
-    with pq.ParquetWriter(path, rows.schema) as writer:
-        start = 0
-        for _, run in itertools.groupby(codes):
-            size = len(list(run))
-            writer.write_table(rows.slice(start, size), row_group_size=size)
-            start += size
-
-
-def rewrite(world: World, table: str, change: str) -> None:
-    """Change the file of a table by SQL."""
-    schema = pq.read_schema(world.part(table))
-    with Session(world.published) as session:
-        session.open_table(table)
-        spoil(session.connection, table, change)
-        found = session.connection.table(table).order("part_row").to_arrow_table()
-        rows = found.select(schema.names).cast(schema)
-    write(world.part(table), rows)
 
 
 @pytest.mark.parametrize("state", OWN)

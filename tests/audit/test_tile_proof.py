@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import segment1b
-from segment1b.audit import tile_proof
+from segment1b.audit import parts, tile_proof
+from segment1b.audit.parts import Part
 from segment1b.cli.app import app
 from segment1b.contracts import program
 from shapes import flip
@@ -77,6 +78,31 @@ def test_tiles_are_proven_once_and_the_bundle_is_the_same_either_way(world: Copy
         receipts.append(report["determinism_receipt"])
     assert spoiled.path(PROOF).read_bytes() == before
     assert receipts[0] == receipts[1] == receipts[2]
+
+
+def three_parts(_: object, state: str) -> list[Part]:
+    return [Part(state, number, 3) for number in range(3)] if state in tile_proof.STATES else []
+
+
+def test_tiles_proven_in_parts_give_the_same_proof_and_bundle(
+    world: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled = world("stable")
+    proof = spoiled.path(PROOF).read_bytes()
+    receipt = json.loads(spoiled.path("s9_run_report").read_text())["determinism_receipt"]
+    for path in (spoiled.path(PROOF), spoiled.path("s9_run_report")):
+        path.unlink()
+    monkeypatch.setattr(parts, "parts_of", three_parts)
+    report = spoiled.run("s9").s9.report
+    assert report["determinism_receipt"] == receipt
+    assert spoiled.path(PROOF).read_bytes() == proof
+
+
+def test_forged_tiles_do_not_pass_s9_in_parts(world: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoiled = world("stable")
+    other_weights(spoiled)
+    monkeypatch.setattr(parts, "parts_of", three_parts)
+    assert spoiled.refused("s3", "s9").code == "E918_UPSTREAM_NOT_PROVEN"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from segment1b.audit.merchants import each_trade
+from segment1b.audit.parts import look_at_all
 from segment1b.audit.plans import PLANS, TRADES
 from segment1b.audit.published_files import Published, UnusableError
 from segment1b.audit.results import CheckResult
@@ -79,6 +80,8 @@ def validate_published(
             if state == TRADES.id:
                 results += run_trades(TRADES, session)
             else:
+                if threads > 1:
+                    look_at_all(published, state, threads)
                 results += run_state(PLANS[state], session, perf=perf, progress=progress)
     return results
 

@@ -63,6 +63,11 @@ class Case:
         query = "SELECT legal_country_iso AS code, count(*) AS n FROM site_locations GROUP BY code"
         return {row["code"]: row["n"] for row in self.session.rows(query)}
 
+    def seen(self, name: str, look: Look) -> list[Any]:
+        """Return what was seen of all tiles in parts, or else what a look at them shows."""
+        seen: list[Any] | None = self.memo.get(name)
+        return list(look(self, 0, 1)) if seen is None else seen
+
     def count(self, query: str) -> int:
         """Return the number that a query counts as n."""
         (row,) = self.session.rows(query)
@@ -70,6 +75,8 @@ class Case:
 
 
 Run = Callable[[Case], Iterable[Row] | Found]
+#: A look at one part of the tiles: its number, and of how many.
+Look = Callable[[Case, int, int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,7 @@ class StateChecks:
         preparations, checks: in the order in which they are run.
         unused: datasets that the policy does not use; neither they nor their checks exist.
         settle: gives the names of checks against which nothing offends, by a faster way.
+        looks: what is looked at in parts where there are many tiles, by name.
         also: what checks, by name, need besides where the policy uses it.
     """
 
@@ -147,6 +155,7 @@ class StateChecks:
     unused: frozenset[str] = frozenset()
     also: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     settle: Callable[[Case], Collection[str]] = _nothing
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
     def needs(self, check: Check) -> tuple[str, ...]:
         """Return what a check needs under the policy in force."""
@@ -202,13 +211,16 @@ def state_checks(
     checks: Checks,
     *preparations: Preparation,
     settle: Callable[[Case], Collection[str]] = _nothing,
+    looks: Mapping[str, Look] | None = None,
 ) -> StateChecks:
     """Return the checks of a state with what the contracts declare of it."""
     contract = load_states()[checks.state]
     audit = contract.audit
     codes = {f"{checks.state}_run_report": audit.report, **contract.missing, **audit.missing}
     absent = {dataset_id: codes.get(dataset_id, _ABSENT) for dataset_id in audit.opens}
-    return StateChecks(checks.state, contract, absent, preparations, checks, settle=settle)
+    return StateChecks(
+        checks.state, contract, absent, preparations, checks, settle=settle, looks=looks or {}
+    )
 
 
 def script_preparation(

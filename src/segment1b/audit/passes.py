@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from rasterio.errors import RasterioError
 
 from segment1b.audit.case import Case
-from segment1b.audit.published_files import Published, UnusableError
+from segment1b.audit.published_files import Published, UnusableError, part_of
 from segment1b.audit.shapes import ROWS_OF_A_GROUP, pack, pieces
 from segment1b.contracts import Dataset
 from segment1b.errors import Segment1BError
@@ -185,9 +185,15 @@ def numbered_groups(published: Published, dataset_id: str) -> Iterator[tuple[int
 
 
 def each_file(
-    case: Case, work: Callable[[Sequence[Path]], Tally], *dataset_ids: str
+    case: Case,
+    work: Callable[[Sequence[Path]], Tally],
+    *dataset_ids: str,
+    number: int = 0,
+    of: int = 1,
 ) -> list[Tally]:
     """Return what some work gives of each file of several datasets, those of one name together.
+
+    Of so many parts of the files, it is one that is looked at.
 
     Raises:
         UnsettledError: they have other files than the declared ones, or not all the same.
@@ -196,7 +202,7 @@ def each_file(
     if len({*map(len, listed)}) != 1:
         raise UnsettledError
     with ThreadPoolExecutor(case.session.threads) as pool:
-        return list(pool.map(work, zip(*listed, strict=True)))
+        return list(pool.map(work, part_of([*zip(*listed, strict=True)], number, of)))
 
 
 def whole_countries(tallies: Sequence[Tally]) -> list[Stretch]:

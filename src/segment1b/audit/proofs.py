@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -89,40 +90,91 @@ def prove_bytes(folder: Path, paths: Sequence[Path]) -> Proof:
     return Proof(tuple(files), whole.hexdigest(), None)
 
 
+@dataclass(frozen=True)
+class FileValues:
+    """What the values of one file give to the content digest of its table.
+
+    Attributes:
+        rows, columns: as in FileProof.
+        blocks: of each block what the digest is taken over; None when it does not cover the file.
+        first, last: what the rows of the first and of the last block are about.
+        room: how many rows the last block could still take.
+    """
+
+    rows: tuple[int, ...]
+    columns: tuple[tuple[str, str, bool], ...]
+    blocks: tuple[bytes, ...] | None
+    first: object = None
+    last: object = None
+    room: int = 0
+
+
 def prove_table(
-    folder: Path, paths: Sequence[Path], declared: Sequence[tuple[str, str, bool]], by: str = ""
+    folder: Path,
+    paths: Sequence[Path],
+    declared: Sequence[tuple[str, str, bool]],
+    by: str = "",
+    values: Sequence[FileValues] = (),
 ) -> Proof:
     """Return the proof of a Parquet partition, every value read.
 
-    `by` is the column at each change of which the content digest begins a block, if there is one.
+    `by` is the column at each change of which the content digest begins a block, if there is one;
+    `values` are those of the files where they were read before.
 
     Raises:
         ValueError: a file cannot be decoded; the text names it.
     """
-    proof, tree, files = prove_bytes(folder, paths), Tree(tuple(declared), by), []
-    for file in proof.files:
-        try:
-            files.append(_look_into(folder, file, tree))
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise_machine_fault(error, folder / file.name)
-            raise ValueError(f"{file.name}: {error}") from None
+    proof = prove_bytes(folder, paths)
+    values = values or [values_of_file(path, declared, by) for path in paths]
+    files = [
+        replace(file, rows=own.rows, columns=own.columns)
+        for file, own in zip(proof.files, values, strict=True)
+    ]
+    tree = Tree(declared, by)
+    if _are_whole_blocks(values, by):
+        for own in values:
+            tree.append(own.blocks)
+    else:
+        for path in paths:
+            _read_into(tree, path)
     return Proof(tuple(files), proof.composite, tree.digest())
 
 
-def _look_into(folder: Path, file: FileProof, tree: Tree) -> FileProof:
-    """Add one file's values to the tree; return what the file says of itself."""
-    path, texts = folder / file.name, [name for name, kind, _ in tree.declared if kind == "string"]
-    with pq.ParquetFile(path, pre_buffer=False, read_dictionary=texts) as parquet:
-        schema = parquet.metadata.schema.to_arrow_schema()
-        columns = tuple((f.name, str(f.type), f.nullable) for f in schema)
-        tree.whole = tree.whole and columns == tree.declared
-        groups = range(parquet.num_row_groups)
-        rows = tuple(parquet.metadata.row_group(group).num_rows for group in groups)
-        for group in groups:
-            table = parquet.read_row_group(group)
-            if tree.whole:
-                tree.add(table)
-    return replace(file, rows=rows, columns=columns)
+def values_of_file(path: Path, declared: Sequence[tuple[str, str, bool]], by: str) -> FileValues:
+    """Read every value of a file; the arguments and errors are those of `prove_table`."""
+    tree = Tree(declared, by)
+    rows, columns = _read_into(tree, path)
+    tree.close()
+    blocks = tuple(tree.blocks) if tree.whole else None
+    return FileValues(rows, columns, blocks, tree.first, tree.about, tree.room)
+
+
+def _are_whole_blocks(values: Sequence[FileValues], by: str) -> bool:
+    """Return whether no block of a table goes on in another file."""
+    held = [own for own in values if own.blocks]
+    return all(
+        not one.room or (by and one.last != other.first) for one, other in itertools.pairwise(held)
+    )
+
+
+def _read_into(tree: Tree, path: Path) -> tuple[tuple[int, ...], tuple[tuple[str, str, bool], ...]]:
+    """Add one file's values to the tree; return the rows of its groups, and its columns."""
+    texts = [name for name, kind, _ in tree.declared if kind == "string"]
+    try:
+        with pq.ParquetFile(path, pre_buffer=False, read_dictionary=texts) as parquet:
+            schema = parquet.metadata.schema.to_arrow_schema()
+            columns = tuple((f.name, str(f.type), f.nullable) for f in schema)
+            tree.whole = tree.whole and columns == tree.declared
+            groups = range(parquet.num_row_groups)
+            rows = tuple(parquet.metadata.row_group(group).num_rows for group in groups)
+            for group in groups:
+                table = parquet.read_row_group(group)
+                if tree.whole:
+                    tree.add(table)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise_machine_fault(error, path)
+        raise ValueError(f"{path.name}: {error}") from None
+    return rows, columns
 
 
 class Tree:
@@ -132,34 +184,41 @@ class Tree:
         declared: (name, type, nullable) of each column.
         by: the column at each change of which a block begins, if there is one.
         whole: whether the digest covers every value; nulls, NaN and other columns are not covered.
+        blocks: what the digest is taken over, by block.
+        first, about: what the rows of the first and of the last block are about.
+        room: how many rows the last block that was closed could still have taken.
     """
 
-    def __init__(self, declared: tuple[tuple[str, str, bool], ...], by: str) -> None:
-        self.declared, self.by, self.whole = declared, by, True
-        lines = "".join(f"{name} {kind}\n" for name, kind, _ in declared)
-        self._sha = hashlib.sha256(f"segment1b content digest {DIGEST_VERSION}\n{lines}".encode())
-        # Of the block that is not full yet: its rows, and what it is about.
+    def __init__(self, declared: Sequence[tuple[str, str, bool]], by: str) -> None:
+        self.declared, self.by, self.whole = tuple(declared), by, True
+        self.blocks: list[bytes] = []
+        self.first: object = None
+        self.about: object = None
+        self.room = 0
         self._held: list[pa.Table] = []
-        self._about: object = None
 
     def add(self, table: pa.Table) -> None:
         """Add rows behind those that were added before."""
         self.whole = self.whole and not any(map(_has_gaps, table.columns))
         while self.whole and len(table):
             about, same = self._leading(table)
-            if about != self._about:
-                self._close()
-                self._about = about
+            if about != self.about:
+                self.close()
+                self.about = about
+            if not self.blocks:
+                self.first = about
             taken = min(same, BLOCK_ROWS - sum(map(len, self._held)))
             self._held.append(table.slice(0, taken))
             if sum(map(len, self._held)) == BLOCK_ROWS:
-                self._close()
+                self.close()
             table = table.slice(taken)
 
     def digest(self) -> str | None:
         """Return the digest in hex, once all rows were added; None if it does not cover them."""
-        self._close()
-        return self._sha.hexdigest() if self.whole else None
+        self.close()
+        lines = "".join(f"{name} {kind}\n" for name, kind, _ in self.declared)
+        head = f"segment1b content digest {DIGEST_VERSION}\n{lines}".encode()
+        return hashlib.sha256(head + b"".join(self.blocks)).hexdigest() if self.whole else None
 
     def _leading(self, table: pa.Table) -> tuple[object, int]:
         """Return what the first rows of a table are about, and how many of them there are."""
@@ -170,13 +229,19 @@ class Tree:
         other = int(np.argmax(codes != codes[0]))
         return coded[0].as_py(), other or len(codes)
 
-    def _close(self) -> None:
-        if not self._held:
-            return
-        block, self._held = pa.concat_tables(self._held), []
-        self._sha.update(struct.pack("<I", len(block)))
-        for name, _, _ in self.declared:
-            self._sha.update(hashlib.sha256(values_of(block.column(name))).digest())
+    def append(self, blocks: Sequence[bytes] | None) -> None:
+        """Add whole blocks behind those that were added before; None is not covered."""
+        self.whole = self.whole and blocks is not None
+        self.blocks += blocks or ()
+
+    def close(self) -> None:
+        """End the block that is not full yet."""
+        if self._held:
+            block, self._held = pa.concat_tables(self._held), []
+            values = (values_of(block.column(name)) for name, _, _ in self.declared)
+            digests = b"".join(hashlib.sha256(one).digest() for one in values)
+            self.blocks.append(struct.pack("<I", len(block)) + digests)
+            self.room = BLOCK_ROWS - len(block)
 
 
 def _has_gaps(column: pa.ChunkedArray) -> bool:

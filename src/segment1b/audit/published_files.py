@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from segment1b.audit.proofs import Proof, files_below, prove_bytes, prove_table
+from segment1b.audit.proofs import (
+    FileValues,
+    Proof,
+    files_below,
+    prove_bytes,
+    prove_table,
+    values_of_file,
+)
 from segment1b.contracts import Contracts, Dataset
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.contracts.texts import MAX_JSON_BYTES, parse_json, read_bounded
@@ -19,6 +26,7 @@ from segment1b.storage.snapshot import BOUND
 
 Fault = Literal["absent", "damaged", "schema"]
 Value = TypeVar("Value")
+Item = TypeVar("Item")
 _PART = re.compile(r"part-\d{5}\.parquet\Z")
 
 
@@ -153,9 +161,9 @@ class Published:
         files = self._present(dataset_id)
         if not is_our_table(dataset):
             return prove_bytes(path.parent if path.is_file() else path, files)
-        columns = declared_columns(dataset)
+        columns, values = declared_columns(dataset), self.memo.get(values_name(dataset_id), ())
         try:
-            proof = prove_table(path, files, columns, blocks_by(dataset))
+            proof = prove_table(path, files, columns, blocks_by(dataset), values)
         except ValueError as error:
             raise UnusableError(dataset_id, "damaged", f"cannot be read: {error}", path) from None
         self.memo[f"composite of {dataset_id}"] = proof.composite
@@ -166,6 +174,16 @@ class Published:
                 lacks = ", ".join(f"{name} {kind}" for name, kind in missing)
                 raise UnusableError(dataset_id, "schema", f"{file.name} lacks {lacks}", path)
         return proof
+
+    def values(self, dataset_id: str, number: int, of: int) -> list[FileValues]:
+        """Return the values of the files of one part of a table of ours.
+
+        Raises:
+            ValueError: a file cannot be decoded.
+        """
+        dataset, files = self.dataset(dataset_id), part_of(self.files(dataset_id), number, of)
+        columns = declared_columns(dataset)
+        return [values_of_file(file, columns, blocks_by(dataset)) for file in files]
 
     def composite(self, dataset_id: str) -> str:
         """Return the SHA-256 over the bytes of a table's files in name order, taken once."""
@@ -209,6 +227,16 @@ class Published:
             return content
         proof = self.proof(dataset_id)
         return proof.content if dataset.receipt_in else proof.composite
+
+
+def values_name(dataset_id: str) -> str:
+    """Return under which name the values of a table are kept where parts have read them."""
+    return f"values of {dataset_id}"
+
+
+def part_of(items: Sequence[Item], number: int, of: int) -> Sequence[Item]:
+    """Return one of so many parts of some items, cut in their order."""
+    return items[number * len(items) // of : (number + 1) * len(items) // of]
 
 
 def is_our_table(dataset: Dataset) -> bool:

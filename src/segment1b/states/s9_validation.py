@@ -57,13 +57,14 @@ class S9Validation(State):
 
     id = "s9"
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[str | StoredProof]:
+    def shards(self, run: Run, reader: Reader) -> Sequence[Any]:
         """Check the seal, look for a stored proof of the tiles and stage the points by country.
 
-        Each state is a shard, those of tiles unless they are proven; so is realism.
+        Each state is a shard, or many parts of its tiles, unless they are proven; so is realism.
         """
         from segment1b.audit import tile_proof
         from segment1b.audit.acceptance import examined_states
+        from segment1b.audit.parts import parts_of
 
         self.sealed_inputs(run, reader)
         stage_by_country(run, reader, "s7_site_synthesis", _columns(run), staged_files(reader))
@@ -72,19 +73,27 @@ class S9Validation(State):
             holds=tile_proof.is_stored(_published(run)), seconds=time.perf_counter() - start
         )
         states = examined_states(run.policy.allocation.law, trades=bool(run.trades))
-        tiles = () if stored.holds else tile_proof.SHARDS
+        tiles: list[Any] = []
+        for state in () if stored.holds else tile_proof.SHARDS:
+            tiles += parts_of(_published(run), state) or [state]
         return (stored, *tiles, *states, _REALISM)
 
-    def work(self, run: Run, reader: Reader, shard: str | StoredProof) -> ShardResult:
-        """Run the checks of one state, or measure realism; hand on what is stored."""
+    def work(self, run: Run, reader: Reader, shard: Any) -> ShardResult:
+        """Run the checks of one state, look at part of the tiles, or measure realism; hand on what
+        is stored.
+        """
         if isinstance(shard, StoredProof):
             return ShardResult(0, shard)
         if shard == _REALISM:
             return ShardResult(0, _realism(run, reader))
         from segment1b.audit import tile_proof, validate_published
         from segment1b.audit.acceptance import examine
+        from segment1b.audit.parts import Part, look_at
 
         start = time.perf_counter()
+        if isinstance(shard, Part):
+            seen = look_at(_published(run), shard)
+            return ShardResult(0, Looked(shard.state, seen, time.perf_counter() - start))
         if shard in tile_proof.SHARDS:
             results = validate_published(_published(run), (shard,), threads=1)
         else:
@@ -98,8 +107,11 @@ class S9Validation(State):
 
         stored: StoredProof
         stored, *states, figures = counters
-        published, examined = _published(run), [check for one in states for check in one.results]
-        tiles = [one for one in states if one.state in tile_proof.SHARDS]
+        published, looked = _published(run), [one for one in states if isinstance(one, Looked)]
+        states = [one for one in states if not isinstance(one, Looked)]
+        states += _judged(published, looked)
+        examined = [check for one in states for check in one.results]
+        tiles = looked + [one for one in states if one.state in tile_proof.SHARDS]
         verdicts = accept(published, examined, tiles_proven=stored.holds)
         plan = read_json(reader.file("s4_run_report"))
         verdicts.append(_within_bounds(_broken(plan, figures, run.policy.realism)))
@@ -143,6 +155,28 @@ class Examined(NamedTuple):
     state: str
     results: list[CheckResult]
     seconds: float
+
+
+class Looked(NamedTuple):
+    """What a part of the tiles of a state has shown, and the wall-clock seconds that it took."""
+
+    state: str
+    seen: dict[str, list[Any]]
+    seconds: float
+
+
+def _judged(published: Published, looked: Sequence[Looked]) -> list[Examined]:
+    """Return the results of the states whose tiles were looked at in parts."""
+    from segment1b.audit import validate_published
+    from segment1b.audit.parts import put_together
+
+    judged = []
+    for state in sorted({one.state for one in looked}):
+        start = time.perf_counter()
+        put_together(published, [one.seen for one in looked if one.state == state])
+        results = validate_published(published, (state,), threads=1)
+        judged.append(Examined(state, results, time.perf_counter() - start))
+    return judged
 
 
 def _published(run: Run) -> Published:

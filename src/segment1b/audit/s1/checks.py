@@ -20,7 +20,7 @@ from segment1b.audit.results import Found, Row, differences
 from segment1b.audit.s1.axes import grid_columns, grid_rows
 from segment1b.audit.s1.membership import countries, judged, look
 from segment1b.audit.s1.polygons import crs_fault
-from segment1b.audit.s1.settled import settle
+from segment1b.audit.s1.settled import settle, tallies
 
 CHECKS = Checks("s1")
 
@@ -46,7 +46,7 @@ def _membership(case: Case) -> Found:
     """Exactly the cells that each country's rule includes are listed, and it is the rule that the
     policy asks for.
     """
-    return judged(case, look(case))
+    return judged(case, case.seen("membership", look))
 
 
 def _make_axes(case: Case) -> None:
@@ -71,4 +71,5 @@ PLAN = state_checks(
     CHECKS,
     Preparation("grid_axes", (RASTER,), ("grid_rows", "grid_columns"), _make_axes),
     settle=settle,
+    looks={"tallies of s1": tallies, "membership": look},
 )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from segment1b.audit.case import COUNTRIES, Case
 from segment1b.audit.grid import Grid
+from segment1b.audit.published_files import part_of
 from segment1b.audit.results import SHOWN_ROWS, Found, Row
 from segment1b.audit.s1.cells import Window, cells_of, windows_of
 from segment1b.audit.s1.polygons import Country, read_countries
@@ -100,7 +101,7 @@ def look(case: Case, number: int = 0, of: int = 1) -> Iterator[tuple[str, Listed
     """Yield what countries list in their windows; of so many parts of all windows, one."""
     assert case.grid is not None
     stretches = [one for country in countries(case) for one in _stretches(country, case.grid)]
-    for one in stretches[number * len(stretches) // of : (number + 1) * len(stretches) // of]:
+    for one in part_of(stretches, number, of):
         yield one.country.code, _look_into(case, one)
 
 

@@ -46,18 +46,22 @@ def settle(case: Case) -> set[str]:
     return _CHECKS - _doubts(case)
 
 
+def tallies(case: Case, number: int = 0, of: int = 1) -> list[Tally]:
+    """Return what a pass sees of each file, or of the files of one part."""
+    return each_file(case, _Look(case).tally, _INDEX, _BOUNDS, number=number, of=of)
+
+
 def _doubts(case: Case) -> set[str]:
-    look = _Look(case)
-    tallies = each_file(case, look.tally, _INDEX, _BOUNDS)
-    whole = whole_countries(tallies)
+    found: list[Tally] = case.seen("tallies of s1", tallies)
+    whole = whole_countries(found)
     rules: dict[str, set[str]] = {}
-    for code, rule in (pair for tally in tallies for pair in tally.figures):
+    for code, rule in (pair for tally in found for pair in tally.figures):
         rules.setdefault(code, set()).add(rule)
-    doubts = Doubts(name for tally in tallies for name in tally.doubts)
+    doubts = Doubts(name for tally in found for name in tally.doubts)
     one_each = {code: rule for code, (rule, *more) in rules.items() if not more}
     if len(one_each) < len(rules):
         doubts.update(("one_rule_a_country", "report_lists"))
-    doubts.unless(cut_as_declared(tallies), *(f"file_cut_{table}" for table in (_INDEX, _BOUNDS)))
+    doubts.unless(cut_as_declared(found), *(f"file_cut_{table}" for table in (_INDEX, _BOUNDS)))
     return doubts.union(_reports(case, whole, one_each))
 
 

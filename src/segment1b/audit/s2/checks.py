@@ -19,7 +19,7 @@ from segment1b.audit.case import (
     state_checks,
 )
 from segment1b.audit.results import Row, differences, fields_differ
-from segment1b.audit.s2.settled import settle
+from segment1b.audit.s2.settled import settle, tallies
 from segment1b.identity import canonical_json
 from segment1b.storage.rasters import open_raster
 
@@ -92,4 +92,5 @@ PLAN = state_checks(
     Preparation("cell_masses", (RASTER,), ("cell_masses", "bad_cells"), make_cell_masses),
     script_preparation("s2", "weighed"),
     settle=settle,
+    looks={"tallies of s2": tallies},
 )

@@ -100,16 +100,21 @@ def settle(case: Case) -> set[str]:
     return (_CHECKS | (_OF_CENTRES if centres else set())) - _doubts(case, centres=centres)
 
 
+def tallies(case: Case, number: int = 0, of: int = 1) -> list[Tally]:
+    """Return what a pass sees of each file, or of the files of one part."""
+    look = _Look(case, centres=case.published.is_used(_CENTRES))
+    return each_file(case, look.tally, *look.names, number=number, of=of)
+
+
 def _doubts(case: Case, *, centres: bool) -> set[str]:
-    look = _Look(case, centres=centres)
-    tallies = each_file(case, look.tally, *look.names)
-    whole_countries(tallies)
+    look, found = _Look(case, centres=centres), case.seen("tallies of s2", tallies)
+    whole_countries(found)
     countries: dict[str, Country] = {}
-    for tally in tallies:
+    for tally in found:
         for code, own in tally.figures.items():
             countries.setdefault(code, Country()).add(own)
-    doubts = Doubts(name for tally in tallies for name in tally.doubts)
-    doubts.unless(cut_as_declared(tallies), *(f"file_cut_{name}" for name in look.names))
+    doubts = Doubts(name for tally in found for name in tally.doubts)
+    doubts.unless(cut_as_declared(found), *(f"file_cut_{name}" for name in look.names))
     doubts.unless(countries.keys() <= codes_of(case, ISO), "country_codes")
     return doubts.union(_totals(case, look, countries), _reported(case, look, countries))
 

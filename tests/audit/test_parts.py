@@ -1,0 +1,89 @@
+"""Tiles that are looked at in parts give the results of one look at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow.parquet as pq
+import pytest
+
+from segment1b.audit import passes, proofs, validate_published
+from segment1b.audit.parts import Part, look_at, put_together
+from segment1b.audit.results import CheckResult
+from segment1b.audit.s1 import membership
+from spoil import World
+from tile_tables import CASES, OWN, rewrite
+
+STATES = sorted(OWN)
+Published = Callable[[str], World]
+
+
+def in_parts(world: World, state: str, of: int = 3) -> list[CheckResult]:
+    """Return the results of a state whose tiles were looked at in so many parts."""
+    published = world.published
+    seen = [look_at(published, Part(state, number, of)) for number in range(of)]
+    put_together(published, seen)
+    return validate_published(published, (state,), threads=1)
+
+
+def in_one(world: World, state: str) -> list[CheckResult]:
+    return validate_published(world.published, (state,), threads=1)
+
+
+def cut_in_files(world: World, table: str) -> None:
+    """Write each row group of a table to a file of its own."""
+    path = world.part(table)
+    with pq.ParquetFile(path) as file:
+        groups = [file.read_row_group(number) for number in range(file.num_row_groups)]
+    for number, group in enumerate(groups):
+        pq.write_table(group, path.with_name(f"part-{number:05d}.parquet"))
+
+
+def test_what_parts_have_seen_is_not_looked_at_again(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = in_one(published("permuted"), "s1")
+    own = published("permuted").published
+    put_together(own, [look_at(own, Part("s1", number, 2)) for number in range(2)])
+    monkeypatch.setattr(proofs, "values_of_file", None)
+    monkeypatch.setattr(passes, "groups", None)
+    monkeypatch.setattr(membership, "cells_of", None)
+    assert validate_published(own, ("s1",), threads=1) == expected
+
+
+def test_a_look_that_breaks_off_is_left_to_the_checks(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = published("permuted").published
+    broken = monkeypatch.context
+    with broken() as change:
+        change.setattr(membership, "cells_of", None)
+        seen = [look_at(own, Part("s1", 0, 2))]
+    seen.append(look_at(own, Part("s1", 1, 2)))
+    put_together(own, seen)
+    assert "membership" not in own.memo
+    assert "tallies of s1" in own.memo
+    assert all(one.ok for one in validate_published(own, ("s1",), threads=1))
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("name", ["permuted", "ties"])
+def test_parts_find_nothing_where_there_is_nothing_to_find(
+    state: str, name: str, published: Published
+) -> None:
+    results = in_parts(published(name), state)
+    assert results == in_one(published(name), state)
+    assert all(one.ok for one in results)
+
+
+@pytest.mark.parametrize(("state", "name", "table", "change"), CASES)
+def test_parts_find_what_one_look_finds(
+    state: str, name: str, table: str, change: str, world: Published
+) -> None:
+    spoiled = world("permuted")
+    rewrite(spoiled, table, change)
+    for own in ("tile_index", "tile_bounds", "tile_weights"):
+        cut_in_files(spoiled, own)
+    results = in_parts(spoiled, state)
+    assert repr(results) == repr(in_one(spoiled, state))  # NaN differs from itself
+    assert name in {one.name for one in results if not one.ok}
