@@ -84,6 +84,7 @@ def _copy(source: Path, tmp_path: Path, name: str) -> Path:
     return Path(shutil.copytree(source, tmp_path / "roots" / name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK + SLOW)
 def test_page_validate_export_diff_and_s9_read_the_root_that_is_named(
     world: RunResult, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

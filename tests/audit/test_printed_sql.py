@@ -78,6 +78,7 @@ def of_trades(published: Copy, tmp_path_factory: pytest.TempPathFactory) -> dict
     return {name: sql_of(root, [name[:2]], name, folder) for name in names}
 
 
+@pytest.mark.slow
 def test_the_printed_sql_of_trades_finds_nothing_in_what_was_published(
     of_trades: dict[str, str],
 ) -> None:

@@ -45,6 +45,7 @@ def stand_in(path: Path) -> None:
     bring.raster(path, np.where(inside, people, np.float32(NODATA)), grid, nodata=NODATA)
 
 
+@pytest.mark.slow
 def test_the_recipe_works_and_shows_what_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

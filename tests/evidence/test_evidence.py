@@ -99,6 +99,7 @@ bundle.write_evidence(ProvedRun(root, known, identity.places), out)
 """
 
 
+@pytest.mark.slow
 def test_what_a_killed_command_left_is_removed_by_the_next(
     world: ProvedRun, tmp_path: Path, one_repeat: None
 ) -> None:
@@ -243,6 +244,7 @@ def test_the_validation_bundle_inside_is_held_to_its_own_law(copy: Path) -> None
         verify_evidence(copy, KNOWN)
 
 
+@pytest.mark.slow
 def test_weights_of_trades_are_made_again_and_their_reports_compared(
     published: Callable[[str], World], tmp_path: Path, one_repeat: None
 ) -> None:
@@ -266,6 +268,7 @@ def test_weights_of_trades_are_made_again_and_their_reports_compared(
         verify_evidence(out, KNOWN)
 
 
+@pytest.mark.slow
 def test_a_sample_holds_whole_pairs_and_every_tile_they_use(
     world: ProvedRun, tmp_path: Path, one_repeat: None
 ) -> None:

@@ -63,6 +63,7 @@ def all_fired(judged: Sequence[Judged]) -> bool:
     return all(one.injected for one in judged if one.case.fault.path)
 
 
+@pytest.mark.slow
 def test_a_sample_of_failing_calls_is_survived(bench: Bench, made: Counter[str]) -> None:
     faults = one_of_each_writer(plain_staged_writes(calls_of(bench, "run")))
     assert len(faults) >= STAGED_SORTS

@@ -142,6 +142,7 @@ def test_the_largest_seed(tmp_path: Path) -> None:
     assert set(table.column("global_seed").to_pylist()) == {seed}
 
 
+@pytest.mark.slow
 def test_many_files_and_groups(tmp_path: Path) -> None:
     """Pairs that run over the ends of groups and files; order, types and values as declared."""
     rng = np.random.default_rng(5)

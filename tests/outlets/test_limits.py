@@ -76,6 +76,7 @@ def read_apart(path: Path) -> str:
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "block", "times", "says"),
     [

@@ -179,6 +179,7 @@ def test_the_fragment_keeps_view_country_merchant_and_toggles(report: Path, visi
         visit(report, fragment=harmful)
 
 
+@pytest.mark.slow
 def test_the_line_below_the_map_counts_all_outlets_when_some_are_embedded(
     world: RunResult, tmp_path: Path, visit: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

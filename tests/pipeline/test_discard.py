@@ -178,6 +178,7 @@ def places(root: Path) -> set[str]:
     return files(root) | {path.rpartition("/")[0] for path in files(root)}
 
 
+@pytest.mark.slow
 def test_a_discard_that_is_killed_at_every_removal_is_completed_by_the_next(
     world: World, root: Path
 ) -> None:

@@ -32,6 +32,7 @@ def objects(url: str) -> list[str]:
     return [entry.path for entry in Objects(url).list()]
 
 
+@pytest.mark.slow
 def test_a_discard_in_a_store_that_fails_at_every_deletion_is_completed_by_the_next(
     world: World, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

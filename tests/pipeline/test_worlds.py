@@ -60,6 +60,7 @@ def test_a_world_gives_an_empty_root_its_surfaces_tiles_and_weights(
     assert kinds(again(settings=settings)) == ["unchanged", *["reused"] * 3]
 
 
+@pytest.mark.slow
 def test_what_is_adopted_proves_as_what_is_computed(
     again: Callable[..., RunResult],
 ) -> None:

@@ -179,6 +179,7 @@ LOOSE = [
 MAP = ["merchant_id=Kunde", "country_iso=Land", "n_outlets=Filialen"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rows", "csv"])
 def test_a_loose_list_gives_the_sites_of_the_exact_one(
     kind: str, placed: Placed, world: Path, tmp_path: Path

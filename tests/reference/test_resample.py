@@ -32,6 +32,7 @@ def built(arcsec: int, folder: Path) -> People:
         return raster.read(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arcsec", [120, 150, 180, 240, 360, 1000, 3600, 108_000])
 def test_everybody_is_kept(arcsec: int, tmp_path: Path) -> None:
     people = built(arcsec, tmp_path)

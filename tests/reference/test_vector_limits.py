@@ -217,6 +217,7 @@ def test_geojson_nested_too_deeply_is_refused(tmp_path: Path) -> None:
     refused(geojson(tmp_path / "a.geojson", geometry=deep), "E_INPUT_UNREADABLE")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".geojson", ".fgb", ".parquet"])
 def test_a_file_with_changed_bytes_is_read_or_refused_with_a_code(
     tmp_path: Path, suffix: str

@@ -16,7 +16,8 @@ from segment1b.errors import Segment1BError
 if TYPE_CHECKING:
     import duckdb
 
-_MEMORY_BYTES = 2 << 30
+# Two databases work side by side where S9 has two workers; what is more goes to disk.
+_MEMORY_BYTES = 768 << 20
 _GLOB = re.compile(r"[*?\[]")
 
 
