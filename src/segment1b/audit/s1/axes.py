@@ -7,6 +7,7 @@ of the latitude. With so many digits the difference may cancel near the poles an
 
 from __future__ import annotations
 
+import functools
 import math
 from decimal import Context, Decimal, localcontext
 
@@ -24,6 +25,7 @@ _ON_DATE_LINE = 1e-6
 Floats = npt.NDArray[np.float64]
 
 
+@functools.lru_cache(maxsize=4)  # parts of a world ask for the same rows
 def grid_rows(grid: Grid) -> dict[str, Floats]:
     """Return north, south, middle_lat (degrees) and area_m2 of each raster row, [nrows] each."""
     number = np.arange(grid.nrows, dtype=np.float64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,7 +104,7 @@ def read_countries(path: Path) -> Iterator[Country]:
     shapes = table.column("geom").to_pylist()
     for code in sorted({code for code in codes if code is not None}):
         own = [shape for name, shape in zip(codes, shapes, strict=True) if name == code]
-        yield _country(code, own)
+        yield replace(_country(code, tuple(own)))  # with no prepared areas of another's
 
 
 def crs_fault(path: Path) -> str:
@@ -122,7 +122,8 @@ def crs_fault(path: Path) -> str:
     return "" if known else f"declared CRS is {crs.get('id')}"
 
 
-def _country(code: str, blobs: list[bytes | None]) -> Country:
+@functools.lru_cache(maxsize=512)  # parts of a world read the same bytes
+def _country(code: str, blobs: tuple[bytes | None, ...]) -> Country:
     empty = MultiPolygon()
     try:
         read = shapes_of_wkb(np.array([*blobs, None], object)[:-1])
