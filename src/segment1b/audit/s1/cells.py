@@ -55,6 +55,10 @@ class Window:
         """Return the latitude of row edges (or, at halves, centres)."""
         return np.asarray(self.grid.y0 - self.grid.b * (rows + self.first), np.float64)
 
+    def edge(self, rows: npt.NDArray[Any]) -> Floats:
+        """Return the latitude of row edges, not beyond a pole."""
+        return np.clip(self.lat(rows), -90.0, 90.0)
+
     def holds(self, rows: Ints, cols: Ints) -> Bools:
         """Return which cells, by row and column of the grid, are in the window."""
         in_rows = (rows >= self.first) & (rows < self.last)
@@ -63,7 +67,7 @@ class Window:
     def box(self, row: int, col: int, turn: int) -> tuple[Fraction, Fraction, Fraction, Fraction]:
         """Return west, south, east, north of a cell in the country's turn, without rounding."""
         lon = self.lon(np.array([col, col + 1]), 0)
-        lat = np.clip(self.lat(np.array([row + 1, row])), -90.0, 90.0)
+        lat = self.edge(np.array([row + 1, row]))
         west, east = (Fraction(float(edge)) - 360 * turn for edge in lon)
         south, north = (Fraction(float(edge)) for edge in lat)
         return west, south, east, north
@@ -140,7 +144,15 @@ def _cells_at(
     if by_overlap is not None:
         unsure |= touched & (overlap != by_overlap)
     overlap[unsure] = center[unsure]
-    mine = unsure[at]
+    mine = np.flatnonzero(unsure[at])
+    # Of an edge along a parallel, floats tell it exactly: a cap's are as many as columns.
+    level = starts[edge[mine], 1] == ends[edge[mine], 1]
+    lat, north, south = (
+        starts[edge[mine], 1],
+        window.edge(at[0][mine]),
+        window.edge(at[0][mine] + 1),
+    )
+    mine = mine[~level | ((south < lat) & (lat < north))]
     for number, row, col in zip(edge[mine], at[0][mine], at[1][mine], strict=True):
         if runs_through(starts[number], ends[number], window.box(int(row), int(col), turn)):
             overlap[row, col] = True
