@@ -96,6 +96,17 @@ def test_touching_cells_do_not_overlap() -> None:
     assert len(included(diamond, GLOBE, "any_overlap")) == 12
 
 
+def test_an_edge_along_a_parallel_enters_a_cell_by_the_last_bit() -> None:
+    top, bottom = np.nextafter(4.0, 5.0), np.nextafter(2.0, 1.0)
+    for low, high, rows in (
+        (2.0, 4.0, (86, 87)),
+        (2.0, top, (85, 86, 87)),
+        (bottom, 4.0, (86, 87, 88)),
+    ):
+        found = included(country(shapely.box(2, low, 4, high)), GLOBE, "any_overlap")
+        assert found == {(row, col) for row in rows for col in (182, 183)}
+
+
 def test_a_segment_that_passes_a_corner_by_less_than_rounding_is_decided_exactly() -> None:
     box = tuple(map(Fraction, (0, 0, 1, 1)))
     start, corner = np.array([-1.0, 2.0]), np.array([1.0, 0.0])
