@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import struct
 from collections.abc import Callable
+from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segment1b.audit import passes, proofs, validate_published
+from segment1b.audit import passes, proofs, runner, validate_published
 from segment1b.audit.parts import Part, look_at, put_together
+from segment1b.audit.plans import PLANS
 from segment1b.audit.results import CheckResult
 from segment1b.audit.s1 import membership
+from segment1b.audit.s1.cells import windows_of
+from segment1b.audit.session import Session
 from spoil import World
-from tile_tables import CASES, OWN, rewrite
+from tile_tables import CASES, OWN, rewrite, write
 
 STATES = sorted(OWN)
 Published = Callable[[str], World]
@@ -87,3 +94,31 @@ def test_parts_find_what_one_look_finds(
     results = in_parts(spoiled, state)
     assert repr(results) == repr(in_one(spoiled, state))  # NaN differs from itself
     assert name in {one.name for one in results if not one.ok}
+
+
+def forge_statistics(path: Path, old: int, new: int) -> None:
+    """Let the footer of a Parquet file tell another tile."""
+    data = path.read_bytes()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    forged = data[footer:].replace(struct.pack("<Q", old), struct.pack("<Q", new))
+    assert forged != data[footer:]
+    path.write_bytes(data[:footer] + forged)
+
+
+def test_a_tile_that_the_statistics_of_its_row_group_hide_is_found(
+    world: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "windows_of", functools.partial(windows_of, cells_at_once=1))
+    spoiled = world("permuted")
+    path = spoiled.part("tile_index")
+    rows = pq.read_table(path)
+    end = max(at for at, code in enumerate(rows["country_iso"].to_pylist()) if code == "PT") + 1
+    (row,) = rows.slice(end - 1, 1).to_pylist()
+    last, hidden = row["tile_id"], row["tile_id"] + 3 * 360
+    extra = pa.Table.from_pylist([{**row, "tile_id": hidden}], rows.schema)
+    write(path, pa.concat_tables([rows.slice(0, end), extra, rows.slice(end)]))
+    forge_statistics(path, hidden, last)
+    with Session(spoiled.published) as session:
+        (found,) = runner.run_state(PLANS["s1"], session, {"membership"})[-1:]
+    assert found.name == "membership"
+    assert found.offending
