@@ -76,7 +76,7 @@ class S9Validation(State):
         tiles: list[Any] = []
         for state in () if stored.holds else tile_proof.SHARDS:
             tiles += parts_of(_published(run), state) or [state]
-        return (stored, *tiles, *states, _REALISM)
+        return (stored, _REALISM, *states, *tiles)  # the longest first
 
     def work(self, run: Run, reader: Reader, shard: Any) -> ShardResult:
         """Run the checks of one state, look at part of the tiles, or measure realism; hand on what
@@ -106,7 +106,7 @@ class S9Validation(State):
         from segment1b.audit.acceptance import accept
 
         stored: StoredProof
-        stored, *states, figures = counters
+        stored, figures, *states = counters
         published, looked = _published(run), [one for one in states if isinstance(one, Looked)]
         states = [one for one in states if not isinstance(one, Looked)]
         states += _judged(published, looked)

@@ -90,6 +90,8 @@ def judged(case: Case, looked: Iterable[tuple[str, Listed]]) -> Found:
             wrong = Tally(wrong=1, rows=[{"tiles": tiles[code], "reason": "has no polygon"}])
         elif known[code].fault:
             continue
+        elif code not in by_country:
+            wrong = Tally(wrong=1, rows=[{"reason": "its polygon was another before"}])
         else:
             wrong = _judge_country(by_country[code], policy)
             wrong.add(_unseen(by_country[code].tiles, tiles.get(code, 0)))
