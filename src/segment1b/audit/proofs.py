@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from segment1b.contracts.texts import open_regular
 BLOCK = 1 << 20
 # Of the content digest, whose rule is docs/spec/receipts.md#content-digest.
 DIGEST_VERSION, BLOCK_ROWS = 2, 131_072
+# Of a file: a block for each of its countries, and eight full ones.
+_MOST_BLOCKS = 4096
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class FileValues:
 
     Attributes:
         rows, columns: as in FileProof.
-        blocks: of each block what the digest is taken over; None when it does not cover the file.
+        blocks: of each block what the digest is taken over; None when it does not cover the file,
+            or when they are more than a table of ours has.
         first, last: what the rows of the first and of the last block are about.
         room: how many rows the last block could still take.
     """
@@ -125,34 +128,53 @@ def prove_table(
         ValueError: a file cannot be decoded; the text names it.
     """
     proof = prove_bytes(folder, paths)
-    values = values or [values_of_file(path, declared, by) for path in paths]
+    if len(values) != len(paths):
+        values = [values_of_file(path, declared, by) for path in paths]
     files = [
         replace(file, rows=own.rows, columns=own.columns)
         for file, own in zip(proof.files, values, strict=True)
     ]
-    tree = Tree(declared, by)
-    if _are_whole_blocks(values, by):
-        for own in values:
-            tree.append(own.blocks)
-    else:
-        for path in paths:
-            _read_into(tree, path)
-    return Proof(tuple(files), proof.composite, tree.digest())
+    return Proof(tuple(files), proof.composite, _content(paths, declared, by, values))
 
 
 def values_of_file(path: Path, declared: Sequence[tuple[str, str, bool]], by: str) -> FileValues:
     """Read every value of a file; the arguments and errors are those of `prove_table`."""
-    tree = Tree(declared, by)
+    blocks = list[bytes]()
+
+    def keep(block: bytes) -> None:
+        if len(blocks) <= _MOST_BLOCKS:
+            blocks.append(block)
+
+    tree = Tree(declared, by, keep)
     rows, columns = _read_into(tree, path)
     tree.close()
-    blocks = tuple(tree.blocks) if tree.whole else None
-    return FileValues(rows, columns, blocks, tree.first, tree.about, tree.room)
+    kept = tuple(blocks) if tree.whole and len(blocks) <= _MOST_BLOCKS else None
+    return FileValues(rows, columns, kept, tree.first, tree.about, tree.room)
+
+
+def _content(
+    paths: Sequence[Path],
+    declared: Sequence[tuple[str, str, bool]],
+    by: str,
+    values: Sequence[FileValues],
+) -> str | None:
+    """Return the content digest of a table, from the blocks of its files where it can be."""
+    lines = "".join(f"{name} {kind}\n" for name, kind, _ in declared)
+    digest = hashlib.sha256(f"segment1b content digest {DIGEST_VERSION}\n{lines}".encode())
+    if _are_whole_blocks(values, by):
+        digest.update(b"".join(block for own in values for block in own.blocks or ()))
+        return digest.hexdigest()
+    tree = Tree(declared, by, digest.update)
+    for path in paths:
+        _read_into(tree, path)
+    tree.close()
+    return digest.hexdigest() if tree.whole else None
 
 
 def _are_whole_blocks(values: Sequence[FileValues], by: str) -> bool:
-    """Return whether no block of a table goes on in another file."""
+    """Return whether all blocks are there and none goes on in another file."""
     held = [own for own in values if own.blocks]
-    return all(
+    return all(own.blocks is not None for own in values) and all(
         not one.room or (by and one.last != other.first) for one, other in itertools.pairwise(held)
     )
 
@@ -178,20 +200,21 @@ def _read_into(tree: Tree, path: Path) -> tuple[tuple[int, ...], tuple[tuple[str
 
 
 class Tree:
-    """The content digest of a table whose row groups are added in order, of any size.
+    """The blocks of a content digest, of a table whose row groups are added in order, of any size.
 
     Attributes:
         declared: (name, type, nullable) of each column.
         by: the column at each change of which a block begins, if there is one.
         whole: whether the digest covers every value; nulls, NaN and other columns are not covered.
-        blocks: what the digest is taken over, by block.
         first, about: what the rows of the first and of the last block are about.
         room: how many rows the last block that was closed could still have taken.
     """
 
-    def __init__(self, declared: Sequence[tuple[str, str, bool]], by: str) -> None:
+    def __init__(
+        self, declared: Sequence[tuple[str, str, bool]], by: str, emit: Callable[[bytes], object]
+    ) -> None:
         self.declared, self.by, self.whole = tuple(declared), by, True
-        self.blocks: list[bytes] = []
+        self._emit = emit
         self.first: object = None
         self.about: object = None
         self.room = 0
@@ -205,20 +228,13 @@ class Tree:
             if about != self.about:
                 self.close()
                 self.about = about
-            if not self.blocks:
+            if self.first is None:
                 self.first = about
             taken = min(same, BLOCK_ROWS - sum(map(len, self._held)))
             self._held.append(table.slice(0, taken))
             if sum(map(len, self._held)) == BLOCK_ROWS:
                 self.close()
             table = table.slice(taken)
-
-    def digest(self) -> str | None:
-        """Return the digest in hex, once all rows were added; None if it does not cover them."""
-        self.close()
-        lines = "".join(f"{name} {kind}\n" for name, kind, _ in self.declared)
-        head = f"segment1b content digest {DIGEST_VERSION}\n{lines}".encode()
-        return hashlib.sha256(head + b"".join(self.blocks)).hexdigest() if self.whole else None
 
     def _leading(self, table: pa.Table) -> tuple[object, int]:
         """Return what the first rows of a table are about, and how many of them there are."""
@@ -229,18 +245,13 @@ class Tree:
         other = int(np.argmax(codes != codes[0]))
         return coded[0].as_py(), other or len(codes)
 
-    def append(self, blocks: Sequence[bytes] | None) -> None:
-        """Add whole blocks behind those that were added before; None is not covered."""
-        self.whole = self.whole and blocks is not None
-        self.blocks += blocks or ()
-
     def close(self) -> None:
         """End the block that is not full yet."""
         if self._held:
             block, self._held = pa.concat_tables(self._held), []
             values = (values_of(block.column(name)) for name, _, _ in self.declared)
             digests = b"".join(hashlib.sha256(one).digest() for one in values)
-            self.blocks.append(struct.pack("<I", len(block)) + digests)
+            self._emit(struct.pack("<I", len(block)) + digests)
             self.room = BLOCK_ROWS - len(block)
 
 

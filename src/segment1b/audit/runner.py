@@ -137,13 +137,6 @@ def checks_of(plan: StateChecks, contracts: Contracts, *, perf: bool = False) ->
     return [one for one in every if not plan.unused or there.issuperset(one.needs)]
 
 
-def open_case(plan: StateChecks, session: Session) -> tuple[Case, StateChecks]:
-    """Return a case with what of the state's datasets can be read, and the plan by the policy."""
-    case, plan = Case(session), plan.without(session.published.unused)
-    _open_state(plan, case)
-    return case, plan
-
-
 def prepare_state(plan: StateChecks, case: Case) -> tuple[list[CheckResult], _Skipped]:
     """Open the state's datasets and make the tables of its checks, as far as that is possible."""
     results = _open_state(plan, case)

@@ -95,8 +95,10 @@ def _groups_of(path: Path) -> Iterator[_Group]:
 
 def _span(footer: pq.FileMetaData, number: int, column: str) -> tuple[Any, Any] | None:
     """Return the least and largest value of a column of a row group, if the file tells."""
-    at = footer.schema.to_arrow_schema().get_field_index(column)
-    known = footer.row_group(number).column(at).statistics
+    group = footer.row_group(number)
+    leaves = [group.column(at) for at in range(group.num_columns)]
+    told = [leaf.statistics for leaf in leaves if leaf.path_in_schema == column]
+    known = told[0] if len(told) == 1 else None
     return (known.min, known.max) if known is not None and known.has_min_max else None
 
 

@@ -254,7 +254,7 @@ def _joined(solved: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Join columns of the same names: a table a country would cost more than its few rows."""
     by_names: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for columns in solved:
-        by_names.setdefault(tuple(columns), []).append(columns)
+        by_names.setdefault(tuple(sorted(columns)), []).append(columns)
     joined = []
     for names, some in by_names.items():
         counts = [len(columns["merchant_id"]) for columns in some]

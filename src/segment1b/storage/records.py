@@ -79,8 +79,8 @@ def read_split(
 ) -> dict[str, Records]:
     """Return the records of each country in a file, in the order in which they came.
 
-    `rows` is what `split_by_country` has returned for the countries of the file, in its order; with
-    anything else in the file this is E_STAGING_DAMAGED.
+    `rows` is what `split_by_country` has returned for the countries of the file, in its order;
+    where the file has other numbers of rows this is E_STAGING_DAMAGED.
     """
     path, counts = folder / str(file), list(rows.values())
     records = read_records(path, _record_type(dataset, columns), sum(counts))

@@ -16,7 +16,7 @@ from segment1b.errors import Segment1BError
 if TYPE_CHECKING:
     import duckdb
 
-# Two databases work side by side where S9 has two workers; what is more goes to disk.
+# Two or three databases are open side by side; what does not fit goes to disk.
 _MEMORY_BYTES = 768 << 20
 _GLOB = re.compile(r"[*?\[]")
 

@@ -24,14 +24,14 @@ _ABOVE = 1 << 64
 
 
 @dataclass
-class Tally:
+class Counts:
     """Cells that one rule includes, and where the listed ones differ: a count, the first rows."""
 
     cells: int = 0
     wrong: int = 0
     rows: list[Row] = field(default_factory=list)
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: Counts) -> None:
         """Add what was counted in more of the country."""
         self.cells, self.wrong = self.cells + other.cells, self.wrong + other.wrong
         self.rows = [*self.rows, *other.rows][:SHOWN_ROWS]
@@ -49,18 +49,18 @@ class Listed:
 
     tiles: int = 0
     by_overlap: bool = False
-    by_rule: dict[str, Tally] = field(
-        default_factory=lambda: {"center": Tally(), "any_overlap": Tally()}
+    by_rule: dict[str, Counts] = field(
+        default_factory=lambda: {"center": Counts(), "any_overlap": Counts()}
     )
 
     def add(self, other: Listed) -> None:
         """Add what it lists in more windows, further south."""
         self.tiles, self.by_overlap = self.tiles + other.tiles, self.by_overlap or other.by_overlap
-        for rule, tally in self.by_rule.items():
-            tally.add(other.by_rule[rule])
+        for rule, counts in self.by_rule.items():
+            counts.add(other.by_rule[rule])
 
 
-class Stretch(NamedTuple):
+class Strip(NamedTuple):
     """A window of a country and the tiles, from low and below high, that are compared with it."""
 
     country: Country
@@ -70,7 +70,7 @@ class Stretch(NamedTuple):
 
 
 def countries(case: Case) -> list[Country]:
-    """Return the polygons, read once; each check has its own copies of no other thread."""
+    """Return the polygons, read once; what is prepared of them is of no other thread."""
     if "countries" not in case.memo:
         case.memo["countries"] = list(read_countries(case.published.path(COUNTRIES)))
     found: list[Country] = case.memo["countries"]
@@ -87,11 +87,11 @@ def judged(case: Case, looked: Iterable[tuple[str, Listed]]) -> Found:
     tiles = _tiles(case)
     for code in sorted(tiles.keys() | known.keys()):
         if code not in known:
-            wrong = Tally(wrong=1, rows=[{"tiles": tiles[code], "reason": "has no polygon"}])
+            wrong = Counts(wrong=1, rows=[{"tiles": tiles[code], "reason": "has no polygon"}])
         elif known[code].fault:
             continue
         elif code not in by_country:
-            wrong = Tally(wrong=1, rows=[{"reason": "its polygon was another before"}])
+            wrong = Counts(wrong=1, rows=[{"reason": "its polygon was another before"}])
         else:
             wrong = _judge_country(by_country[code], policy)
             wrong.add(_unseen(by_country[code].tiles, tiles.get(code, 0)))
@@ -103,8 +103,8 @@ def judged(case: Case, looked: Iterable[tuple[str, Listed]]) -> Found:
 def look(case: Case, number: int = 0, of: int = 1) -> Iterator[tuple[str, Listed]]:
     """Yield what countries list in their windows; of so many parts of all windows, one."""
     assert case.grid is not None
-    stretches = [one for country in countries(case) for one in _stretches(country, case.grid)]
-    for one in part_of(stretches, number, of):
+    strips = [one for country in countries(case) for one in _strips(country, case.grid)]
+    for one in part_of(strips, number, of):
         yield one.country.code, _look_into(case, one)
 
 
@@ -117,25 +117,25 @@ def _tiles(case: Case) -> dict[str, int]:
     return {str(row["country_iso"]): row["tiles"] for row in rows}
 
 
-def _unseen(seen: int, listed: int) -> Tally:
+def _unseen(seen: int, listed: int) -> Counts:
     """Count tiles in row groups that are not found where the statistics of their file tell."""
     row = {"found": seen, "expected": listed, "reason": "statistics of row groups do not hold"}
-    return Tally(0, abs(listed - seen), [row] if seen != listed else [])
+    return Counts(0, abs(listed - seen), [row] if seen != listed else [])
 
 
-def _stretches(country: Country, grid: Grid) -> Iterator[Stretch]:
+def _strips(country: Country, grid: Grid) -> Iterator[Strip]:
     """Yield the windows of a usable country; tiles outside all rows are with the first or last."""
     if country.fault:
         return
     windows = windows_of(country, grid)
     edges = [window.first * grid.ncols for window in windows[1:]]
     for window, low, high in zip(windows or (None,), (0, *edges), (*edges, _ABOVE), strict=True):
-        yield Stretch(country, window, low, high)
+        yield Strip(country, window, low, high)
 
 
-def _look_into(case: Case, stretch: Stretch) -> Listed:
+def _look_into(case: Case, strip: Strip) -> Listed:
     """Return what a country lists in a window, and tiles that are far from it."""
-    country, window, low, high = stretch
+    country, window, low, high = strip
     grid, parts, overlap = case.grid, [np.empty(0, np.int64)], False
     assert grid is not None
     columns = ["tile_id", "inclusion_rule"]
@@ -157,19 +157,19 @@ def _look_into(case: Case, stretch: Stretch) -> Listed:
             listed.by_rule[rule].add(_compared(window, claimed, included, rule))
     # What lies outside every window cannot belong to the country.
     outside = list(_rows(grid, far, itertools.repeat(False), reason="far from the country"))
-    for tally in listed.by_rule.values():
-        tally.add(Tally(0, len(far), outside))
+    for counts in listed.by_rule.values():
+        counts.add(Counts(0, len(far), outside))
     return listed
 
 
-def _compared(window: Window, claimed: Bools, included: Bools, rule: str) -> Tally:
+def _compared(window: Window, claimed: Bools, included: Bools, rule: str) -> Counts:
     """Count the cells that a rule includes, and those that are wrongly claimed or left out."""
     grid = window.grid
     row, col = np.divmod(np.flatnonzero(included != claimed), window.shape[1])
     tiles = (row + window.first) * grid.ncols + col + window.left
     inside = included[row[:SHOWN_ROWS], col[:SHOWN_ROWS]].tolist()
     shown = list(_rows(grid, tiles, inside, rule=rule))
-    return Tally(int(np.count_nonzero(included)), len(tiles), shown)
+    return Counts(int(np.count_nonzero(included)), len(tiles), shown)
 
 
 def _rows(grid: Grid, tiles: Ints, included: Iterable[bool], **more: str) -> Iterator[Row]:
@@ -188,19 +188,19 @@ def _rows(grid: Grid, tiles: Ints, included: Iterable[bool], **more: str) -> Ite
         }
 
 
-def _judge_country(listed: Listed, policy: dict[str, Any]) -> Tally:
+def _judge_country(listed: Listed, policy: dict[str, Any]) -> Counts:
     claimed = "any_overlap" if listed.by_overlap else "center"
-    center, overlap = (tally.cells for tally in listed.by_rule.values())
+    center, overlap = (counts.cells for counts in listed.by_rule.values())
     expected = expected_rule(policy, center, overlap)
     if expected is None:
         row = {"tiles": listed.tiles, "reason": "is to be left out: no centre inside"}
-        return Tally(wrong=listed.tiles, rows=[row] if listed.tiles else [])
-    tally = listed.by_rule[expected]
+        return Counts(wrong=listed.tiles, rows=[row] if listed.tiles else [])
+    counts = listed.by_rule[expected]
     if listed.tiles and expected != claimed:
         counted = {"center_cells": center, "overlap_cells": overlap}
-        tally.wrong += 1
-        tally.rows.insert(0, {"found": claimed, "expected": expected, **counted})
-    return tally
+        counts.wrong += 1
+        counts.rows.insert(0, {"found": claimed, "expected": expected, **counted})
+    return counts
 
 
 def expected_rule(policy: dict[str, Any], center: int, overlap: int) -> str | None:
