@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segment1b.audit import passes, proofs, runner, validate_published
+from segment1b.audit import parts, proofs, runner, validate_published
 from segment1b.audit.parts import Part, look_at, put_together
 from segment1b.audit.plans import PLANS
 from segment1b.audit.results import CheckResult
 from segment1b.audit.s1 import membership
+from segment1b.audit.s1 import settled as settled_s1
 from segment1b.audit.s1.cells import windows_of
+from segment1b.audit.s2 import settled as settled_s2
 from segment1b.audit.session import Session
 from spoil import World
 from tile_tables import CASES, OWN, rewrite, write
@@ -37,6 +39,10 @@ def in_one(world: World, state: str) -> list[CheckResult]:
     return validate_published(world.published, (state,), threads=1)
 
 
+def judged(results: list[CheckResult]) -> list[tuple[str, str, int]]:
+    return [(one.name, one.code, one.offending) for one in results]
+
+
 def cut_in_files(world: World, table: str) -> None:
     """Write each row group of a table to a file of its own."""
     path = world.part(table)
@@ -46,16 +52,75 @@ def cut_in_files(world: World, table: str) -> None:
         pq.write_table(group, path.with_name(f"part-{number:05d}.parquet"))
 
 
+@pytest.mark.parametrize("state", STATES)
 def test_what_parts_have_seen_is_not_looked_at_again(
-    published: Published, monkeypatch: pytest.MonkeyPatch
+    state: str, published: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = in_one(published("permuted"), "s1")
+    expected = in_one(published("permuted"), state)
     own = published("permuted").published
-    put_together(own, [look_at(own, Part("s1", number, 2)) for number in range(2)])
-    monkeypatch.setattr(proofs, "values_of_file", None)
-    monkeypatch.setattr(passes, "groups", None)
-    monkeypatch.setattr(membership, "cells_of", None)
-    assert validate_published(own, ("s1",), threads=1) == expected
+    put_together(own, [look_at(own, Part(state, number, 2)) for number in range(2)])
+
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError  # which no check and no pass takes for a finding
+
+    for module, name in (
+        *((proofs, "values_of_file"), (membership, "cells_of")),
+        *((settled_s1, "each_file"), (settled_s2, "each_file")),
+    ):
+        monkeypatch.setattr(module, name, again)
+    assert validate_published(own, (state,), threads=1) == expected
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_validate_looks_at_parts_side_by_side(
+    state: str, world: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled, looked = world("permuted"), list[Part]()
+    for own in ("tile_index", "tile_bounds", "tile_weights"):
+        cut_in_files(spoiled, own)
+    expected = in_one(spoiled, state)
+
+    def noted(published: object, part: Part) -> parts.Seen:
+        looked.append(part)
+        return look_at(published, part)
+
+    monkeypatch.setattr(parts, "FILES_OF_A_PART", 1)
+    monkeypatch.setattr(parts, "look_at", noted)
+    assert validate_published(spoiled.published, (state,), threads=2) == expected
+    files = len(spoiled.published.files("tile_index"))
+    assert sorted(looked) == [Part(state, number, files) for number in range(files)]
+    assert files > 1
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_without_a_raster_parts_are_left_to_the_checks(state: str, world: Published) -> None:
+    spoiled = world("permuted")
+    spoiled.path("population_raster_2025").unlink()
+    results = in_parts(spoiled, state)
+    assert results == in_one(spoiled, state)
+    assert "E_REFERENCE_SURFACE_MISSING" in {one.code for one in results if not one.ok}
+
+
+def test_a_country_that_its_polygons_got_after_the_look_is_an_offence(world: Published) -> None:
+    spoiled = world("permuted")
+    published, path = spoiled.published, spoiled.path("world_countries")
+    seen = [look_at(published, Part("s1", 0, 1))]
+    table = pq.read_table(path)
+    codes = ["XX", *table["country_iso"].to_pylist()[1:]]
+    at = table.column_names.index("country_iso")
+    pq.write_table(table.set_column(at, table.schema.field(at), [codes]), path)
+    put_together(published, seen)
+    failed = [one for one in validate_published(published, ("s1",), threads=1) if not one.ok]
+    assert "membership" in {one.name for one in failed}
+
+
+def test_a_column_of_parts_before_the_others_is_a_finding(world: Published) -> None:
+    spoiled = world("permuted")
+    path = spoiled.part("tile_index")
+    table = pq.read_table(path)
+    nested = pa.array([{"a": "x", "b": "y"}] * len(table))
+    pq.write_table(table.add_column(0, "zz", nested), path)
+    assert "columns_tile_index" in {one.name for one in in_one(spoiled, "s1") if not one.ok}
 
 
 def test_a_look_that_breaks_off_is_left_to_the_checks(
@@ -85,14 +150,22 @@ def test_parts_find_nothing_where_there_is_nothing_to_find(
 
 @pytest.mark.parametrize(("state", "name", "table", "change"), CASES)
 def test_parts_find_what_one_look_finds(
-    state: str, name: str, table: str, change: str, world: Published
+    state: str,
+    name: str,
+    table: str,
+    change: str,
+    world: Published,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spoiled = world("permuted")
     rewrite(spoiled, table, change)
     for own in ("tile_index", "tile_bounds", "tile_weights"):
         cut_in_files(spoiled, own)
-    results = in_parts(spoiled, state)
-    assert repr(results) == repr(in_one(spoiled, state))  # NaN differs from itself
+    results, expected = in_parts(spoiled, state), in_one(spoiled, state)
+    assert repr(results) == repr(expected)  # NaN differs from itself
+    few = functools.partial(windows_of, cells_at_once=200)
+    monkeypatch.setattr(membership, "windows_of", few)
+    assert judged(in_parts(spoiled, state)) == judged(expected)
     assert name in {one.name for one in results if not one.ok}
 
 

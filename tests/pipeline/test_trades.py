@@ -68,6 +68,22 @@ def failing(result: RunResult, *states: str) -> list[str]:
     return [f"{one.state} {one.name}" for one in results if not one.ok]
 
 
+@pytest.mark.parametrize("law", ["stable", "largest_remainder"])
+def test_countries_of_one_trade_and_of_several_are_planned_in_one_shard(
+    fueled: RunResult, copied: Path, law: str
+) -> None:
+    outlets = copied.parent / "uneven.csv"
+    outlets.write_text(
+        "merchant_id,country_iso,n_outlets,trade\n"
+        "1007,LS,5,fuel\n1007,NL,5,fuel\n1007,ZA,5,fuel\n"
+        "2007,LS,3,everything\n2007,ZA,3,everything\n"
+    )
+    root = copied.parent / law
+    settings = (f"allocation.law={law}",)
+    result = worlds.run(root, world=copied, outlets=outlets, settings=settings, to_state="s8")
+    assert failing(result, "s4", "s5", "s6", "s7", "s8") == []
+
+
 def test_a_list_of_everything_is_the_list_without_trades(fueled: RunResult, copied: Path) -> None:
     folder = copied.parent
     results = [
