@@ -6,14 +6,16 @@ import functools
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segment1b.audit import parts, proofs, runner, validate_published
+from segment1b.audit import parts, proofs, published_files, runner, validate_published
 from segment1b.audit.parts import Part, look_at, put_together
 from segment1b.audit.plans import PLANS
+from segment1b.audit.proofs import values_of_file
 from segment1b.audit.results import CheckResult
 from segment1b.audit.s1 import membership
 from segment1b.audit.s1 import settled as settled_s1
@@ -121,6 +123,24 @@ def test_a_column_of_parts_before_the_others_is_a_finding(world: Published) -> N
     nested = pa.array([{"a": "x", "b": "y"}] * len(table))
     pq.write_table(table.add_column(0, "zz", nested), path)
     assert "columns_tile_index" in {one.name for one in in_one(spoiled, "s1") if not one.ok}
+
+
+def test_a_part_reads_no_bytes_of_other_parts(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = list[Path]()
+
+    def noted(path: Path, *more: Any) -> proofs.FileValues:
+        read.append(path)
+        return values_of_file(path, *more)
+
+    monkeypatch.setattr(published_files, "prove_bytes", None)
+    monkeypatch.setattr(published_files, "values_of_file", noted)
+    own = published("permuted").published
+    seen = [look_at(own, Part("s1", number, 2)) for number in range(2)]
+    names = {"tallies of s1", "membership", "values of tile_index", "values of tile_bounds"}
+    assert set(seen[0]) == set(seen[1]) == names
+    assert sorted(read) == sorted(own.files("tile_index") + own.files("tile_bounds"))
 
 
 def test_a_look_that_breaks_off_is_left_to_the_checks(
