@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from segment1b.audit import parts, proofs, published_files, runner, validate_published
+from segment1b.audit.case import Case
 from segment1b.audit.parts import Part, look_at, put_together
 from segment1b.audit.plans import PLANS
 from segment1b.audit.proofs import values_of_file
@@ -22,6 +23,7 @@ from segment1b.audit.s1 import settled as settled_s1
 from segment1b.audit.s1.cells import windows_of
 from segment1b.audit.s2 import settled as settled_s2
 from segment1b.audit.session import Session
+from segment1b.audit.tiles import rows_of
 from spoil import World
 from tile_tables import CASES, OWN, rewrite, write
 
@@ -125,10 +127,25 @@ def test_a_column_of_parts_before_the_others_is_a_finding(world: Published) -> N
     assert "columns_tile_index" in {one.name for one in in_one(spoiled, "s1") if not one.ok}
 
 
+def test_tiles_of_another_type_are_findings(world: Published) -> None:
+    spoiled = world("permuted")
+    path = spoiled.part("tile_index")
+    table = pq.read_table(path)
+    at = table.column_names.index("tile_id")
+    texts = table["tile_id"].cast(pa.string())
+    pq.write_table(table.set_column(at, pa.field("tile_id", pa.string()), texts), path)
+    with Session(spoiled.published) as session:
+        case = Case(session)
+        with pytest.raises(ValueError, match="tile_id is not made of int"):
+            list(rows_of(case, "tile_index", "PT", ["tile_id"]))
+    failed = {one.name for one in in_parts(spoiled, "s1") if not one.ok}
+    assert failed >= {"receipt_tile_index"}
+
+
 def test_a_part_reads_no_bytes_of_other_parts(
     published: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = list[Path]()
+    own, read = published("permuted").published, list[Path]()
 
     def noted(path: Path, *more: Any) -> proofs.FileValues:
         read.append(path)
@@ -136,7 +153,6 @@ def test_a_part_reads_no_bytes_of_other_parts(
 
     monkeypatch.setattr(published_files, "prove_bytes", None)
     monkeypatch.setattr(published_files, "values_of_file", noted)
-    own = published("permuted").published
     seen = [look_at(own, Part("s1", number, 2)) for number in range(2)]
     names = {"tallies of s1", "membership", "values of tile_index", "values of tile_bounds"}
     assert set(seen[0]) == set(seen[1]) == names

@@ -88,18 +88,26 @@ def _groups(case: Case, dataset_id: str) -> list[_Group]:
 def _groups_of(path: Path) -> Iterator[_Group]:
     footer = pq.read_metadata(path)
     for number in range(footer.num_row_groups):
-        countries = _span(footer, number, _CODE) or ("", "\uffff")
-        tiles = _span(footer, number, "tile_id") or (0, _EVERY.stop - 1)
+        countries = _span(footer, number, _CODE, str) or ("", "\uffff")
+        tiles = _span(footer, number, "tile_id", int) or (0, _EVERY.stop - 1)
         yield _Group(path, footer, number, countries, tiles)
 
 
-def _span(footer: pq.FileMetaData, number: int, column: str) -> tuple[Any, Any] | None:
-    """Return the least and largest value of a column of a row group, if the file tells."""
+def _span(footer: pq.FileMetaData, number: int, column: str, kind: type) -> tuple[Any, Any] | None:
+    """Return the least and largest value of a column of a row group, if the file tells.
+
+    Raises:
+        ValueError: the column is of another kind.
+    """
     group = footer.row_group(number)
     leaves = [group.column(at) for at in range(group.num_columns)]
     told = [leaf.statistics for leaf in leaves if leaf.path_in_schema == column]
     known = told[0] if len(told) == 1 else None
-    return (known.min, known.max) if known is not None and known.has_min_max else None
+    if known is None or not known.has_min_max:
+        return None
+    if type(known.min) is not kind:
+        raise ValueError(f"{column} is not made of {kind.__name__} values")
+    return known.min, known.max
 
 
 def used_tiles(case: Case, sites: Sequence[str]) -> dict[str, npt.NDArray[np.uint64]]:
