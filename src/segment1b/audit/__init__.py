@@ -19,6 +19,7 @@ from segment1b.audit.published_files import Published, UnusableError
 from segment1b.audit.results import CheckResult
 from segment1b.audit.runner import Progress, run_state, run_trades, silent
 from segment1b.audit.session import Session
+from segment1b.audit.sites import check_in_parts
 from segment1b.contracts import Contracts
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.errors import Segment1BError
@@ -75,6 +76,8 @@ def validate_published(
         for part in parts:
             _check_version(part, f"{state}_run_report")
     results: list[CheckResult] = []
+    if threads > 1:
+        check_in_parts(published, states, threads)
     with Session(published, threads) as session:
         for state in states:
             if state == TRADES.id:

@@ -18,7 +18,7 @@ from segment1b.audit.logs import CENTRES
 from segment1b.audit.plans import PLANS
 from segment1b.audit.published_files import Published, UnusableError
 from segment1b.audit.results import SHOWN_ROWS, CheckResult
-from segment1b.audit.runner import run_state
+from segment1b.audit.runner import clean_name, run_state
 from segment1b.audit.s6.checks import check_locations_inside
 from segment1b.audit.session import Session
 
@@ -39,10 +39,14 @@ def examined_states(law: str, *, trades: bool) -> tuple[str, ...]:
     return (*(OF_TRADES if trades else ()), *whole_states(law), *STATES)
 
 
-def examine(state: str, published: Published) -> list[CheckResult]:
-    """Run the checks of one state that acceptance is made of, from disk alone."""
+def examine(state: str, published: Published, *, in_parts: bool = False) -> list[CheckResult]:
+    """Run the checks of one state that acceptance is made of, from disk alone.
+
+    With `in_parts` the checks by country are run elsewhere: the results hold if they find nothing.
+    """
     if uncommitted(published):
         return []
+    published.memo[clean_name(state)] = in_parts
     with Session(published, threads=1) as session:
         return run_state(_plan_of(state), session, wanted(state) or None)
 

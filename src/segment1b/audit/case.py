@@ -116,13 +116,28 @@ def _always(_case: Case) -> bool:
     return True
 
 
+def _any_time(_case: Case) -> object:
+    return object()
+
+
+def _of_a_trade(case: Case) -> object:
+    return case.published.tokens.get("trade")
+
+
 def _nothing(_case: Case) -> Collection[str]:
     return ()
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """A step that makes tables for the checks behind it, where it is wanted."""
+    """A step that makes tables for the checks behind it, where it is wanted.
+
+    Attributes:
+        source: gives what the tables are made from beside `needs`; from the same they are not made
+            twice. Without it they are always made.
+        if_clean: statements that make the tables, which are of what offends, where the checks by
+            country have found nothing.
+    """
 
     name: str
     needs: tuple[str, ...]
@@ -130,6 +145,14 @@ class Preparation:
     run: Callable[[Case], None]
     wanted: Callable[[Case], bool] = _always
     script: Script | None = None
+    source: Callable[[Case], object] = _any_time
+    if_clean: str = ""
+
+    def of_clean(self) -> Preparation:
+        """Return the step for a state whose checks by country have found nothing."""
+        if not self.if_clean:
+            return self
+        return replace(self, needs=(), run=lambda case: case.session.execute(self.if_clean))
 
 
 @dataclass(frozen=True)
@@ -144,6 +167,8 @@ class StateChecks:
         unused: datasets that the policy does not use; neither they nor their checks exist.
         settle: gives the names of checks against which nothing offends, by a faster way.
         looks: what is looked at in parts where there are many tiles, by name.
+        by_country: names of checks that say of a row no more than rows of its country tell: they
+            hold for a world where they hold for its countries, some at a time (parts.py).
         also: what checks, by name, need besides where the policy uses it.
     """
 
@@ -156,6 +181,7 @@ class StateChecks:
     also: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     settle: Callable[[Case], Collection[str]] = _nothing
     looks: Mapping[str, Look] = field(default_factory=dict)
+    by_country: frozenset[str] = frozenset()
 
     def needs(self, check: Check) -> tuple[str, ...]:
         """Return what a check needs under the policy in force."""
@@ -212,6 +238,7 @@ def state_checks(
     *preparations: Preparation,
     settle: Callable[[Case], Collection[str]] = _nothing,
     looks: Mapping[str, Look] | None = None,
+    by_country: Iterable[str] = (),
 ) -> StateChecks:
     """Return the checks of a state with what the contracts declare of it."""
     contract = load_states()[checks.state]
@@ -219,32 +246,44 @@ def state_checks(
     codes = {f"{checks.state}_run_report": audit.report, **contract.missing, **audit.missing}
     absent = {dataset_id: codes.get(dataset_id, _ABSENT) for dataset_id in audit.opens}
     return StateChecks(
-        checks.state, contract, absent, preparations, checks, settle=settle, looks=looks or {}
+        *(checks.state, contract, absent, preparations, checks),
+        settle=settle,
+        looks=looks or {},
+        by_country=frozenset(by_country),
     )
 
 
 def script_preparation(
-    state: str, name: str, wanted: Callable[[Case], bool] = _always
+    state: str, name: str, wanted: Callable[[Case], bool] = _always, empty: str = ""
 ) -> Preparation:
-    """Return the preparation that a setup file of a state describes."""
+    """Return the preparation that a setup file of a state describes.
+
+    `empty` are statements that make its tables where the file is settled.
+    """
     script = read_script(FOLDER / state / f"setup_{name}.sql")
 
     def run(case: Case) -> None:
-        case.session.execute(script.text)
+        case.session.execute(empty if _is_settled(case, script) else script.text)
 
-    return Preparation(script.stem, script.needs, script.makes, run, wanted, script)
+    return Preparation(
+        *(script.stem, script.needs, script.makes, run, wanted, script), source=_of_a_trade
+    )
 
 
-def script_check(state: str, script: Script) -> Check:
-    """Return the check that a SQL file describes.
+def _is_settled(case: Case, script: Script) -> bool:
+    """Return whether tables have the same rows in the same order, by which a script is settled.
 
     Rows in the same order are compared much faster than a join finds partners for them.
     """
+    pairs = script.settled
+    return bool(pairs) and all(case.session.same(*pair) for pair in pairs)
+
+
+def script_check(state: str, script: Script) -> Check:
+    """Return the check that a SQL file describes."""
 
     def run(case: Case) -> Iterable[Row]:
-        pairs = script.settled
-        settled = bool(pairs) and all(case.session.same(*pair) for pair in pairs)
-        return () if settled else case.session.rows(script.text)
+        return () if _is_settled(case, script) else case.session.rows(script.text)
 
     name = script.stem.partition("_")[2]
     code, scope, proves = (script.header[field] for field in ("code", "scope", "proves"))

@@ -52,6 +52,7 @@ class Published:
     Attributes:
         tokens: seed, manifest_fingerprint, parameter_hash; run_id is derived from them.
         bundle: the validation bundle's folder when it is not where the dictionary says.
+        copies: files that are read in the place of some tables, with the rows of some countries.
         memo: what was read once and may be used again, or the UnusableError that it gave.
     """
 
@@ -59,6 +60,7 @@ class Published:
     contracts: Contracts
     tokens: Mapping[str, Any]
     bundle: Path | None = None
+    copies: Mapping[str, Path] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -108,6 +110,8 @@ class Published:
 
         Those of a table of ours are its part files alone.
         """
+        if dataset_id in self.copies:
+            return [self.copies[dataset_id]]
         path = self.path(dataset_id)
         files = files_below(path) if path.exists() else []
         if not is_our_table(self.dataset(dataset_id)):

@@ -92,6 +92,9 @@ def run_state(
     checks = checks_of(plan, session.published.contracts, perf=perf)
     progress(plan.id, 0, len(checks))
     results = _open_state(plan, case)
+    if _is_clean(plan, case):
+        steps = [step.of_clean() for step in plan.preparations]
+        plan = replace(plan, preparations=steps)
     settled = {name for name in _settled(plan, case) if only is None or name in only}
     left = [one for one in checks if (only is None or one.name in only) and one.name not in settled]
     failed, skipped = _prepare_all(plan.needed_by(left), case)
@@ -153,11 +156,22 @@ def _open_state(plan: StateChecks, case: Case) -> list[CheckResult]:
 
 def _settled(plan: StateChecks, case: Case) -> Collection[str]:
     """Return the names of settled checks; what cannot be looked into is for the checks to say."""
+    clean = plan.by_country if _is_clean(plan, case) else ()
     try:
-        return plan.settle(case)
+        return {*clean, *plan.settle(case)}
     except ENDS as error:
         raise_machine_fault(error)
-        return ()
+        return clean
+
+
+def clean_name(state: str) -> str:
+    """Return under which name it is kept that the parts of a state's sites were found clean."""
+    return f"clean parts of {state}"
+
+
+def _is_clean(plan: StateChecks, case: Case) -> bool:
+    """Return whether the checks by country were run in parts and have found nothing."""
+    return bool(case.memo.get(clean_name(plan.id)))
 
 
 def _prepare_all(plan: StateChecks, case: Case) -> tuple[list[CheckResult], _Skipped]:
@@ -195,11 +209,15 @@ def broken_off(rule: Rule, error: Exception) -> CheckResult:
 
 
 def _prepare(plan: StateChecks, case: Case, step: Preparation) -> CheckResult | None:
+    made = case.session.made
     try:
-        step.run(case)
+        source = step.name, step.source(case), tuple(made[n] for n in step.needs if n in made)
+        if any(made.get(name) != source for name in step.makes):
+            step.run(case)
     except _BREAKS as error:
         proves = f"what {', '.join(step.makes)} is made from holds together"
         return broken_off(plan.rule(step.name, proves), error)
+    made |= dict.fromkeys(step.makes, source)
     case.usable.update(step.makes)
     return None
 
@@ -236,7 +254,8 @@ def _open(case: Case, dataset: Dataset) -> None:
 
 def _open_table(case: Case, dataset: Dataset) -> None:
     path = case.published.path(dataset.id)
-    known = case.published.is_as_received(dataset.id)
+    # What parts of the sites need is proven where the whole is opened.
+    known = bool(case.published.copies) or case.published.is_as_received(dataset.id)
     if not known:
         case.published.proof(dataset.id)
     try:

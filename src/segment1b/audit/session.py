@@ -54,6 +54,8 @@ class Session(ExitStack):
         super().__init__()
         self.published, self.threads = published, threads
         self.compared: dict[tuple[str, ...], bool] = {}
+        # What each table was made from by a preparation.
+        self.made: dict[str, object] = {}
         # The identity by trade, and what one look at all of them has settled of each.
         self.trades: Sequence[Published] = ()
         self.settled_of_trades: dict[str, set[str]] | None = None

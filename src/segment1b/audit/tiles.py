@@ -7,6 +7,7 @@ times as much as looking up the few used tiles in a row group.
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segment1b.audit.case import Case, Preparation
+from segment1b.audit.published_files import Published
 from segment1b.audit.session import repeated
 from segment1b.audit.strides import COUNTRY, letters_of
 from segment1b.storage.arrays import distinct
 
+INDEX = ("pixel_area_m2",)
 BOUNDS = (
     *("min_lon_deg", "max_lon_deg", "min_lat_deg", "max_lat_deg"),
     *("centroid_lon_deg", "centroid_lat_deg"),
@@ -38,7 +41,7 @@ _SITES = (
 
 
 @dataclass(frozen=True)
-class _Group:
+class RowGroup:
     """A row group: its file and number, and between which countries and tiles its rows are."""
 
     path: Path
@@ -56,7 +59,7 @@ def rows_of(
     `tiles`, if given, are those that are wanted, and tile_id is among the columns.
     """
     texts = [c.name for c in case.published.dataset(dataset_id).columns if c.type == "string"]
-    for group in _groups(case, dataset_id):
+    for group in row_groups(case.published, dataset_id):
         (first, last), (low, high) = group.countries, group.tiles
         if not first <= code <= last or high < tiles.start or low >= tiles.stop:
             continue
@@ -76,21 +79,20 @@ def rows_of(
             yield table
 
 
-def _groups(case: Case, dataset_id: str) -> list[_Group]:
-    """Return the row groups of a dataset in written order, footers read once."""
-    published = case.published
+def row_groups(published: Published, dataset_id: str) -> list[RowGroup]:
+    """Return the row groups of a tile dataset in written order, footers read once."""
     return published.once(
         f"row groups of {dataset_id}",
         lambda: [group for path in published.files(dataset_id) for group in _groups_of(path)],
     )
 
 
-def _groups_of(path: Path) -> Iterator[_Group]:
+def _groups_of(path: Path) -> Iterator[RowGroup]:
     footer = pq.read_metadata(path)
     for number in range(footer.num_row_groups):
         countries = _span(footer, number, _CODE, str) or ("", "\uffff")
         tiles = _span(footer, number, "tile_id", int) or (0, _EVERY.stop - 1)
-        yield _Group(path, footer, number, countries, tiles)
+        yield RowGroup(path, footer, number, countries, tiles)
 
 
 def _span(footer: pq.FileMetaData, number: int, column: str, kind: type) -> tuple[Any, Any] | None:
@@ -112,6 +114,11 @@ def _span(footer: pq.FileMetaData, number: int, column: str, kind: type) -> tupl
 
 def used_tiles(case: Case, sites: Sequence[str]) -> dict[str, npt.NDArray[np.uint64]]:
     """Return the distinct tiles in which some datasets have sites, by country, ascending."""
+    return _by_country(_used(case, sites))
+
+
+def _used(case: Case, sites: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Return country and tile of each tile with sites, as one number each, ascending."""
     published, keys = case.published, np.empty(0, np.uint64)
     datasets = {dataset.id for dataset in published.contracts}
     for view in sites:
@@ -122,6 +129,10 @@ def used_tiles(case: Case, sites: Sequence[str]) -> dict[str, npt.NDArray[np.uin
             else _keys(case, view)
         )
         keys = distinct(np.concatenate([keys, own])) if len(keys) else own
+    return keys
+
+
+def _by_country(keys: npt.NDArray[np.uint64]) -> dict[str, npt.NDArray[np.uint64]]:
     if not len(keys):
         return {}
     starts = np.flatnonzero(np.diff(keys >> _TILE_BITS, prepend=_COUNTRY_BITS << _COUNTRY_BITS))
@@ -163,7 +174,11 @@ def keep_used(dataset_id: str, sites: Sequence[str], columns: Sequence[str]) -> 
         )
         case.session.append_all(name, parts)
 
-    return Preparation(f"setup_{name}", (*sites, dataset_id), (name,), copy)
+    def source(case: Case) -> tuple[object, ...]:
+        """Return the columns, and a digest of the tiles: states have sites in the same ones."""
+        return copied, hashlib.sha256(_used(case, sites).data).digest()
+
+    return Preparation(f"setup_{name}", (*sites, dataset_id), (name,), copy, source=source)
 
 
 def _picked(table: pa.Table, used: npt.NDArray[np.uint64]) -> pa.Table:

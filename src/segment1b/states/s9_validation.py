@@ -16,9 +16,10 @@ from segment1b.contracts.states import URBAN
 from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
-from segment1b.identity import canonical_json, sha256_hex
+from segment1b.identity import canonical_json
 from segment1b.outlets.merchant_trades import read_trades, trades_of
 from segment1b.states.bounds import Located, add_bounded, concerns
+from segment1b.states.bundle import verdict_of, write_bundle
 from segment1b.states.by_country import stage_by_country, staged_files, staged_rows
 from segment1b.states.protocol import Report, Run, ShardResult, State
 from segment1b.states.quality import breaches, measure
@@ -39,13 +40,6 @@ if TYPE_CHECKING:  # a run that reuses everything needs no checks
 _POINTS = ["tile_id", "lon_deg", "lat_deg"]
 BUNDLE = "validation_bundle_1B"
 _REALISM = "realism"
-#: Kinds of the bundle's files in its index, where not a table.
-_KINDS = {
-    "MANIFEST.json": "summary",
-    "s9_summary.json": "summary",
-    "parameter_hash_resolved.json": "text",
-    "manifest_fingerprint_resolved.json": "text",
-}
 
 
 class S9Validation(State):
@@ -60,11 +54,14 @@ class S9Validation(State):
     def shards(self, run: Run, reader: Reader) -> Sequence[Any]:
         """Check the seal, look for a stored proof of the tiles and stage the points by country.
 
-        Each state is a shard, or many parts of its tiles, unless they are proven; so is realism.
+        Each state is a shard, and parts of its sites; or its tiles or parts of them are, unless
+        they are proven; so is realism.
         """
         from segment1b.audit import tile_proof
         from segment1b.audit.acceptance import examined_states
+        from segment1b.audit.criteria import wanted
         from segment1b.audit.parts import parts_of
+        from segment1b.audit.sites import copy_in_parts
 
         self.sealed_inputs(run, reader)
         stage_by_country(run, reader, "s7_site_synthesis", _columns(run), staged_files(reader))
@@ -73,31 +70,38 @@ class S9Validation(State):
             holds=tile_proof.is_stored(_published(run)), seconds=time.perf_counter() - start
         )
         states = examined_states(run.policy.allocation.law, trades=bool(run.trades))
+        asked = {state: wanted(state) for state in states}
+        sites = copy_in_parts(_published(run), asked, run.staging / "sites")
+        cut = sites[0].checks if sites else ()
+        examined = [Examination(state, in_parts=state in cut) for state in states]
         tiles: list[Any] = []
         for state in () if stored.holds else tile_proof.SHARDS:
             tiles += parts_of(_published(run), state) or [state]
-        return (stored, _REALISM, *states, *tiles)  # the longest first
+        return (stored, _REALISM, *sites, *examined, *tiles)  # the longest first
 
     def work(self, run: Run, reader: Reader, shard: Any) -> ShardResult:
-        """Run the checks of one state, look at part of the tiles, or measure realism; hand on what
-        is stored.
+        """Run the checks of one state, look at part of the tiles or sites, or measure realism; hand
+        on what is stored.
         """
         if isinstance(shard, StoredProof):
             return ShardResult(0, shard)
         if shard == _REALISM:
             return ShardResult(0, _realism(run, reader))
-        from segment1b.audit import tile_proof, validate_published
+        from segment1b.audit import validate_published
         from segment1b.audit.acceptance import examine
         from segment1b.audit.parts import Part, look_at
+        from segment1b.audit.sites import SitePart, check_part
 
         start = time.perf_counter()
         if isinstance(shard, Part):
             seen = look_at(_published(run), shard)
             return ShardResult(0, Looked(shard.state, seen, time.perf_counter() - start))
-        if shard in tile_proof.SHARDS:
-            results = validate_published(_published(run), (shard,), threads=1)
-        else:
-            results = examine(shard, _published(run))
+        if isinstance(shard, SitePart):
+            return ShardResult(0, Clean(check_part(_published(run), shard)))
+        if isinstance(shard, Examination):
+            results = examine(shard.state, _published(run), in_parts=shard.in_parts)
+            return ShardResult(0, Examined(shard.state, results, time.perf_counter() - start))
+        results = validate_published(_published(run), (shard,), threads=1)
         return ShardResult(0, Examined(shard, results, time.perf_counter() - start))
 
     def report(self, run: Run, reader: Reader, _rows: int, counters: Sequence[Any]) -> Report:
@@ -108,10 +112,11 @@ class S9Validation(State):
         stored: StoredProof
         stored, figures, *states = counters
         published, looked = _published(run), [one for one in states if isinstance(one, Looked)]
-        states = [one for one in states if not isinstance(one, Looked)]
-        states += _judged(published, looked)
+        clean = [one for one in states if isinstance(one, Clean)]
+        states = [one for one in states if isinstance(one, Examined)]
+        states = _whole(published, states, clean) + _judged(published, looked)
         examined = [check for one in states for check in one.results]
-        tiles = looked + [one for one in states if one.state in tile_proof.SHARDS]
+        tiles = [one for one in looked + states if one.state in tile_proof.SHARDS]
         verdicts = accept(published, examined, tiles_proven=stored.holds)
         plan = read_json(reader.file("s4_run_report"))
         verdicts.append(_within_bounds(_broken(plan, figures, run.policy.realism)))
@@ -149,6 +154,13 @@ class StoredProof(NamedTuple):
     seconds: float
 
 
+class Examination(NamedTuple):
+    """A state to be examined, and whether parts of its sites are checked beside it."""
+
+    state: str
+    in_parts: bool
+
+
 class Examined(NamedTuple):
     """The results of the checks of a state, and their wall-clock seconds."""
 
@@ -157,12 +169,31 @@ class Examined(NamedTuple):
     seconds: float
 
 
+class Clean(NamedTuple):
+    """Whether the checks of a part of the sites have found nothing, by state."""
+
+    states: dict[str, bool]
+
+
 class Looked(NamedTuple):
     """What a part of the tiles of a state has shown, and the wall-clock seconds that it took."""
 
     state: str
     seen: dict[str, list[Any]]
     seconds: float
+
+
+def _whole(
+    published: Published, examined: Sequence[Examined], parts: Sequence[Clean]
+) -> list[Examined]:
+    """Return the results of states; one of which a part is not clean is examined whole."""
+    from segment1b.audit.acceptance import examine
+
+    unclean = {state for one in parts for state, clean in one.states.items() if not clean}
+    return [
+        one._replace(results=examine(one.state, published)) if one.state in unclean else one
+        for one in examined
+    ]
 
 
 def _judged(published: Published, looked: Sequence[Looked]) -> list[Examined]:
@@ -258,134 +289,3 @@ def _failure(failed: list[Acceptance], where: Path) -> Segment1BError:
     return Segment1BError(
         failed[0].code, what, hint, path=str(where), examples=failed[0].examples[:3]
     )
-
-
-def write_bundle(
-    folder: Path,
-    run: Run,
-    reader: Reader,
-    verdicts: Sequence[Acceptance],
-    figures: dict[str, Any],
-) -> None:
-    """Write all files of the bundle but the flag; no clock, host or memory is in them.
-
-    Source: docs/spec/s9-proof.md#bundle
-    """
-    identity = run.identity
-    files: dict[str, Any] = {
-        "parameter_hash_resolved.json": {"parameter_hash": identity.parameter_hash},
-        "manifest_fingerprint_resolved.json": {
-            "manifest_fingerprint": identity.manifest_fingerprint,
-            "parameter_hash": identity.parameter_hash,
-        },
-        "rng_accounting.json": _accounting(reader, verdicts),
-        "s9_summary.json": _summary(run, reader, verdicts),
-        "egress_checksums.json": _checksums(run, reader),
-        "realism.json": figures,
-    }
-    written = {name: canonical_json(value) for name, value in files.items()}
-    datasets = {
-        dataset.id: dataset.locate(run.places)
-        for dataset in map(run.contracts.__getitem__, run.used(one.id for one in run.contracts))
-        if "S4" <= dataset.owner <= "S8"
-        and (dataset.kind == "table" or dataset.id.startswith("rng_"))
-    }
-    manifest = {
-        **identity.tokens,
-        "run_id": identity.run_id,
-        "datasets": datasets,
-        "files": {name: sha256_hex(data) for name, data in written.items()},
-    }
-    written["MANIFEST.json"] = canonical_json(manifest)
-    index = [
-        {
-            "artifact_id": Path(name).stem,
-            "kind": _KINDS.get(name, "table"),
-            "path": name,
-            "mime": "application/json",
-        }
-        for name in sorted([*written, "index.json"])
-    ]
-    written["index.json"] = canonical_json(index)
-    for name, data in written.items():
-        write_file(folder / name, data)
-
-
-def _accounting(reader: Reader, verdicts: Sequence[Acceptance]) -> dict[str, Any]:
-    s5 = read_json(reader.file("s5_run_report"))
-    s6 = read_json(reader.file("s6_run_report"))
-    events = s5["rng_events_emitted"]
-    mismatches = sum(v.failures for v in verdicts if v.check in ("A905", "A913"))
-    centres = {}
-    if "centres" in s6:
-        named = {"events_total": "events", "blocks_total": "blocks", "draws_total": "draws"}
-        centres["centre_jitter"] = {
-            **{named.get(name, name): value for name, value in s6["centres"].items()},
-            "trace_sha256_hex": s6["centre_trace_receipt"]["sha256_hex"],
-        }
-    return {
-        **centres,
-        "site_tile_assign": {
-            "sites": s5["rows_emitted"],
-            "match": s5["match"],
-            "events": events,
-            "blocks": str(events),
-            "draws": str(events),
-            "trace_sha256_hex": s5["trace_receipt"]["sha256_hex"],
-        },
-        "in_cell_jitter": {
-            "sites": s6["sites_total"],
-            "events": s6["rng"]["events_total"],
-            "blocks": s6["rng"]["blocks_total"],
-            "draws": s6["rng"]["draws_total"],
-            "attempt_histogram": s6["rng"]["attempt_histogram"],
-            "lanes": s6["rng"]["lanes"],
-            "trace_sha256_hex": s6["trace_receipt"]["sha256_hex"],
-        },
-        "mismatches": mismatches,
-    }
-
-
-def verdict_of(verdicts: Sequence[Acceptance]) -> str:
-    """Return FAIL when any acceptance check has failures, else PASS."""
-    return "FAIL" if any(v.failures for v in verdicts) else "PASS"
-
-
-def _summary(run: Run, reader: Reader, verdicts: Sequence[Acceptance]) -> dict[str, Any]:
-    from segment1b.audit import criteria, tile_proof
-
-    s8 = read_json(reader.file("s8_run_report"))
-    return {
-        "verdict": verdict_of(verdicts),
-        "proves": criteria.proves(run.policy.allocation.law),
-        "tiles": {
-            name: reader.partition(name).receipt.content_sha256_hex
-            for name in tile_proof.tables(_published(run))
-        },
-        "checks": {
-            v.check: {
-                "code": v.code,
-                "failures": v.failures,
-                "examples": v.examples[:20],
-                "detail": v.detail,
-            }
-            for v in verdicts
-        },
-        "rows": s8["rows_s8"],
-        "by_country": s8["by_country"],
-    }
-
-
-def _checksums(run: Run, reader: Reader) -> dict[str, Any]:
-    receipt = reader.partition("site_locations").receipt
-    return {
-        "dataset_id": "site_locations",
-        "seed": run.identity.seed,
-        "manifest_fingerprint": run.identity.manifest_fingerprint,
-        "files": [
-            {"path": path, "sha256_hex": digest, "size_bytes": size}
-            for path, size, digest in receipt.files
-        ],
-        "composite_sha256_hex": receipt.sha256_hex,
-        "content_sha256_hex": receipt.content_sha256_hex,
-    }

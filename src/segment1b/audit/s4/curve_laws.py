@@ -153,7 +153,7 @@ def _points_of(case: Case, code: str, mine: Arrays, tiles: Arrays) -> Iterator[d
     # Dividing once and multiplying back is faster than divmod.
     rows = tiles["tile_id"] // np.uint64(grid.ncols)
     cols = tiles["tile_id"] - rows * np.uint64(grid.ncols)
-    along = np.argsort(places(rows, cols, order_of(grid.nrows, grid.ncols)))
+    along = _in_order(places(rows, cols, order_of(grid.nrows, grid.ncols)))
     line = np.cumsum(tiles["weight_fp"][along])
     of_pairs = _POINTS[case.policy("allocation")["law"]]
     for points in of_pairs(case, code, mine):
@@ -166,6 +166,15 @@ def _points_of(case: Case, code: str, mine: Arrays, tiles: Arrays) -> Iterator[d
             "site_order": points["site_order"],
             "tile_id": tiles["tile_id"][along[at]],
         }
+
+
+def _in_order(places: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.int64]:
+    """Return the order of places; by their digits of 16 bits, which is faster than comparing."""
+    if places.dtype != np.uint32:
+        return np.argsort(places)
+    low = np.argsort(places.astype(np.uint16), kind="stable")
+    high = (places >> np.uint32(16)).astype(np.uint16)
+    return low[np.argsort(high[low], kind="stable")]
 
 
 def _systematic(case: Case, code: str, pairs: Arrays) -> Iterator[Arrays]:

@@ -12,7 +12,7 @@ from segment1b.audit.logs import ASSIGN, add_audit_check, add_log_checks
 from segment1b.audit.results import Row
 from segment1b.audit.s4.curve_laws import points_by_country
 from segment1b.audit.strides import COUNTRY, site_key
-from segment1b.audit.tiles import keep_used
+from segment1b.audit.tiles import INDEX, keep_used
 from segment1b.audit.words import key_of, words
 
 CHECKS = Checks("s5")
@@ -50,11 +50,15 @@ add_weights_check(CHECKS, ASSIGN.report)
 PLAN = state_checks(
     CHECKS,
     WEIGHTS_BY_TRADE,
-    keep_used("tile_index", ("s5_site_tile_assignment",), ()),
+    keep_used("tile_index", ("s5_site_tile_assignment",), INDEX),
     Preparation(
         "own_points",
         ("s4_alloc_plan", WEIGHTS, MERCHANTS, RASTER, POLICY),
         ("own_points",),
         _make_own_points,
+    ),
+    by_country=(
+        *("quotas", "sums", "tiles_of_the_country", "own_points", "permutation", "words"),
+        "events",
     ),
 )

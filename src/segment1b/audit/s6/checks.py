@@ -31,7 +31,7 @@ from segment1b.audit.results import Found, Row, differences, fields_differ
 from segment1b.audit.s6.centres import check_centres
 from segment1b.audit.s6.redraw import check_replay, make_jitter_policy
 from segment1b.audit.strides import COUNTRY, by_country, site_key
-from segment1b.audit.tiles import BOUNDS, keep_used
+from segment1b.audit.tiles import BOUNDS, INDEX, keep_used
 
 CHECKS = Checks("s6")
 _SITES, _REPORT = "s6_site_jitter", JITTER.report
@@ -197,7 +197,7 @@ add_dictionary_check(CHECKS, "E612_DICT_SCHEMA_MISMATCH", _SITES, JITTER.events,
 
 _PLAN = state_checks(
     CHECKS,
-    keep_used("tile_index", (_SITES,), ("pixel_area_m2",)),
+    keep_used("tile_index", (_SITES,), INDEX),
     keep_used("tile_bounds", (_SITES,), BOUNDS),
     keep_used("tile_centres", (_SITES,), ("centres",)),
     script_preparation("s6", "points"),
@@ -205,6 +205,10 @@ _PLAN = state_checks(
     script_preparation("s6", "drawn_at_centres"),
     script_preparation("s6", "centre_tiles"),
     Preparation("jitter_policy", (POLICY,), ("jitter_policy",), make_jitter_policy),
+    by_country=(
+        *("tiles_known", "in_tile", "inside", "attempts", "replay", "centre_events"),
+        *("centre_attempts", "centres_apart", "centre_replay"),
+    ),
 )
 # The log of jitter lacks the sites at centres, so these look at both logs where there are two.
 PLAN = replace(

@@ -2,7 +2,7 @@
 -- needs: s6_site_jitter, used_tile_bounds
 -- Each site's point as S7 reconstructs it, one rounding an operation, beside its tile; a tile that
 -- has no bounds leaves nulls.
-CREATE OR REPLACE VIEW jittered AS
+CREATE OR REPLACE TABLE jittered AS
 SELECT
     j.merchant_id, j.legal_country_iso, j.site_order, j.tile_id,
     j.delta_lon_deg, j.delta_lat_deg,

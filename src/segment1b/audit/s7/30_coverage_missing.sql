@@ -2,6 +2,7 @@
 -- scope: S
 -- proves: every outlet of the catalogue has a site, but for countries that the policy excludes
 -- needs: parameter_policy_1B
+-- settled: outlet_catalogue and s7_site_synthesis
 SELECT merchant_id, legal_country_iso, site_order, 'no site' AS found
 FROM outlet_catalogue
 ANTI JOIN s7_site_synthesis USING (merchant_id, legal_country_iso, site_order)

@@ -1,0 +1,183 @@
+"""Checks of sites some countries at a time, on any worker, side by side.
+
+The tables of sites are copied, cut by country into parts of about the same work. A check that is
+declared `by_country` holds where it finds nothing in any part; where one finds something, the
+checks of the state are run on the whole, and say what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segment1b.audit.case import POLICY, RASTER, StateChecks
+from segment1b.audit.passes import ENDS, UnsettledError
+from segment1b.audit.plans import PLANS
+from segment1b.audit.published_files import Published, is_our_table
+from segment1b.audit.runner import checks_of, clean_name, run_state
+from segment1b.audit.session import Session
+from segment1b.audit.tiles import row_groups
+from segment1b.contracts.faults import raise_machine_fault
+
+SITES_OF_A_PART, MOST_PARTS = 1 << 21, 64
+_COUNTRY = "legal_country_iso"
+_SITES = "s5_site_tile_assignment"
+_AT_ONCE = 2
+# About how many tiles take as long to check as a site.
+_TILES_A_SITE = 30
+
+
+class SitePart(NamedTuple):
+    """One of so many parts of the countries, and what is checked of their sites.
+
+    Attributes:
+        number, of: which part, and of how many.
+        folder: where the copies are.
+        checks: names of the checks by country, by state.
+    """
+
+    number: int
+    of: int
+    folder: Path
+    checks: Mapping[str, frozenset[str]]
+
+
+def copy_in_parts(
+    published: Published, checks: Mapping[str, Iterable[str]], folder: Path
+) -> list[SitePart]:
+    """Copy the tables that some checks of states read, and return the parts.
+
+    `checks` are names, by state; those that are not by country are left out. There are no parts
+    where the sites are few, or something cannot be copied.
+    """
+    own = {state: PLANS[state].by_country.intersection(names) for state, names in checks.items()}
+    own = {state: names for state, names in own.items() if names}
+    try:
+        rows = sum(pq.read_metadata(path).num_rows for path in published.files(_SITES))
+        of = min(-(-rows // SITES_OF_A_PART), MOST_PARTS)
+        if not own or of < 2:
+            return []
+        part_of = _countries_of_parts(published, of)
+        plans = [_plan_of(published, state, names) for state, names in own.items()]
+        tables = dict.fromkeys(name for plan in plans for name in _copied(published, plan))
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(lambda name: _copy(published, name, part_of, folder, of), tables))
+    except ENDS as error:
+        raise_machine_fault(error)
+        return []
+    return [SitePart(number, of, folder, own) for number in range(of)]
+
+
+def check_part(published: Published, part: SitePart) -> dict[str, bool]:
+    """Run the checks of one part; return by state whether they find nothing."""
+    copies = {path.name: path / f"{part.number}.parquet" for path in part.folder.iterdir()}
+    own, clean = replace(published, memo={}, copies=copies), dict.fromkeys(part.checks, False)
+    try:
+        with Session(own, threads=1) as session:
+            for state, checks in part.checks.items():
+                results = run_state(_plan_of(own, state, checks), session, checks)
+                clean[state] = all(one.ok for one in results)
+    except ENDS as error:
+        raise_machine_fault(error)
+    return clean
+
+
+def check_in_parts(published: Published, states: Iterable[str], threads: int) -> None:
+    """Check the sites of some states in parts, `threads` side by side, and keep what is clean."""
+    with tempfile.TemporaryDirectory(prefix="segment1b-sites-") as folder:
+        checks = {state: PLANS[state].by_country for state in states if state in PLANS}
+        parts = copy_in_parts(published, checks, Path(folder))
+        with ThreadPoolExecutor(threads) as pool:
+            found = list(pool.map(check_part, [published] * len(parts), parts))
+    for state in checks if found else ():
+        published.memo[clean_name(state)] = all(one.get(state) for one in found)
+
+
+def _plan_of(published: Published, state: str, names: Iterable[str]) -> StateChecks:
+    """Return a state's plan for some checks alone, with all they need."""
+    plan, names = PLANS[state].without(published.unused), {*names}
+    checks = [one for one in checks_of(plan, published.contracts) if one.name in names]
+    plan = plan.needed_by(checks)
+    needs = {POLICY, RASTER}.union(*(one.needs for one in checks))
+    needs = needs.union(*(step.needs for step in plan.preparations))
+    return replace(plan, absent={n: code for n, code in plan.absent.items() if n in needs})
+
+
+def _copied(published: Published, plan: StateChecks) -> list[str]:
+    """Return the tables of ours with rows of sites or pairs that a plan opens."""
+    tables = [one for one in published.contracts if one.id in plan.absent and is_our_table(one)]
+    return [one.id for one in tables if _COUNTRY in {column.name for column in one.columns}]
+
+
+def _countries_of_parts(published: Published, of: int) -> dict[str, int]:
+    """Return the number of the part of each country, in parts of about the same work."""
+    tiles = Counter[str]()
+    for group in row_groups(published, "tile_index"):
+        tiles[group.countries[0]] += group.footer.row_group(group.number).num_rows
+    with Session(published, threads=1) as session:
+        session.open_table(_SITES)
+        counts = f"SELECT {_COUNTRY} AS code, count(*) AS n FROM {_SITES} GROUP BY ALL"  # noqa: S608
+        work = {r["code"]: tiles[r["code"]] + _TILES_A_SITE * r["n"] for r in session.rows(counts)}
+    loads, part_of = [0] * of, {}
+    for code, load in sorted(work.items(), key=lambda one: (-one[1], str(one[0]))):
+        part_of[code] = least = loads.index(min(loads))
+        loads[least] += load
+    return part_of
+
+
+def _copy(
+    published: Published, dataset_id: str, part_of: Mapping[str, int], folder: Path, of: int
+) -> None:
+    """Copy each row of a table to the file of the part of its country, in written order.
+
+    Every row comes into a part; one of an unknown country into the first.
+
+    Raises:
+        UnsettledError: a row has no country.
+    """
+    texts = [c.name for c in published.dataset(dataset_id).columns if c.type == "string"]
+    with ExitStack() as stack:
+        writers = list[pq.ParquetWriter]()
+        for path in published.files(dataset_id):
+            with pq.ParquetFile(path, read_dictionary=texts) as file:
+                for number in range(file.num_row_groups):
+                    table = file.read_row_group(number)
+                    if not writers:
+                        writers = _writers(stack, table.schema, dataset_id, folder, of)
+                    _write(table, part_of, writers)
+
+
+def _writers(
+    stack: ExitStack, schema: pa.Schema, dataset_id: str, folder: Path, of: int
+) -> list[pq.ParquetWriter]:
+    """Open the files of all parts."""
+    own = folder / dataset_id
+    own.mkdir(parents=True, exist_ok=True)
+    paths = [own / f"{number}.parquet" for number in range(of)]
+    texts = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+    options = {"compression": "none", "use_dictionary": texts}
+    return [stack.enter_context(pq.ParquetWriter(path, schema, **options)) for path in paths]
+
+
+def _write(table: pa.Table, part_of: Mapping[str, int], writers: list[pq.ParquetWriter]) -> None:
+    country = table.column(_COUNTRY).combine_chunks()
+    if country.null_count:
+        raise UnsettledError
+    parts = [part_of.get(code, 0) for code in country.dictionary.to_pylist()]
+    number = np.array(parts, np.uint8)[country.indices.to_numpy()]
+    order = np.argsort(number, kind="stable")  # numbers of 8 bits are sorted by their digits
+    rows = table.take(order)
+    edges = np.searchsorted(number[order], np.arange(len(writers) + 1))
+    for writer, low, high in zip(writers, edges[:-1], edges[1:], strict=True):
+        if low < high:
+            writer.write_table(rows.slice(low, high - low))

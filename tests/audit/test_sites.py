@@ -1,0 +1,203 @@
+"""Sites that are checked some countries at a time give the results of checks of the whole."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from row_changes import CASES
+from segment1b.audit import CheckResult, criteria, runner, sites, validate_published
+from segment1b.audit.case import StateChecks
+from segment1b.audit.plans import PLANS
+from segment1b.audit.runner import checks_of
+from segment1b.audit.sites import check_part, copy_in_parts
+from spoil import ASSIGNED, JITTERED, JOINED, KNOWN, PLAN, Change, World, put
+
+STATES = ("s5", "s6", "s7")
+OF_SITES = [case for case in CASES if case[3][:2] in STATES]
+ALL = {state: PLANS[state].by_country for state in STATES}
+Published = Callable[[str], World]
+
+
+@pytest.fixture(autouse=True)
+def three_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sites, "SITES_OF_A_PART", 1)
+    monkeypatch.setattr(sites, "MOST_PARTS", 3)
+
+
+@pytest.fixture
+def judged_clean(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The states whose checks by country were not run, since their parts are clean."""
+    states, is_clean = set[str](), runner._is_clean
+
+    def noted(plan: StateChecks, case: runner.Case) -> bool:
+        clean = is_clean(plan, case)
+        states.update([plan.id] if clean else [])
+        return clean
+
+    monkeypatch.setattr(runner, "_is_clean", noted)
+    return states
+
+
+def in_parts(world: World) -> list[CheckResult]:
+    return validate_published(world.published, STATES, threads=2)
+
+
+def whole(world: World) -> list[CheckResult]:
+    return validate_published(world.published, STATES, threads=1)
+
+
+def test_only_checks_of_the_state_are_by_country() -> None:
+    for state, names in ALL.items():
+        assert names <= {check.name for check in checks_of(PLANS[state], KNOWN)}
+    assert not any(plan.by_country for name, plan in PLANS.items() if name not in STATES)
+
+
+@pytest.mark.parametrize("name", ["stable", "permuted", "balanced", "trades"])
+def test_nothing_is_found_in_parts_where_nothing_offends(
+    name: str, published: Published, judged_clean: set[str]
+) -> None:
+    world = published(name)
+    judged_clean.clear()
+    assert in_parts(world) == whole(world)
+    assert judged_clean == {*STATES}
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset_id", "change", "check", "code"),
+    OF_SITES,
+    ids=[f"{name}-{check}-{dataset_id}" for name, dataset_id, _, check, _ in OF_SITES],
+)
+def test_what_offends_is_found_in_parts_as_in_the_whole(
+    name: str,
+    dataset_id: str,
+    change: Change,
+    check: str,
+    code: str,
+    world: Published,
+    judged_clean: set[str],
+) -> None:
+    spoiled, (state, _, own) = world(name), check.partition(" ")
+    spoiled.forge(dataset_id, change)
+    judged_clean.clear()  # of the run that has published the world
+    results = in_parts(spoiled)
+    assert results == whole(spoiled)
+    assert code in {one.code for one in results if one.name == own and not one.ok}
+    assert own not in ALL[state] or state not in judged_clean
+
+
+def test_each_row_is_copied_once_and_countries_are_not_cut(
+    published: Published, tmp_path: Path
+) -> None:
+    world = published("stable")
+    parts = copy_in_parts(world.published, ALL, tmp_path)
+    assert len(parts) == 3
+    for table in (PLAN, ASSIGNED, JITTERED, JOINED):
+        copies = [pq.read_table(tmp_path / table / f"{part.number}.parquet") for part in parts]
+        assert all(map(len, copies))
+        rows = [row for copy in copies for row in copy.to_pylist()]
+        own = pq.read_table(world.part(table)).to_pylist()
+        assert sorted(map(repr, rows)) == sorted(map(repr, own))
+        countries = Counter(code for c in copies for code in {*c["legal_country_iso"].to_pylist()})
+        assert {*countries.values()} == {1}
+        for copy in copies:  # in written order
+            keys = [tuple(row[name] for name in KNOWN[table].key) for row in copy.to_pylist()]
+            assert keys == sorted(keys)
+
+
+def without_a_country(table: pa.Table) -> pa.Table:
+    codes = [*table["legal_country_iso"].to_pylist()[1:], None]
+    return table.set_column(1, "legal_country_iso", pa.array(codes))
+
+
+def test_a_row_without_a_country_has_no_part(world: Published, tmp_path: Path) -> None:
+    spoiled = world("stable")
+    spoiled.write(ASSIGNED, without_a_country)
+    spoiled.forge_receipt(ASSIGNED)
+    assert copy_in_parts(spoiled.published, ALL, tmp_path) == []
+    assert in_parts(spoiled) == whole(spoiled)
+
+
+def test_a_country_without_tiles_is_in_a_part(world: Published, judged_clean: set[str]) -> None:
+    spoiled = world("stable")
+    spoiled.forge(ASSIGNED, put("legal_country_iso", "QQ"))
+    judged_clean.clear()
+    results = in_parts(spoiled)
+    assert results == whole(spoiled)
+    assert "s5" not in judged_clean
+    assert "tiles_of_the_country" in {one.name for one in results if not one.ok}
+
+
+def test_a_table_that_cannot_be_copied_has_no_parts(world: Published, tmp_path: Path) -> None:
+    spoiled = world("stable")
+    path = spoiled.part(JITTERED)
+    path.write_bytes(path.read_bytes()[:-9])
+    assert copy_in_parts(spoiled.published, ALL, tmp_path) == []
+    assert in_parts(spoiled) == whole(spoiled)
+
+
+def test_a_part_that_breaks_off_is_not_clean(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = published("stable")
+    first, *_ = copy_in_parts(world.published, ALL, tmp_path)
+    assert check_part(world.published, first) == dict.fromkeys(STATES, True)
+    monkeypatch.setattr(sites, "run_state", None)
+    assert check_part(world.published, first) == dict.fromkeys(STATES, False)
+
+
+def test_parts_of_s9_run_what_acceptance_asks_for(published: Published, tmp_path: Path) -> None:
+    asked = {state: criteria.wanted(state) for state in ("s3", *STATES, "s8")}
+    parts = copy_in_parts(published("stable").published, asked, tmp_path)
+    expected = {state: ALL[state] & asked[state] for state in STATES}
+    assert [part.checks for part in parts] == [expected] * 3
+    assert "inside" not in expected["s6"]
+
+
+def receipt_of(world: World) -> object:
+    return json.loads(world.path("s9_run_report").read_text())["determinism_receipt"]
+
+
+@pytest.mark.parametrize("name", ["stable", "permuted"])
+def test_s9_in_parts_gives_the_same_bundle(
+    name: str, world: Published, judged_clean: set[str]
+) -> None:
+    spoiled = world(name)
+    before = receipt_of(spoiled)
+    spoiled.path("s9_run_report").unlink()
+    judged_clean.clear()
+    spoiled.run("s9")
+    assert receipt_of(spoiled) == before
+    assert judged_clean == {*STATES}
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset_id", "change", "check", "code"),
+    [case for case in OF_SITES if case[3].partition(" ")[2] in ALL[case[3][:2]]],
+)
+def test_s9_in_parts_refuses_what_it_refuses_without(
+    name: str,
+    dataset_id: str,
+    change: Change,
+    check: str,
+    code: str,
+    world: Published,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spoiled = world(name)
+    spoiled.forge(dataset_id, change)
+    refusals = []
+    for most in (3, 1):
+        monkeypatch.setattr(sites, "MOST_PARTS", most)
+        refusals.append(spoiled.refused("s9"))
+    one, other = refusals
+    assert (one.code, one.message.partition(";")[0]) == (
+        other.code,
+        other.message.partition(";")[0],
+    )
