@@ -142,6 +142,22 @@ def test_a_table_that_cannot_be_copied_has_no_parts(world: Published, tmp_path: 
     assert in_parts(spoiled) == whole(spoiled)
 
 
+def test_a_table_that_is_damaged_where_no_part_reads_it_leaves_its_checks_impossible(
+    world: Published,
+) -> None:
+    spoiled = world("stable")
+    path = spoiled.part("tile_index")
+    footer, data = pq.read_metadata(path), bytearray(path.read_bytes())
+    column = footer.schema.names.index("centroid_lon")
+    start = footer.row_group(0).column(column).data_page_offset
+    data[start : start + 64] = bytes(64)
+    path.write_bytes(data)
+    results = in_parts(spoiled)
+    assert results == whole(spoiled)
+    impossible = {one.name: one.detail for one in results if not one.ok}["readable_tile_index"]
+    assert "tiles_known" in impossible
+
+
 def test_a_part_that_breaks_off_is_not_clean(
     published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

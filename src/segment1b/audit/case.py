@@ -116,7 +116,7 @@ def _always(_case: Case) -> bool:
     return True
 
 
-def _any_time(_case: Case) -> object:
+def _anew(_case: Case) -> object:
     return object()
 
 
@@ -145,7 +145,7 @@ class Preparation:
     run: Callable[[Case], None]
     wanted: Callable[[Case], bool] = _always
     script: Script | None = None
-    source: Callable[[Case], object] = _any_time
+    source: Callable[[Case], object] = _anew
     if_clean: str = ""
 
     def of_clean(self) -> Preparation:
@@ -168,7 +168,7 @@ class StateChecks:
         settle: gives the names of checks against which nothing offends, by a faster way.
         looks: what is looked at in parts where there are many tiles, by name.
         by_country: names of checks that say of a row no more than rows of its country tell: they
-            hold for a world where they hold for its countries, some at a time (parts.py).
+            hold for a world where they hold for its countries, some at a time (sites.py).
         also: what checks, by name, need besides where the policy uses it.
     """
 

@@ -170,8 +170,8 @@ def clean_name(state: str) -> str:
 
 
 def _is_clean(plan: StateChecks, case: Case) -> bool:
-    """Return whether the checks by country were run in parts and have found nothing."""
-    return bool(case.memo.get(clean_name(plan.id)))
+    """Return whether all can be read, and the checks by country have found nothing in any part."""
+    return bool(case.memo.get(clean_name(plan.id))) and plan.absent.keys() <= case.usable
 
 
 def _prepare_all(plan: StateChecks, case: Case) -> tuple[list[CheckResult], _Skipped]:
