@@ -152,18 +152,19 @@ def _border_cells(cell: Ints, edge: Edges) -> tuple[Ints, Bools]:
     return cells[first], np.logical_or.reduceat(kept, first)
 
 
-def overlap_runs(shape: MultiPolygon, grid: Grid) -> Runs:
+def overlap_runs(shape: MultiPolygon, grid: Grid, center: Runs | None = None) -> Runs:
     """Return the cells whose interior meets that of valid polygons cut at the date line.
+
+    `center` are the runs of `center_runs`, where they are known.
 
     DE-9IM T********, by topology, never by area. Such a cell is either crossed by the border in
     its open interior, or its centre is inside: an open cell that no edge enters is wholly inside
     or wholly outside.
     """
     edges = edges_of(shape)
-    runs = []
-    for shift in shifts(shape, grid):
-        runs += [closed_runs(edges, shift, grid), _entered(edges, shift, grid)]
-    return union(runs, grid.ncols)
+    inside = center_runs(shape, grid) if center is None else center
+    entered = [_entered(edges, shift, grid) for shift in shifts(shape, grid)]
+    return union([inside, *entered], grid.ncols)
 
 
 def _entered(edges: Edges, shift: float, grid: Grid) -> Runs:

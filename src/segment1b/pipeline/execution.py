@@ -218,7 +218,7 @@ def _gather(state: State, run: Run, pieces: int) -> dict[str, list[Proof]]:
         staged = [run.staged(dataset.id, number) for number in range(pieces)]
         return gather(staged, dataset, parts, run.threads)
 
-    gathered = list(filter(_is_gathered, _written(state, run)))
+    gathered = [dataset for dataset in _written(state, run) if _is_gathered(state, dataset)]
     with ThreadPoolExecutor(run.threads) as pool:
         proofs = pool.map(gather_one, gathered)
         return {dataset.id: own for dataset, own in zip(gathered, proofs, strict=True)}
@@ -253,7 +253,8 @@ def _publish(
                 entry["id"]: entry["sha256_hex"] for entry in document["sealed_inputs"]
             }
         else:
-            folder = run.parts(dataset.id) if _is_gathered(dataset) else run.staging / dataset.id
+            gathered = _is_gathered(state, dataset)
+            folder = run.parts(dataset.id) if gathered else run.staging / dataset.id
             folder.mkdir(exist_ok=True)
             receipt = publish_folder(
                 run.root,
@@ -269,8 +270,8 @@ def _publish(
     return receipts
 
 
-def _is_gathered(dataset: Dataset) -> bool:
-    return dataset.kind == "table" and dataset.cut == "rows"
+def _is_gathered(state: State, dataset: Dataset) -> bool:
+    return dataset.kind == "table" and dataset.cut == "rows" and not state.stages_parts
 
 
 def _reading(state: State, run: Run, read: Counter[str]) -> tuple[dict[str, int], dict[str, float]]:

@@ -186,6 +186,7 @@ class State(ABC):
         writes: dataset ids, of which `Run.used` are written; tables are cut by row count (workers
             stage sorted pieces, which the pipeline gathers) or by tiles (workers stage the final
             parts).
+        stages_parts: workers stage the final parts of tables cut by row count, too.
         contract: what the contracts declare of the state, with its codes for unusable inputs.
         meters: short names of inputs in the resources block, where the design gives them.
     """
@@ -194,6 +195,7 @@ class State(ABC):
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     contract: StateContract
+    stages_parts: bool = False
     meters: Mapping[str, str] = {}
 
     def __init_subclass__(cls) -> None:

@@ -125,7 +125,7 @@ def choose_runs(run: Run, code: str, shape: MultiPolygon, grid: Grid) -> tuple[s
         return "center", center
     if center.count and not policy.widen_below:
         return "center", center
-    overlap = overlap_runs(shape, grid)
+    overlap = overlap_runs(shape, grid, center)
     if not center.count or center.count < policy.widen_below * overlap.count:
         return "any_overlap", overlap
     return "center", center

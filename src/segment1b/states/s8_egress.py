@@ -16,7 +16,8 @@ from segment1b.contracts import Dataset
 from segment1b.errors import Segment1BError
 from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
 from segment1b.storage.durable import read_json
-from segment1b.storage.gather import write_piece
+from segment1b.storage.parts import FILE_ROWS
+from segment1b.storage.proofs import write_proven
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import key_words
 
@@ -25,9 +26,13 @@ _RANKS = re.compile(r"rank|(?<!site_)order|priority|position|precedence", re.IGN
 
 
 class S8Egress(State):
-    """Bit-equal to S7, without parameter_hash in the path: docs/spec/s8-site-locations.md#law."""
+    """Bit-equal to S7, without parameter_hash in the path: docs/spec/s8-site-locations.md#law.
+
+    A part of S7 is a part of S8: both have the same rows in each file.
+    """
 
     id = "s8"
+    stages_parts = True
 
     def shards(self, run: Run, reader: Reader) -> Sequence[int]:
         """Return the numbers of S7's part files."""
@@ -42,7 +47,7 @@ class S8Egress(State):
         return range(len(reader.partition("s7_site_synthesis").paths))
 
     def work(self, run: Run, reader: Reader, shard: int) -> ShardResult:
-        """Copy one part without tile_id."""
+        """Write one part of S7 without tile_id."""
         dataset = run.contracts["site_locations"]
         by_country: Counter[str] = Counter()
         tables = []
@@ -56,9 +61,12 @@ class S8Egress(State):
             invalid += _invalid_rows(tables[-1], dataset)
             count, last = _unsorted_rows(tables[-1], dataset, last)
             unsorted += count
-        rows = write_piece(run.staged("site_locations", shard), dataset, tables)
+        proof = write_proven(run.staged(dataset.id, shard), dataset, tables)
+        if shard < len(synthesis.paths) - 1:
+            name = f"rows of {synthesis.paths[shard].name} of s7_site_synthesis"
+            check_conserved(name, proof.rows, FILE_ROWS, "s7")
         counters = {"by_country": by_country, "invalid": invalid, "unsorted": unsorted}
-        return ShardResult(rows, counters, {dataset.id: rows})
+        return ShardResult.of_parts({dataset.id: [proof]}, counters)
 
     def report(self, run: Run, reader: Reader, rows: int, counters: Sequence[Any]) -> Report:
         """Return the parity with S7."""
@@ -71,7 +79,7 @@ class S8Egress(State):
         for code, country in synthesis.report["by_country"].items():
             name = f"sites of s7_site_synthesis in {code}"
             check_conserved(name, by_country[code], country["sites"], "s7")
-        parts = run.part_files("site_locations")
+        parts = [run.staged("site_locations", number) for number in range(len(counters))]
         columns = {name for path in parts for name in pq.read_schema(path).names}
         return Report(
             {
