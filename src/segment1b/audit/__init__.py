@@ -76,8 +76,6 @@ def validate_published(
         for part in parts:
             _check_version(part, f"{state}_run_report")
     results: list[CheckResult] = []
-    if threads > 1:
-        check_in_parts(published, states, threads)
     with Session(published, threads) as session:
         for state in states:
             if state == TRADES.id:
@@ -85,6 +83,7 @@ def validate_published(
             else:
                 if threads > 1:
                     look_at_all(published, state, threads)
+                    check_in_parts(published, state, states, threads)
                 results += run_state(PLANS[state], session, perf=perf, progress=progress)
     return results
 

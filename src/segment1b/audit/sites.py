@@ -32,7 +32,6 @@ from segment1b.contracts.faults import raise_machine_fault
 SITES_OF_A_PART, MOST_PARTS = 1 << 21, 64
 _COUNTRY = "legal_country_iso"
 _SITES = "s5_site_tile_assignment"
-_AT_ONCE = 2
 # About how many tiles take as long to check as a site.
 _TILES_A_SITE = 30
 
@@ -53,12 +52,12 @@ class SitePart(NamedTuple):
 
 
 def copy_in_parts(
-    published: Published, checks: Mapping[str, Iterable[str]], folder: Path
+    published: Published, checks: Mapping[str, Iterable[str]], folder: Path, threads: int = 1
 ) -> list[SitePart]:
     """Copy the tables that some checks of states read, and return the parts.
 
     `checks` are names, by state; those that are not by country are left out. There are no parts
-    where the sites are few, or something cannot be copied.
+    where the sites are few, or something cannot be copied. `threads` tables are copied at once.
     """
     own = {state: PLANS[state].by_country.intersection(names) for state, names in checks.items()}
     own = {state: names for state, names in own.items() if names}
@@ -70,7 +69,7 @@ def copy_in_parts(
         part_of = _countries_of_parts(published, of)
         plans = [_plan_of(published, state, names) for state, names in own.items()]
         tables = dict.fromkeys(name for plan in plans for name in _copied(published, plan))
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda name: _copy(published, name, part_of, folder, of), tables))
     except ENDS as error:
         raise_machine_fault(error)
@@ -92,15 +91,20 @@ def check_part(published: Published, part: SitePart) -> dict[str, bool]:
     return clean
 
 
-def check_in_parts(published: Published, states: Iterable[str], threads: int) -> None:
-    """Check the sites of some states in parts, `threads` side by side, and keep what is clean."""
+def check_in_parts(published: Published, state: str, states: Iterable[str], threads: int) -> None:
+    """Check the sites of all of `states` in parts, before the first of them, and keep the outcome.
+
+    `threads` parts are checked side by side.
+    """
+    if not PLANS[state].by_country or clean_name(state) in published.memo:
+        return
+    checks = {one: PLANS[one].by_country for one in states if one in PLANS}
     with tempfile.TemporaryDirectory(prefix="segment1b-sites-") as folder:
-        checks = {state: PLANS[state].by_country for state in states if state in PLANS}
-        parts = copy_in_parts(published, checks, Path(folder))
+        parts = copy_in_parts(published, checks, Path(folder), threads)
         with ThreadPoolExecutor(threads) as pool:
             found = list(pool.map(check_part, [published] * len(parts), parts))
-    for state in checks if found else ():
-        published.memo[clean_name(state)] = all(one.get(state) for one in found)
+    for one in checks:
+        published.memo[clean_name(one)] = bool(found) and all(own.get(one) for own in found)
 
 
 def _plan_of(published: Published, state: str, names: Iterable[str]) -> StateChecks:

@@ -71,7 +71,7 @@ class S9Validation(State):
         )
         states = examined_states(run.policy.allocation.law, trades=bool(run.trades))
         asked = {state: wanted(state) for state in states}
-        sites = copy_in_parts(_published(run), asked, run.staging / "sites")
+        sites = copy_in_parts(_published(run), asked, run.staging / "sites", run.threads)
         cut = sites[0].checks if sites else ()
         examined = [Examination(state, in_parts=state in cut) for state in states]
         tiles: list[Any] = []
