@@ -19,7 +19,7 @@ from chromium import ARGUMENTS, CHROMIUM
 from segment1b.errors import CODES
 from spoil import World, publish
 
-MANY_CASES = 12
+MANY_CASES = 4
 # A busy machine is no fault of the code.
 hypothesis.settings.register_profile("segment1b", deadline=None)
 hypothesis.settings.load_profile("segment1b")
