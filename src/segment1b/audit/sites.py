@@ -29,7 +29,7 @@ from segment1b.audit.session import Session
 from segment1b.audit.tiles import row_groups
 from segment1b.contracts.faults import raise_machine_fault
 
-SITES_OF_A_PART, MOST_PARTS = 1 << 21, 64
+SITES_OF_A_PART, MOST_PARTS = 1 << 20, 64
 _COUNTRY = "legal_country_iso"
 _SITES = "s5_site_tile_assignment"
 # About how many tiles take as long to check as a site.
