@@ -6,8 +6,11 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from segment1b.audit import session
 from segment1b.audit.s4 import curve_laws
@@ -112,3 +115,13 @@ def test_a_pair_without_a_number_of_sites_is_a_finding(world: Callable[[str], Wo
 
     spoiled.write("s3_requirements", forget)
     assert "s4 expected_by_points" in spoiled.failing("s4")
+
+
+@given(
+    st.lists(st.integers(0, 2**32 - 1), unique=True, max_size=60)
+    | st.lists(st.integers(2**16 - 9, 2**16 + 9), unique=True)
+)
+@pytest.mark.parametrize("kind", [np.uint32, np.uint64])
+def test_places_are_put_in_order(kind: type[np.unsignedinteger[Any]], places: list[int]) -> None:
+    order = curve_laws._in_order(np.array(places, kind))
+    assert [places[at] for at in order] == sorted(places)

@@ -60,7 +60,7 @@ def test_a_query_finds_what_it_is_there_to_find(
         spoil(session.connection, table, change)
         for step in PLANS[name[:2]].preparations:
             if step.script and table in step.needs:
-                session.execute(step.script.text)
+                step.run(Case(session))
         found = session.connection.sql(script.text)
         columns, rows = set(found.columns), found.fetchall()
         session.compared.clear()
@@ -128,4 +128,8 @@ def test_checks_need_only_what_their_state_opens_or_makes(plan: StateChecks) -> 
     assert {*plan.owns, plan.report} <= set(plan.absent)
     assert all(step.makes and step.needs for step in plan.preparations)
     scripts = {step.name for step in plan.preparations if step.script}
+    for step in plan.preparations:
+        for one, other, _ in step.script.settled if step.script else ():
+            assert {one, other} <= {*step.needs}
+            assert one != other
     assert scripts >= {path.stem for path in FOLDER.glob(f"{plan.id}/setup_*.sql")}

@@ -17,6 +17,7 @@ from spoil import (
     WEIGHTS,
     Change,
     World,
+    drop,
     swap,
 )
 
@@ -103,3 +104,13 @@ def test_a_counter_that_is_not_zero_is_found(
     spoiled = world("permuted")
     spoiled.rewrite(f"{state}_run_report", lambda report: report.update({counter: 1}))
     assert f"{state} readable_{state}_run_report" in spoiled.failing(state)
+
+
+def test_a_site_whose_outlet_is_not_in_the_catalogue_is_found(
+    world: Callable[[str], World],
+) -> None:
+    spoiled = world("stable")
+    spoiled.edit("outlet_catalogue", drop)
+    failing = spoiled.failing("s7")
+    assert failing["s7 coverage_extra"].code == "E708_1A_COVERAGE_FAIL"
+    assert "s7 coverage_missing" not in failing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pyarrow.parquet as pq
@@ -42,8 +43,38 @@ def test_s8_has_the_files_of_s7(small_files: World, monkeypatch: pytest.MonkeyPa
     assert outcome.report["rows_s8"] == len(sites)
 
 
+def test_s8_cuts_row_groups_itself(small_files: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s8_egress, "FILE_ROWS", ROWS_OF_A_FILE)
+    monkeypatch.setattr(s8_egress, "GROUP_ROWS", 40)
+    small_files.run("s8", "s8")
+    footer = pq.read_metadata(small_files.part(LOCATED))
+    sizes = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
+    assert sizes == [40, 40, 20]
+
+
 @pytest.mark.code("E_NOT_CONSERVED")
-def test_files_of_s7_that_are_not_full_are_refused(small_files: World) -> None:
+@pytest.mark.parametrize("rows", [ROWS_OF_A_FILE - 1, ROWS_OF_A_FILE + 1])
+def test_files_of_s7_of_another_cut_are_refused(
+    rows: int, small_files: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s8_egress, "FILE_ROWS", rows)
     refusal = small_files.refused("s8")
     assert refusal.code == "E_NOT_CONSERVED"
     assert "part-00000.parquet of s7_site_synthesis" in refusal.message
+
+
+@pytest.mark.parametrize("at", [0, -2, -1])
+def test_a_file_that_lost_a_row_is_refused_wherever_it_is(
+    at: int, small_files: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s8_egress, "FILE_ROWS", ROWS_OF_A_FILE)
+    files = sorted(small_files.path(JOINED).iterdir())
+    table = pq.read_table(files[at])
+    pq.write_table(table.slice(1), files[at])
+    report = json.loads(small_files.path("s7_run_report").read_text())
+    rows = report["determinism_receipt"]["rows"]
+    small_files.forge_receipt(JOINED)
+    small_files.rewrite(
+        "s7_run_report", lambda report: report["determinism_receipt"].update(rows=rows)
+    )
+    assert small_files.refused("s8").code == "E_NOT_CONSERVED"

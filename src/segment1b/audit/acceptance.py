@@ -42,7 +42,8 @@ def examined_states(law: str, *, trades: bool) -> tuple[str, ...]:
 def examine(state: str, published: Published, *, in_parts: bool = False) -> list[CheckResult]:
     """Run the checks of one state that acceptance is made of, from disk alone.
 
-    With `in_parts` the checks by country are run elsewhere: the results hold if they find nothing.
+    With `in_parts` the checks by country are run elsewhere, and here taken as passed: the results
+    hold only if those find nothing.
     """
     if uncommitted(published):
         return []

@@ -167,7 +167,7 @@ class StateChecks:
         unused: datasets that the policy does not use; neither they nor their checks exist.
         settle: gives the names of checks against which nothing offends, by a faster way.
         looks: what is looked at in parts where there are many tiles, by name.
-        by_country: names of checks that say of a row no more than rows of its country tell: they
+        by_country: names of checks whose verdict on a row depends only on rows of its country: they
             hold for a world where they hold for its countries, some at a time (sites.py).
         also: what checks, by name, need besides where the policy uses it.
     """

@@ -165,7 +165,7 @@ def _settled(plan: StateChecks, case: Case) -> Collection[str]:
 
 
 def clean_name(state: str) -> str:
-    """Return under which name it is kept that the parts of a state's sites were found clean."""
+    """Return under which name it is kept that all parts of a state's sites are taken as clean."""
     return f"clean parts of {state}"
 
 
@@ -212,7 +212,8 @@ def _prepare(plan: StateChecks, case: Case, step: Preparation) -> CheckResult | 
     made = case.session.made
     try:
         source = step.name, step.source(case), tuple(made[n] for n in step.needs if n in made)
-        if any(made.get(name) != source for name in step.makes):
+        before = [made.pop(name, None) for name in step.makes]
+        if any(one != source for one in before):
             step.run(case)
     except _BREAKS as error:
         proves = f"what {', '.join(step.makes)} is made from holds together"

@@ -26,6 +26,7 @@ from segment1b.audit.plans import PLANS
 from segment1b.audit.published_files import Published, is_our_table
 from segment1b.audit.runner import checks_of, clean_name, run_state
 from segment1b.audit.session import Session
+from segment1b.audit.shapes import ROWS_OF_A_GROUP
 from segment1b.audit.tiles import row_groups
 from segment1b.contracts.faults import raise_machine_fault
 
@@ -67,12 +68,13 @@ def copy_in_parts(
         if not own or of < 2:
             return []
         part_of = _countries_of_parts(published, of)
+        of = min(of, len(part_of))
         plans = [_plan_of(published, state, names) for state, names in own.items()]
         tables = dict.fromkeys(name for plan in plans for name in _copied(published, plan))
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda name: _copy(published, name, part_of, folder, of), tables))
     except ENDS as error:
-        raise_machine_fault(error)
+        raise_machine_fault(error, folder)
         return []
     return [SitePart(number, of, folder, own) for number in range(of)]
 
@@ -147,35 +149,52 @@ def _copy(
     Every row comes into a part; one of an unknown country into the first.
 
     Raises:
-        UnsettledError: a row has no country.
+        UnsettledError: a row has no country, or one that is no text.
     """
     texts = [c.name for c in published.dataset(dataset_id).columns if c.type == "string"]
+    own = folder / dataset_id
+    own.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        writers = list[pq.ParquetWriter]()
+        writers = list[_Writer]()
         for path in published.files(dataset_id):
             with pq.ParquetFile(path, read_dictionary=texts) as file:
                 for number in range(file.num_row_groups):
                     table = file.read_row_group(number)
                     if not writers:
-                        writers = _writers(stack, table.schema, dataset_id, folder, of)
-                    _write(table, part_of, writers)
+                        paths = [own / f"{part}.parquet" for part in range(of)]
+                        writers = [
+                            stack.enter_context(_Writer(path, table.schema)) for path in paths
+                        ]
+                    _deal(table, part_of, writers)
 
 
-def _writers(
-    stack: ExitStack, schema: pa.Schema, dataset_id: str, folder: Path, of: int
-) -> list[pq.ParquetWriter]:
-    """Open the files of all parts."""
-    own = folder / dataset_id
-    own.mkdir(parents=True, exist_ok=True)
-    paths = [own / f"{number}.parquet" for number in range(of)]
-    texts = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-    options = {"compression": "none", "use_dictionary": texts}
-    return [stack.enter_context(pq.ParquetWriter(path, schema, **options)) for path in paths]
+class _Writer(ExitStack):
+    """Writes rows to a Parquet file, many together: row groups are kept in memory to the end."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        super().__init__()
+        texts = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+        self._file = self.enter_context(
+            pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=texts)
+        )
+        self._held: list[pa.Table] = []
+        self.callback(self._write)
+
+    def add(self, rows: pa.Table) -> None:
+        """Write rows behind those before, or hold them for the next."""
+        self._held.append(rows)
+        if sum(map(len, self._held)) >= ROWS_OF_A_GROUP:
+            self._write()
+
+    def _write(self) -> None:
+        if self._held:
+            self._file.write_table(pa.concat_tables(self._held).unify_dictionaries())
+            self._held.clear()
 
 
-def _write(table: pa.Table, part_of: Mapping[str, int], writers: list[pq.ParquetWriter]) -> None:
+def _deal(table: pa.Table, part_of: Mapping[str, int], writers: list[_Writer]) -> None:
     country = table.column(_COUNTRY).combine_chunks()
-    if country.null_count:
+    if country.null_count or not pa.types.is_dictionary(country.type):
         raise UnsettledError
     parts = [part_of.get(code, 0) for code in country.dictionary.to_pylist()]
     number = np.array(parts, np.uint8)[country.indices.to_numpy()]
@@ -184,4 +203,4 @@ def _write(table: pa.Table, part_of: Mapping[str, int], writers: list[pq.Parquet
     edges = np.searchsorted(number[order], np.arange(len(writers) + 1))
     for writer, low, high in zip(writers, edges[:-1], edges[1:], strict=True):
         if low < high:
-            writer.write_table(rows.slice(low, high - low))
+            writer.add(rows.slice(low, high - low))
