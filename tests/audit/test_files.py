@@ -209,3 +209,24 @@ def test_what_is_absent_is_reported_once_under_the_code_of_the_state_that_needs_
     assert (found.code, found.offending) == (code, 1)
     # The gate names what it misses once more, where it counts what was sealed.
     assert state == "s0" or not failing
+
+
+@pytest.mark.parametrize("other", [None, pa.list_(pa.string()), pa.large_string()])
+def test_a_table_without_its_column_of_texts_is_a_finding(
+    other: pa.DataType | None, world: Callable[[str], World]
+) -> None:
+    spoiled = world("stable")
+
+    def change(table: pa.Table) -> pa.Table:
+        at = table.column_names.index("legal_country_iso")
+        codes = table.column(at).to_pylist()
+        if other is None:
+            return table.remove_column(at)
+        values = [[code] for code in codes] if pa.types.is_list(other) else codes
+        return table.set_column(at, "legal_country_iso", pa.array(values, other))
+
+    spoiled.write(ASSIGNED, change)
+    assert {name.partition(" ")[2] for name in spoiled.failing("s5")} & {
+        "readable_s5_site_tile_assignment",
+        "columns_s5_site_tile_assignment",
+    }

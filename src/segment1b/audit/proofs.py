@@ -181,12 +181,17 @@ def _are_whole_blocks(values: Sequence[FileValues], by: str) -> bool:
 
 def _read_into(tree: Tree, path: Path) -> tuple[tuple[int, ...], tuple[tuple[str, str, bool], ...]]:
     """Add one file's values to the tree; return the rows of its groups, and its columns."""
-    texts = [name for name, kind, _ in tree.declared if kind == "string"]
+    declared = {name for name, kind, _ in tree.declared if kind == "string"}
     try:
-        with pq.ParquetFile(path, pre_buffer=False, read_dictionary=texts) as parquet:
-            schema = parquet.metadata.schema.to_arrow_schema()
-            columns = tuple((f.name, str(f.type), f.nullable) for f in schema)
-            tree.whole = tree.whole and columns == tree.declared
+        footer = pq.read_metadata(path)
+        schema = footer.schema.to_arrow_schema()
+        # Arrow knows no other column as a dictionary, nor one that is not there.
+        texts = [f.name for f in schema if f.name in declared and pa.types.is_string(f.type)]
+        columns = tuple((f.name, str(f.type), f.nullable) for f in schema)
+        tree.whole = tree.whole and columns == tree.declared
+        with pq.ParquetFile(
+            path, metadata=footer, pre_buffer=False, read_dictionary=texts
+        ) as parquet:
             groups = range(parquet.num_row_groups)
             rows = tuple(parquet.metadata.row_group(group).num_rows for group in groups)
             for group in groups:
