@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from spoil import (
     ASSIGN_LOG,
     ASSIGNED,
@@ -161,3 +163,10 @@ CASES = [
     for check, table, found_by in changes
     for change in found_by
 ]
+
+
+def each_of(cases: list[tuple[str, str, Change, str, str]]) -> pytest.MarkDecorator:
+    """Return the mark of a test that takes the fields of each case."""
+    names = ("name", "dataset_id", "change", "check", "code")
+    ids = [f"{name}-{check}-{dataset_id}" for name, dataset_id, _, check, _ in cases]
+    return pytest.mark.parametrize(names, cases, ids=ids)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from row_changes import CASES
+from row_changes import CASES, each_of
 from spoil import (
     BOUNDS,
     CENTRES,
@@ -38,11 +38,7 @@ def test_exchanged_rows_are_found_by_the_receipt(
     assert (found.code, found.rows[0]["path"]) == (code, "part-00000.parquet")
 
 
-@pytest.mark.parametrize(
-    ("name", "dataset_id", "change", "check", "code"),
-    CASES,
-    ids=[f"{name}-{check}-{dataset_id}" for name, dataset_id, _, check, _ in CASES],
-)
+@each_of(CASES)
 def test_a_changed_row_is_found_though_its_receipt_fits(
     name: str,
     dataset_id: str,

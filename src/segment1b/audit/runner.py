@@ -92,10 +92,11 @@ def run_state(
     checks = checks_of(plan, session.published.contracts, perf=perf)
     progress(plan.id, 0, len(checks))
     results = _open_state(plan, case)
+    settled = {*_settled(plan, case)}
     if _is_clean(plan, case):
-        steps = [step.of_clean() for step in plan.preparations]
-        plan = replace(plan, preparations=steps)
-    settled = {name for name in _settled(plan, case) if only is None or name in only}
+        settled |= plan.by_country
+        plan = replace(plan, preparations=[step.of_clean() for step in plan.preparations])
+    settled = {name for name in settled if only is None or name in only}
     left = [one for one in checks if (only is None or one.name in only) and one.name not in settled]
     failed, skipped = _prepare_all(plan.needed_by(left), case)
     results += failed
@@ -156,12 +157,11 @@ def _open_state(plan: StateChecks, case: Case) -> list[CheckResult]:
 
 def _settled(plan: StateChecks, case: Case) -> Collection[str]:
     """Return the names of settled checks; what cannot be looked into is for the checks to say."""
-    clean = plan.by_country if _is_clean(plan, case) else ()
     try:
-        return {*clean, *plan.settle(case)}
+        return plan.settle(case)
     except ENDS as error:
         raise_machine_fault(error)
-        return clean
+        return ()
 
 
 def clean_name(state: str) -> str:
