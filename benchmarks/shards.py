@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import itertools
 import statistics
 import tempfile
 import time
@@ -18,11 +19,13 @@ from unittest import mock
 from benchmarks.__main__ import World, lay, run_once, wall_of
 from benchmarks.record import keep, machine
 from benchmarks.scales import SCALES
-from segment1b.pipeline import execution as pipeline
+from segment1b.pipeline import engines
+from segment1b.pipeline import workers as on_workers
 from segment1b.pipeline.outcome import RunResult
 from segment1b.states import STATES
 
-Spans = dict[str, list[tuple[float, float]]]
+#: The seconds of each shard of a state, in the groups of shards that wait for each other.
+Spans = dict[str, list[list[float]]]
 WORKERS = (1, 2, 4, 16, 64)
 #: A real run and its control are made with so many workers.
 REAL = 2
@@ -34,21 +37,29 @@ HEADER = (
 
 
 class Measured(NamedTuple):
-    """The seconds of a state: those of its shards in their order, and those of the client."""
+    """The seconds of a state: those of its groups of shards in order, and those of the client."""
 
-    shards: Sequence[float]
+    groups: Sequence[Sequence[float]]
     client: float
+
+    @property
+    def shards(self) -> list[float]:
+        """Return the seconds of all shards."""
+        return list(itertools.chain.from_iterable(self.groups))
 
     def on(self, workers: int) -> float:
         """Return the seconds on some workers by the schedule model.
 
         Shards start in their order, each on the worker that is free first, and take as long as
-        alone; the client works before and after them.
+        alone; a group begins when the one before it has ended, and the client works between them.
         """
-        free = [0.0] * workers
-        for seconds in self.shards:
-            heapq.heapreplace(free, free[0] + seconds)
-        return self.client + max(free)
+        seconds = self.client
+        for group in self.groups:
+            free = [0.0] * workers
+            for shard in group:
+                heapq.heapreplace(free, free[0] + shard)
+            seconds += max(free)
+        return seconds
 
 
 def main() -> None:
@@ -72,24 +83,30 @@ def main() -> None:
 
 @contextmanager
 def noted() -> Iterator[Spans]:
-    """Note when each shard began and ended, by state, while the block lasts; threads alone."""
+    """Note the seconds of each shard, by state, while the block lasts; one worker alone."""
     spans: Spans = defaultdict(list)
-    work = pipeline._work
+    in_order = engines.in_order
 
-    def timed(state: str, *rest: Any) -> Any:
-        begun = time.perf_counter()
-        result = work(state, *rest)
-        spans[state].append((begun, time.perf_counter()))
-        return result
+    def timed(pool: Any, work: Any, items: Any, count: int) -> Iterator[Any]:
+        group: list[float] = []
+        spans[work.args[0]].append(group)
 
-    with mock.patch.object(pipeline, "_work", timed):
+        def call(item: Any) -> Any:
+            begun = time.perf_counter()
+            result = work(item)
+            group.append(time.perf_counter() - begun)
+            return result
+
+        return in_order(pool, call, items, count)
+
+    with mock.patch.object(on_workers, "in_order", timed):
         yield spans
 
 
-def measured(state: str, spans: Sequence[tuple[float, float]], run: RunResult) -> Measured:
+def measured(state: str, groups: Sequence[Sequence[float]], run: RunResult) -> Measured:
     """Return the seconds of a state: the client's are its wall time without that of its shards."""
-    seconds = [end - begun for begun, end in spans]
-    return Measured(seconds, wall_of(run, state, state) - sum(seconds))
+    found = Measured(groups, 0)
+    return found._replace(client=wall_of(run, state, state) - sum(found.shards))
 
 
 def row(state: str, one: Measured, whole: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from segment1b.config import load_policy, parameter_document
 from segment1b.contracts import load
 from segment1b.errors import Segment1BError
 from segment1b.identity import Identity
+from segment1b.pipeline.engines import Pool, SerialExecutor
+from segment1b.pipeline.workers import Workers
 from segment1b.states.protocol import Report, Run
 from segment1b.states.s0_gate import S0Gate
 from segment1b.storage.publisher import publish_document
@@ -50,11 +52,18 @@ def a_run(root: Path, seed: int = SEED, f: str = F, p: str = P, **more: Any) -> 
     return Run(root, Identity(seed, f, p), load_policy(), {}, root / ".staging", **more)
 
 
+def shards_of(run: Run) -> Sequence[str]:
+    """Return what the gate has to hash."""
+    state = S0Gate()
+    on_workers = Workers(state, run, Pool(SerialExecutor(), 1), 1)
+    return state.shards(run, run.reader(state), on_workers)
+
+
 def gate(run: Run) -> Report:
     """Go through the gate as the pipeline does."""
     state = S0Gate()
     reader = run.reader(state)
-    results = [state.work(run, reader, shard) for shard in state.shards(run, reader)]
+    results = [state.work(run, reader, shard) for shard in shards_of(run)]
     return state.report(run, reader, sum(result.rows for result in results), [])
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,8 +16,9 @@ from row_changes import CASES, each_of
 from segment1b.audit import CheckResult, criteria, runner, sites, validate_published
 from segment1b.audit.case import StateChecks
 from segment1b.audit.plans import PLANS
+from segment1b.audit.published_files import Published as PublishedFiles
 from segment1b.audit.runner import checks_of
-from segment1b.audit.sites import check_part, copy_in_parts
+from segment1b.audit.sites import SitePart, check_part, copy, copy_in_parts
 from spoil import ASSIGNED, JITTERED, JOINED, KNOWN, PLAN, Change, Rows, World, put
 
 STATES = ("s5", "s6", "s7")
@@ -59,6 +61,11 @@ def test_only_checks_of_the_state_are_by_country() -> None:
     assert not any(plan.by_country for name, plan in PLANS.items() if name not in STATES)
 
 
+def copied(own: PublishedFiles, checks: Mapping[str, Iterable[str]], to: Path) -> list[SitePart]:
+    """Copy the sites in parts, one batch after the other."""
+    return copy_in_parts(own, checks, to, partial(map, partial(copy, own)))
+
+
 @pytest.mark.parametrize("name", ["stable", "permuted", "balanced", "trades"])
 def test_nothing_is_found_in_parts_where_nothing_offends(
     name: str, published: Published, judged_clean: set[str]
@@ -93,18 +100,18 @@ def test_each_row_is_copied_once_and_countries_are_not_cut(
 ) -> None:
     spoiled = world("stable")
     spoiled.forge(JITTERED, put("legal_country_iso", "QQ"))  # which no site of S5 has
-    parts = copy_in_parts(spoiled.published, ALL, tmp_path)
+    parts = copied(spoiled.published, ALL, tmp_path)
     assert len(parts) == 3
     for table in (PLAN, ASSIGNED, JITTERED, JOINED):
-        copies = [pq.read_table(tmp_path / table / f"{part.number}.parquet") for part in parts]
+        copies = [pq.read_table(tmp_path / table / str(part.number)) for part in parts]
         assert all(map(len, copies))
         rows = [row for copy in copies for row in copy.to_pylist()]
         own = pq.read_table(spoiled.part(table)).to_pylist()
         assert sorted(map(repr, rows)) == sorted(map(repr, own))
         countries = Counter(code for c in copies for code in {*c["legal_country_iso"].to_pylist()})
         assert {*countries.values()} == {1}
-        for copy in copies if table != JITTERED else ():  # in written order
-            keys = [tuple(row[name] for name in KNOWN[table].key) for row in copy.to_pylist()]
+        for own in copies if table != JITTERED else ():  # in written order
+            keys = [tuple(row[name] for name in KNOWN[table].key) for row in own.to_pylist()]
             assert keys == sorted(keys)
 
 
@@ -119,7 +126,7 @@ def test_a_country_that_is_no_text_has_no_part(
         return table.set_column(1, "legal_country_iso", pa.array(codes, kind))
 
     spoiled.write(ASSIGNED, other)
-    assert copy_in_parts(spoiled.published, ALL, tmp_path) == []
+    assert copied(spoiled.published, ALL, tmp_path) == []
     assert in_parts(spoiled) == whole(spoiled)
 
 
@@ -132,7 +139,7 @@ def test_a_row_without_a_country_has_no_part(world: Published, tmp_path: Path) -
     spoiled = world("stable")
     spoiled.write(ASSIGNED, without_a_country)
     spoiled.forge_receipt(ASSIGNED)
-    assert copy_in_parts(spoiled.published, ALL, tmp_path) == []
+    assert copied(spoiled.published, ALL, tmp_path) == []
     assert in_parts(spoiled) == whole(spoiled)
 
 
@@ -151,7 +158,7 @@ def test_there_are_no_more_parts_than_countries(
 ) -> None:
     monkeypatch.setattr(sites, "MOST_PARTS", 64)
     world = published("stable")
-    parts = copy_in_parts(world.published, ALL, tmp_path)
+    parts = copied(world.published, ALL, tmp_path)
     codes = pq.read_table(world.part(ASSIGNED))["legal_country_iso"].to_pylist()
     assert len(parts) == len({*codes})
     assert all(all(check_part(world.published, part).values()) for part in parts)
@@ -189,7 +196,7 @@ def test_a_table_that_cannot_be_copied_has_no_parts(world: Published, tmp_path: 
     spoiled = world("stable")
     path = spoiled.part(JITTERED)
     path.write_bytes(path.read_bytes()[:-9])
-    assert copy_in_parts(spoiled.published, ALL, tmp_path) == []
+    assert copied(spoiled.published, ALL, tmp_path) == []
     assert in_parts(spoiled) == whole(spoiled)
 
 
@@ -213,7 +220,7 @@ def test_a_part_that_breaks_off_is_not_clean(
     published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = published("stable")
-    first, *_ = copy_in_parts(world.published, ALL, tmp_path)
+    first, *_ = copied(world.published, ALL, tmp_path)
     assert check_part(world.published, first) == dict.fromkeys(STATES, True)
     monkeypatch.setattr(sites, "run_state", None)
     assert check_part(world.published, first) == dict.fromkeys(STATES, False)
@@ -221,7 +228,7 @@ def test_a_part_that_breaks_off_is_not_clean(
 
 def test_parts_of_s9_run_what_acceptance_asks_for(published: Published, tmp_path: Path) -> None:
     asked = {state: criteria.wanted(state) for state in ("s3", *STATES, "s8")}
-    parts = copy_in_parts(published("stable").published, asked, tmp_path)
+    parts = copied(published("stable").published, asked, tmp_path)
     expected = {state: ALL[state] & asked[state] for state in STATES}
     assert [part.checks for part in parts] == [expected] * 3
     assert "inside" not in expected["s6"]

@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 
 from segment1b.laws.apportionment import (
     cut_largest,
+    give_above,
     heaviest,
     largest_remainder,
     largest_remainder_by_n,
+    leading_bits,
+    leading_counts,
     quantise,
+    shared_ties,
 )
 from segment1b.laws.division import muldiv
 
@@ -218,6 +222,28 @@ def test_quantise_is_the_plain_definition(masses: list[int], dp: int) -> None:
     assert shortfall == units
     assert int(weights.sum()) == K
     assert given_masses.tolist() == [mass * K % M for mass in masses]
+
+
+@FULL
+@given(MASSES, st.integers(0, 15), st.lists(st.integers(0, 50), max_size=4))
+@example(LARGEST, 15, [1, 2])
+def test_masses_in_blocks_have_the_weights_of_all_together(
+    masses: list[int], dp: int, cuts: list[int]
+) -> None:
+    """Whatever the cuts, blocks without tiles included."""
+    assume(any(masses))
+    values, K, M = np.array(masses, np.int64), 10**dp, sum(masses)
+    divided = [muldiv(block, K, M) for block in np.split(values, sorted(cuts))]
+    shortfall = K - sum(int(floors.sum()) for floors, _ in divided)
+    if shortfall:
+        counts = np.sum([leading_counts(own, M) for _, own in divided], axis=0)
+        leading = leading_bits(counts, M, shortfall)
+        threshold, equal = shared_ties([leading.among(own) for _, own in divided], leading.k)
+        for (floors, remainders), own in zip(divided, equal, strict=True):
+            give_above(floors, remainders, threshold, own)
+    whole_weights, units = quantise(values, K)
+    assert np.concatenate([floors for floors, _ in divided]).tolist() == whole_weights.tolist()
+    assert shortfall == units
 
 
 @SOME

@@ -82,12 +82,12 @@ def test_a_staged_file_that_lost_its_last_write_stops_the_state(
     spoiled, plain = before(world("permuted"), state), durable.write_file
     done: list[Path] = []
 
-    def losing(path: Path, data: Any, **how: Any) -> int:
+    def losing(path: Path, data: Any, **how: Any) -> None:
         if SPLIT_BY[state] in path.parent.name and not done:
             done.append(path)
             path.touch()
-            return len(data)
-        return plain(path, data, **how)
+        else:
+            plain(path, data, **how)
 
     monkeypatch.setattr(records, "write_file", losing)
     assert refusal(spoiled, state) == "E_STAGING_DAMAGED"
@@ -104,12 +104,12 @@ def test_a_disk_that_is_full_for_a_moment_publishes_no_plan(
     plan = tree(spoiled.path(PLAN))
     spoiled.remove("s4")
     full = iter([Path("/dev/full")])
-    plain = records.write_records
+    plain = records.write_file
 
-    def momentarily_full(path: Path, rows: Any, *, append: bool = False) -> int:
-        return plain(next(full, path), rows, append=append)
+    def momentarily_full(path: Path, data: Any, **how: Any) -> None:
+        plain(next(full, path), data, **how)
 
-    monkeypatch.setattr(records, "write_records", momentarily_full)
+    monkeypatch.setattr(records, "write_file", momentarily_full)
     assert spoiled.refused("s4").code == "E_STORAGE_FULL"
     assert not spoiled.path(PLAN).exists()
     spoiled.run("s4", "s4")

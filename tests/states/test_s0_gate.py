@@ -11,7 +11,20 @@ import pyarrow.parquet as pq
 import pytest
 
 import foreign
-from gates import KNOWN, POLICY_PATH, REFERENCES, SEED, F, P, a_run, edit, gate, lay, refused
+from gates import (
+    KNOWN,
+    POLICY_PATH,
+    REFERENCES,
+    SEED,
+    F,
+    P,
+    a_run,
+    edit,
+    gate,
+    lay,
+    refused,
+    shards_of,
+)
 from segment1b.errors import Segment1BError
 from segment1b.states.protocol import Report, Run
 from segment1b.states.s0_gate import S0Gate
@@ -88,14 +101,14 @@ def test_every_unsigned_64_bit_seed_passes(tmp_path: Path, seed: int) -> None:
 def test_the_catalogue_may_be_cut_into_any_files(tmp_path: Path, files: int) -> None:
     lay(tmp_path, files=files)
     run = a_run(tmp_path)
-    assert len(S0Gate().shards(run, run.reader(S0Gate()))) == files
+    assert len(shards_of(run)) == files
     assert gate(run).body["outlet_rows"] == 7
 
 
 def test_the_work_says_what_it_has_read(tmp_path: Path) -> None:
     lay(tmp_path, files=1)
     run = a_run(tmp_path)
-    (shard,) = S0Gate().shards(run, run.reader(S0Gate()))
+    (shard,) = shards_of(run)
     reader = run.reader(S0Gate())
     result = S0Gate().work(run, reader, shard)
     group = pq.read_metadata(foreign.outlet_folder(tmp_path, SEED, F) / shard).row_group(0)

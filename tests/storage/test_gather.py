@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from segment1b.contracts import load
 from segment1b.storage import gather as room
-from segment1b.storage.gather import gather, write_piece
+from segment1b.storage.gather import cut_parts, merge_part, write_piece
 from segment1b.storage.parts import part_name, write_part
-from segment1b.storage.proofs import joined_receipt, take_receipt
+from segment1b.storage.proofs import Proof, joined_receipt, take_receipt
 
 PLAN = load()["s4_alloc_plan"]
 COUNTRIES = ["AD", "FJ", "NL", "NO", "VA"]
@@ -35,12 +35,11 @@ ROWS = st.dictionaries(
 
 
 @contextmanager
-def small_sizes(file_rows: int, group_rows: int, range_rows: int) -> Iterator[None]:
-    """Make files, row groups and merge ranges small."""
+def small_sizes(file_rows: int, group_rows: int) -> Iterator[None]:
+    """Make files and row groups small."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(room, "FILE_ROWS", file_rows)
         patch.setattr(room, "GROUP_ROWS", group_rows)
-        patch.setattr(room, "_RANGE_ROWS", range_rows)
         yield
 
 
@@ -62,6 +61,12 @@ def by_country(rows: Sequence[Row]) -> list[list[Row]]:
     return [[row for row in rows if row[1] == country] for country in COUNTRIES]
 
 
+def gather(pieces: Sequence[Path], parts: Path) -> list[Proof]:
+    """Merge the pieces into the final parts, one after the other."""
+    cut = cut_parts(pieces, PLAN)
+    return [merge_part(one, pieces, PLAN, parts / part_name(one.number)) for one in cut]
+
+
 def gathered(base: Path, dealt: Sequence[Sequence[Row]]) -> list[Path]:
     """Write the pieces, gather them and return the part files."""
     pieces = base / "pieces"
@@ -69,7 +74,7 @@ def gathered(base: Path, dealt: Sequence[Sequence[Row]]) -> list[Path]:
     pieces.mkdir(parents=True)
     parts.mkdir()
     paths = [piece(pieces / part_name(n), rows) for n, rows in enumerate(dealt)]
-    proofs = gather(paths, PLAN, parts)
+    proofs = gather(paths, parts)
     assert sum(proof.rows for proof in proofs) == sum(len(rows) for rows in dealt)
     assert joined_receipt(parts, PLAN, "x", proofs) == take_receipt(parts, PLAN, "x", 1)
     return sorted(parts.iterdir())
@@ -83,7 +88,7 @@ def rows_of(paths: Sequence[Path]) -> list[Row]:
 @FEW
 @given(ROWS)
 def test_pieces_by_country_become_one_sorted_table_cut_by_row_count_alone(rows: list[Row]) -> None:
-    with tempfile.TemporaryDirectory() as base, small_sizes(12, 4, 7):
+    with tempfile.TemporaryDirectory() as base, small_sizes(12, 4):
         paths = gathered(Path(base), by_country(rows))
         assert rows_of(paths) == rows
         metas = [pq.read_metadata(path) for path in paths]
@@ -115,7 +120,7 @@ def test_the_bytes_do_not_depend_on_how_rows_were_dealt_into_pieces(
     with tempfile.TemporaryDirectory() as base:
         written = []
         for number, dealt in enumerate(deals):
-            with small_sizes(12, 4, data.draw(st.integers(1, 40))):
+            with small_sizes(12, 4):
                 paths = gathered(Path(base) / str(number), dealt)
             written.append([path.read_bytes() for path in paths])
     assert all(one == written[0] for one in written)
@@ -125,7 +130,7 @@ def test_the_bytes_do_not_depend_on_how_rows_were_dealt_into_pieces(
 @given(ROWS)
 def test_a_piece_of_several_countries_is_sorted_by_merchant(rows: list[Row]) -> None:
     countries = by_country(rows)
-    with tempfile.TemporaryDirectory() as base, small_sizes(12, 4, 7):
+    with tempfile.TemporaryDirectory() as base, small_sizes(12, 4):
         path = Path(base) / "piece.parquet"
         written = write_piece(path, PLAN, map(plan, countries), stretches=len(countries))
         assert written == len(rows)
@@ -155,10 +160,10 @@ def test_a_piece_has_its_rows_in_the_strict_schema_also_when_they_came_nullable(
             [(2**63 - 2, "NO", 1, 1), (2**63 - 1, "AD", 1, 1), (2**63 - 1, "NO", 2**64 - 1, 1)]
         ),
     ],
-    ids=["no pieces", "no rows", "a merchant with more rows than a range", "largest numbers"],
+    ids=["no pieces", "no rows", "a merchant with more rows than a file", "largest numbers"],
 )
 def test_unusual_pieces_are_gathered(tmp_path: Path, dealt: list[list[Row]]) -> None:
-    with small_sizes(12, 4, 7):
+    with small_sizes(12, 4):
         paths = gathered(tmp_path, dealt)
     assert rows_of(paths) == sorted(itertools.chain.from_iterable(dealt))
     assert pq.read_schema(paths[0]).equals(PLAN.arrow_schema)
@@ -179,16 +184,11 @@ def test_full_sizes_give_a_full_file_and_the_rest(tmp_path: Path) -> None:
         write_part(
             pieces[-1], PLAN, [table.slice(at, 131_072) for at in range(0, len(own), 131_072)]
         )
-    written, receipts = [], []
-    for threads in (1, 2, 5):
-        parts = tmp_path / f"parts-{threads}"
-        parts.mkdir()
-        proofs = gather(pieces, PLAN, parts, threads)
-        assert [proof.rows for proof in proofs] == [1_048_576, 10]
-        receipts.append(joined_receipt(parts, PLAN, "x", proofs))
-        written.append([path.read_bytes() for path in sorted(parts.iterdir())])
-    assert written[0] == written[1] == written[2]
-    assert receipts == [take_receipt(parts, PLAN, "x", 2)] * 3
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    proofs = gather(pieces, parts)
+    assert [proof.rows for proof in proofs] == [1_048_576, 10]
+    assert joined_receipt(parts, PLAN, "x", proofs) == take_receipt(parts, PLAN, "x", 2)
     metas = [pq.read_metadata(path) for path in sorted(parts.iterdir())]
     assert [[m.row_group(g).num_rows for g in range(m.num_row_groups)] for m in metas] == [
         [131_072] * 8,

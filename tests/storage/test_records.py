@@ -13,12 +13,10 @@ from published import raises
 from segment1b.contracts import load
 from segment1b.storage import records
 from segment1b.storage.durable import write_file
-from segment1b.storage.records import read_records, write_records
+from segment1b.storage.records import Split, read_records, write_records
 
 PAIR = np.dtype([("a", np.uint64), ("b", np.int64)])
 PLAN = load()["s4_alloc_plan"]
-#: Countries with tiles and the number of the file of each.
-FILES = {"AT": 0, "DE": 0, "FR": 0, "GB": 3}
 SOURCE = Path(__file__).parents[2] / "src/segment1b"
 
 #: Calls that can lose the error of a write, or leave a file unsynced, and what to use instead.
@@ -31,20 +29,28 @@ def pairs(count: int) -> np.ndarray:
     return rows
 
 
-def test_records_come_back_as_they_were_appended(tmp_path: Path) -> None:
+def test_records_come_back_as_they_were_written_whole_or_a_stretch(tmp_path: Path) -> None:
     path, rows = tmp_path / "rows", pairs(1000)
-    assert write_records(path, rows[:1]) == 16
-    assert write_records(path, rows[1:500], append=True) == 500 * 16
-    assert write_records(path, rows[500:], append=True) == 1000 * 16
+    write_records(path, pairs(7))
+    write_records(path, rows)
     assert (read_records(path, PAIR, 1000) == rows).all()
+    assert (read_records(path, PAIR, 1000, (990, 10)) == rows[990:]).all()
     assert len(read_records(tmp_path / "absent", PAIR, 0)) == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["rows"]
 
 
-@pytest.mark.parametrize("append", [False, True])
-def test_records_on_a_full_disk_raise_however_few_they_are(append: bool) -> None:
+def test_records_on_a_full_disk_raise_however_few_they_are() -> None:
     # 384 bytes fit every buffer: the error comes with the flush.
     with raises("E_STORAGE_FULL"):
-        write_records(Path("/dev/full"), pairs(24), append=append)
+        write_file(Path("/dev/full"), pairs(24).tobytes(), sync=False)
+
+
+def test_records_that_cannot_be_written_leave_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    path.mkdir()
+    with raises("E_DATA_ROOT_UNUSABLE"):
+        write_records(path, pairs(3))
+    assert [one.name for one in tmp_path.iterdir()] == ["rows"]
 
 
 def test_a_file_that_is_shorter_than_what_was_written_is_a_full_disk() -> None:
@@ -62,42 +68,41 @@ def test_records_of_another_size_than_was_written_are_refused(tmp_path: Path, si
     assert caught.value.scope["path"] == str(path)
 
 
-def split(folder: Path, *codes: str) -> tuple[dict[str, int], dict[str, list[int]]]:
-    """Stage tables of rows of some countries; return the counts and the rows by country."""
+def split(path: Path, *codes: str) -> tuple[Split, dict[str, list[int]]]:
+    """Stage tables of rows of some countries; return the split and the rows by country."""
     tables, written = list[pa.Table](), dict[str, list[int]]()
     for some in map(str.split, codes):
         first = sum(map(len, tables))
         rows = pa.array(range(first, first + len(some)), pa.uint64())
-        country = pa.array(some).dictionary_encode()
+        country = pa.array(some, pa.string()).dictionary_encode()
         tables.append(pa.table({"merchant_id": rows, records.COUNTRY: country}))
         for code, row in zip(some, rows.to_pylist(), strict=True):
             written.setdefault(code, []).append(row)
-    return records.split_by_country(folder, PLAN, ["merchant_id"], tables, FILES), written
+    return records.split_by_country(path, PLAN, ["merchant_id"], tables), written
 
 
-def read_back(folder: Path, file: int, rows: dict[str, int]) -> dict[str, list[int]]:
-    found = records.read_split(folder, PLAN, ["merchant_id"], file, rows)
-    return {code: own["merchant_id"].tolist() for code, own in found.items()}
-
-
-def test_rows_of_several_tables_come_back_by_country_in_their_order(tmp_path: Path) -> None:
-    counts, written = split(tmp_path, "GB DE GB FR XX", "DE", "FR AT GB")
-    assert counts == {code: len(rows) for code, rows in written.items()}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "3"]
-    for file in (0, 3):
-        codes = [code for code in FILES if FILES[code] == file]
-        found = read_back(tmp_path, file, {code: counts[code] for code in codes})
-        assert found == {code: written[code] for code in codes}
-
-
-@pytest.mark.parametrize("rows", [{"DE": 1, "FR": 2}, {"DE": 3}, {"AT": 1, "DE": 1, "FR": 1}])
-@pytest.mark.code("E_STAGING_DAMAGED")
-def test_rows_of_other_countries_than_were_written_are_refused(
-    tmp_path: Path, rows: dict[str, int]
+@pytest.mark.parametrize("rows_of_a_file", [1, 2, 3, 100])
+def test_rows_of_several_tables_come_back_by_country_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_of_a_file: int
 ) -> None:
-    split(tmp_path, "DE DE FR")
+    monkeypatch.setattr(records, "FILE_ROWS", rows_of_a_file)
+    staged, written = split(tmp_path / "0", "GB DE GB FR XX", "DE", "", "FR AT GB")
+    assert records.rows_of(staged) == {code: len(rows) for code, rows in written.items()}
+    found = records.read_split(PLAN, ["merchant_id"], staged)
+    assert {code: own["merchant_id"].tolist() for code, own in found.items()} == written
+
+
+def test_a_table_without_rows_has_no_country(tmp_path: Path) -> None:
+    assert split(tmp_path / "0", "", "")[0] == {}
+
+
+@pytest.mark.code("E_STAGING_DAMAGED")
+def test_a_staged_file_that_was_changed_is_refused(tmp_path: Path) -> None:
+    staged, _ = split(tmp_path / "0", "DE DE FR")
+    path = staged["DE"][0].path
+    path.write_bytes(path.read_bytes() + bytes(8))
     with raises("E_STAGING_DAMAGED"):
-        read_back(tmp_path, 0, rows)
+        records.read_split(PLAN, ["merchant_id"], staged)
 
 
 def test_no_call_in_the_program_can_lose_the_error_of_a_write() -> None:

@@ -60,7 +60,7 @@ class Published:
     contracts: Contracts
     tokens: Mapping[str, Any]
     bundle: Path | None = None
-    copies: Mapping[str, Path] = field(default_factory=dict)
+    copies: Mapping[str, list[Path]] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,7 +111,7 @@ class Published:
         Those of a table of ours are its part files alone.
         """
         if dataset_id in self.copies:
-            return [self.copies[dataset_id]]
+            return self.copies[dataset_id]
         path = self.path(dataset_id)
         files = files_below(path) if path.exists() else []
         if not is_our_table(self.dataset(dataset_id)):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,8 @@ from segment1b.audit.tiles import row_groups
 from segment1b.contracts.faults import raise_machine_fault
 
 SITES_OF_A_PART, MOST_PARTS = 1 << 20, 64
+# Of a table: as many workers can copy it, and each part has as many files of it.
+MOST_BATCHES = 16
 _COUNTRY = "legal_country_iso"
 _SITES = "s5_site_tile_assignment"
 # About how many tiles take as long to check as a site.
@@ -52,13 +55,33 @@ class SitePart(NamedTuple):
     checks: Mapping[str, frozenset[str]]
 
 
+class Batch(NamedTuple):
+    """The files first <= number < stop of a table, which are copied together.
+
+    Attributes:
+        dataset_id, first, stop: which files.
+        part_of, of: the part of each country, and how many parts there are.
+        folder: where the copies go.
+    """
+
+    dataset_id: str
+    first: int
+    stop: int
+    part_of: Mapping[str, int]
+    of: int
+    folder: Path
+
+
 def copy_in_parts(
-    published: Published, checks: Mapping[str, Iterable[str]], folder: Path, threads: int = 1
+    published: Published,
+    checks: Mapping[str, Iterable[str]],
+    folder: Path,
+    copy_all: Callable[[list[Batch]], Iterable[bool]],
 ) -> list[SitePart]:
     """Copy the tables that some checks of states read, and return the parts.
 
     `checks` are names, by state; those that are not by country are left out. There are no parts
-    where the sites are few, or something cannot be copied. `threads` tables are copied at once.
+    where the sites are few, or something cannot be copied. `copy_all` gives the results of `copy`.
     """
     own = {state: PLANS[state].by_country.intersection(names) for state, names in checks.items()}
     own = {state: names for state, names in own.items() if names}
@@ -71,17 +94,39 @@ def copy_in_parts(
         of = min(of, len(part_of))
         plans = [_plan_of(published, state, names) for state, names in own.items()]
         tables = dict.fromkeys(name for plan in plans for name in _copied(published, plan))
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda name: _copy(published, name, part_of, folder, of), tables))
+        batches = [
+            Batch(name, *files, part_of, of, folder)
+            for name in tables
+            for files in _stretches(len(published.files(name)))
+        ]
     except ENDS as error:
         raise_machine_fault(error, folder)
+        return []
+    if not all(copy_all(batches)):
         return []
     return [SitePart(number, of, folder, own) for number in range(of)]
 
 
+def copy(published: Published, batch: Batch) -> bool:
+    """Copy files to those of the parts of their countries; return whether that can be done."""
+    try:
+        _copy(published, batch)
+    except ENDS as error:
+        raise_machine_fault(error, batch.folder)
+        return False
+    return True
+
+
+def _stretches(files: int) -> Iterator[tuple[int, int]]:
+    size = -(-files // MOST_BATCHES)
+    for first in range(0, files, max(size, 1)):
+        yield first, min(first + size, files)
+
+
 def check_part(published: Published, part: SitePart) -> dict[str, bool]:
     """Run the checks of one part; return by state whether they find nothing."""
-    copies = {path.name: path / f"{part.number}.parquet" for path in part.folder.iterdir()}
+    folders = part.folder.iterdir()
+    copies = {own.name: sorted((own / str(part.number)).iterdir()) for own in folders}
     own, clean = replace(published, memo={}, copies=copies), dict.fromkeys(part.checks, False)
     try:
         with Session(own, threads=1) as session:
@@ -101,10 +146,11 @@ def check_in_parts(published: Published, state: str, states: Iterable[str], thre
     if not PLANS[state].by_country or clean_name(state) in published.memo:
         return
     checks = {one: PLANS[one].by_country for one in states if one in PLANS}
-    with tempfile.TemporaryDirectory(prefix="segment1b-sites-") as folder:
-        parts = copy_in_parts(published, checks, Path(folder), threads)
-        with ThreadPoolExecutor(threads) as pool:
-            found = list(pool.map(check_part, [published] * len(parts), parts))
+    prefix = "segment1b-sites-"
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder, ThreadPoolExecutor(threads) as pool:
+        copy_all = partial(pool.map, partial(copy, published))
+        parts = copy_in_parts(published, checks, Path(folder), copy_all)
+        found = list(pool.map(check_part, [published] * len(parts), parts))
     for one in checks:
         published.memo[clean_name(one)] = bool(found) and all(own.get(one) for own in found)
 
@@ -141,31 +187,30 @@ def _countries_of_parts(published: Published, of: int) -> dict[str, int]:
     return part_of
 
 
-def _copy(
-    published: Published, dataset_id: str, part_of: Mapping[str, int], folder: Path, of: int
-) -> None:
-    """Copy each row of a table to the file of the part of its country, in written order.
+def _copy(published: Published, batch: Batch) -> None:
+    """Copy each row to the file of the part of its country, in written order.
 
     Every row comes into a part; one of an unknown country into the first.
 
     Raises:
         UnsettledError: a row has no country, or one that is no text.
     """
+    dataset_id = batch.dataset_id
     texts = [c.name for c in published.dataset(dataset_id).columns if c.type == "string"]
-    own = folder / dataset_id
-    own.mkdir(parents=True, exist_ok=True)
+    folders = [batch.folder / dataset_id / str(part) for part in range(batch.of)]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{batch.first:05d}.parquet" for folder in folders]
     with ExitStack() as stack:
         writers = list[_Writer]()
-        for path in published.files(dataset_id):
+        for path in published.files(dataset_id)[batch.first : batch.stop]:
             with pq.ParquetFile(path, read_dictionary=texts) as file:
                 for number in range(file.num_row_groups):
                     table = file.read_row_group(number)
-                    if not writers:
-                        paths = [own / f"{part}.parquet" for part in range(of)]
-                        writers = [
-                            stack.enter_context(_Writer(path, table.schema)) for path in paths
-                        ]
-                    _deal(table, part_of, writers)
+                    writers = writers or [
+                        stack.enter_context(_Writer(path, table.schema)) for path in paths
+                    ]
+                    _deal(table, batch.part_of, writers)
 
 
 class _Writer(ExitStack):

@@ -55,12 +55,13 @@ def by_country(rows: Iterable[Group]) -> Iterator[tuple[str, Iterator[Group]]]:
     return itertools.groupby(rows, lambda group: group.code)
 
 
-def masses(
-    reader: Reader, index: Partition, code: str, basis: str, rows: Iterable[Group]
-) -> Int64s:
-    """Return a country's integer masses: uniform 1, area in 1e-3 m2, population in 1e-6 people."""
+def masses(reader: Reader, basis: str, rows: Iterable[Group], count: int) -> Int64s:
+    """Return the integer masses of `count` tiles of a country, in `rows`.
+
+    They are uniform 1, area in 1e-3 m2, population in 1e-6 people.
+    """
     # Filled in place: a list of groups and their concatenation would hold a large country twice.
-    filled = np.ones(_tiles(index, code), np.int64)
+    filled = np.ones(count, np.int64)
     for group in rows:
         if basis == "area_m2":
             filled[group.tiles] = _areas(group)
@@ -84,7 +85,7 @@ def layer_columns(
     """
     urban = open_layer(reader.file(URBAN), grid)
     roads = open_layer(reader.file(ROADS), grid) if with_roads else None
-    filled = np.zeros((4, _tiles(index, code)), np.int64)
+    filled = np.zeros((4, tiles_of(index, code)), np.int64)
     for group in rows:
         place = [group.columns[name] for name in _PLACE]
         filled[0, group.tiles], filled[1, group.tiles] = _people(reader, group), _areas(group)
@@ -96,7 +97,8 @@ def layer_columns(
     return tuple(filled), urban.alignment.cells
 
 
-def _tiles(index: Partition, code: str) -> int:
+def tiles_of(index: Partition, code: str) -> int:
+    """Return the number of tiles of a country."""
     return int(index.report["by_country"][code]["cells_included"])
 
 

@@ -5,16 +5,19 @@ Source: docs/spec/s4-allocation.md#largest-remainder
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from segment1b.laws.division import BLOCK, Int64s, checked_sum, muldiv
+from segment1b.laws.division import BLOCK, Int64s, check_limit, checked_sum, muldiv
 
 #: Bits of a value counted in one pass of the search for a threshold.
 _DIGIT: Final = 16
+#: Leading bits by which the remainders of a country in many blocks are counted.
+_LEADING: Final = 12
 _UNITS_LIMIT: Final = 10**15
 
 
@@ -128,17 +131,76 @@ def quantise(masses: Int64s, K: int) -> tuple[Int64s, int]:
 
     Source: docs/spec/s2-weights.md#law
     """
-    if K < 1:
-        raise ValueError(f"K = {K}: there must be at least one unit")
-    if K > _UNITS_LIMIT:
-        raise OverflowError(f"K = {K} passes 10^15, the limit of the exact path")
     total = checked_sum(masses, "tile masses")
-    if total == 0:
-        raise ValueError("tile masses sum to 0: nothing to weigh by")
+    check_quantisable(total, K)
     weights, remainders = muldiv(masses, K, total, masses)
     shortfall = K - int(weights.sum())
     give_largest(weights, remainders, shortfall)
     return weights, shortfall
+
+
+class LeadingBits(NamedTuple):
+    """The remainders of a country that begin as the last one that gets a unit does.
+
+    Attributes:
+        bits: what they begin with.
+        shift: how many bits follow these.
+        k: how many of these remainders get a unit, the largest ones.
+    """
+
+    bits: int
+    shift: int
+    k: int
+
+    def among(self, remainders: Int64s) -> tuple[Int64s, Int64s]:
+        """Return those of some remainders that begin so, distinct and ascending, and how often."""
+        values, counts = np.unique_counts(remainders[remainders >> self.shift == self.bits])
+        return values, counts
+
+
+def leading_counts(remainders: Int64s, total: int) -> Int64s:
+    """Count the remainders of a division by `total` by their leading bits, int64[2^12]."""
+    return np.bincount(remainders >> _leading_shift(total), minlength=1 << _LEADING)
+
+
+def leading_bits(counts: Int64s, total: int, k: int) -> LeadingBits:
+    """Return how the k-th largest remainder begins, from the `leading_counts` of all of them."""
+    bits, left = _largest(counts, k)
+    return LeadingBits(bits, _leading_shift(total), left)
+
+
+def shared_ties(found: Sequence[tuple[Int64s, Int64s]], k: int) -> tuple[int, list[int]]:
+    """Return the threshold of remainders, and how many equal to it get a unit in each block.
+
+    `found` is what `LeadingBits.among` gives for each block, blocks in ascending tile_id. Equal
+    remainders are decided by ascending tile_id.
+    """
+    values, place = np.unique(np.concatenate([own for own, _ in found]), return_inverse=True)
+    counts = np.bincount(place, np.concatenate([own for _, own in found])).astype(np.int64)
+    index, k = _largest(counts, k)
+    equal = [int(own[some == values[index]].sum()) for some, own in found]
+    given = np.diff(np.minimum(np.cumsum([0, *equal]), k))
+    return int(values[index]), given.tolist()
+
+
+def give_above(counts: Int64s, remainders: Int64s, threshold: int, equal: int) -> None:
+    """Add one, in place, where a remainder is above the threshold, or among the first equal to it.
+
+    `equal` is how many of these get one.
+    """
+    counts += remainders > threshold
+    counts[np.flatnonzero(remainders == threshold)[:equal]] += 1
+
+
+def check_quantisable(total: int, K: int) -> None:
+    """Raise ValueError or OverflowError, as `quantise`, for a sum of masses beyond its limits."""
+    if K < 1:
+        raise ValueError(f"K = {K}: there must be at least one unit")
+    if K > _UNITS_LIMIT:
+        raise OverflowError(f"K = {K} passes 10^15, the limit of the exact path")
+    if total == 0:
+        raise ValueError("tile masses sum to 0: nothing to weigh by")
+    check_limit(total, "tile masses")
 
 
 def heaviest(weights: Int64s, n: int) -> Int64s:
@@ -231,14 +293,23 @@ def _threshold_by_digits(values: Int64s, k: int) -> tuple[int, int, int]:
             head = values[start : start + BLOCK] >> shift
             digits = head[head >> width == prefix] - (prefix << width)
             counts += np.bincount(digits, minlength=1 << width)
-        at_least = np.cumsum(counts[::-1])[::-1]
-        digit = int(np.flatnonzero(at_least >= k)[-1])
-        k -= int(at_least[digit] - counts[digit])
+        digit, k = _largest(counts, k)
         prefix = (prefix << width) + digit
         if not shift:
             return prefix, k, int(counts[digit]) - k
         width = min(_DIGIT, shift)
         shift -= width
+
+
+def _leading_shift(total: int) -> int:
+    return max(0, total.bit_length() - _LEADING)
+
+
+def _largest(counts: Int64s, k: int) -> tuple[int, int]:
+    """Return the index of the k-th largest, of counts by size, and its place among its equals."""
+    at_least = np.cumsum(counts[::-1])[::-1]
+    index = int(np.flatnonzero(at_least >= k)[-1])
+    return index, k - int(at_least[index] - counts[index])
 
 
 def _end_of_ties(values: Int64s, threshold: int, kept: int) -> int:

@@ -43,11 +43,17 @@ def checked_sum(values: Int64s, name: str) -> int:
         raise ValueError(f"{name}: {int(values.min())} is negative")
     # A wrapped int64 sum can look sound; the float sum, right within far less than a factor of
     # two, tells whether wrapping was possible at all.
-    if float(values.sum(dtype=np.float64)) < 1.5 * _SUM_LIMIT:
-        total = int(values.sum())
-        if total < _SUM_LIMIT:
-            return total
-    raise OverflowError(f"{name}: the sum passes 2^62 - 1")
+    total = int(values.sum())
+    if float(values.sum(dtype=np.float64)) >= 1.5 * _SUM_LIMIT:
+        total = _SUM_LIMIT
+    check_limit(total, name)
+    return total
+
+
+def check_limit(total: int, name: str) -> None:
+    """Raise OverflowError for a sum of 2^62 or more."""
+    if total >= _SUM_LIMIT:
+        raise OverflowError(f"{name}: the sum passes 2^62 - 1")
 
 
 def muldiv(a: Int64s, b: int, m: int, r: Int64s | None = None) -> tuple[Int64s, Int64s]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import itertools
 import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -18,24 +18,25 @@ import pyarrow as pa
 from segment1b import contracts
 from segment1b.config import RunSettings, load_policy, usable_cores
 from segment1b.contracts import Dataset
-from segment1b.contracts.faults import coded, coded_faults, keep_traceback
+from segment1b.contracts.faults import coded, keep_traceback
 from segment1b.contracts.program import program
 from segment1b.errors import Segment1BError
 from segment1b.outlets.merchant_names import Naming
 from segment1b.pipeline import trade_weights, worlds
-from segment1b.pipeline.engines import Pool, in_order, opened
+from segment1b.pipeline.engines import Pool, opened
 from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.pipeline.prepare import lay_and_decide, prepare
 from segment1b.pipeline.reuse import cache_status, input_digests, report_path, verify_inputs
 from segment1b.pipeline.since import continued
+from segment1b.pipeline.workers import Workers, work_of
 from segment1b.states import STATES
-from segment1b.states.protocol import Report, Run, ShardResult, State
+from segment1b.states.protocol import Report, Run, State
 from segment1b.storage.bundles import check_summary
 from segment1b.storage.failures import record_failure
-from segment1b.storage.gather import gather
+from segment1b.storage.gather import FinalPart, cut_parts, merge_part
 from segment1b.storage.locks import identity_lock
 from segment1b.storage.meter import Meter, read_baseline
-from segment1b.storage.parts import FILE_ROWS
+from segment1b.storage.parts import FILE_ROWS, part_name
 from segment1b.storage.proofs import Proof
 from segment1b.storage.publisher import (
     publish_document,
@@ -43,6 +44,7 @@ from segment1b.storage.publisher import (
     publish_once,
     publish_report,
 )
+from segment1b.storage.reader import Reader
 from segment1b.storage.root import open_root, root_at
 from segment1b.storage.staging import staging
 
@@ -156,35 +158,33 @@ def _work_and_publish(
     progress: Progress,
 ) -> dict[str, Any]:
     """Work, gather, take receipts, publish, report; return the run report."""
-    read = Counter[str]()
+    on_workers = Workers(state, run, pool, workers)
     # What earlier states have freed goes back to the system: each state's peak is its own.
     pa.default_memory_pool().release_unused()
     with Meter(children=not pool.within) as meter:
         progress(Event("plan", state.id))
         reader = run.reader(state)
         reader.fetch(state.inputs(run))
-        shards = state.shards(run, reader)
-        read.update(reader.bytes_read)
+        shards = state.shards(run, reader, on_workers)
+        on_workers.read.update(reader.bytes_read)
         progress(Event("begin", state.id, len(shards)))
         rows, counters, staged = 0, [], Counter[str]()
         proofs: dict[str, list[Proof]] = {}
-        work = functools.partial(_work, state.id, run)
-        for result, bytes_read in in_order(pool, work, shards, workers):
-            read.update(bytes_read)
+        for result in on_workers.results(work_of(state), shards):
             staged.update(result.staged)
             for dataset_id, own in result.proofs.items():
                 proofs.setdefault(dataset_id, []).extend(own)
             counters.append(result.counters)
             rows += result.rows
             progress(Event("advance", state.id, result.rows))
-        proofs |= _gather(state, run, len(shards))
+        proofs |= _gather(state, run, len(shards), on_workers)
         report = state.report(run, run.reader(state), rows, counters)
         body = dict(report.body)
         body |= _publish(state, run, report, staged, proofs)
     body.setdefault("input_digests", inputs)
     body["program"] = program()
     body["resources"] = {
-        **meter.resources(workers, FILE_ROWS, *_reading(state, run, read)),
+        **meter.resources(workers, FILE_ROWS, *_reading(state, run, on_workers.read)),
         **report.resources,
     }
     for dataset_id, data in report.side_files.items():
@@ -202,26 +202,29 @@ def _publish_report(state: State, run: Run, body: dict[str, Any]) -> None:
     shutil.rmtree(run.staging, ignore_errors=True)
 
 
-def _work(state_id: str, run: Run, shard: Any) -> tuple[ShardResult, Counter[str]]:
-    # Coded by the worker: not every exception is whole after pickle.
-    with coded_faults():
-        reader = run.reader(STATES[state_id])
-        return STATES[state_id].work(run, reader, shard), reader.bytes_read
-
-
-def _gather(state: State, run: Run, pieces: int) -> dict[str, list[Proof]]:
+def _gather(state: State, run: Run, pieces: int, on_workers: Workers) -> dict[str, list[Proof]]:
     """Merge the pieces of tables cut by rows into their final parts, still staged; prove these."""
 
-    def gather_one(dataset: Dataset) -> list[Proof]:
-        parts = run.parts(dataset.id)
-        parts.mkdir()
-        staged = [run.staged(dataset.id, number) for number in range(pieces)]
-        return gather(staged, dataset, parts, run.threads)
+    def cut(dataset: Dataset) -> Iterator[FinalPart]:
+        run.parts(dataset.id).mkdir()
+        return cut_parts(_pieces(run, dataset, pieces), dataset)
 
     gathered = [dataset for dataset in _written(state, run) if _is_gathered(state, dataset)]
-    with ThreadPoolExecutor(run.threads) as pool:
-        proofs = pool.map(gather_one, gathered)
-        return {dataset.id: own for dataset, own in zip(gathered, proofs, strict=True)}
+    parts = itertools.chain.from_iterable(map(cut, gathered))
+    proofs: dict[str, list[Proof]] = {}
+    for dataset_id, proof in on_workers.results(partial(_merge, pieces), parts):
+        proofs.setdefault(dataset_id, []).append(proof)
+    return proofs
+
+
+def _merge(pieces: int, run: Run, _reader: Reader, part: FinalPart) -> tuple[str, Proof]:
+    dataset = run.contracts[part.dataset_id]
+    path = run.parts(dataset.id) / part_name(part.number)
+    return dataset.id, merge_part(part, _pieces(run, dataset, pieces), dataset, path)
+
+
+def _pieces(run: Run, dataset: Dataset, count: int) -> list[Path]:
+    return [run.staged(dataset.id, number) for number in range(count)]
 
 
 def _written(state: State, run: Run) -> list[Dataset]:

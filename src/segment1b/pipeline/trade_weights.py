@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segment1b.contracts.faults import coded_faults
 from segment1b.contracts.program import program
 from segment1b.contracts.states import TRADE_WEIGHTS
 from segment1b.pipeline import worlds
-from segment1b.pipeline.engines import Pool, in_order
+from segment1b.pipeline.engines import Pool
 from segment1b.pipeline.reuse import cache_status, input_digests
+from segment1b.pipeline.workers import Workers, work_of
 from segment1b.states import TRADES
-from segment1b.states.protocol import Run, ShardResult
+from segment1b.states.protocol import Run
 from segment1b.storage.meter import Meter
 from segment1b.storage.parts import FILE_ROWS
 from segment1b.storage.proofs import Proof
@@ -64,14 +63,14 @@ def provide(run: Run, pool: Pool, workers: int, world: Path | None, *, verify: b
 
 def _compute(run: Run, pool: Pool, workers: int, inputs: Mapping[str, str]) -> None:
     """Weigh all tiles by several trades in one pass; publish and commit each trade."""
-    staged, read, counters = Counter[str](), Counter[str](), []
+    on_workers = Workers(TRADES, run, pool, workers)
+    staged, counters = Counter[str](), []
     proofs: dict[str, list[Proof]] = {trade: [] for trade in run.trades}
     with Meter(children=not pool.within) as meter:
         reader = run.reader(TRADES)
         reader.fetch(TRADES.inputs(run))
-        shards = TRADES.shards(run, reader)
-        for result, bytes_read in in_order(pool, functools.partial(_work, run), shards, workers):
-            read.update(bytes_read)
+        shards = TRADES.shards(run, reader, on_workers)
+        for result in on_workers.results(work_of(TRADES), shards):
             staged.update(result.staged)
             for trade, proven in result.proofs.items():
                 proofs[trade].extend(proven)
@@ -80,7 +79,7 @@ def _compute(run: Run, pool: Pool, workers: int, inputs: Mapping[str, str]) -> N
             trade: _publish(_of_trade(run, trade), staged[trade], proofs[trade])
             for trade in run.trades
         }
-    resources = meter.resources(workers, FILE_ROWS, dict(read), {})
+    resources = meter.resources(workers, FILE_ROWS, dict(on_workers.read), {})
     for trade, receipt in receipts.items():
         own = _of_trade(run, trade)
         body = {**TRADES.report(own, own.reader(TRADES), staged[trade], counters).body}
@@ -100,12 +99,6 @@ def _publish(run: Run, rows: int, proofs: Sequence[Proof]) -> Receipt:
         is_committed=run.snapshot.path(f"{TRADES.id}_run_report").exists(),
         proofs=proofs,
     )
-
-
-def _work(run: Run, shard: Any) -> tuple[ShardResult, Counter[str]]:
-    with coded_faults():
-        reader = run.reader(TRADES)
-        return TRADES.work(run, reader, shard), reader.bytes_read
 
 
 def _of_trade(run: Run, trade: str) -> Run:

@@ -8,7 +8,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,27 @@ from segment1b.contracts.trades import EVERYTHING, weights_of
 from segment1b.errors import Segment1BError
 from segment1b.laws.philox import alloc_offsets, country_word
 from segment1b.outlets.merchant_trades import read_trades
-from segment1b.states.protocol import Countries, Report, Run, ShardResult, State, check_conserved
+from segment1b.states.protocol import (
+    Countries,
+    OnWorkers,
+    Report,
+    Run,
+    ShardResult,
+    State,
+    check_conserved,
+)
+from segment1b.storage.durable import make_folder
 from segment1b.storage.gather import write_piece
 from segment1b.storage.parts import TileFile, cut_tiles, repeated
 from segment1b.storage.reader import Reader
-from segment1b.storage.records import COUNTRY, Records, read_split, split_by_country
+from segment1b.storage.records import (
+    COUNTRY,
+    Records,
+    Split,
+    read_split,
+    rows_of,
+    split_by_country,
+)
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
@@ -48,7 +65,7 @@ class CountryShard:
         number: position of the shard; shards in this order have their countries in ASCII order.
         countries: country codes in ASCII order.
         tiles: number of tiles of each.
-        rows: number of staged rows of each.
+        staged: their staged rows, by dataset.
         files: numbers of the tile files that hold them.
         grid: rows and columns of the raster.
     """
@@ -56,7 +73,7 @@ class CountryShard:
     number: int
     countries: tuple[str, ...]
     tiles: tuple[int, ...]
-    rows: tuple[int, ...]
+    staged: Mapping[str, Split]
     files: tuple[int, ...]
     grid: tuple[int, int]
 
@@ -72,9 +89,7 @@ class Job:
 
     def rows(self, dataset_id: str, columns: Sequence[str]) -> dict[str, Records]:
         """Return the staged rows of each country as records, in the dataset's order."""
-        shard = self.shard
-        rows = dict(zip(shard.countries, shard.rows, strict=True))
-        return staged_rows(self.run, dataset_id, columns, shard.files[0], rows)
+        return read_split(self.run.contracts[dataset_id], columns, self.shard.staged[dataset_id])
 
     def offsets(self, merchants: Mapping[str, UInt64s]) -> dict[str, UInt64s]:
         """Return the offsets of the pairs of each country, computed together."""
@@ -203,13 +218,12 @@ class CountryState(State):
     columns: tuple[str, ...]
     unlisted: str
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
+    def shards(self, run: Run, reader: Reader, on_workers: OnWorkers) -> Sequence[CountryShard]:
         """Stage the source by country and return shards of its countries in ASCII order."""
         self.sealed_inputs(run, reader)
-        files = staged_files(reader)
-        rows = stage_by_country(run, reader, self.source, self.columns, files)
-        self.check(reader, rows)
-        return country_shards(reader, rows)
+        staged = stage_by_country(reader, {self.source: self.columns}, on_workers)
+        self.check(reader, rows_of(staged[self.source]))
+        return country_shards(reader, staged)
 
     def check(self, reader: Reader, rows: Mapping[str, int]) -> None:
         """Refuse countries that the law cannot place; `rows` has the staged rows of each."""
@@ -280,53 +294,68 @@ def tile_units(counts: Mapping[str, int]) -> list[tuple[TileFile, ...]]:
 
 
 def country_shards(
-    reader: Reader, rows: Mapping[str, int], tiles: str = "tile_index"
+    reader: Reader, staged: Mapping[str, Split], tiles: str = "tile_index"
 ) -> list[CountryShard]:
-    """Return shards of the countries with staged rows, cut as S1 cut the dataset `tiles`."""
+    """Return shards of the countries with staged rows, cut as S1 cut the dataset `tiles`.
+
+    `staged` are datasets with the same countries.
+    """
     report = reader.partition(tiles).report
     grid = (report["grid_dims"]["nrows"], report["grid_dims"]["ncols"])
-    counts = _tile_counts(reader, tiles)
+    counts = {code: country["cells_included"] for code, country in report["by_country"].items()}
+    listed = next(iter(staged.values()))
     shards: list[CountryShard] = []
     for unit in tile_units(counts):
-        codes = tuple(code for code, _, _ in unit[0].stretches if code in rows)
-        sizes = (tuple(counts[code] for code in codes), tuple(rows[code] for code in codes))
-        files = tuple(file.number for file in unit)
+        codes = tuple(code for code, _, _ in unit[0].stretches if code in listed)
+        own = {name: {code: split[code] for code in codes} for name, split in staged.items()}
+        sizes, files = tuple(counts[code] for code in codes), tuple(file.number for file in unit)
         if codes:
-            shards.append(CountryShard(len(shards), codes, *sizes, files, grid))
+            shards.append(CountryShard(len(shards), codes, sizes, own, files, grid))
     return shards
 
 
-def staged_files(reader: Reader, tiles: str = "tile_index") -> dict[str, int]:
-    """Return the number of the staged file of each country: that of its first file of tiles."""
-    units = tile_units(_tile_counts(reader, tiles))
-    return {code: unit[0].number for unit in units for code, _, _ in unit[0].stretches}
+class PartFile(NamedTuple):
+    """A part file of a published dataset, and those of its columns that are staged."""
+
+    dataset_id: str
+    number: int
+    columns: tuple[str, ...]
 
 
 def stage_by_country(
-    run: Run,
-    reader: Reader,
-    dataset_id: str,
-    columns: Sequence[str],
-    files: Mapping[str, int],
-) -> dict[str, int]:
-    """Stage a published dataset's rows by country; return the number of rows of each."""
-    partition = reader.partition(dataset_id)
-    tables = reader.row_groups(partition, [*columns, COUNTRY])
+    reader: Reader, sources: Mapping[str, Sequence[str]], on_workers: OnWorkers
+) -> dict[str, Split]:
+    """Stage some columns of published datasets by country."""
+    partitions = {dataset_id: reader.partition(dataset_id) for dataset_id in sources}
+    files = [
+        PartFile(dataset_id, number, tuple(sources[dataset_id]))
+        for dataset_id, partition in partitions.items()
+        for number in range(len(partition.paths))
+    ]
+    staged: dict[str, Split] = {dataset_id: {} for dataset_id in sources}
+    for file, split in zip(files, on_workers(_split, files), strict=True):
+        add_split(staged[file.dataset_id], split)
+    for dataset_id, partition in partitions.items():
+        owner, rows = partition.dataset.owner.lower(), sum(rows_of(staged[dataset_id]).values())
+        check_conserved(f"rows of {dataset_id}", rows, partition.receipt.rows, owner)
+    return staged
+
+
+def add_split(staged: Split, split: Split) -> None:
+    """Add the rows of another file behind those of the files before it."""
+    for code, stretches in split.items():
+        staged.setdefault(code, []).extend(stretches)
+
+
+def _split(run: Run, reader: Reader, file: PartFile) -> Split:
+    partition = reader.partition(file.dataset_id)
+    tables = reader.row_groups(partition, [*file.columns, COUNTRY], None, [file.number])
+    path = split_path(run, file.dataset_id, file.number)
+    return split_by_country(path, partition.dataset, file.columns, tables)
+
+
+def split_path(run: Run, dataset_id: str, number: int) -> Path:
+    """Return the path at which the rows of file `number` of a dataset are staged by country."""
     folder = run.staging / f"{dataset_id}.split"
-    rows = split_by_country(folder, partition.dataset, list(columns), tables, files)
-    owner, expected = partition.dataset.owner.lower(), partition.receipt.rows
-    check_conserved(f"rows of {dataset_id}", sum(rows.values()), expected, owner)
-    return rows
-
-
-def staged_rows(
-    run: Run, dataset_id: str, columns: Sequence[str], file: int, rows: Mapping[str, int]
-) -> dict[str, Records]:
-    """Return the rows of the countries in a staged file, `rows` of each, in the dataset's order."""
-    folder = run.staging / f"{dataset_id}.split"
-    return read_split(folder, run.contracts[dataset_id], list(columns), file, rows)
-
-
-def _tile_counts(reader: Reader, tiles: str) -> dict[str, int]:
-    report = reader.partition(tiles).report
-    return {code: country["cells_included"] for code, country in report["by_country"].items()}
+    make_folder(folder)
+    return folder / str(number)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -24,6 +24,8 @@ from segment1b.storage.receipts import file_names
 from segment1b.storage.snapshot import Snapshot
 from segment1b.storage.versions import versions
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 #: Counters by country.
 Countries = dict[str, dict[str, Any]]
 
@@ -177,6 +179,15 @@ class Report:
     resources: Mapping[str, Any] = field(default_factory=dict)
 
 
+class OnWorkers(Protocol):
+    """Does what must be done before a state's work can be cut into shards."""
+
+    def __call__(
+        self, work: Callable[[Run, Reader, Item], Result], items: Iterable[Item], /
+    ) -> list[Result]:
+        """Return the results of a function of a module for each item, in their order."""
+
+
 class State(ABC):
     """A state: what the contracts declare of it, and how its work is cut, done and reported.
 
@@ -208,7 +219,7 @@ class State(ABC):
         return tuple(run.used(self.contract.inputs(run.trades, run.surfaces)))
 
     @abstractmethod
-    def shards(self, run: Run, reader: Reader) -> Sequence[Any]:
+    def shards(self, run: Run, reader: Reader, on_workers: OnWorkers) -> Sequence[Any]:
         """Return the pieces of work, in canonical order; checks all that needs no work."""
 
     @abstractmethod

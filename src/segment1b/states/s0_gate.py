@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from segment1b.errors import Segment1BError, file_error
 from segment1b.outlets.directories import directory
 from segment1b.outlets.merchant_trades import DATASET, read_trades
-from segment1b.states.protocol import Report, Run, ShardResult, State
+from segment1b.states.protocol import OnWorkers, Report, Run, ShardResult, State
 from segment1b.storage.bundles import CHECKSUMS_SCHEMA, GATE_RULES, open_bundle
 from segment1b.storage.durable import read_json
 from segment1b.storage.failures import utc_now
@@ -32,7 +32,7 @@ class S0Gate(State):
 
     id = "s0"
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[str]:
+    def shards(self, run: Run, reader: Reader, _on_workers: OnWorkers) -> Sequence[str]:
         """Check steps 1 to 6 and the digests of step 7; return the outlet files."""
         bundle_files(run)
         for dataset_id in self._inputs(run):

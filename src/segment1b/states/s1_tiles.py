@@ -16,7 +16,15 @@ from segment1b.errors import Segment1BError
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.scanline import Runs, bounding_cells, center_runs, hole_cells, overlap_runs
-from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved, total
+from segment1b.states.protocol import (
+    OnWorkers,
+    Report,
+    Run,
+    ShardResult,
+    State,
+    check_conserved,
+    total,
+)
 from segment1b.storage.durable import make_folder, read_json, replace_json
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import TileFile, cut_tiles, groups
@@ -43,7 +51,7 @@ class S1Tiles(State):
 
     id = "s1"
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[TileShard]:
+    def shards(self, run: Run, reader: Reader, _on_workers: OnWorkers) -> Sequence[TileShard]:
         """Find every country's runs, stage them, and cut the files from their counts."""
         codes = iso_codes(reader)
         grid = read_grid(reader.file("population_raster_2025"))

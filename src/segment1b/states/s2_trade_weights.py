@@ -18,7 +18,7 @@ from segment1b.geo.tile_masses import by_country, groups, layer_columns
 from segment1b.laws.apportionment import quantise
 from segment1b.laws.mixture import country_percents, layers_of, mix, totals
 from segment1b.states.by_country import Int64s, tile_units
-from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
+from segment1b.states.protocol import OnWorkers, Report, Run, ShardResult, State, check_conserved
 from segment1b.storage.parts import TileFile
 from segment1b.storage.proofs import write_proven
 from segment1b.storage.reader import Reader
@@ -34,7 +34,9 @@ class S2TradeWeights(State):
 
     id = "s2_trade"
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[tuple[TileFile, ...]]:
+    def shards(
+        self, run: Run, reader: Reader, _on_workers: OnWorkers
+    ) -> Sequence[tuple[TileFile, ...]]:
         """Return the units of work of S2; a layer that does not fit the tiles is refused here."""
         grid = read_grid(reader.file(_RASTER))
         for name in (URBAN, ROADS):

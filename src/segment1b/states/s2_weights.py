@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from segment1b.errors import Segment1BError
 from segment1b.geo.population import close_population
-from segment1b.geo.tile_masses import MASS_SCALE, Group, by_country, groups, masses
+from segment1b.geo.tile_masses import MASS_SCALE, Group, by_country, groups, masses, tiles_of
 from segment1b.identity import canonical_json, sha256_hex
 from segment1b.laws.apportionment import quantise
-from segment1b.laws.centres import centres_of
 from segment1b.states.by_country import tile_units
-from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved, check_known
+from segment1b.states.protocol import (
+    OnWorkers,
+    Report,
+    Run,
+    ShardResult,
+    State,
+    check_conserved,
+    check_known,
+)
+from segment1b.states.s2_blocks import (
+    SettledBlock,
+    Terms,
+    Weighed,
+    centres_columns,
+    coded_weights,
+    is_large,
+    joined,
+    settle,
+    weigh_block,
+)
 from segment1b.storage.ingress import iso_codes
 from segment1b.storage.parts import TileFile
 from segment1b.storage.proofs import write_proven
@@ -25,31 +42,44 @@ from segment1b.storage.snapshot import Partition
 
 
 class S2Weights(State):
-    """Integer masses, then largest remainder per country; see docs/spec/s2-weights.md#law."""
+    """Integer masses, then largest remainder per country; see docs/spec/s2-weights.md#law.
+
+    The files of a large country are weighed side by side; see `s2_blocks`.
+    """
 
     id = "s2"
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[tuple[TileFile, ...]]:
-        """Return the units of work: one packed file, or all files of one large country."""
+    def shards(
+        self, run: Run, reader: Reader, on_workers: OnWorkers
+    ) -> Sequence[tuple[TileFile, ...] | SettledBlock]:
+        """Return the units of work: one packed file, all files of a country, or one of a large."""
         index = reader.partition("tile_index")
         counts = {c: v["cells_included"] for c, v in index.report["by_country"].items()}
         problem = "countries of tile_index are not in the ISO table: {}"
         check_known(counts, iso_codes(reader), "E102_FK_MISMATCH", problem)
         _check_resolution(run, counts)
-        return tile_units(counts)
+        units = tile_units(counts)
+        large = {unit[0].number: settle(run, unit, on_workers) for unit in units if is_large(unit)}
+        shards: list[tuple[TileFile, ...] | SettledBlock] = []
+        for unit in units:
+            shards += large.get(unit[0].number, [unit])
+        return shards
 
-    def work(self, run: Run, reader: Reader, shard: tuple[TileFile, ...]) -> ShardResult:
+    def work(
+        self, run: Run, reader: Reader, shard: tuple[TileFile, ...] | SettledBlock
+    ) -> ShardResult:
         """Weigh the countries of one shard and stage its files."""
         index = reader.partition("tile_index")
-        files = [file.number for file in shard]
-        weighed = {
-            code: weigh(run, reader, index, files, code, own)
-            for code, own in by_country(groups(reader, index, files, run.policy.prep.basis))
-        }
+        files: Sequence[TileFile]
+        if isinstance(shard, SettledBlock):
+            block = shard.block
+            files, weighed = [block.file], {block.code: weigh_block(run, reader, shard)}
+        else:
+            files, weighed = shard, _weighed(run, reader, shard)
 
         def tables(dataset_id: str, file: TileFile) -> Iterator[pa.Table]:
             """Yield the rows of a file of tile_index, with their weights, by row groups."""
-            at = {code: start for code, start, _ in file.stretches}
+            at = {code: start - files[0].stretches[0][1] for code, start, _ in file.stretches}
             for table in reader.row_groups(index, ["country_iso", "tile_id"], None, [file.number]):
                 code, count = table.column(0)[0].as_py(), table.num_rows
                 columns = {
@@ -68,7 +98,7 @@ class S2Weights(State):
             dataset = run.contracts[dataset_id]
             proofs[dataset_id] = [
                 write_proven(run.staged(dataset_id, file.number), dataset, tables(dataset_id, file))
-                for file in shard
+                for file in files
             ]
         counters = {code: country.counters for code, country in weighed.items()}
         return ShardResult.of_parts(proofs, counters)
@@ -77,7 +107,7 @@ class S2Weights(State):
         """Return the counters of all countries."""
         close_population()
         policy = run.policy.prep
-        by_country = {code: c for shard in counters for code, c in sorted(shard.items())}
+        by_country = joined(counters)
         check_conserved(
             "rows of tile_index", rows, reader.partition("tile_index").receipt.rows, "s1"
         )
@@ -106,14 +136,15 @@ class S2Weights(State):
         )
 
 
-class Weighed(NamedTuple):
-    """A country's columns in tile order (weight_fp, int64, of sum K, and centres) and counters."""
+def _weighed(run: Run, reader: Reader, files: Sequence[TileFile]) -> dict[str, Weighed]:
+    index, numbers = reader.partition("tile_index"), [file.number for file in files]
+    return {
+        code: _weigh(run, reader, index, numbers, code, own)
+        for code, own in by_country(groups(reader, index, numbers, run.policy.prep.basis))
+    }
 
-    columns: dict[str, npt.NDArray[Any]]
-    counters: dict[str, Any]
 
-
-def weigh(
+def _weigh(
     run: Run,
     reader: Reader,
     index: Partition,
@@ -122,36 +153,17 @@ def weigh(
     rows: Iterable[Group],
 ) -> Weighed:
     """Return a country's weights, its tiles' centres where the policy has any, and counters."""
-    policy = run.policy.prep
-    basis: str = policy.basis
-    mass = masses(reader, index, code, basis, rows)
-    columns: dict[str, npt.NDArray[Any]] = {}
-    if run.policy.people_per_centre is not None:
-        columns["centres"] = centres_of(mass, run.policy.people_per_centre)
+    basis, tiles = run.policy.prep.basis, tiles_of(index, code)
+    mass = masses(reader, basis, rows, tiles)
+    columns = centres_columns(run, mass)
     total, fallback = int(mass.sum()), False
     if total == 0:
         basis, fallback = "area_m2", True
-        # Antarctica, the largest country, has no people: two arrays of it at once are too many.
-        del mass
-        mass = masses(reader, index, code, basis, groups(reader, index, files, basis, code=code))
+        mass = masses(reader, basis, groups(reader, index, files, basis, code=code), tiles)
         total = int(mass.sum())
-    try:
-        weights, residue = quantise(mass, 10**policy.dp)
-    except (ValueError, OverflowError) as error:
-        problem, hint = f"{code}: {error}", "lower prep.dp or scale the raster down"
-        raise Segment1BError("E105_NORMALIZATION", problem, hint, country_iso=code) from None
-    columns["weight_fp"] = weights
-    counters = {
-        "basis": basis,
-        "tiles": len(weights),
-        "mass_sum": str(total),
-        "postquant_sum_fp": int(weights.sum()),
-        "residue_allocations": residue,
-        "zero_weight_tiles": int(np.count_nonzero(weights == 0)),
-        "zero_mass_fallback": fallback,
-        "centres": int(columns["centres"].sum(dtype=np.int64)) if "centres" in columns else 0,
-    }
-    return Weighed(columns, counters)
+    with coded_weights(code):
+        columns["weight_fp"], residue = quantise(mass, 10**run.policy.prep.dp)
+    return Weighed.of(columns, Terms(basis, fallback, total, residue))
 
 
 def _check_resolution(run: Run, counts: dict[str, int]) -> None:

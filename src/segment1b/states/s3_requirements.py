@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from segment1b.errors import Segment1BError, pair_error
 from segment1b.states.protocol import (
+    OnWorkers,
     Report,
     Run,
     ShardResult,
@@ -58,7 +59,7 @@ class S3Requirements(State):
 
     id = "s3"
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[MerchantRange]:
+    def shards(self, run: Run, reader: Reader, _on_workers: OnWorkers) -> Sequence[MerchantRange]:
         """Check the seal, then cut the catalogue into ranges of merchants."""
         sealed = self.sealed_inputs(run, reader)
         folder = reader.file("outlet_catalogue")

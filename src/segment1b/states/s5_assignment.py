@@ -13,7 +13,15 @@ from segment1b.laws.assignment import LABEL, Sites, permuted, sites_of, words
 from segment1b.laws.curves import locate
 from segment1b.laws.points import stable_points
 from segment1b.states.by_country import CountryShard, CountryState, Int64s, Job, UInt64s, Weights
-from segment1b.states.protocol import Countries, Report, Run, check_conserved, check_known, total
+from segment1b.states.protocol import (
+    Countries,
+    OnWorkers,
+    Report,
+    Run,
+    check_conserved,
+    check_known,
+    total,
+)
 from segment1b.states.rng_logs import event_totals, trace, write_audit
 from segment1b.storage.arrays import distinct
 from segment1b.storage.ingress import iso_codes
@@ -31,9 +39,9 @@ class S5Assignment(CountryState):
     columns = ("merchant_id", "tile_id", "n_sites_tile")
     unlisted = "E505_TILE_NOT_IN_INDEX"
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
+    def shards(self, run: Run, reader: Reader, on_workers: OnWorkers) -> Sequence[CountryShard]:
         """Write the audit row before the first draw; return shards of countries."""
-        shards = super().shards(run, reader)
+        shards = super().shards(run, reader, on_workers)
         write_audit(run)
         return shards
 

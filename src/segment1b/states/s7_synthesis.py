@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,14 @@ from segment1b.states.by_country import (
     CountryShard,
     CountryState,
     Job,
+    add_split,
     country_shards,
+    split_path,
     stage_by_country,
-    staged_files,
 )
 from segment1b.states.protocol import (
     Countries,
+    OnWorkers,
     Report,
     Run,
     catalogue_files,
@@ -32,7 +33,7 @@ from segment1b.storage.arrays import distinct
 from segment1b.storage.durable import read_json
 from segment1b.storage.ingress import ingress_groups
 from segment1b.storage.reader import Reader
-from segment1b.storage.records import COUNTRY, Records, split_by_country
+from segment1b.storage.records import COUNTRY, Records, Split, rows_of, split_by_country
 
 _KEY = ["merchant_id", "site_order"]
 _S5 = "s5_site_tile_assignment"
@@ -46,20 +47,16 @@ class S7Synthesis(CountryState):
     columns = (*_KEY, "tile_id", "delta_lat_deg", "delta_lon_deg")
     unlisted = "E709_TILE_FK_VIOLATION"
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[CountryShard]:
+    def shards(self, run: Run, reader: Reader, on_workers: OnWorkers) -> Sequence[CountryShard]:
         """Stage S5, S6 and the catalogue by country; their countries must agree."""
         self.sealed_inputs(run, reader)
-        files, excluded = (
-            staged_files(reader, "tile_bounds"),
-            _s3_report(reader)["excluded_by_policy"],
-        )
-        with ThreadPoolExecutor(run.threads) as pool:
-            staged = [
-                pool.submit(stage_by_country, run, reader, _S5, self.columns[:3], files),
-                pool.submit(stage_by_country, run, reader, self.source, self.columns, files),
-                pool.submit(_stage_catalogue, run, reader, files, excluded),
-            ]
-        s5, s6, catalogue = (future.result() for future in staged)
+        sources = {_S5: self.columns[:3], self.source: self.columns}
+        staged, outlets = stage_by_country(reader, sources, on_workers), Split()
+        for split in on_workers(_split_catalogue, range(len(catalogue_files(reader)))):
+            add_split(outlets, split)
+        staged["outlet_catalogue"] = outlets
+        s5, s6, catalogue = map(rows_of, staged.values())
+        excluded = _s3_report(reader)["excluded_by_policy"]
         for code in sorted(set(s5) | set(s6)):
             if s5.get(code, 0) != s6.get(code, 0):
                 extra = s6.get(code, 0) > s5.get(code, 0)
@@ -74,7 +71,7 @@ class S7Synthesis(CountryState):
                     f"{s5.get(code, 0)} sites; excluded by policy are {sorted(excluded)}",
                     country_iso=code,
                 )
-        return country_shards(reader, s5, "tile_bounds")
+        return country_shards(reader, staged, "tile_bounds")
 
     def law(self, job: Job, rows: Mapping[str, Records]) -> Iterator[dict[str, Any]]:
         """Join the sites of each country."""
@@ -153,17 +150,10 @@ def _s3_report(reader: Reader) -> dict[str, Any]:
     return dict(read_json(reader.file("s3_run_report")))
 
 
-def _stage_catalogue(
-    run: Run, reader: Reader, files: Mapping[str, int], excluded: Collection[str]
-) -> dict[str, int]:
-    files = {code: file for code, file in files.items() if code not in excluded}
-    dataset = reader.dataset("outlet_catalogue")
-    tables = (
-        _coded(table)
-        for path in catalogue_files(reader)
-        for table in ingress_groups(reader, dataset, path, [*_KEY, COUNTRY])
-    )
-    return split_by_country(run.staging / "outlet_catalogue.split", dataset, _KEY, tables, files)
+def _split_catalogue(run: Run, reader: Reader, number: int) -> Split:
+    dataset, path = reader.dataset("outlet_catalogue"), catalogue_files(reader)[number]
+    tables = map(_coded, ingress_groups(reader, dataset, path, [*_KEY, COUNTRY]))
+    return split_by_country(split_path(run, dataset.id, number), dataset, _KEY, tables)
 
 
 def _coded(table: pa.Table) -> pa.Table:

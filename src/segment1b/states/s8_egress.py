@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from segment1b.contracts import Dataset
 from segment1b.errors import Segment1BError
-from segment1b.states.protocol import Report, Run, ShardResult, State, check_conserved
+from segment1b.states.protocol import OnWorkers, Report, Run, ShardResult, State, check_conserved
 from segment1b.storage.arrays import rebatch
 from segment1b.storage.durable import read_json
 from segment1b.storage.parts import FILE_ROWS, GROUP_ROWS
@@ -35,7 +35,7 @@ class S8Egress(State):
     id = "s8"
     stages_parts = True
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[int]:
+    def shards(self, run: Run, reader: Reader, _on_workers: OnWorkers) -> Sequence[int]:
         """Return the numbers of S7's part files."""
         self.sealed_inputs(run, reader)
         dataset = run.contracts["site_locations"]

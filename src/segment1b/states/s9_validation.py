@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,8 +20,8 @@ from segment1b.identity import canonical_json
 from segment1b.outlets.merchant_trades import read_trades, trades_of
 from segment1b.states.bounds import Located, add_bounded, concerns
 from segment1b.states.bundle import verdict_of, write_bundle
-from segment1b.states.by_country import stage_by_country, staged_files, staged_rows
-from segment1b.states.protocol import Report, Run, ShardResult, State
+from segment1b.states.by_country import stage_by_country
+from segment1b.states.protocol import OnWorkers, Report, Run, ShardResult, State
 from segment1b.states.quality import breaches, measure
 from segment1b.storage.bundles import FLAG, flag_line
 from segment1b.storage.durable import read_json, write_file
@@ -29,17 +29,18 @@ from segment1b.storage.failures import utc_now
 from segment1b.storage.publisher import publish_folder
 from segment1b.storage.reader import Reader
 from segment1b.storage.receipts import file_names, hash_files
-from segment1b.storage.records import Records
+from segment1b.storage.records import Split, read_split
 from segment1b.storage.root import root_at
 
 if TYPE_CHECKING:  # a run that reuses everything needs no checks
     from segment1b.audit import CheckResult
     from segment1b.audit.acceptance import Acceptance
     from segment1b.audit.published_files import Published
+    from segment1b.audit.sites import Batch
 
 _POINTS = ["tile_id", "lon_deg", "lat_deg"]
 BUNDLE = "validation_bundle_1B"
-_REALISM = "realism"
+_S7 = "s7_site_synthesis"
 
 
 class S9Validation(State):
@@ -51,7 +52,7 @@ class S9Validation(State):
 
     id = "s9"
 
-    def shards(self, run: Run, reader: Reader) -> Sequence[Any]:
+    def shards(self, run: Run, reader: Reader, on_workers: OnWorkers) -> Sequence[Any]:
         """Check the seal, look for a stored proof of the tiles and stage the points by country.
 
         Each state is a shard, and parts of its sites; or its tiles or parts of them are, unless
@@ -64,20 +65,21 @@ class S9Validation(State):
         from segment1b.audit.sites import copy_in_parts
 
         self.sealed_inputs(run, reader)
-        stage_by_country(run, reader, "s7_site_synthesis", _columns(run), staged_files(reader))
+        staged = stage_by_country(reader, {_S7: _columns(run)}, on_workers)
         start = time.perf_counter()
         stored = StoredProof(
             holds=tile_proof.is_stored(_published(run)), seconds=time.perf_counter() - start
         )
         states = examined_states(run.policy.allocation.law, trades=bool(run.trades))
         asked = {state: wanted(state) for state in states}
-        sites = copy_in_parts(_published(run), asked, run.staging / "sites", run.threads)
+        folder = run.staging / "sites"
+        sites = copy_in_parts(_published(run), asked, folder, partial(on_workers, _copy))
         cut = sites[0].checks if sites else ()
         examined = [Examination(state, in_parts=state in cut) for state in states]
         tiles: list[Any] = []
         for state in () if stored.holds else tile_proof.SHARDS:
             tiles += parts_of(_published(run), state) or [state]
-        return (stored, _REALISM, *sites, *examined, *tiles)  # the longest first
+        return (stored, Realism(staged[_S7]), *sites, *examined, *tiles)  # the longest first
 
     def work(self, run: Run, reader: Reader, shard: Any) -> ShardResult:
         """Run the checks of one state, look at part of the tiles or sites, or measure realism; hand
@@ -85,8 +87,8 @@ class S9Validation(State):
         """
         if isinstance(shard, StoredProof):
             return ShardResult(0, shard)
-        if shard == _REALISM:
-            return ShardResult(0, _realism(run, reader))
+        if isinstance(shard, Realism):
+            return ShardResult(0, _realism(run, reader, shard.points))
         from segment1b.audit import validate_published
         from segment1b.audit.acceptance import examine
         from segment1b.audit.parts import Part, look_at
@@ -154,6 +156,12 @@ class StoredProof(NamedTuple):
     seconds: float
 
 
+class Realism(NamedTuple):
+    """The points of all sites, as they are staged, to be measured."""
+
+    points: Split
+
+
 class Examination(NamedTuple):
     """A state to be examined, and whether parts of its sites are checked beside it."""
 
@@ -210,6 +218,12 @@ def _judged(published: Published, looked: Sequence[Looked]) -> list[Examined]:
     return judged
 
 
+def _copy(run: Run, _reader: Reader, batch: Batch) -> bool:
+    from segment1b.audit.sites import copy
+
+    return copy(_published(run), batch)
+
+
 def _published(run: Run) -> Published:
     from segment1b.audit.published_files import Published
 
@@ -240,19 +254,10 @@ def _columns(run: Run) -> list[str]:
     return ["merchant_id", *_POINTS] if run.policy.realism.urban_share else _POINTS
 
 
-def _staged_sites(run: Run, reader: Reader) -> Iterator[tuple[str, Records]]:
-    """Yield the staged points of each country, countries in ASCII order."""
-    countries = reader.partition("s7_site_synthesis").report["by_country"]
-    files = staged_files(reader)
-    for file, codes in itertools.groupby(sorted(countries), files.__getitem__):
-        rows = {code: countries[code]["sites"] for code in codes}
-        yield from staged_rows(run, "s7_site_synthesis", _columns(run), file, rows).items()
-
-
-def _realism(run: Run, reader: Reader) -> dict[str, Any]:
+def _realism(run: Run, reader: Reader, staged: Split) -> dict[str, Any]:
     policy, seed, sites = run.policy.realism, run.identity.seed, {}
     merchants = read_trades(reader) if policy.urban_share else None
-    for code, rows in _staged_sites(run, reader):
+    for code, rows in sorted(read_split(run.contracts[_S7], _columns(run), staged).items()):
         columns = (rows["lon_deg"].copy(), rows["lat_deg"].copy(), rows["tile_id"].copy())
         trade = None
         if merchants is not None:

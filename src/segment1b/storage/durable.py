@@ -53,23 +53,19 @@ def is_temporary(path: Path) -> bool:
     return any(path.is_relative_to(folder) for folder in tuple(_TEMPORARY))
 
 
-def write_file(
-    path: Path, data: bytes | memoryview, *, append: bool = False, sync: bool = True
-) -> int:
-    """Write a file, or append to it, so that no error of the disk is lost; return its size.
+def write_file(path: Path, data: bytes | memoryview, *, sync: bool = True) -> None:
+    """Write a file so that no error of the disk is lost.
 
     Without `sync` it is not flushed to the disk, for a file that its own run reads back.
     """
-    with coded_os_errors(path), path.open("ab" if append else "wb") as handle:
-        expected = handle.tell() + len(data)
+    with coded_os_errors(path), path.open("wb") as handle:
         handle.write(data)
         handle.flush()
         if sync and not is_temporary(path):
             os.fsync(handle.fileno())
         size = os.fstat(handle.fileno()).st_size
-        if size != expected:
-            raise OSError(errno.ENOSPC, f"{expected} bytes were written, {size} are there")
-    return size
+        if size != len(data):
+            raise OSError(errno.ENOSPC, f"{len(data)} bytes were written, {size} are there")
 
 
 def regular_file(path: Path) -> Path:

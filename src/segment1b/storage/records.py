@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,90 +13,101 @@ import pyarrow as pa
 
 from segment1b.contracts import Dataset
 from segment1b.errors import Segment1BError, file_error
-from segment1b.storage.durable import coded_os_errors, make_folder, write_file
+from segment1b.storage.arrays import rebatch
+from segment1b.storage.durable import coded_os_errors, renamed_when_whole, write_file
+from segment1b.storage.parts import FILE_ROWS
 
 COUNTRY = "legal_country_iso"
-#: Field of a staged record: the place of its country among those that are staged.
-_PLACE = "country_place"
 Records = npt.NDArray[Any]
 
 
-def write_records(path: Path, records: Records, *, append: bool = False) -> int:
-    """Write records to a staged file, or append them; return the file's size in bytes."""
+def write_records(path: Path, records: Records) -> None:
+    """Write records to a staged file, which takes its name when it is whole.
+
+    So a worker that was given up may write the same file once more.
+    """
     data = np.ascontiguousarray(records).view(np.uint8).data if len(records) else b""
-    return write_file(path, data, append=append, sync=False)
+    unfinished = path.with_name(f"{path.name}-{uuid.uuid4().hex}.unfinished")
+    with coded_os_errors(path), renamed_when_whole(unfinished, path):
+        write_file(unfinished, data, sync=False)
 
 
-def read_records(path: Path, record: np.dtype[Any], count: int) -> Records:
-    """Return the `count` records of a staged file; E_STAGING_DAMAGED for another size."""
+def read_records(
+    path: Path, record: np.dtype[Any], count: int, stretch: tuple[int, int] | None = None
+) -> Records:
+    """Return the `count` records of a staged file, or a stretch (first, number) of them.
+
+    Raises:
+        Segment1BError: E_STAGING_DAMAGED for a file of another size.
+    """
+    first, number = stretch or (0, count)
     with coded_os_errors(path):
         size = path.stat().st_size if path.exists() else 0
-        records = np.fromfile(path, record) if size else np.empty(0, record)
-    if size != count * record.itemsize or len(records) != count:
+        offset = first * record.itemsize
+        records = np.fromfile(path, record, number, offset=offset) if size else np.empty(0, record)
+    if size != count * record.itemsize or len(records) != number:
         raise damaged(path, f"{count * record.itemsize} bytes were written, {size} are there")
     return records
 
 
-def split_by_country(
-    folder: Path,
-    dataset: Dataset,
-    columns: list[str],
-    tables: Iterable[pa.Table],
-    files: Mapping[str, int],
-) -> dict[str, int]:
-    """Append the rows of each table to files of records; return the number of each country's rows.
+class Stretch(NamedTuple):
+    """Rows of one country in a staged file: where they are, and how many rows the file has."""
 
-    The columns are numbers; the tables have legal_country_iso as a dictionary beside them. `files`
-    has the number of each country's file, ascending; rows of other countries are only counted.
+    path: Path
+    first: int
+    rows: int
+    of: int
+
+
+#: The rows of a dataset by country, in the dataset's order.
+Split = dict[str, list[Stretch]]
+
+
+def split_by_country(
+    path: Path, dataset: Dataset, columns: Sequence[str], tables: Iterable[pa.Table]
+) -> Split:
+    """Stage columns of numbers by country, in files beside `path`, about a million rows in each.
+
+    The tables have legal_country_iso as a dictionary beside the columns.
     """
-    make_folder(folder)
-    record, counts = _record_type(dataset, columns), Counter[str]()
-    places, file_at = {code: place for place, code in enumerate(files)}, [*files.values()]
-    for table in tables:
+    record, split = _record_type(dataset, columns), Split()
+    for number, table in enumerate(rebatch(tables, FILE_ROWS)):
         country = table.column(COUNTRY).combine_chunks()
         codes, own = country.dictionary.to_pylist(), country.indices.to_numpy()
-        counts.update(
-            dict(zip(codes, np.bincount(own, minlength=len(codes)).tolist(), strict=True))
-        )
         # Numbers of 16 bits are sorted by their digits, four times as fast as wider ones.
-        place = np.array([places.get(code, len(places)) for code in codes], np.uint16)[own]
-        order = np.argsort(place, kind="stable")[: np.count_nonzero(place < len(places))]
+        order = np.argsort(own.astype(np.min_scalar_type(len(codes))), kind="stable")
         rows = np.empty(len(order), record)
-        rows[_PLACE] = place[order]
         for name in columns:
             rows[name] = table.column(name).to_numpy()[order]
-        file = np.array(file_at)[rows[_PLACE]]
-        edges = np.flatnonzero(np.diff(file)) + 1
-        for low, high in itertools.pairwise([0, *edges.tolist(), len(rows)]):
-            if low < high:
-                write_records(folder / str(file[low]), rows[low:high], append=True)
-    return +counts
+        file = path.with_name(f"{path.name}-{number}")
+        write_records(file, rows)
+        first = 0
+        for code, count in zip(codes, np.bincount(own, minlength=len(codes)).tolist(), strict=True):
+            if count:
+                split.setdefault(code, []).append(Stretch(file, first, count, len(rows)))
+                first += count
+    return split
 
 
-def read_split(
-    folder: Path, dataset: Dataset, columns: list[str], file: int, rows: Mapping[str, int]
-) -> dict[str, Records]:
-    """Return the records of each country in a file, in the order in which they came.
-
-    `rows` is what `split_by_country` has returned for the countries of the file, in its order;
-    where the file has other numbers of rows this is E_STAGING_DAMAGED.
-    """
-    path, counts = folder / str(file), list(rows.values())
-    records = read_records(path, _record_type(dataset, columns), sum(counts))
-    place = records[_PLACE].copy()
-    if (place[1:] < place[:-1]).any():
-        order = np.argsort(place, kind="stable")
-        records, place = records[order], place[order]
-    edges = np.cumsum(counts)[:-1]
-    if not np.array_equal(np.flatnonzero(np.diff(place)) + 1, edges):
-        raise damaged(path, "its rows are of other countries than were written")
-    return dict(zip(rows, np.split(records, edges), strict=True))
+def rows_of(split: Split) -> dict[str, int]:
+    """Return how many rows each country has."""
+    return {code: sum(stretch.rows for stretch in own) for code, own in split.items()}
 
 
-def _record_type(dataset: Dataset, columns: list[str]) -> np.dtype[Any]:
-    """Return the record of some columns (numbers), packed, behind the place of the country."""
+def read_split(dataset: Dataset, columns: Sequence[str], split: Split) -> dict[str, Records]:
+    """Return the staged records of each country, in the dataset's order."""
+    record = _record_type(dataset, columns)
+    return {
+        code: np.concatenate(
+            [read_records(own.path, record, own.of, (own.first, own.rows)) for own in stretches]
+        )
+        for code, stretches in split.items()
+    }
+
+
+def _record_type(dataset: Dataset, columns: Sequence[str]) -> np.dtype[Any]:
     types = {column.name: column.arrow_type.to_pandas_dtype() for column in dataset.columns}
-    return np.dtype([(_PLACE, np.uint16), *((name, types[name]) for name in columns)])
+    return np.dtype([(name, types[name]) for name in columns])
 
 
 def damaged(path: Path, what: str) -> Segment1BError:
