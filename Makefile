@@ -11,6 +11,8 @@ SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 SCALE ?= small
 # Two processes; the tests of a file stay together and share what they have made.
 SIDE_BY_SIDE := -n 2 --dist loadfile
+# The tests start many processes, each of which would otherwise compile all modules.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all lint docs bench shards peers lock clean
 
@@ -19,7 +21,7 @@ demo: $(RUNTIME)
 	$(BIN)/segment1b page --out segment1b-data/report.html --replace
 
 test: $(STAMP) $(CHROMIUM) $(STRACE)
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow" --hypothesis-profile=quick
 
 test-all: $(STAMP) $(CHROMIUM) $(STRACE)
 	$(BIN)/pytest $(SIDE_BY_SIDE)

@@ -22,6 +22,8 @@ from spoil import World, publish
 MANY_CASES = 4
 # A busy machine is no fault of the code.
 hypothesis.settings.register_profile("segment1b", deadline=None)
+#: Of `make test`.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
 hypothesis.settings.load_profile("segment1b")
 
 
@@ -36,19 +38,20 @@ def _codes_of(item: pytest.Item) -> set[str]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark each test that has a parameter `code`; every code has a test, every marker a code.
 
-    Of a test with many cases `make test` runs every fourth, and as many more as every code needs.
+    Of a test with many cases `make test` runs every fourth, of one with very many about eight, and
+    as many more as every code needs.
     """
     for item in items:
         code = item.callspec.params.get("code") if hasattr(item, "callspec") else None
         if code in CODES:
             item.add_marker(pytest.mark.code(code))
     cases = Counter(item.nodeid.partition("[")[0] for item in items)
-    rest = [
-        item
-        for item in items
-        if cases[item.nodeid.partition("[")[0]] > MANY_CASES
-        and zlib.crc32(item.nodeid.encode()) % 4
-    ]
+
+    def is_left_out(item: pytest.Item) -> bool:
+        count = cases[item.nodeid.partition("[")[0]]
+        return count > MANY_CASES and zlib.crc32(item.nodeid.encode()) % max(4, count // 8) != 0
+
+    rest = [item for item in items if is_left_out(item)]
     tested = {code for item in {*items} - {*rest} for code in _codes_of(item)}
     for item in rest:
         if tested >= _codes_of(item):

@@ -18,4 +18,8 @@ from benchmarks.shards import Measured
 def test_shards_start_in_order_on_the_worker_that_is_free_first(
     workers: int, seconds: float
 ) -> None:
-    assert Measured([5.0, 2.0, 1.0, 4.0], 1.0).on(workers) == seconds
+    assert Measured([[5.0, 2.0, 1.0, 4.0]], 1.0).on(workers) == seconds
+
+
+def test_a_group_of_shards_begins_when_the_one_before_it_has_ended() -> None:
+    assert Measured([[5.0, 1.0], [], [2.0, 2.0]], 1.0).on(2) == 1 + 5 + 2

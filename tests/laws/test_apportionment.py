@@ -21,8 +21,9 @@ from segment1b.laws.apportionment import (
 )
 from segment1b.laws.division import muldiv
 
-FULL = settings(max_examples=2000, deadline=None, derandomize=True)
-SOME = settings(max_examples=500, deadline=None, derandomize=True)
+USUAL = settings.default.max_examples
+FULL = settings(max_examples=20 * USUAL, deadline=None, derandomize=True)
+SOME = settings(max_examples=5 * USUAL, deadline=None, derandomize=True)
 
 
 def whole(*values: int) -> np.ndarray:
