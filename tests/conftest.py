@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +33,11 @@ def _codes_of(item: pytest.Item) -> set[str]:
     return {code for mark in item.iter_markers("code") for code in mark.args}
 
 
+def _test_of(item: pytest.Item) -> str:
+    """Return the name of a test without that of its case."""
+    return item.nodeid.partition("[")[0]
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark each test that has a parameter `code`; every code has a test, every marker a code.
@@ -45,13 +49,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         code = item.callspec.params.get("code") if hasattr(item, "callspec") else None
         if code in CODES:
             item.add_marker(pytest.mark.code(code))
-    cases = Counter(item.nodeid.partition("[")[0] for item in items)
-
-    def is_left_out(item: pytest.Item) -> bool:
-        count = cases[item.nodeid.partition("[")[0]]
-        return count > MANY_CASES and zlib.crc32(item.nodeid.encode()) % max(4, count // 8) != 0
-
-    rest = [item for item in items if is_left_out(item)]
+    cases, seen, rest = Counter(map(_test_of, items)), Counter[str](), []
+    for item in items:
+        test = _test_of(item)
+        if cases[test] > MANY_CASES and seen[test] % max(4, cases[test] // 8):
+            rest.append(item)
+        seen[test] += 1
     tested = {code for item in {*items} - {*rest} for code in _codes_of(item)}
     for item in rest:
         if tested >= _codes_of(item):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -113,6 +114,39 @@ def test_each_row_is_copied_once_and_countries_are_not_cut(
         for own in copies if table != JITTERED else ():  # in written order
             keys = [tuple(row[name] for name in KNOWN[table].key) for row in own.to_pylist()]
             assert keys == sorted(keys)
+
+
+def in_many_files(world: World, dataset_id: str, rows_of_a_file: int) -> None:
+    """Write a table in files of so many rows, one row group for each two of them."""
+    table, path = pq.read_table(world.part(dataset_id)), world.path(dataset_id)
+    for number, first in enumerate(range(0, len(table), rows_of_a_file)):
+        part = path / f"part-{number:05d}.parquet"
+        pq.write_table(table.slice(first, rows_of_a_file), part, row_group_size=2)
+
+
+@pytest.mark.parametrize(("batches", "rows"), [(16, 1 << 21), (3, 7), (1, 50)])
+def test_a_table_in_many_files_is_copied_in_batches(
+    batches: int, rows: int, world: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sites, "MOST_BATCHES", batches)
+    monkeypatch.setattr(sites, "ROWS_AT_A_TIME", rows)
+    spoiled = world("stable")
+    tables = {name: pq.read_table(spoiled.part(name)) for name in (PLAN, ASSIGNED, JOINED)}
+    for name in tables:
+        in_many_files(spoiled, name, 23)
+    parts = copied(spoiled.published, ALL, tmp_path)
+    for name, table in tables.items():
+        copies = [
+            pa.concat_tables(pq.read_table(path) for path in sorted(folder.iterdir()))
+            for folder in (tmp_path / name).iterdir()
+        ]
+        assert sum(map(len, copies)) == len(table)
+        for own in copies:  # in written order
+            codes = {*own["legal_country_iso"].to_pylist()}
+            mine = [row for row in table.to_pylist() if row["legal_country_iso"] in codes]
+            assert own.to_pylist() == mine
+    for part in parts:
+        assert check_part(spoiled.published, part) == dict.fromkeys(STATES, True)
 
 
 @pytest.mark.parametrize("kind", [pa.int32(), pa.binary(2)])
@@ -232,6 +266,19 @@ def test_parts_of_s9_run_what_acceptance_asks_for(published: Published, tmp_path
     expected = {state: ALL[state] & asked[state] for state in STATES}
     assert [part.checks for part in parts] == [expected] * 3
     assert "inside" not in expected["s6"]
+
+
+@pytest.mark.parametrize("codes", [["QQ"], ["QQ", "ZZ"]])
+def test_s9_names_sites_of_a_country_that_no_plan_has(codes: list[str], world: Published) -> None:
+    spoiled = world("stable")
+
+    def move(rows: Rows) -> None:
+        for row, code in zip(rows, itertools.cycle(codes), strict=False):
+            row["legal_country_iso"] = code
+
+    spoiled.forge(JOINED, put("legal_country_iso", "QQ") if codes == ["QQ"] else move)
+    spoiled.remove("s9")
+    assert spoiled.refused("s9").code.startswith("E90")
 
 
 def receipt_of(world: World) -> object:

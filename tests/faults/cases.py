@@ -127,7 +127,11 @@ def path_of(call: Call) -> str:
 
 
 def _is_plain_staged(path: str) -> bool:
-    return "/.staging/" in path and not path.endswith((".unfinished", ".parquet", ".tif"))
+    others = (".unfinished", ".parquet", ".tif")
+    is_of_records = path.endswith(".unfinished") and path.split("/")[-2].endswith(
+        ("runs", ".split")
+    )
+    return "/.staging/" in path and (is_of_records or not path.endswith(others))
 
 
 def try_all(bench: Bench, cases: Sequence[Case]) -> list[Judged]:

@@ -54,7 +54,7 @@ def one_of_each_writer(faults: Sequence[Fault]) -> list[Fault]:
     """Return one fault for each sort of staged file, whichever state writes it."""
     chosen: dict[str, Fault] = {}
     for fault in faults:
-        sort = re.sub(r"[0-9a-f]{32}|/s\d(?=/)|\w+(?=\.split/)|(?<=\.split)/\d+$", "", fault.path)
+        sort = re.sub(r"[0-9a-f]{32}|/s\d(?=/)|\w+(?=\.split/)|(?<=\.split)/[\d-]+", "", fault.path)
         chosen.setdefault(re.sub(r"validation_bundle.*", "validation_bundle", sort), fault)
     return list(chosen.values())
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import itertools
+import string
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +42,7 @@ def test_records_come_back_as_they_were_written_whole_or_a_stretch(tmp_path: Pat
     assert [one.name for one in tmp_path.iterdir()] == ["rows"]
 
 
-def test_records_on_a_full_disk_raise_however_few_they_are() -> None:
+def test_a_few_bytes_on_a_full_disk_raise() -> None:
     # 384 bytes fit every buffer: the error comes with the flush.
     with raises("E_STORAGE_FULL"):
         write_file(Path("/dev/full"), pairs(24).tobytes(), sync=False)
@@ -90,6 +93,25 @@ def test_rows_of_several_tables_come_back_by_country_in_their_order(
     assert records.rows_of(staged) == {code: len(rows) for code, rows in written.items()}
     found = records.read_split(PLAN, ["merchant_id"], staged)
     assert {code: own["merchant_id"].tolist() for code, own in found.items()} == written
+
+
+def test_many_countries_keep_the_order_of_their_rows(tmp_path: Path) -> None:
+    codes = [f"{a}{b}" for a, b in itertools.product(string.ascii_uppercase, repeat=2)]
+    listed = np.random.default_rng(1).permutation(codes * 20).tolist()
+    staged, written = split(tmp_path / "0", " ".join(listed))
+    found = records.read_split(PLAN, ["merchant_id"], staged)
+    assert {code: own["merchant_id"].tolist() for code, own in found.items()} == written
+    assert len(found) == len(codes) > 256
+
+
+def test_two_writers_of_one_file_leave_it_whole(tmp_path: Path) -> None:
+    path, rows = tmp_path / "rows", pairs(100_000)
+    with ThreadPoolExecutor(4) as pool:
+        writers = [pool.submit(write_records, path, rows) for _ in range(20)]
+        while any(not writer.done() for writer in writers):
+            if path.exists():
+                assert (read_records(path, PAIR, len(rows)) == rows).all()
+    assert [one.name for one in tmp_path.iterdir()] == ["rows"]
 
 
 def test_a_table_without_rows_has_no_country(tmp_path: Path) -> None:

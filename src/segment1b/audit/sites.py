@@ -7,11 +7,12 @@ checks of the state are run on the whole, and say what is wrong with it.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
+import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,8 +33,8 @@ from segment1b.audit.tiles import row_groups
 from segment1b.contracts.faults import raise_machine_fault
 
 SITES_OF_A_PART, MOST_PARTS = 1 << 20, 64
-# Of a table: as many workers can copy it, and each part has as many files of it.
-MOST_BATCHES = 16
+# So many workers can copy a table, each of them so many rows at a time.
+MOST_BATCHES, ROWS_AT_A_TIME = 16, 1 << 21
 _COUNTRY = "legal_country_iso"
 _SITES = "s5_site_tile_assignment"
 # About how many tiles take as long to check as a site.
@@ -125,8 +126,8 @@ def _stretches(files: int) -> Iterator[tuple[int, int]]:
 
 def check_part(published: Published, part: SitePart) -> dict[str, bool]:
     """Run the checks of one part; return by state whether they find nothing."""
-    folders = part.folder.iterdir()
-    copies = {own.name: sorted((own / str(part.number)).iterdir()) for own in folders}
+    tables = part.folder.iterdir()
+    copies = {table.name: sorted((table / str(part.number)).iterdir()) for table in tables}
     own, clean = replace(published, memo={}, copies=copies), dict.fromkeys(part.checks, False)
     try:
         with Session(own, threads=1) as session:
@@ -188,64 +189,41 @@ def _countries_of_parts(published: Published, of: int) -> dict[str, int]:
 
 
 def _copy(published: Published, batch: Batch) -> None:
-    """Copy each row to the file of the part of its country, in written order.
+    """Copy each row to a file of the part of its country, in written order.
 
     Every row comes into a part; one of an unknown country into the first.
 
     Raises:
         UnsettledError: a row has no country, or one that is no text.
     """
-    dataset_id = batch.dataset_id
-    texts = [c.name for c in published.dataset(dataset_id).columns if c.type == "string"]
-    folders = [batch.folder / dataset_id / str(part) for part in range(batch.of)]
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{batch.first:05d}.parquet" for folder in folders]
-    with ExitStack() as stack:
-        writers = list[_Writer]()
-        for path in published.files(dataset_id)[batch.first : batch.stop]:
-            with pq.ParquetFile(path, read_dictionary=texts) as file:
-                for number in range(file.num_row_groups):
-                    table = file.read_row_group(number)
-                    writers = writers or [
-                        stack.enter_context(_Writer(path, table.schema)) for path in paths
-                    ]
-                    _deal(table, batch.part_of, writers)
+    texts = [c.name for c in published.dataset(batch.dataset_id).columns if c.type == "string"]
+    folder, tables = batch.folder / batch.dataset_id, list[pa.Table]()
+    for part in range(batch.of):
+        (folder / str(part)).mkdir(parents=True, exist_ok=True)
+    for at, path in enumerate(published.files(batch.dataset_id)[batch.first : batch.stop]):
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            for group in range(file.num_row_groups):
+                tables.append(file.read_row_group(group))
+                if sum(map(len, tables)) >= ROWS_AT_A_TIME:
+                    _deal(tables, f"{batch.first + at:05d}-{group:05d}", batch)
+                    tables = []
+    if tables:
+        _deal(tables, f"{batch.stop:05d}", batch)
 
 
-class _Writer(ExitStack):
-    """Writes rows to a Parquet file, many together: row groups are kept in memory to the end."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        super().__init__()
-        texts = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-        self._file = self.enter_context(
-            pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=texts)
-        )
-        self._held: list[pa.Table] = []
-        self.callback(self._write)
-
-    def add(self, rows: pa.Table) -> None:
-        """Write rows behind those before, or hold them for the next."""
-        self._held.append(rows)
-        if sum(map(len, self._held)) >= ROWS_OF_A_GROUP:
-            self._write()
-
-    def _write(self) -> None:
-        if self._held:
-            self._file.write_table(pa.concat_tables(self._held).unify_dictionaries())
-            self._held.clear()
-
-
-def _deal(table: pa.Table, part_of: Mapping[str, int], writers: list[_Writer]) -> None:
-    country = table.column(_COUNTRY).combine_chunks()
+def _deal(tables: Sequence[pa.Table], name: str, batch: Batch) -> None:
+    """Write the rows of each part to a file of that name, which it takes when it is whole."""
+    rows = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    country = rows.column(_COUNTRY).combine_chunks()
     if country.null_count or not pa.types.is_dictionary(country.type):
         raise UnsettledError
-    parts = [part_of.get(code, 0) for code in country.dictionary.to_pylist()]
+    parts = [batch.part_of.get(code, 0) for code in country.dictionary.to_pylist()]
     number = np.array(parts, np.uint8)[country.indices.to_numpy()]
     order = np.argsort(number, kind="stable")  # numbers of 8 bits are sorted by their digits
-    rows = table.take(order)
-    edges = np.searchsorted(number[order], np.arange(len(writers) + 1))
-    for writer, low, high in zip(writers, edges[:-1], edges[1:], strict=True):
-        if low < high:
-            writer.add(rows.slice(low, high - low))
+    edges = np.searchsorted(number[order], np.arange(batch.of + 1))
+    words = [field.name for field in rows.schema if pa.types.is_dictionary(field.type)]
+    folder = batch.folder / batch.dataset_id
+    for part, (low, high) in enumerate(itertools.pairwise(edges.tolist())):
+        unfinished, own = folder / f"{uuid.uuid4().hex}.unfinished", rows.take(order[low:high])
+        pq.write_table(own, unfinished, ROWS_OF_A_GROUP, compression="lz4", use_dictionary=words)
+        unfinished.replace(folder / str(part) / f"{name}.parquet")

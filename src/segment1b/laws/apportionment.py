@@ -198,9 +198,9 @@ def check_quantisable(total: int, K: int) -> None:
         raise ValueError(f"K = {K}: there must be at least one unit")
     if K > _UNITS_LIMIT:
         raise OverflowError(f"K = {K} passes 10^15, the limit of the exact path")
+    check_limit(total, "tile masses")
     if total == 0:
         raise ValueError("tile masses sum to 0: nothing to weigh by")
-    check_limit(total, "tile masses")
 
 
 def heaviest(weights: Int64s, n: int) -> Int64s:

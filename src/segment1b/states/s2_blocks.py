@@ -104,7 +104,7 @@ class SettledBlock(NamedTuple):
 
 
 def is_large(unit: Sequence[TileFile]) -> bool:
-    """Return whether the files of a unit are weighed one by one."""
+    """Return whether a unit is a country whose files are weighed one by one."""
     return len(unit) > MOST_FILES
 
 
@@ -112,11 +112,11 @@ def settle(run: Run, unit: Sequence[TileFile], on_workers: OnWorkers) -> list[Se
     """Return the blocks of a large country, and what their weights depend on."""
     code, units = unit[0].stretches[0][0], 10**run.policy.prep.dp
     blocks = [Block(code, file, run.policy.prep.basis, units) for file in unit]
+    total = sum(on_workers(_add_up, blocks))
+    if fallback := not total:
+        blocks = [block._replace(basis="area_m2") for block in blocks]
+        total = sum(on_workers(_add_up, blocks))
     with coded_weights(code):
-        total = sum(on_workers(_weigh, blocks))
-        if fallback := not total:
-            blocks = [block._replace(basis="area_m2") for block in blocks]
-            total = sum(on_workers(_weigh, blocks))
         check_quantisable(total, units)
     blocks = [block._replace(total=total) for block in blocks]
     divided = on_workers(_divide, blocks)
@@ -170,10 +170,11 @@ def joined(counters: Sequence[Countries]) -> Countries:
     return countries
 
 
-def _weigh(_run: Run, reader: Reader, block: Block) -> int:
+def _add_up(_run: Run, reader: Reader, block: Block) -> int:
     """Return the sum of a block's masses."""
+    mass = _masses(reader, block)
     with coded_weights(block.code):
-        return checked_sum(_masses(reader, block), "tile masses")
+        return checked_sum(mass, "tile masses")
 
 
 def _divide(_run: Run, reader: Reader, block: Block) -> tuple[int, Int64s]:

@@ -52,7 +52,7 @@ class S2Weights(State):
     def shards(
         self, run: Run, reader: Reader, on_workers: OnWorkers
     ) -> Sequence[tuple[TileFile, ...] | SettledBlock]:
-        """Return the units of work: one packed file, all files of a country, or one of a large."""
+        """Return the units of work: a packed file, a country's files, or one of a large country."""
         index = reader.partition("tile_index")
         counts = {c: v["cells_included"] for c, v in index.report["by_country"].items()}
         problem = "countries of tile_index are not in the ISO table: {}"
@@ -75,7 +75,7 @@ class S2Weights(State):
             block = shard.block
             files, weighed = [block.file], {block.code: weigh_block(run, reader, shard)}
         else:
-            files, weighed = shard, _weighed(run, reader, shard)
+            files, weighed = shard, _weigh_countries(run, reader, shard)
 
         def tables(dataset_id: str, file: TileFile) -> Iterator[pa.Table]:
             """Yield the rows of a file of tile_index, with their weights, by row groups."""
@@ -136,15 +136,15 @@ class S2Weights(State):
         )
 
 
-def _weighed(run: Run, reader: Reader, files: Sequence[TileFile]) -> dict[str, Weighed]:
+def _weigh_countries(run: Run, reader: Reader, files: Sequence[TileFile]) -> dict[str, Weighed]:
     index, numbers = reader.partition("tile_index"), [file.number for file in files]
     return {
-        code: _weigh(run, reader, index, numbers, code, own)
+        code: _weigh_country(run, reader, index, numbers, code, own)
         for code, own in by_country(groups(reader, index, numbers, run.policy.prep.basis))
     }
 
 
-def _weigh(
+def _weigh_country(
     run: Run,
     reader: Reader,
     index: Partition,

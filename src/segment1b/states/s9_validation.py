@@ -257,17 +257,21 @@ def _columns(run: Run) -> list[str]:
 def _realism(run: Run, reader: Reader, staged: Split) -> dict[str, Any]:
     policy, seed, sites = run.policy.realism, run.identity.seed, {}
     merchants = read_trades(reader) if policy.urban_share else None
-    for code, rows in sorted(read_split(run.contracts[_S7], _columns(run), staged).items()):
+    shapes = read_countries(reader.whole_file("world_countries"))
+    quality = read_json(reader.file("s4_run_report"))["quality_by_country"]
+    # What is in other countries fails the checks.
+    for code in sorted(staged.keys() & shapes.keys() & quality.keys()):
+        rows = read_split(run.contracts[_S7], _columns(run), {code: staged[code]})[code]
         columns = (rows["lon_deg"].copy(), rows["lat_deg"].copy(), rows["tile_id"].copy())
         trade = None
         if merchants is not None:
             ids = pa.array(rows["merchant_id"].copy())
             trade = trades_of(merchants, ids).to_numpy(zero_copy_only=False)
         sites[code] = Located(*columns, trade)
-    shapes = read_countries(reader.whole_file("world_countries"))
+    if not sites:
+        raise Segment1BError("E901_ROW_MISSING", "no site of S7 is in a country of the plan")
     spans = {code: shapes[code].bounds[3] - shapes[code].bounds[1] for code in sites}
     weights = reader.partition("tile_weights").report["by_country"]
-    quality = read_json(reader.file("s4_run_report"))["quality_by_country"]
     points = {code: own[:3] for code, own in sites.items()}
     figures = measure(points, sorted(weights), spans, quality, policy, seed)
     urban = None

@@ -17,7 +17,7 @@ from segment1b.storage.durable import coded_os_errors, fsync_file, renamed_when_
 
 FILE_ROWS = 1_048_576
 GROUP_ROWS = 131_072
-# Of a piece that is gathered: many ranges of merchants read their own stretch of it.
+# Of a piece that is gathered: each final part reads its own stretch of it.
 PIECE_ROWS = 16_384
 
 
@@ -77,7 +77,7 @@ def write_part(
     The encodings are those of the dictionary. The file takes its name when it is whole, so that
     two workers may write the same part at once. One that is `passing` is a piece for the gather: it
     is not flushed, since a run that dies starts its state anew, and its row groups are small, as
-    each range of merchants reads a stretch of it.
+    each final part reads a stretch of it.
     """
     schema = dataset.words_schema
     dictionary = [name for name, how in dataset.encodings.items() if how == "DICTIONARY"]
