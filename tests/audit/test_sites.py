@@ -134,11 +134,12 @@ def test_a_table_in_many_files_is_copied_in_batches(
     tables = {name: pq.read_table(spoiled.part(name)) for name in (PLAN, ASSIGNED, JOINED)}
     for name in tables:
         in_many_files(spoiled, name, 23)
-    parts = copied(spoiled.published, ALL, tmp_path)
+    folder = tmp_path / "parts"
+    parts = copied(spoiled.published, ALL, folder)
     for name, table in tables.items():
         copies = [
-            pa.concat_tables(pq.read_table(path) for path in sorted(folder.iterdir()))
-            for folder in (tmp_path / name).iterdir()
+            pa.concat_tables(pq.read_table(path) for path in sorted(own.iterdir()))
+            for own in (folder / name).iterdir()
         ]
         assert sum(map(len, copies)) == len(table)
         for own in copies:  # in written order
