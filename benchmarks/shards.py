@@ -76,9 +76,11 @@ def main() -> None:
         text = f"## shards\n\n{machine()}, scale {asked.scale}, 1 worker\n\n" + HEADER
         whole = sum(one.on(1) for one in states.values())
         text += "".join(row(state, one, whole) for state, one in states.items())
-        text += schedule(states) + real(world, folder, whole)
-    print(text)
-    keep("shards", text)
+        text += schedule(states)
+        print(text, flush=True)  # what follows takes as long again
+        fact = real(world, folder, whole)
+    print(fact)
+    keep("shards", text + fact)
 
 
 @contextmanager

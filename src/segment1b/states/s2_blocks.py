@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,8 +28,10 @@ from segment1b.laws.apportionment import (
 from segment1b.laws.centres import centres_of
 from segment1b.laws.division import Int64s, checked_sum, muldiv
 from segment1b.states.protocol import Countries, OnWorkers, Run
+from segment1b.storage.durable import make_folder
 from segment1b.storage.parts import TileFile
 from segment1b.storage.reader import Reader
+from segment1b.storage.records import read_records, write_records
 
 #: A country with more files of tiles is weighed by blocks.
 MOST_FILES = 16
@@ -77,13 +80,15 @@ class Weighed(NamedTuple):
 class Block(NamedTuple):
     """A file of a large country, and what its tiles are weighed by.
 
-    `units` is K, `total` the sum of the country's masses, once it is known.
+    `units` is K; `own` and `total` are the sums of masses of the block and of the country, once
+    they are known.
     """
 
     code: str
     file: TileFile
     basis: str
     units: int
+    own: int = 0
     total: int = 0
 
 
@@ -112,13 +117,14 @@ def settle(run: Run, unit: Sequence[TileFile], on_workers: OnWorkers) -> list[Se
     """Return the blocks of a large country, and what their weights depend on."""
     code, units = unit[0].stretches[0][0], 10**run.policy.prep.dp
     blocks = [Block(code, file, run.policy.prep.basis, units) for file in unit]
-    total = sum(on_workers(_add_up, blocks))
-    if fallback := not total:
+    sums = on_workers(_add_up, blocks)
+    if fallback := not any(sums):
         blocks = [block._replace(basis="area_m2") for block in blocks]
-        total = sum(on_workers(_add_up, blocks))
+        sums = on_workers(_add_up, blocks)
+    total = sum(sums)
     with coded_weights(code):
         check_quantisable(total, units)
-    blocks = [block._replace(total=total) for block in blocks]
+    blocks = [b._replace(own=own, total=total) for b, own in zip(blocks, sums, strict=True)]
     divided = on_workers(_divide, blocks)
     shortfall = units - sum(floors for floors, _ in divided)
     terms = Terms(blocks[0].basis, fallback, total, shortfall)
@@ -136,7 +142,7 @@ def settle(run: Run, unit: Sequence[TileFile], on_workers: OnWorkers) -> list[Se
 def weigh_block(run: Run, reader: Reader, settled: SettledBlock) -> Weighed:
     """Return the weights and the centres of the tiles of a block."""
     block = settled.block
-    mass = _masses(reader, block)
+    mass = _masses(run, reader, block)
     # Without people there is nobody whose centres these could be.
     columns = centres_columns(run, np.zeros_like(mass) if settled.terms.fallback else mass)
     weights, remainders = muldiv(mass, block.units, block.total, mass)
@@ -170,30 +176,48 @@ def joined(counters: Sequence[Countries]) -> Countries:
     return countries
 
 
-def _add_up(_run: Run, reader: Reader, block: Block) -> int:
-    """Return the sum of a block's masses."""
-    mass = _masses(reader, block)
+def _add_up(run: Run, reader: Reader, block: Block) -> int:
+    """Return the sum of a block's masses; those of people, slow to read, are staged."""
+    mass = _read(reader, block)
     with coded_weights(block.code):
-        return checked_sum(mass, "tile masses")
+        total = checked_sum(mass, "tile masses")
+    if total and block.basis == "population":
+        write_records(_staged(run, block), mass)
+    return total
 
 
-def _divide(_run: Run, reader: Reader, block: Block) -> tuple[int, Int64s]:
+def _divide(run: Run, reader: Reader, block: Block) -> tuple[int, Int64s]:
     """Return the sum of a block's floors, and the counts of its remainders by leading bits."""
-    floors, remainders = _divided(reader, block)
+    floors, remainders = _divided(run, reader, block)
     return int(floors.sum()), leading_counts(remainders, block.total)
 
 
-def _find(_run: Run, reader: Reader, asked: tuple[Block, LeadingBits]) -> tuple[Int64s, Int64s]:
+def _find(run: Run, reader: Reader, asked: tuple[Block, LeadingBits]) -> tuple[Int64s, Int64s]:
     """Return a block's remainders that begin with some bits, and how often each comes."""
     block, leading = asked
-    return leading.among(_divided(reader, block)[1])
+    return leading.among(_divided(run, reader, block)[1])
 
 
-def _divided(reader: Reader, block: Block) -> tuple[Int64s, Int64s]:
-    mass = _masses(reader, block)
+def _divided(run: Run, reader: Reader, block: Block) -> tuple[Int64s, Int64s]:
+    mass = _masses(run, reader, block)
     return muldiv(mass, block.units, block.total, mass)
 
 
-def _masses(reader: Reader, block: Block) -> Int64s:
+def _masses(run: Run, reader: Reader, block: Block) -> Int64s:
+    """Return the masses of a block whose sum is known."""
+    if not block.own:
+        return np.zeros(block.file.rows, np.int64)
+    if block.basis == "population":
+        return read_records(_staged(run, block), np.dtype(np.int64), block.file.rows)
+    return _read(reader, block)
+
+
+def _read(reader: Reader, block: Block) -> Int64s:
     rows = groups(reader, reader.partition("tile_index"), [block.file.number], block.basis)
     return masses(reader, block.basis, rows, block.file.rows)
+
+
+def _staged(run: Run, block: Block) -> Path:
+    folder = run.staging / "masses"
+    make_folder(folder)
+    return folder / str(block.file.number)
