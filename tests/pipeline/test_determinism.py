@@ -112,8 +112,10 @@ def test_the_order_in_which_shards_are_worked_changes_nothing(
     for state in STATES.values():
         plain = state.shards
 
-        def backwards(run: Any, reader: Any, state: Any = state, plain: Any = plain) -> Any:
-            shards = plain(run, reader)
+        def backwards(
+            run: Any, reader: Any, on_workers: Any, state: Any = state, plain: Any = plain
+        ) -> Any:
+            shards = plain(run, reader, on_workers)
             for shard in reversed(shards):
                 state.work(run, reader, shard)
             return shards

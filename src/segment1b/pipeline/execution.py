@@ -28,7 +28,7 @@ from segment1b.pipeline.outcome import Outcome, PlanOutcome, RunResult
 from segment1b.pipeline.prepare import lay_and_decide, prepare
 from segment1b.pipeline.reuse import cache_status, input_digests, report_path, verify_inputs
 from segment1b.pipeline.since import continued
-from segment1b.pipeline.workers import Workers, work_of
+from segment1b.pipeline.workers import Workers
 from segment1b.states import STATES
 from segment1b.states.protocol import Report, Run, State
 from segment1b.storage.bundles import check_summary
@@ -170,13 +170,17 @@ def _work_and_publish(
         progress(Event("begin", state.id, len(shards)))
         rows, counters, staged = 0, [], Counter[str]()
         proofs: dict[str, list[Proof]] = {}
-        for result in on_workers.results(work_of(state), shards):
+        results = {}
+        for number, result in on_workers.longest_first(shards):
+            results[number] = result
+            progress(Event("advance", state.id, result.rows))
+        for number in range(len(shards)):
+            result = results.pop(number)
             staged.update(result.staged)
             for dataset_id, own in result.proofs.items():
                 proofs.setdefault(dataset_id, []).extend(own)
             counters.append(result.counters)
             rows += result.rows
-            progress(Event("advance", state.id, result.rows))
         proofs |= _gather(state, run, len(shards), on_workers)
         report = state.report(run, run.reader(state), rows, counters)
         body = dict(report.body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -42,6 +42,12 @@ class Workers:
         for result, read in in_order(self.pool, call, items, self.count):
             self.read.update(read)
             yield result
+
+    def longest_first(self, shards: Sequence[Any]) -> Iterator[tuple[int, ShardResult]]:
+        """Yield the number and the result of each shard, those first that take longest."""
+        order = sorted(range(len(shards)), key=lambda number: -self.state.cost(shards[number]))
+        results = self.results(work_of(self.state), [shards[number] for number in order])
+        return zip(order, results, strict=True)
 
     def __call__(
         self, work: Callable[[Run, Reader, Item], Result], items: Iterable[Item], /

@@ -44,6 +44,8 @@ from segment1b.storage.records import (
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
+# About how many tiles take as long as a row of a source.
+_TILES_A_ROW = 30
 #: Tile ids and weights of a country.
 Weights = tuple[UInt64s, Int64s]
 #: Columns of tile_bounds in the order of `laws.jitter.Tiles`.
@@ -224,6 +226,11 @@ class CountryState(State):
         staged = stage_by_country(reader, {self.source: self.columns}, on_workers)
         self.check(reader, rows_of(staged[self.source]))
         return country_shards(reader, staged)
+
+    def cost(self, shard: CountryShard) -> int:
+        """Return the tiles of a shard, and its rows as so many tiles."""
+        rows = sum(rows_of(shard.staged[self.source]).values())
+        return sum(shard.tiles) + _TILES_A_ROW * rows
 
     def check(self, reader: Reader, rows: Mapping[str, int]) -> None:
         """Refuse countries that the law cannot place; `rows` has the staged rows of each."""

@@ -222,6 +222,10 @@ class State(ABC):
     def shards(self, run: Run, reader: Reader, on_workers: OnWorkers) -> Sequence[Any]:
         """Return the pieces of work, in canonical order; checks all that needs no work."""
 
+    def cost(self, _shard: Any) -> int:
+        """Return about how long a shard takes, in any unit: the longest are begun first."""
+        return 0
+
     @abstractmethod
     def work(self, run: Run, reader: Reader, shard: Any) -> ShardResult:
         """Do one piece: read, apply the law, stage."""

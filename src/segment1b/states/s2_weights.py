@@ -65,6 +65,11 @@ class S2Weights(State):
             shards += large.get(unit[0].number, [unit])
         return shards
 
+    def cost(self, shard: tuple[TileFile, ...] | SettledBlock) -> int:
+        """Return the number of tiles."""
+        files = [shard.block.file] if isinstance(shard, SettledBlock) else shard
+        return sum(file.rows for file in files)
+
     def work(
         self, run: Run, reader: Reader, shard: tuple[TileFile, ...] | SettledBlock
     ) -> ShardResult:
