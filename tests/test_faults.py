@@ -274,7 +274,7 @@ READERS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
     "outlets in Parquet": ("pyarrow.parquet.ParquetFile", "a.parquet", open_source),
     "features": ("pyarrow.parquet.ParquetFile", "a.parquet", lambda path: read_features(path, "a")),
     "validator's bytes": (
-        "pyarrow.parquet.ParquetFile",
+        "pyarrow.parquet.read_metadata",
         "a.parquet",
         lambda path: prove_table(path.parent, [path], []),
     ),
