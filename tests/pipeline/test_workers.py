@@ -32,9 +32,10 @@ def test_the_costliest_shard_is_worked_first_and_equal_ones_in_their_order(
     monkeypatch.setattr(state, "cost", lambda shard: shard % 10)
     on_workers = Workers(state, a_run(tmp_path), Pool(SerialExecutor(), 1), 1)
     shards = [10, 2, 7, 17, 0, 9]
-    found = list(on_workers.longest_first(shards))
-    assert worked == [9, 7, 17, 2, 10, 0]
-    assert {number: result.rows for number, result in found} == dict(enumerate(shards))
+    done = list[int]()
+    found = on_workers.shards(shards, lambda result: done.append(result.rows))
+    assert worked == done == [9, 7, 17, 2, 10, 0]
+    assert [result.rows for result in found] == shards
 
 
 def signed(sign: int, cost: Callable[[Any], int], shard: Any) -> int:

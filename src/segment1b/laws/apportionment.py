@@ -146,6 +146,8 @@ class LeadingBits(NamedTuple):
         bits: what they begin with.
         shift: how many bits follow these.
         k: how many of these remainders get a unit, the largest ones.
+
+    Source: docs/spec/s2-weights.md#law
     """
 
     bits: int
@@ -153,13 +155,13 @@ class LeadingBits(NamedTuple):
     k: int
 
     def among(self, remainders: Int64s) -> tuple[Int64s, Int64s]:
-        """Return those of some remainders that begin so, distinct and ascending, and how often."""
+        """Return those of int64[t] that begin so, distinct and ascending, and how often each."""
         values, counts = np.unique_counts(remainders[remainders >> self.shift == self.bits])
         return values, counts
 
 
 def leading_counts(remainders: Int64s, total: int) -> Int64s:
-    """Count the remainders of a division by `total` by their leading bits, int64[2^12]."""
+    """Count remainders of a division by `total`, int64[t], by their leading bits, int64[2^12]."""
     return np.bincount(remainders >> _leading_shift(total), minlength=1 << _LEADING)
 
 
@@ -186,7 +188,7 @@ def shared_ties(found: Sequence[tuple[Int64s, Int64s]], k: int) -> tuple[int, li
 def give_above(counts: Int64s, remainders: Int64s, threshold: int, equal: int) -> None:
     """Add one, in place, where a remainder is above the threshold, or among the first equal to it.
 
-    `equal` is how many of these get one.
+    Counts and remainders are int64[t]; `equal` is how many of those equal to it get one.
     """
     counts += remainders > threshold
     counts[np.flatnonzero(remainders == threshold)[:equal]] += 1

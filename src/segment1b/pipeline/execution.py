@@ -170,12 +170,9 @@ def _work_and_publish(
         progress(Event("begin", state.id, len(shards)))
         rows, counters, staged = 0, [], Counter[str]()
         proofs: dict[str, list[Proof]] = {}
-        results = {}
-        for number, result in on_workers.longest_first(shards):
-            results[number] = result
-            progress(Event("advance", state.id, result.rows))
-        for number in range(len(shards)):
-            result = results.pop(number)
+        for result in on_workers.shards(
+            shards, lambda result: progress(Event("advance", state.id, result.rows))
+        ):
             staged.update(result.staged)
             for dataset_id, own in result.proofs.items():
                 proofs.setdefault(dataset_id, []).extend(own)

@@ -14,7 +14,7 @@ from segment1b.contracts.states import TRADE_WEIGHTS
 from segment1b.pipeline import worlds
 from segment1b.pipeline.engines import Pool
 from segment1b.pipeline.reuse import cache_status, input_digests
-from segment1b.pipeline.workers import Workers, work_of
+from segment1b.pipeline.workers import Workers
 from segment1b.states import TRADES
 from segment1b.states.protocol import Run
 from segment1b.storage.meter import Meter
@@ -69,8 +69,7 @@ def _compute(run: Run, pool: Pool, workers: int, inputs: Mapping[str, str]) -> N
     with Meter(children=not pool.within) as meter:
         reader = run.reader(TRADES)
         reader.fetch(TRADES.inputs(run))
-        shards = TRADES.shards(run, reader, on_workers)
-        for result in on_workers.results(work_of(TRADES), shards):
+        for result in on_workers.shards(TRADES.shards(run, reader, on_workers)):
             staged.update(result.staged)
             for trade, proven in result.proofs.items():
                 proofs[trade].extend(proven)

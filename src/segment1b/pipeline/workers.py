@@ -43,22 +43,28 @@ class Workers:
             self.read.update(read)
             yield result
 
-    def longest_first(self, shards: Sequence[Any]) -> Iterator[tuple[int, ShardResult]]:
-        """Yield the number and the result of each shard, those first that take longest."""
+    def shards(
+        self, shards: Sequence[Any], done: Callable[[ShardResult], None] | None = None
+    ) -> list[ShardResult]:
+        """Return the results of the state's shards in their order; the longest are begun first.
+
+        `done` is called with each result as soon as it is there.
+        """
         order = sorted(range(len(shards)), key=lambda number: -self.state.cost(shards[number]))
-        results = self.results(work_of(self.state), [shards[number] for number in order])
-        return zip(order, results, strict=True)
+        work = partial(_work, self.state.id)
+        found = dict[int, ShardResult]()
+        results = self.results(work, [shards[number] for number in order])
+        for number, result in zip(order, results, strict=True):
+            found[number] = result
+            if done:
+                done(result)
+        return [found[number] for number in range(len(shards))]
 
     def __call__(
         self, work: Callable[[Run, Reader, Item], Result], items: Iterable[Item], /
     ) -> list[Result]:
         """Return all the results together, as `states.protocol.OnWorkers` says."""
         return list(self.results(work, items))
-
-
-def work_of(state: State) -> Callable[[Run, Reader, Any], ShardResult]:
-    """Return the function that works a shard of a state on a worker."""
-    return partial(_work, state.id)
 
 
 def _work(state_id: str, run: Run, reader: Reader, shard: Any) -> ShardResult:

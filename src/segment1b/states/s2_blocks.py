@@ -2,6 +2,8 @@
 
 The law is one for the whole country. So its blocks are gone through three times before they are
 written: for the sum of masses, and twice for the threshold from which a remainder gets a unit.
+
+Source: docs/spec/s2-weights.md#law
 """
 
 from __future__ import annotations

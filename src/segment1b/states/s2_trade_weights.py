@@ -45,6 +45,10 @@ class S2TradeWeights(State):
         counts = reader.partition("tile_index").report["by_country"]
         return tile_units({code: country["cells_included"] for code, country in counts.items()})
 
+    def cost(self, shard: tuple[TileFile, ...]) -> int:
+        """Return the number of tiles."""
+        return sum(file.rows for file in shard)
+
     def work(self, run: Run, reader: Reader, shard: tuple[TileFile, ...]) -> ShardResult:
         """Weigh the countries of one shard by each trade and stage its files."""
         index, dataset = reader.partition("tile_index"), run.contracts[TRADE_WEIGHTS]
