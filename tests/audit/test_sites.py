@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -269,17 +268,18 @@ def test_parts_of_s9_run_what_acceptance_asks_for(published: Published, tmp_path
     assert "inside" not in expected["s6"]
 
 
-@pytest.mark.parametrize("codes", [["QQ"], ["QQ", "ZZ"]])
-def test_s9_names_sites_of_a_country_that_no_plan_has(codes: list[str], world: Published) -> None:
+def test_s9_refuses_sites_of_a_country_that_is_not_known(world: Published) -> None:
     spoiled = world("stable")
-
-    def move(rows: Rows) -> None:
-        for row, code in zip(rows, itertools.cycle(codes), strict=False):
-            row["legal_country_iso"] = code
-
-    spoiled.forge(JOINED, put("legal_country_iso", "QQ") if codes == ["QQ"] else move)
+    spoiled.forge(JOINED, put("legal_country_iso", "QQ"))
     spoiled.remove("s9")
-    assert spoiled.refused("s9").code.startswith("E90")
+    assert spoiled.refused("s9").code == "E918_UPSTREAM_NOT_PROVEN"
+
+
+def test_s9_refuses_sites_of_a_country_that_s4_does_not_report(world: Published) -> None:
+    spoiled = world("stable")
+    spoiled.rewrite("s4_run_report", lambda report: report["quality_by_country"].pop("VA"))
+    spoiled.remove("s9")
+    assert spoiled.refused("s9").code == "E918_UPSTREAM_NOT_PROVEN"
 
 
 def receipt_of(world: World) -> object:

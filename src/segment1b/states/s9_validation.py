@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from segment1b.contracts.policy import RealismPolicy
 from segment1b.contracts.states import URBAN
-from segment1b.errors import Segment1BError
+from segment1b.errors import Segment1BError, redo
 from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import read_grid
 from segment1b.identity import canonical_json
@@ -259,8 +259,11 @@ def _realism(run: Run, reader: Reader, staged: Split) -> dict[str, Any]:
     merchants = read_trades(reader) if policy.urban_share else None
     shapes = read_countries(reader.whole_file("world_countries"))
     quality = read_json(reader.file("s4_run_report"))["quality_by_country"]
-    # What is in other countries fails the checks.
-    for code in sorted(staged.keys() & shapes.keys() & quality.keys()):
+    if strange := sorted(staged.keys() - (shapes.keys() & quality.keys())):
+        what = f"{', '.join(strange)}: sites, and no polygon or no figures in S4's report"
+        code = "E918_UPSTREAM_NOT_PROVEN"
+        raise Segment1BError(code, what, redo("s4"), country_iso=strange[0])
+    for code in sorted(staged):
         rows = read_split(run.contracts[_S7], _columns(run), {code: staged[code]})[code]
         columns = (rows["lon_deg"].copy(), rows["lat_deg"].copy(), rows["tile_id"].copy())
         trade = None
@@ -268,8 +271,6 @@ def _realism(run: Run, reader: Reader, staged: Split) -> dict[str, Any]:
             ids = pa.array(rows["merchant_id"].copy())
             trade = trades_of(merchants, ids).to_numpy(zero_copy_only=False)
         sites[code] = Located(*columns, trade)
-    if not sites:
-        raise Segment1BError("E901_ROW_MISSING", "no site of S7 is in a country of the plan")
     spans = {code: shapes[code].bounds[3] - shapes[code].bounds[1] for code in sites}
     weights = reader.partition("tile_weights").report["by_country"]
     points = {code: own[:3] for code, own in sites.items()}
