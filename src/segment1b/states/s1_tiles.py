@@ -6,14 +6,14 @@ import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from shapely import MultiPolygon
 
 from segment1b.errors import Segment1BError
-from segment1b.geo.countries import read_countries
+from segment1b.geo.countries import checked_countries, read_countries
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.scanline import Runs, bounding_cells, center_runs, hole_cells, overlap_runs
 from segment1b.states.protocol import (
@@ -46,38 +46,41 @@ class TileShard:
     grid: Grid
 
 
+class Listed(NamedTuple):
+    """A country's rule, the number of its runs, which are staged, and its counters."""
+
+    rule: str
+    runs: int
+    counters: dict[str, Any]
+
+
 class S1Tiles(State):
     """Tiles are runs until a batch is written; see docs/spec/s1-tiles.md#inclusion-rules."""
 
     id = "s1"
 
-    def shards(self, run: Run, reader: Reader, _on_workers: OnWorkers) -> Sequence[TileShard]:
-        """Find every country's runs, stage them, and cut the files from their counts."""
+    def shards(self, run: Run, reader: Reader, on_workers: OnWorkers) -> Sequence[TileShard]:
+        """Have every country's runs found and staged, and cut the files from their counts."""
         codes = iso_codes(reader)
         grid = read_grid(reader.file("population_raster_2025"))
         _check_grid(run, grid)
         countries = read_countries(reader.whole_file("world_countries"), set(codes))
-        chosen, counters, staged = {}, {}, {}
-        for code, shape in countries.items():
-            rule, runs = choose_runs(run, code, shape, grid)
-            if runs.count:
-                chosen[code] = rule
-                counters[code] = _country_counters(shape, grid, runs)
-                staged[code] = _stage_runs(run, code, runs)
+        found = on_workers(_find_runs, [(code, grid) for code in countries])
+        listed = {code: own for code, own in zip(countries, found, strict=True) if own}
         plan = {
             "grid_dims": {"nrows": grid.nrows, "ncols": grid.ncols},
-            "rules": chosen,
-            "by_country": counters,
+            "rules": {code: own.rule for code, own in listed.items()},
+            "by_country": {code: own.counters for code, own in listed.items()},
             "countries_without_polygon": sorted(set(codes) - set(countries)),
-            "countries_without_tiles": sorted(set(countries) - set(chosen)),
+            "countries_without_tiles": sorted(set(countries) - set(listed)),
         }
         replace_json(run.staging / _PLAN, plan, run.staging)
-        files = cut_tiles({code: c["cells_included"] for code, c in counters.items()})
+        files = cut_tiles({code: own.counters["cells_included"] for code, own in listed.items()})
         return [
             TileShard(
                 file,
-                tuple(chosen[code] for code, _, _ in file.stretches),
-                tuple(staged[code] for code, _, _ in file.stretches),
+                tuple(listed[code].rule for code, _, _ in file.stretches),
+                tuple(listed[code].runs for code, _, _ in file.stretches),
                 grid,
             )
             for file in files
@@ -117,6 +120,17 @@ class S1Tiles(State):
                 "widened_countries": sorted(c for c, chosen in rules.items() if chosen != rule),
             }
         )
+
+
+def _find_runs(run: Run, reader: Reader, country: tuple[str, Grid]) -> Listed | None:
+    """Stage the runs of a country; return what is listed, or None where it has no tiles."""
+    code, grid = country
+    shape = checked_countries(reader.file("world_countries"), [code])[code]
+    rule, runs = choose_runs(run, code, shape, grid)
+    if not runs.count:
+        return None
+    counters = _country_counters(shape, grid, runs)
+    return Listed(rule, _stage_runs(run, code, runs), counters)
 
 
 def choose_runs(run: Run, code: str, shape: MultiPolygon, grid: Grid) -> tuple[str, Runs]:
