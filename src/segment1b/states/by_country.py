@@ -82,12 +82,17 @@ class CountryShard:
 
 @dataclass(frozen=True)
 class Job:
-    """The work on one shard: what its law may read, and the counters that the law fills."""
+    """The work on one shard: what its law may read, and the counters that the law fills.
+
+    Attributes:
+        unlisted: by tile dataset that was asked, how many used tiles of each country it lacks.
+    """
 
     run: Run
     reader: Reader
     shard: CountryShard
     counters: Countries = field(default_factory=dict)
+    unlisted: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def rows(self, dataset_id: str, columns: Sequence[str]) -> dict[str, Records]:
         """Return the staged rows of each country as records, in the dataset's order."""
@@ -176,8 +181,10 @@ class Job:
             rows[code]["listed"][low:high] = ids[at] == used[code][low:high]
             for name in columns:
                 rows[code][name][low:high] = table.column(name).to_numpy()[at]
+        self.unlisted[dataset_id] = {}
         for code, tiles in rows.items():
             lost = np.flatnonzero(~tiles["listed"])
+            self.unlisted[dataset_id][code] = len(lost)
             if len(lost):
                 tile = int(used[code][lost[0]])
                 what = f"{code}: tile {tile} has sites and is not in {dataset_id}"
@@ -257,8 +264,10 @@ class CountryState(State):
             staged[dataset_id] = write_piece(path, dataset, tables, len(shard.countries))
         used = {code: country.pop("used") for code, country in job.counters.items()}
         if "tile_index" in self.reads:
-            for code, tiles in job.tiles("tile_index", (), used, self.unlisted).items():
-                job.counters[code]["not_in_index"] = int(np.count_nonzero(~tiles["listed"]))
+            if "tile_index" not in job.unlisted:
+                job.tiles("tile_index", (), used, self.unlisted)
+            for code, tiles in job.unlisted["tile_index"].items():
+                job.counters[code]["not_in_index"] = tiles
         return ShardResult(staged[self.writes[-1]], job.counters, staged)
 
     @abstractmethod

@@ -49,15 +49,16 @@ class S6Jitter(CountryState):
     def law(self, job: Job, rows: Mapping[str, Records]) -> Iterator[dict[str, Any]]:
         """Draw the points of several countries together: most have only a few sites."""
         shapes = checked_countries(job.reader.file("world_countries"), rows)
-        used = {code: distinct(sites["tile_id"]) for code, sites in rows.items()}
+        used, at = {}, {}
+        for code, sites in rows.items():
+            used[code], at[code] = np.unique(sites["tile_id"], return_inverse=True)
         bounds = job.tiles("tile_bounds", BOUNDS, used, self.unlisted)
         if centred := job.run.policy.jitter.centres is not None:
             areas = job.tiles("tile_index", ["pixel_area_m2"], used, self.unlisted)
             centres = job.tiles("tile_centres", ["centres"], used, self.unlisted)
         for batch in _batches(rows):
-            points = Points(
-                job.run, [Land(c, shapes[c], sites, bounds[c]) for c, sites in batch.items()]
-            )
+            lands = [Land(c, shapes[c], rows, bounds[c], at[c]) for c, rows in batch.items()]
+            points = Points(job.run, lands)
             if centred:
                 points.gather(
                     np.concatenate([areas[code]["pixel_area_m2"] for code in batch]),
@@ -131,12 +132,13 @@ def _foreign_rows(run: Run) -> int:
 
 
 class Land(NamedTuple):
-    """A country, its sites and the tiles that they are in."""
+    """A country, its sites, the tiles that they are in, and the place of each site's tile there."""
 
     code: str
     shape: MultiPolygon
     rows: Records
     tiles: Records
+    tile: Int64s
 
 
 class Points:
@@ -161,10 +163,7 @@ class Points:
         self._tiles = Tiles(*(tiles[name].copy() for name in BOUNDS))
         south, north, west, east, _, _ = self._tiles
         self._tile = np.concatenate(
-            [
-                np.searchsorted(land.tiles["tile_id"], land.rows["tile_id"]) + owned.start
-                for land, owned in zip(lands, self._owned, strict=True)
-            ]
+            [land.tile + owned.start for land, owned in zip(lands, self._owned, strict=True)]
         )
         #: The number of the country of each tile.
         self._number = np.repeat(np.arange(len(lands)), [len(land.tiles) for land in lands])

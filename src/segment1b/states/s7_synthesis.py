@@ -29,7 +29,6 @@ from segment1b.states.protocol import (
     check_conserved,
     total,
 )
-from segment1b.storage.arrays import distinct
 from segment1b.storage.durable import read_json
 from segment1b.storage.ingress import ingress_groups
 from segment1b.storage.reader import Reader
@@ -78,11 +77,13 @@ class S7Synthesis(CountryState):
         assigned, outlets = job.rows(_S5, self.columns[:3]), job.rows("outlet_catalogue", _KEY)
         for code, sites in rows.items():
             _check_same(code, assigned[code], sites)
-        used = {code: distinct(sites["tile_id"]) for code, sites in rows.items()}
+        used, at = {}, {}
+        for code, sites in rows.items():
+            used[code], at[code] = np.unique(sites["tile_id"], return_inverse=True)
         bounds = job.tiles("tile_bounds", BOUNDS, used, self.unlisted)
         for code, sites in rows.items():
             covered, missed = _coverage(code, outlets[code], sites)
-            tile = np.searchsorted(used[code], sites["tile_id"])
+            tile = at[code]
             tiles = Tiles(*(bounds[code][name][tile] for name in BOUNDS))
             lon, lat = point(sites["delta_lon_deg"], sites["delta_lat_deg"], tiles)
             inside = inside_tile(lon, lat, tiles)

@@ -108,9 +108,10 @@ class Reader:
         `where` gives (low, high) or a set of words per column: groups whose statistics lie outside
         are skipped. `files` are the numbers of the only part files to open.
         """
-        paths = partition.paths
+        names = [*partition.receipt.sizes]
         strings = [c.name for c in partition.dataset.columns if c.type == "string"]
-        for path in paths if files is None else [paths[number] for number in files]:
+        for name in names if files is None else [names[number] for number in files]:
+            path = partition.folder / name
             with coded_parquet_errors(path), open_words(path, strings) as file:
                 for groups, sizes in _together(file, matching_groups(file, columns, where or {})):
                     self.bytes_read[partition.dataset.id] += sum(sizes)
