@@ -49,7 +49,7 @@ def examine(state: str, published: Published, *, in_parts: bool = False) -> list
         return []
     published.memo[clean_name(state)] = in_parts
     with Session(published, threads=1) as session:
-        return run_state(_plan_of(state), session, wanted(state) or None)
+        return run_state(plan_of(state), session, wanted(state) or None)
 
 
 def accept(
@@ -97,7 +97,7 @@ def uncommitted(published: Published) -> str:
     return ""
 
 
-def _plan_of(state: str) -> StateChecks:
+def plan_of(state: str) -> StateChecks:
     """Return a state's plan; the locations themselves are looked for in their countries too."""
     plan = PLANS[state]
     if state == "s0":  # its one check here reads no outlets
@@ -109,7 +109,8 @@ def _plan_of(state: str) -> StateChecks:
         *("locations_inside", "E915_POINT_OUTSIDE_COUNTRY", "site_locations", COUNTRIES), scope="S"
     )(check_locations_inside)
     absent = {**plan.absent, COUNTRIES: "E_REFERENCE_SURFACE_MISSING"}
-    return replace(plan, absent=absent, checks=checks)
+    by_country = frozenset({*plan.by_country, "locations_inside"})
+    return replace(plan, absent=absent, checks=checks, by_country=by_country)
 
 
 def _judge(

@@ -22,7 +22,7 @@ from segment1b.audit.published_files import Published, values_name
 from segment1b.audit.session import Session
 from segment1b.contracts.faults import raise_machine_fault
 
-FILES_OF_A_PART, MOST_PARTS = 32, 64
+FILES_OF_A_PART, MOST_PARTS = 16, 64
 #: What a part has seen, by the name under which the checks ask for it.
 Seen = dict[str, list[Any]]
 

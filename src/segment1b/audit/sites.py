@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segment1b.audit.acceptance import plan_of
 from segment1b.audit.case import POLICY, RASTER, StateChecks
 from segment1b.audit.passes import ENDS, UnsettledError
 from segment1b.audit.plans import PLANS
@@ -32,7 +33,7 @@ from segment1b.audit.shapes import ROWS_OF_A_GROUP
 from segment1b.audit.tiles import row_groups
 from segment1b.contracts.faults import raise_machine_fault
 
-SITES_OF_A_PART, MOST_PARTS = 1 << 20, 64
+SITES_OF_A_PART, MOST_PARTS = 1 << 19, 64
 # So many workers can copy a table, each of them so many rows at a time.
 MOST_BATCHES, ROWS_AT_A_TIME = 16, 1 << 21
 _COUNTRY = "legal_country_iso"
@@ -84,7 +85,7 @@ def copy_in_parts(
     `checks` are names, by state; those that are not by country are left out. There are no parts
     where the sites are few, or something cannot be copied. `copy_all` gives the results of `copy`.
     """
-    own = {state: PLANS[state].by_country.intersection(names) for state, names in checks.items()}
+    own = {state: plan_of(state).by_country.intersection(names) for state, names in checks.items()}
     own = {state: names for state, names in own.items() if names}
     try:
         rows = sum(pq.read_metadata(path).num_rows for path in published.files(_SITES))
@@ -93,7 +94,7 @@ def copy_in_parts(
             return []
         part_of = _countries_of_parts(published, of)
         of = min(of, len(part_of))
-        plans = [_plan_of(published, state, names) for state, names in own.items()]
+        plans = [_plan_for(published, state, names) for state, names in own.items()]
         tables = dict.fromkeys(name for plan in plans for name in _copied(published, plan))
         batches = [
             Batch(name, *files, part_of, of, folder)
@@ -132,7 +133,7 @@ def check_part(published: Published, part: SitePart) -> dict[str, bool]:
     try:
         with Session(own, threads=1) as session:
             for state, checks in part.checks.items():
-                results = run_state(_plan_of(own, state, checks), session, checks)
+                results = run_state(_plan_for(own, state, checks), session, checks)
                 clean[state] = all(one.ok for one in results)
     except ENDS as error:
         raise_machine_fault(error)
@@ -156,9 +157,9 @@ def check_in_parts(published: Published, state: str, states: Iterable[str], thre
         published.memo[clean_name(one)] = bool(found) and all(own.get(one) for own in found)
 
 
-def _plan_of(published: Published, state: str, names: Iterable[str]) -> StateChecks:
+def _plan_for(published: Published, state: str, names: Iterable[str]) -> StateChecks:
     """Return a state's plan for some checks alone, with all they need."""
-    plan, names = PLANS[state].without(published.unused), {*names}
+    plan, names = plan_of(state).without(published.unused), {*names}
     checks = [one for one in checks_of(plan, published.contracts) if one.name in names]
     plan = plan.needed_by(checks)
     needs = {POLICY, RASTER}.union(*(one.needs for one in checks))

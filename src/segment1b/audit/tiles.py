@@ -89,27 +89,29 @@ def row_groups(published: Published, dataset_id: str) -> list[RowGroup]:
 
 def _groups_of(path: Path) -> Iterator[RowGroup]:
     footer = pq.read_metadata(path)
+    names = [footer.schema.column(at).path for at in range(footer.num_columns)]
     for number in range(footer.num_row_groups):
-        countries = _span(footer, number, _CODE, str) or ("", "\uffff")
-        tiles = _span(footer, number, "tile_id", int) or (0, _EVERY.stop - 1)
+        group = footer.row_group(number)
+        countries = _span(group, names, _CODE, str) or ("", "\uffff")
+        tiles = _span(group, names, "tile_id", int) or (0, _EVERY.stop - 1)
         yield RowGroup(path, footer, number, countries, tiles)
 
 
-def _span(footer: pq.FileMetaData, number: int, column: str, kind: type) -> tuple[Any, Any] | None:
+def _span(
+    group: pq.RowGroupMetaData, names: list[str], column: str, kind: type
+) -> tuple[Any, Any] | None:
     """Return the least and largest value of a column of a row group, if the file tells.
 
     Raises:
         ValueError: the column is of another kind.
     """
-    group = footer.row_group(number)
-    leaves = [group.column(at) for at in range(group.num_columns)]
-    told = [leaf.statistics for leaf in leaves if leaf.path_in_schema == column]
-    known = told[0] if len(told) == 1 else None
+    known = group.column(names.index(column)).statistics if names.count(column) == 1 else None
     if known is None or not known.has_min_max:
         return None
-    if type(known.min) is not kind:
+    least, most = known.min, known.max
+    if type(least) is not kind:
         raise ValueError(f"{column} is not made of {kind.__name__} values")
-    return known.min, known.max
+    return least, most
 
 
 def used_tiles(case: Case, sites: Sequence[str]) -> dict[str, npt.NDArray[np.uint64]]:

@@ -20,7 +20,7 @@ from segment1b.audit.results import Found, Row, differences
 from segment1b.audit.s1.axes import grid_columns, grid_rows
 from segment1b.audit.s1.membership import countries, judged, look
 from segment1b.audit.s1.polygons import crs_fault
-from segment1b.audit.s1.settled import settle, tallies
+from segment1b.audit.s1.settled import TALLIES, settle, tallies
 
 CHECKS = Checks("s1")
 
@@ -71,5 +71,5 @@ PLAN = state_checks(
     CHECKS,
     Preparation("grid_axes", (RASTER,), ("grid_rows", "grid_columns"), _make_axes),
     settle=settle,
-    looks={"tallies of s1": tallies, "membership": look},
+    looks={TALLIES: tallies, "membership": look},
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from segment1b.audit.published_files import part_of
 from segment1b.audit.results import SHOWN_ROWS, Found, Row
 from segment1b.audit.s1.cells import Window, cells_of, windows_of
 from segment1b.audit.s1.polygons import Country, read_countries
+from segment1b.audit.s1.settled import TALLIES
 from segment1b.audit.tiles import rows_of
 
 Bools = npt.NDArray[np.bool_]
@@ -110,6 +112,11 @@ def look(case: Case, number: int = 0, of: int = 1) -> Iterator[tuple[str, Listed
 
 def _tiles(case: Case) -> dict[str, int]:
     """Return the number of tiles of each country of tile_index, from its values alone."""
+    if TALLIES in case.memo:
+        counts = Counter[str]()
+        for own in (one for tally in case.memo[TALLIES] for one in tally.stretches):
+            counts[own.code] += own.rows
+        return counts
     rows = case.session.rows(
         "SELECT country_iso, count(*) AS tiles FROM tile_index "
         "WHERE tile_id IS NOT NULL AND inclusion_rule IS NOT NULL GROUP BY country_iso"

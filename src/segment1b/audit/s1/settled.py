@@ -27,6 +27,8 @@ from segment1b.audit.results import fields_differ
 from segment1b.audit.s1.axes import grid_columns, grid_rows
 
 _INDEX, _BOUNDS, _REPORT = "tile_index", "tile_bounds", "s1_run_report"
+#: Under this name it is kept what the passes over all files have seen.
+TALLIES = "tallies of s1"
 _NEEDS = {_INDEX, _BOUNDS, _REPORT, COUNTRIES, ISO, POLICY, RASTER}
 _RULES = {"center", "any_overlap"}
 #: A pass comes to its end only where tiles ascend and both tables have the same.
@@ -52,7 +54,7 @@ def tallies(case: Case, number: int = 0, of: int = 1) -> list[Tally]:
 
 
 def _doubts(case: Case) -> set[str]:
-    found: list[Tally] = case.seen("tallies of s1", tallies)
+    found: list[Tally] = case.seen(TALLIES, tallies)
     whole = whole_countries(found)
     rules: dict[str, set[str]] = {}
     for code, rule in (pair for tally in found for pair in tally.figures):

@@ -157,24 +157,26 @@ def _points_of(case: Case, code: str, mine: Arrays, tiles: Arrays) -> Iterator[d
     line = np.cumsum(tiles["weight_fp"][along])
     of_pairs = _POINTS[case.policy("allocation")["law"]]
     for points in of_pairs(case, code, mine):
-        # The point x lies in the tile whose running sum is the first above x; weights that do not
-        # sum to K, which have a check of their own, may leave points behind the last tile.
-        at = np.minimum(np.searchsorted(line, points["point"], "right"), len(line) - 1)
+        # In ascending order points are found many times as fast. The point x lies in the tile whose
+        # running sum is the first above x; weights that do not sum to K, which have a check of
+        # their own, may leave points behind the last tile.
+        order = np.argsort(points["point"])
+        at = np.searchsorted(line, points["point"][order], "right")
         yield {
-            "merchant_id": points["merchant_id"],
+            "merchant_id": points["merchant_id"][order],
             "legal_country_iso": repeated(code, len(at)),
-            "site_order": points["site_order"],
-            "tile_id": tiles["tile_id"][along[at]],
+            "site_order": points["site_order"][order],
+            "tile_id": tiles["tile_id"][along[np.minimum(at, len(line) - 1)]],
         }
 
 
 def _in_order(places: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.int64]:
-    """Return the order of places; by their digits of 16 bits, which is faster than comparing."""
+    """Return the order of places; narrow ones are sorted with their position in one number."""
     if places.dtype != np.uint32:
         return np.argsort(places)
-    low = np.argsort(places.astype(np.uint16), kind="stable")
-    high = (places >> np.uint32(16)).astype(np.uint16)
-    return low[np.argsort(high[low], kind="stable")]
+    half = np.uint64(32)
+    both = np.sort(places.astype(np.uint64) << half | np.arange(len(places), dtype=np.uint64))
+    return both.astype(np.uint32).astype(np.int64)
 
 
 def _systematic(case: Case, code: str, pairs: Arrays) -> Iterator[Arrays]:
