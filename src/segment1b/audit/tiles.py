@@ -87,14 +87,21 @@ def row_groups(published: Published, dataset_id: str) -> list[RowGroup]:
     )
 
 
-def _groups_of(path: Path) -> Iterator[RowGroup]:
-    footer = pq.read_metadata(path)
+def _groups_of(path: Path) -> list[RowGroup]:
+    status = path.stat()
+    return _known_groups(path, (status.st_size, status.st_mtime_ns, status.st_ino))
+
+
+@functools.lru_cache(maxsize=4096)  # parts of a world read the same footers
+def _known_groups(path: Path, _status: tuple[int, ...]) -> list[RowGroup]:
+    footer, found = pq.read_metadata(path), list[RowGroup]()
     names = [footer.schema.column(at).path for at in range(footer.num_columns)]
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
         countries = _span(group, names, _CODE, str) or ("", "\uffff")
         tiles = _span(group, names, "tile_id", int) or (0, _EVERY.stop - 1)
-        yield RowGroup(path, footer, number, countries, tiles)
+        found.append(RowGroup(path, footer, number, countries, tiles))
+    return found
 
 
 def _span(
