@@ -9,8 +9,9 @@ CHROMIUM := /usr/bin/chromium
 STRACE := /usr/bin/strace
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 SCALE ?= small
-# Two processes; the tests of a file stay together and share what they have made.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+# Two processes; the tests of a file stay together and share what they have made. Their order is that
+# of tests/conftest.py.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 # The tests start many processes, each of which would otherwise compile all modules.
 unexport PYTHONDONTWRITEBYTECODE
 

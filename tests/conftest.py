@@ -19,6 +19,8 @@ from segment1b.errors import CODES
 from spoil import World, publish
 
 MANY_CASES = 4
+#: Files that take longest: begun first, so that no process waits for one in the end.
+LONGEST = {"test_frozen.py", "test_page.py", "test_object_store.py", "test_cluster.py"}
 # A busy machine is no fault of the code.
 hypothesis.settings.register_profile("segment1b", deadline=None)
 #: Of `make test`.
@@ -45,6 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Of a test with many cases `make test` runs every fourth, of one with very many about eight, and
     as many more as every code needs.
     """
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     for item in items:
         code = item.callspec.params.get("code") if hasattr(item, "callspec") else None
         if code in CODES:

@@ -10,6 +10,11 @@ DROP = "DELETE FROM {t} WHERE part_row = 1"
 NONE = "DELETE FROM {t}"
 NO_PT = "DELETE FROM {t} WHERE country_iso = 'PT'"
 NO_PT_OUTLETS = "DELETE FROM {t} WHERE legal_country_iso = 'PT'"
+# A number twice where number and rows of the pair stay, and the least and the largest.
+REPEAT = (
+    "UPDATE {t} SET site_order = 2 WHERE site_order = 3 AND (merchant_id, legal_country_iso) IN "
+    "(SELECT (merchant_id, legal_country_iso) FROM {t} WHERE site_order = 4)"
+)
 
 
 def spoil(database: duckdb.DuckDBPyConnection, table: str, change: str) -> None:

@@ -20,6 +20,7 @@ from sql_changes import (
     NO_PT,
     NO_PT_OUTLETS,
     NONE,
+    REPEAT,
     SWAP,
     TWICE,
     every,
@@ -52,7 +53,8 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
     "s3/22_dense_sites": [
         ("counted", every("first_order = 2")),
         ("counted", every("last_order = last_order + 1")),
-        ("counted", every("distinct_orders = distinct_orders - 1")),
+        ("counted", every("orders = orders - 1")),
+        ("outlet_catalogue", REPEAT),
     ],
     "s3/23_site_ids": [("counted", every("bad_site_ids = 1"))],
     "s3/30_excluded_codes": [("excluded_countries", "INSERT INTO {t} VALUES ('QQ')")],
@@ -111,7 +113,9 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
     ],
     "s4/51_report_by_country": [
         ("s4_run_report_quality_by_country", portugal("sites = 1")),
+        ("s4_run_report_quality_by_country", portugal("pairs = 1000")),
         ("s4_run_report_quality_by_country", every("distinct_tiles = 1000")),
+        ("tile_counts", NO_PT),
         ("s4_run_report_country_timings", portugal("rows = 1")),
         ("s4_run_report_country_timings", NO_PT),
     ],
@@ -131,6 +135,7 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
         (ASSIGNED, DROP),
         (ASSIGNED, TWICE),
         (ASSIGNED, row("site_order = site_order + 100")),
+        (ASSIGNED, REPEAT),
         (PLAN, NO_PT_OUTLETS),
     ],
     "s5/22_tiles_of_the_country": [
@@ -239,6 +244,7 @@ SPOILS: dict[str, list[tuple[str, str]]] = {
     "s7/41_report_by_country": [
         ("s7_run_report_by_country", portugal("sites = 1")),
         ("s7_run_report_by_country", portugal("tiles = 1000")),
+        ("tile_counts", NO_PT),
         ("s7_run_report_by_country", portugal("inside = inside - 1")),
         ("used_tile_bounds", NO_PT),
         (JOINED, row("lat_deg = lat_deg + 1")),

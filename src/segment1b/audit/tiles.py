@@ -34,6 +34,7 @@ _CODE = "country_iso"
 _EVERY = range(1 << 64)
 # A country word and a tile id share one number.
 _COUNTRY_BITS, _TILE_BITS = np.uint64(16), np.uint64(48)
+_KEYS_TOGETHER = 1 << 22
 _SITES = (
     f"SELECT {COUNTRY}, tile_id FROM {{view}} "  # noqa: S608
     "WHERE legal_country_iso IS NOT NULL AND tile_id IS NOT NULL"
@@ -154,13 +155,15 @@ def _by_country(keys: npt.NDArray[np.uint64]) -> dict[str, npt.NDArray[np.uint64
 
 def _keys(case: Case, view: str) -> npt.NDArray[np.uint64]:
     """Return country and tile of each tile in which a dataset has sites, as one number each."""
-    found = [np.empty(0, np.uint64)]
+    keys, found = np.empty(0, np.uint64), list[npt.NDArray[np.uint64]]()
     for batch in case.session.batches(_SITES.format(view=view)):
         tile, country = batch["tile_id"], batch["country"]
         # What no raster and no table of countries can hold stays unknown.
         fits = (tile >> _TILE_BITS == 0) & (country >> _COUNTRY_BITS == 0)
         found.append(distinct((country << _TILE_BITS | tile)[fits]))
-    return distinct(np.concatenate(found))
+        if sum(map(len, found)) > max(len(keys), _KEYS_TOGETHER):
+            keys, found = distinct(np.concatenate([keys, *found])), []
+    return distinct(np.concatenate([keys, *found]))
 
 
 def keep_used(dataset_id: str, sites: Sequence[str], columns: Sequence[str]) -> Preparation:
@@ -188,6 +191,21 @@ def keep_used(dataset_id: str, sites: Sequence[str], columns: Sequence[str]) -> 
         return copied, hashlib.sha256(_used(case, sites).data).digest()
 
     return Preparation(f"setup_{name}", (*sites, dataset_id), (name,), copy, source=source)
+
+
+def count_tiles(sites: str) -> Preparation:
+    """Return the preparation that makes tile_counts: how many tiles have sites, by country.
+
+    DuckDB would keep every tile in memory to count the distinct ones.
+    """
+
+    def count(case: Case) -> None:
+        used = used_tiles(case, (sites,))
+        tiles = pa.array([len(own) for own in used.values()], pa.int64())
+        columns = {"country_iso": pa.array([*used], pa.string()), "tiles": tiles}
+        case.session.table("tile_counts", columns)
+
+    return Preparation("setup_tile_counts", (sites,), ("tile_counts",), count)
 
 
 def _picked(table: pa.Table, used: npt.NDArray[np.uint64]) -> pa.Table:

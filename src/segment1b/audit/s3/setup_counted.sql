@@ -8,7 +8,7 @@ SELECT
     count(*)::HUGEINT AS n_sites,
     min(site_order) AS first_order,
     max(site_order) AS last_order,
-    count(DISTINCT site_order) AS distinct_orders,
+    count(site_order) AS orders,
     count(*) FILTER (
         WHERE site_id IS DISTINCT FROM lpad(site_order::VARCHAR, 6, '0') OR site_order > 999999
     ) AS bad_site_ids,

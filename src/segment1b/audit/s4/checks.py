@@ -26,6 +26,7 @@ from segment1b.audit.results import Row
 from segment1b.audit.s4 import curve_laws
 from segment1b.audit.s4.load_errors import check_quality
 from segment1b.audit.tables import iso_version_differs
+from segment1b.audit.tiles import count_tiles
 from segment1b.contracts.faults import raise_machine_fault
 from segment1b.storage.durable import regular_file
 
@@ -103,4 +104,5 @@ PLAN = state_checks(
         _is_curve_law,
     ),
     script_preparation("s4", "differences"),
+    count_tiles("s4_alloc_plan"),
 )

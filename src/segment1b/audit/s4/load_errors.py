@@ -81,8 +81,9 @@ def _planned(case: Case) -> dict[str, _Planned]:
     )
     found, start = {}, 0
     for row in case.session.rows(
-        f"SELECT legal_country_iso AS code, count(DISTINCT tile_id) AS n "  # noqa: S608
-        f"FROM {listed} GROUP BY code ORDER BY code"
+        "SELECT code, count(*) AS n "  # noqa: S608
+        f"FROM (SELECT legal_country_iso AS code, tile_id FROM {listed} GROUP BY ALL) "
+        "GROUP BY code ORDER BY code"
     ):
         part = slice(start, start := start + row["n"])
         found[row["code"]] = _Planned(

@@ -12,10 +12,12 @@ WITH failed AS (
 ),
 counted AS (
     SELECT
-        legal_country_iso AS country_iso, count(*) AS sites, count(DISTINCT tile_id) AS tiles,
+        legal_country_iso AS country_iso, count(*) AS sites,
+        coalesce(any_value(t.tiles), 0) AS tiles,
         count(*) - coalesce(any_value(failures), 0) AS inside
     FROM s7_site_synthesis
     LEFT JOIN failed USING (legal_country_iso)
+    LEFT JOIN tile_counts AS t ON t.country_iso = legal_country_iso
     GROUP BY legal_country_iso
 )
 FROM countries_differ('s7_run_report_by_country', 'counted')

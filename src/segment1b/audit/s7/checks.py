@@ -8,7 +8,7 @@ from dataclasses import replace
 from segment1b.audit.case import RECEIPT, Case, Checks, script_preparation, state_checks
 from segment1b.audit.logs import add_dictionary_check
 from segment1b.audit.results import Row, fields_differ
-from segment1b.audit.tiles import BOUNDS, keep_used
+from segment1b.audit.tiles import BOUNDS, count_tiles, keep_used
 
 CHECKS = Checks("s7")
 _NONE_FAIL = """
@@ -36,5 +36,6 @@ PLAN = state_checks(
     script_preparation("s6", "points"),
     replace(script_preparation("s7", "tested"), if_clean=_NONE_FAIL),
     script_preparation("s7", "uncatalogued", empty=_ALL_IN_CATALOGUE),
+    count_tiles("s7_site_synthesis"),
     by_country=("tiles_known", "in_tile", "coordinates"),
 )

@@ -33,19 +33,34 @@ _HALF_METRE_KM = 0.0005
 _HALF_DIGIT = 5e-9
 _NOISE = 1e-12
 _HALF_METRE = 0.5
+# Grouped first, then counted: count(DISTINCT ...) keeps every value in memory.
 _COUNTRIES = """
+WITH places AS (
+    SELECT
+        legal_country_iso AS code, round_even(lat_deg * 10000, 0)::BIGINT AS latitude,
+        round_even(lon_deg * 10000, 0)::BIGINT AS longitude
+    FROM site_locations
+)
 SELECT
     l.code, l.sites, l.south, l.lowest, l.highest, coalesce(t.tiles, 0) AS tiles,
-    coalesce(t.fullest, 0) AS fullest, l.latitudes, l.longitudes
+    coalesce(t.fullest, 0) AS fullest, latitudes, longitudes
 FROM (
     SELECT
         legal_country_iso AS code, count(*) AS sites, count(*) FILTER (lat_deg < 0) AS south,
-        min(lat_deg) AS lowest, max(lat_deg) AS highest,
-        count(DISTINCT round_even(lat_deg * 10000, 0)::BIGINT) AS latitudes,
-        count(DISTINCT round_even(lon_deg * 10000, 0)::BIGINT) AS longitudes
+        min(lat_deg) AS lowest, max(lat_deg) AS highest
     FROM site_locations
     GROUP BY code
 ) AS l
+JOIN (
+    SELECT code, count(latitude) AS latitudes
+    FROM (SELECT code, latitude FROM places GROUP BY code, latitude)
+    GROUP BY code
+) USING (code)
+JOIN (
+    SELECT code, count(longitude) AS longitudes
+    FROM (SELECT code, longitude FROM places GROUP BY code, longitude)
+    GROUP BY code
+) USING (code)
 LEFT JOIN (
     SELECT code, count(*) AS tiles, max(held) AS fullest
     FROM (
