@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from segment1b.audit.queries import FOLDER
 from segment1b.audit.runner import checks_of, prepare_state
 from segment1b.audit.session import Session
 from segment1b.errors import CODES
+from segment1b.storage import sql
 from spoil import KNOWN, World
 from sql_changes import spoil
 from sql_spoils import SPOILS
@@ -72,6 +74,27 @@ def test_a_query_finds_what_it_is_there_to_find(
     assert not settled
     keys = KEYS | ({"found_in", "found"} if name < "s5" else set())
     assert CHECKS[name].scope in "RD" or keys & columns, "the rows do not name the place"
+
+
+@pytest.mark.slow
+def test_ten_million_outlets_are_counted_in_forty_megabytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: Callable[[str], World]
+) -> None:
+    catalogue = tmp_path / "catalogue.parquet"
+    monkeypatch.setattr(sql, "_MEMORY_BYTES", 40 << 20)
+    with Session(published("stable").published, threads=1) as session:
+        session.open_run(None, None)
+        outlets = (
+            "(SELECT i // 10 AS merchant_id, 'PT' AS legal_country_iso, i % 10 + 1 AS site_order, "
+            "lpad((i % 10 + 1)::VARCHAR, 6, '0') AS site_id, 10 AS final_country_outlet_count "
+            "FROM range(10_000_000) AS t (i))"
+        )
+        session.execute(sql.parquet_copy(outlets, catalogue))
+        session.make_view("outlet_catalogue", f"FROM read_parquet('{catalogue}')")
+        counted = next(step for step in PLANS["s3"].preparations if step.makes == ("counted",))
+        counted.run(Case(session))
+        assert not session.connection.execute(SCRIPTS["s3/22_dense_sites"].text).fetchall()
+        assert session.connection.execute("SELECT count(*) FROM counted").fetchall() == [(10**6,)]
 
 
 def test_what_was_published_is_settled_without_a_join(sessions: Sessions) -> None:
