@@ -85,14 +85,14 @@ class Job:
     """The work on one shard: what its law may read, and the counters that the law fills.
 
     Attributes:
-        unlisted: by tile dataset that was asked, how many used tiles of each country it lacks.
+        lacks: by tile dataset that was asked, how many used tiles of each country it does not list.
     """
 
     run: Run
     reader: Reader
     shard: CountryShard
     counters: Countries = field(default_factory=dict)
-    unlisted: dict[str, dict[str, int]] = field(default_factory=dict)
+    lacks: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def rows(self, dataset_id: str, columns: Sequence[str]) -> dict[str, Records]:
         """Return the staged rows of each country as records, in the dataset's order."""
@@ -181,10 +181,10 @@ class Job:
             rows[code]["listed"][low:high] = ids[at] == used[code][low:high]
             for name in columns:
                 rows[code][name][low:high] = table.column(name).to_numpy()[at]
-        self.unlisted[dataset_id] = {}
+        self.lacks[dataset_id] = {}
         for code, tiles in rows.items():
             lost = np.flatnonzero(~tiles["listed"])
-            self.unlisted[dataset_id][code] = len(lost)
+            self.lacks[dataset_id][code] = len(lost)
             if len(lost):
                 tile = int(used[code][lost[0]])
                 what = f"{code}: tile {tile} has sites and is not in {dataset_id}"
@@ -264,9 +264,9 @@ class CountryState(State):
             staged[dataset_id] = write_piece(path, dataset, tables, len(shard.countries))
         used = {code: country.pop("used") for code, country in job.counters.items()}
         if "tile_index" in self.reads:
-            if "tile_index" not in job.unlisted:
+            if "tile_index" not in job.lacks:
                 job.tiles("tile_index", (), used, self.unlisted)
-            for code, tiles in job.unlisted["tile_index"].items():
+            for code, tiles in job.lacks["tile_index"].items():
                 job.counters[code]["not_in_index"] = tiles
         return ShardResult(staged[self.writes[-1]], job.counters, staged)
 
