@@ -94,7 +94,7 @@ def copy_in_parts(
             return []
         part_of = _countries_of_parts(published, of)
         of = min(of, len(part_of))
-        plans = [_plan_for(published, state, names) for state, names in own.items()]
+        plans = [_plan_of_part(published, state, names) for state, names in own.items()]
         tables = dict.fromkeys(name for plan in plans for name in _copied(published, plan))
         batches = [
             Batch(name, *files, part_of, of, folder)
@@ -133,7 +133,7 @@ def check_part(published: Published, part: SitePart) -> dict[str, bool]:
     try:
         with Session(own, threads=1) as session:
             for state, checks in part.checks.items():
-                results = run_state(_plan_for(own, state, checks), session, checks)
+                results = run_state(_plan_of_part(own, state, checks), session, checks)
                 clean[state] = all(one.ok for one in results)
     except ENDS as error:
         raise_machine_fault(error)
@@ -157,7 +157,7 @@ def check_in_parts(published: Published, state: str, states: Iterable[str], thre
         published.memo[clean_name(one)] = bool(found) and all(own.get(one) for own in found)
 
 
-def _plan_for(published: Published, state: str, names: Iterable[str]) -> StateChecks:
+def _plan_of_part(published: Published, state: str, names: Iterable[str]) -> StateChecks:
     """Return a state's plan for some checks alone, with all they need."""
     plan, names = plan_of(state).without(published.unused), {*names}
     checks = [one for one in checks_of(plan, published.contracts) if one.name in names]

@@ -90,10 +90,11 @@ def row_groups(published: Published, dataset_id: str) -> list[RowGroup]:
 
 def _groups_of(path: Path) -> list[RowGroup]:
     status = path.stat()
-    return _known_groups(path, (status.st_size, status.st_mtime_ns, status.st_ino))
+    known = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    return _known_groups(path, known)
 
 
-@functools.lru_cache(maxsize=4096)  # parts of a world read the same footers
+@functools.lru_cache(maxsize=2048)  # parts of a world read the same footers, of some 50 KB
 def _known_groups(path: Path, _status: tuple[int, ...]) -> list[RowGroup]:
     footer, found = pq.read_metadata(path), list[RowGroup]()
     names = [footer.schema.column(at).path for at in range(footer.num_columns)]
@@ -113,7 +114,9 @@ def _span(
     Raises:
         ValueError: the column is of another kind.
     """
-    known = group.column(names.index(column)).statistics if names.count(column) == 1 else None
+    if group.num_columns != len(names) or names.count(column) != 1:
+        return None  # a damaged footer, for whoever reads the rows
+    known = group.column(names.index(column)).statistics
     if known is None or not known.has_min_max:
         return None
     least, most = known.min, known.max

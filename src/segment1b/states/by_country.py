@@ -181,10 +181,10 @@ class Job:
             rows[code]["listed"][low:high] = ids[at] == used[code][low:high]
             for name in columns:
                 rows[code][name][low:high] = table.column(name).to_numpy()[at]
-        self.lacks[dataset_id] = {}
+        lacks = self.lacks.setdefault(dataset_id, {})
         for code, tiles in rows.items():
             lost = np.flatnonzero(~tiles["listed"])
-            self.lacks[dataset_id][code] = len(lost)
+            lacks[code] = len(lost)
             if len(lost):
                 tile = int(used[code][lost[0]])
                 what = f"{code}: tile {tile} has sites and is not in {dataset_id}"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from shapely import MultiPolygon
 
 from segment1b.errors import Segment1BError
-from segment1b.geo.countries import checked_countries, read_countries
+from segment1b.geo.countries import read_countries
 from segment1b.geo.grid import Grid, read_grid
 from segment1b.geo.scanline import Runs, bounding_cells, center_runs, hole_cells, overlap_runs
 from segment1b.states.protocol import (
@@ -65,7 +65,7 @@ class S1Tiles(State):
         grid = read_grid(reader.file("population_raster_2025"))
         _check_grid(run, grid)
         countries = read_countries(reader.whole_file("world_countries"), set(codes))
-        found = on_workers(_find_runs, [(code, grid) for code in countries])
+        found = on_workers(_find_runs, [(*country, grid) for country in countries.items()])
         listed = {code: own for code, own in zip(countries, found, strict=True) if own}
         plan = {
             "grid_dims": {"nrows": grid.nrows, "ncols": grid.ncols},
@@ -122,10 +122,9 @@ class S1Tiles(State):
         )
 
 
-def _find_runs(run: Run, reader: Reader, country: tuple[str, Grid]) -> Listed | None:
+def _find_runs(run: Run, _reader: Reader, country: tuple[str, MultiPolygon, Grid]) -> Listed | None:
     """Stage the runs of a country; return what is listed, or None where it has no tiles."""
-    code, grid = country
-    shape = checked_countries(reader.file("world_countries"), [code])[code]
+    code, shape, grid = country
     rule, runs = choose_runs(run, code, shape, grid)
     if not runs.count:
         return None

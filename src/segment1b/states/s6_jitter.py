@@ -57,7 +57,7 @@ class S6Jitter(CountryState):
             areas = job.tiles("tile_index", ["pixel_area_m2"], used, self.unlisted)
             centres = job.tiles("tile_centres", ["centres"], used, self.unlisted)
         for batch in _batches(rows):
-            lands = [Land(c, shapes[c], rows, bounds[c], at[c]) for c, rows in batch.items()]
+            lands = [Land(c, shapes[c], own, bounds[c], at[c]) for c, own in batch.items()]
             points = Points(job.run, lands)
             if centred:
                 points.gather(
@@ -132,13 +132,13 @@ def _foreign_rows(run: Run) -> int:
 
 
 class Land(NamedTuple):
-    """A country, its sites, the tiles that they are in, and the place of each site's tile there."""
+    """A country, its sites, the tiles that they are in, and at which of them each site is."""
 
     code: str
     shape: MultiPolygon
     rows: Records
     tiles: Records
-    tile: Int64s
+    at: Int64s
 
 
 class Points:
@@ -163,7 +163,7 @@ class Points:
         self._tiles = Tiles(*(tiles[name].copy() for name in BOUNDS))
         south, north, west, east, _, _ = self._tiles
         self._tile = np.concatenate(
-            [land.tile + owned.start for land, owned in zip(lands, self._owned, strict=True)]
+            [land.at + owned.start for land, owned in zip(lands, self._owned, strict=True)]
         )
         #: The number of the country of each tile.
         self._number = np.repeat(np.arange(len(lands)), [len(land.tiles) for land in lands])

@@ -16,7 +16,7 @@ def distinct(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """Return the distinct values of an array, ascending; none may be NaN.
 
     The same as `numpy.unique`, whose hash table takes ten times as long as sorting where most
-    values differ (0.8 µs a value against 0.03).
+    values differ (0.8 µs a value against 0.03). With `return_inverse` that one sorts, too.
     """
     ordered: npt.NDArray[Any] = np.sort(values)
     first = np.ones(len(ordered), np.bool_)

@@ -27,7 +27,7 @@ from segment1b.audit.results import fields_differ
 from segment1b.audit.s1.axes import grid_columns, grid_rows
 
 _INDEX, _BOUNDS, _REPORT = "tile_index", "tile_bounds", "s1_run_report"
-#: Under this name it is kept what the passes over all files have seen.
+#: The name under which is kept what the passes over all files have seen.
 TALLIES = "tallies of s1"
 _NEEDS = {_INDEX, _BOUNDS, _REPORT, COUNTRIES, ISO, POLICY, RASTER}
 _RULES = {"center", "any_overlap"}
