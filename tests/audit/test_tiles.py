@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from segment1b.audit import tiles
 from segment1b.audit.case import Case
 from segment1b.audit.session import Session
 from segment1b.audit.tiles import BOUNDS, keep_used, rows_of, used_tiles
@@ -108,3 +111,19 @@ def test_rows_with_nulls_are_left_out(
             i for t in rows_of(case, TILES, code, ["tile_id"]) for i in t["tile_id"].to_pylist()
         ]
     assert found == expected
+
+
+def test_a_row_group_with_fewer_columns_than_its_file_tells_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "part-00000.parquet"
+    pq.write_table(pa.table({"country_iso": ["PT"]}), path)
+    group, names = pq.read_metadata(path).row_group(0), ["country_iso", "tile_id"]
+    assert tiles._span(group, names[:1], "country_iso", str) == ("PT", "PT")
+    assert tiles._span(group, names, "tile_id", int) is None
+
+
+def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "part-00000.parquet"
+    for tile in (10, 20):
+        pq.write_table(pa.table({"country_iso": ["PT"], "tile_id": pa.array([tile])}), path)
+        os.utime(path, (1, 1))
+        assert [group.tiles for group in tiles._groups_of(path)] == [(tile, tile)]

@@ -147,6 +147,7 @@ def check_in_parts(published: Published, state: str, states: Iterable[str], thre
     """
     if not PLANS[state].by_country or clean_name(state) in published.memo:
         return
+    # The checks of the states themselves, without the one that acceptance adds to S8.
     checks = {one: PLANS[one].by_country for one in states if one in PLANS}
     prefix = "segment1b-sites-"
     with tempfile.TemporaryDirectory(prefix=prefix) as folder, ThreadPoolExecutor(threads) as pool:

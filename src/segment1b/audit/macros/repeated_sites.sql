@@ -1,6 +1,5 @@
--- How many sites of each pair have the number of another. Numbers that rise within a pair from row
--- to row, which are all of a table in order, are not counted: count(DISTINCT ...) keeps every site
--- in memory.
+-- How many sites of each pair repeat the number of another. Keys that rise from row to row repeat
+-- none, so a table in order is not grouped; count(DISTINCT ...) would keep every site in memory.
 CREATE OR REPLACE MACRO repeated_sites(sites) AS TABLE
 WITH steps AS (
     SELECT
